@@ -1,0 +1,88 @@
+import js from '@eslint/js'
+import neverthrow from '@okee-tech/eslint-plugin-neverthrow'
+import { defineConfig, globalIgnores } from 'eslint/config'
+import tseslint from 'typescript-eslint'
+
+const facades = '(job|server|vm|guest|connect|index|testing)(/|\\.js$)'
+
+/** Forbids the imports that match a regular expression, and says why. */
+const layer = (files, ...forbidden) => ({
+  files,
+  rules: {
+    'no-restricted-imports': [
+      'error',
+      { patterns: [...forbidden, { regex: '^awaitvm(/|$)', message: 'Inside src/, import the file itself.' }] },
+    ],
+  },
+})
+
+/** A driver's file, `depth` folders below the driver's own. */
+const driverLayer = (depth) => {
+  const driverFolder = '\\.\\./'.repeat(depth)
+  return layer(
+    [`src/drivers/*/${'*/'.repeat(depth)}*.ts`],
+    { regex: `^${driverFolder}\\.\\./(?!\\.\\./)`, message: 'A driver does not import another driver.' },
+    { regex: `^${driverFolder}\\.\\./\\.\\./${facades}`, message: 'A driver knows no job and no facade.' },
+  )
+}
+
+const belowTheDrivers = { message: 'Models and errors lie below drivers, jobs and facades.' }
+
+export default defineConfig(
+  globalIgnores(['dist/', 'coverage/']),
+  js.configs.recommended,
+  tseslint.configs.strictTypeChecked,
+  tseslint.configs.stylisticTypeChecked,
+  {
+    languageOptions: { parserOptions: { projectService: true, tsconfigRootDir: import.meta.dirname } },
+    linterOptions: { reportUnusedDisableDirectives: 'error' },
+    rules: {
+      '@typescript-eslint/no-floating-promises': ['error', { checkThenables: true }],
+      // An `async` function would unwrap the Job that it returns.
+      '@typescript-eslint/promise-function-async': 'off',
+      // A driver's operations are async by contract, whether or not they wait for anything.
+      '@typescript-eslint/require-await': 'off',
+      '@typescript-eslint/consistent-type-imports': 'error',
+      '@typescript-eslint/switch-exhaustiveness-check': ['error', { considerDefaultExhaustiveForUnions: true }],
+      '@typescript-eslint/restrict-template-expressions': ['error', { allowNumber: true }],
+      '@typescript-eslint/no-confusing-void-expression': ['error', { ignoreArrowShorthand: true }],
+      // `void` is what an operation without a value yields, in the table of operations as in a handler's type.
+      '@typescript-eslint/no-invalid-void-type': 'off',
+      '@typescript-eslint/no-unused-vars': [
+        'error',
+        { argsIgnorePattern: '^_', varsIgnorePattern: '^_', ignoreRestSiblings: true },
+      ],
+      'no-restricted-syntax': [
+        'error',
+        { selector: 'TSEnumDeclaration', message: 'Use a union, or an object `as const`.' },
+        { selector: 'ExportDefaultDeclaration', message: 'Export it by name.' },
+      ],
+    },
+  },
+
+  // The rule takes a Result that is handed on for one that is dropped, so it is for code that uses the package.
+  { files: ['src/quickstart/**/*.ts'], plugins: { neverthrow }, rules: { 'neverthrow/must-consume-result': 'error' } },
+
+  layer(['src/**/*.ts']),
+  layer(['src/errors*.ts', 'src/result.ts'], { regex: `^\\./(drivers/|${facades})`, ...belowTheDrivers }),
+  layer(['src/model/*.ts', 'src/errors*/*.ts'], { regex: `^\\.\\./(drivers/|${facades})`, ...belowTheDrivers }),
+  driverLayer(0),
+  driverLayer(1),
+  driverLayer(2),
+
+  {
+    files: ['test/**/*.ts', 'benchmarks/**/*.ts'],
+    rules: {
+      '@typescript-eslint/no-empty-function': 'off',
+      '@typescript-eslint/no-non-null-assertion': 'off',
+      '@typescript-eslint/no-unsafe-argument': 'off',
+      '@typescript-eslint/no-unsafe-assignment': 'off',
+      '@typescript-eslint/no-unsafe-call': 'off',
+      '@typescript-eslint/no-unsafe-member-access': 'off',
+      '@typescript-eslint/no-unsafe-return': 'off',
+      '@typescript-eslint/unbound-method': 'off',
+    },
+  },
+  { files: ['*.config.{js,ts}'], rules: { 'no-restricted-syntax': 'off' } },
+  { files: ['*.config.js'], extends: [tseslint.configs.disableTypeChecked] },
+)

@@ -1,0 +1,41 @@
+import { fileURLToPath } from 'node:url'
+import { defineConfig } from 'vitest/config'
+
+const fromRoot = (path: string) => fileURLToPath(new URL(path, import.meta.url))
+
+export default defineConfig({
+  resolve: {
+    alias: [
+      { find: /^awaitvm$/, replacement: fromRoot('src/index.ts') },
+      { find: /^awaitvm\/testing$/, replacement: fromRoot('src/testing/index.ts') },
+    ],
+  },
+  test: {
+    include: ['test/**/*.test.ts'],
+    typecheck: {
+      enabled: true,
+      include: ['test/types/**/*.test-d.ts'],
+      // `npm run check` reports the errors of all other files.
+      ignoreSourceErrors: true,
+    },
+    pool: 'forks',
+    // Some tests run real virtual machines, each busy with a core of its own.
+    maxWorkers: 2,
+    // A guard against a test that hangs, not a measure of how fast it should be.
+    testTimeout: 60_000,
+    hookTimeout: 60_000,
+    coverage: {
+      provider: 'v8',
+      include: ['src/**/*.ts'],
+      exclude: [
+        '**/*.d.ts',
+        'src/quickstart/**',
+        // Runs in worker threads, where V8's coverage of the test process does not reach.
+        'src/drivers/embedded/worker.ts',
+      ],
+      reporter: ['text'],
+      reportOnFailure: true,
+      thresholds: { lines: 95 },
+    },
+  },
+})
