@@ -1,0 +1,128 @@
+import { err, ok, type Result } from 'neverthrow'
+import * as v from 'valibot'
+import type { Driver, Task } from './driver.js'
+import { InvalidArgumentError } from './errors.js'
+import type { JobOptions } from './job/job-options.js'
+import { JobRunner } from './job/job-runner.js'
+import type { Job } from './job/job.js'
+import { UnobservedFailures, type UnobservedFailure } from './job/unobserved-failures.js'
+import { keysOf, optional } from './model/schema.js'
+import { validate } from './model/validate.js'
+import type { ConnectError, JobTarget } from './operations.js'
+import { Server } from './server.js'
+
+/** What holds for the connection as a whole. */
+export interface ServeOptions {
+  /** How many operations at once are sent to the host, further ones waiting in line; the driver's own number if absent. */
+  readonly maxConcurrentOperations?: number | undefined
+  /**
+   * Called once for each job that failed and that nobody looked at: when its handle is garbage collected, or the server is
+   * closed.
+   */
+  readonly onUnobservedFailure?: ((failure: UnobservedFailure) => void) | undefined
+}
+
+export type ConnectOptions = JobOptions & ServeOptions
+
+const atLeastOne = 'must be a number from 1'
+const serveSchema = keysOf({
+  maxConcurrentOperations: optional(v.pipe(v.number(atLeastOne), v.minValue(1, atLeastOne))),
+  onUnobservedFailure: optional(v.function('must be a function')),
+})
+
+type OpenDriver = (uri: URL, task: Task) => Promise<Driver>
+
+/** The drivers, by the scheme of the URI; each is loaded when it is used first. */
+const drivers: Readonly<Record<string, () => Promise<OpenDriver>>> = {
+  embedded: async () => (await import('./drivers/embedded/open.js')).openEmbedded,
+}
+
+/**
+ * Connects to a host of virtual machines.
+ *
+ * | URI | host |
+ * | --- | --- |
+ * | `embedded:` | VMs inside this process, kept in memory: gone when the server is closed |
+ * | `embedded:///dir` | VMs inside this process, kept in a directory |
+ *
+ * @example
+ * ```ts
+ * import { connect } from 'awaitvm'
+ *
+ * const connected = await connect('embedded:')
+ * if (connected.isErr()) throw connected.error
+ * await using server = connected.value
+ * console.log(await server.getInfo().unwrap())
+ * ```
+ */
+export function connect(uri = 'embedded:', options?: ConnectOptions): Job<Server, ConnectError> {
+  const shown = withoutCredentials(uri)
+  const target: JobTarget = { type: 'host', id: shown, name: shown }
+  const valid = checkOptions(options)
+  const runner = new JobRunner('connect', Infinity, valid.map(failuresFor).unwrapOr(undefined))
+  const parsed = parseUri(uri)
+  if (parsed.isErr()) return runner.refuse('connect', target, parsed.error)
+  if (valid.isErr()) return runner.refuse('connect', target, valid.error)
+  const { url, load } = parsed.value
+  const job = runner.runAside({
+    operation: 'connect',
+    target,
+    options,
+    work: async (task) => {
+      // It can be cancelled from the start, also while the driver is loaded.
+      const { signal } = task
+      const open = await load()
+      signal.throwIfAborted()
+      const driver = await open(url, task)
+      // Nobody would ever close it.
+      if (job.finishedAt !== undefined) await driver.close()
+      return serve(driver, shown, valid.value)
+    },
+  })
+  return job
+}
+
+/** The facade over a driver that is connected already. Throws an {@link InvalidArgumentError} on wrong options. */
+export function serve(driver: Driver, uri: string, options?: ServeOptions): Server {
+  const valid = checkOptions(options)
+  if (valid.isErr()) throw valid.error
+  const failures = failuresFor(valid.value)
+  const limit = valid.value.maxConcurrentOperations ?? driver.maxConcurrentOperations
+  return new Server(uri, driver, new JobRunner(driver.name, limit, failures), () => failures?.flush())
+}
+
+const failuresFor = ({ onUnobservedFailure }: ServeOptions): UnobservedFailures | undefined =>
+  onUnobservedFailure === undefined ? undefined : new UnobservedFailures(onUnobservedFailure)
+
+interface ParsedUri {
+  readonly url: URL
+  readonly load: () => Promise<OpenDriver>
+}
+
+function parseUri(uri: unknown): Result<ParsedUri, InvalidArgumentError> {
+  const wrong = (reason: string): Result<never, InvalidArgumentError> =>
+    err(new InvalidArgumentError({ path: 'uri', reason, hint: `Known are: ${known}.` }))
+  if (typeof uri !== 'string' || !URL.canParse(uri)) return wrong('it is not a URI')
+  const url = new URL(uri)
+  const scheme = url.protocol.slice(0, -1)
+  const load = Object.hasOwn(drivers, scheme) ? drivers[scheme] : undefined
+  if (load === undefined) return wrong(`no host has the scheme "${scheme}"`)
+  return ok({ url, load })
+}
+
+/** Whatever the caller has given for a URI, fit to be logged. */
+function withoutCredentials(uri: unknown): string {
+  if (typeof uri !== 'string') return `a ${typeof uri}`
+  if (!URL.canParse(uri)) return uri.replace(/\/\/.*@/s, '//')
+  const url = new URL(uri)
+  url.password = ''
+  return url.href
+}
+
+const known = Object.keys(drivers)
+  .map((scheme) => `${scheme}:`)
+  .join(', ')
+
+function checkOptions(options: unknown): Result<ServeOptions, InvalidArgumentError> {
+  return validate(serveSchema, options ?? {}, 'options').map((valid) => valid as ServeOptions)
+}

@@ -1,0 +1,90 @@
+import * as v from 'valibot'
+import type { ExecOptions, ExecResult, NetworkAddress } from './model/exec.js'
+import { pathSchema } from './model/vm-spec.js'
+import { keysOf, optional, plainText, text, textRecord } from './model/schema.js'
+import { validate } from './model/validate.js'
+import type { JobOptions } from './job/job-options.js'
+import type { Job } from './job/job.js'
+import type { CopyInError, CopyOutError, ExecError, GetNetworkAddressesError, JobTarget } from './operations.js'
+import { callDriver, type ServerContext } from './server-context.js'
+
+const argvSchema = v.pipe(v.array(plainText, 'must be an array'), v.minLength(1, 'must name a program'))
+const execSchema = keysOf({
+  input: optional(v.union([text, v.instance(Uint8Array)], 'must be a string or a Uint8Array')),
+  env: optional(textRecord),
+  cwd: optional(plainText),
+})
+const guestPathSchema = v.pipe(plainText, v.minLength(1, 'must not be empty'))
+
+const itself = <T>(value: T): T => value
+
+/** What the agent inside a VM does; reached as `vm.guest`. */
+export class VmGuest {
+  readonly #context: ServerContext
+  readonly #vm: { readonly id: string; readonly target: JobTarget }
+
+  /** @internal */
+  constructor(context: ServerContext, vm: { readonly id: string; readonly target: JobTarget }) {
+    this.#context = context
+    this.#vm = vm
+  }
+
+  /** Runs a program in the guest, with an argument list and no shell, and waits for its end. */
+  exec(argv: readonly string[], options?: ExecOptions & JobOptions): Job<ExecResult, ExecError> {
+    const { id, target } = this.#vm
+    const input = validate(argvSchema, argv, 'argv').andThen((words) =>
+      validate(execSchema, options ?? {}, 'options').map((valid) => ({ vm: id, argv: words, options: valid })),
+    )
+    return callDriver(this.#context, {
+      method: 'guest.exec',
+      operation: 'guest.exec',
+      target,
+      input: input.match(itself, itself),
+      options,
+      map: itself,
+    })
+  }
+
+  getNetworkAddresses(options?: JobOptions): Job<readonly NetworkAddress[], GetNetworkAddressesError> {
+    return callDriver(this.#context, {
+      method: 'guest.getNetworkAddresses',
+      operation: 'guest.getNetworkAddresses',
+      target: this.#vm.target,
+      input: { vm: this.#vm.id },
+      options,
+      map: itself,
+    })
+  }
+
+  /** Copies a file of this machine, by its absolute path, into the guest. */
+  copyIn(from: string, to: string, options?: JobOptions): Job<void, CopyInError> {
+    const { id, target } = this.#vm
+    const input = validate(pathSchema, from, 'from').andThen((source) =>
+      validate(guestPathSchema, to, 'to').map((destination) => ({ vm: id, from: source, to: destination })),
+    )
+    return callDriver(this.#context, {
+      method: 'guest.copyIn',
+      operation: 'guest.copyIn',
+      target,
+      input: input.match(itself, itself),
+      options,
+      map: () => undefined,
+    })
+  }
+
+  /** Copies a file of the guest to an absolute path of this machine. */
+  copyOut(from: string, to: string, options?: JobOptions): Job<void, CopyOutError> {
+    const { id, target } = this.#vm
+    const input = validate(guestPathSchema, from, 'from').andThen((source) =>
+      validate(pathSchema, to, 'to').map((destination) => ({ vm: id, from: source, to: destination })),
+    )
+    return callDriver(this.#context, {
+      method: 'guest.copyOut',
+      operation: 'guest.copyOut',
+      target,
+      input: input.match(itself, itself),
+      options,
+      map: () => undefined,
+    })
+  }
+}

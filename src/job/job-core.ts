@@ -1,0 +1,261 @@
+import type { Result } from 'neverthrow'
+import { err, ok } from 'neverthrow'
+import { JobCancelledError, OutcomeUnknownError, TimeoutError, VmError } from '../errors.js'
+import type { ProgressUpdate } from '../driver.js'
+import type { JobTarget, OperationCode } from '../operations.js'
+import { callSafely } from './call-safely.js'
+import { Cancellation, type CancelRequest } from './cancellation.js'
+import { publishJobEvent } from './diagnostics.js'
+import { advance, complete, noProgress, type Progress } from './progress.js'
+import type { UnobservedFailure, UnobservedFailures } from './unobserved-failures.js'
+
+/** `'unknown'`: the connection was lost with the operation in flight, and nobody can say whether it took place. */
+export type JobStatus = 'running' | 'finished' | 'unknown'
+
+export interface JobListener {
+  onProgress?(progress: Progress): void
+  onSettled?(): void
+}
+
+/** What came of a request to stop; `'unknown'` where nobody can say whether it was stopped. */
+export type CancelVerdict =
+  | { readonly kind: 'cancelled' }
+  | { readonly kind: 'finished' }
+  | { readonly kind: 'refused' | 'unknown'; readonly cause?: unknown }
+
+/** How long a host may take to confirm that it has stopped an operation whose time is over. */
+const confirmationMs = 30_000
+
+/** What most jobs never need. */
+interface Extras {
+  token: string | undefined
+  leaveQueue: (() => void) | undefined
+  listeners: Set<JobListener> | undefined
+  cancellation: Cancellation | undefined
+  unobserved: UnobservedFailure | undefined
+  isUnreachable: boolean
+}
+
+let lastNumber = 0
+
+/**
+ * The life of a job, behind the handles that users see. It settles once; everything that most jobs never need
+ * (listeners, the promise, cancellation) is made on first use.
+ */
+export class JobCore<T, E extends VmError> {
+  readonly number = ++lastNumber
+  readonly startedAtMs = Date.now()
+  finishedAtMs: number | undefined
+  progress: Progress = noProgress
+  result: Result<T, E> | undefined
+  readonly operation: OperationCode
+  readonly target: JobTarget | undefined
+  readonly failures: UnobservedFailures | undefined
+  #isObserved = false
+  #promise: Promise<Result<T, E>> | undefined
+  #resolve: ((result: never) => void) | undefined
+  #extras: Extras | undefined
+
+  constructor(operation: OperationCode, target?: JobTarget, failures?: UnobservedFailures) {
+    this.operation = operation
+    this.target = target
+    this.failures = failures
+    publishJobEvent('start', this)
+  }
+
+  get status(): JobStatus {
+    if (this.result === undefined) return this.#extras?.isUnreachable === true ? 'unknown' : 'running'
+    return this.result.isErr() && this.result.error.code === 'OUTCOME_UNKNOWN' ? 'unknown' : 'finished'
+  }
+
+  /** Where the host keeps its jobs: what finds this one again, from any process. */
+  get token(): string | undefined {
+    return this.#extras?.token
+  }
+
+  set token(token: string | undefined) {
+    this.#extra.token = token
+  }
+
+  get promise(): Promise<Result<T, E>> {
+    this.#promise ??=
+      this.result === undefined
+        ? new Promise((resolve) => {
+            this.#resolve = resolve
+          })
+        : Promise.resolve(this.result)
+    return this.#promise
+  }
+
+  /** Somebody looks at the outcome, or will. */
+  observe(): void {
+    this.#isObserved = true
+    if (this.#extras?.unobserved === undefined) return
+    this.failures?.delete(this.#extras.unobserved)
+    this.#extras.unobserved = undefined
+  }
+
+  /** Listens until the job ends or the returned function is called. */
+  listen(listener: JobListener): () => void {
+    const extra = this.#extra
+    extra.listeners ??= new Set()
+    extra.listeners.add(listener)
+    return () => void extra.listeners?.delete(listener)
+  }
+
+  /** It waits in line and nothing has been sent, until `begin` is called; `leave` takes it out of the line. */
+  queue(leave: () => void): void {
+    this.#extra.leaveQueue = leave
+    this.report({ phase: 'queued' })
+  }
+
+  begin(): void {
+    if (this.#extras?.leaveQueue === undefined) return
+    this.#extras.leaveQueue = undefined
+    this.progress = noProgress
+    this.#announce()
+  }
+
+  report(update: ProgressUpdate): void {
+    if (this.result !== undefined) return
+    this.progress = advance(this.progress, update)
+    this.#announce()
+  }
+
+  /** The connection is lost, or back: whether the outcome of what is in flight can be told at present. */
+  setReachable(isReachable: boolean): void {
+    if (this.result === undefined) this.#extra.isUnreachable = !isReachable
+  }
+
+  succeed(value: T): void {
+    if (this.result !== undefined) return
+    this.progress = complete(this.progress)
+    this.#settle(ok(value))
+  }
+
+  /** Ends the job with an error; one that only says "cancelled" is worded after who asked for it. */
+  fail(error: E): void {
+    if (this.result !== undefined) return
+    const request = this.#extras?.cancellation?.request
+    const failure = error.code === 'JOB_CANCELLED' && request !== undefined ? stopped(request, error) : error
+    VmError.locate(failure, this.operation, this.target)
+    this.#settle(err(failure as E))
+  }
+
+  get cancellation(): Cancellation {
+    return (this.#extra.cancellation ??= new Cancellation(() => this.promise))
+  }
+
+  get isSettled(): boolean {
+    return this.result !== undefined
+  }
+
+  get isQueued(): boolean {
+    return this.#extras?.leaveQueue !== undefined
+  }
+
+  get isCancelable(): boolean {
+    return this.result === undefined && (this.isQueued || this.#extras?.cancellation?.isPossible === true)
+  }
+
+  /** Ends the job whatever becomes of the work; whoever does it hears that nobody waits for it any more. */
+  abandon(error: E): void {
+    this.#extras?.leaveQueue?.()
+    this.fail(error)
+    this.#extras?.cancellation?.abort(error.reason)
+  }
+
+  /** Asks for an end, and tells honestly what came of it. */
+  async cancel(request: CancelRequest): Promise<CancelVerdict> {
+    if (this.result !== undefined) return { kind: 'finished' }
+    if (this.isQueued) {
+      this.abandon(stopped(request) as unknown as E)
+      return { kind: 'cancelled' }
+    }
+    const cancellation = this.#extras?.cancellation
+    if (cancellation?.isPossible !== true) return { kind: 'refused' }
+    const ended = this.promise.then(verdictOn)
+    const refused = cancellation.ask(request).then((refusal) => ({ kind: 'refused' as const, ...refusal }))
+    const verdict = await Promise.race([refused, ended])
+    // It may have ended while its driver was being asked.
+    return this.isSettled ? await ended : verdict
+  }
+
+  /** The time for the operation is over: stop it, or say that nobody knows what becomes of it. */
+  async expire(timeoutMs: number): Promise<void> {
+    const reason = `it took longer than ${String(timeoutMs)} ms`
+    const giveUp = (why: string): void => {
+      const hint = 'Ask for the state of the VM: the operation goes on, and may still take place.'
+      const cause = new TimeoutError({ reason })
+      this.fail(new OutcomeUnknownError({ reason: `${reason}, and ${why}`, hint, cause }) as unknown as E)
+    }
+    const timer = setTimeout(giveUp, confirmationMs, 'its host has not confirmed that it was cancelled')
+    const unlisten = this.listen({
+      onSettled() {
+        clearTimeout(timer)
+      },
+    })
+    const verdict = await this.cancel({ by: 'timeout', reason })
+    clearTimeout(timer)
+    unlisten()
+    if (verdict.kind === 'refused') giveUp("can't be cancelled")
+  }
+
+  get #extra(): Extras {
+    this.#extras ??= {
+      token: undefined,
+      leaveQueue: undefined,
+      listeners: undefined,
+      cancellation: undefined,
+      unobserved: undefined,
+      isUnreachable: false,
+    }
+    return this.#extras
+  }
+
+  #settle(result: Result<T, E>): void {
+    this.result = result
+    this.finishedAtMs = Date.now()
+    this.#resolve?.(result as never)
+    if (this.#extras !== undefined) this.#announceEnd(this.#extras)
+    publishJobEvent('end', this)
+    if (this.failures === undefined || this.#isObserved || result.isOk()) return
+    this.#extra.unobserved = this.failures.add(this, result.error)
+  }
+
+  #announce(): void {
+    publishJobEvent('progress', this)
+    for (const listener of this.#extras?.listeners ?? []) {
+      callSafely(() => listener.onProgress?.(this.progress))
+      // A listener may have ended the job; then the others have been told.
+      if (this.result !== undefined) return
+    }
+  }
+
+  #announceEnd(extras: Extras): void {
+    const { listeners } = extras
+    extras.leaveQueue = undefined
+    extras.listeners = undefined
+    if (listeners === undefined) return
+    const succeeded = this.result?.isOk() === true
+    for (const listener of listeners) {
+      if (succeeded) callSafely(() => listener.onProgress?.(this.progress))
+      callSafely(() => listener.onSettled?.())
+    }
+  }
+}
+
+function stopped({ by, reason }: CancelRequest, error?: VmError): JobCancelledError | TimeoutError {
+  const native = error?.native
+  const cause = error?.cause
+  return by === 'timeout'
+    ? new TimeoutError({ reason, hint: 'The operation was cancelled.', native, cause })
+    : new JobCancelledError({ reason, native, cause })
+}
+
+function verdictOn(result: Result<unknown, VmError>): CancelVerdict {
+  if (result.isOk()) return { kind: 'finished' }
+  const { error } = result
+  if (error.code === 'OUTCOME_UNKNOWN') return { kind: 'unknown', cause: error }
+  return { kind: error.code === 'JOB_CANCELLED' || error.code === 'TIMEOUT' ? 'cancelled' : 'finished' }
+}

@@ -1,0 +1,162 @@
+import { inspect } from 'node:util'
+import type { Task } from '../driver.js'
+import { ConnectionError, HostError, JobCancelledError, OutcomeUnknownError, VmError } from '../errors.js'
+import {
+  operations,
+  type JobTarget,
+  type OperationCode,
+  type OperationError,
+  type OperationSpec,
+} from '../operations.js'
+import { JobCore } from './job-core.js'
+import { applyOptions, type JobOptions } from './job-options.js'
+import { JobTask } from './job-task.js'
+import { Job } from './job.js'
+import { Limiter } from './limiter.js'
+import type { UnobservedFailures } from './unobserved-failures.js'
+
+type AnyCore = JobCore<unknown, VmError>
+
+/** A call of an operation, before it becomes a job. */
+export interface Call<O extends OperationCode, T> {
+  readonly operation: O
+  readonly target: JobTarget | undefined
+  readonly options: JobOptions | undefined
+  readonly work: (task: Task) => Promise<T>
+}
+
+/** Turns calls into jobs, as many at once as the host takes. */
+export class JobRunner {
+  readonly #driver: string
+  readonly #limiter: Limiter
+  readonly #failures: UnobservedFailures | undefined
+  readonly #active = new Set<AnyCore>()
+  #isClosed = false
+
+  /** @param driver the name that errors give for whoever failed in an unforeseen way */
+  constructor(driver: string, limit: number, failures: UnobservedFailures | undefined) {
+    this.#driver = driver
+    this.#limiter = new Limiter(limit)
+    this.#failures = failures
+  }
+
+  /** The jobs that have not ended. */
+  get active(): readonly AnyCore[] {
+    return [...this.#active].filter((core) => !core.isSettled)
+  }
+
+  get isClosed(): boolean {
+    return this.#isClosed
+  }
+
+  /** A job in line for the host. */
+  run<O extends OperationCode, T>(call: Call<O, T>): Job<T, OperationError<O>> {
+    const core = this.#admit(call)
+    if (core.isSettled) return new Job(core) as Job<T, OperationError<O>>
+    const leave = this.#limiter.enter(() => {
+      core.begin()
+      const release = (): void => {
+        this.#limiter.leave()
+      }
+      this.#follow(core, call.work).then(release, release)
+    })
+    if (leave !== undefined) {
+      core.queue(() => {
+        leave()
+        this.#active.delete(core)
+      })
+    }
+    return new Job(core) as Job<T, OperationError<O>>
+  }
+
+  /** A job that takes no place in line: it only waits, or is made of other jobs. */
+  runAside<O extends OperationCode, T>(call: Call<O, T>): Job<T, OperationError<O>> {
+    const core = this.#admit(call)
+    if (!core.isSettled) void this.#follow(core, call.work)
+    return new Job(core) as Job<T, OperationError<O>>
+  }
+
+  /** A job that has already failed, since there is no point in asking the host. */
+  refuse<O extends OperationCode>(
+    operation: O,
+    target: JobTarget | undefined,
+    error: VmError,
+  ): Job<never, OperationError<O>> {
+    const core = new JobCore<never, VmError>(operation, target, this.#failures)
+    core.fail(error)
+    return new Job(core) as Job<never, OperationError<O>>
+  }
+
+  /** Takes no more calls, ends those in line, lets `end` stop the others, and waits for them. */
+  async close(end: () => Promise<void>): Promise<void> {
+    this.#isClosed = true
+    for (const core of this.#active) if (core.isQueued) core.abandon(closed())
+    try {
+      await end()
+    } finally {
+      for (const core of this.#active) {
+        core.abandon(new OutcomeUnknownError({ reason: 'the server was closed meanwhile' }))
+      }
+      this.#active.clear()
+    }
+  }
+
+  /** The error as the operation's type allows it. */
+  explain<O extends OperationCode>(error: unknown, operation: O): OperationError<O> {
+    return declared(error, operation, this.#driver) as OperationError<O>
+  }
+
+  #admit<O extends OperationCode, T>(call: Call<O, T>): AnyCore {
+    const core: AnyCore = new JobCore(call.operation, call.target, this.#failures)
+    if (this.#isClosed) core.fail(closed())
+    else {
+      const { timeoutMs }: OperationSpec = operations[call.operation]
+      // Whatever else is wrong with them is told, null included: only absent options have defaults.
+      const { options = timeoutMs === undefined ? undefined : {} } = call
+      const refusal = options === undefined ? undefined : applyOptions(core, options, timeoutMs)
+      if (refusal !== undefined) core.fail(refusal)
+      else this.#active.add(core)
+    }
+    return core
+  }
+
+  #follow(core: AnyCore, work: (task: Task) => Promise<unknown>): Promise<void> {
+    return work(new JobTask(core)).then(
+      (value) => {
+        this.#active.delete(core)
+        core.succeed(value)
+      },
+      (error: unknown) => {
+        this.#active.delete(core)
+        core.fail(this.explain(error, core.operation))
+      },
+    )
+  }
+}
+
+const closed = (): ConnectionError =>
+  new ConnectionError({ reason: 'the server is closed', hint: 'Connect again with connect().', retryable: false })
+
+/** An error that the operation's type allows: anything else is passed on whole, as what the host said. */
+function declared(error: unknown, operation: OperationCode, driver: string): VmError {
+  if (error instanceof VmError) {
+    const { errors }: { readonly errors: readonly string[] } = operations[operation]
+    if (errors.includes(error.code)) {
+      // A driver may end several operations with one error: each job names its own.
+      return error.operation === undefined ? error : VmError.copy(error)
+    }
+    const { code, reason, hint } = error
+    return new HostError({ reason, hint, cause: error, native: error.native ?? { driver, code, message: reason } })
+  }
+  if (error instanceof Error && error.name === 'AbortError') {
+    return new JobCancelledError({ reason: 'it was cancelled', cause: error })
+  }
+  const message = error instanceof Error ? error.message || error.name : inspect(error)
+  return new HostError({ reason: message, cause: error, native: { driver, ...codeOf(error), message } })
+}
+
+/** Node's own errors have one: `'ENOSPC'`. */
+function codeOf(error: unknown): { readonly code?: string | number } {
+  const code: unknown = error instanceof Error && 'code' in error ? error.code : undefined
+  return typeof code === 'string' || typeof code === 'number' ? { code } : {}
+}

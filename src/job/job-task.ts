@@ -1,0 +1,41 @@
+import type { CancelHandler, ProgressUpdate, Task } from '../driver.js'
+import type { VmError } from '../errors.js'
+import type { JobTarget, OperationCode } from '../operations.js'
+import type { JobCore } from './job-core.js'
+
+/** The side of a job that its driver sees. */
+export class JobTask implements Task {
+  readonly #core: JobCore<unknown, VmError>
+
+  constructor(core: JobCore<unknown, VmError>) {
+    this.#core = core
+  }
+
+  get operation(): OperationCode {
+    return this.#core.operation
+  }
+
+  get target(): JobTarget | undefined {
+    return this.#core.target
+  }
+
+  get signal(): AbortSignal {
+    return this.#core.cancellation.signal
+  }
+
+  progress(update: ProgressUpdate): void {
+    this.#core.report(update)
+  }
+
+  cancelWith(handler: CancelHandler): () => void {
+    return this.#core.cancellation.add(handler)
+  }
+
+  setReachable(isReachable: boolean): void {
+    this.#core.setReachable(isReachable)
+  }
+
+  setToken(token: string): void {
+    this.#core.token = token
+  }
+}

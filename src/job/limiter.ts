@@ -1,0 +1,34 @@
+/**
+ * Lets so many operations run at once, and the rest wait in line. Not p-queue: it costs more than the rest of a call, and a
+ * place in this line is given up in constant time.
+ */
+export class Limiter {
+  readonly #limit: number
+  readonly #waiting = new Set<() => void>()
+  #running = 0
+
+  constructor(limit: number) {
+    this.#limit = limit
+  }
+
+  /** Starts at once where a place is free; else returns what leaves the line. */
+  enter(start: () => void): (() => void) | undefined {
+    if (this.#running < this.#limit) {
+      this.#running += 1
+      start()
+      return undefined
+    }
+    this.#waiting.add(start)
+    return () => void this.#waiting.delete(start)
+  }
+
+  /** Gives a place back, to the first in line. */
+  leave(): void {
+    for (const next of this.#waiting) {
+      this.#waiting.delete(next)
+      next()
+      return
+    }
+    this.#running -= 1
+  }
+}

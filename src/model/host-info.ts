@@ -1,0 +1,16 @@
+/** What a host says of itself. */
+export interface HostInfo {
+  /** The driver: `'embedded'`, `'qmp'`, ... */
+  readonly driver: string
+  readonly hostName: string
+  /** The hypervisor's name and version. */
+  readonly hypervisor: string
+  readonly version: string
+  /** Logical processors of the machine that the VMs run on. */
+  readonly cpus: number
+  /** Its physical memory, and what of it is free, in MiB. */
+  readonly memoryMiB: number
+  readonly freeMemoryMiB: number
+  /** Processor architecture of the guests: `'i686'`, `'x86_64'`. */
+  readonly guestArchitecture: string
+}

@@ -1,0 +1,111 @@
+import { isAbsolute } from 'node:path'
+import * as v from 'valibot'
+import { keysOf, list, object, optional, plainText, text } from './schema.js'
+import type { BootConfig, DiskConfig, MediaConfig } from './vm-config.js'
+import { vmStates, type VmState } from './vm-state.js'
+
+/** What a new VM is to be. */
+export interface VmSpec {
+  /** 1 to 128 characters, unique on its host; no `/`, `\` or control characters, and neither `.` nor `..`. */
+  readonly name: string
+  readonly description?: string | undefined
+  /** Virtual processors; 1 if absent. */
+  readonly cpus?: number | undefined
+  /** Memory in MiB; what the host finds fitting if absent. */
+  readonly memoryMiB?: number | undefined
+  readonly disks?: readonly DiskConfig[] | undefined
+  readonly cdroms?: readonly MediaConfig[] | undefined
+  readonly floppies?: readonly MediaConfig[] | undefined
+  readonly boot?: BootConfig | undefined
+}
+
+/** What to change of a VM; what is absent stays as it is. */
+export type VmChanges = { readonly [K in keyof VmSpec]?: VmSpec[K] | undefined }
+
+export interface VmFilter {
+  readonly name?: string | undefined
+  readonly state?: VmState | undefined
+}
+
+/** The longest name that every host of awaitvm takes: a file name of 255 bytes, at most 2 bytes of it awaitvm's own. */
+const maxNameLength = 128
+const maxDescriptionLength = 4096
+/** 4 PiB: no host takes more, and the byte count stays an exact number. */
+const maxMiB = 2 ** 32
+
+const isForbiddenInName = (character: string): boolean => {
+  const code = character.charCodeAt(0)
+  return code < 0x20 || code === 0x7f || character === '/' || character === '\\'
+}
+
+const whole = (maximum: number): v.GenericSchema<number> =>
+  v.pipe(
+    v.number('must be a number'),
+    v.check(
+      (value) => Number.isSafeInteger(value) && value >= 1 && value <= maximum,
+      `must be a whole number from 1 to ${String(maximum)}`,
+    ),
+  )
+const mebibytes = whole(maxMiB)
+
+export const vmNameSchema = v.pipe(
+  text,
+  v.check((name) => name.trim() !== '', 'must not be empty'),
+  v.check((name) => name.length <= maxNameLength, `must have at most ${String(maxNameLength)} characters`),
+  v.check((name) => !Array.from(name).some(isForbiddenInName), 'must not contain "/", "\\" or control characters'),
+  v.check((name) => name !== '.' && name !== '..', 'must not be "." or ".."'),
+  v.check((name) => !/\p{Surrogate}/u.test(name), 'must be well-formed Unicode'),
+)
+
+export const descriptionSchema = v.pipe(
+  text,
+  v.maxLength(maxDescriptionLength, `must have at most ${String(maxDescriptionLength)} characters`),
+)
+
+export const pathSchema = v.pipe(plainText, v.check(isAbsolute, 'must be an absolute path: use path.resolve()'))
+
+const disk = v.pipe(
+  object({ image: optional(pathSchema), sizeMiB: optional(mebibytes) }),
+  v.check(
+    ({ image, sizeMiB }) => (image === undefined) !== (sizeMiB === undefined),
+    'must have either an image or a sizeMiB',
+  ),
+)
+const media = object({ image: pathSchema })
+
+const boot = v.pipe(
+  object({
+    kernel: optional(pathSchema),
+    initrd: optional(pathSchema),
+    commandLine: optional(plainText),
+    firmware: optional(pathSchema),
+    videoFirmware: optional(pathSchema),
+    order: optional(list(v.picklist(['disk', 'cdrom', 'floppy'], 'must be "disk", "cdrom" or "floppy"'), 3)),
+  }),
+  v.check(
+    ({ kernel, initrd, commandLine }) => kernel !== undefined || (initrd === undefined && commandLine === undefined),
+    'has an initrd or a commandLine without a kernel',
+  ),
+  v.check(
+    ({ kernel, firmware, videoFirmware }) =>
+      kernel === undefined || (firmware === undefined && videoFirmware === undefined),
+    'has both a kernel and a firmware, and a kernel is booted without one',
+  ),
+)
+
+const settings = {
+  description: optional(descriptionSchema),
+  cpus: optional(whole(1024)),
+  memoryMiB: optional(mebibytes),
+  disks: optional(list(disk, 64)),
+  cdroms: optional(list(media, 64)),
+  floppies: optional(list(media, 64)),
+  boot: optional(boot),
+}
+
+export const vmSpecSchema = object({ name: vmNameSchema, ...settings })
+export const vmChangesSchema = object({ name: optional(vmNameSchema), ...settings })
+export const vmFilterSchema = keysOf({
+  name: optional(text),
+  state: optional(v.picklist(vmStates, `must be one of ${vmStates.join(', ')}`)),
+})

@@ -1,0 +1,232 @@
+import type { VmErrorCode, VmErrors } from './errors.js'
+import type { VmState } from './model/vm-state.js'
+
+/** What a job works on. */
+export interface JobTarget {
+  readonly type: 'host' | 'vm'
+  /** The VM's id on its host, or the host's URI without credentials. */
+  readonly id: string
+  readonly name: string
+}
+
+/** One row of the table of operations. */
+export interface OperationSpec {
+  /** Completes "Cannot ... VM "web-1"" in messages. */
+  readonly phrase: string
+  /** The states in which a VM accepts it; absent where the state does not matter. */
+  readonly from?: readonly VmState[]
+  /** The states in which it is accepted with `mode: 'kill'`. */
+  readonly fromKill?: readonly VmState[]
+  /** The state that the host may show meanwhile. */
+  readonly through?: VmState
+  /** The state that it leads to; absent where it changes none. */
+  readonly to?: VmState
+  /** How many milliseconds it may take where the caller sets no `timeoutMs`; absent where it may take any time. */
+  readonly timeoutMs?: number
+  /** The codes of the errors that its job may end with. */
+  readonly errors: readonly VmErrorCode[]
+}
+
+const anyCall = [
+  'INVALID_ARGUMENT',
+  'NOT_SUPPORTED',
+  'PERMISSION_DENIED',
+  'AUTHENTICATION_FAILED',
+  'CONNECTION_FAILED',
+  'OUTCOME_UNKNOWN',
+  'TIMEOUT',
+  'JOB_CANCELLED',
+  'PROTOCOL_ERROR',
+  'HOST_ERROR',
+] as const satisfies VmErrorCode[]
+
+const onVm = [...anyCall, 'VM_NOT_FOUND'] as const satisfies VmErrorCode[]
+const changingVm = [
+  ...onVm,
+  'INVALID_STATE',
+  'RESOURCE_BUSY',
+  'INSUFFICIENT_RESOURCES',
+  'HOST_TOOL_NOT_FOUND',
+] as const satisfies VmErrorCode[]
+const inGuest = [...onVm, 'INVALID_STATE', 'RESOURCE_BUSY', 'GUEST_UNAVAILABLE'] as const satisfies VmErrorCode[]
+
+/** A guest that has not shut down by then is not going to: init systems commonly give their services 90 seconds. */
+const shutdownTimeoutMs = 120_000
+
+/**
+ * Every operation: how it is spoken of, the states that it needs and leads to, and the errors that it may end with.
+ * Drivers check states against it, messages are worded from it, and the error types of the API are derived from it.
+ */
+export const operations = {
+  connect: {
+    phrase: 'connect to',
+    errors: [...anyCall, 'RESOURCE_BUSY', 'INSUFFICIENT_RESOURCES', 'HOST_TOOL_NOT_FOUND'],
+  },
+  'server.getInfo': { phrase: 'get information about', errors: anyCall },
+  'server.getVmList': { phrase: 'list the VMs of', errors: anyCall },
+  'server.getVm': { phrase: 'find the VM on', errors: onVm },
+  'server.createVm': {
+    phrase: 'create the VM on',
+    to: 'stopped',
+    errors: [...anyCall, 'ALREADY_EXISTS', 'RESOURCE_BUSY', 'INSUFFICIENT_RESOURCES', 'HOST_TOOL_NOT_FOUND'],
+  },
+  'server.registerVm': {
+    phrase: 'register the VM on',
+    errors: [...anyCall, 'ALREADY_EXISTS', 'RESOURCE_BUSY', 'HOST_TOOL_NOT_FOUND'],
+  },
+  'server.getJobs': { phrase: 'list the jobs of', errors: anyCall },
+  'server.attachJob': { phrase: 'attach to a job of', errors: anyCall },
+  'server.close': { phrase: 'close', errors: anyCall },
+  'vm.getState': { phrase: 'get the state of', errors: onVm },
+  'vm.refresh': { phrase: 'refresh', errors: onVm },
+  'vm.waitForState': { phrase: 'wait for a state of', errors: onVm },
+  'vm.start': {
+    phrase: 'start',
+    from: ['stopped', 'crashed'],
+    through: 'starting',
+    to: 'running',
+    errors: [...changingVm, 'FIRMWARE_NOT_FOUND'],
+  },
+  'vm.stop': {
+    phrase: 'stop',
+    from: ['running'],
+    fromKill: ['running', 'paused', 'suspended', 'crashed'],
+    through: 'stopping',
+    to: 'stopped',
+    timeoutMs: shutdownTimeoutMs,
+    errors: [...changingVm, 'GUEST_UNAVAILABLE'],
+  },
+  'vm.pause': { phrase: 'pause', from: ['running'], through: 'pausing', to: 'paused', errors: changingVm },
+  'vm.resume': {
+    phrase: 'resume',
+    from: ['paused', 'suspended'],
+    through: 'resuming',
+    to: 'running',
+    errors: [...changingVm, 'FIRMWARE_NOT_FOUND'],
+  },
+  'vm.suspend': {
+    phrase: 'suspend',
+    from: ['running', 'paused'],
+    through: 'suspending',
+    to: 'suspended',
+    errors: changingVm,
+  },
+  'vm.reset': {
+    phrase: 'reset',
+    from: ['running', 'paused'],
+    through: 'resetting',
+    to: 'running',
+    errors: [...changingVm, 'FIRMWARE_NOT_FOUND'],
+  },
+  'vm.restart': {
+    phrase: 'restart',
+    from: ['running'],
+    through: 'resetting',
+    to: 'running',
+    timeoutMs: shutdownTimeoutMs,
+    errors: [...changingVm, 'FIRMWARE_NOT_FOUND', 'GUEST_UNAVAILABLE'],
+  },
+  'vm.edit': {
+    phrase: 'edit',
+    from: ['stopped', 'running', 'paused', 'suspended', 'crashed'],
+    errors: [...changingVm, 'ALREADY_EXISTS'],
+  },
+  'vm.clone': {
+    phrase: 'clone',
+    from: ['stopped', 'running', 'paused', 'crashed'],
+    through: 'cloning',
+    errors: [...changingVm, 'ALREADY_EXISTS'],
+  },
+  'vm.delete': { phrase: 'delete', from: ['stopped', 'suspended', 'crashed'], errors: changingVm },
+  'vm.unregister': { phrase: 'unregister', from: ['stopped', 'suspended', 'crashed'], errors: changingVm },
+  'vm.migrate': {
+    phrase: 'migrate',
+    from: ['stopped', 'running', 'paused', 'suspended'],
+    through: 'migrating',
+    errors: [...changingVm, 'ALREADY_EXISTS'],
+  },
+  'vm.createSnapshot': {
+    phrase: 'create a snapshot of',
+    from: ['stopped', 'running', 'paused', 'crashed'],
+    through: 'snapshotting',
+    errors: [...changingVm, 'ALREADY_EXISTS'],
+  },
+  'vm.getSnapshotTree': { phrase: 'list the snapshots of', errors: onVm },
+  'vm.switchToSnapshot': {
+    phrase: 'switch the snapshot of',
+    from: ['stopped', 'running', 'paused', 'suspended', 'crashed'],
+    through: 'snapshotting',
+    errors: [...changingVm, 'SNAPSHOT_NOT_FOUND', 'FIRMWARE_NOT_FOUND'],
+  },
+  'vm.deleteSnapshot': {
+    phrase: 'delete a snapshot of',
+    from: ['stopped', 'running', 'paused', 'suspended', 'crashed'],
+    errors: [...changingVm, 'SNAPSHOT_NOT_FOUND'],
+  },
+  'vm.getStatistics': {
+    phrase: 'get statistics of',
+    from: ['running', 'paused'],
+    errors: [...onVm, 'INVALID_STATE', 'RESOURCE_BUSY'],
+  },
+  'vm.screenshot': {
+    phrase: 'take a screenshot of',
+    from: ['running', 'paused'],
+    errors: [...onVm, 'INVALID_STATE', 'RESOURCE_BUSY'],
+  },
+  'vm.sendKeys': { phrase: 'send keys to', from: ['running'], errors: [...onVm, 'INVALID_STATE', 'RESOURCE_BUSY'] },
+  'vm.console': {
+    phrase: 'open the console of',
+    from: ['running', 'paused'],
+    errors: [...onVm, 'INVALID_STATE', 'RESOURCE_BUSY'],
+  },
+  'guest.exec': { phrase: 'run a program in', from: ['running'], errors: inGuest },
+  'guest.getNetworkAddresses': { phrase: 'get the network addresses of', from: ['running'], errors: inGuest },
+  'guest.copyIn': { phrase: 'copy a file into', from: ['running'], errors: [...inGuest, 'INSUFFICIENT_RESOURCES'] },
+  'guest.copyOut': { phrase: 'copy a file out of', from: ['running'], errors: [...inGuest, 'INSUFFICIENT_RESOURCES'] },
+  'job.cancel': { phrase: 'cancel a job on', errors: ['JOB_NOT_CANCELABLE', 'JOB_FINISHED'] },
+  'job.all': { phrase: 'finish all jobs', errors: [...anyCall] },
+} as const satisfies Record<string, OperationSpec>
+
+/** `'vm.start'`, `'server.getVmList'`, ... */
+export type OperationCode = keyof typeof operations
+
+/** The union of errors that an operation may end with. */
+export type OperationError<O extends OperationCode> = VmErrors[(typeof operations)[O]['errors'][number]]
+
+export type ConnectError = OperationError<'connect'>
+export type GetInfoError = OperationError<'server.getInfo'>
+export type GetVmListError = OperationError<'server.getVmList'>
+export type GetVmError = OperationError<'server.getVm'>
+export type CreateVmError = OperationError<'server.createVm'>
+export type RegisterVmError = OperationError<'server.registerVm'>
+export type GetJobsError = OperationError<'server.getJobs'>
+export type AttachJobError = OperationError<'server.attachJob'>
+export type CloseError = OperationError<'server.close'>
+export type GetStateError = OperationError<'vm.getState'>
+export type RefreshError = OperationError<'vm.refresh'>
+export type WaitForStateError = OperationError<'vm.waitForState'>
+export type StartError = OperationError<'vm.start'>
+export type StopError = OperationError<'vm.stop'>
+export type PauseError = OperationError<'vm.pause'>
+export type ResumeError = OperationError<'vm.resume'>
+export type SuspendError = OperationError<'vm.suspend'>
+export type ResetError = OperationError<'vm.reset'>
+export type RestartError = OperationError<'vm.restart'>
+export type EditError = OperationError<'vm.edit'>
+export type CloneError = OperationError<'vm.clone'>
+export type DeleteError = OperationError<'vm.delete'>
+export type UnregisterError = OperationError<'vm.unregister'>
+export type MigrateError = OperationError<'vm.migrate'>
+export type CreateSnapshotError = OperationError<'vm.createSnapshot'>
+export type GetSnapshotTreeError = OperationError<'vm.getSnapshotTree'>
+export type SwitchToSnapshotError = OperationError<'vm.switchToSnapshot'>
+export type DeleteSnapshotError = OperationError<'vm.deleteSnapshot'>
+export type GetStatisticsError = OperationError<'vm.getStatistics'>
+export type ScreenshotError = OperationError<'vm.screenshot'>
+export type SendKeysError = OperationError<'vm.sendKeys'>
+export type ConsoleError = OperationError<'vm.console'>
+export type ExecError = OperationError<'guest.exec'>
+export type GetNetworkAddressesError = OperationError<'guest.getNetworkAddresses'>
+export type CopyInError = OperationError<'guest.copyIn'>
+export type CopyOutError = OperationError<'guest.copyOut'>
+export type CancelError = OperationError<'job.cancel'>

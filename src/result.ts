@@ -1,0 +1,1 @@
+export { err, errAsync, ok, okAsync, type Result, ResultAsync } from 'neverthrow'

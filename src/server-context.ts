@@ -1,0 +1,56 @@
+import type { Capability, Driver, DriverOperation, DriverOperationTypes, Task, VmRecord } from './driver.js'
+import { InvalidArgumentError, NotSupportedError } from './errors.js'
+import type { JobOptions } from './job/job-options.js'
+import type { JobRunner } from './job/job-runner.js'
+import type { Job } from './job/job.js'
+import type { JobTarget, OperationCode, OperationError } from './operations.js'
+import type { Vm } from './vm.js'
+
+/** One call of a driver's operation by a facade. */
+export interface DriverCall<O extends DriverOperation, C extends OperationCode, T> {
+  /** The driver's operation. */
+  readonly method: O
+  /** What the job is called, where that is not the driver's operation. */
+  readonly operation: C
+  readonly target: JobTarget
+  /** What the driver is given, or what is wrong with it. */
+  readonly input: DriverOperationTypes[O]['input'] | InvalidArgumentError
+  readonly options: JobOptions | undefined
+  /** A feature that the call needs besides the operation. */
+  readonly needs?: Capability | undefined
+  /** It takes no place in line for the host, since it only follows what goes on there. */
+  readonly isAside?: boolean | undefined
+  readonly map: (output: DriverOperationTypes[O]['output']) => T
+}
+
+/** What the facades of one connection share. */
+export interface ServerContext {
+  readonly driver: Driver
+  readonly runner: JobRunner
+  readonly capabilities: ReadonlySet<Capability>
+  /** The facade of a VM: the same object as long as somebody holds it. */
+  vmOf(record: VmRecord): Vm
+}
+
+/** Makes a job of a driver's operation, or of the reason why it can't be done; then nothing is sent. */
+export function callDriver<O extends DriverOperation, C extends OperationCode, T>(
+  { driver, runner, capabilities }: ServerContext,
+  call: DriverCall<O, C, T>,
+): Job<T, OperationError<C>> {
+  const { operation, target, input, options, needs, map } = call
+  const perform = driver.operations[call.method]
+  if (perform === undefined) return runner.refuse(operation, target, notSupported(driver, operation))
+  if (needs !== undefined && !capabilities.has(needs)) {
+    return runner.refuse(operation, target, notSupported(driver, needs))
+  }
+  if (input instanceof InvalidArgumentError) return runner.refuse(operation, target, input)
+  const job = { operation, target, options, work: async (task: Task) => map(await perform(input, task)) }
+  return call.isAside === true ? runner.runAside(job) : runner.run(job)
+}
+
+export const notSupported = (driver: Driver, capability: Capability): NotSupportedError =>
+  new NotSupportedError({
+    capability,
+    reason: `the ${driver.name} host does not offer ${capability}`,
+    hint: 'server.capabilities tells what it offers.',
+  })

@@ -1,0 +1,248 @@
+import { inspect } from 'node:util'
+import * as v from 'valibot'
+import type { Capability, Driver, DriverOperation, VmRecord } from './driver.js'
+import { EventQueue } from './event-queue.js'
+import { JobCore } from './job/job-core.js'
+import type { JobOptions } from './job/job-options.js'
+import type { JobRunner } from './job/job-runner.js'
+import { Job } from './job/job.js'
+import type { HostInfo } from './model/host-info.js'
+import { keysOf, nonEmpty, optional, text } from './model/schema.js'
+import { validate } from './model/validate.js'
+import type { EventFilter, VmEvent } from './model/vm-event.js'
+import { pathSchema, vmFilterSchema, vmSpecSchema, type VmFilter, type VmSpec } from './model/vm-spec.js'
+import type * as operation from './operations.js'
+import type { JobTarget } from './operations.js'
+import { callDriver, type ServerContext } from './server-context.js'
+import { Vm } from './vm.js'
+
+const eventFilterSchema = keysOf({ vmId: optional(text), types: optional(v.array(text, 'must be an array')) })
+
+const itself = <T>(value: T): T => value
+
+function capabilitiesOf({ operations, features }: Driver): ReadonlySet<Capability> {
+  return new Set<Capability>([
+    ...(Object.keys(operations) as DriverOperation[]),
+    ...features,
+    ...(['connect', 'server.close', 'server.getJobs'] as const),
+    ...(operations['server.getVm'] === undefined ? [] : (['vm.refresh'] as const)),
+    ...(operations['vm.getState'] === undefined ? [] : (['vm.waitForState'] as const)),
+  ])
+}
+
+/**
+ * A connection to a host of virtual machines; made by `connect`.
+ *
+ * @example
+ * ```ts
+ * import { connect } from 'awaitvm'
+ *
+ * await using server = await connect('embedded:').unwrap()
+ * await server.createVm({ name: 'web-1', memoryMiB: 32 }).unwrap()
+ * for (const vm of await server.getVmList().unwrap()) console.log(vm.name, vm.state)
+ * ```
+ */
+export class Server implements AsyncDisposable {
+  /** The URI that it was connected by, without credentials. */
+  readonly uri: string
+  /** `'embedded'`, `'qmp'`, ... */
+  readonly driver: string
+  /** The operations and features that this host offers; others end with a `NotSupportedError`. */
+  readonly capabilities: ReadonlySet<Capability>
+  readonly #driver: Driver
+  readonly #runner: JobRunner
+  readonly #context: ServerContext
+  readonly #target: JobTarget
+  readonly #vms = new Map<string, WeakRef<Vm>>()
+  readonly #forgotten = new FinalizationRegistry<string>((id) => {
+    if (this.#vms.get(id)?.deref() === undefined) this.#vms.delete(id)
+  })
+  readonly #queues = new Set<EventQueue>()
+  readonly #unsubscribe: () => void
+  readonly #onClosed: () => void
+  #closing: Promise<void> | undefined
+
+  /** @internal */
+  constructor(uri: string, driver: Driver, runner: JobRunner, onClosed: () => void) {
+    this.uri = uri
+    this.driver = driver.name
+    this.capabilities = capabilitiesOf(driver)
+    this.#driver = driver
+    this.#runner = runner
+    this.#onClosed = onClosed
+    this.#target = { type: 'host', id: uri, name: uri }
+    this.#context = { driver, runner, capabilities: this.capabilities, vmOf: (record) => this.#vmOf(record) }
+    this.#unsubscribe = driver.subscribe((event) => {
+      this.#onEvent(event)
+    })
+  }
+
+  getInfo(options?: JobOptions): Job<HostInfo, operation.GetInfoError> {
+    return callDriver(this.#context, {
+      method: 'server.getInfo',
+      operation: 'server.getInfo',
+      target: this.#target,
+      input: {},
+      options,
+      map: itself,
+    })
+  }
+
+  /** The host's VMs, or those that the filter lets through. */
+  getVmList(options?: VmFilter & JobOptions): Job<Vm[], operation.GetVmListError> {
+    const valid = validate(vmFilterSchema, options ?? {}, 'filter')
+    return callDriver(this.#context, {
+      method: 'server.getVmList',
+      operation: 'server.getVmList',
+      target: this.#target,
+      input: valid.match((filter) => ({ filter }), itself),
+      options,
+      map: (records) => records.map((record) => this.#vmOf(record)),
+    })
+  }
+
+  /** The VM of this name or id; an id goes before a name. */
+  getVm(nameOrId: string, options?: JobOptions): Job<Vm, operation.GetVmError> {
+    return callDriver(this.#context, {
+      method: 'server.getVm',
+      operation: 'server.getVm',
+      target: this.#target,
+      input: validate(nonEmpty, nameOrId, 'nameOrId').match((valid) => ({ nameOrId: valid }), itself),
+      options,
+      map: (record) => this.#vmOf(record),
+    })
+  }
+
+  /** Makes a VM; it is not started. */
+  createVm(spec: VmSpec, options?: JobOptions): Job<Vm, operation.CreateVmError> {
+    return callDriver(this.#context, {
+      method: 'server.createVm',
+      operation: 'server.createVm',
+      target: this.#target,
+      input: validate(vmSpecSchema, spec, 'spec').match((valid) => ({ spec: valid }), itself),
+      options,
+      map: (record) => this.#vmOf(record),
+    })
+  }
+
+  /** Makes the host know a VM whose files are there already. */
+  registerVm(path: string, options?: JobOptions): Job<Vm, operation.RegisterVmError> {
+    return callDriver(this.#context, {
+      method: 'server.registerVm',
+      operation: 'server.registerVm',
+      target: this.#target,
+      input: validate(pathSchema, path, 'path').match((valid) => ({ path: valid }), itself),
+      options,
+      map: (record) => this.#vmOf(record),
+    })
+  }
+
+  /** The jobs of this connection that have not ended, and those that the host keeps itself, also of earlier processes. */
+  getJobs(options?: JobOptions): Job<Job<unknown>[], operation.GetJobsError> {
+    const code = 'server.getJobs'
+    const own = this.#runner.active
+    const list = this.#driver.operations[code]
+    return this.#runner.runAside({
+      operation: code,
+      target: this.#target,
+      options,
+      work: async (task) => {
+        const known = new Set(own.map(({ token }) => token))
+        const others = list === undefined ? [] : await list({}, task)
+        return [
+          ...own.map((core) => new Job(core)),
+          ...others.filter(({ token }) => !known.has(token)).map(({ token }) => this.attachJob(token)),
+        ]
+      },
+    })
+  }
+
+  /** Follows a job that the host keeps, by its `token`; it is awaited, watched and cancelled as any other. */
+  attachJob(token: string, options?: JobOptions): Job<unknown, operation.AttachJobError> {
+    return callDriver(this.#context, {
+      method: 'server.attachJob',
+      operation: 'server.attachJob',
+      target: this.#target,
+      input: validate(nonEmpty, token, 'token').match((valid) => ({ token: valid }), itself),
+      options,
+      isAside: true,
+      map: itself,
+    })
+  }
+
+  /**
+   * What happens to the host's VMs from now on. At most 10,000 events wait for a slow reader; then an `'overflow'` event
+   * says that some were dropped. The listening ends with the loop, or when the server is closed. Throws an
+   * {@link InvalidArgumentError} where the filter is none.
+   */
+  events(filter: EventFilter = {}): EventQueue {
+    const valid = validate(eventFilterSchema, filter, 'filter')
+    if (valid.isErr()) throw valid.error
+    const { vmId, types } = valid.value
+    const queue = new EventQueue(
+      (ended) => this.#queues.delete(ended),
+      (event) =>
+        (vmId === undefined || ('vmId' in event && event.vmId === vmId)) &&
+        (types === undefined || types.includes(event.type)),
+    )
+    if (this.#runner.isClosed) queue.end()
+    else this.#queues.add(queue)
+    return queue
+  }
+
+  /**
+   * Ends the connection. Jobs in line end with a `ConnectionError`; the VMs of a host inside this process are killed, those
+   * of other hosts run on.
+   */
+  close(): Job<void, operation.CloseError> {
+    const core = new JobCore<void, operation.CloseError>('server.close', this.#target)
+    this.#closing ??= this.#close()
+    this.#closing.then(
+      () => {
+        core.succeed()
+      },
+      (error: unknown) => {
+        core.fail(this.#runner.explain(error, 'server.close'))
+      },
+    )
+    return new Job(core)
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close().unwrap()
+  }
+
+  [inspect.custom](): string {
+    return `Server ${this.uri} (${this.driver}${this.#runner.isClosed ? ', closed' : ''})`
+  }
+
+  async #close(): Promise<void> {
+    try {
+      await this.#runner.close(() => this.#driver.close())
+    } finally {
+      this.#unsubscribe()
+      for (const queue of this.#queues) queue.end()
+      this.#onClosed()
+    }
+  }
+
+  #vmOf(record: VmRecord): Vm {
+    const known = this.#vms.get(record.id)?.deref()
+    if (known !== undefined) {
+      Vm.update(known, record)
+      return known
+    }
+    const vm = new Vm(this.#context, record)
+    this.#vms.set(record.id, new WeakRef(vm))
+    this.#forgotten.register(vm, record.id)
+    return vm
+  }
+
+  #onEvent(event: VmEvent): void {
+    if (event.type === 'state') {
+      const vm = this.#vms.get(event.vmId)?.deref()
+      if (vm !== undefined) Vm.update(vm, { state: event.state })
+    }
+    for (const queue of this.#queues) queue.push(event)
+  }
+}

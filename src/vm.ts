@@ -1,0 +1,356 @@
+import { setTimeout as delay } from 'node:timers/promises'
+import { inspect } from 'node:util'
+import * as v from 'valibot'
+import { ConsoleStream } from './console-stream.js'
+import type { Capability, DriverOperation, DriverOperationTypes, VmRecord } from './driver.js'
+import { InvalidArgumentError } from './errors.js'
+import { VmGuest } from './guest.js'
+import type { JobOptions } from './job/job-options.js'
+import type { Job } from './job/job.js'
+import { checkTimeout } from './job/timeout.js'
+import { keyCodes, type Keys } from './model/keys.js'
+import type { Snapshot, SnapshotNode } from './model/snapshot.js'
+import type { VmStatistics } from './model/statistics.js'
+import { keysOf, nonEmpty, optional } from './model/schema.js'
+import { validate } from './model/validate.js'
+import type { VmConfig } from './model/vm-config.js'
+import { descriptionSchema, vmChangesSchema, vmNameSchema, type VmChanges } from './model/vm-spec.js'
+import { vmStates, type VmState } from './model/vm-state.js'
+import type * as operation from './operations.js'
+import type { JobTarget, OperationError } from './operations.js'
+import { callDriver, notSupported, type ServerContext } from './server-context.js'
+import { watchForState } from './wait-for-state.js'
+
+export interface StopOptions extends JobOptions {
+  /**
+   * `'shutdown'`, the default, asks the guest to shut down and waits until it has, for two minutes if `timeoutMs` does not say
+   * otherwise. `'kill'` takes the power away.
+   */
+  readonly mode?: 'shutdown' | 'kill' | undefined
+}
+
+export interface CloneOptions extends JobOptions {
+  readonly name: string
+  /** Share the unchanged part of the disks with the original. Needs the capability `'vm.clone.linked'`. */
+  readonly linked?: boolean | undefined
+}
+
+export interface SnapshotOptions extends JobOptions {
+  readonly name: string
+  readonly description?: string | undefined
+}
+
+export interface WatchOptions {
+  /** Milliseconds between two figures; 1000 if absent. */
+  readonly intervalMs?: number | undefined
+  readonly signal?: AbortSignal | undefined
+}
+
+type VmOperation = Extract<DriverOperation, `vm.${string}`>
+type VmInput<O extends VmOperation> = Omit<DriverOperationTypes[O]['input'], 'vm'>
+
+/** The operations that answer the state that they led to. */
+type StateChange = {
+  [O in VmOperation]: DriverOperationTypes[O]['output'] extends VmState ? O : never
+}[VmOperation]
+
+const stopSchema = keysOf({ mode: optional(v.picklist(['shutdown', 'kill'], 'must be "shutdown" or "kill"')) })
+const keySchema = v.picklist(keyCodes, 'must be a name of KeyboardEvent.code, such as "KeyA" or "Enter"')
+const keysSchema = v.union(
+  [v.string(), v.array(v.union([keySchema, v.pipe(v.array(keySchema), v.minLength(1))]))],
+  'must be a text, or an array of names of KeyboardEvent.code, such as "KeyA" or "Enter"',
+)
+const statesSchema = v.union(
+  [v.picklist(vmStates), v.pipe(v.array(v.picklist(vmStates)), v.minLength(1))],
+  `must be one or several of ${vmStates.join(', ')}`,
+)
+const cloneSchema = keysOf({ name: vmNameSchema, linked: optional(v.boolean('must be true or false')) })
+const snapshotSchema = keysOf({ name: vmNameSchema, description: optional(descriptionSchema) })
+
+const nothing = (): void => undefined
+const itself = <T>(value: T): T => value
+const snapshotInput = (id: unknown): { readonly snapshot: string } | InvalidArgumentError =>
+  validate(nonEmpty, id, 'id').match((snapshot) => ({ snapshot }), itself)
+
+/**
+ * A virtual machine. `state` and `config` are what the host said last; the methods ask it.
+ *
+ * @example
+ * ```ts
+ * import { connect } from 'awaitvm'
+ *
+ * await using server = await connect('embedded:').unwrap()
+ * const vm = await server.createVm({ name: 'web-1' }).unwrap()
+ * await vm.start().unwrap()
+ * console.log(vm.state)
+ * await vm.stop({ timeoutMs: 30_000 }).unwrap()
+ * ```
+ */
+export class Vm {
+  readonly id: string
+  /** What the agent inside the VM can do. */
+  readonly guest: VmGuest
+  readonly #context: ServerContext
+  #record: VmRecord
+  #target: JobTarget
+
+  /** @internal */
+  constructor(context: ServerContext, record: VmRecord) {
+    this.id = record.id
+    this.#context = context
+    this.#record = record
+    this.#target = { type: 'vm', id: record.id, name: record.config.name }
+    this.guest = new VmGuest(context, this)
+  }
+
+  /** @internal */
+  static update(vm: Vm, change: Partial<VmRecord>): void {
+    vm.#record = { ...vm.#record, ...change }
+    if (change.config !== undefined) vm.#target = { type: 'vm', id: vm.id, name: change.config.name }
+  }
+
+  get name(): string {
+    return this.#record.config.name
+  }
+
+  get config(): VmConfig {
+    return this.#record.config
+  }
+
+  get state(): VmState {
+    return this.#record.state
+  }
+
+  /** The VM as errors and jobs name it. */
+  get target(): JobTarget {
+    return this.#target
+  }
+
+  getState(options?: JobOptions): Job<VmState, operation.GetStateError> {
+    return this.#call('vm.getState', {}, options, this.#keepState)
+  }
+
+  /** Asks the host for state and settings again. */
+  refresh(options?: JobOptions): Job<VmConfig, operation.RefreshError> {
+    return callDriver(this.#context, {
+      method: 'server.getVm',
+      operation: 'vm.refresh',
+      target: this.#target,
+      input: { nameOrId: this.id },
+      options,
+      map: this.#keepRecord,
+    })
+  }
+
+  /** Waits until the VM is in one of these states, and tells in which; the VM is left alone. */
+  waitForState(states: VmState | readonly VmState[], options?: JobOptions): Job<VmState, operation.WaitForStateError> {
+    const code = 'vm.waitForState'
+    const { driver, runner } = this.#context
+    const getState = driver.operations['vm.getState']
+    if (getState === undefined) return runner.refuse(code, this.#target, notSupported(driver, code))
+    const valid = validate(statesSchema, states, 'states')
+    if (valid.isErr()) return runner.refuse(code, this.#target, valid.error)
+    const wanted = new Set(typeof valid.value === 'string' ? [valid.value] : valid.value)
+    return runner.runAside({
+      operation: code,
+      target: this.#target,
+      options,
+      work: async (task) => this.#keepState(await watchForState(driver, getState, { vm: this.id, wanted }, task)),
+    })
+  }
+
+  start(options?: JobOptions): Job<void, operation.StartError> {
+    return this.#change('vm.start', {}, options)
+  }
+
+  stop(options?: StopOptions): Job<void, operation.StopError> {
+    const valid = validate(stopSchema, options ?? {}, 'options')
+    return this.#change(
+      'vm.stop',
+      valid.match(({ mode = 'shutdown' }) => ({ mode }), itself),
+      options,
+    )
+  }
+
+  /** Halts the processors; memory stays where it is. */
+  pause(options?: JobOptions): Job<void, operation.PauseError> {
+    return this.#change('vm.pause', {}, options)
+  }
+
+  /** Goes on after `pause` or `suspend`. */
+  resume(options?: JobOptions): Job<void, operation.ResumeError> {
+    return this.#change('vm.resume', {}, options)
+  }
+
+  /** Saves the memory to disk, and lets go of it. */
+  suspend(options?: JobOptions): Job<void, operation.SuspendError> {
+    return this.#change('vm.suspend', {}, options)
+  }
+
+  /** As the reset button does: the guest is not asked. */
+  reset(options?: JobOptions): Job<void, operation.ResetError> {
+    return this.#change('vm.reset', {}, options)
+  }
+
+  /** Asks the guest to shut down, and starts the VM again; within two minutes if `timeoutMs` does not say otherwise. */
+  restart(options?: JobOptions): Job<void, operation.RestartError> {
+    return this.#change('vm.restart', {}, options)
+  }
+
+  /** Changes settings; what is absent stays. Most hosts change hardware of a stopped VM only. */
+  edit(changes: VmChanges, options?: JobOptions): Job<VmConfig, operation.EditError> {
+    const valid = validate(vmChangesSchema, changes, 'changes')
+    return this.#call(
+      'vm.edit',
+      valid.match((checked) => ({ changes: checked }), itself),
+      options,
+      this.#keepRecord,
+    )
+  }
+
+  /** Makes a new, stopped VM with the disks as they are now. */
+  clone(options: CloneOptions): Job<Vm, operation.CloneError> {
+    const input = validate(cloneSchema, options, 'options').match(
+      ({ name, linked = false }) => ({ name, linked }),
+      itself,
+    )
+    const needs = !(input instanceof InvalidArgumentError) && input.linked ? 'vm.clone.linked' : undefined
+    return this.#call('vm.clone', input, options, (record) => this.#context.vmOf(record), needs)
+  }
+
+  /** Deletes the VM with its disks, saved state and snapshots; images that it was made from stay. */
+  delete(options?: JobOptions): Job<void, operation.DeleteError> {
+    return this.#call('vm.delete', {}, options, nothing)
+  }
+
+  /** Makes the host forget the VM; its files stay. */
+  unregister(options?: JobOptions): Job<void, operation.UnregisterError> {
+    return this.#call('vm.unregister', {}, options, nothing)
+  }
+
+  /** Moves the VM to another host, given by its URI. */
+  migrate(to: string, options?: JobOptions): Job<void, operation.MigrateError> {
+    return this.#call(
+      'vm.migrate',
+      validate(nonEmpty, to, 'to').match((uri) => ({ to: uri }), itself),
+      options,
+      nothing,
+    )
+  }
+
+  createSnapshot(options: SnapshotOptions): Job<Snapshot, operation.CreateSnapshotError> {
+    const valid = validate(snapshotSchema, options, 'options')
+    const input = valid.match(({ name, description = '' }) => ({ name, description }), itself)
+    return this.#call('vm.createSnapshot', input, options, itself)
+  }
+
+  /** The snapshots that have no parent, each with those made on top of it. */
+  getSnapshotTree(options?: JobOptions): Job<readonly SnapshotNode[], operation.GetSnapshotTreeError> {
+    return this.#call('vm.getSnapshotTree', {}, options, itself)
+  }
+
+  /** Takes disks, settings and state back to what they were; what the VM has become since is lost. */
+  switchToSnapshot(id: string, options?: JobOptions): Job<void, operation.SwitchToSnapshotError> {
+    return this.#change('vm.switchToSnapshot', snapshotInput(id), options)
+  }
+
+  /** Deletes one snapshot; those made on top of it stay. */
+  deleteSnapshot(id: string, options?: JobOptions): Job<void, operation.DeleteSnapshotError> {
+    return this.#call('vm.deleteSnapshot', snapshotInput(id), options, nothing)
+  }
+
+  getStatistics(options?: JobOptions): Job<VmStatistics, operation.GetStatisticsError> {
+    return this.#call('vm.getStatistics', {}, options, itself)
+  }
+
+  /** Statistics at an interval; ends when the VM does not run any more, and throws other errors. */
+  async *watchStatistics(options: WatchOptions = {}): AsyncGenerator<VmStatistics, void, undefined> {
+    const { intervalMs = 1000, signal } = options
+    const invalid = checkTimeout(intervalMs, 'intervalMs')
+    if (invalid !== undefined) throw invalid
+    for (;;) {
+      const result = await this.getStatistics({ signal })
+      if (result.isErr()) {
+        if (result.error.code === 'INVALID_STATE') return
+        throw result.error
+      }
+      yield result.value
+      // An abortion ends the delay, and then the next call is refused with the typed error.
+      await delay(intervalMs, undefined, { signal }).catch(nothing)
+    }
+  }
+
+  /** A picture of the screen, as PNG. */
+  screenshot(options?: JobOptions): Job<Uint8Array, operation.ScreenshotError> {
+    return this.#call('vm.screenshot', {}, options, itself)
+  }
+
+  /**
+   * Types a text as on a US keyboard, or presses keys one after another; keys in an array of their own are pressed together:
+   * `vm.sendKeys([['ControlLeft', 'AltLeft', 'Delete']])`.
+   */
+  sendKeys(keys: Keys, options?: JobOptions): Job<void, operation.SendKeysError> {
+    const valid = validate(keysSchema, keys, 'keys')
+    return this.#call(
+      'vm.sendKeys',
+      valid.match((checked) => ({ keys: checked }), itself),
+      options,
+      nothing,
+    )
+  }
+
+  /**
+   * The serial console: what the guest printed since it was started, as far as the host has kept it, and then what it
+   * prints; what is written goes to the guest. A console that can't be opened is destroyed with the typed error.
+   */
+  console(): ConsoleStream {
+    return new ConsoleStream(this.#call('vm.console', {}, undefined, itself).unwrap(), this.#target)
+  }
+
+  [inspect.custom](): string {
+    return `Vm ${JSON.stringify(this.name)} ${this.state} (${this.id})`
+  }
+
+  toJSON(): Record<string, unknown> {
+    const { id, name, state, config } = this
+    return { id, name, state, config }
+  }
+
+  readonly #keepState = (state: VmState): VmState => {
+    Vm.update(this, { state })
+    return state
+  }
+
+  readonly #keepRecord = (record: VmRecord): VmConfig => {
+    Vm.update(this, record)
+    return record.config
+  }
+
+  readonly #forgetState = (state: VmState): void => void this.#keepState(state)
+
+  #change<O extends StateChange>(
+    method: O,
+    input: VmInput<O> | InvalidArgumentError,
+    options: JobOptions | undefined,
+  ): Job<void, OperationError<O>> {
+    return this.#call(method, input, options, this.#forgetState)
+  }
+
+  #call<O extends VmOperation, T>(
+    method: O,
+    input: VmInput<O> | InvalidArgumentError,
+    options: JobOptions | undefined,
+    map: (output: DriverOperationTypes[O]['output']) => T,
+    needs?: Capability,
+  ): Job<T, OperationError<O>> {
+    return callDriver(this.#context, {
+      method,
+      operation: method,
+      target: this.#target,
+      input: input instanceof InvalidArgumentError ? input : { ...input, vm: this.id },
+      options,
+      needs,
+      map,
+    })
+  }
+}
