@@ -1,0 +1,112 @@
+import * as v from 'valibot'
+import type { SnapshotNode } from '../../model/snapshot.js'
+import type { VmConfig } from '../../model/vm-config.js'
+
+/** How a VM is written down: everything that belongs to it is named here, so that replacing this is one step for all. */
+const text = v.string()
+const optionalText = v.optional(text)
+/** Names of the VM's own files: never a path. */
+const fileName = v.pipe(text, v.regex(/^[a-z]+-[0-9a-f-]{36}$/))
+
+const diskSchema = v.object({ image: optionalText, sizeMiB: v.optional(v.number()), overlay: fileName })
+const mediaSchema = v.object({ image: text })
+const memorySchema = v.object({
+  file: fileName,
+  /** Of the emulator that wrote it: another one can't be relied on to read it. */
+  emulator: text,
+  /** Whether the machine goes on running with it, or stays paused. */
+  isPaused: v.boolean(),
+})
+const hardwareSchema = v.object({
+  memoryMiB: v.number(),
+  disks: v.array(diskSchema),
+  cdroms: v.array(mediaSchema),
+  floppies: v.array(mediaSchema),
+  boot: v.object({
+    kernel: optionalText,
+    initrd: optionalText,
+    commandLine: optionalText,
+    firmware: optionalText,
+    videoFirmware: optionalText,
+    order: v.optional(v.array(v.picklist(['disk', 'cdrom', 'floppy']))),
+  }),
+})
+const snapshotSchema = v.object({
+  id: text,
+  name: text,
+  description: text,
+  createdAt: text,
+  parentId: optionalText,
+  hardware: hardwareSchema,
+  memory: v.optional(memorySchema),
+})
+
+export const definitionSchema = v.object({
+  format: v.literal(1),
+  id: v.pipe(text, v.uuid()),
+  name: text,
+  description: text,
+  createdAt: text,
+  hardware: hardwareSchema,
+  /** The saved memory of a suspended VM. */
+  memory: v.optional(memorySchema),
+  hasCrashed: v.optional(v.boolean()),
+  snapshots: v.array(snapshotSchema),
+  currentSnapshot: optionalText,
+})
+
+type Frozen<T> = T extends object ? { readonly [K in keyof T]: Frozen<T[K]> } : T
+
+export type Definition = Frozen<v.InferOutput<typeof definitionSchema>>
+export type Hardware = Frozen<v.InferOutput<typeof hardwareSchema>>
+export type Memory = Frozen<v.InferOutput<typeof memorySchema>>
+export type SnapshotDefinition = Frozen<v.InferOutput<typeof snapshotSchema>>
+export type DiskDefinition = Hardware['disks'][number]
+
+/** The state of a VM that no process runs. */
+export const stateAtRest = (definition: Definition): 'suspended' | 'crashed' | 'stopped' =>
+  definition.memory !== undefined ? 'suspended' : definition.hasCrashed === true ? 'crashed' : 'stopped'
+
+/** Every file that the definition speaks of; others in the VM's folder are left over from something that did not end. */
+export function filesOf({ hardware, memory, snapshots }: Definition): Set<string> {
+  const files = new Set<string>()
+  for (const part of [{ hardware, memory }, ...snapshots]) {
+    for (const { overlay } of part.hardware.disks) files.add(overlay)
+    if (part.memory !== undefined) files.add(part.memory.file)
+  }
+  return files
+}
+
+export function configOf({ name, description, createdAt, hardware }: Definition): VmConfig {
+  const { memoryMiB, disks, cdroms, floppies, boot } = hardware
+  return {
+    name,
+    description,
+    cpus: 1,
+    memoryMiB,
+    disks: disks.map(({ image, sizeMiB }) => ({
+      ...(image !== undefined && { image }),
+      ...(sizeMiB !== undefined && { sizeMiB }),
+    })),
+    cdroms,
+    floppies,
+    boot,
+    createdAt: new Date(createdAt),
+  }
+}
+
+export function snapshotNode(definition: Definition, snapshot: SnapshotDefinition): SnapshotNode {
+  const { id, name, description, createdAt, parentId, memory } = snapshot
+  return {
+    id,
+    name,
+    description,
+    createdAt: new Date(createdAt),
+    parentId,
+    state: memory === undefined ? 'stopped' : memory.isPaused ? 'paused' : 'running',
+    isCurrent: definition.currentSnapshot === id,
+    children: definition.snapshots
+      .filter((child) => child.parentId === id)
+      .map((child) => snapshotNode(definition, child)),
+  }
+}

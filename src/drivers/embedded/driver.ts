@@ -1,0 +1,386 @@
+import { randomUUID } from 'node:crypto'
+import { availableParallelism, freemem, hostname, totalmem } from 'node:os'
+import type { Driver, DriverOperations, DriverOperationTypes, Feature, Task, VmRecord } from '../../driver.js'
+import { ConnectionError, JobCancelledError } from '../../errors.js'
+import type { HostInfo } from '../../model/host-info.js'
+import type { VmEvent } from '../../model/vm-event.js'
+import type { VmState } from '../../model/vm-state.js'
+import { operations } from '../../operations.js'
+import { configOf, stateAtRest, type Definition } from './definition.js'
+import { embeddedError, invalidState, requireState, vmNotFound } from './embedded-errors.js'
+import { emulatorVersion } from './emulator-version.js'
+import { newDiskFile, planHardware } from './hardware.js'
+import { keyScancodes } from './key-scancodes.js'
+import type { LiveVm } from './live-vm.js'
+import { MachineStoppedError } from './machine/machine-stopped-error.js'
+import { MachineCrashedError, MachineTerminatedError, MachineThread } from './machine/machine-thread.js'
+import { screenshotPng } from './machine/screenshot-png.js'
+import { VmSnapshots } from './snapshots.js'
+import type { VmStore } from './store.js'
+import { VmConsole } from './vm-console.js'
+import { VmLifecycle } from './vm-lifecycle.js'
+
+type Input<O extends keyof DriverOperationTypes> = DriverOperationTypes[O]['input']
+type Output<O extends keyof DriverOperationTypes> = DriverOperationTypes[O]['output']
+
+/** Machines load at once as far as the processors go; more calls than this would only hold memory. */
+const maxConcurrentOperations = 64
+
+/** VMs inside this process: v86, one worker thread each. */
+export class EmbeddedDriver implements Driver {
+  readonly name = 'embedded'
+  readonly maxConcurrentOperations = maxConcurrentOperations
+  readonly features: ReadonlySet<Feature>
+  readonly #store: VmStore
+  readonly #listeners = new Set<(event: VmEvent) => void>()
+  readonly #lifecycle: VmLifecycle
+  readonly #snapshots: VmSnapshots
+  readonly #underWay = new Set<Promise<unknown>>()
+  #isClosed = false
+
+  constructor(store: VmStore, features: readonly Feature[]) {
+    this.#store = store
+    this.features = new Set(features)
+    const emit = (event: VmEvent): void => {
+      for (const listener of this.#listeners) listener(event)
+    }
+    this.#lifecycle = new VmLifecycle(store, emit)
+    this.#snapshots = new VmSnapshots(store, this.#lifecycle)
+  }
+
+  readonly operations: DriverOperations = {
+    'server.getInfo': async () => this.#getInfo(),
+    'server.getVmList': ({ filter }) => this.#guard(() => this.#list(filter)),
+    'server.getVm': ({ nameOrId }) => this.#guard(async () => this.#record(await this.#find(nameOrId))),
+    'server.createVm': ({ spec }) => this.#guard(() => this.#create(spec)),
+    'vm.getState': ({ vm }) => this.#guard(async () => this.#lifecycle.stateOf(await this.#get(vm))),
+    'vm.start': ({ vm }, task) => this.#change(vm, task, (definition) => this.#lifecycle.powerOn(definition, task)),
+    'vm.stop': ({ vm, mode }, task) => (mode === 'kill' ? this.#kill(vm, task) : this.#shutdown(vm, task)),
+    'vm.pause': ({ vm }, task) => this.#withLive(vm, task, (live, definition) => this.#pause(live, definition)),
+    'vm.resume': ({ vm }, task) => this.#change(vm, task, (definition, live) => this.#resume(definition, live, task)),
+    'vm.suspend': ({ vm }, task) =>
+      this.#withLive(vm, task, (live, definition) => this.#lifecycle.suspend(live, definition, task)),
+    'vm.reset': ({ vm }, task) => this.#withLive(vm, task, (live, definition) => this.#reset(live, definition)),
+    'vm.restart': ({ vm }, task) => this.#restart(vm, task),
+    'vm.edit': ({ vm, changes }, task) =>
+      this.#change(vm, task, (definition, live) => this.#edit(definition, live, changes)),
+    'vm.clone': ({ vm, name }, task) =>
+      this.#change(vm, task, (definition, live) => this.#clone(definition, live, name)),
+    'vm.delete': ({ vm }, task) => this.#change(vm, task, (definition) => this.#delete(definition)),
+    'vm.createSnapshot': ({ vm, ...details }, task) =>
+      this.#change(vm, task, async (definition, live) => {
+        const snapshot = await this.#snapshots.create(definition, live, details, task)
+        this.#tell('snapshots', definition)
+        return snapshot
+      }),
+    'vm.getSnapshotTree': ({ vm }) => this.#guard(async () => this.#snapshots.tree(await this.#get(vm))),
+    'vm.switchToSnapshot': ({ vm, snapshot }, task) =>
+      this.#change(vm, task, async (definition, live) => {
+        const state = await this.#snapshots.switchTo(definition, live, snapshot, task)
+        this.#tell('snapshots', definition)
+        return state
+      }),
+    'vm.deleteSnapshot': ({ vm, snapshot }, task) =>
+      this.#change(vm, task, async (definition, live) => {
+        await this.#snapshots.delete(definition, live, snapshot)
+        this.#tell('snapshots', definition)
+      }),
+    'vm.getStatistics': ({ vm }, task) => this.#use(vm, task, (live, definition) => this.#statistics(live, definition)),
+    'vm.screenshot': ({ vm }, task) =>
+      this.#use(vm, task, async (live) => screenshotPng(await live.machine.screenshot())),
+    'vm.sendKeys': ({ vm, keys }, task) =>
+      this.#use(vm, task, (live) => live.machine.sendScancodes(keyScancodes(keys))),
+    'vm.console': ({ vm }, task) =>
+      this.#use(vm, task, async (live) => new VmConsole(live.console, (bytes) => typeInto(live, bytes))),
+  }
+
+  subscribe(listener: (event: VmEvent) => void): () => void {
+    this.#listeners.add(listener)
+    return () => void this.#listeners.delete(listener)
+  }
+
+  async close(): Promise<void> {
+    this.#isClosed = true
+    await this.#lifecycle.close()
+    await Promise.allSettled(this.#underWay)
+    await MachineThread.close()
+  }
+
+  async #getInfo(): Promise<HostInfo> {
+    const mebibyte = 2 ** 20
+    return {
+      driver: this.name,
+      hostName: hostname(),
+      hypervisor: 'v86',
+      version: emulatorVersion(),
+      cpus: availableParallelism(),
+      memoryMiB: Math.floor(totalmem() / mebibyte),
+      freeMemoryMiB: Math.floor(freemem() / mebibyte),
+      guestArchitecture: 'i686',
+    }
+  }
+
+  async #list({ name, state }: Input<'server.getVmList'>['filter']): Promise<VmRecord[]> {
+    const records: VmRecord[] = []
+    for (const definition of await this.#store.list()) {
+      if (name !== undefined && definition.name !== name) continue
+      const record = await this.#record(definition)
+      if (state === undefined || record.state === state) records.push(record)
+    }
+    return records
+  }
+
+  async #create(spec: Input<'server.createVm'>['spec']): Promise<VmRecord> {
+    const definition: Definition = {
+      format: 1,
+      id: randomUUID(),
+      name: spec.name,
+      description: spec.description ?? '',
+      createdAt: new Date().toISOString(),
+      hardware: await planHardware(spec, undefined, 'spec'),
+      snapshots: [],
+    }
+    await this.#store.create(definition, () => Promise.resolve())
+    this.#tell('created', definition)
+    return this.#record(definition)
+  }
+
+  async #pause(live: LiveVm, definition: Definition): Promise<VmState> {
+    await live.machine.pause()
+    await this.#lifecycle.setState(live, definition, 'paused')
+    return live.state
+  }
+
+  async #resume(definition: Definition, live: LiveVm | undefined, task: Task): Promise<VmState> {
+    if (live === undefined) return this.#lifecycle.powerOn(definition, task)
+    await live.machine.resume()
+    await this.#lifecycle.setState(live, definition, 'running')
+    return live.state
+  }
+
+  async #reset(live: LiveVm, definition: Definition): Promise<VmState> {
+    await live.machine.reset()
+    await live.machine.resume()
+    if (live.state !== 'running') await this.#lifecycle.setState(live, definition, 'running')
+    return live.state
+  }
+
+  async #kill(vm: string, task: Task): Promise<VmState> {
+    return this.#change(
+      vm,
+      task,
+      async (definition, live) => {
+        if (live !== undefined) return this.#lifecycle.kill(live, definition)
+        return this.#lifecycle.withLease(definition, async (): Promise<VmState> => {
+          const { memory: _memory, hasCrashed: _hasCrashed, ...stopped } = definition
+          const previous = stateAtRest(definition)
+          await this.#store.save(stopped)
+          this.#lifecycle.tell(definition, 'stopped', previous)
+          return 'stopped'
+        })
+      },
+      operations['vm.stop'].fromKill,
+    )
+  }
+
+  /** Presses the power button, and waits until the guest has gone. Others may do things to the VM meanwhile. */
+  async #shutdown(vm: string, task: Task): Promise<VmState> {
+    const live = await this.#withLive(vm, task, async (running) => {
+      try {
+        await running.machine.pressPowerButton()
+      } catch (error) {
+        // A guest that has gone meanwhile needs no button.
+        if (!isGone(error)) throw error
+      }
+      return running
+    })
+    return this.#guard(async () => {
+      task.progress({ percent: 10, phase: 'waiting for the guest' })
+      await new Promise<void>((resolve, reject) => {
+        const forget = task.cancelWith(async (reason) => {
+          // The press counts as taken back only if the guest has not taken notice of it.
+          if (!(await live.machine.withdrawPowerButton())) return false
+          reject(new JobCancelledError({ reason: reason ?? 'it was cancelled before the guest took notice' }))
+          return true
+        })
+        this.#lifecycle.ended(live).then(resolve, reject).finally(forget)
+      })
+      const state = await this.#lifecycle.stateOf(await this.#get(vm))
+      // Somebody else may have suspended it, or the guest died over its shutting down.
+      if (state !== 'stopped') throw invalidState(state, operations['vm.stop'].from)
+      return state
+    })
+  }
+
+  async #restart(vm: string, task: Task): Promise<VmState> {
+    await this.#shutdown(vm, task)
+    return this.#change(vm, task, (definition) => this.#lifecycle.powerOn(definition, task), ['stopped', 'crashed'])
+  }
+
+  async #edit(
+    definition: Definition,
+    live: LiveVm | undefined,
+    changes: Input<'vm.edit'>['changes'],
+  ): Promise<VmRecord> {
+    const { name = definition.name, description = definition.description, ...hardwareChanges } = changes
+    const changesHardware = Object.values(hardwareChanges).some((value) => value !== undefined)
+    const atRest = stateAtRest(definition)
+    if (changesHardware && (live !== undefined || atRest === 'suspended')) {
+      throw invalidState(live?.state ?? atRest, ['stopped', 'crashed'])
+    }
+    const hardware = changesHardware
+      ? await planHardware(hardwareChanges, definition.hardware, 'changes')
+      : definition.hardware
+    const edited = { ...definition, name, description, hardware }
+    if (live === undefined) await this.#lifecycle.withLease(definition, () => this.#store.save(edited))
+    else await this.#store.save(edited)
+    this.#tell('config', edited)
+    return this.#record(edited)
+  }
+
+  async #clone(definition: Definition, live: LiveVm | undefined, name: string): Promise<VmRecord> {
+    const files = new Map(definition.hardware.disks.map(({ overlay }) => [overlay, newDiskFile()]))
+    const nameOf = (overlay: string): string => files.get(overlay) ?? overlay
+    const clone: Definition = {
+      format: 1,
+      id: randomUUID(),
+      name,
+      description: definition.description,
+      createdAt: new Date().toISOString(),
+      hardware: {
+        ...definition.hardware,
+        disks: definition.hardware.disks.map((disk) => ({ ...disk, overlay: nameOf(disk.overlay) })),
+      },
+      snapshots: [],
+    }
+    const copyDisks = async (): Promise<void> => {
+      for (const { overlay } of definition.hardware.disks) {
+        await this.#store.copyOverlay({ id: definition.id, file: overlay }, { id: clone.id, file: nameOf(overlay) })
+      }
+    }
+    await this.#store.create(clone, () =>
+      live === undefined
+        ? this.#lifecycle.withLease(definition, copyDisks)
+        : live.whileStill(live.state === 'running', () => live.captureDisks(this.#store, definition, clone.id, nameOf)),
+    )
+    this.#tell('created', clone)
+    return this.#record(clone)
+  }
+
+  async #delete(definition: Definition): Promise<void> {
+    // Not given back where all went well: what it lay in is gone.
+    const lease = await this.#store.lease(definition.id)
+    try {
+      await this.#store.delete(definition.id)
+    } catch (error) {
+      await lease.release()
+      throw error
+    }
+    this.#tell('deleted', definition)
+  }
+
+  async #statistics(live: LiveVm, { hardware }: Definition): Promise<Output<'vm.getStatistics'>> {
+    const { cpuTimeMs, diskReadBytes, diskWriteBytes } = await live.machine.statistics()
+    return {
+      takenAt: new Date(),
+      uptimeMs: Date.now() - live.startedAt,
+      cpuTimeMs,
+      memoryMiB: hardware.memoryMiB,
+      diskReadBytes,
+      diskWrittenBytes: diskWriteBytes,
+    }
+  }
+
+  /** Changes a VM that is in one of the states that the operation needs, with nobody else at it. */
+  #change<T>(
+    vm: string,
+    task: Task,
+    action: (definition: Definition, live: LiveVm | undefined) => Promise<T>,
+    expected?: readonly VmState[],
+  ): Promise<T> {
+    // Made before any waiting, so that the job can be cancelled from its first moment.
+    const { signal } = task
+    return this.#guard(() =>
+      this.#lifecycle.exclusively(vm, async () => {
+        const definition = await this.#get(vm)
+        requireState(task, await this.#lifecycle.stateForChange(definition), expected)
+        signal.throwIfAborted()
+        return action(definition, this.#lifecycle.live(vm))
+      }),
+    )
+  }
+
+  /** A change of a VM that runs in this process. */
+  #withLive<T>(vm: string, task: Task, action: (live: LiveVm, definition: Definition) => Promise<T>): Promise<T> {
+    return this.#change(vm, task, (definition, live) => {
+      if (live === undefined) throw invalidState(stateAtRest(definition), ['running'])
+      return action(live, definition)
+    })
+  }
+
+  /** Looks at a VM that runs in this process, or sends it something, whatever else is being done to it. */
+  #use<T>(vm: string, task: Task, action: (live: LiveVm, definition: Definition) => Promise<T>): Promise<T> {
+    return this.#guard(async () => {
+      const definition = await this.#get(vm)
+      const state = await this.#lifecycle.stateForChange(definition)
+      requireState(task, state)
+      const live = this.#lifecycle.live(vm)
+      if (live === undefined) throw invalidState(state, ['running'])
+      return action(live, definition)
+    })
+  }
+
+  #guard<T>(action: () => Promise<T>): Promise<T> {
+    const work = this.#perform(action)
+    this.#underWay.add(work)
+    const forget = (): void => void this.#underWay.delete(work)
+    work.then(forget, forget)
+    return work
+  }
+
+  async #perform<T>(action: () => Promise<T>): Promise<T> {
+    try {
+      return await action()
+    } catch (error) {
+      if (this.#isClosed)
+        throw new ConnectionError({ reason: 'the server was closed meanwhile', retryable: false, cause: error })
+      // The guest has gone while something was being done to it.
+      if (isGone(error)) throw invalidState(error instanceof MachineCrashedError ? 'crashed' : 'stopped', ['running'])
+      throw embeddedError(error)
+    }
+  }
+
+  async #get(id: string): Promise<Definition> {
+    const definition = await this.#store.get(id)
+    if (definition === undefined) throw vmNotFound(id)
+    return definition
+  }
+
+  async #find(nameOrId: string): Promise<Definition> {
+    const found = (await this.#store.get(nameOrId)) ?? (await this.#store.findByName(nameOrId))
+    if (found === undefined) throw vmNotFound(nameOrId)
+    return found
+  }
+
+  async #record(definition: Definition): Promise<VmRecord> {
+    return { id: definition.id, state: await this.#lifecycle.stateOf(definition), config: configOf(definition) }
+  }
+
+  #tell(type: 'created' | 'deleted' | 'config' | 'snapshots', { id, name }: Definition): void {
+    for (const listener of this.#listeners) listener({ type, vmId: id, name, at: new Date() })
+  }
+}
+
+const isGone = (error: unknown): boolean =>
+  error instanceof MachineStoppedError ||
+  error instanceof MachineCrashedError ||
+  error instanceof MachineTerminatedError
+
+/** What is typed into a VM that goes is lost with it; that it has gone, its console says by ending. */
+async function typeInto(live: LiveVm, bytes: Uint8Array): Promise<void> {
+  try {
+    await live.machine.sendSerial(bytes)
+  } catch (error) {
+    if (!isGone(error)) throw embeddedError(error)
+  }
+}

@@ -1,0 +1,51 @@
+import { readFile } from 'node:fs/promises'
+import { dirname, join } from 'node:path'
+import { FirmwareNotFoundError } from '../../errors.js'
+import { errorCode } from './embedded-errors.js'
+
+/** Where the packages of SeaBIOS and QEMU put it: Debian and Fedora, QEMU's own, Homebrew on both kinds of Mac, Windows. */
+const directories = [
+  '/usr/share/seabios',
+  '/usr/share/qemu',
+  '/usr/local/share/qemu',
+  '/opt/homebrew/share/qemu',
+  'C:\\Program Files\\qemu\\share',
+]
+/** The build of 128 KiB: the larger one does not fit under the first mebibyte, where v86 puts it. */
+const biosName = 'bios.bin'
+const videoBiosName = 'vgabios-stdvga.bin'
+
+export interface Firmware {
+  readonly bios: Uint8Array
+  readonly videoBios: Uint8Array | undefined
+}
+
+/** SeaBIOS with its VGA BIOS, as found on this machine. */
+export async function findFirmware(searched: readonly string[] = directories): Promise<Firmware> {
+  for (const directory of searched) {
+    const bios = await readIfThere(join(directory, biosName))
+    if (bios !== undefined) return { bios, videoBios: await readIfThere(join(directory, videoBiosName)) }
+  }
+  throw new FirmwareNotFoundError({
+    reason: `no SeaBIOS was found in ${searched.join(', ')}`,
+    hint:
+      'Install it (Debian and Ubuntu: apt install seabios; Fedora: dnf install seabios-bin seavgabios-bin; macOS: brew install ' +
+      'qemu), or name the image in boot.firmware. A Linux kernel in boot.kernel needs none.',
+  })
+}
+
+/** The images that the VM names itself; the VGA BIOS beside the BIOS where only that is named. */
+export async function readFirmware(path: string, videoPath: string | undefined): Promise<Firmware> {
+  const videoBios =
+    videoPath === undefined ? await readIfThere(join(dirname(path), videoBiosName)) : await readFile(videoPath)
+  return { bios: await readFile(path), videoBios }
+}
+
+async function readIfThere(path: string): Promise<Uint8Array | undefined> {
+  try {
+    return await readFile(path)
+  } catch (error) {
+    if (errorCode(error) === 'ENOENT' || errorCode(error) === 'ENOTDIR') return undefined
+    throw error
+  }
+}

@@ -1,0 +1,173 @@
+import { randomUUID } from 'node:crypto'
+import { constants } from 'node:fs'
+import { access, readFile, stat } from 'node:fs/promises'
+import { InvalidArgumentError } from '../../errors.js'
+import type { DiskConfig } from '../../model/vm-config.js'
+import type { VmChanges } from '../../model/vm-spec.js'
+import type { DiskDefinition, Hardware } from './definition.js'
+import { errorCode, nativeError } from './embedded-errors.js'
+import { findFirmware, readFirmware } from './firmware.js'
+import { BootImageError } from './machine/boot-image-error.js'
+import { linuxBootImage } from './machine/linux.js'
+import type { MachineBoot } from './machine/protocol.js'
+
+/** What v86 takes: a Pentium's processor, 2 GiB less a page of memory, two disks, one CD-ROM drive, two floppy drives. */
+const limits = { disks: 2, cdroms: 1, floppies: 2, minMemoryMiB: 8, maxMemoryMiB: 2047, maxDiskMiB: 128 * 1024 }
+/** Enough for the built-in guest. */
+const guestMemoryMiB = 16
+const systemMemoryMiB = 128
+/** Larger files are no kernels, initrds or firmware images, and would be read into memory. */
+const maxBootFileBytes = 1024 * 2 ** 20
+const mebibyte = 2 ** 20
+const sectorBytes = 512
+
+export const newDiskFile = (): string => `disk-${randomUUID()}`
+export const newMemoryFile = (): string => `memory-${randomUUID()}`
+
+/** How the VM boots, as follows from what it has. */
+const bootKind = ({ boot, disks, cdroms, floppies }: Omit<Hardware, 'memoryMiB'>): MachineBoot['kind'] => {
+  if (boot.kernel !== undefined) return 'linux'
+  const hasSomethingToBoot = disks.some(({ image }) => image !== undefined) || cdroms.length > 0 || floppies.length > 0
+  return hasSomethingToBoot || boot.firmware !== undefined ? 'firmware' : 'guest'
+}
+
+/** The hardware that a spec or an edit leads to, checked down to the images. Disks that stay keep their content. */
+export async function planHardware(
+  spec: Omit<VmChanges, 'name' | 'description'>,
+  present: Hardware | undefined,
+  root: string,
+): Promise<Hardware> {
+  if (spec.cpus !== undefined && spec.cpus !== 1)
+    throw wrong(`${root}.cpus`, 'must be 1, which is what the emulated machine has')
+  const parts = {
+    disks: spec.disks === undefined ? (present?.disks ?? []) : keepDisks(spec.disks, present?.disks ?? []),
+    cdroms: spec.cdroms ?? present?.cdroms ?? [],
+    floppies: spec.floppies ?? present?.floppies ?? [],
+    boot: spec.boot ?? present?.boot ?? {},
+  }
+  const fitting = bootKind(parts) === 'guest' ? guestMemoryMiB : systemMemoryMiB
+  const hardware = { ...parts, memoryMiB: spec.memoryMiB ?? present?.memoryMiB ?? fitting }
+  await check(hardware, root)
+  return hardware
+}
+
+function keepDisks(wanted: readonly DiskConfig[], present: readonly DiskDefinition[]): DiskDefinition[] {
+  const left = [...present]
+  return wanted.map((disk) => {
+    const index = left.findIndex(({ image, sizeMiB }) => image === disk.image && sizeMiB === disk.sizeMiB)
+    const [kept] = index < 0 ? [] : left.splice(index, 1)
+    return kept ?? { ...disk, overlay: newDiskFile() }
+  })
+}
+
+async function check(hardware: Hardware, root: string): Promise<void> {
+  const { memoryMiB, disks, cdroms, floppies, boot } = hardware
+  if (memoryMiB < limits.minMemoryMiB || memoryMiB > limits.maxMemoryMiB) {
+    throw wrong(
+      `${root}.memoryMiB`,
+      `must be from ${String(limits.minMemoryMiB)} to ${String(limits.maxMemoryMiB)}, and is ${String(memoryMiB)}`,
+    )
+  }
+  for (const kind of ['disks', 'cdroms', 'floppies'] as const) {
+    const { length } = hardware[kind]
+    if (length > limits[kind])
+      throw wrong(`${root}.${kind}`, `must have at most ${String(limits[kind])} entries, and has ${String(length)}`)
+  }
+  for (const [index, { image, sizeMiB }] of disks.entries()) {
+    const path = `${root}.disks[${String(index)}]`
+    if (image !== undefined) await checkDiskImage(image, `${path}.image`)
+    else if (sizeMiB !== undefined && sizeMiB > limits.maxDiskMiB) {
+      throw wrong(`${path}.sizeMiB`, `must be at most ${String(limits.maxDiskMiB)}, and is ${String(sizeMiB)}`)
+    }
+  }
+  for (const [index, { image }] of cdroms.entries()) await checkFile(image, `${root}.cdroms[${String(index)}].image`)
+  for (const [index, { image }] of floppies.entries())
+    await checkFile(image, `${root}.floppies[${String(index)}].image`)
+  for (const key of ['firmware', 'videoFirmware'] as const) {
+    const image = boot[key]
+    if (image !== undefined) await checkFile(image, `${root}.boot.${key}`)
+  }
+  if (boot.kernel !== undefined) await checkKernel(hardware, `${root}.boot`)
+}
+
+async function checkDiskImage(image: string, path: string): Promise<void> {
+  const size = await checkFile(image, path)
+  if (size % sectorBytes === 0 && size <= limits.maxDiskMiB * mebibyte) return
+  const allowed = `a multiple of ${String(sectorBytes)} bytes, at most ${String(limits.maxDiskMiB)} MiB`
+  throw wrong(path, `must be a raw image of ${allowed}, and ${image} has ${String(size)} bytes`)
+}
+
+/** The size of a file that is there, not empty and readable. */
+async function checkFile(file: string, path: string): Promise<number> {
+  try {
+    const stats = await stat(file)
+    if (!stats.isFile()) throw wrong(path, `must name a file, and ${file} is not one`)
+    if (stats.size === 0) throw wrong(path, `must name a file with content, and ${file} is empty`)
+    await access(file, constants.R_OK)
+    return stats.size
+  } catch (error) {
+    if (error instanceof InvalidArgumentError) throw error
+    const why = errorCode(error) === 'ENOENT' ? 'is not there' : `can't be read (${nativeError(error).message})`
+    throw new InvalidArgumentError({
+      path,
+      reason: `${path} must name a readable file, and ${file} ${why}`,
+      cause: error,
+      native: nativeError(error),
+    })
+  }
+}
+
+async function checkKernel({ boot, memoryMiB }: Hardware, root: string): Promise<void> {
+  for (const key of ['kernel', 'initrd'] as const) {
+    const file = boot[key]
+    if (file === undefined) continue
+    const size = await checkFile(file, `${root}.${key}`)
+    if (size > maxBootFileBytes)
+      throw wrong(
+        `${root}.${key}`,
+        `must have at most ${String(maxBootFileBytes)} bytes, and ${file} has ${String(size)}`,
+      )
+  }
+  try {
+    const { kernel, initrd } = await readBootFiles(boot)
+    linuxBootImage({ kernel, initrd, commandLine: boot.commandLine, memoryMiB })
+  } catch (error) {
+    if (!(error instanceof BootImageError)) throw error
+    const path = `${root}.${error.file}`
+    throw new InvalidArgumentError({
+      path,
+      reason: `${path} can't be booted: ${JSON.stringify(boot[error.file])} ${error.reason}`,
+      cause: error,
+    })
+  }
+}
+
+const readBootFiles = async (
+  boot: Hardware['boot'],
+): Promise<{ kernel: Uint8Array; initrd: Uint8Array | undefined }> => ({
+  kernel: await readFile(boot.kernel ?? ''),
+  initrd: boot.initrd === undefined ? undefined : await readFile(boot.initrd),
+})
+
+/** What the machine boots, read from its files. */
+export async function readBoot(hardware: Hardware): Promise<MachineBoot> {
+  const { boot } = hardware
+  switch (bootKind(hardware)) {
+    case 'guest':
+      return { kind: 'guest' }
+    case 'linux':
+      return { kind: 'linux', ...(await readBootFiles(boot)), commandLine: boot.commandLine }
+    case 'firmware': {
+      const found = boot.firmware === undefined ? findFirmware() : readFirmware(boot.firmware, boot.videoFirmware)
+      return { kind: 'firmware', ...(await found) }
+    }
+  }
+}
+
+/** The size of a disk in bytes. */
+export async function diskBytes({ image, sizeMiB }: DiskDefinition): Promise<number> {
+  return image === undefined ? (sizeMiB ?? 0) * mebibyte : (await stat(image)).size
+}
+
+const wrong = (path: string, what: string): InvalidArgumentError =>
+  new InvalidArgumentError({ path, reason: `${path} ${what}` })

@@ -1,0 +1,159 @@
+import { setTimeout as delay } from 'node:timers/promises'
+import { HostError } from '../../errors.js'
+import type { VmState } from '../../model/vm-state.js'
+import type { Definition } from './definition.js'
+import { nativeError } from './embedded-errors.js'
+import { diskBytes } from './hardware.js'
+import { ConsoleBuffer } from './machine/console-buffer.js'
+import { MachineCrashedError, MachineThread } from './machine/machine-thread.js'
+import type { DiskSpec, MachineBoot } from './machine/protocol.js'
+import type { Lease, VmStore } from './store.js'
+
+/** Why a machine came to its end by itself. */
+export type MachineEnd = { readonly how: 'off' } | { readonly how: 'crashed'; readonly error: Error }
+
+/** How long a machine may take to stand still before its thread is ended all the same. */
+const pauseTimeoutMs = 5000
+
+/** A VM that this process runs: its machine, its console and the claim on it. */
+export class LiveVm {
+  readonly id: string
+  readonly lease: Lease
+  readonly console: ConsoleBuffer
+  readonly machine: MachineThread
+  readonly startedAt = Date.now()
+  /** Settles when the guest powers off, or the machine dies; never where it is taken away before. */
+  readonly ended: Promise<MachineEnd>
+  /** Settles when the machine has been taken away. */
+  readonly gone: Promise<void>
+  #leave: () => void = () => undefined
+  /** What the VM does at present. */
+  state: VmState
+
+  private constructor(
+    id: string,
+    lease: Lease,
+    machine: MachineThread,
+    console: ConsoleBuffer,
+    ended: Promise<MachineEnd>,
+    state: VmState,
+  ) {
+    this.id = id
+    this.lease = lease
+    this.machine = machine
+    this.console = console
+    this.ended = ended
+    this.state = state
+    this.gone = new Promise((resolve) => {
+      this.#leave = resolve
+    })
+  }
+
+  /** Loads the machine; it does not run yet. */
+  static async load(
+    store: VmStore,
+    definition: Definition,
+    lease: Lease,
+    state: VmState,
+    parts: { readonly boot: MachineBoot; readonly initialState?: Uint8Array | undefined },
+  ): Promise<LiveVm> {
+    const { id, hardware } = definition
+    const console = new ConsoleBuffer()
+    let end: (end: MachineEnd) => void
+    const ended = new Promise<MachineEnd>((resolve) => {
+      end = resolve
+    })
+    const [cdrom] = hardware.cdroms
+    const machine = await spawned(
+      MachineThread.spawn(
+        {
+          memoryMiB: hardware.memoryMiB,
+          boot: parts.boot,
+          disks: await disksOf(store, definition),
+          ...(cdrom !== undefined && { cdrom: { path: cdrom.image } }),
+          floppies: hardware.floppies.map(({ image }) => ({ path: image })),
+          bootOrder: hardware.boot.order,
+          initialState: parts.initialState,
+        },
+        {
+          output: (bytes) => {
+            console.append(bytes)
+          },
+          powerOff: () => {
+            end({ how: 'off' })
+          },
+          crash: (error) => {
+            end({ how: 'crashed', error })
+          },
+        },
+      ),
+    )
+    return new LiveVm(id, lease, machine, console, ended, state)
+  }
+
+  /** Does something to the disks while the guest stands still, and lets it go on. */
+  async whileStill<T>(isRunning: boolean, action: () => Promise<T>): Promise<T> {
+    await this.machine.pause()
+    try {
+      return await action()
+    } finally {
+      if (isRunning) await this.machine.resume()
+    }
+  }
+
+  /** Keeps what is only in the machine's memory: overlays that are not files. */
+  async keepDisks(store: VmStore, definition: Definition): Promise<void> {
+    await this.captureDisks(store, definition, definition.id, (overlay) => overlay)
+  }
+
+  /** Writes the disks as they are now, under the names that `nameOf` gives them. */
+  async captureDisks(
+    store: VmStore,
+    definition: Definition,
+    toId: string,
+    nameOf: (overlay: string) => string,
+  ): Promise<void> {
+    for (const [index, { overlay }] of definition.hardware.disks.entries()) {
+      const file = nameOf(overlay)
+      const { kind } = await store.overlay(definition.id, overlay)
+      if (kind === 'memory') await store.putOverlay(toId, file, await this.machine.exportDisk(index))
+      else if (file !== overlay || toId !== definition.id) {
+        await store.copyOverlay({ id: definition.id, file: overlay }, { id: toId, file })
+      }
+    }
+  }
+
+  /** Stands still, or has had its time to. */
+  async halt(): Promise<void> {
+    const timeout = new AbortController()
+    // Off, crashed or gone already: then it stands still, too.
+    const still = this.machine.pause().catch(() => undefined)
+    await Promise.race([still, delay(pauseTimeoutMs, undefined, timeout)])
+    timeout.abort()
+  }
+
+  /** Takes the machine away. */
+  async discard(): Promise<void> {
+    await this.machine.terminate()
+    this.console.close()
+    this.#leave()
+  }
+}
+
+async function disksOf(store: VmStore, { id, hardware }: Definition): Promise<DiskSpec[]> {
+  const disks: DiskSpec[] = []
+  for (const disk of hardware.disks) {
+    disks.push({ base: disk.image, sizeBytes: await diskBytes(disk), overlay: await store.overlay(id, disk.overlay) })
+  }
+  return disks
+}
+
+/** A thread that dies while it loads says nothing of the VM, which has not run. */
+async function spawned(machine: Promise<MachineThread>): Promise<MachineThread> {
+  try {
+    return await machine
+  } catch (error) {
+    if (!(error instanceof MachineCrashedError)) throw error
+    throw new HostError({ reason: error.message, cause: error, native: nativeError(error) })
+  }
+}

@@ -1,0 +1,37 @@
+import { BootImageError } from './boot-image-error.js'
+import { DiskError } from './disk-error.js'
+import { MachineStoppedError } from './machine-stopped-error.js'
+import { InputFullError } from './paced-queue.js'
+import type { Failure } from './protocol.js'
+import { SavedStateError } from './saved-state.js'
+
+/** What of an error can be posted to another thread. */
+export const toFailure = (error: unknown): Failure => {
+  if (error instanceof BootImageError) return { kind: 'bootImage', file: error.file, reason: error.reason }
+  if (error instanceof DiskError) return { kind: 'disk', path: error.path, reason: error.reason }
+  if (error instanceof SavedStateError) return { kind: 'savedState', reason: error.reason }
+  if (error instanceof InputFullError) return { kind: 'inputFull', limit: error.limit }
+  if (error instanceof MachineStoppedError) return { kind: 'stopped' }
+  if (error instanceof Error) return { kind: 'other', message: error.message, stack: error.stack }
+  return { kind: 'other', message: String(error), stack: undefined }
+}
+
+export const fromFailure = (failure: Failure): Error => {
+  switch (failure.kind) {
+    case 'bootImage':
+      return new BootImageError(failure.file, failure.reason)
+    case 'disk':
+      return new DiskError(failure.path, failure.reason)
+    case 'savedState':
+      return new SavedStateError(failure.reason)
+    case 'inputFull':
+      return new InputFullError(failure.limit)
+    case 'stopped':
+      return new MachineStoppedError()
+    case 'other': {
+      const error = new Error(failure.message)
+      if (failure.stack !== undefined) error.stack = failure.stack
+      return error
+    }
+  }
+}

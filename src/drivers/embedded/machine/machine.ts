@@ -1,0 +1,310 @@
+import type { Disk } from './disk.js'
+import type { EmulatorCode } from './emulator-code.js'
+import { Emulator, type EmulatorHooks } from './emulator.js'
+import { emulatorOptions } from './emulator-options.js'
+import { MachineStoppedError } from './machine-stopped-error.js'
+import { type OpenedMedia, openMedia } from './media.js'
+import { PacedQueue } from './paced-queue.js'
+import { PowerManagement } from './power-management.js'
+import type { Frame, MachineEvents, MachineSpec, MachineStatistics, PowerOffReason } from './protocol.js'
+import { decodeSavedState, encodeSavedState, SavedStateError } from './saved-state.js'
+import { captureScreen } from './screenshot.js'
+
+/** Thrown through the emulator, so that the guest executes not one instruction more. */
+class GuestStop extends Error {
+  readonly action: PowerOffReason | 'reset'
+
+  constructor(action: PowerOffReason | 'reset') {
+    super(action)
+    this.action = action
+  }
+}
+
+type Phase = 'paused' | 'running' | 'off' | 'crashed' | 'disposed'
+
+/** What a UART's FIFO holds. More at once could overrun a guest that is slow to read. */
+const serialRoom = 16
+const keyboardRoom = 16
+const maxSerialBacklog = 0x10_0000
+const maxKeyBacklog = 4096
+
+/** One virtual machine, run by the event loop of the current thread. Made by {@link Machine.load}, paused. */
+export class Machine {
+  readonly #spec: MachineSpec
+  readonly #code: EmulatorCode
+  readonly #events: MachineEvents
+  readonly #disks: readonly Disk[]
+  readonly #cdrom: Disk | undefined
+  readonly #floppies: readonly ArrayBuffer[]
+  readonly #serialInput = new PacedQueue(maxSerialBacklog)
+  readonly #keyInput = new PacedQueue(maxKeyBacklog)
+  #emulator: Emulator | undefined
+  #power: PowerManagement
+  #phase: Phase = 'paused'
+  #output: number[] = []
+  #lastOperation: Promise<unknown> = Promise.resolve()
+  #ranMs = 0
+  #runningSince: number | undefined
+
+  private constructor(spec: MachineSpec, code: EmulatorCode, events: MachineEvents, opened: OpenedMedia) {
+    this.#spec = spec
+    this.#code = code
+    this.#events = events
+    this.#disks = opened.disks
+    this.#cdrom = opened.cdrom
+    this.#floppies = opened.floppies
+    this.#power = this.#newPowerManagement()
+  }
+
+  /**
+   * Loads a machine, without running it.
+   *
+   * @throws BootImageError, DiskError or SavedStateError if it can't be made as the spec says
+   */
+  static async load(spec: MachineSpec, code: EmulatorCode, events: MachineEvents): Promise<Machine> {
+    const opened = openMedia(spec)
+    const machine = new Machine(spec, code, events, opened)
+    try {
+      await machine.#build(spec.initialState)
+      return machine
+    } catch (error) {
+      await machine.dispose()
+      throw error
+    }
+  }
+
+  /** Runs it for the first time. The same as `resume`. */
+  async start(): Promise<void> {
+    await this.resume()
+  }
+
+  async resume(): Promise<void> {
+    await this.#enqueue(async (emulator) => {
+      if (this.#phase === 'running') return
+      this.#setRunning(true)
+      this.#feedInput()
+      emulator.run()
+    })
+  }
+
+  async pause(): Promise<void> {
+    await this.#enqueue(async (emulator) => {
+      if (this.#phase !== 'running') return
+      await emulator.pause()
+      // It may have powered off meanwhile.
+      if (this.#emulator === emulator) this.#setRunning(false)
+    })
+  }
+
+  /** Starts the guest anew with the same disks, as the reset button does. A paused machine stays paused. */
+  async reset(): Promise<void> {
+    await this.#enqueue(() => this.#rebuild())
+  }
+
+  async saveState(): Promise<Uint8Array<ArrayBuffer>> {
+    return this.#enqueue(async (emulator) => {
+      this.#flushOutput()
+      const { memoryMiB } = this.#spec
+      return encodeSavedState({ memoryMiB, power: this.#power.state, emulator: emulator.saveState() })
+    })
+  }
+
+  async pressPowerButton(): Promise<void> {
+    await this.#enqueue(async () => this.#power.pressPowerButton())
+  }
+
+  /** `true`: the guest had not acknowledged the press, and never will. `false`: it has acknowledged it. */
+  async withdrawPowerButton(): Promise<boolean> {
+    return this.#enqueue(async () => this.#power.withdrawPowerButton())
+  }
+
+  /** Settles when the guest's serial port has taken the bytes, or when they were lost by a reset or power off. */
+  async sendSerial(bytes: Uint8Array): Promise<void> {
+    await this.#send(this.#serialInput, bytes)
+  }
+
+  async sendScancodes(codes: readonly number[]): Promise<void> {
+    await this.#send(this.#keyInput, codes)
+  }
+
+  async screenshot(): Promise<Frame> {
+    return this.#enqueue(async (emulator) => captureScreen(emulator))
+  }
+
+  async statistics(): Promise<MachineStatistics> {
+    return this.#enqueue(async (emulator) => ({
+      instructions: emulator.instructions,
+      // What its thread did not spend waiting.
+      cpuTimeMs: performance.eventLoopUtilization().active,
+      uptimeMs: this.#ranMs + (this.#runningSince === undefined ? 0 : performance.now() - this.#runningSince),
+      diskReadBytes: this.#disks.reduce((sum, disk) => sum + disk.bytesRead, this.#cdrom?.bytesRead ?? 0),
+      diskWriteBytes: this.#disks.reduce((sum, disk) => sum + disk.bytesWritten, 0),
+    }))
+  }
+
+  /** The changes of a disk whose overlay is in memory. Works when the guest is off as well. */
+  async exportDisk(index: number): Promise<Uint8Array<ArrayBuffer>> {
+    const disk = this.#disks[index]
+    if (disk === undefined) throw new RangeError(`The machine has no disk ${String(index)}`)
+    return disk.exportOverlay()
+  }
+
+  /** Ends it, as pulling the plug does. Can be called any number of times. */
+  async dispose(): Promise<void> {
+    this.#phase = 'disposed'
+    this.#output = []
+    await this.#discardEmulator()
+    for (const disk of this.#disks) disk.close()
+    this.#cdrom?.close()
+  }
+
+  /** One operation at a time, so that none meets a machine that is half built. */
+  #enqueue<T>(operation: (emulator: Emulator) => Promise<T>): Promise<T> {
+    const result = this.#lastOperation.then(async () => {
+      if (this.#emulator === undefined) throw new MachineStoppedError()
+      return operation(this.#emulator)
+    })
+    this.#lastOperation = result.catch(() => undefined)
+    return result
+  }
+
+  async #build(initialState: Uint8Array | undefined): Promise<void> {
+    const media = { disks: this.#disks, cdrom: this.#cdrom, floppies: this.#floppies }
+    const saved = initialState && decodeSavedState(initialState, this.#spec.memoryMiB)
+    const options = emulatorOptions(this.#spec, this.#code, media, { loadsBootImage: saved === undefined })
+    const emulator = await Emulator.load(options, this.#hooks())
+    this.#emulator = emulator
+    this.#power = this.#newPowerManagement()
+    if (saved === undefined) return
+    this.#power.restore(saved.power)
+    try {
+      await emulator.restoreState(Uint8Array.from(saved.emulator).buffer)
+    } catch (cause) {
+      throw new SavedStateError('is damaged, or of another version of the emulator', { cause })
+    }
+  }
+
+  async #rebuild(): Promise<void> {
+    const wasRunning = this.#phase === 'running'
+    await this.#discardEmulator()
+    try {
+      await this.#build(undefined)
+    } catch (error) {
+      this.#crash(error)
+      return
+    }
+    if (this.#phase === 'disposed') {
+      await this.#discardEmulator()
+      return
+    }
+    this.#events.reset?.()
+    if (wasRunning) this.#emulator?.run()
+  }
+
+  async #discardEmulator(): Promise<void> {
+    this.#setInputLost()
+    const emulator = this.#emulator
+    this.#emulator = undefined
+    if (emulator === undefined) return
+    // Not awaited by way of its own `stop`: an emulator that died tells so late.
+    await emulator.pause()
+    await emulator.destroy()
+  }
+
+  #newPowerManagement(): PowerManagement {
+    return new PowerManagement({
+      setIrq: (irq, raised) => this.#emulator?.setIrq(irq, raised),
+      powerOff: () => {
+        throw new GuestStop('acpi')
+      },
+      reset: () => {
+        throw new GuestStop('reset')
+      },
+    })
+  }
+
+  #hooks(): EmulatorHooks {
+    return {
+      readPort: (port, bytes) => this.#power.read(port, bytes),
+      writePort: (port, bytes, value) => this.#power.write(port, bytes, value),
+      serialOutput: (byte) => void this.#output.push(byte),
+      sliceEnded: () => {
+        this.#flushOutput()
+        return this.#feedInput()
+      },
+      halted: () => {
+        throw new GuestStop('halted')
+      },
+      died: (error) => this.#guestStopped(error),
+    }
+  }
+
+  #guestStopped(error: unknown): void {
+    if (!(error instanceof GuestStop)) {
+      this.#crash(error)
+    } else if (error.action === 'reset') {
+      void this.#enqueue(() => this.#rebuild()).catch(() => undefined)
+    } else {
+      this.#end('off')
+      this.#events.powerOff?.(error.action)
+    }
+  }
+
+  #crash(error: unknown): void {
+    if (this.#phase === 'disposed') return
+    this.#end('crashed')
+    const isCpuFault = error instanceof Error && error.name === 'RuntimeError'
+    const message = isCpuFault
+      ? "The guest's CPU shut down: a fault while it handled a fault (triple fault), or an instruction that is not emulated"
+      : `The emulator failed: ${error instanceof Error ? error.message : String(error)}`
+    this.#events.crash?.(new Error(message, { cause: error }))
+  }
+
+  #end(phase: 'off' | 'crashed'): void {
+    this.#setRunning(false)
+    this.#phase = phase
+    void this.#discardEmulator().catch(() => undefined)
+  }
+
+  #setRunning(running: boolean): void {
+    this.#phase = running ? 'running' : 'paused'
+    if (running) {
+      this.#runningSince = performance.now()
+    } else if (this.#runningSince !== undefined) {
+      this.#ranMs += performance.now() - this.#runningSince
+      this.#runningSince = undefined
+    }
+  }
+
+  #flushOutput(): void {
+    if (this.#output.length === 0) return
+    const bytes = Uint8Array.from(this.#output)
+    this.#output = []
+    this.#events.output?.(bytes)
+  }
+
+  async #send(queue: PacedQueue, values: ArrayLike<number>): Promise<void> {
+    let taken: Promise<void> | undefined
+    await this.#enqueue(async () => {
+      taken = queue.push(values)
+      // Handled by the `await` below, but maybe later than Node expects it.
+      taken.catch(() => undefined)
+      this.#feedInput()
+    })
+    await taken
+  }
+
+  /** `true` if the guest was given any. */
+  #feedInput(): boolean {
+    const emulator = this.#emulator
+    if (emulator === undefined || this.#phase !== 'running') return false
+    const bytes = this.#serialInput.feed(serialRoom - emulator.serialBacklog, (byte) => emulator.sendSerialByte(byte))
+    const keys = this.#keyInput.feed(keyboardRoom - emulator.keyboardBacklog, (code) => emulator.sendScancode(code))
+    return bytes || keys
+  }
+
+  #setInputLost(): void {
+    this.#serialInput.clear()
+    this.#keyInput.clear()
+  }
+}

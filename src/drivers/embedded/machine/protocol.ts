@@ -1,0 +1,128 @@
+/** What a machine boots. The bytes may lie in a `SharedArrayBuffer`: then machines share them instead of copying. */
+export type MachineBoot =
+  | { readonly kind: 'guest' }
+  | {
+      readonly kind: 'linux'
+      /** A bzImage, or a multiboot image, which is booted as it is. */
+      readonly kernel: Uint8Array
+      readonly initrd?: Uint8Array | undefined
+      readonly commandLine?: string | undefined
+    }
+  | { readonly kind: 'firmware'; readonly bios: Uint8Array; readonly videoBios?: Uint8Array | undefined }
+
+/** Where a disk's changed blocks live. The base image is never written to. */
+export type DiskOverlaySpec =
+  | { readonly kind: 'memory'; readonly content?: Uint8Array | undefined }
+  | { readonly kind: 'file'; readonly path: string }
+
+export interface DiskSpec {
+  /** Path of a raw image, opened read-only. Without one the disk is blank. */
+  readonly base?: string | undefined
+  /** Size of the disk in bytes, a multiple of 512. At least the base image's when that is not to be cut off. */
+  readonly sizeBytes: number
+  readonly overlay: DiskOverlaySpec
+}
+
+export interface MediumSpec {
+  /** Path of the image, opened read-only. */
+  readonly path: string
+}
+
+/** A BIOS boots from the first of these that it can boot from. Only what v86's CMOS setting can express is honoured. */
+export type BootDevice = 'disk' | 'cdrom' | 'floppy'
+
+export interface MachineSpec {
+  readonly memoryMiB: number
+  readonly boot: MachineBoot
+  /** At most two: the primary IDE channel's master and slave. */
+  readonly disks?: readonly DiskSpec[] | undefined
+  /** The secondary IDE channel's master. An empty drive is always there. */
+  readonly cdrom?: MediumSpec | undefined
+  /** At most two. Guests may write to a floppy, but what they write is lost with the machine. */
+  readonly floppies?: readonly MediumSpec[] | undefined
+  readonly bootOrder?: readonly BootDevice[] | undefined
+  /** What `saveState` returned, of a machine with the same memory, boot and devices: the machine goes on from there. */
+  readonly initialState?: Uint8Array | undefined
+}
+
+/** `acpi`: the guest asked for it. `halted`: it stopped its CPU with interrupts off, as a kernel without ACPI does. */
+export type PowerOffReason = 'acpi' | 'halted'
+
+export interface MachineStatistics {
+  /** Instructions that the guest has executed since the machine was powered on or restored. */
+  readonly instructions: number
+  /** Milliseconds of processor time that the thread has taken. */
+  readonly cpuTimeMs: number
+  /** Milliseconds for which the machine has run, pauses excluded. */
+  readonly uptimeMs: number
+  readonly diskReadBytes: number
+  readonly diskWriteBytes: number
+}
+
+/** A picture of the screen: 8 bits each of red, green, blue and alpha, row by row from the top. */
+export interface Frame {
+  readonly width: number
+  readonly height: number
+  readonly rgba: Uint8Array
+}
+
+/** What a machine reports by itself. */
+export interface MachineEvents {
+  /** Bytes that the guest wrote to its serial port, one call per slice of execution. */
+  output?(bytes: Uint8Array): void
+  /** The guest is off, once and for all; its disks can still be exported. */
+  powerOff?(reason: PowerOffReason): void
+  /** The guest rebooted; the machine comes up again by itself. */
+  reset?(): void
+  /** The machine is gone: a triple fault, or a fault of the emulator itself. */
+  crash?(error: Error): void
+}
+
+/** What can be asked of a machine in a thread. */
+export interface MachineCalls {
+  load(spec: MachineSpec): void
+  start(): void
+  pause(): void
+  resume(): void
+  reset(): void
+  pressPowerButton(): void
+  withdrawPowerButton(): boolean
+  sendSerial(bytes: Uint8Array): void
+  sendScancodes(codes: readonly number[]): void
+  saveState(): Uint8Array
+  exportDisk(index: number): Uint8Array
+  screenshot(): Frame
+  statistics(): MachineStatistics
+}
+
+/** An error on its way out of a thread, which keeps no class of ours. */
+export type Failure =
+  | {
+      readonly kind: 'bootImage'
+      readonly file: 'kernel' | 'initrd' | 'commandLine' | 'firmware'
+      readonly reason: string
+    }
+  | { readonly kind: 'disk'; readonly path: string | undefined; readonly reason: string }
+  | { readonly kind: 'savedState'; readonly reason: string }
+  | { readonly kind: 'inputFull'; readonly limit: number }
+  | { readonly kind: 'stopped' }
+  | { readonly kind: 'other'; readonly message: string; readonly stack: string | undefined }
+
+export type RequestMessage = {
+  [Method in keyof MachineCalls]: {
+    readonly type: 'request'
+    readonly id: number
+    readonly method: Method
+    readonly args: Parameters<MachineCalls[Method]>
+  }
+}[keyof MachineCalls]
+
+export type MachineMessage =
+  | { readonly type: 'ready' }
+  | { readonly type: 'value'; readonly id: number; readonly value: unknown }
+  | { readonly type: 'failure'; readonly id: number; readonly failure: Failure }
+  | { readonly type: 'output'; readonly bytes: Uint8Array }
+  | { readonly type: 'codeCache'; readonly bytes: Uint8Array | undefined }
+  | { readonly type: 'powerOff'; readonly reason: PowerOffReason }
+  | { readonly type: 'reset' }
+  | { readonly type: 'crash'; readonly failure: Failure }

@@ -1,0 +1,41 @@
+import { fileURLToPath } from 'node:url'
+import type { Driver, Feature } from '../../driver.js'
+import { InvalidArgumentError } from '../../errors.js'
+import { DirectoryStore } from './directory-store.js'
+import { EmbeddedDriver } from './driver.js'
+import { embeddedError } from './embedded-errors.js'
+import { MachineThread } from './machine/machine-thread.js'
+import { MemoryStore } from './memory-store.js'
+
+/** `embedded:` keeps VMs in memory, `embedded:///dir` in a directory. */
+export async function openEmbedded(uri: URL): Promise<Driver> {
+  const directory = directoryOf(uri)
+  try {
+    const store = directory === undefined ? new MemoryStore() : await DirectoryStore.open(directory)
+    // What happens to VMs in memory all happens here; those in a directory are shared with other processes.
+    const features: readonly Feature[] = directory === undefined ? ['server.events.global'] : []
+    await MachineThread.open()
+    return new EmbeddedDriver(store, features)
+  } catch (error) {
+    throw embeddedError(error)
+  }
+}
+
+function directoryOf(uri: URL): string | undefined {
+  if (uri.host !== '' || uri.search !== '' || uri.hash !== '') throw malformed(uri)
+  if (uri.pathname === '') return undefined
+  if (!uri.pathname.startsWith('/')) throw malformed(uri)
+  try {
+    return fileURLToPath(`file://${uri.pathname}`)
+  } catch (cause) {
+    throw malformed(uri, cause)
+  }
+}
+
+const malformed = (uri: URL, cause?: unknown): InvalidArgumentError =>
+  new InvalidArgumentError({
+    path: 'uri',
+    reason: `${uri.href} is neither embedded: nor embedded:///DIRECTORY`,
+    hint: 'Three slashes and an absolute path name a directory: embedded:///var/lib/vms.',
+    cause,
+  })

@@ -1,0 +1,57 @@
+import { readFileSync } from 'node:fs'
+import { hostname } from 'node:os'
+import * as v from 'valibot'
+
+/** A process, told apart from a later one of the same pid. */
+export const processIdentitySchema = v.object({
+  host: v.string(),
+  pid: v.pipe(v.number(), v.integer(), v.minValue(1)),
+  /** Changes with each start of the machine; empty where the system does not tell. */
+  boot: v.string(),
+  /** When the process began, in the system's own unit; empty where the system does not tell. */
+  began: v.string(),
+})
+
+export type ProcessIdentity = Readonly<v.InferOutput<typeof processIdentitySchema>>
+
+const read = (path: string): string | undefined => {
+  try {
+    return readFileSync(path, 'latin1')
+  } catch (error) {
+    // No such process, or a system without /proc.
+    if (error instanceof Error && 'code' in error && (error.code === 'ENOENT' || error.code === 'ESRCH'))
+      return undefined
+    throw error
+  }
+}
+
+/** Field 22 of /proc/PID/stat (proc(5)); the name in field 2 may hold anything, so it is counted from its end. */
+const beganAt = (pid: number): string | undefined => {
+  const stat = read(`/proc/${String(pid)}/stat`)
+  return stat?.slice(stat.lastIndexOf(')') + 2).split(' ')[19]
+}
+
+let own: ProcessIdentity | undefined
+
+export function ownIdentity(): ProcessIdentity {
+  own ??= {
+    host: hostname(),
+    pid: process.pid,
+    boot: read('/proc/sys/kernel/random/boot_id')?.trim() ?? '',
+    began: beganAt(process.pid) ?? '',
+  }
+  return own
+}
+
+/** Whether the process still runs. One of another host can't be asked, and counts as running. */
+export function isAlive({ host, pid, boot, began }: ProcessIdentity): boolean {
+  const self = ownIdentity()
+  if (host !== self.host) return true
+  if (boot !== self.boot) return false
+  if (began !== '') return beganAt(pid) === began
+  try {
+    return process.kill(pid, 0)
+  } catch (error) {
+    return error instanceof Error && 'code' in error && error.code === 'EPERM'
+  }
+}

@@ -1,0 +1,29 @@
+import { randomUUID } from 'node:crypto'
+import { open, rename, rm } from 'node:fs/promises'
+import { dirname, join } from 'node:path'
+
+/** What every file that is not yet whole is called: whoever has the claim on the folder removes those left behind. */
+export const draftPrefix = 'draft-'
+
+export const draftIn = (folder: string): string => join(folder, `${draftPrefix}${randomUUID()}`)
+
+/**
+ * Replaces a file in one step: whenever the process dies, it is the old one or the new one, whole.
+ * @param isDurable whether that holds for the machine's death too, at the price of waiting for the disk
+ */
+export async function replaceFile(path: string, content: string | Uint8Array, isDurable: boolean): Promise<void> {
+  const draft = draftIn(dirname(path))
+  try {
+    const file = await open(draft, 'wx', 0o600)
+    try {
+      await file.writeFile(content)
+      if (isDurable) await file.sync()
+    } finally {
+      await file.close()
+    }
+    await rename(draft, path)
+  } catch (error) {
+    await rm(draft, { force: true })
+    throw error
+  }
+}

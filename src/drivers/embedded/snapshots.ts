@@ -1,0 +1,155 @@
+import { randomUUID } from 'node:crypto'
+import type { Task } from '../../driver.js'
+import { AlreadyExistsError, JobCancelledError, SnapshotNotFoundError } from '../../errors.js'
+import type { Snapshot, SnapshotNode } from '../../model/snapshot.js'
+import type { VmState } from '../../model/vm-state.js'
+import { snapshotNode, type Definition, type Hardware, type Memory, type SnapshotDefinition } from './definition.js'
+import { emulatorVersion } from './emulator-version.js'
+import { newDiskFile, newMemoryFile } from './hardware.js'
+import type { LiveVm } from './live-vm.js'
+import type { VmStore } from './store.js'
+import type { VmLifecycle } from './vm-lifecycle.js'
+
+/** The hardware with its disks under new names, and which old name became which new one. */
+function renamed(hardware: Hardware): { readonly hardware: Hardware; readonly nameOf: (overlay: string) => string } {
+  const names = new Map(hardware.disks.map(({ overlay }) => [overlay, newDiskFile()]))
+  const nameOf = (overlay: string): string => names.get(overlay) ?? overlay
+  return {
+    hardware: { ...hardware, disks: hardware.disks.map((disk) => ({ ...disk, overlay: nameOf(disk.overlay) })) },
+    nameOf,
+  }
+}
+
+/** Snapshots: copies of the disks and, of a VM that runs, its memory. */
+export class VmSnapshots {
+  readonly #store: VmStore
+  readonly #lifecycle: VmLifecycle
+
+  constructor(store: VmStore, lifecycle: VmLifecycle) {
+    this.#store = store
+    this.#lifecycle = lifecycle
+  }
+
+  tree(definition: Definition): SnapshotNode[] {
+    const roots = definition.snapshots.filter(({ parentId }) => parentId === undefined)
+    return roots.map((snapshot) => snapshotNode(definition, snapshot))
+  }
+
+  async create(
+    definition: Definition,
+    live: LiveVm | undefined,
+    { name, description }: { readonly name: string; readonly description: string },
+    task: Task,
+  ): Promise<Snapshot> {
+    if (definition.snapshots.some((snapshot) => snapshot.name === name)) {
+      throw new AlreadyExistsError({
+        reason: `it has a snapshot named ${JSON.stringify(name)} already`,
+        hint: 'Choose another name, or delete that snapshot.',
+      })
+    }
+    const { hardware, nameOf } = renamed(definition.hardware)
+    const id = randomUUID()
+    const keep = async (memory: Memory | undefined): Promise<void> => {
+      if (task.signal.aborted) throw new JobCancelledError({ reason: 'it was cancelled before the snapshot was kept' })
+      const snapshot: SnapshotDefinition = {
+        id,
+        name,
+        description,
+        createdAt: new Date().toISOString(),
+        parentId: definition.currentSnapshot,
+        hardware,
+        memory,
+      }
+      await this.#store.save({ ...definition, snapshots: [...definition.snapshots, snapshot], currentSnapshot: id })
+    }
+    if (live === undefined) {
+      await this.#lifecycle.withLease(definition, async () => {
+        await this.#copyDisks(definition.id, definition.hardware, nameOf)
+        await keep(undefined)
+      })
+    } else await this.#createLive(definition, live, nameOf, keep, task)
+    const { children: _children, ...created } = await this.#node(definition.id, id)
+    return created
+  }
+
+  /** The VM's hardware and, where it ran, its memory as they were; what it has become since is lost. */
+  async switchTo(definition: Definition, live: LiveVm | undefined, id: string, task: Task): Promise<VmState> {
+    const snapshot = find(definition, id)
+    const { hardware, nameOf } = renamed(snapshot.hardware)
+    task.progress({ percent: 10, phase: 'copying disks' })
+    const lease =
+      live === undefined ? await this.#lifecycle.lease(definition) : await this.#lifecycle.discard(live, definition)
+    try {
+      await this.#copyDisks(definition.id, snapshot.hardware, nameOf)
+      const { memory: _memory, hasCrashed: _hasCrashed, ...rest } = definition
+      const switched: Definition = { ...rest, hardware, memory: snapshot.memory, currentSnapshot: id }
+      await this.#store.save(switched)
+      if (snapshot.memory !== undefined) return await this.#lifecycle.powerOn(switched, task, lease)
+      await lease.release()
+      this.#lifecycle.tell(switched, 'stopped', live?.state ?? 'stopped')
+      return 'stopped'
+    } catch (error) {
+      await lease.release()
+      if (live !== undefined) this.#lifecycle.tell(definition, 'stopped', 'stopping')
+      throw error
+    }
+  }
+
+  async delete(definition: Definition, live: LiveVm | undefined, id: string): Promise<void> {
+    const { parentId } = find(definition, id)
+    const snapshots = definition.snapshots
+      .filter((snapshot) => snapshot.id !== id)
+      .map((snapshot) => (snapshot.parentId === id ? { ...snapshot, parentId } : snapshot))
+    const currentSnapshot = definition.currentSnapshot === id ? parentId : definition.currentSnapshot
+    const save = (): Promise<void> => this.#store.save({ ...definition, snapshots, currentSnapshot })
+    if (live === undefined) await this.#lifecycle.withLease(definition, save)
+    else await save()
+  }
+
+  async #createLive(
+    definition: Definition,
+    live: LiveVm,
+    nameOf: (overlay: string) => string,
+    keep: (memory: Memory) => Promise<void>,
+    task: Task,
+  ): Promise<void> {
+    const before = live.state
+    await this.#lifecycle.setState(live, definition, 'snapshotting')
+    try {
+      await live.whileStill(before === 'running', async () => {
+        task.progress({ percent: 10, phase: 'saving memory' })
+        const file = newMemoryFile()
+        await this.#store.putMemory(live.id, file, await live.machine.saveState())
+        task.progress({ percent: 60, phase: 'copying disks' })
+        await live.captureDisks(this.#store, definition, definition.id, nameOf)
+        await keep({ file, emulator: emulatorVersion(), isPaused: before === 'paused' })
+      })
+    } catch (error) {
+      await this.#lifecycle.backTo(live, definition, before)
+      throw error
+    }
+    await this.#lifecycle.setState(live, definition, before)
+  }
+
+  async #copyDisks(id: string, { disks }: Hardware, nameOf: (overlay: string) => string): Promise<void> {
+    for (const { overlay } of disks) await this.#store.copyOverlay({ id, file: overlay }, { id, file: nameOf(overlay) })
+  }
+
+  async #node(vm: string, id: string): Promise<SnapshotNode> {
+    const definition = await this.#store.get(vm)
+    if (definition === undefined) throw notFound(id)
+    return snapshotNode(definition, find(definition, id))
+  }
+}
+
+function find(definition: Definition, id: string): SnapshotDefinition {
+  const snapshot = definition.snapshots.find((candidate) => candidate.id === id)
+  if (snapshot === undefined) throw notFound(id)
+  return snapshot
+}
+
+const notFound = (id: string): SnapshotNotFoundError =>
+  new SnapshotNotFoundError({
+    reason: `it has no snapshot of the id ${JSON.stringify(id)}`,
+    hint: 'vm.getSnapshotTree() tells which there are.',
+  })

@@ -1,0 +1,42 @@
+import type { VmState } from '../../model/vm-state.js'
+import type { Definition } from './definition.js'
+import type { DiskOverlaySpec } from './machine/protocol.js'
+
+/** The right to run a VM and to change it, held by one connection of one process at a time. */
+export interface Lease {
+  /** Tells other processes the state that the VM is in. */
+  setState(state: VmState): Promise<void>
+  release(): Promise<void>
+}
+
+/** Who runs a VM, if not this connection. */
+export interface Holder {
+  readonly pid: number
+  readonly state: VmState
+}
+
+/** Where the definitions and files of VMs are kept. A file that no definition speaks of does not count as kept. */
+export interface VmStore {
+  list(): Promise<readonly Definition[]>
+  get(id: string): Promise<Definition | undefined>
+  findByName(name: string): Promise<Definition | undefined>
+  /** Keeps a new VM, whole or not at all; `fill` writes its files. Refuses a name that is taken. */
+  create(definition: Definition, fill: () => Promise<void>): Promise<void>
+  /** Replaces the definition in one step, and then drops files that it no longer speaks of. Refuses a name that is taken. */
+  save(definition: Definition): Promise<void>
+  delete(id: string): Promise<void>
+  /** @throws ResourceBusyError while another process or connection has it */
+  lease(id: string): Promise<Lease>
+  /** Another process or connection that has the VM at present. */
+  holder(id: string): Promise<Holder | undefined>
+
+  overlay(id: string, file: string): Promise<DiskOverlaySpec>
+  /** Keeps the content of an overlay that was in the machine's memory. */
+  putOverlay(id: string, file: string, content: Uint8Array): Promise<void>
+  copyOverlay(
+    from: { readonly id: string; readonly file: string },
+    to: { readonly id: string; readonly file: string },
+  ): Promise<void>
+  putMemory(id: string, file: string, content: Uint8Array): Promise<void>
+  getMemory(id: string, file: string): Promise<Uint8Array>
+}

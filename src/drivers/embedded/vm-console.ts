@@ -1,0 +1,69 @@
+import { Duplex } from 'node:stream'
+import { HostError } from '../../errors.js'
+import type { ConsoleBuffer, ConsoleReader } from './machine/console-buffer.js'
+
+const chunkBytes = 64 * 1024
+
+/** One reader and writer of a VM's serial port. It ends when the VM stops. */
+export class VmConsole extends Duplex {
+  readonly #buffer: ConsoleBuffer
+  readonly #reader: ConsoleReader
+  readonly #send: (bytes: Uint8Array) => Promise<void>
+  #isWanted = false
+
+  constructor(buffer: ConsoleBuffer, send: (bytes: Uint8Array) => Promise<void>) {
+    super({ allowHalfOpen: false })
+    this.#buffer = buffer
+    this.#send = send
+    this.#reader = buffer.reader()
+    this.#reader.onReadable(() => {
+      if (this.#isWanted) this.#pump()
+    })
+  }
+
+  override _read(): void {
+    this.#isWanted = true
+    this.#pump()
+  }
+
+  override _write(chunk: Buffer, _encoding: BufferEncoding, done: (error?: Error | null) => void): void {
+    this.#send(chunk).then(
+      () => {
+        done()
+      },
+      (error: unknown) => {
+        done(error as Error)
+      },
+    )
+  }
+
+  override _destroy(error: Error | null, done: (error?: Error | null) => void): void {
+    this.#reader.close()
+    done(error)
+  }
+
+  #pump(): void {
+    for (;;) {
+      const { bytes, lostBytes } = this.#reader.read(chunkBytes)
+      if (lostBytes > 0) {
+        this.destroy(tooSlow(lostBytes))
+        return
+      }
+      if (bytes.byteLength === 0) break
+      if (!this.push(bytes)) {
+        this.#isWanted = false
+        return
+      }
+    }
+    if (this.#buffer.closed) this.push(null)
+  }
+}
+
+const tooSlow = (lostBytes: number): HostError => {
+  const message = `${String(lostBytes)} bytes of the console were overwritten before they were read`
+  return new HostError({
+    reason: message,
+    hint: 'Read the console as fast as the guest writes.',
+    native: { driver: 'embedded', message },
+  })
+}

@@ -1,0 +1,272 @@
+import type { Task } from '../../driver.js'
+import { JobCancelledError, ProtocolError } from '../../errors.js'
+import type { VmEvent } from '../../model/vm-event.js'
+import type { VmState } from '../../model/vm-state.js'
+import { stateAtRest, type Definition } from './definition.js'
+import { heldBy, nativeError } from './embedded-errors.js'
+import { emulatorVersion } from './emulator-version.js'
+import { Exclusive } from './exclusive.js'
+import { newMemoryFile, readBoot } from './hardware.js'
+import { LiveVm, type MachineEnd } from './live-vm.js'
+import type { Lease, VmStore } from './store.js'
+
+type StateReason = 'guest' | 'request' | 'crash'
+
+/** Runs VMs: how they come to life in this process, and how they leave it. */
+export class VmLifecycle {
+  readonly #store: VmStore
+  readonly #emit: (event: VmEvent) => void
+  readonly #exclusive = new Exclusive()
+  readonly #live = new Map<string, LiveVm>()
+  /** The VMs that this connection has a claim on, with the state that it told of them. */
+  readonly #claimed = new Map<string, VmState>()
+  #isClosed = false
+
+  constructor(store: VmStore, emit: (event: VmEvent) => void) {
+    this.#store = store
+    this.#emit = emit
+  }
+
+  /** One change of a VM at a time. */
+  exclusively<T>(id: string, action: () => Promise<T>): Promise<T> {
+    return this.#exclusive.run(id, action)
+  }
+
+  live(id: string): LiveVm | undefined {
+    return this.#live.get(id)
+  }
+
+  async stateOf(definition: Definition): Promise<VmState> {
+    const own = this.#claimed.get(definition.id)
+    return own ?? (await this.#store.holder(definition.id))?.state ?? stateAtRest(definition)
+  }
+
+  /** The state; refuses a VM that somebody else has. */
+  async stateForChange(definition: Definition): Promise<VmState> {
+    const own = this.#claimed.get(definition.id)
+    if (own !== undefined) return own
+    const holder = await this.#store.holder(definition.id)
+    if (holder !== undefined) throw heldBy(holder.pid)
+    return stateAtRest(definition)
+  }
+
+  /** Claims a VM that is at rest. */
+  async lease(definition: Definition): Promise<Lease> {
+    const { id } = definition
+    const lease = await this.#store.lease(id)
+    this.#claimed.set(id, stateAtRest(definition))
+    return {
+      setState: async (state) => {
+        this.#claimed.set(id, state)
+        await lease.setState(state)
+      },
+      release: async () => {
+        this.#claimed.delete(id)
+        await lease.release()
+      },
+    }
+  }
+
+  /** Does something with the claim on a VM that does not run. */
+  async withLease<T>(definition: Definition, action: (lease: Lease) => Promise<T>): Promise<T> {
+    const lease = await this.lease(definition)
+    try {
+      return await action(lease)
+    } finally {
+      await lease.release()
+    }
+  }
+
+  /** Runs a VM that is at rest, from its saved memory where it has one. */
+  async powerOn(definition: Definition, task: Task, lease?: Lease): Promise<VmState> {
+    if (this.#isClosed) throw new JobCancelledError({ reason: 'the server was closed meanwhile' })
+    const { id, memory, hardware } = definition
+    const isAborted = (): boolean => task.signal.aborted || this.#isClosed
+    const atRest = stateAtRest(definition)
+    if (memory !== undefined && memory.emulator !== emulatorVersion()) throw foreignMemory(memory.emulator)
+    task.progress({ percent: 5, phase: 'reading images' })
+    const boot = await readBoot(hardware)
+    const initialState = memory === undefined ? undefined : await this.#store.getMemory(id, memory.file)
+    const held = lease ?? (await this.lease(definition))
+    const through = memory === undefined ? 'starting' : 'resuming'
+    let live: LiveVm | undefined
+    try {
+      await held.setState(through)
+      this.tell(definition, through, atRest)
+      task.progress({ percent: 20, phase: 'loading the machine' })
+      live = await LiveVm.load(this.#store, definition, held, through, { boot, initialState })
+      if (isAborted()) throw new JobCancelledError({ reason: 'it was cancelled before the machine ran' })
+      task.progress({ percent: 80, phase: 'starting the processor' })
+      const { memory: _memory, hasCrashed: _hasCrashed, ...running } = definition
+      // The saved memory is given up before the guest runs on: from then on it does not fit the disks any more.
+      if (memory !== undefined || definition.hasCrashed === true) await this.#store.save(running)
+      return await this.#run(live, definition, memory?.isPaused === true)
+    } catch (error) {
+      this.#live.delete(id)
+      await live?.discard()
+      const now = (await this.#store.get(id)) ?? definition
+      await held.release()
+      this.tell(definition, stateAtRest(now), through)
+      throw error
+    }
+  }
+
+  async #run(live: LiveVm, definition: Definition, isPaused: boolean): Promise<VmState> {
+    this.#live.set(live.id, live)
+    if (!isPaused) await live.machine.start()
+    await this.setState(live, definition, isPaused ? 'paused' : 'running')
+    live.ended
+      .then((end) => this.#onEnd(live, end))
+      .catch((error: unknown) => {
+        // Nobody waits for this: the VM is gone all the same, and the reason must not be.
+        warn(definition, error)
+      })
+    return live.state
+  }
+
+  /** Notes what a live VM does, and tells everybody. */
+  async setState(
+    live: LiveVm,
+    { name }: Pick<Definition, 'name'>,
+    state: VmState,
+    reason: StateReason = 'request',
+  ): Promise<void> {
+    const previous = live.state
+    live.state = state
+    this.#emit({ type: 'state', vmId: live.id, name, state, previous, reason, at: new Date() })
+    await live.lease.setState(state)
+  }
+
+  /** Waits until the VM does not run any more, by whatever cause. */
+  async ended(live: LiveVm): Promise<void> {
+    await live.gone
+    // Whoever took it away has more to do.
+    await this.exclusively(live.id, () => Promise.resolve())
+  }
+
+  /** Saves the memory, and lets go of the machine. */
+  async suspend(live: LiveVm, definition: Definition, task: Task): Promise<VmState> {
+    const before = live.state
+    const file = newMemoryFile()
+    task.progress({ percent: 5, phase: 'pausing' })
+    await live.machine.pause()
+    await this.setState(live, definition, 'suspending')
+    try {
+      task.progress({ percent: 20, phase: 'saving memory' })
+      const content = await live.machine.saveState()
+      task.progress({ percent: 50, phase: 'writing memory', total: content.byteLength, unit: 'bytes' })
+      await this.#store.putMemory(live.id, file, content)
+      await live.keepDisks(this.#store, definition)
+      if (task.signal.aborted) throw new JobCancelledError({ reason: 'it was cancelled before the memory was kept' })
+      await this.#store.save({ ...definition, memory: { file, emulator: emulatorVersion(), isPaused: false } })
+    } catch (error) {
+      if (before === 'running') await live.machine.resume()
+      await this.backTo(live, definition, before)
+      throw error
+    }
+    await this.#leave(live, definition, 'suspended', 'request')
+    return 'suspended'
+  }
+
+  /** After a failure: the VM does what it did before, and files that were being made are dropped. */
+  async backTo(live: LiveVm, definition: Definition, state: VmState): Promise<void> {
+    try {
+      await this.setState(live, definition, state)
+      await this.#store.save(definition)
+    } catch (error) {
+      // The failure that came first is the one to report; this one may well follow from it.
+      warn(definition, error)
+    }
+  }
+
+  /** Takes the power away. */
+  async kill(live: LiveVm, definition: Definition): Promise<VmState> {
+    await live.halt()
+    await this.setState(live, definition, 'stopping')
+    try {
+      await live.keepDisks(this.#store, definition)
+    } finally {
+      await this.#leave(live, definition, 'stopped', 'request')
+    }
+    return 'stopped'
+  }
+
+  /** Takes the machine away and keeps nothing of it, nor lets go of the VM. */
+  async discard(live: LiveVm, definition: Definition): Promise<Lease> {
+    await this.setState(live, definition, 'stopping')
+    this.#live.delete(live.id)
+    await live.discard()
+    return live.lease
+  }
+
+  /** Kills all that runs here, whatever is being done to it, and waits until that has ended. */
+  async close(): Promise<void> {
+    this.#isClosed = true
+    for (const live of this.#live.values()) await live.discard()
+    await this.#exclusive.drain()
+    for (const live of this.#live.values()) await live.lease.release()
+    this.#live.clear()
+  }
+
+  /** Tells everybody the state of a VM that does not run. */
+  tell({ id, name }: Definition, state: VmState, previous: VmState): void {
+    this.#emit({ type: 'state', vmId: id, name, state, previous, reason: 'request', at: new Date() })
+  }
+
+  async #onEnd(live: LiveVm, end: MachineEnd): Promise<void> {
+    await this.exclusively(live.id, async () => {
+      // Somebody may have taken it away in the meantime.
+      if (this.#live.get(live.id) !== live) return
+      const definition = await this.#store.get(live.id)
+      if (definition === undefined) return
+      let crash = end.how === 'crashed' ? end.error.message : undefined
+      try {
+        await live.keepDisks(this.#store, definition)
+      } catch (error) {
+        // Its thread is gone too, and with it what the guest wrote since it was started: that is a crash.
+        crash ??= nativeError(error).message
+      }
+      if (crash === undefined) return this.#leave(live, definition, 'stopped', 'guest')
+      try {
+        await this.#store.save({ ...definition, hasCrashed: true })
+      } finally {
+        await this.#leave(live, definition, 'crashed', 'crash', crash)
+      }
+    })
+  }
+
+  async #leave(
+    live: LiveVm,
+    { name }: Definition,
+    state: VmState,
+    reason: StateReason,
+    message?: string,
+  ): Promise<void> {
+    await live.discard()
+    await live.lease.release()
+    this.#live.delete(live.id)
+    const previous = live.state
+    live.state = state
+    const at = new Date()
+    this.#emit({
+      type: 'state',
+      vmId: live.id,
+      name,
+      state,
+      previous,
+      reason,
+      ...(message !== undefined && { message }),
+      at,
+    })
+  }
+}
+
+const warn = ({ name }: Definition, error: unknown): void => {
+  process.emitWarning(`VM ${JSON.stringify(name)}: ${String(error)}`, 'AwaitvmWarning')
+}
+
+const foreignMemory = (version: string): ProtocolError =>
+  new ProtocolError({
+    reason: `its memory was saved by v86 ${version}, and this is v86 ${emulatorVersion()}`,
+    hint: "Resume it with that version, or drop the saved memory with vm.stop({ mode: 'kill' }).",
+  })
