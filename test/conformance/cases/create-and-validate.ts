@@ -1,0 +1,100 @@
+import { writeFile } from 'node:fs/promises'
+import type { VmSpec } from 'awaitvm'
+import { expect } from 'vitest'
+import { failureOf } from '../../support/expect-failure.js'
+import type { Cases } from '../suite.js'
+
+export const createAndValidate: Cases = ({ promises }) => {
+  promises('a new VM is stopped, and its record is what was asked for', ['server.createVm'], async (trial) => {
+    const image = trial.path('disk.img')
+    await writeFile(image, Buffer.alloc(2 << 20, 7))
+    const spec: VmSpec = {
+      ...trial.guest.specWithDisk,
+      name: 'as-asked',
+      description: 'Line 1\nLine 2, "quoted" <tag> ünï',
+      cpus: 1,
+      memoryMiB: 24,
+      disks: [{ sizeMiB: 3 }, { image }],
+    }
+    const started = Date.now()
+    const vm = await trial.server.createVm(spec).unwrap()
+    expect(vm.config).toMatchObject(spec)
+    expect(vm.name).toBe('as-asked')
+    expect(vm.id).toMatch(/^\S+$/)
+    expect(vm.config.createdAt.getTime()).toBeGreaterThan(started - 2000)
+    expect(vm.config.createdAt.getTime()).toBeLessThan(Date.now() + 2000)
+    const config = vm.config
+    expect(await vm.refresh().unwrap()).toEqual(config)
+    await trial.expectState(vm, 'stopped')
+  })
+
+  promises('what is not asked for has a default', ['server.createVm'], async ({ server }) => {
+    const { config } = await server.createVm({ name: 'plain' }).unwrap()
+    expect(config).toMatchObject({ name: 'plain', description: '', cpus: 1, disks: [], cdroms: [], floppies: [] })
+    expect(config.memoryMiB).toBeGreaterThanOrEqual(1)
+  })
+
+  promises(
+    'a VM is what it was made as, whatever becomes of the spec',
+    ['server.createVm'],
+    async ({ server, guest }) => {
+      const spec = { ...guest.spec, name: 'first', description: 'first' }
+      const creating = server.createVm(spec)
+      spec.name = 'second'
+      spec.description = 'second'
+      const vm = await creating.unwrap()
+      spec.name = 'third'
+      expect(await vm.refresh().unwrap()).toMatchObject({ name: 'first', description: 'first' })
+    },
+  )
+
+  promises(
+    'a name that is taken ends with ALREADY_EXISTS, and its VM is untouched',
+    ['server.createVm', 'vm.console'],
+    async (trial) => {
+      const { server, guest } = trial
+      const { vm, console } = await trial.runningVm({ description: 'the first' })
+      const before = await vm.refresh().unwrap()
+      const counted = await guest.count(console)
+      const error = await failureOf(
+        server.createVm({ ...guest.spec, name: vm.name, description: 'the second' }),
+        'ALREADY_EXISTS',
+      )
+      expect(error.message).toContain(JSON.stringify(vm.name))
+      expect(await server.getVmList().unwrap()).toEqual([vm])
+      expect(await vm.refresh().unwrap()).toEqual(before)
+      await trial.expectState(vm, 'running')
+      expect(await guest.count(console)).toBe(counted + 1)
+    },
+  )
+
+  promises(
+    'of several that take the same name at once, one gets it',
+    ['server.createVm'],
+    async ({ server, guest }) => {
+      const results = await Promise.all(
+        Array.from({ length: 5 }, () => server.createVm({ ...guest.spec, name: 'wanted' })),
+      )
+      const codes = results.map((result) => (result.isOk() ? 'made' : result.error.code)).sort()
+      expect(codes).toEqual(['ALREADY_EXISTS', 'ALREADY_EXISTS', 'ALREADY_EXISTS', 'ALREADY_EXISTS', 'made'])
+      expect(await server.getVmList().unwrap()).toHaveLength(1)
+    },
+  )
+
+  promises('a creation that was aborted beforehand makes nothing', ['server.createVm'], async ({ server, guest }) => {
+    const job = server.createVm({ ...guest.spec, name: 'never' }, { signal: AbortSignal.abort() })
+    await failureOf(job, 'JOB_CANCELLED')
+    expect(await server.getVmList().unwrap()).toEqual([])
+  })
+
+  promises(
+    'a creation that is cancelled makes a VM or none, as it says',
+    ['server.createVm'],
+    async ({ server, guest }) => {
+      const job = server.createVm({ ...guest.spec, name: 'maybe' })
+      await job.cancel()
+      const result = await job
+      expect(await server.getVmList().unwrap()).toEqual(result.isOk() ? [result.value] : [])
+    },
+  )
+}

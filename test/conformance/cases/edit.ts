@@ -1,0 +1,116 @@
+import { expect } from 'vitest'
+import { failureOf } from '../../support/expect-failure.js'
+import type { Cases } from '../suite.js'
+
+export const edit: Cases = ({ host, promises }) => {
+  promises('an edit changes what it names, and leaves the rest', ['vm.edit'], async (trial) => {
+    const vm = await trial.createVm({ description: 'before' })
+    const { config, id } = vm
+    const name = trial.newName()
+    const answered = await vm.edit({ name, description: 'after' }).unwrap()
+    expect(answered).toEqual({ ...config, name, description: 'after' })
+    expect(vm.config).toEqual(answered)
+    expect(vm.name).toBe(name)
+    expect(vm.target.name).toBe(name)
+    expect(await vm.refresh().unwrap()).toEqual(answered)
+    expect(await trial.server.getVm(name).unwrap()).toBe(vm)
+    expect(vm.id).toBe(id)
+    await failureOf(trial.server.getVm(config.name), 'VM_NOT_FOUND')
+  })
+
+  promises('an edit of nothing changes nothing', ['vm.edit'], async (trial) => {
+    const vm = await trial.createVm()
+    const before = vm.config
+    expect(await vm.edit({}).unwrap()).toEqual(before)
+    expect(await vm.edit({ name: undefined, memoryMiB: undefined }).unwrap()).toEqual(before)
+    expect(await vm.edit({ name: vm.name }).unwrap()).toEqual(before)
+  })
+
+  promises('a name that is taken ends with ALREADY_EXISTS, and nothing is changed', ['vm.edit'], async (trial) => {
+    const vm = await trial.createVm()
+    const other = await trial.createVm()
+    const before = [vm.config, other.config]
+    await failureOf(vm.edit({ name: other.name, description: 'half of it' }), 'ALREADY_EXISTS')
+    expect([await vm.refresh().unwrap(), await other.refresh().unwrap()]).toEqual(before)
+  })
+
+  promises('a name that was given up is free', ['vm.edit'], async (trial) => {
+    const vm = await trial.createVm({ name: 'wanted' })
+    await vm.edit({ name: 'other' }).unwrap()
+    const second = await trial.createVm({ name: 'wanted' })
+    expect(await trial.server.getVm('wanted').unwrap()).toBe(second)
+  })
+
+  promises(
+    'the memory of a stopped VM can be changed, and its guest boots with it',
+    ['vm.edit', 'vm.start', 'vm.console'],
+    async (trial) => {
+      const vm = await trial.createVm()
+      const memoryMiB = vm.config.memoryMiB + 16
+      expect((await vm.edit({ memoryMiB }).unwrap()).memoryMiB).toBe(memoryMiB)
+      await trial.startVm(vm)
+      if (trial.server.capabilities.has('vm.getStatistics')) {
+        expect((await vm.getStatistics().unwrap()).memoryMiB).toBe(memoryMiB)
+      }
+    },
+  )
+
+  promises(
+    'a disk that is added is blank, and those that stay keep what is on them',
+    ['vm.edit', 'vm.console'],
+    async (trial) => {
+      const { guest } = trial
+      const { vm, console } = await trial.runningVmWithDisk()
+      await guest.writeDisk(console, 0x11)
+      await vm.stop().unwrap()
+      const disks = [...vm.config.disks, { sizeMiB: 2 }]
+      expect((await vm.edit({ disks }).unwrap()).disks).toEqual(disks)
+      const again = await trial.startVm(vm)
+      expect(await guest.readDisk(again.console)).toBe(0x11)
+    },
+  )
+
+  for (const state of ['running', 'paused'] as const) {
+    promises(
+      `name and description of a ${state} VM can be changed`,
+      ['vm.edit', 'vm.console', ...(state === 'paused' ? (['vm.pause'] as const) : [])],
+      async (trial) => {
+        const vm = await trial.vmIn(state)
+        await vm.edit({ name: 'renamed', description: `while ${state}` }).unwrap()
+        expect(await vm.refresh().unwrap()).toMatchObject({ name: 'renamed', description: `while ${state}` })
+        await trial.expectState(vm, state)
+        expect(await trial.server.getVm('renamed').unwrap()).toBe(vm)
+      },
+    )
+  }
+
+  promises('hardware of a running VM can be changed', ['vm.edit', 'vm.edit.live', 'vm.console'], async (trial) => {
+    const vm = await trial.vmIn('running')
+    const changes = { description: 'with more memory', memoryMiB: vm.config.memoryMiB + 8 }
+    const expected = { ...vm.config, ...changes }
+    expect(await vm.edit(changes).unwrap()).toEqual(expected)
+    expect(await vm.refresh().unwrap()).toEqual(expected)
+    await trial.expectState(vm, 'running')
+  })
+
+  promises(
+    'hardware of a suspended VM is not changed under its saved memory',
+    ['vm.edit', 'vm.suspend', 'vm.console'],
+    async (trial) => {
+      const vm = await trial.vmIn('suspended')
+      const before = vm.config
+      await failureOf(vm.edit({ memoryMiB: before.memoryMiB + 8 }), 'INVALID_STATE')
+      expect(await vm.refresh().unwrap()).toEqual(before)
+      await vm.resume().unwrap()
+    },
+  )
+
+  if (!host.keepsVms) return
+
+  promises('an edit is still there for the next connection', ['vm.edit'], async (trial) => {
+    const vm = await trial.createVm()
+    const edited = await vm.edit({ name: 'renamed', description: 'kept', memoryMiB: 32 }).unwrap()
+    const server = await trial.reopen()
+    expect((await server.getVm('renamed').unwrap()).config).toEqual(edited)
+  })
+}

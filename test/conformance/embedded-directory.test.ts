@@ -1,0 +1,35 @@
+import { mkdtemp, readdir, readlink, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { pathToFileURL } from 'node:url'
+import { connect } from 'awaitvm'
+import { embeddedProfile } from './embedded-profile.js'
+import { describeConformance } from './suite.js'
+
+describeConformance({
+  ...embeddedProfile,
+  name: 'embedded:///dir',
+  keepsVms: true,
+  async open(options) {
+    const directory = await mkdtemp(join(tmpdir(), 'awaitvm-host-'))
+    const uri = pathToFileURL(directory).href.replace('file:', 'embedded:')
+    return {
+      server: await connect(uri, options).unwrap(),
+      connectAgain: (again) => connect(uri, again).unwrap(),
+      // Beside them there is what marks and locks the directory.
+      files: async () => (await readdir(join(directory, 'vms'), { recursive: true })).sort(),
+      async dispose() {
+        const left = await openFilesIn(directory)
+        await rm(directory, { recursive: true })
+        return left
+      },
+    }
+  },
+})
+
+/** The files in a folder that this process has open, where the system tells. */
+async function openFilesIn(directory: string): Promise<readonly string[]> {
+  const descriptors = await readdir('/proc/self/fd').catch(() => [])
+  const files = await Promise.all(descriptors.map((fd) => readlink(`/proc/self/fd/${fd}`).catch(() => '')))
+  return files.filter((file) => file.startsWith(directory))
+}

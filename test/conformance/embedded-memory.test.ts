@@ -1,0 +1,15 @@
+import { connect } from 'awaitvm'
+import { embeddedProfile } from './embedded-profile.js'
+import { describeConformance } from './suite.js'
+
+describeConformance({
+  ...embeddedProfile,
+  name: 'embedded:',
+  keepsVms: false,
+  async open(options) {
+    return {
+      server: await connect('embedded:', options).unwrap(),
+      dispose: () => Promise.resolve([]),
+    }
+  },
+})

@@ -1,0 +1,106 @@
+import type { Capability, ConnectOptions } from 'awaitvm'
+import { describe, expect, test } from 'vitest'
+import { allCases } from './cases.js'
+import { recordCapabilities, type CapabilityRecord } from './capability-record.js'
+import { differencesFromReadme } from './capability-table.js'
+import type { ConformanceHost } from './host.js'
+import { expectRefusal, refusable } from './refusal.js'
+import { Trial } from './trial.js'
+
+interface CaseOptions {
+  /** How the connection is made. */
+  readonly connect?: ConnectOptions
+}
+
+/** Cases are registered through this, once for each host. */
+interface Conformance {
+  readonly host: ConformanceHost
+  /**
+   * Checks one promise. Where the host lacks one of the capabilities, it is checked instead that it says so and changes
+   * nothing.
+   */
+  promises(
+    title: string,
+    needs: readonly Capability[],
+    run: (trial: Trial) => Promise<void>,
+    options?: CaseOptions,
+  ): void
+}
+
+export type Cases = (conformance: Conformance) => void
+
+/** The value of `AWAITVM_TEST_HOSTS`: hosts that have to be there; where it is absent, those that are there. */
+const wanted = process.env['AWAITVM_TEST_HOSTS']
+
+/** Holds a host to every promise of the public API. */
+export function describeConformance(host: ConformanceHost): void {
+  const scheme = host.name.split(':')[0]!
+  const isRequired = wanted !== undefined && (wanted === 'all' || wanted.split(',').includes(scheme))
+  if (wanted !== undefined && !isRequired) {
+    describe.skip(`conformance of ${host.name}`, () => {
+      test(`AWAITVM_TEST_HOSTS leaves it out`)
+    })
+  } else if (host.unavailable !== undefined) {
+    const { unavailable } = host
+    describe.skipIf(!isRequired)(`conformance of ${host.name}`, () => {
+      test(`is not on this machine: ${unavailable}`, () => {
+        throw new Error(unavailable)
+      })
+    })
+  } else {
+    describe(`conformance of ${host.name}`, () => {
+      checkAll(host)
+    })
+  }
+}
+
+function checkAll(host: ConformanceHost): void {
+  const record: CapabilityRecord = new Map()
+  const note = (capabilities: readonly Capability[], outcome: 'offered' | 'refused' | 'failed'): void => {
+    for (const capability of capabilities) {
+      if (record.get(capability) !== 'failed') record.set(capability, outcome)
+    }
+  }
+
+  const promises: Conformance['promises'] = (title, needs, run, options) => {
+    test(title, async () => {
+      const trial = await Trial.open(host, options?.connect)
+      const { capabilities } = trial.server
+      const missing = needs.filter((capability) => !capabilities.has(capability))
+      try {
+        if (missing.length === 0) await run(trial)
+        else await expectRefusal(trial, missing)
+      } catch (error) {
+        note(missing.length === 0 ? needs : missing, 'failed')
+        // What it leaves behind is of less interest than why it failed.
+        await trial.dispose().catch(() => undefined)
+        throw error
+      }
+      await trial.dispose()
+      if (missing.length === 0) note(needs, 'offered')
+      else note(missing, 'refused')
+    })
+  }
+
+  test('what the host does not offer, it says so of, and nothing is changed', async () => {
+    const trial = await Trial.open(host)
+    const missing = refusable.filter((capability) => !trial.server.capabilities.has(capability))
+    await expectRefusal(trial, missing)
+    await trial.dispose()
+    note(missing, 'refused')
+  })
+
+  for (const [subject, cases] of Object.entries(allCases)) {
+    describe(subject, () => {
+      cases({ host, promises })
+    })
+  }
+  describe('the README', () => {
+    test('tells the capabilities that were found', async ({ skip }) => {
+      await recordCapabilities(host.name, record)
+      const differences = await differencesFromReadme({ host: host.name, capabilities: record })
+      if (differences === undefined) skip('there is no README with a table of capabilities')
+      else expect(differences, 'run `npx tsx test/conformance/capability-table.ts`').toEqual([])
+    })
+  })
+}

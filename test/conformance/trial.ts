@@ -1,0 +1,160 @@
+import { mkdir, mkdtemp, readdir, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import type { ConnectOptions, Server, Vm, VmSpec, VmState } from 'awaitvm'
+import { expect } from 'vitest'
+import { ConsoleReader } from '../support/console-reader.js'
+import { EventLog } from '../support/event-log.js'
+import { openResources } from '../support/open-resources.js'
+import type { ConformanceHost, GuestProfile, OpenHost } from './host.js'
+
+const usualTmpdir = process.env['TMPDIR']
+
+function restoreTmpdir(): void {
+  if (usualTmpdir === undefined) delete process.env['TMPDIR']
+  else process.env['TMPDIR'] = usualTmpdir
+}
+
+/** A VM whose guest has come up and listens. */
+export interface RunningVm {
+  readonly vm: Vm
+  readonly console: ConsoleReader
+}
+
+/** One run of one case, on a host of its own, and the means to bring VMs where the case needs them. */
+export class Trial {
+  readonly host: ConformanceHost
+  readonly guest: GuestProfile
+  readonly opened: OpenHost
+  readonly #folder: string
+  readonly #resources: readonly string[]
+  readonly #servers: Server[]
+  #lastName = 0
+
+  private constructor(host: ConformanceHost, opened: OpenHost, folder: string, resources: readonly string[]) {
+    this.host = host
+    this.guest = host.guest
+    this.opened = opened
+    this.#folder = folder
+    this.#resources = resources
+    this.#servers = [opened.server]
+  }
+
+  static async open(host: ConformanceHost, options?: ConnectOptions): Promise<Trial> {
+    const resources = openResources()
+    const folder = await mkdtemp(join(tmpdir(), 'awaitvm-'))
+    // Whatever is made in the temporary folder meanwhile is to be gone when the case is over.
+    process.env['TMPDIR'] = join(folder, 'tmp')
+    await mkdir(tmpdir())
+    try {
+      return new Trial(host, await host.open(options), folder, resources)
+    } catch (error) {
+      restoreTmpdir()
+      await rm(folder, { recursive: true, force: true })
+      throw error
+    }
+  }
+
+  /** The connection that is used at present. */
+  get server(): Server {
+    return this.#servers.at(-1)!
+  }
+
+  /** The path of a file for this case, outside of what the host keeps. */
+  path(name: string): string {
+    return join(this.#folder, name)
+  }
+
+  /** A name that no VM has. */
+  newName(): string {
+    this.#lastName += 1
+    return `conformance-${this.#lastName}`
+  }
+
+  events(filter?: Parameters<Server['events']>[0]): EventLog {
+    return new EventLog(this.server.events(filter))
+  }
+
+  async createVm(changes: Partial<VmSpec> = {}): Promise<Vm> {
+    return await this.server.createVm({ name: this.newName(), ...this.guest.spec, ...changes }).unwrap()
+  }
+
+  async runningVm(changes: Partial<VmSpec> = {}): Promise<RunningVm> {
+    return await this.startVm(await this.createVm(changes))
+  }
+
+  /** A running VM with a disk, see `GuestProfile`. */
+  async runningVmWithDisk(): Promise<RunningVm> {
+    return await this.runningVm(this.guest.specWithDisk)
+  }
+
+  async startVm(vm: Vm): Promise<RunningVm> {
+    await vm.start().unwrap()
+    const console = this.console(vm)
+    await console.until(this.guest.readyLine)
+    return { vm, console }
+  }
+
+  console(vm: Vm): ConsoleReader {
+    return new ConsoleReader(vm.console())
+  }
+
+  /** A new VM in a settled state. */
+  async vmIn(state: VmState): Promise<Vm> {
+    const vm = await this.createVm()
+    if (state === 'stopped') return vm
+    const { console } = await this.startVm(vm)
+    switch (state) {
+      case 'running':
+        break
+      case 'paused':
+        await vm.pause().unwrap()
+        break
+      case 'suspended':
+        await vm.suspend().unwrap()
+        break
+      case 'crashed':
+        this.guest.crash(console)
+        await vm.waitForState('crashed', { timeoutMs: 20_000 }).unwrap()
+        break
+      default:
+        throw new Error(`No VM settles in the state ${state}`)
+    }
+    console.close()
+    return vm
+  }
+
+  /** One more connection to the same host. */
+  async connectAgain(options?: ConnectOptions): Promise<Server> {
+    const server = await this.opened.connectAgain!(options)
+    this.#servers.push(server)
+    return server
+  }
+
+  /** Closes the connection, and goes on with another. */
+  async reopen(): Promise<Server> {
+    await this.server.close().unwrap()
+    return await this.connectAgain()
+  }
+
+  /** Asserts that the host says the same of the VM as the facade, and what. */
+  async expectState(vm: Vm, state: VmState): Promise<void> {
+    expect(vm.state, 'the state that the facade knows').toBe(state)
+    expect(await vm.getState().unwrap(), 'the state that the host tells').toBe(state)
+  }
+
+  /** Closes and removes everything, and asserts that nothing else is left. */
+  async dispose(): Promise<void> {
+    let left: readonly string[]
+    try {
+      for (const server of this.#servers) await server.close().unwrap()
+      left = [...(await this.opened.dispose()), ...(await readdir(tmpdir()))]
+    } finally {
+      restoreTmpdir()
+      await rm(this.#folder, { recursive: true, force: true, maxRetries: 3 })
+    }
+    expect(left, `left behind: ${left.join(', ')}`).toEqual([])
+    const resources = openResources()
+    expect(resources, `left behind: ${resources.join(', ')}`).toEqual(this.#resources)
+  }
+}

@@ -1,0 +1,61 @@
+import { spawn, type ChildProcess } from 'node:child_process'
+import { once } from 'node:events'
+import { join } from 'node:path'
+import { createInterface, type Interface } from 'node:readline'
+
+/** A TypeScript program of test/support in a process of its own, and the lines that it prints. */
+export class Child implements AsyncDisposable {
+  readonly process: ChildProcess
+  readonly #lines: Interface
+  readonly #seen: string[] = []
+  #errors = ''
+  #wake: (() => void) | undefined
+
+  constructor(program: string, args: readonly string[]) {
+    this.process = spawn(process.execPath, ['--import', 'tsx', join(import.meta.dirname, program), ...args], {
+      stdio: ['pipe', 'pipe', 'pipe'],
+    })
+    this.process.stderr?.setEncoding('utf8').on('data', (text: string) => {
+      this.#errors += text
+    })
+    this.#lines = createInterface({ input: this.process.stdout as NodeJS.ReadableStream })
+    this.#lines.on('line', (line) => {
+      this.#seen.push(line)
+      this.#wake?.()
+    })
+    this.process.once('exit', () => this.#wake?.())
+  }
+
+  get pid(): number {
+    if (this.process.pid === undefined) throw new Error('the process was not started')
+    return this.process.pid
+  }
+
+  /** Waits until it has printed the line. */
+  async printed(line: string): Promise<void> {
+    while (!this.#seen.includes(line)) {
+      if (this.process.exitCode !== null || this.process.signalCode !== null) {
+        throw new Error(`the process ended without printing ${line}: ${this.#seen.join(', ')} ${this.#errors}`)
+      }
+      await new Promise<void>((resolve) => {
+        this.#wake = resolve
+      })
+    }
+  }
+
+  send(line: string): void {
+    this.process.stdin?.write(`${line}\n`)
+  }
+
+  /** As the kernel's OOM killer does it. */
+  async kill(): Promise<void> {
+    if (this.process.exitCode !== null || this.process.signalCode !== null) return
+    const exited = once(this.process, 'exit')
+    this.process.kill('SIGKILL')
+    await exited
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.kill()
+  }
+}

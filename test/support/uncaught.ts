@@ -1,0 +1,24 @@
+import { setImmediate } from 'node:timers/promises'
+
+/** The uncaught exceptions and unhandled rejections that come of an action; the test runner does not see them. */
+export async function uncaughtIn(action: () => unknown): Promise<unknown[]> {
+  const errors: unknown[] = []
+  const collect = (error: unknown): void => void errors.push(error)
+  const events = ['uncaughtException', 'unhandledRejection'] as const
+  const runners = events.map((event) => process.listeners(event as 'uncaughtException'))
+  for (const event of events) {
+    process.removeAllListeners(event)
+    process.on(event, collect)
+  }
+  try {
+    await action()
+    // Both are told of after the microtasks of the present turn.
+    for (let turn = 0; turn < 3; turn += 1) await setImmediate()
+  } finally {
+    events.forEach((event, index) => {
+      process.removeListener(event, collect)
+      for (const listener of runners[index] ?? []) process.on(event as 'uncaughtException', listener)
+    })
+  }
+  return errors
+}

@@ -1,0 +1,23 @@
+import type { VmChanges, VmFilter, VmSpec } from 'awaitvm'
+import type { InferOutput } from 'valibot'
+import { expectTypeOf, test } from 'vitest'
+import type { vmChangesSchema, vmFilterSchema, vmSpecSchema } from '../../src/model/vm-spec.js'
+
+type Valid = InferOutput<typeof vmSpecSchema>
+
+test('the schema of a spec gives specs, with all of their settings', () => {
+  expectTypeOf<Valid>().toExtend<VmSpec>()
+  expectTypeOf<keyof Valid>().toEqualTypeOf<keyof VmSpec>()
+  expectTypeOf<keyof NonNullable<Valid['boot']>>().toEqualTypeOf<keyof NonNullable<VmSpec['boot']>>()
+  expectTypeOf<keyof NonNullable<Valid['disks']>[number]>().toEqualTypeOf<keyof NonNullable<VmSpec['disks']>[number]>()
+})
+
+test('the schema of changes gives changes', () => {
+  expectTypeOf<InferOutput<typeof vmChangesSchema>>().toExtend<VmChanges>()
+  expectTypeOf<keyof InferOutput<typeof vmChangesSchema>>().toEqualTypeOf<keyof VmChanges>()
+})
+
+test('the schema of a filter gives filters', () => {
+  expectTypeOf<InferOutput<typeof vmFilterSchema>>().toExtend<VmFilter>()
+  expectTypeOf<keyof InferOutput<typeof vmFilterSchema>>().toEqualTypeOf<keyof VmFilter>()
+})

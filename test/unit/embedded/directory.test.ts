@@ -1,0 +1,207 @@
+import { copyFile, mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { pathToFileURL } from 'node:url'
+import { connect, type Server, type Vm } from 'awaitvm'
+import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { ownIdentity } from '../../../src/drivers/embedded/process-identity.js'
+
+let parent: string
+let directory: string
+let uri: string
+
+beforeEach(async () => {
+  parent = await mkdtemp(join(tmpdir(), 'awaitvm-directory-'))
+  directory = join(parent, 'a b%c')
+  uri = pathToFileURL(directory).href.replace('file:', 'embedded:')
+})
+
+afterEach(async () => {
+  await rm(parent, { recursive: true })
+})
+
+const using = async (action: (server: Server) => Promise<void>): Promise<void> => {
+  await using server = await connect(uri).unwrap()
+  await action(server)
+}
+
+const folderOf = (vm: Vm): string => join(directory, 'vms', vm.id)
+const definitionOf = (vm: Vm): string => join(folderOf(vm), 'vm.json')
+
+test('a directory is made with its parents, closed to others, and keeps what its VMs are', async () => {
+  await using(async (server) => {
+    await server.createVm({ name: 'web-1', description: 'first', memoryMiB: 24, disks: [{ sizeMiB: 2 }] }).unwrap()
+    expect((await stat(directory)).mode & 0o777).toBe(0o700)
+  })
+  await using(async (server) => {
+    const vm = await server.getVm('web-1').unwrap()
+    expect(vm.state).toBe('stopped')
+    expect(vm.config).toMatchObject({ name: 'web-1', description: 'first', memoryMiB: 24, disks: [{ sizeMiB: 2 }] })
+  })
+})
+
+test('what a guest has written to a disk is there after a kill, and after a connection of another time', async () => {
+  await using(async (server) => {
+    const vm = await server.createVm({ name: 'web-1', disks: [{ sizeMiB: 1 }] }).unwrap()
+    await vm.start().unwrap()
+    await converse(vm, 'write 5a\nread\n', 'disk 5a')
+    await vm.stop({ mode: 'kill' }).unwrap()
+  })
+  await using(async (server) => {
+    const vm = await server.getVm('web-1').unwrap()
+    await vm.start().unwrap()
+    await converse(vm, 'read\n', 'disk 5a')
+  })
+})
+
+describe('a directory that is not what it should be', () => {
+  test.each([
+    ['embedded://host/dir', 'embedded:///DIRECTORY'],
+    ['embedded:dir', 'embedded:///DIRECTORY'],
+    ['embedded:///dir?x=1', 'embedded:///DIRECTORY'],
+    ['embedded:///a%2Fb', 'embedded:///DIRECTORY'],
+  ])('%s is refused as a URI', async (malformed, expected) => {
+    const error = (await connect(malformed))._unsafeUnwrapErr()
+    expect(error).toMatchObject({ code: 'INVALID_ARGUMENT', path: 'uri' })
+    expect(error.message).toContain(expected)
+  })
+
+  test('one that holds other files is refused, and left as it is', async () => {
+    await mkdir(directory)
+    await writeFile(join(directory, 'thesis.txt'), 'do not touch')
+    const error = (await connect(uri))._unsafeUnwrapErr()
+    expect(error).toMatchObject({ code: 'INVALID_ARGUMENT', path: 'uri' })
+    expect(error.message).toContain('Name an empty or a new directory')
+    expect(await readdir(directory)).toEqual(['thesis.txt'])
+  })
+
+  test('a file is refused', async () => {
+    await writeFile(directory, '')
+    expect((await connect(uri))._unsafeUnwrapErr()).toMatchObject({ code: 'HOST_ERROR', native: { code: 'EEXIST' } })
+  })
+
+  test.each(['{', '{"format":"awaitvm-embedded","version":2}', '[]'])(
+    'a marker that reads %s is refused',
+    async (text) => {
+      await using(async () => undefined)
+      await writeFile(join(directory, 'awaitvm-embedded.json'), text)
+      const error = (await connect(uri))._unsafeUnwrapErr()
+      expect(error.code).toBe('PROTOCOL_ERROR')
+      expect(error.message).toContain(join(directory, 'awaitvm-embedded.json'))
+      expect(await readFile(join(directory, 'awaitvm-embedded.json'), 'utf8')).toBe(text)
+    },
+  )
+})
+
+describe('a damaged definition', () => {
+  const damages: [string, (text: string) => string][] = [
+    ['is cut off', (text) => text.slice(0, -20)],
+    ['is empty', () => ''],
+    ['names a file outside of the VM', (text) => text.replace(/disk-[0-9a-f-]+/, '../../../etc/passwd')],
+    ['is of another VM', (text) => text.replace(/"id":"[0-9a-f]{8}/, '"id":"00000000')],
+    ['is of a later format', (text) => text.replace('"format":1', '"format":2')],
+  ]
+  test.each(damages)('that %s is reported with its path, and other VMs are not affected', async (_, damage) => {
+    await using(async (server) => {
+      const vm = await server.createVm({ name: 'web-1', disks: [{ sizeMiB: 1 }] }).unwrap()
+      const other = await server.createVm({ name: 'web-2' }).unwrap()
+      const damaged = damage(await readFile(definitionOf(vm), 'utf8'))
+      await writeFile(definitionOf(vm), damaged)
+
+      for (const job of [server.getVmList(), server.getVm('web-1'), server.getVm(vm.id), vm.start(), vm.delete()]) {
+        const error = (await job.wait())._unsafeUnwrapErr()
+        expect(error.code).toBe('PROTOCOL_ERROR')
+        expect(error.message).toContain(definitionOf(vm))
+      }
+      expect(await readFile(definitionOf(vm), 'utf8')).toBe(damaged)
+      await other.start().unwrap()
+      expect((await server.getVm('web-2').unwrap()).state).toBe('running')
+    })
+  })
+})
+
+test('a damaged claim is reported with its path', async () => {
+  await using(async (server) => {
+    const vm = await server.createVm({ name: 'web-1' }).unwrap()
+    await writeFile(join(folderOf(vm), 'claim.7'), 'no JSON')
+    const error = (await vm.start())._unsafeUnwrapErr()
+    expect(error.code).toBe('PROTOCOL_ERROR')
+    expect(error.message).toContain(join(folderOf(vm), 'claim.7'))
+  })
+})
+
+describe('saved memory', () => {
+  const suspended = async (server: Server): Promise<Vm> => {
+    const vm = await server.createVm({ name: 'web-1' }).unwrap()
+    await vm.start().unwrap()
+    await vm.suspend().unwrap()
+    return vm
+  }
+  const memoryOf = async (vm: Vm): Promise<string> => {
+    const name = (await readdir(folderOf(vm))).find((file) => file.startsWith('memory-'))
+    return join(folderOf(vm), name ?? 'none')
+  }
+
+  test.each([
+    ['is cut off', async (path: string) => writeFile(path, (await readFile(path)).subarray(0, 1000))],
+    ['is not there', async (path: string) => rm(path)],
+    ['is something else', async (path: string) => writeFile(path, 'hello')],
+  ])('that %s is reported, the VM stays suspended, and can be dropped', async (_, damage) => {
+    await using(async (server) => {
+      const vm = await suspended(server)
+      await damage(await memoryOf(vm))
+      const error = (await vm.resume())._unsafeUnwrapErr()
+      expect(error.code).toBe('PROTOCOL_ERROR')
+      expect(error.message).toContain("vm.stop({ mode: 'kill' })")
+      expect(await vm.getState().unwrap()).toBe('suspended')
+      await vm.stop({ mode: 'kill' }).unwrap()
+      await vm.start().unwrap()
+    })
+  })
+
+  test('of another version of the emulator is not tried', async () => {
+    await using(async (server) => {
+      const vm = await suspended(server)
+      const text = await readFile(definitionOf(vm), 'utf8')
+      await writeFile(definitionOf(vm), text.replace(/"emulator":"[^"]*"/, '"emulator":"0.1.0"'))
+      const error = (await vm.resume())._unsafeUnwrapErr()
+      expect(error.code).toBe('PROTOCOL_ERROR')
+      expect(error.message).toContain('v86 0.1.0')
+      expect(await vm.getState().unwrap()).toBe('suspended')
+    })
+  })
+})
+
+test('what a process left half made is removed, what a living one makes is not', async () => {
+  await using(async () => undefined)
+  const { pid, began } = ownIdentity()
+  const id = '11111111-1111-4111-8111-111111111111'
+  const left = [`new-999999-12345-${id}`, `gone-${id}`]
+  const alive = `new-${String(pid)}-${began}-${id}`
+  for (const name of [...left, alive]) await mkdir(join(directory, 'vms', name))
+  await using(async () => undefined)
+  expect(await readdir(join(directory, 'vms'))).toEqual([alive])
+})
+
+test('files that the definition does not speak of are dropped by the next change', async () => {
+  await using(async (server) => {
+    const vm = await server.createVm({ name: 'web-1', disks: [{ sizeMiB: 1 }] }).unwrap()
+    const orphan = join(folderOf(vm), 'memory-11111111-1111-4111-8111-111111111111')
+    await writeFile(orphan, 'left over')
+    await copyFile(orphan, join(folderOf(vm), 'draft-left-over'))
+    await vm.edit({ description: 'changed' }).unwrap()
+    expect((await readdir(folderOf(vm))).filter((name) => !name.startsWith('claim.'))).toEqual(['vm.json'])
+  })
+})
+
+/** Sends the guest a line and waits until it has answered. */
+async function converse(vm: Vm, line: string, answer: string): Promise<void> {
+  const console = vm.console().setEncoding('utf8')
+  let text = ''
+  console.write(line)
+  for await (const chunk of console) {
+    text += String(chunk)
+    if (text.toLowerCase().includes(answer)) return
+  }
+  throw new Error(`the guest said ${text}`)
+}

@@ -1,0 +1,37 @@
+import { expect, test } from 'vitest'
+import { embeddedError } from '../../../src/drivers/embedded/embedded-errors.js'
+import { DiskError } from '../../../src/drivers/embedded/machine/disk-error.js'
+import { SavedStateError } from '../../../src/drivers/embedded/machine/saved-state.js'
+
+const failure = (code: string): Error => Object.assign(new Error(`${code}: it failed`), { code })
+
+test.each([
+  ['ENOSPC', 'INSUFFICIENT_RESOURCES'],
+  ['EDQUOT', 'INSUFFICIENT_RESOURCES'],
+  ['EMFILE', 'INSUFFICIENT_RESOURCES'],
+  ['ERR_WORKER_OUT_OF_MEMORY', 'INSUFFICIENT_RESOURCES'],
+  ['EACCES', 'PERMISSION_DENIED'],
+  ['EROFS', 'PERMISSION_DENIED'],
+  ['EIO', 'HOST_ERROR'],
+])('%s becomes %s, and keeps the words of the system', (errno, code) => {
+  const native = { driver: 'embedded', code: errno, message: `${errno}: it failed` }
+  expect(embeddedError(failure(errno))).toMatchObject({ code, native })
+})
+
+test('a disk error of the system is told by its cause, another is the fault of the image', () => {
+  expect(embeddedError(new DiskError('/disk', 'is full', { cause: failure('ENOSPC') })).code).toBe(
+    'INSUFFICIENT_RESOURCES',
+  )
+  expect(embeddedError(new DiskError('/disk', 'is too large')).code).toBe('INVALID_ARGUMENT')
+})
+
+test('memory that can not be had, and memory that can not be read', () => {
+  expect(embeddedError(new RangeError('WebAssembly.Memory(): could not allocate memory')).code).toBe(
+    'INSUFFICIENT_RESOURCES',
+  )
+  expect(embeddedError(new SavedStateError('is damaged')).code).toBe('PROTOCOL_ERROR')
+})
+
+test('whatever else is thrown is a host error', () => {
+  expect(embeddedError('text')).toMatchObject({ code: 'HOST_ERROR', native: { driver: 'embedded', message: 'text' } })
+})

@@ -1,0 +1,117 @@
+import { resolve } from 'node:path'
+import type { VmSpec } from 'awaitvm'
+import { expect, test } from 'vitest'
+import { validate } from '../../../src/model/validate.js'
+import { vmSpecSchema } from '../../../src/model/vm-spec.js'
+
+const path = resolve('disk.img')
+const wrong = (spec: unknown): { path: string; reason: string } => {
+  const { path: where, reason } = validate(vmSpecSchema, spec, 'spec')._unsafeUnwrapErr()
+  return { path: where, reason }
+}
+const named = (rest: object): object => ({ name: 'web-1', ...rest })
+const loneSurrogate = 'a\ud800'
+
+test.for<[unknown, string, string]>([
+  [undefined, 'spec', 'spec must be an object, and is undefined'],
+  [null, 'spec', 'spec must be an object, and is null'],
+  [[], 'spec', 'spec must be an object, and is []'],
+  [5, 'spec', 'spec must be an object, and is 5'],
+  [{}, 'spec.name', 'spec.name is missing'],
+  [{ name: 5 }, 'spec.name', 'spec.name must be a string, and is 5'],
+  [{ name: undefined }, 'spec.name', 'spec.name must be a string, and is undefined'],
+  [{ name: '' }, 'spec.name', "spec.name must not be empty, and is ''"],
+  [{ name: '  ' }, 'spec.name', "spec.name must not be empty, and is '  '"],
+  [{ name: 'a/b' }, 'spec.name', `spec.name must not contain "/", "\\" or control characters, and is 'a/b'`],
+  [{ name: 'a\\b' }, 'spec.name', `spec.name must not contain "/", "\\" or control characters, and is 'a\\\\b'`],
+  [{ name: 'a\0' }, 'spec.name', `spec.name must not contain "/", "\\" or control characters, and is 'a\\x00'`],
+  [{ name: 'a\nb' }, 'spec.name', `spec.name must not contain "/", "\\" or control characters, and is 'a\\nb'`],
+  [{ name: '.' }, 'spec.name', `spec.name must not be "." or "..", and is '.'`],
+  [{ name: '..' }, 'spec.name', `spec.name must not be "." or "..", and is '..'`],
+  [
+    { name: 'x'.repeat(300) },
+    'spec.name',
+    `spec.name must have at most 128 characters, and is '${'x'.repeat(40)}'... 260 more characters`,
+  ],
+  [{ name: loneSurrogate }, 'spec.name', `spec.name must be well-formed Unicode, and is 'a`],
+  [named({ nmae: 1 }), 'spec.nmae', 'spec.nmae is not a known setting'],
+  [named({ description: 'x'.repeat(4097) }), 'spec.description', 'must have at most 4096 characters'],
+  [named({ cpus: 0 }), 'spec.cpus', 'spec.cpus must be a whole number from 1 to 1024, and is 0'],
+  [named({ cpus: 1.5 }), 'spec.cpus', 'spec.cpus must be a whole number from 1 to 1024, and is 1.5'],
+  [named({ cpus: '2' }), 'spec.cpus', "spec.cpus must be a number, and is '2'"],
+  [named({ memoryMiB: -1 }), 'spec.memoryMiB', 'spec.memoryMiB must be a whole number from 1 to 4294967296, and is -1'],
+  [named({ memoryMiB: Number.NaN }), 'spec.memoryMiB', 'spec.memoryMiB must be a number, and is NaN'],
+  [named({ memoryMiB: Infinity }), 'spec.memoryMiB', 'and is Infinity'],
+  [named({ disks: {} }), 'spec.disks', 'spec.disks must be an array, and is {}'],
+  [named({ disks: [5] }), 'spec.disks[0]', 'spec.disks[0] must be an object, and is 5'],
+  [named({ disks: [{}] }), 'spec.disks[0]', 'spec.disks[0] must have either an image or a sizeMiB, and is {}'],
+  [named({ disks: [{ image: path, sizeMiB: 1 }] }), 'spec.disks[0]', 'must have either an image or a sizeMiB'],
+  [
+    named({ disks: [{ sizeMiB: 1 }, { image: 'disk.img' }] }),
+    'spec.disks[1].image',
+    'must be an absolute path: use path.resolve()',
+  ],
+  [named({ disks: [{ image: `${path}\0` }] }), 'spec.disks[0].image', 'must not contain a NUL character'],
+  [named({ disks: [{ sizeMiB: 0 }] }), 'spec.disks[0].sizeMiB', 'must be a whole number'],
+  [
+    named({ disks: Array.from({ length: 65 }, () => ({ sizeMiB: 1 })) }),
+    'spec.disks',
+    'spec.disks must have at most 64 entries',
+  ],
+  [named({ cdroms: [{}] }), 'spec.cdroms[0].image', 'spec.cdroms[0].image is missing'],
+  [named({ floppies: [{ image: path, sizeMiB: 1 }] }), 'spec.floppies[0].sizeMiB', 'is not a known setting'],
+  [named({ boot: [] }), 'spec.boot', 'spec.boot must be an object, and is []'],
+  [named({ boot: { initrd: path } }), 'spec.boot', 'spec.boot has an initrd or a commandLine without a kernel'],
+  [named({ boot: { commandLine: 'quiet' } }), 'spec.boot', 'has an initrd or a commandLine without a kernel'],
+  [named({ boot: { kernel: path, firmware: path } }), 'spec.boot', 'has both a kernel and a firmware'],
+  [named({ boot: { kernel: path, commandLine: 'a\0' } }), 'spec.boot.commandLine', 'must not contain a NUL character'],
+  [named({ boot: { order: ['tape'] } }), 'spec.boot.order[0]', 'must be "disk", "cdrom" or "floppy"'],
+  [named({ boot: { order: ['disk', 'disk', 'disk', 'disk'] } }), 'spec.boot.order', 'must have at most 3 entries'],
+])('%o is wrong at %s', ([spec, where, reason]) => {
+  const found = wrong(spec)
+  expect(found.path).toBe(where)
+  expect(found.reason).toContain(reason)
+})
+
+test('a complete spec is right, and a copy of what was given', () => {
+  const spec: VmSpec = {
+    name: 'Wörkstation 1 🚀',
+    description: '',
+    cpus: 4,
+    memoryMiB: 1024,
+    disks: [{ image: path }, { sizeMiB: 10 }],
+    cdroms: [{ image: path }],
+    floppies: [],
+    boot: { kernel: path, initrd: path, commandLine: 'console=ttyS0', order: ['cdrom', 'disk'] },
+  }
+  const valid = validate(vmSpecSchema, spec, 'spec')._unsafeUnwrap()
+  expect(valid).toEqual(spec)
+  expect(valid).not.toBe(spec)
+  expect(valid.disks).not.toBe(spec.disks)
+})
+
+test('what is undefined is as good as absent', () => {
+  const spec = { name: 'x', cpus: undefined, disks: undefined, boot: undefined }
+  expect(validate(vmSpecSchema, spec, 'spec').isOk()).toBe(true)
+})
+
+test('a value that can not be shown is told of all the same', () => {
+  const value = {
+    [Symbol.for('nodejs.util.inspect.custom')]() {
+      throw new Error('hostile')
+    },
+  }
+  expect(wrong({ name: value }).reason).toBe("spec.name must be a string, and is a object that can't be shown")
+  expect(wrong(named({ cpus: { a: 'x'.repeat(200), b: 'y'.repeat(200) } })).reason).toMatch(/\.\.\.$/)
+})
+
+test('a getter that throws what is no Error makes a wrong argument', () => {
+  const spec = {
+    get name(): string {
+      // eslint-disable-next-line @typescript-eslint/only-throw-error
+      throw 'a text'
+    },
+  }
+  const error = validate(vmSpecSchema, spec, 'spec')._unsafeUnwrapErr()
+  expect(error).toMatchObject({ path: 'spec', reason: "spec can't be read", cause: { message: "'a text'" } })
+})
