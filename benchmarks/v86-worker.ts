@@ -1,0 +1,6 @@
+/** A worker thread of `boot.ts`: boots a v86, and says when it has printed its first line. */
+import { parentPort } from 'node:worker_threads'
+import { bootV86 } from './support/v86.js'
+
+await bootV86()
+parentPort?.postMessage('first line')
