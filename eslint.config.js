@@ -3,7 +3,8 @@ import neverthrow from '@okee-tech/eslint-plugin-neverthrow'
 import { defineConfig, globalIgnores } from 'eslint/config'
 import tseslint from 'typescript-eslint'
 
-const facades = '(job|server|vm|guest|connect|index|testing)(/|\\.js$)'
+const facades =
+  '(job|server|server-context|vm|vm-arguments|guest|connect|console-stream|event-queue|wait-for-state|index|testing)(/|\\.js$)'
 
 /** Forbids the imports that match a regular expression, and says why. */
 const layer = (files, ...forbidden) => ({

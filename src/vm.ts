@@ -1,6 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { inspect } from 'node:util'
-import * as v from 'valibot'
 import { ConsoleStream } from './console-stream.js'
 import type { Capability, DriverOperation, DriverOperationTypes, VmRecord } from './driver.js'
 import { InvalidArgumentError } from './errors.js'
@@ -8,43 +7,29 @@ import { VmGuest } from './guest.js'
 import type { JobOptions } from './job/job-options.js'
 import type { Job } from './job/job.js'
 import { checkTimeout } from './job/timeout.js'
-import { keyCodes, type Keys } from './model/keys.js'
+import type { Keys } from './model/keys.js'
 import type { Snapshot, SnapshotNode } from './model/snapshot.js'
 import type { VmStatistics } from './model/statistics.js'
-import { keysOf, nonEmpty, optional } from './model/schema.js'
+import { nonEmpty } from './model/schema.js'
 import { validate } from './model/validate.js'
 import type { VmConfig } from './model/vm-config.js'
-import { descriptionSchema, vmChangesSchema, vmNameSchema, type VmChanges } from './model/vm-spec.js'
-import { vmStates, type VmState } from './model/vm-state.js'
+import { vmChangesSchema, type VmChanges } from './model/vm-spec.js'
+import type { VmState } from './model/vm-state.js'
 import type * as operation from './operations.js'
 import type { JobTarget, OperationError } from './operations.js'
 import { callDriver, notSupported, type ServerContext } from './server-context.js'
+import {
+  stopSchema,
+  keysSchema,
+  statesSchema,
+  cloneSchema,
+  snapshotSchema,
+  type StopOptions,
+  type CloneOptions,
+  type SnapshotOptions,
+  type WatchOptions,
+} from './vm-arguments.js'
 import { watchForState } from './wait-for-state.js'
-
-export interface StopOptions extends JobOptions {
-  /**
-   * `'shutdown'`, the default, asks the guest to shut down and waits until it has, for two minutes if `timeoutMs` does not say
-   * otherwise. `'kill'` takes the power away.
-   */
-  readonly mode?: 'shutdown' | 'kill' | undefined
-}
-
-export interface CloneOptions extends JobOptions {
-  readonly name: string
-  /** Share the unchanged part of the disks with the original. Needs the capability `'vm.clone.linked'`. */
-  readonly linked?: boolean | undefined
-}
-
-export interface SnapshotOptions extends JobOptions {
-  readonly name: string
-  readonly description?: string | undefined
-}
-
-export interface WatchOptions {
-  /** Milliseconds between two figures; 1000 if absent. */
-  readonly intervalMs?: number | undefined
-  readonly signal?: AbortSignal | undefined
-}
 
 type VmOperation = Extract<DriverOperation, `vm.${string}`>
 type VmInput<O extends VmOperation> = Omit<DriverOperationTypes[O]['input'], 'vm'>
@@ -53,19 +38,6 @@ type VmInput<O extends VmOperation> = Omit<DriverOperationTypes[O]['input'], 'vm
 type StateChange = {
   [O in VmOperation]: DriverOperationTypes[O]['output'] extends VmState ? O : never
 }[VmOperation]
-
-const stopSchema = keysOf({ mode: optional(v.picklist(['shutdown', 'kill'], 'must be "shutdown" or "kill"')) })
-const keySchema = v.picklist(keyCodes, 'must be a name of KeyboardEvent.code, such as "KeyA" or "Enter"')
-const keysSchema = v.union(
-  [v.string(), v.array(v.union([keySchema, v.pipe(v.array(keySchema), v.minLength(1))]))],
-  'must be a text, or an array of names of KeyboardEvent.code, such as "KeyA" or "Enter"',
-)
-const statesSchema = v.union(
-  [v.picklist(vmStates), v.pipe(v.array(v.picklist(vmStates)), v.minLength(1))],
-  `must be one or several of ${vmStates.join(', ')}`,
-)
-const cloneSchema = keysOf({ name: vmNameSchema, linked: optional(v.boolean('must be true or false')) })
-const snapshotSchema = keysOf({ name: vmNameSchema, description: optional(descriptionSchema) })
 
 const nothing = (): void => undefined
 const itself = <T>(value: T): T => value

@@ -1,4 +1,3 @@
-import { randomUUID } from 'node:crypto'
 import { availableParallelism, freemem, hostname, totalmem } from 'node:os'
 import type { Driver, DriverOperations, DriverOperationTypes, Feature, Task, VmRecord } from '../../driver.js'
 import { ConnectionError, JobCancelledError } from '../../errors.js'
@@ -9,12 +8,12 @@ import { operations } from '../../operations.js'
 import { configOf, stateAtRest, type Definition } from './definition.js'
 import { embeddedError, invalidState, requireState, vmNotFound } from './embedded-errors.js'
 import { emulatorVersion } from './emulator-version.js'
-import { newDiskFile, planHardware } from './hardware.js'
 import { keyScancodes } from './key-scancodes.js'
 import type { LiveVm } from './live-vm.js'
 import { MachineStoppedError } from './machine/machine-stopped-error.js'
 import { MachineCrashedError, MachineTerminatedError, MachineThread } from './machine/machine-thread.js'
 import { screenshotPng } from './machine/screenshot-png.js'
+import { VmProvisioning } from './provisioning.js'
 import { VmSnapshots } from './snapshots.js'
 import type { VmStore } from './store.js'
 import { VmConsole } from './vm-console.js'
@@ -34,6 +33,7 @@ export class EmbeddedDriver implements Driver {
   readonly #store: VmStore
   readonly #listeners = new Set<(event: VmEvent) => void>()
   readonly #lifecycle: VmLifecycle
+  readonly #provisioning: VmProvisioning
   readonly #snapshots: VmSnapshots
   readonly #underWay = new Set<Promise<unknown>>()
   #isClosed = false
@@ -45,6 +45,7 @@ export class EmbeddedDriver implements Driver {
       for (const listener of this.#listeners) listener(event)
     }
     this.#lifecycle = new VmLifecycle(store, emit)
+    this.#provisioning = new VmProvisioning(store, this.#lifecycle)
     this.#snapshots = new VmSnapshots(store, this.#lifecycle)
   }
 
@@ -52,7 +53,8 @@ export class EmbeddedDriver implements Driver {
     'server.getInfo': async () => this.#getInfo(),
     'server.getVmList': ({ filter }) => this.#guard(() => this.#list(filter)),
     'server.getVm': ({ nameOrId }) => this.#guard(async () => this.#record(await this.#find(nameOrId))),
-    'server.createVm': ({ spec }) => this.#guard(() => this.#create(spec)),
+    'server.createVm': ({ spec }) =>
+      this.#guard(async () => this.#told('created', await this.#provisioning.create(spec))),
     'vm.getState': ({ vm }) => this.#guard(async () => this.#lifecycle.stateOf(await this.#get(vm))),
     'vm.start': ({ vm }, task) => this.#change(vm, task, (definition) => this.#lifecycle.powerOn(definition, task)),
     'vm.stop': ({ vm, mode }, task) => (mode === 'kill' ? this.#kill(vm, task) : this.#shutdown(vm, task)),
@@ -63,10 +65,18 @@ export class EmbeddedDriver implements Driver {
     'vm.reset': ({ vm }, task) => this.#withLive(vm, task, (live, definition) => this.#reset(live, definition)),
     'vm.restart': ({ vm }, task) => this.#restart(vm, task),
     'vm.edit': ({ vm, changes }, task) =>
-      this.#change(vm, task, (definition, live) => this.#edit(definition, live, changes)),
+      this.#change(vm, task, async (definition, live) =>
+        this.#told('config', await this.#provisioning.edit(definition, live, changes)),
+      ),
     'vm.clone': ({ vm, name }, task) =>
-      this.#change(vm, task, (definition, live) => this.#clone(definition, live, name)),
-    'vm.delete': ({ vm }, task) => this.#change(vm, task, (definition) => this.#delete(definition)),
+      this.#change(vm, task, async (definition, live) =>
+        this.#told('created', await this.#provisioning.clone(definition, live, name)),
+      ),
+    'vm.delete': ({ vm }, task) =>
+      this.#change(vm, task, async (definition) => {
+        await this.#provisioning.delete(definition)
+        this.#tell('deleted', definition)
+      }),
     'vm.createSnapshot': ({ vm, ...details }, task) =>
       this.#change(vm, task, async (definition, live) => {
         const snapshot = await this.#snapshots.create(definition, live, details, task)
@@ -128,21 +138,6 @@ export class EmbeddedDriver implements Driver {
       if (state === undefined || record.state === state) records.push(record)
     }
     return records
-  }
-
-  async #create(spec: Input<'server.createVm'>['spec']): Promise<VmRecord> {
-    const definition: Definition = {
-      format: 1,
-      id: randomUUID(),
-      name: spec.name,
-      description: spec.description ?? '',
-      createdAt: new Date().toISOString(),
-      hardware: await planHardware(spec, undefined, 'spec'),
-      snapshots: [],
-    }
-    await this.#store.create(definition, () => Promise.resolve())
-    this.#tell('created', definition)
-    return this.#record(definition)
   }
 
   async #pause(live: LiveVm, definition: Definition): Promise<VmState> {
@@ -215,68 +210,6 @@ export class EmbeddedDriver implements Driver {
   async #restart(vm: string, task: Task): Promise<VmState> {
     await this.#shutdown(vm, task)
     return this.#change(vm, task, (definition) => this.#lifecycle.powerOn(definition, task), ['stopped', 'crashed'])
-  }
-
-  async #edit(
-    definition: Definition,
-    live: LiveVm | undefined,
-    changes: Input<'vm.edit'>['changes'],
-  ): Promise<VmRecord> {
-    const { name = definition.name, description = definition.description, ...hardwareChanges } = changes
-    const changesHardware = Object.values(hardwareChanges).some((value) => value !== undefined)
-    const atRest = stateAtRest(definition)
-    if (changesHardware && (live !== undefined || atRest === 'suspended')) {
-      throw invalidState(live?.state ?? atRest, ['stopped', 'crashed'])
-    }
-    const hardware = changesHardware
-      ? await planHardware(hardwareChanges, definition.hardware, 'changes')
-      : definition.hardware
-    const edited = { ...definition, name, description, hardware }
-    if (live === undefined) await this.#lifecycle.withLease(definition, () => this.#store.save(edited))
-    else await this.#store.save(edited)
-    this.#tell('config', edited)
-    return this.#record(edited)
-  }
-
-  async #clone(definition: Definition, live: LiveVm | undefined, name: string): Promise<VmRecord> {
-    const files = new Map(definition.hardware.disks.map(({ overlay }) => [overlay, newDiskFile()]))
-    const nameOf = (overlay: string): string => files.get(overlay) ?? overlay
-    const clone: Definition = {
-      format: 1,
-      id: randomUUID(),
-      name,
-      description: definition.description,
-      createdAt: new Date().toISOString(),
-      hardware: {
-        ...definition.hardware,
-        disks: definition.hardware.disks.map((disk) => ({ ...disk, overlay: nameOf(disk.overlay) })),
-      },
-      snapshots: [],
-    }
-    const copyDisks = async (): Promise<void> => {
-      for (const { overlay } of definition.hardware.disks) {
-        await this.#store.copyOverlay({ id: definition.id, file: overlay }, { id: clone.id, file: nameOf(overlay) })
-      }
-    }
-    await this.#store.create(clone, () =>
-      live === undefined
-        ? this.#lifecycle.withLease(definition, copyDisks)
-        : live.whileStill(live.state === 'running', () => live.captureDisks(this.#store, definition, clone.id, nameOf)),
-    )
-    this.#tell('created', clone)
-    return this.#record(clone)
-  }
-
-  async #delete(definition: Definition): Promise<void> {
-    // Not given back where all went well: what it lay in is gone.
-    const lease = await this.#store.lease(definition.id)
-    try {
-      await this.#store.delete(definition.id)
-    } catch (error) {
-      await lease.release()
-      throw error
-    }
-    this.#tell('deleted', definition)
   }
 
   async #statistics(live: LiveVm, { hardware }: Definition): Promise<Output<'vm.getStatistics'>> {
@@ -364,6 +297,11 @@ export class EmbeddedDriver implements Driver {
 
   async #record(definition: Definition): Promise<VmRecord> {
     return { id: definition.id, state: await this.#lifecycle.stateOf(definition), config: configOf(definition) }
+  }
+
+  #told(type: 'created' | 'config', definition: Definition): Promise<VmRecord> {
+    this.#tell(type, definition)
+    return this.#record(definition)
   }
 
   #tell(type: 'created' | 'deleted' | 'config' | 'snapshots', { id, name }: Definition): void {

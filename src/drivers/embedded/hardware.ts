@@ -21,8 +21,19 @@ const maxBootFileBytes = 1024 * 2 ** 20
 const mebibyte = 2 ** 20
 const sectorBytes = 512
 
-export const newDiskFile = (): string => `disk-${randomUUID()}`
+const newDiskFile = (): string => `disk-${randomUUID()}`
 export const newMemoryFile = (): string => `memory-${randomUUID()}`
+
+/** The hardware with its disks under new names, and which old name became which new one. */
+export function withNewDisks(hardware: Hardware): {
+  readonly hardware: Hardware
+  readonly nameOf: (overlay: string) => string
+} {
+  const names = new Map(hardware.disks.map(({ overlay }) => [overlay, newDiskFile()]))
+  const nameOf = (overlay: string): string => names.get(overlay) ?? overlay
+  const disks = hardware.disks.map((disk) => ({ ...disk, overlay: nameOf(disk.overlay) }))
+  return { hardware: { ...hardware, disks }, nameOf }
+}
 
 /** How the VM boots, as follows from what it has. */
 const bootKind = ({ boot, disks, cdroms, floppies }: Omit<Hardware, 'memoryMiB'>): MachineBoot['kind'] => {

@@ -123,13 +123,18 @@ export class LiveVm {
     }
   }
 
-  /** Stands still, or has had its time to. */
-  async halt(): Promise<void> {
+  /** Whether it stands still within its time; a machine that has gone does. */
+  async halt(): Promise<boolean> {
     const timeout = new AbortController()
     // Off, crashed or gone already: then it stands still, too.
-    const still = this.machine.pause().catch(() => undefined)
-    await Promise.race([still, delay(pauseTimeoutMs, undefined, timeout)])
+    const still = this.machine.pause().then(
+      () => true,
+      () => true,
+    )
+    const late = delay(pauseTimeoutMs, false, timeout)
+    const isStill = await Promise.race([still, late])
     timeout.abort()
+    return isStill
   }
 
   /** Takes the machine away. */

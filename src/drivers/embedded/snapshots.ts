@@ -5,20 +5,10 @@ import type { Snapshot, SnapshotNode } from '../../model/snapshot.js'
 import type { VmState } from '../../model/vm-state.js'
 import { snapshotNode, type Definition, type Hardware, type Memory, type SnapshotDefinition } from './definition.js'
 import { emulatorVersion } from './emulator-version.js'
-import { newDiskFile, newMemoryFile } from './hardware.js'
+import { newMemoryFile, withNewDisks } from './hardware.js'
 import type { LiveVm } from './live-vm.js'
 import type { VmStore } from './store.js'
 import type { VmLifecycle } from './vm-lifecycle.js'
-
-/** The hardware with its disks under new names, and which old name became which new one. */
-function renamed(hardware: Hardware): { readonly hardware: Hardware; readonly nameOf: (overlay: string) => string } {
-  const names = new Map(hardware.disks.map(({ overlay }) => [overlay, newDiskFile()]))
-  const nameOf = (overlay: string): string => names.get(overlay) ?? overlay
-  return {
-    hardware: { ...hardware, disks: hardware.disks.map((disk) => ({ ...disk, overlay: nameOf(disk.overlay) })) },
-    nameOf,
-  }
-}
 
 /** Snapshots: copies of the disks and, of a VM that runs, its memory. */
 export class VmSnapshots {
@@ -47,7 +37,7 @@ export class VmSnapshots {
         hint: 'Choose another name, or delete that snapshot.',
       })
     }
-    const { hardware, nameOf } = renamed(definition.hardware)
+    const { hardware, nameOf } = withNewDisks(definition.hardware)
     const id = randomUUID()
     const keep = async (memory: Memory | undefined): Promise<void> => {
       if (task.signal.aborted) throw new JobCancelledError({ reason: 'it was cancelled before the snapshot was kept' })
@@ -75,7 +65,7 @@ export class VmSnapshots {
   /** The VM's hardware and, where it ran, its memory as they were; what it has become since is lost. */
   async switchTo(definition: Definition, live: LiveVm | undefined, id: string, task: Task): Promise<VmState> {
     const snapshot = find(definition, id)
-    const { hardware, nameOf } = renamed(snapshot.hardware)
+    const { hardware, nameOf } = withNewDisks(snapshot.hardware)
     task.progress({ percent: 10, phase: 'copying disks' })
     const lease =
       live === undefined ? await this.#lifecycle.lease(definition) : await this.#lifecycle.discard(live, definition)

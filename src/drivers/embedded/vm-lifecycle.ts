@@ -181,10 +181,11 @@ export class VmLifecycle {
 
   /** Takes the power away. */
   async kill(live: LiveVm, definition: Definition): Promise<VmState> {
-    await live.halt()
+    const isStill = await live.halt()
     await this.setState(live, definition, 'stopping')
     try {
-      await live.keepDisks(this.#store, definition)
+      if (isStill) await live.keepDisks(this.#store, definition)
+      else warn(definition, 'its thread does not answer, and what is only in its memory is lost')
     } finally {
       await this.#leave(live, definition, 'stopped', 'request')
     }

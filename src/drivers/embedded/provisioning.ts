@@ -1,0 +1,84 @@
+import { randomUUID } from 'node:crypto'
+import type { VmChanges, VmSpec } from '../../model/vm-spec.js'
+import { stateAtRest, type Definition } from './definition.js'
+import { invalidState } from './embedded-errors.js'
+import { planHardware, withNewDisks } from './hardware.js'
+import type { LiveVm } from './live-vm.js'
+import type { VmStore } from './store.js'
+import type { VmLifecycle } from './vm-lifecycle.js'
+
+/** Makes VMs, changes what they are, and does away with them. */
+export class VmProvisioning {
+  readonly #store: VmStore
+  readonly #lifecycle: VmLifecycle
+
+  constructor(store: VmStore, lifecycle: VmLifecycle) {
+    this.#store = store
+    this.#lifecycle = lifecycle
+  }
+
+  async create(spec: VmSpec): Promise<Definition> {
+    const definition: Definition = {
+      format: 1,
+      id: randomUUID(),
+      name: spec.name,
+      description: spec.description ?? '',
+      createdAt: new Date().toISOString(),
+      hardware: await planHardware(spec, undefined, 'spec'),
+      snapshots: [],
+    }
+    await this.#store.create(definition, () => Promise.resolve())
+    return definition
+  }
+
+  async edit(definition: Definition, live: LiveVm | undefined, changes: VmChanges): Promise<Definition> {
+    const { name = definition.name, description = definition.description, ...hardwareChanges } = changes
+    const changesHardware = Object.values(hardwareChanges).some((value) => value !== undefined)
+    const atRest = stateAtRest(definition)
+    if (changesHardware && (live !== undefined || atRest === 'suspended')) {
+      throw invalidState(live?.state ?? atRest, ['stopped', 'crashed'])
+    }
+    const hardware = changesHardware
+      ? await planHardware(hardwareChanges, definition.hardware, 'changes')
+      : definition.hardware
+    const edited = { ...definition, name, description, hardware }
+    if (live === undefined) await this.#lifecycle.withLease(definition, () => this.#store.save(edited))
+    else await this.#store.save(edited)
+    return edited
+  }
+
+  async clone(definition: Definition, live: LiveVm | undefined, name: string): Promise<Definition> {
+    const { hardware, nameOf } = withNewDisks(definition.hardware)
+    const clone: Definition = {
+      format: 1,
+      id: randomUUID(),
+      name,
+      description: definition.description,
+      createdAt: new Date().toISOString(),
+      hardware,
+      snapshots: [],
+    }
+    const copyDisks = async (): Promise<void> => {
+      for (const { overlay } of definition.hardware.disks) {
+        await this.#store.copyOverlay({ id: definition.id, file: overlay }, { id: clone.id, file: nameOf(overlay) })
+      }
+    }
+    await this.#store.create(clone, () =>
+      live === undefined
+        ? this.#lifecycle.withLease(definition, copyDisks)
+        : live.whileStill(live.state === 'running', () => live.captureDisks(this.#store, definition, clone.id, nameOf)),
+    )
+    return clone
+  }
+
+  async delete(definition: Definition): Promise<void> {
+    // Not given back where all went well: what it lay in is gone.
+    const lease = await this.#store.lease(definition.id)
+    try {
+      await this.#store.delete(definition.id)
+    } catch (error) {
+      await lease.release()
+      throw error
+    }
+  }
+}

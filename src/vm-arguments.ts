@@ -1,0 +1,44 @@
+import * as v from 'valibot'
+import type { JobOptions } from './job/job-options.js'
+import { keyCodes } from './model/keys.js'
+import { keysOf, optional } from './model/schema.js'
+import { descriptionSchema, vmNameSchema } from './model/vm-spec.js'
+import { vmStates } from './model/vm-state.js'
+
+export interface StopOptions extends JobOptions {
+  /**
+   * `'shutdown'`, the default, asks the guest to shut down and waits until it has, for two minutes if `timeoutMs` does not say
+   * otherwise. `'kill'` takes the power away.
+   */
+  readonly mode?: 'shutdown' | 'kill' | undefined
+}
+
+export interface CloneOptions extends JobOptions {
+  readonly name: string
+  /** Share the unchanged part of the disks with the original. Needs the capability `'vm.clone.linked'`. */
+  readonly linked?: boolean | undefined
+}
+
+export interface SnapshotOptions extends JobOptions {
+  readonly name: string
+  readonly description?: string | undefined
+}
+
+export interface WatchOptions {
+  /** Milliseconds between two figures; 1000 if absent. */
+  readonly intervalMs?: number | undefined
+  readonly signal?: AbortSignal | undefined
+}
+
+export const stopSchema = keysOf({ mode: optional(v.picklist(['shutdown', 'kill'], 'must be "shutdown" or "kill"')) })
+const keySchema = v.picklist(keyCodes, 'must be a name of KeyboardEvent.code, such as "KeyA" or "Enter"')
+export const keysSchema = v.union(
+  [v.string(), v.array(v.union([keySchema, v.pipe(v.array(keySchema), v.minLength(1))]))],
+  'must be a text, or an array of names of KeyboardEvent.code, such as "KeyA" or "Enter"',
+)
+export const statesSchema = v.union(
+  [v.picklist(vmStates), v.pipe(v.array(v.picklist(vmStates)), v.minLength(1))],
+  `must be one or several of ${vmStates.join(', ')}`,
+)
+export const cloneSchema = keysOf({ name: vmNameSchema, linked: optional(v.boolean('must be true or false')) })
+export const snapshotSchema = keysOf({ name: vmNameSchema, description: optional(descriptionSchema) })
