@@ -63,7 +63,7 @@ export interface VgaDevice {
   complete_replot(): void
   update_layers(): void
   screen_fill_buffer(): void
-  text_mode_redraw(): void
+  text_mode_redraw: () => void
 }
 
 /** What the VGA device draws on. Its methods are replaced while a screenshot is taken. */

@@ -49,6 +49,7 @@ export class Emulator {
   readonly #v86: V86 & EmulatorInternals
   readonly #setIrqLine: (irq: number, raised: boolean) => void
   readonly #instructions: () => number
+  readonly #drawText: () => void
 
   private constructor(
     hooks: EmulatorHooks,
@@ -60,6 +61,10 @@ export class Emulator {
     this.#setIrqLine = setIrqLine
     this.#instructions = () => v86.get_instruction_counter()
     v86.add_listener('serial0-output-byte', (byte) => this.#hooks.serialOutput(byte))
+    // Only screenshots look at the screen, while v86 draws a text anew whenever the guest touches the video mode.
+    const { vga } = v86.v86.cpu.devices
+    this.#drawText = vga.text_mode_redraw.bind(vga)
+    vga.text_mode_redraw = () => undefined
   }
 
   /** Loads a machine without running it. */
@@ -95,6 +100,11 @@ export class Emulator {
 
   get vga(): VgaDevice {
     return this.#v86.v86.cpu.devices.vga
+  }
+
+  /** Has the VGA device put each character of its text on its screen. */
+  drawText(): void {
+    this.#drawText()
   }
 
   /** Bytes that were sent to the serial port and that the guest has not read. */

@@ -1,10 +1,10 @@
 import type { Emulator } from './emulator.js'
-import type { VgaDevice, VgaLayer } from './emulator-internals.js'
+import type { VgaLayer } from './emulator-internals.js'
 import type { Frame } from './protocol.js'
 
 /** The picture that a monitor would show now. */
 export const captureScreen = (emulator: Emulator): Frame =>
-  emulator.vga.graphical_mode ? captureGraphics(emulator) : captureText(emulator.vga)
+  emulator.vga.graphical_mode ? captureGraphics(emulator) : captureText(emulator)
 
 const captureGraphics = (emulator: Emulator): Frame => {
   const { vga } = emulator
@@ -56,7 +56,8 @@ const fontPageBytes = 256 * glyphBytes
 const fontPages: readonly number[] = [0, 2, 4, 6, 1, 3, 5, 7]
 
 /** Text is drawn in the font that the guest loaded. Where it loaded none, the letters are blank, as on a real monitor. */
-const captureText = (vga: VgaDevice): Frame => {
+const captureText = (emulator: Emulator): Frame => {
+  const { vga } = emulator
   const select = vga.character_map_select
   const pageA = fontPages[((select & 0x0c) >> 2) | ((select & 0x20) >> 3)] ?? 0
   const pageB = fontPages[(select & 0x03) | ((select & 0x10) >> 2)] ?? 0
@@ -76,7 +77,7 @@ const captureText = (vga: VgaDevice): Frame => {
     drawGlyph(frame, cell, { row, column, character }, glyph, background, foreground)
   }
   try {
-    vga.text_mode_redraw()
+    emulator.drawText()
   } finally {
     screen.put_char = putChar
     if (flag === undefined) delete screen.FLAG_FONT_PAGE_B
