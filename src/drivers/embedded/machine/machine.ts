@@ -243,6 +243,7 @@ export class Machine {
     if (!(error instanceof GuestStop)) {
       this.#crash(error)
     } else if (error.action === 'reset') {
+      // Rejects only where the machine has been taken away meanwhile: a rebuilding that fails is a crash, and told as one.
       void this.#enqueue(() => this.#rebuild()).catch(() => undefined)
     } else {
       this.#end('off')
@@ -263,6 +264,7 @@ export class Machine {
   #end(phase: 'off' | 'crashed'): void {
     this.#setRunning(false)
     this.#phase = phase
+    // The guest is gone, and has been told of: what its emulator fails at now concerns nobody.
     void this.#discardEmulator().catch(() => undefined)
   }
 
