@@ -67,6 +67,11 @@ export type DiskDefinition = Hardware['disks'][number]
 export const stateAtRest = (definition: Definition): 'suspended' | 'crashed' | 'stopped' =>
   definition.memory !== undefined ? 'suspended' : definition.hasCrashed === true ? 'crashed' : 'stopped'
 
+/** The definition without what a VM at rest may have left: its saved memory, and that it crashed. */
+export function withoutRest({ memory: _memory, hasCrashed: _hasCrashed, ...definition }: Definition): Definition {
+  return definition
+}
+
 /** Every file that the definition speaks of; others in the VM's folder are left over from something that did not end. */
 export function filesOf({ hardware, memory, snapshots }: Definition): Set<string> {
   const files = new Set<string>()

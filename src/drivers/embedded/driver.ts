@@ -5,7 +5,7 @@ import type { HostInfo } from '../../model/host-info.js'
 import type { VmEvent } from '../../model/vm-event.js'
 import type { VmState } from '../../model/vm-state.js'
 import { operations } from '../../operations.js'
-import { configOf, stateAtRest, type Definition } from './definition.js'
+import { configOf, stateAtRest, withoutRest, type Definition } from './definition.js'
 import { embeddedError, invalidState, requireState, vmNotFound } from './embedded-errors.js'
 import { emulatorVersion } from './emulator-version.js'
 import { keyScancodes } from './key-scancodes.js'
@@ -41,10 +41,9 @@ export class EmbeddedDriver implements Driver {
   constructor(store: VmStore, features: readonly Feature[]) {
     this.#store = store
     this.features = new Set(features)
-    const emit = (event: VmEvent): void => {
-      for (const listener of this.#listeners) listener(event)
-    }
-    this.#lifecycle = new VmLifecycle(store, emit)
+    this.#lifecycle = new VmLifecycle(store, (event) => {
+      this.#emit(event)
+    })
     this.#provisioning = new VmProvisioning(store, this.#lifecycle)
     this.#snapshots = new VmSnapshots(store, this.#lifecycle)
   }
@@ -167,10 +166,8 @@ export class EmbeddedDriver implements Driver {
       async (definition, live) => {
         if (live !== undefined) return this.#lifecycle.kill(live, definition)
         return this.#lifecycle.withLease(definition, async (): Promise<VmState> => {
-          const { memory: _memory, hasCrashed: _hasCrashed, ...stopped } = definition
-          const previous = stateAtRest(definition)
-          await this.#store.save(stopped)
-          this.#lifecycle.tell(definition, 'stopped', previous)
+          await this.#store.save(withoutRest(definition))
+          this.#lifecycle.tell(definition, 'stopped', stateAtRest(definition))
           return 'stopped'
         })
       },
@@ -305,7 +302,11 @@ export class EmbeddedDriver implements Driver {
   }
 
   #tell(type: 'created' | 'deleted' | 'config' | 'snapshots', { id, name }: Definition): void {
-    for (const listener of this.#listeners) listener({ type, vmId: id, name, at: new Date() })
+    this.#emit({ type, vmId: id, name, at: new Date() })
+  }
+
+  #emit(event: VmEvent): void {
+    for (const listener of this.#listeners) listener(event)
   }
 }
 

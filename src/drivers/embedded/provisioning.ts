@@ -4,7 +4,7 @@ import { stateAtRest, type Definition } from './definition.js'
 import { invalidState } from './embedded-errors.js'
 import { planHardware, withNewDisks } from './hardware.js'
 import type { LiveVm } from './live-vm.js'
-import type { VmStore } from './store.js'
+import { copyDisks, type VmStore } from './store.js'
 import type { VmLifecycle } from './vm-lifecycle.js'
 
 /** Makes VMs, changes what they are, and does away with them. */
@@ -42,8 +42,7 @@ export class VmProvisioning {
       ? await planHardware(hardwareChanges, definition.hardware, 'changes')
       : definition.hardware
     const edited = { ...definition, name, description, hardware }
-    if (live === undefined) await this.#lifecycle.withLease(definition, () => this.#store.save(edited))
-    else await this.#store.save(edited)
+    await this.#lifecycle.save(edited, live)
     return edited
   }
 
@@ -58,14 +57,11 @@ export class VmProvisioning {
       hardware,
       snapshots: [],
     }
-    const copyDisks = async (): Promise<void> => {
-      for (const { overlay } of definition.hardware.disks) {
-        await this.#store.copyOverlay({ id: definition.id, file: overlay }, { id: clone.id, file: nameOf(overlay) })
-      }
-    }
     await this.#store.create(clone, () =>
       live === undefined
-        ? this.#lifecycle.withLease(definition, copyDisks)
+        ? this.#lifecycle.withLease(definition, () =>
+            copyDisks(this.#store, definition.id, definition.hardware, clone.id, nameOf),
+          )
         : live.whileStill(live.state === 'running', () => live.captureDisks(this.#store, definition, clone.id, nameOf)),
     )
     return clone

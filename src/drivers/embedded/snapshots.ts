@@ -3,11 +3,11 @@ import type { Task } from '../../driver.js'
 import { AlreadyExistsError, JobCancelledError, SnapshotNotFoundError } from '../../errors.js'
 import type { Snapshot, SnapshotNode } from '../../model/snapshot.js'
 import type { VmState } from '../../model/vm-state.js'
-import { snapshotNode, type Definition, type Hardware, type Memory, type SnapshotDefinition } from './definition.js'
+import { snapshotNode, withoutRest, type Definition, type Memory, type SnapshotDefinition } from './definition.js'
 import { emulatorVersion } from './emulator-version.js'
 import { newMemoryFile, withNewDisks } from './hardware.js'
 import type { LiveVm } from './live-vm.js'
-import type { VmStore } from './store.js'
+import { copyDisks, type VmStore } from './store.js'
 import type { VmLifecycle } from './vm-lifecycle.js'
 
 /** Snapshots: copies of the disks and, of a VM that runs, its memory. */
@@ -54,7 +54,7 @@ export class VmSnapshots {
     }
     if (live === undefined) {
       await this.#lifecycle.withLease(definition, async () => {
-        await this.#copyDisks(definition.id, definition.hardware, nameOf)
+        await copyDisks(this.#store, definition.id, definition.hardware, definition.id, nameOf)
         await keep(undefined)
       })
     } else await this.#createLive(definition, live, nameOf, keep, task)
@@ -70,11 +70,11 @@ export class VmSnapshots {
     const lease =
       live === undefined ? await this.#lifecycle.lease(definition) : await this.#lifecycle.discard(live, definition)
     try {
-      await this.#copyDisks(definition.id, snapshot.hardware, nameOf)
-      const { memory: _memory, hasCrashed: _hasCrashed, ...rest } = definition
-      const switched: Definition = { ...rest, hardware, memory: snapshot.memory, currentSnapshot: id }
+      await copyDisks(this.#store, definition.id, snapshot.hardware, definition.id, nameOf)
+      const { memory } = snapshot
+      const switched: Definition = { ...withoutRest(definition), hardware, memory, currentSnapshot: id }
       await this.#store.save(switched)
-      if (snapshot.memory !== undefined) return await this.#lifecycle.powerOn(switched, task, lease)
+      if (memory !== undefined) return await this.#lifecycle.powerOn(switched, task, lease)
       await lease.release()
       this.#lifecycle.tell(switched, 'stopped', live?.state ?? 'stopped')
       return 'stopped'
@@ -91,9 +91,7 @@ export class VmSnapshots {
       .filter((snapshot) => snapshot.id !== id)
       .map((snapshot) => (snapshot.parentId === id ? { ...snapshot, parentId } : snapshot))
     const currentSnapshot = definition.currentSnapshot === id ? parentId : definition.currentSnapshot
-    const save = (): Promise<void> => this.#store.save({ ...definition, snapshots, currentSnapshot })
-    if (live === undefined) await this.#lifecycle.withLease(definition, save)
-    else await save()
+    await this.#lifecycle.save({ ...definition, snapshots, currentSnapshot }, live)
   }
 
   async #createLive(
@@ -119,10 +117,6 @@ export class VmSnapshots {
       throw error
     }
     await this.#lifecycle.setState(live, definition, before)
-  }
-
-  async #copyDisks(id: string, { disks }: Hardware, nameOf: (overlay: string) => string): Promise<void> {
-    for (const { overlay } of disks) await this.#store.copyOverlay({ id, file: overlay }, { id, file: nameOf(overlay) })
   }
 
   async #node(vm: string, id: string): Promise<SnapshotNode> {

@@ -1,5 +1,5 @@
 import type { VmState } from '../../model/vm-state.js'
-import type { Definition } from './definition.js'
+import type { Definition, Hardware } from './definition.js'
 import type { DiskOverlaySpec } from './machine/protocol.js'
 
 /** The right to run a VM and to change it, held by one connection of one process at a time. */
@@ -39,4 +39,17 @@ export interface VmStore {
   ): Promise<void>
   putMemory(id: string, file: string, content: Uint8Array): Promise<void>
   getMemory(id: string, file: string): Promise<Uint8Array>
+}
+
+/** Copies the disks of a VM that stands still, under the names that `nameOf` gives them. */
+export async function copyDisks(
+  store: VmStore,
+  fromId: string,
+  { disks }: Hardware,
+  toId: string,
+  nameOf: (overlay: string) => string,
+): Promise<void> {
+  for (const { overlay } of disks) {
+    await store.copyOverlay({ id: fromId, file: overlay }, { id: toId, file: nameOf(overlay) })
+  }
 }

@@ -2,7 +2,7 @@ import type { Task } from '../../driver.js'
 import { JobCancelledError, ProtocolError } from '../../errors.js'
 import type { VmEvent } from '../../model/vm-event.js'
 import type { VmState } from '../../model/vm-state.js'
-import { stateAtRest, type Definition } from './definition.js'
+import { stateAtRest, withoutRest, type Definition } from './definition.js'
 import { heldBy, nativeError } from './embedded-errors.js'
 import { emulatorVersion } from './emulator-version.js'
 import { Exclusive } from './exclusive.js'
@@ -77,6 +77,12 @@ export class VmLifecycle {
     }
   }
 
+  /** Replaces the definition, with the claim on the VM, which a live one has already. */
+  async save(definition: Definition, live: LiveVm | undefined): Promise<void> {
+    const save = (): Promise<void> => this.#store.save(definition)
+    await (live === undefined ? this.withLease(definition, save) : save())
+  }
+
   /** Runs a VM that is at rest, from its saved memory where it has one. */
   async powerOn(definition: Definition, task: Task, lease?: Lease): Promise<VmState> {
     if (this.#isClosed) throw new JobCancelledError({ reason: 'the server was closed meanwhile' })
@@ -97,9 +103,8 @@ export class VmLifecycle {
       live = await LiveVm.load(this.#store, definition, held, through, { boot, initialState })
       if (isAborted()) throw new JobCancelledError({ reason: 'it was cancelled before the machine ran' })
       task.progress({ percent: 80, phase: 'starting the processor' })
-      const { memory: _memory, hasCrashed: _hasCrashed, ...running } = definition
       // The saved memory is given up before the guest runs on: from then on it does not fit the disks any more.
-      if (memory !== undefined || definition.hasCrashed === true) await this.#store.save(running)
+      if (memory !== undefined || definition.hasCrashed === true) await this.#store.save(withoutRest(definition))
       return await this.#run(live, definition, memory?.isPaused === true)
     } catch (error) {
       this.#live.delete(id)
