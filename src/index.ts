@@ -1,3 +1,15 @@
+export { batch } from './batch/batch.js'
+export { type BatchJob } from './batch/batch-job.js'
+export type { BatchContext, BatchOperation } from './batch/batch-operation.js'
+export type { BackoffOptions, BatchOptions, RetryOptions } from './batch/batch-options.js'
+export type {
+  BatchFailure,
+  BatchItemError,
+  BatchOutcome,
+  BatchReport,
+  BatchStop,
+  BatchSuccess,
+} from './batch/batch-report.js'
 export { connect, type ConnectOptions } from './connect.js'
 export { type ConsoleStream } from './console-stream.js'
 export type { Capability, Feature } from './driver.js'
@@ -8,7 +20,7 @@ export { jobChannelName, type JobEvent } from './job/diagnostics.js'
 export type { JobStatus } from './job/job-core.js'
 export type { JobOptions } from './job/job-options.js'
 export { Job, JobRef, type JobError, type JobValue, type WaitOptions } from './job/job.js'
-export type { Progress } from './job/progress.js'
+export type { ItemCounts, Progress } from './job/progress.js'
 export type { UnobservedFailure } from './job/unobserved-failures.js'
 export { matchError } from './match-error.js'
 export type { ExecOptions, ExecResult, NetworkAddress } from './model/exec.js'

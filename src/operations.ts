@@ -184,7 +184,11 @@ export const operations = {
   'guest.copyIn': { phrase: 'copy a file into', from: ['running'], errors: [...inGuest, 'INSUFFICIENT_RESOURCES'] },
   'guest.copyOut': { phrase: 'copy a file out of', from: ['running'], errors: [...inGuest, 'INSUFFICIENT_RESOURCES'] },
   'job.cancel': { phrase: 'cancel a job on', errors: ['JOB_NOT_CANCELABLE', 'JOB_FINISHED'] },
-  'job.all': { phrase: 'finish all jobs', errors: [...anyCall] },
+  'job.all': { phrase: 'finish all jobs', errors: anyCall },
+  'job.any': { phrase: 'finish any job', errors: anyCall },
+  'job.race': { phrase: 'finish the first job', errors: anyCall },
+  'job.settled': { phrase: 'wait for all jobs', errors: ['INVALID_ARGUMENT'] },
+  batch: { phrase: 'run the batch', errors: ['INVALID_ARGUMENT'] },
 } as const satisfies Record<string, OperationSpec>
 
 /** `'vm.start'`, `'server.getVmList'`, ... */

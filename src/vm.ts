@@ -81,6 +81,14 @@ export class Vm {
     if (change.config !== undefined) vm.#target = { type: 'vm', id: vm.id, name: change.config.name }
   }
 
+  /**
+   * What is the same for all VMs of one connection.
+   * @internal
+   */
+  static connectionOf(vm: Vm): object {
+    return vm.#context
+  }
+
   get name(): string {
     return this.#record.config.name
   }

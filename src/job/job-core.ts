@@ -1,12 +1,11 @@
 import type { Result } from 'neverthrow'
 import { err, ok } from 'neverthrow'
 import { JobCancelledError, OutcomeUnknownError, TimeoutError, VmError } from '../errors.js'
-import type { ProgressUpdate } from '../driver.js'
 import type { JobTarget, OperationCode } from '../operations.js'
 import { callSafely } from './call-safely.js'
 import { Cancellation, type CancelRequest } from './cancellation.js'
 import { publishJobEvent } from './diagnostics.js'
-import { advance, complete, noProgress, type Progress } from './progress.js'
+import { advance, complete, noProgress, type Progress, type ProgressReport } from './progress.js'
 import type { UnobservedFailure, UnobservedFailures } from './unobserved-failures.js'
 
 /** `'unknown'`: the connection was lost with the operation in flight, and nobody can say whether it took place. */
@@ -24,11 +23,12 @@ export type CancelVerdict =
   | { readonly kind: 'refused' | 'unknown'; readonly cause?: unknown }
 
 /** How long a host may take to confirm that it has stopped an operation whose time is over. */
-const confirmationMs = 30_000
+export const confirmationMs = 30_000
 
 /** What most jobs never need. */
 interface Extras {
   token: string | undefined
+  isPartial: boolean
   leaveQueue: (() => void) | undefined
   listeners: Set<JobListener> | undefined
   cancellation: Cancellation | undefined
@@ -50,7 +50,8 @@ export class JobCore<T, E extends VmError> {
   result: Result<T, E> | undefined
   readonly operation: OperationCode
   readonly target: JobTarget | undefined
-  readonly failures: UnobservedFailures | undefined
+  /** Where it is told of that it failed and nobody looked at it. */
+  failures: UnobservedFailures | undefined
   #isObserved = false
   #promise: Promise<Result<T, E>> | undefined
   #resolve: ((result: never) => void) | undefined
@@ -116,7 +117,7 @@ export class JobCore<T, E extends VmError> {
     this.#announce()
   }
 
-  report(update: ProgressUpdate): void {
+  report(update: ProgressReport): void {
     if (this.result !== undefined) return
     this.progress = advance(this.progress, update)
     this.#announce()
@@ -127,10 +128,18 @@ export class JobCore<T, E extends VmError> {
     if (this.result === undefined) this.#extra.isUnreachable = !isReachable
   }
 
-  succeed(value: T): void {
+  /** @param within a failure that the value tells of: it is to be found where nobody looks at the value */
+  succeed(value: T, within?: VmError): void {
     if (this.result !== undefined) return
     this.progress = complete(this.progress)
-    this.#settle(ok(value))
+    this.#settle(ok(value), within)
+  }
+
+  /** Ends the job with what had been done before it was stopped: whoever asked for that hears that it was. */
+  succeedInPart(value: T, within?: VmError): void {
+    if (this.result !== undefined) return
+    this.#extra.isPartial = true
+    this.#settle(ok(value), within)
   }
 
   /** Ends the job with an error; one that only says "cancelled" is worded after who asked for it. */
@@ -139,7 +148,7 @@ export class JobCore<T, E extends VmError> {
     const request = this.#extras?.cancellation?.request
     const failure = error.code === 'JOB_CANCELLED' && request !== undefined ? stopped(request, error) : error
     VmError.locate(failure, this.operation, this.target)
-    this.#settle(err(failure as E))
+    this.#settle(err(failure as E), failure)
   }
 
   get cancellation(): Cancellation {
@@ -174,7 +183,7 @@ export class JobCore<T, E extends VmError> {
     }
     const cancellation = this.#extras?.cancellation
     if (cancellation?.isPossible !== true) return { kind: 'refused' }
-    const ended = this.promise.then(verdictOn)
+    const ended = this.promise.then((result) => verdictOn(result, this.#extras?.isPartial === true))
     const refused = cancellation.ask(request).then((refusal) => ({ kind: 'refused' as const, ...refusal }))
     const verdict = await Promise.race([refused, ended])
     // It may have ended while its driver was being asked.
@@ -204,6 +213,7 @@ export class JobCore<T, E extends VmError> {
   get #extra(): Extras {
     this.#extras ??= {
       token: undefined,
+      isPartial: false,
       leaveQueue: undefined,
       listeners: undefined,
       cancellation: undefined,
@@ -213,14 +223,14 @@ export class JobCore<T, E extends VmError> {
     return this.#extras
   }
 
-  #settle(result: Result<T, E>): void {
+  #settle(result: Result<T, E>, failure: VmError | undefined): void {
     this.result = result
     this.finishedAtMs = Date.now()
     this.#resolve?.(result as never)
     if (this.#extras !== undefined) this.#announceEnd(this.#extras)
     publishJobEvent('end', this)
-    if (this.failures === undefined || this.#isObserved || result.isOk()) return
-    this.#extra.unobserved = this.failures.add(this, result.error)
+    if (this.failures === undefined || this.#isObserved || failure === undefined) return
+    this.#extra.unobserved = this.failures.add(this, failure)
   }
 
   #announce(): void {
@@ -253,8 +263,8 @@ function stopped({ by, reason }: CancelRequest, error?: VmError): JobCancelledEr
     : new JobCancelledError({ reason, native, cause })
 }
 
-function verdictOn(result: Result<unknown, VmError>): CancelVerdict {
-  if (result.isOk()) return { kind: 'finished' }
+function verdictOn(result: Result<unknown, VmError>, isPartial: boolean): CancelVerdict {
+  if (result.isOk()) return { kind: isPartial ? 'cancelled' : 'finished' }
   const { error } = result
   if (error.code === 'OUTCOME_UNKNOWN') return { kind: 'unknown', cause: error }
   return { kind: error.code === 'JOB_CANCELLED' || error.code === 'TIMEOUT' ? 'cancelled' : 'finished' }

@@ -11,7 +11,7 @@ import {
 import type { JobTarget, OperationCode } from '../operations.js'
 import { jobId } from './diagnostics.js'
 import { JobCore, type CancelVerdict, type JobStatus } from './job-core.js'
-import { followAll } from './job-all.js'
+import { all, any, follow, type Grouping, race, settled as allSettled } from './job-group.js'
 import { withOptions } from './job-options.js'
 import type { Progress } from './progress.js'
 import { progressIterator } from './progress-iterator.js'
@@ -191,6 +191,16 @@ export class JobRef<out T, out E extends VmError = VmError> implements AsyncIter
   }
 }
 
+/** One job of several, at least so many; what is wrong with them is told by a job that has failed already. */
+function grouped(jobs: unknown, grouping: Grouping, least: number): Job<unknown> {
+  const cores = coresOf(jobs)
+  if (cores !== undefined && cores.length >= least) return new Job(follow(cores, grouping))
+  const refused = new JobCore<never, InvalidArgumentError>(grouping.operation)
+  const reason = cores === undefined ? 'jobs must be an array of jobs' : 'jobs must not be empty'
+  refused.fail(new InvalidArgumentError({ path: 'jobs', reason }))
+  return new Job(refused)
+}
+
 function coresOf(jobs: unknown): JobCore<unknown, VmError>[] | undefined {
   try {
     const members: unknown[] | undefined = Array.isArray(jobs) ? Array.from<unknown>(jobs) : undefined
@@ -245,11 +255,43 @@ export class Job<out T, out E extends VmError = VmError> extends JobRef<T, E> im
   static all<const J extends readonly JobRef<unknown>[]>(
     jobs: J,
   ): Job<{ -readonly [K in keyof J]: JobValue<J[K]> }, JobError<J[number]> | InvalidArgumentError> {
-    const cores = coresOf(jobs)
-    if (cores !== undefined) return new Job(followAll(cores)) as never
-    const refused = new JobCore<never, InvalidArgumentError>('job.all')
-    refused.fail(new InvalidArgumentError({ path: 'jobs', reason: 'jobs must be an array of jobs' }))
-    return new Job(refused)
+    return grouped(jobs, all, 0) as never
+  }
+
+  /**
+   * The first value among them; where all fail, the error of the first in the list. The others go on, and cancelling it
+   * cancels those that still run.
+   */
+  static any<const J extends readonly JobRef<unknown>[]>(
+    jobs: J,
+  ): Job<JobValue<J[number]>, JobError<J[number]> | InvalidArgumentError> {
+    return grouped(jobs, any, 1) as never
+  }
+
+  /** Whatever comes first among them, value or error. The others go on, and cancelling it cancels those that still run. */
+  static race<const J extends readonly JobRef<unknown>[]>(
+    jobs: J,
+  ): Job<JobValue<J[number]>, JobError<J[number]> | InvalidArgumentError> {
+    return grouped(jobs, race, 1) as never
+  }
+
+  /**
+   * The {@link Result} of each, in order, once all have ended; it never fails for a failure of theirs.
+   *
+   * @example
+   * ```ts
+   * import { connect, Job } from 'awaitvm'
+   *
+   * await using server = await connect('embedded:').unwrap()
+   * const vm = await server.createVm({ name: 'web-1' }).unwrap()
+   * const [started, resumed] = await Job.settled([vm.start(), vm.resume()]).unwrap()
+   * console.log(started.isOk(), resumed.isErr() && resumed.error.code)
+   * ```
+   */
+  static settled<const J extends readonly JobRef<unknown>[]>(
+    jobs: J,
+  ): Job<{ -readonly [K in keyof J]: Result<JobValue<J[K]>, JobError<J[K]>> }, InvalidArgumentError> {
+    return grouped(jobs, allSettled, 0) as never
   }
 
   /** The same handle without `then`: it survives `await` and `return` in async code. */

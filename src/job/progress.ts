@@ -1,5 +1,16 @@
 import type { ProgressUpdate } from '../driver.js'
 
+/** How the items of a batch stand; their sum is the number of those that have been taken from the list so far. */
+export interface ItemCounts {
+  /** They wait for their turn, or to be tried again. */
+  readonly queued: number
+  readonly running: number
+  readonly succeeded: number
+  readonly failed: number
+  /** Stopped, or never started. */
+  readonly cancelled: number
+}
+
 /** How far a job has come. */
 export interface Progress {
   /** 0 to 100; never falls. 100 only once the job has succeeded. */
@@ -10,13 +21,20 @@ export interface Progress {
   readonly done?: number | undefined
   readonly total?: number | undefined
   readonly unit?: string | undefined
+  /** Of a batch only. */
+  readonly items?: ItemCounts | undefined
+}
+
+/** What a job is told of its progress. */
+export interface ProgressReport extends ProgressUpdate {
+  readonly items?: ItemCounts | undefined
 }
 
 export const noProgress: Progress = Object.freeze({ percent: 0 })
 
 /** The next progress after an update: never backwards, and below 100 until the job has ended. */
-export function advance(current: Progress, update: ProgressUpdate): Progress {
-  const { phase = current.phase, unit } = update
+export function advance(current: Progress, update: ProgressReport): Progress {
+  const { phase = current.phase, unit, items } = update
   const done = counted(update.done)
   const total = counted(update.total)
   const computed = done !== undefined && total !== undefined && total > 0 ? (100 * done) / total : 0
@@ -27,6 +45,7 @@ export function advance(current: Progress, update: ProgressUpdate): Progress {
     ...(done !== undefined && { done }),
     ...(total !== undefined && { total }),
     ...(unit !== undefined && { unit }),
+    ...(items !== undefined && { items }),
   })
 }
 

@@ -1,5 +1,5 @@
 import { getEventListeners } from 'node:events'
-import { Job, JobCancelledError, OutcomeUnknownError, VmNotFoundError, type VmError } from 'awaitvm'
+import { err, Job, JobCancelledError, ok, OutcomeUnknownError, VmNotFoundError, type VmError } from 'awaitvm'
 import { createJob, type JobInHand } from 'awaitvm/testing'
 import { describe, expect, test } from 'vitest'
 import { fakeServer } from '../../support/fake-server.js'
@@ -118,16 +118,99 @@ describe('cancel', () => {
   })
 })
 
-test('leaves no listener on jobs that go on', async () => {
+describe('any', () => {
+  test('is the first value, whatever failed before', async () => {
+    const members = [createJob<number>(), createJob<number>(), createJob<number>()]
+    const any = Job.any(members.map(({ job }) => job))
+    members[1]?.fail(new VmNotFoundError({ reason: 'gone' }))
+    expect(any.status).toBe('running')
+    members[2]?.succeed(3)
+    expect(await any.unwrap()).toBe(3)
+    expect(members[0]?.job.status).toBe('running')
+  })
+
+  test('where all fail, is the error of the first in the list', async () => {
+    const members = [createJob(), createJob()]
+    const any = Job.any(jobsOf(members))
+    members[1]?.fail(new VmNotFoundError({ reason: 'second' }))
+    members[0]?.fail(new VmNotFoundError({ reason: 'first' }))
+    expect((await any)._unsafeUnwrapErr().reason).toBe('first')
+  })
+
+  test('has come as far as the one that is farthest', () => {
+    const members = [createJob(), createJob()]
+    const any = Job.any(jobsOf(members))
+    members[0]?.progress({ percent: 70 })
+    members[1]?.progress({ percent: 40 })
+    expect(any.progress).toEqual({ percent: 70, done: 0, total: 2, unit: 'jobs' })
+  })
+})
+
+describe('race', () => {
+  test('is whatever comes first', async () => {
+    const members = [createJob(), createJob()]
+    const race = Job.race(jobsOf(members))
+    const error = new VmNotFoundError({ reason: 'gone' })
+    members[1]?.fail(error)
+    expect((await race)._unsafeUnwrapErr()).toBe(error)
+    const ended = createJob<string>()
+    ended.succeed('there already')
+    expect(await Job.race([createJob().job, ended.job]).unwrap()).toBe('there already')
+  })
+
+  test('does not claim to be cancelled while one of them goes on', async () => {
+    const members = [stoppable(), createJob()]
+    const race = Job.race(jobsOf(members))
+    expect((await race.cancel())._unsafeUnwrapErr().code).toBe('JOB_NOT_CANCELABLE')
+    expect(race.status).toBe('running')
+    members[1]?.succeed()
+    expect((await race)._unsafeUnwrapErr().code).toBe('JOB_CANCELLED')
+  })
+})
+
+describe('settled', () => {
+  test('is the Result of each, in order, and fails for none of them', async () => {
+    const members = [createJob<number>(), createJob<number>()]
+    const settled = Job.settled(members.map(({ job }) => job))
+    const error = new VmNotFoundError({ reason: 'gone' })
+    members[1]?.fail(error)
+    expect(settled.progress).toEqual({ percent: 0, done: 1, total: 2, unit: 'jobs' })
+    members[0]?.succeed(1)
+    expect(await settled.unwrap()).toEqual([ok(1), err(error)])
+    expect(settled.retCode).toBe('SUCCESS')
+    expect(await Job.settled([]).unwrap()).toEqual([])
+  })
+
+  test('that was cancelled says so, and has what had been done', async () => {
+    const members = [stoppable(), stoppable()]
+    members[0]?.succeed()
+    const settled = Job.settled(jobsOf(members))
+    expect((await settled.cancel()).isOk()).toBe(true)
+    expect((await settled.unwrap()).map((result) => result.isOk())).toEqual([true, false])
+  })
+})
+
+test.for(['any', 'race'] as const)('Job.%s of nothing would never end, and is refused', (name) => {
+  expect(Job[name]([]).result?._unsafeUnwrapErr()).toMatchObject({ code: 'INVALID_ARGUMENT', path: 'jobs' })
+})
+
+test.for(['all', 'any', 'race', 'settled'] as const)('Job.%s leaves no listener on jobs that go on', async (name) => {
   const long = createJob()
   const isCollected = await (async () => {
     let isGone = false
     const registry = new FinalizationRegistry(() => (isGone = true))
-    ;(() => {
-      const failing = createJob()
-      const all = Job.all([long.job, failing.job])
-      registry.register(all, undefined)
-      failing.fail(new VmNotFoundError({ reason: 'gone' }))
+    await (async () => {
+      const quick = createJob()
+      const group = Job[name]([long.job, quick.job])
+      registry.register(group, undefined)
+      if (name === 'any') quick.succeed()
+      else quick.fail(new VmNotFoundError({ reason: 'gone' }))
+      if (name === 'settled') {
+        // It listens until the last has ended.
+        const other = Job[name]([quick.job])
+        registry.register(other, undefined)
+        await other
+      } else await group
     })()
     return await collectUntil(() => isGone)
   })()

@@ -1,0 +1,9 @@
+/** A job that ends with the next microtask: what is measured with it is whatever runs it. */
+import type { Job } from 'awaitvm'
+import { createJob } from 'awaitvm/testing'
+
+export function trivialJob(): Job<void, never> {
+  const { job, succeed } = createJob<void, never>()
+  queueMicrotask(succeed)
+  return job
+}

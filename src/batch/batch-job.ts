@@ -1,0 +1,34 @@
+import type { InvalidArgumentError, VmError } from '../errors.js'
+import type { JobCore } from '../job/job-core.js'
+import { Job, type JobRef } from '../job/job.js'
+import type { BatchOutcome, BatchReport } from './batch-report.js'
+import type { BatchRun } from './batch-run.js'
+import { OutcomeReader } from './outcome-reader.js'
+
+/** A batch under way: a job that ends with a {@link BatchReport}, also where items failed or it was cancelled. */
+export class BatchJob<Item, T, E extends VmError = VmError> extends Job<BatchReport<Item, T, E>, InvalidArgumentError> {
+  readonly #run: BatchRun<Item, T, E> | undefined
+
+  /** @internal */
+  constructor(core: JobCore<BatchReport<Item, T, E>, InvalidArgumentError>, run: BatchRun<Item, T, E> | undefined) {
+    super(core)
+    this.#run = run
+  }
+
+  /** The jobs of the items under way. */
+  get jobs(): readonly JobRef<T, E>[] {
+    return this.#run?.jobs ?? []
+  }
+
+  /**
+   * The outcomes in the order in which they come, for lists too long to hold: an outcome that is read is not in the report.
+   * A reader that is slow slows the batch down, and one that leaves the loop leaves the rest to the report. Throws where
+   * there is a reader already.
+   */
+  outcomes(): AsyncIterableIterator<BatchOutcome<Item, T, E>, undefined> & AsyncDisposable {
+    if (this.#run === undefined) return OutcomeReader.empty()
+    const reader = this.#run.read()
+    if (reader === undefined) throw new TypeError('The outcomes of this batch are being read already')
+    return reader
+  }
+}

@@ -1,0 +1,55 @@
+import PQueue from 'p-queue'
+
+interface QueueOptions {
+  readonly concurrency: number
+  readonly perHostConcurrency: number | undefined
+  readonly rateLimit: { readonly starts: number; readonly intervalMs: number } | undefined
+}
+
+/** What is known of a task besides its work. */
+interface Place {
+  readonly priority: number | undefined
+  readonly host: unknown
+}
+
+/** A task never rejects, since the promises of p-queue's `add` are not looked at: `clear` leaves them pending. */
+type Run = () => Promise<void>
+
+/**
+ * p-queue's queues: one for all tasks and, where a host takes only so many, one for each host before it. A task that waits
+ * for its host takes no place that another host could use.
+ */
+export class BatchQueue {
+  readonly #all: PQueue
+  readonly #perHost: number | undefined
+  readonly #hosts = new Map<unknown, PQueue>()
+
+  constructor({ concurrency, perHostConcurrency, rateLimit }: QueueOptions) {
+    // A sliding window: never more than so many starts in any stretch of that length.
+    const limited = rateLimit && { intervalCap: rateLimit.starts, interval: rateLimit.intervalMs, strict: true }
+    this.#all = new PQueue({ concurrency, ...limited })
+    this.#perHost = perHostConcurrency
+  }
+
+  add({ priority, host }: Place, run: Run): void {
+    const options = priority === undefined ? undefined : { priority }
+    if (this.#perHost === undefined) void this.#all.add(run, options)
+    else void this.#queueOf(host, this.#perHost).add(() => this.#all.add(run, options), options)
+  }
+
+  /** Forgets the tasks that have not begun. */
+  clear(): void {
+    for (const queue of this.#hosts.values()) queue.clear()
+    this.#all.clear()
+  }
+
+  #queueOf(host: unknown, concurrency: number): PQueue {
+    const known = this.#hosts.get(host)
+    if (known !== undefined) return known
+    const queue = new PQueue({ concurrency })
+    // There may be as many hosts as items, one after another.
+    queue.on('idle', () => this.#hosts.delete(host))
+    this.#hosts.set(host, queue)
+    return queue
+  }
+}

@@ -1,0 +1,331 @@
+import { err, type Result } from 'neverthrow'
+import { InvalidArgumentError, JobCancelledError, OutcomeUnknownError, VmError } from '../errors.js'
+import type { CancelRequest } from '../job/cancellation.js'
+import { confirmationMs, type JobCore } from '../job/job-core.js'
+import type { JobRef } from '../job/job.js'
+import type { ItemCounts } from '../job/progress.js'
+import { backoffMs } from './backoff.js'
+import { BatchIntake } from './batch-intake.js'
+import { attempt, coreOf, ItemContext, type BatchOperation } from './batch-operation.js'
+import type { BatchOptions } from './batch-options.js'
+import { BatchQueue } from './batch-queue.js'
+import { BatchReport, type BatchItemError, type BatchOutcome, type BatchStop } from './batch-report.js'
+import { BatchTally } from './batch-tally.js'
+import type { ItemSource } from './item-source.js'
+import type { OutcomeReader } from './outcome-reader.js'
+
+/** One item, from the moment it was taken from the list. */
+interface Entry<Item> {
+  readonly index: number
+  readonly item: Item
+  attempts: number
+  jobId: string | undefined
+  percent: number
+  /** While it waits for another attempt: what the last one ended with, and the timer. */
+  failure: VmError | undefined
+  timer: NodeJS.Timeout | undefined
+}
+
+/** How many items wait in line where there is something to choose from, and the list has no length. */
+const choice = 1000
+
+/** The life of a batch: takes items as places become free, tries each, and ends its job with the report. */
+export class BatchRun<Item, T, E extends VmError> {
+  readonly #core: JobCore<BatchReport<Item, T, E>, InvalidArgumentError>
+  readonly #operation: BatchOperation<Item, T, E>
+  readonly #options: BatchOptions<Item>
+  readonly #intake: BatchIntake<Item>
+  readonly #queue: BatchQueue
+  readonly #tally = new BatchTally<Item, T, E>()
+  /** How many items may wait in line. */
+  readonly #room: number
+  readonly #waiting = new Set<Entry<Item>>()
+  readonly #running = new Map<Entry<Item>, JobRef<T, E> | undefined>()
+  /** The sum over all items of how far each has come. */
+  #percents = 0
+  #stop: BatchStop | undefined
+  /** Whether something was left undone for that. */
+  #isCut = false
+  #controller: AbortController | undefined
+  #timer: NodeJS.Timeout | undefined
+  #isReportDue = false
+
+  constructor(
+    core: JobCore<BatchReport<Item, T, E>, InvalidArgumentError>,
+    source: ItemSource<Item>,
+    operation: BatchOperation<Item, T, E>,
+    options: BatchOptions<Item>,
+  ) {
+    const { concurrency = 64, perHostConcurrency, rateLimit, priority } = options
+    this.#core = core
+    this.#operation = operation
+    this.#options = options
+    this.#queue = new BatchQueue({ concurrency, perHostConcurrency, rateLimit })
+    const hasChoice = perHostConcurrency !== undefined || priority !== undefined
+    this.#room = hasChoice ? (source.size ?? Math.max(concurrency, choice)) : concurrency
+    this.#intake = new BatchIntake(source, {
+      // A reader that is slow slows the batch down: what it has not read is held, too.
+      hasRoom: () => this.#stop === undefined && this.#waiting.size < this.#room && this.#tally.backlog < this.#room,
+      accept: (item, index) => {
+        this.#accept(item, index)
+      },
+      fail: (cause) => {
+        const why = cause instanceof Error ? cause.message : String(cause)
+        this.#breakOff({ by: 'items', reason: `the list could not be read any further: ${why}`, cause })
+      },
+      arrived: () => {
+        this.#goOn()
+      },
+    })
+  }
+
+  /** @param refusal where it was cancelled before it began: then it only reports */
+  begin(refusal?: JobCancelledError): void {
+    this.#core.cancellation.add(async (reason = 'the batch was cancelled') => {
+      const by = this.#core.cancellation.request?.by ?? 'caller'
+      const refusals = await this.#cancel({ by, reason })
+      // Nobody waits for the verdict on a signal: the batch ends when those that go on have ended.
+      if (refusals === 0 || by !== 'caller') return
+      throw new Error(`${String(refusals)} of its running items can't be stopped, and no further one is started`)
+    })
+    const { timeoutMs } = this.#options
+    if (refusal !== undefined) void this.#cancel({ by: 'signal', reason: refusal.reason })
+    else if (timeoutMs !== undefined) this.#timer = setTimeout(this.#expire, timeoutMs)
+    this.#goOn()
+  }
+
+  /** The jobs under way. */
+  get jobs(): readonly JobRef<T, E>[] {
+    return [...this.#running.values()].filter((job) => job !== undefined)
+  }
+
+  /** What has ended so far, and then each outcome as it comes. Nothing where somebody reads already. */
+  read(): OutcomeReader<BatchOutcome<Item, T, E>> | undefined {
+    const reader = this.#tally.read(() => {
+      // Only then has it made room.
+      if (this.#tally.backlog === this.#room - 1 || this.#tally.backlog === 0) this.#goOn()
+    })
+    if (this.#core.isSettled) reader?.end()
+    return reader
+  }
+
+  /** Takes as many items as there is room for, and ends the batch after the last. */
+  #goOn(): void {
+    if (this.#core.isSettled) return
+    this.#intake.fill()
+    const isOver = this.#intake.isExhausted || this.#stop !== undefined
+    if (isOver && this.#waiting.size === 0 && this.#running.size === 0) this.#finish()
+    else this.#reportSoon()
+  }
+
+  #accept(item: Item, index: number): void {
+    if (this.#core.isSettled) return
+    const entry: Entry<Item> = {
+      index,
+      item,
+      attempts: 0,
+      jobId: undefined,
+      percent: 0,
+      failure: undefined,
+      timer: undefined,
+    }
+    if (this.#stop === undefined) this.#enqueue(entry)
+    else this.#end(entry, this.#neverStarted())
+  }
+
+  #enqueue(entry: Entry<Item>): void {
+    const place = this.#place(entry.item)
+    if (place instanceof InvalidArgumentError) {
+      this.#waiting.delete(entry)
+      this.#end(entry, err(place))
+      return
+    }
+    this.#waiting.add(entry)
+    this.#queue.add(place, () => this.#try(entry))
+  }
+
+  #place(item: Item): { readonly host: unknown; readonly priority: number | undefined } | InvalidArgumentError {
+    const { hostOf, priority, perHostConcurrency } = this.#options
+    try {
+      return {
+        host: perHostConcurrency === undefined ? undefined : hostOf?.(item),
+        priority: priority === undefined ? undefined : checkedPriority(priority(item)),
+      }
+    } catch (cause) {
+      const reason = `an item can't be put in line: ${cause instanceof Error ? cause.message : String(cause)}`
+      return located(new InvalidArgumentError({ path: 'options', reason, cause }))
+    }
+  }
+
+  #try(entry: Entry<Item>): Promise<void> {
+    this.#waiting.delete(entry)
+    entry.attempts += 1
+    const { job, outcome } = attempt(
+      this.#operation,
+      entry.item,
+      new ItemContext(entry.index, entry.attempts, this.#signal),
+    )
+    this.#running.set(entry, job)
+    if (job !== undefined) this.#follow(entry, job)
+    this.#goOn()
+    return outcome.then((result) => {
+      this.#settle(entry, result)
+    })
+  }
+
+  #follow(entry: Entry<Item>, job: JobRef<T, E>): void {
+    const core = coreOf(job)
+    core.observe()
+    entry.jobId = job.id
+    if (core.isSettled) return
+    core.listen({
+      onProgress: ({ percent }) => {
+        this.#percents += percent - entry.percent
+        entry.percent = percent
+        this.#reportSoon()
+      },
+    })
+  }
+
+  #settle(entry: Entry<Item>, result: Result<T, BatchItemError<E>>): void {
+    const job = this.#running.get(entry)
+    // It may have been given up.
+    if (!this.#running.delete(entry)) return
+    if (result.isErr() && job !== undefined) this.#core.failures ??= coreOf(job).failures
+    if (result.isErr() && this.#mayRetry(entry, result.error)) this.#retryLater(entry, result.error)
+    else this.#end(entry, result)
+    this.#goOn()
+  }
+
+  #mayRetry({ attempts }: Entry<Item>, error: VmError): boolean {
+    return error.retryable && this.#stop === undefined && attempts < (this.#options.retry?.attempts ?? 1)
+  }
+
+  #retryLater(entry: Entry<Item>, failure: VmError): void {
+    this.#percents -= entry.percent
+    entry.percent = 0
+    entry.failure = failure
+    this.#waiting.add(entry)
+    const again = (): void => {
+      entry.failure = undefined
+      entry.timer = undefined
+      this.#enqueue(entry)
+      this.#goOn()
+    }
+    entry.timer = setTimeout(again, backoffMs(entry.attempts, this.#options.retry?.backoff ?? {}))
+  }
+
+  /** Files the outcome of an item that won't be tried again. */
+  #end({ index, item, jobId, attempts, percent }: Entry<Item>, result: Result<T, BatchItemError<E>>): void {
+    this.#percents += 100 - percent
+    const { failed } = this.#tally
+    this.#tally.file({ index, item, jobId, result, attempts })
+    if (this.#options.stopOnError !== true || this.#tally.failed === failed || result.isOk()) return
+    this.#breakOff({ by: 'error', reason: 'an item failed', cause: result.error })
+  }
+
+  /** Starts nothing any more. What waits in line, or for another attempt, ends with what it has come to. */
+  #breakOff(stop: BatchStop): void {
+    if (this.#stop !== undefined) return
+    this.#stop = stop
+    this.#queue.clear()
+    const waiting = [...this.#waiting]
+    this.#waiting.clear()
+    this.#isCut = waiting.length > 0 || stop.by === 'items'
+    for (const entry of waiting) {
+      clearTimeout(entry.timer)
+      this.#end(entry, entry.failure === undefined ? this.#neverStarted() : err(entry.failure as E))
+    }
+    this.#intake.leave()
+  }
+
+  /** How many of the running items refused to be stopped. */
+  async #cancel({ by, reason }: CancelRequest): Promise<number> {
+    const { jobs } = this
+    this.#breakOff({ by, reason })
+    this.#controller?.abort(new DOMException(reason, 'AbortError'))
+    this.#goOn()
+    const verdicts = await Promise.all(jobs.map((job) => coreOf(job).cancel({ by: 'caller', reason })))
+    return verdicts.filter(({ kind }) => kind === 'refused' || kind === 'unknown').length
+  }
+
+  readonly #expire = (): void => {
+    const reason = `the batch took longer than ${String(this.#options.timeoutMs)} ms`
+    this.#timer = setTimeout(() => {
+      for (const entry of this.#running.keys()) {
+        this.#running.delete(entry)
+        const hint = 'Ask for its state: the operation goes on, and may still take place.'
+        const unknown = new OutcomeUnknownError({ reason: `${reason}, and this could not be stopped`, hint })
+        this.#end(entry, err(located(unknown)))
+      }
+      this.#goOn()
+    }, confirmationMs)
+    void this.#cancel({ by: 'timeout', reason })
+  }
+
+  readonly #signal = (): AbortSignal => {
+    this.#controller ??= new AbortController()
+    const { by, reason } = this.#stop ?? {}
+    if (by === 'caller' || by === 'signal' || by === 'timeout') {
+      this.#controller.abort(new DOMException(reason, 'AbortError'))
+    }
+    return this.#controller.signal
+  }
+
+  #never: Result<never, JobCancelledError> | undefined
+
+  /** One for all of them: thousands of errors would each take their time. */
+  #neverStarted(): Result<never, JobCancelledError> {
+    this.#never ??= err(located(new JobCancelledError({ reason: 'the batch was stopped before its turn' })))
+    return this.#never
+  }
+
+  get #counts(): ItemCounts {
+    const { succeeded, failed, cancelled } = this.#tally
+    return Object.freeze({ queued: this.#waiting.size, running: this.#running.size, succeeded, failed, cancelled })
+  }
+
+  /** Once for all that happens in this turn. */
+  #reportSoon(): void {
+    if (this.#isReportDue) return
+    this.#isReportDue = true
+    queueMicrotask(() => {
+      this.#isReportDue = false
+      this.#report()
+    })
+  }
+
+  #report(): void {
+    const { total } = this.#intake
+    const isKnown = total !== undefined && total > 0
+    this.#core.report({
+      ...(isKnown && { percent: this.#percents / total, total }),
+      done: this.#tally.done,
+      unit: 'items',
+      items: this.#counts,
+    })
+  }
+
+  #finish(): void {
+    clearTimeout(this.#timer)
+    this.#report()
+    const { kept, cancelled, firstError } = this.#tally
+    // Where everything had been done when it was asked to stop, it was not stopped.
+    const isWhole = this.#intake.isExhausted && cancelled === 0 && !this.#isCut
+    const stop = isWhole ? undefined : this.#stop
+    const report = new BatchReport(kept, this.#counts, stop)
+    if (stop === undefined) this.#core.succeed(report, firstError)
+    else this.#core.succeedInPart(report, firstError)
+    this.#tally.end()
+  }
+}
+
+function checkedPriority(priority: unknown): number {
+  if (typeof priority === 'number' && !Number.isNaN(priority)) return priority
+  throw new TypeError(`its priority must be a number, and is ${String(priority)}`)
+}
+
+function located<X extends VmError>(error: X): X {
+  VmError.locate(error, 'batch', undefined)
+  return error
+}

@@ -1,0 +1,60 @@
+import type { Result } from 'neverthrow'
+import type { VmError } from '../errors.js'
+import { isCancelled, type BatchItemError, type BatchOutcome } from './batch-report.js'
+import { OutcomeReader } from './outcome-reader.js'
+
+/** What has become of the items so far: an outcome goes to whoever reads them, or is kept for the report. */
+export class BatchTally<Item, T, E extends VmError> {
+  succeeded = 0
+  failed = 0
+  cancelled = 0
+  firstError: VmError | undefined
+  #kept: BatchOutcome<Item, T, E>[] = []
+  #reader: OutcomeReader<BatchOutcome<Item, T, E>> | undefined
+
+  get done(): number {
+    return this.succeeded + this.failed + this.cancelled
+  }
+
+  /** How many outcomes a reader has not read yet. */
+  get backlog(): number {
+    return this.#reader?.backlog ?? 0
+  }
+
+  /** Those that no reader has taken, in the order of the list. */
+  get kept(): BatchOutcome<Item, T, E>[] {
+    return Object.values(this.#kept)
+  }
+
+  file(outcome: BatchOutcome<Item, T, E>): void {
+    this.#count(outcome.result)
+    if (this.#reader === undefined) this.#kept[outcome.index] = outcome
+    else this.#reader.push(outcome)
+  }
+
+  /** Nothing where somebody reads already. */
+  read(onRead: () => void): OutcomeReader<BatchOutcome<Item, T, E>> | undefined {
+    if (this.#reader !== undefined) return undefined
+    const { kept } = this
+    this.#kept = []
+    this.#reader = new OutcomeReader(kept, onRead, (unread) => {
+      this.#reader = undefined
+      for (const outcome of unread) this.#kept[outcome.index] = outcome
+      onRead()
+    })
+    return this.#reader
+  }
+
+  end(): void {
+    this.#reader?.end()
+  }
+
+  #count(result: Result<T, BatchItemError<E>>): void {
+    if (result.isOk()) this.succeeded += 1
+    else if (isCancelled(result)) this.cancelled += 1
+    else {
+      this.failed += 1
+      this.firstError ??= result.error
+    }
+  }
+}

@@ -1,0 +1,70 @@
+import { InvalidArgumentError, type JobCancelledError, type VmError } from '../errors.js'
+import { JobCore } from '../job/job-core.js'
+import { applyOptions } from '../job/job-options.js'
+import { validate } from '../model/validate.js'
+import { Server } from '../server.js'
+import { Vm } from '../vm.js'
+import { BatchJob } from './batch-job.js'
+import type { BatchOperation } from './batch-operation.js'
+import { batchSchema, type BatchOptions } from './batch-options.js'
+import type { BatchReport } from './batch-report.js'
+import { BatchRun } from './batch-run.js'
+import { itemSource, type ItemSource } from './item-source.js'
+
+/**
+ * Does something with each item of a list, so many at once, and reports what became of each. It begins at once, and takes
+ * items from the list as places become free, so that a list may be endless, or come from elsewhere piece by piece.
+ *
+ * A failed item is an outcome in the report, and no failure of the batch. Cancelling it starts no further item and cancels
+ * those that run; what had been done is in the report.
+ *
+ * @example
+ * ```ts
+ * import { batch, connect } from 'awaitvm'
+ *
+ * await using server = await connect('embedded:').unwrap()
+ * const names = Array.from({ length: 20 }, (_, index) => `web-${index}`)
+ * const creating = batch(names, (name) => server.createVm({ name }), { concurrency: 8 })
+ * for await (const { percent, items } of creating) console.log(percent, items?.running, items?.failed)
+ *
+ * const report = await creating.unwrap()
+ * for (const { item, result } of report.failed) console.error(item, result.error.message)
+ * const vms = report.succeeded.map(({ result }) => result.value)
+ * console.log(vms.length, report.isSuccess)
+ * ```
+ */
+export function batch<Item, T, E extends VmError>(
+  items: Iterable<Item> | AsyncIterable<Item>,
+  operation: BatchOperation<Item, T, E>,
+  options: BatchOptions<Item> = {},
+): BatchJob<Item, T, E> {
+  const core = new JobCore<BatchReport<Item, T, E>, InvalidArgumentError>('batch')
+  const refuse = (error: InvalidArgumentError): BatchJob<Item, T, E> => {
+    core.fail(error)
+    return new BatchJob(core, undefined)
+  }
+  const valid = validate(batchSchema, options, 'options')
+  if (valid.isErr()) return refuse(valid.error)
+  if (typeof operation !== 'function') return refuse(wrong('operation', 'operation must be a function'))
+  const source = sourceOf<Item>(items)
+  if (source instanceof InvalidArgumentError) return refuse(source)
+  // The batch sees to its time itself, since a report has to come of it.
+  const refusal = applyOptions(core, { signal: options.signal, onProgress: options.onProgress })
+  if (refusal instanceof InvalidArgumentError) return refuse(refusal)
+  const run = new BatchRun(core, source, operation, { hostOf: connectionOf, ...(valid.value as BatchOptions<Item>) })
+  run.begin(refusal as JobCancelledError | undefined)
+  return new BatchJob(core, run)
+}
+
+function sourceOf<Item>(items: unknown): ItemSource<Item> | InvalidArgumentError {
+  try {
+    return itemSource<Item>(items) ?? wrong('items', 'items must be an iterable or an async iterable')
+  } catch (cause) {
+    return new InvalidArgumentError({ path: 'items', reason: "items can't be read", cause })
+  }
+}
+
+const connectionOf = (item: unknown): unknown =>
+  item instanceof Vm ? Vm.connectionOf(item) : item instanceof Server ? item : undefined
+
+const wrong = (path: string, reason: string): InvalidArgumentError => new InvalidArgumentError({ path, reason })

@@ -1,0 +1,77 @@
+/** Outcomes for one reader, in the order in which they come. What it has not read when it leaves goes back. */
+export class OutcomeReader<Outcome> implements AsyncIterableIterator<Outcome, undefined> {
+  readonly #onRead: () => void
+  readonly #onLeave: (unread: readonly Outcome[]) => void
+  #unread: Outcome[]
+  /** Those before it have been read: shifting them out one by one would move all others. */
+  #head = 0
+  #waiting: ((step: IteratorResult<Outcome, undefined>) => void)[] = []
+  #isEnded = false
+
+  constructor(first: Outcome[], onRead: () => void, onLeave: (unread: readonly Outcome[]) => void) {
+    this.#unread = first
+    this.#onRead = onRead
+    this.#onLeave = onLeave
+  }
+
+  /** Of a batch that never began. */
+  static empty<Outcome>(): OutcomeReader<Outcome> {
+    const reader = new OutcomeReader<Outcome>([], nothing, nothing)
+    reader.end()
+    return reader
+  }
+
+  get backlog(): number {
+    return this.#unread.length - this.#head
+  }
+
+  push(outcome: Outcome): void {
+    const reader = this.#waiting.shift()
+    if (reader === undefined) this.#unread.push(outcome)
+    else reader({ done: false, value: outcome })
+  }
+
+  /** Lets the reader have what is left, and then no more. */
+  end(): void {
+    this.#isEnded = true
+    for (const reader of this.#waiting) reader(over)
+    this.#waiting = []
+  }
+
+  next(): Promise<IteratorResult<Outcome, undefined>> {
+    if (this.backlog > 0) return Promise.resolve({ done: false, value: this.#take() })
+    if (this.#isEnded) return Promise.resolve(over)
+    return new Promise((resolve) => this.#waiting.push(resolve))
+  }
+
+  return(): Promise<IteratorResult<Outcome, undefined>> {
+    const left = this.#unread.slice(this.#head)
+    this.#unread = []
+    this.#head = 0
+    this.end()
+    this.#onLeave(left)
+    return Promise.resolve(over)
+  }
+
+  [Symbol.asyncIterator](): this {
+    return this
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.return()
+  }
+
+  #take(): Outcome {
+    const outcome = this.#unread[this.#head] as Outcome
+    this.#head += 1
+    if (this.#head === this.#unread.length || this.#head > Math.max(100, this.#unread.length / 2)) {
+      this.#unread = this.#unread.slice(this.#head)
+      this.#head = 0
+    }
+    this.#onRead()
+    return outcome
+  }
+}
+
+const nothing = (): void => undefined
+const over: IteratorResult<never, undefined> = { done: true, value: undefined }

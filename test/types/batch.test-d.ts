@@ -1,0 +1,69 @@
+import {
+  batch,
+  err,
+  ok,
+  type BatchItemError,
+  type BatchJob,
+  type BatchOutcome,
+  type InvalidArgumentError,
+  Job,
+  type JobRef,
+  type Result,
+  type StartError,
+  type StopError,
+  type Vm,
+  type VmNotFoundError,
+} from 'awaitvm'
+import { expectTypeOf, test } from 'vitest'
+
+declare const vms: Vm[]
+declare const gone: VmNotFoundError
+
+test('a batch has the types of its items and of their jobs', () => {
+  const job = batch(vms, (vm) => vm.start())
+  expectTypeOf(job).toEqualTypeOf<BatchJob<Vm, void, StartError>>()
+  expectTypeOf(job.jobs).toEqualTypeOf<readonly JobRef<void, StartError>[]>()
+})
+
+test('an async function gives Results', () => {
+  const job = batch(['a'], async (name): Promise<Result<number, VmNotFoundError>> => {
+    await Promise.resolve()
+    return name === '' ? err(gone) : ok(1)
+  })
+  expectTypeOf(job).toEqualTypeOf<BatchJob<string, number, VmNotFoundError>>()
+})
+
+test('an outcome narrows', async () => {
+  const job = batch(vms, (vm) => vm.start())
+  for await (const outcome of job.outcomes()) {
+    expectTypeOf(outcome).toEqualTypeOf<BatchOutcome<Vm, void, StartError>>()
+    if (outcome.result.isErr()) expectTypeOf(outcome.result.error).toEqualTypeOf<BatchItemError<StartError>>()
+  }
+  const result = await job
+  if (result.isErr()) expectTypeOf(result.error).toEqualTypeOf<InvalidArgumentError>()
+  else {
+    for (const { result: failure } of result.value.failed) {
+      expectTypeOf(failure.error).toEqualTypeOf<BatchItemError<StartError>>()
+    }
+    for (const { result: success } of result.value.succeeded) expectTypeOf(success.value).toEqualTypeOf<void>()
+  }
+})
+
+test('options see the item', () => {
+  void batch(vms, (vm) => vm.start(), { hostOf: (vm) => vm.name, priority: (vm) => vm.config.memoryMiB })
+  // @ts-expect-error an item is a Vm
+  void batch(vms, (vm) => vm.start(), { priority: (vm: string) => vm.length })
+  // @ts-expect-error a function that gives neither a job nor a Result
+  void batch(vms, (vm) => vm.name)
+  // @ts-expect-error items that are none
+  void batch(5, (vm: Vm) => vm.start())
+})
+
+test('Job.any, race and settled have the types of their members', () => {
+  const [start, stop] = [vms[0]!.start(), vms[0]!.stop()]
+  expectTypeOf(Job.any([start, stop])).toEqualTypeOf<Job<void, StartError | StopError | InvalidArgumentError>>()
+  expectTypeOf(Job.race([start, vms[0]!.screenshot()]).unwrap()).resolves.toEqualTypeOf<void | Uint8Array>()
+  expectTypeOf(Job.settled([start, stop])).toEqualTypeOf<
+    Job<[Result<void, StartError>, Result<void, StopError>], InvalidArgumentError>
+  >()
+})

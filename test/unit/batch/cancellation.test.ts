@@ -1,0 +1,166 @@
+import { getEventListeners } from 'node:events'
+import { setImmediate as turn } from 'node:timers/promises'
+import { batch, JobCancelledError, ok, type BatchReport, type VmError } from 'awaitvm'
+import { createJob } from 'awaitvm/testing'
+import { afterEach, describe, expect, test, vi } from 'vitest'
+import { ItemsInHand } from '../../support/items-in-hand.js'
+
+const upTo = (count: number): number[] => Array.from({ length: count }, (_, index) => index)
+const codesOf = (report: BatchReport<unknown, unknown, VmError>): string[] =>
+  report.outcomes.map(({ result }) => (result.isOk() ? 'SUCCESS' : result.error.code))
+
+afterEach(() => {
+  vi.useRealTimers()
+})
+
+test('of 10,000 items with 64 running: those in line never start, those that run are stopped, and all are in the report', async () => {
+  const hands = new ItemsInHand<number>()
+  const job = batch(upTo(10_000), hands.begin, { concurrency: 64 })
+  hands.of(5).succeed()
+  await turn()
+  expect(hands.running).toHaveLength(64)
+  const verdict = await job.cancel('not needed')
+  expect(verdict.isOk()).toBe(true)
+  const report = await job.unwrap()
+  expect(hands.started).toHaveLength(65)
+  expect(hands.running).toEqual([])
+  expect(job.jobs).toEqual([])
+  expect(report.outcomes.map(({ index }) => index)).toEqual(upTo(10_000))
+  expect(report.counts).toEqual({ queued: 0, running: 0, succeeded: 1, failed: 0, cancelled: 9999 })
+  expect(report.stopped).toEqual({ by: 'caller', reason: 'not needed' })
+  expect(report.isSuccess).toBe(false)
+  expect(report.outcomes[0]?.result._unsafeUnwrapErr()).toMatchObject({
+    code: 'JOB_CANCELLED',
+    message: 'Cannot start: not needed.',
+  })
+  expect(report.outcomes[0]?.attempts).toBe(1)
+  expect(report.outcomes[9999]?.attempts).toBe(0)
+  expect(job.progress.percent).toBeLessThan(100)
+})
+
+test('is refused where a running item can not be stopped; the others are, and the batch ends with that item', async () => {
+  const hands = new ItemsInHand<number>((item) => item !== 1)
+  const job = batch(upTo(10), hands.begin, { concurrency: 3 })
+  const verdict = await job.cancel()
+  expect(verdict._unsafeUnwrapErr()).toMatchObject({ code: 'JOB_NOT_CANCELABLE' })
+  expect(verdict._unsafeUnwrapErr().message).toContain("1 of its running items can't be stopped")
+  expect(job.status).toBe('running')
+  expect(hands.running).toEqual([1])
+  hands.of(1).succeed()
+  const report = await job.unwrap()
+  expect(report.counts).toMatchObject({ succeeded: 1, cancelled: 9 })
+  expect(report.stopped?.by).toBe('caller')
+})
+
+test('can be asked again, and then succeeds', async () => {
+  const hands = new ItemsInHand<number>(() => false)
+  const job = batch(upTo(3), hands.begin, { concurrency: 1 })
+  expect((await job.cancel()).isErr()).toBe(true)
+  hands.of(0).task.cancelWith(() => {
+    hands.of(0).fail(new JobCancelledError({ reason: 'now' }))
+  })
+  expect((await job.cancel()).isOk()).toBe(true)
+  expect((await job.unwrap()).counts.cancelled).toBe(3)
+})
+
+test('of a batch that has ended, or that ends by itself meanwhile, comes too late', async () => {
+  const ended = batch([1], () => Promise.resolve(ok()))
+  await ended
+  expect((await ended.cancel())._unsafeUnwrapErr().code).toBe('JOB_FINISHED')
+
+  const { job, task, succeed } = createJob()
+  task.cancelWith(() => succeed())
+  const faster = batch([1], () => job)
+  expect((await faster.cancel())._unsafeUnwrapErr().code).toBe('JOB_FINISHED')
+  expect((await faster.unwrap()).isSuccess).toBe(true)
+})
+
+test('by leaving its scope', async () => {
+  const hands = new ItemsInHand<number>()
+  {
+    await using _job = batch(upTo(5), hands.begin, { concurrency: 2 })
+  }
+  expect(hands.started).toEqual([0, 1])
+  expect(hands.running).toEqual([])
+})
+
+describe('by a signal', () => {
+  test('one listener serves the whole batch, and is gone with it', async () => {
+    const controller = new AbortController()
+    const hands = new ItemsInHand<number>()
+    const job = batch(upTo(1000), hands.begin, { concurrency: 100, signal: controller.signal })
+    expect(getEventListeners(controller.signal, 'abort')).toHaveLength(1)
+    controller.abort()
+    const report = await job.unwrap()
+    expect(report.stopped).toEqual({ by: 'signal', reason: 'its signal was aborted' })
+    expect(report.counts.cancelled).toBe(1000)
+    expect(hands.running).toEqual([])
+    expect(getEventListeners(controller.signal, 'abort')).toHaveLength(0)
+  })
+
+  test('that was aborted before: nothing is begun, and all are in the report', async () => {
+    const hands = new ItemsInHand<number>()
+    const job = batch(upTo(3), hands.begin, { signal: AbortSignal.abort() })
+    expect(hands.started).toEqual([])
+    expect((await job.unwrap()).counts.cancelled).toBe(3)
+  })
+
+  test('the batch waits for what can not be stopped', async () => {
+    const controller = new AbortController()
+    const hands = new ItemsInHand<number>(() => false)
+    const job = batch(upTo(3), hands.begin, { concurrency: 1, signal: controller.signal })
+    controller.abort()
+    await turn()
+    expect(job.status).toBe('running')
+    hands.of(0).succeed()
+    expect(codesOf(await job.unwrap())).toEqual(['SUCCESS', 'JOB_CANCELLED', 'JOB_CANCELLED'])
+  })
+})
+
+test('an async function hears of it by its signal', async () => {
+  const job = batch([1, 2], (_item, { signal }) =>
+    new Promise<void>((resolve) => {
+      signal.addEventListener('abort', () => resolve())
+    }).then(() => ok(signal.reason as unknown)),
+  )
+  expect((await job.cancel('enough'))._unsafeUnwrapErr().code).toBe('JOB_FINISHED')
+  const report = await job.unwrap()
+  expect(report.succeeded[0]?.result.value).toMatchObject({ name: 'AbortError', message: 'enough' })
+})
+
+describe('by timeoutMs', () => {
+  test('cancels what runs, and reports', async () => {
+    vi.useFakeTimers()
+    const hands = new ItemsInHand<number>()
+    const job = batch(upTo(4), hands.begin, { concurrency: 2, timeoutMs: 5000 })
+    hands.of(0).succeed()
+    await vi.advanceTimersByTimeAsync(4999)
+    expect(job.status).toBe('running')
+    await vi.advanceTimersByTimeAsync(1)
+    const report = await job.unwrap()
+    expect(codesOf(report)).toEqual(['SUCCESS', 'JOB_CANCELLED', 'JOB_CANCELLED', 'JOB_CANCELLED'])
+    expect(report.stopped).toEqual({ by: 'timeout', reason: 'the batch took longer than 5000 ms' })
+    expect(vi.getTimerCount()).toBe(0)
+  })
+
+  test('what can not be stopped is given up after half a minute more, as unknown', async () => {
+    vi.useFakeTimers()
+    const hands = new ItemsInHand<number>((item) => item !== 0)
+    const job = batch(upTo(3), hands.begin, { concurrency: 2, timeoutMs: 5000 })
+    await vi.advanceTimersByTimeAsync(5000)
+    expect(job.status).toBe('running')
+    await vi.advanceTimersByTimeAsync(30_000)
+    const report = await job.unwrap()
+    expect(codesOf(report)).toEqual(['OUTCOME_UNKNOWN', 'JOB_CANCELLED', 'JOB_CANCELLED'])
+    hands.of(0).succeed()
+    await vi.advanceTimersByTimeAsync(0)
+    expect(report.counts).toMatchObject({ failed: 1, cancelled: 2 })
+    expect(vi.getTimerCount()).toBe(0)
+  })
+
+  test('a batch that is faster leaves no timer', async () => {
+    vi.useFakeTimers()
+    await batch([1], () => Promise.resolve(ok()), { timeoutMs: 5000 })
+    expect(vi.getTimerCount()).toBe(0)
+  })
+})
