@@ -1,37 +1,5 @@
-import type { ConnectOptions, KeyCode, Server, Vm, VmSpec, VmState } from 'awaitvm'
-import type { ConsoleReader } from '../support/console-reader.js'
-
-/** What a case needs to know of a guest that it talks to over the serial console. */
-export interface GuestProfile {
-  /** The smallest VM that boots the guest; with a name it is a spec. */
-  readonly spec: Omit<VmSpec, 'name'>
-  /** The same with one blank disk, which `writeDisk` and `readDisk` work on. */
-  readonly specWithDisk: Omit<VmSpec, 'name'>
-  /** What the guest prints once, when it has come up. */
-  readonly readyLine: string
-  /** What it prints when it goes down because it was asked to. */
-  readonly poweringOffLine: string
-  /** Lets the guest count: 1 when it has just come up, then one more at each call or other command. Lost with its memory. */
-  count(console: ConsoleReader): Promise<number>
-  /** What it prints at that count. */
-  countLine(counted: number): string
-  /** How many lines it reads for each that it counts. */
-  readonly linesPerCommand: number
-  /** The guest turns its power off. */
-  powerOff(console: ConsoleReader): void
-  /** The guest restarts itself. */
-  reboot(console: ConsoleReader): void
-  /** The guest dies, as by a triple fault. */
-  crash(console: ConsoleReader): void
-  /** From then on the guest does not look at the power button. */
-  ignorePowerButton(console: ConsoleReader): Promise<void>
-  /** From then on the guest takes note of the power button, prints this line, and stays on. */
-  refusePowerButton(console: ConsoleReader): Promise<string>
-  writeDisk(console: ConsoleReader, byte: number): Promise<void>
-  readDisk(console: ConsoleReader): Promise<number>
-  /** What the guest prints when a key is pressed. */
-  keyLine(key: KeyCode): string
-}
+import type { ConnectOptions, Server, Vm, VmSpec, VmState } from 'awaitvm'
+import type { GuestProfile } from './guest.js'
 
 /** One connection to a host that was made for one case, and nobody else uses. */
 export interface OpenHost {
@@ -57,6 +25,12 @@ export interface ConformanceHost {
   /** Why the host can't be had on this machine. */
   readonly unavailable?: string | undefined
   readonly guest: GuestProfile
+  /** A VM whose guest is a POSIX system with an agent that answers; absent where the guest above is one. */
+  readonly guestWithAgent?: GuestProfile | undefined
+  /** A VM that boots without an agent; absent where that of the guest above does. */
+  readonly specWithoutAgent?: Omit<VmSpec, 'name'> | undefined
+  /** Settings that the host refuses with NOT_SUPPORTED, whatever their value, by path: `spec.boot.kernel`. */
+  readonly refusedSettings?: readonly string[] | undefined
   /** Whether VMs are still there for the next connection. Then `connectAgain` is there, too. */
   readonly keepsVms: boolean
   /** Whether a running VM runs on when the connection is closed, or is killed. */

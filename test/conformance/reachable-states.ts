@@ -1,15 +1,16 @@
-import type { Capability, VmState } from 'awaitvm'
+import type { VmState } from 'awaitvm'
 import type { ConformanceHost } from './host.js'
+import type { Need } from './suite.js'
 
-const needs: Partial<Record<VmState, readonly Capability[]>> = {
-  running: ['vm.start', 'vm.console'],
-  paused: ['vm.start', 'vm.pause', 'vm.console'],
-  suspended: ['vm.start', 'vm.suspend', 'vm.console'],
-  crashed: ['vm.start', 'vm.console'],
+const needs: Partial<Record<VmState, readonly Need[]>> = {
+  running: ['vm.start', 'guest'],
+  paused: ['vm.start', 'vm.pause', 'guest'],
+  suspended: ['vm.start', 'vm.suspend', 'guest'],
+  crashed: ['vm.start', 'guest'],
 }
 
 /** What it takes to bring a VM into a settled state. */
-export const needsOf = (state: VmState): readonly Capability[] => needs[state] ?? []
+export const needsOf = (state: VmState): readonly Need[] => needs[state] ?? []
 
 /** The settled states that a VM of the host can be brought into. */
 export const reachableStates = (host: ConformanceHost): VmState[] => [

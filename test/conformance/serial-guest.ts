@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto'
-import type { KeyCode, VmSpec } from 'awaitvm'
-import type { ConsoleReader } from '../support/console-reader.js'
-import type { GuestProfile } from './host.js'
+import type { KeyCode, Vm, VmSpec } from 'awaitvm'
+import { ConsoleReader } from '../support/console-reader.js'
+import type { Guest, GuestProfile } from './guest.js'
 
 /** Set 1 make codes of the keys that the cases press. */
 const makeCodes: Partial<Record<KeyCode, string>> = {
@@ -16,61 +16,111 @@ const makeCodes: Partial<Record<KeyCode, string>> = {
   F1: '3B',
 }
 
-/** awaitvm's own guest (guest.S), which many hosts can boot: its commands, and what it answers. */
-export function serialGuest(specs: {
+/** awaitvm's own guest (guest.S) on the serial console: its commands, and what it answers. */
+export class SerialGuest implements Guest {
+  readonly console: ConsoleReader
+  /** What it prints once, when it has come up. */
+  readonly readyLine = 'awaitvm guest ready\r\n'
+  /** What it prints when it goes down because it was asked to. */
+  readonly poweringOffLine = 'powering off\r\n'
+  /** How many lines it reads for each that `count` counts. */
+  readonly linesPerCommand = 2
+
+  constructor(vm: Vm) {
+    this.console = new ConsoleReader(vm.console())
+  }
+
+  async untilReady(): Promise<void> {
+    await this.console.until(this.readyLine)
+  }
+
+  async count(): Promise<number> {
+    return Number(await this.#ask('count', /lines (\d+)\r\n/)) / this.linesPerCommand
+  }
+
+  /** What it prints at that count. */
+  countLine(counted: number): string {
+    return `lines ${this.linesPerCommand * counted}\r\n`
+  }
+
+  async powerOff(): Promise<void> {
+    this.console.send('off')
+  }
+
+  async reboot(): Promise<void> {
+    this.console.send('reboot')
+  }
+
+  async crash(): Promise<void> {
+    this.console.send('fault')
+  }
+
+  async ignorePowerButton(): Promise<void> {
+    await this.#command('deaf')
+    await this.count()
+  }
+
+  async refusePowerButton(): Promise<() => Promise<void>> {
+    await this.#command('slow')
+    await this.count()
+    return async () => {
+      await this.console.until('not now\r\n')
+    }
+  }
+
+  async hasShutDown(): Promise<boolean> {
+    return this.console.text.includes(this.poweringOffLine)
+  }
+
+  async writeDisk(byte: number): Promise<void> {
+    await this.#askDisk(`write ${byte.toString(16).padStart(2, '0')}`)
+  }
+
+  async readDisk(): Promise<number> {
+    return await this.#askDisk('read')
+  }
+
+  async untilKey(key: KeyCode): Promise<void> {
+    await this.console.until(keyLine(key))
+  }
+
+  async hasSeenKey(key: KeyCode): Promise<boolean> {
+    return this.console.text.includes(keyLine(key))
+  }
+
+  async untilGone(): Promise<Error | undefined> {
+    return await this.console.untilClosed()
+  }
+
+  close(): void {
+    this.console.close()
+  }
+
+  /** A line of its own goes before each command: its echo tells where, after all that was said before, the answer begins. */
+  async #command(line: string): Promise<void> {
+    const mark = `#${randomUUID().slice(0, 8)}`
+    await this.console.ask(mark, `${mark}\r\n`)
+    this.console.send(line)
+  }
+
+  async #ask(line: string, answer: RegExp): Promise<string> {
+    await this.#command(line)
+    return (await this.console.until(answer))[1]!
+  }
+
+  async #askDisk(line: string): Promise<number> {
+    return Number.parseInt(await this.#ask(line, /disk ([0-9A-F]{2})\r\n/), 16)
+  }
+}
+
+/** The profile of hosts that boot that guest. */
+export const serialGuest = (specs: {
   readonly spec: Omit<VmSpec, 'name'>
   readonly specWithDisk: Omit<VmSpec, 'name'>
-}): GuestProfile {
-  // A line of its own before each command: its echo tells where, after all that was said before, the answer begins.
-  const command = async (console: ConsoleReader, line: string): Promise<void> => {
-    const mark = `#${randomUUID().slice(0, 8)}`
-    await console.ask(mark, `${mark}\r\n`)
-    console.send(line)
-  }
-  const ask = async (console: ConsoleReader, line: string, answer: RegExp): Promise<string> => {
-    await command(console, line)
-    return (await console.until(answer))[1]!
-  }
-  // The guest counts lines, and each command is two of them.
-  const count = async (console: ConsoleReader): Promise<number> =>
-    Number(await ask(console, 'count', /lines (\d+)\r\n/)) / 2
-  const disk = async (console: ConsoleReader, line: string): Promise<number> =>
-    Number.parseInt(await ask(console, line, /disk ([0-9A-F]{2})\r\n/), 16)
-  return {
-    ...specs,
-    readyLine: 'awaitvm guest ready\r\n',
-    poweringOffLine: 'powering off\r\n',
-    count,
-    countLine: (counted) => `lines ${2 * counted}\r\n`,
-    linesPerCommand: 2,
-    powerOff(console) {
-      console.send('off')
-    },
-    reboot(console) {
-      console.send('reboot')
-    },
-    crash(console) {
-      console.send('fault')
-    },
-    async ignorePowerButton(console) {
-      await command(console, 'deaf')
-      await count(console)
-    },
-    async refusePowerButton(console) {
-      await command(console, 'slow')
-      await count(console)
-      return 'not now\r\n'
-    },
-    async writeDisk(console, byte) {
-      await disk(console, `write ${byte.toString(16).padStart(2, '0')}`)
-    },
-    async readDisk(console) {
-      return await disk(console, 'read')
-    },
-    keyLine(key) {
-      const code = makeCodes[key]
-      if (code === undefined) throw new Error(`Add the make code of ${key}`)
-      return `key ${code}\r\n`
-    },
-  }
+}): GuestProfile => ({ ...specs, needs: ['vm.console'], talkTo: (vm) => new SerialGuest(vm) })
+
+function keyLine(key: KeyCode): string {
+  const code = makeCodes[key]
+  if (code === undefined) throw new Error(`Add the make code of ${key}`)
+  return `key ${code}\r\n`
 }

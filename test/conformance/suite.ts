@@ -3,6 +3,7 @@ import { describe, expect, test } from 'vitest'
 import { allCases } from './cases.js'
 import { recordCapabilities, type CapabilityRecord } from './capability-record.js'
 import { differencesFromReadme } from './capability-table.js'
+import { GuestLacksError } from './guest.js'
 import type { ConformanceHost } from './host.js'
 import { expectRefusal, refusable } from './refusal.js'
 import { Trial } from './trial.js'
@@ -12,6 +13,9 @@ interface CaseOptions {
   readonly connect?: ConnectOptions
 }
 
+/** What a case needs of a host; `'guest'`: whatever it takes there to talk to the guest. */
+export type Need = Capability | 'guest'
+
 /** Cases are registered through this, once for each host. */
 interface Conformance {
   readonly host: ConformanceHost
@@ -19,12 +23,7 @@ interface Conformance {
    * Checks one promise. Where the host lacks one of the capabilities, it is checked instead that it says so and changes
    * nothing.
    */
-  promises(
-    title: string,
-    needs: readonly Capability[],
-    run: (trial: Trial) => Promise<void>,
-    options?: CaseOptions,
-  ): void
+  promises(title: string, needs: readonly Need[], run: (trial: Trial) => Promise<void>, options?: CaseOptions): void
 }
 
 export type Cases = (conformance: Conformance) => void
@@ -62,8 +61,9 @@ function checkAll(host: ConformanceHost): void {
     }
   }
 
-  const promises: Conformance['promises'] = (title, needs, run, options) => {
-    test(title, async () => {
+  const promises: Conformance['promises'] = (title, abstractNeeds, run, options) => {
+    const needs = abstractNeeds.flatMap((need) => (need === 'guest' ? host.guest.needs : [need]))
+    test(title, async ({ skip }) => {
       const trial = await Trial.open(host, options?.connect)
       const { capabilities } = trial.server
       const missing = needs.filter((capability) => !capabilities.has(capability))
@@ -71,6 +71,10 @@ function checkAll(host: ConformanceHost): void {
         if (missing.length === 0) await run(trial)
         else await expectRefusal(trial, missing)
       } catch (error) {
+        if (error instanceof GuestLacksError) {
+          await trial.dispose()
+          skip(error.message)
+        }
         note(missing.length === 0 ? needs : missing, 'failed')
         // What it leaves behind is of less interest than why it failed.
         await trial.dispose().catch(() => undefined)

@@ -3,10 +3,12 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { ConnectOptions, Server, Vm, VmSpec, VmState } from 'awaitvm'
 import { expect } from 'vitest'
-import { ConsoleReader } from '../support/console-reader.js'
+import type { ConsoleReader } from '../support/console-reader.js'
 import { EventLog } from '../support/event-log.js'
 import { openResources } from '../support/open-resources.js'
-import type { ConformanceHost, GuestProfile, OpenHost } from './host.js'
+import type { Guest, GuestProfile } from './guest.js'
+import type { ConformanceHost, OpenHost } from './host.js'
+import { SerialGuest } from './serial-guest.js'
 
 const usualTmpdir = process.env['TMPDIR']
 
@@ -18,13 +20,14 @@ function restoreTmpdir(): void {
 /** A VM whose guest has come up and listens. */
 export interface RunningVm {
   readonly vm: Vm
-  readonly console: ConsoleReader
+  readonly guest: Guest
 }
 
 /** One run of one case, on a host of its own, and the means to bring VMs where the case needs them. */
 export class Trial {
   readonly host: ConformanceHost
-  readonly guest: GuestProfile
+  /** What VMs and guests the host has in the cases. */
+  readonly profile: GuestProfile
   readonly opened: OpenHost
   readonly #folder: string
   readonly #resources: readonly string[]
@@ -33,7 +36,7 @@ export class Trial {
 
   private constructor(host: ConformanceHost, opened: OpenHost, folder: string, resources: readonly string[]) {
     this.host = host
-    this.guest = host.guest
+    this.profile = host.guest
     this.opened = opened
     this.#folder = folder
     this.#resources = resources
@@ -76,7 +79,7 @@ export class Trial {
   }
 
   async createVm(changes: Partial<VmSpec> = {}): Promise<Vm> {
-    return await this.server.createVm({ name: this.newName(), ...this.guest.spec, ...changes }).unwrap()
+    return await this.server.createVm({ name: this.newName(), ...this.profile.spec, ...changes }).unwrap()
   }
 
   async runningVm(changes: Partial<VmSpec> = {}): Promise<RunningVm> {
@@ -85,25 +88,49 @@ export class Trial {
 
   /** A running VM with a disk, see `GuestProfile`. */
   async runningVmWithDisk(): Promise<RunningVm> {
-    return await this.runningVm(this.guest.specWithDisk)
+    return await this.runningVm(this.profile.specWithDisk)
   }
 
   async startVm(vm: Vm): Promise<RunningVm> {
     await vm.start().unwrap()
-    const console = this.console(vm)
-    await console.until(this.guest.readyLine)
-    return { vm, console }
+    const guest = this.talkTo(vm)
+    await guest.untilReady()
+    return { vm, guest }
   }
 
-  console(vm: Vm): ConsoleReader {
-    return new ConsoleReader(vm.console())
+  /** A running VM whose guest has an agent that answers. */
+  async vmWithAgent(): Promise<Vm> {
+    const { spec, talkTo } = this.host.guestWithAgent ?? this.profile
+    const vm = await this.createVm(spec)
+    await vm.start().unwrap()
+    await talkTo(vm).untilReady()
+    return vm
+  }
+
+  talkTo(vm: Vm): Guest {
+    return this.profile.talkTo(vm)
+  }
+
+  /** A running VM for cases about the serial console itself. */
+  async runningSerialVm(): Promise<{ vm: Vm; guest: SerialGuest; console: ConsoleReader }> {
+    const vm = await this.createVm()
+    await vm.start().unwrap()
+    const guest = this.serialGuestOf(vm)
+    await guest.untilReady()
+    return { vm, guest, console: guest.console }
+  }
+
+  serialGuestOf(vm: Vm): SerialGuest {
+    const guest = this.talkTo(vm)
+    if (guest instanceof SerialGuest) return guest
+    throw new Error('The guests of this host are not on the serial console')
   }
 
   /** A new VM in a settled state. */
   async vmIn(state: VmState): Promise<Vm> {
     const vm = await this.createVm()
     if (state === 'stopped') return vm
-    const { console } = await this.startVm(vm)
+    const { guest } = await this.startVm(vm)
     switch (state) {
       case 'running':
         break
@@ -114,13 +141,13 @@ export class Trial {
         await vm.suspend().unwrap()
         break
       case 'crashed':
-        this.guest.crash(console)
+        await guest.crash()
         await vm.waitForState('crashed', { timeoutMs: 20_000 }).unwrap()
         break
       default:
         throw new Error(`No VM settles in the state ${state}`)
     }
-    console.close()
+    guest.close()
     return vm
   }
 

@@ -38,12 +38,12 @@ export const close: Cases = ({ host, promises }) => {
   })
 
   promises(
-    'a close settles everything that is under way, and ends events and consoles',
-    ['server.close', 'vm.stop', 'vm.start', 'vm.console'],
+    'a close settles everything that is under way, and ends events and what listens to the guest',
+    ['server.close', 'vm.stop', 'vm.start', 'guest'],
     async (trial) => {
       const { server } = trial
-      const { vm, console } = await trial.runningVm()
-      await trial.guest.ignorePowerButton(console)
+      const { vm, guest } = await trial.runningVm()
+      await guest.ignorePowerButton()
       const second = await trial.createVm()
       const log = new EventLog(server.events())
       const under = [
@@ -51,7 +51,7 @@ export const close: Cases = ({ host, promises }) => {
         second.start(),
         vm.waitForState('paused'),
         server.getVmList(),
-        server.createVm({ ...trial.guest.spec, name: 'meanwhile' }),
+        server.createVm({ ...trial.profile.spec, name: 'meanwhile' }),
       ]
       await within(server.close().unwrap(), () => 'the close')
       for (const job of under) {
@@ -64,17 +64,17 @@ export const close: Cases = ({ host, promises }) => {
         }
       }
       await within(log.ended, () => 'the end of the events')
-      await console.untilClosed()
+      await guest.untilGone()
     },
   )
 
   promises(
     'jobs in line end with CONNECTION_FAILED, since nothing was sent',
-    ['server.close', 'vm.stop', 'vm.start', 'vm.console'],
+    ['server.close', 'vm.stop', 'vm.start', 'guest'],
     async (trial) => {
       const second = await trial.createVm()
-      const { vm, console } = await trial.runningVm()
-      await trial.guest.ignorePowerButton(console)
+      const { vm, guest } = await trial.runningVm()
+      await guest.ignorePowerButton()
       const shutdown = vm.stop()
       const queued = second.start()
       expect(queued.progress.phase).toBe('queued')
@@ -112,21 +112,20 @@ export const close: Cases = ({ host, promises }) => {
 
   promises(
     `a VM that runs when the connection is closed ${host.onClose === 'is-killed' ? 'is killed, and its disk kept' : 'runs on'}`,
-    ['server.close', 'vm.start', 'vm.console'],
+    ['server.close', 'vm.start', 'guest'],
     async (trial) => {
-      const { guest } = trial
-      const { vm, console } = await trial.runningVmWithDisk()
-      await guest.writeDisk(console, 0x2b)
-      const counted = await guest.count(console)
+      const { vm, guest } = await trial.runningVmWithDisk()
+      await guest.writeDisk(0x2b)
+      const counted = await guest.count()
       const server = await trial.reopen()
       const found = await server.getVm(vm.id).unwrap()
       if (host.onClose === 'runs-on') {
         await trial.expectState(found, 'running')
-        expect(await guest.count(trial.console(found))).toBe(counted + 1)
+        expect(await trial.talkTo(found).count()).toBe(counted + 1)
       } else {
         await trial.expectState(found, 'stopped')
         const again = await trial.startVm(found)
-        expect(await guest.readDisk(again.console)).toBe(0x2b)
+        expect(await again.guest.readDisk()).toBe(0x2b)
       }
     },
   )
@@ -135,7 +134,7 @@ export const close: Cases = ({ host, promises }) => {
     'a creation that the close meets is there for the next connection or not, as it says',
     ['server.close'],
     async (trial) => {
-      const creating = trial.server.createVm({ ...trial.guest.spec, name: 'maybe' })
+      const creating = trial.server.createVm({ ...trial.profile.spec, name: 'maybe' })
       const server = await trial.reopen()
       const result = await creating
       const list = await server.getVmList().unwrap()

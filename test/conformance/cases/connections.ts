@@ -15,7 +15,7 @@ export const connections: Cases = ({ host, promises }) => {
       const first = trial.server
       const second = host.keepsVms ? await trial.connectAgain() : first
       const log = new EventLog(second.events())
-      const vm = await first.createVm({ ...trial.guest.spec, name: 'of-the-first' }).unwrap()
+      const vm = await first.createVm({ ...trial.profile.spec, name: 'of-the-first' }).unwrap()
       await vm.edit({ description: 'edited' }).unwrap()
       await vm.start().unwrap()
       await log.until((event) => event.type === 'created' && event.vmId === vm.id)
@@ -30,7 +30,7 @@ export const connections: Cases = ({ host, promises }) => {
       await using other = await connect(trial.server.uri).unwrap()
       expect(await other.getVmList().unwrap()).toEqual([])
       await failureOf(other.getVm(vm.id), 'VM_NOT_FOUND')
-      await other.createVm({ ...trial.guest.spec, name: vm.name }).unwrap()
+      await other.createVm({ ...trial.profile.spec, name: vm.name }).unwrap()
       expect(await trial.server.getVmList().unwrap()).toEqual([vm])
     })
     return
@@ -53,7 +53,7 @@ export const connections: Cases = ({ host, promises }) => {
     const first = trial.server
     const second = await trial.connectAgain()
     const attempts = [first, second, first, second].map((server) =>
-      server.createVm({ ...trial.guest.spec, name: 'wanted' }),
+      server.createVm({ ...trial.profile.spec, name: 'wanted' }),
     )
     const results = await Promise.all(attempts)
     expect(results.filter((result) => result.isOk())).toHaveLength(1)
@@ -98,13 +98,13 @@ export const connections: Cases = ({ host, promises }) => {
   if (host.sharesRunningVms) {
     promises(
       'a VM that one connection started can be worked on by the other',
-      ['vm.start', 'vm.stop', 'vm.console'],
+      ['vm.start', 'vm.stop', 'guest'],
       async (trial) => {
-        const { vm, console } = await trial.runningVm()
+        const { vm, guest } = await trial.runningVm()
         const other = await trial.connectAgain()
         const seen = await other.getVm(vm.id).unwrap()
-        expect(await trial.guest.count(trial.console(seen))).toBe(1)
-        await console.until(trial.guest.countLine(1))
+        expect(await trial.talkTo(seen).count()).toBe(1)
+        expect(await guest.count()).toBe(2)
         await seen.stop().unwrap()
         expect(await vm.getState().unwrap()).toBe('stopped')
       },
@@ -130,7 +130,7 @@ export const connections: Cases = ({ host, promises }) => {
       `${operation} of a VM that another connection runs ends with RESOURCE_BUSY, and nothing is changed`,
       [operation, ...needsOf('running')],
       async (trial) => {
-        const { vm, console } = await trial.runningVm()
+        const { vm, guest } = await trial.runningVm()
         const other = await trial.connectAgain()
         const seen = await other.getVm(vm.id).unwrap()
         const before = seen.config
@@ -139,7 +139,7 @@ export const connections: Cases = ({ host, promises }) => {
         expect(error.hint).toBeTruthy()
         expect(error.pid).toBe(process.pid)
         await trial.expectState(vm, 'running')
-        expect(await trial.guest.count(console)).toBe(1)
+        expect(await guest.count()).toBe(1)
         expect(await vm.refresh().unwrap()).toEqual(before)
         expect(await other.getVmList().unwrap()).toHaveLength(1)
       },
@@ -148,7 +148,7 @@ export const connections: Cases = ({ host, promises }) => {
 
   promises(
     'a VM is free for another connection once the first has stopped it',
-    ['vm.start', 'vm.stop', 'vm.console'],
+    ['vm.start', 'vm.stop', 'guest'],
     async (trial) => {
       const { vm } = await trial.runningVm()
       const other = await trial.connectAgain()

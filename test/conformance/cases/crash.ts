@@ -3,54 +3,53 @@ import { within } from '../../support/deadline.js'
 import type { Cases } from '../suite.js'
 
 export const crash: Cases = ({ host, promises }) => {
-  const needs = ['vm.start', 'vm.waitForState', 'vm.console'] as const
+  const needs = ['vm.start', 'vm.waitForState', 'guest'] as const
 
   promises(`a guest that dies leaves the VM ${host.afterCrash}`, needs, async (trial) => {
-    const { vm, console } = await trial.runningVm()
+    const { vm, guest } = await trial.runningVm()
     const log = trial.events({ vmId: vm.id })
-    trial.guest.crash(console)
+    await guest.crash()
     if (host.afterCrash === 'running') {
-      await console.until(trial.guest.readyLine)
-      expect(await trial.guest.count(console)).toBe(1)
+      await guest.untilReady()
+      expect(await guest.count()).toBe(1)
     } else {
       await vm.waitForState(host.afterCrash, { timeoutMs: 20_000 }).unwrap()
     }
     await trial.expectState(vm, host.afterCrash)
     if (host.afterCrash !== 'crashed') return
     expect(log.events.at(-1)).toMatchObject({ type: 'state', state: 'crashed', previous: 'running', reason: 'crash' })
-    await console.untilClosed()
+    await guest.untilGone()
   })
 
   if (host.afterCrash !== 'crashed') return
 
   promises('a VM that crashed starts again with a fresh guest and its disk', needs, async (trial) => {
-    const { guest } = trial
-    const { vm, console } = await trial.runningVmWithDisk()
-    await guest.writeDisk(console, 0x19)
-    guest.crash(console)
+    const { vm, guest } = await trial.runningVmWithDisk()
+    await guest.writeDisk(0x19)
+    await guest.crash()
     await vm.waitForState('crashed', { timeoutMs: 20_000 }).unwrap()
     const again = await trial.startVm(vm)
     await trial.expectState(vm, 'running')
-    expect(await guest.count(again.console)).toBe(1)
-    expect(await guest.readDisk(again.console)).toBe(0x19)
+    expect(await again.guest.count()).toBe(1)
+    expect(await again.guest.readDisk()).toBe(0x19)
   })
 
   promises('a crash ends a shutdown that is under way', [...needs, 'vm.stop'], async (trial) => {
-    const { vm, console } = await trial.runningVm()
-    await trial.guest.ignorePowerButton(console)
+    const { vm, guest } = await trial.runningVm()
+    await guest.ignorePowerButton()
     const job = vm.stop()
-    trial.guest.crash(console)
+    await guest.crash()
     const result = await within(job, () => 'the end of the shutdown')
     expect(['stopped', 'crashed']).toContain(await vm.getState().unwrap())
     if (result.isErr()) expect(['INVALID_STATE', 'HOST_ERROR']).toContain(result.error.code)
   })
 
   promises('a crash of one VM is not noticed by another', needs, async (trial) => {
-    const { vm, console } = await trial.runningVm()
+    const { vm, guest } = await trial.runningVm()
     const other = await trial.runningVm()
-    trial.guest.crash(console)
+    await guest.crash()
     await vm.waitForState('crashed', { timeoutMs: 20_000 }).unwrap()
-    expect(await trial.guest.count(other.console)).toBe(1)
+    expect(await other.guest.count()).toBe(1)
     await trial.expectState(other.vm, 'running')
   })
 

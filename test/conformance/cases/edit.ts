@@ -43,7 +43,7 @@ export const edit: Cases = ({ host, promises }) => {
 
   promises(
     'the memory of a stopped VM can be changed, and its guest boots with it',
-    ['vm.edit', 'vm.start', 'vm.console'],
+    ['vm.edit', 'vm.start', 'guest'],
     async (trial) => {
       const vm = await trial.createVm()
       const memoryMiB = vm.config.memoryMiB + 16
@@ -57,23 +57,22 @@ export const edit: Cases = ({ host, promises }) => {
 
   promises(
     'a disk that is added is blank, and those that stay keep what is on them',
-    ['vm.edit', 'vm.console'],
+    ['vm.edit', 'guest'],
     async (trial) => {
-      const { guest } = trial
-      const { vm, console } = await trial.runningVmWithDisk()
-      await guest.writeDisk(console, 0x11)
+      const { vm, guest } = await trial.runningVmWithDisk()
+      await guest.writeDisk(0x11)
       await vm.stop().unwrap()
       const disks = [...vm.config.disks, { sizeMiB: 2 }]
       expect((await vm.edit({ disks }).unwrap()).disks).toEqual(disks)
       const again = await trial.startVm(vm)
-      expect(await guest.readDisk(again.console)).toBe(0x11)
+      expect(await again.guest.readDisk()).toBe(0x11)
     },
   )
 
   for (const state of ['running', 'paused'] as const) {
     promises(
       `name and description of a ${state} VM can be changed`,
-      ['vm.edit', 'vm.console', ...(state === 'paused' ? (['vm.pause'] as const) : [])],
+      ['vm.edit', 'guest', ...(state === 'paused' ? (['vm.pause'] as const) : [])],
       async (trial) => {
         const vm = await trial.vmIn(state)
         await vm.edit({ name: 'renamed', description: `while ${state}` }).unwrap()
@@ -84,7 +83,7 @@ export const edit: Cases = ({ host, promises }) => {
     )
   }
 
-  promises('hardware of a running VM can be changed', ['vm.edit', 'vm.edit.live', 'vm.console'], async (trial) => {
+  promises('hardware of a running VM can be changed', ['vm.edit', 'vm.edit.live', 'guest'], async (trial) => {
     const vm = await trial.vmIn('running')
     const changes = { description: 'with more memory', memoryMiB: vm.config.memoryMiB + 8 }
     const expected = { ...vm.config, ...changes }
@@ -95,7 +94,7 @@ export const edit: Cases = ({ host, promises }) => {
 
   promises(
     'hardware of a suspended VM is not changed under its saved memory',
-    ['vm.edit', 'vm.suspend', 'vm.console'],
+    ['vm.edit', 'vm.suspend', 'guest'],
     async (trial) => {
       const vm = await trial.vmIn('suspended')
       const before = vm.config

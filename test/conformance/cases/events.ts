@@ -10,7 +10,7 @@ const transient = new Set<VmState>(Object.values(operations).flatMap((spec: Oper
 export const events: Cases = ({ host, promises }) => {
   promises(
     'the events of a life are complete and in order',
-    ['vm.start', 'vm.pause', 'vm.resume', 'vm.suspend', 'vm.stop', 'vm.edit', 'vm.delete', 'vm.console'],
+    ['vm.start', 'vm.pause', 'vm.resume', 'vm.suspend', 'vm.stop', 'vm.edit', 'vm.delete', 'guest'],
     async (trial) => {
       const log = trial.events()
       const vm = await trial.createVm()
@@ -37,10 +37,10 @@ export const events: Cases = ({ host, promises }) => {
     },
   )
 
-  promises('an event tells the VM, the time and the reason', ['vm.start', 'vm.stop', 'vm.console'], async (trial) => {
+  promises('an event tells the VM, the time and the reason', ['vm.start', 'vm.stop', 'guest'], async (trial) => {
     const log = trial.events()
     const started = Date.now()
-    const { vm, console } = await trial.runningVm()
+    const { vm, guest } = await trial.runningVm()
     await vm.stop({ mode: 'kill' }).unwrap()
     const killed = await log.until((event) => event.type === 'state' && event.state === 'stopped')
     expect(killed).toMatchObject({ vmId: vm.id, name: vm.name, reason: 'request' })
@@ -48,7 +48,7 @@ export const events: Cases = ({ host, promises }) => {
       expect(at.getTime()).toBeGreaterThanOrEqual(started - 2000)
       expect(at.getTime()).toBeLessThanOrEqual(Date.now() + 2000)
     }
-    console.close()
+    guest.close()
   })
 
   promises(

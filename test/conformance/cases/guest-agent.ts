@@ -1,20 +1,244 @@
+import { randomBytes } from 'node:crypto'
+import { existsSync } from 'node:fs'
+import { readFile, writeFile } from 'node:fs/promises'
+import { isIP } from 'node:net'
+import type { ExecOptions, Vm } from 'awaitvm'
 import { expect } from 'vitest'
+import { within } from '../../support/deadline.js'
 import { failureOf } from '../../support/expect-failure.js'
 import { vmCalls, vmOperations } from '../calls.js'
 import type { Cases } from '../suite.js'
 
-/** The guest of this suite has no agent. */
+/** Arguments that a shell, a parser of options or a line protocol would take for something else. */
+const oddArguments = [
+  '',
+  ' ',
+  'two  words',
+  "it's",
+  '"quoted"',
+  '$HOME',
+  '`id`',
+  '$(id)',
+  '*',
+  '~',
+  '\\',
+  'back\\slash\\',
+  'a\nb',
+  'tab\there',
+  '-rf',
+  '--',
+  ';',
+  '&',
+  '| cat',
+  '> /tmp/x',
+  '%s%n',
+  '#',
+  '!',
+  '{a,b}',
+  'Ünïcödé 虚拟机 🚀',
+]
+
+const printArguments = ['sh', '-c', 'for word in "$@"; do printf "[%s]\\n" "$word"; done', 'sh']
+
+/** What a program prints; it is to succeed. */
+async function outputOf(vm: Vm, argv: readonly string[], options?: ExecOptions): Promise<string> {
+  const { exitCode, stdout, stderr } = await vm.guest.exec(argv, options).unwrap()
+  expect({ exitCode, stderr: Buffer.from(stderr).toString() }).toEqual({ exitCode: 0, stderr: '' })
+  return Buffer.from(stdout).toString()
+}
+
+/** A program that runs until it is stopped, and what tells that it runs. */
+async function endlessProgram(vm: Vm): Promise<{ job: ReturnType<Vm['guest']['exec']>; pid: string }> {
+  const file = `/tmp/awaitvm-pid-${randomBytes(6).toString('hex')}`
+  const job = vm.guest.exec(['sh', '-c', 'echo $$ >"$0.new" && mv "$0.new" "$0" && exec sleep 600', file])
+  const find = async (): Promise<string> => {
+    for (;;) {
+      const { exitCode, stdout } = await vm.guest.exec(['cat', file]).unwrap()
+      if (exitCode === 0) return Buffer.from(stdout).toString().trim()
+    }
+  }
+  const pid = await within(find(), () => 'the program to begin')
+  await outputOf(vm, ['rm', file])
+  return { job, pid }
+}
+
 export const guestAgent: Cases = ({ promises }) => {
   for (const operation of vmOperations.filter((operation) => operation.startsWith('guest.'))) {
     promises(
       `${operation} ends with GUEST_UNAVAILABLE where no agent answers`,
-      [operation, 'vm.start', 'vm.console'],
+      [operation, 'vm.start'],
       async (trial) => {
-        const vm = await trial.vmIn('running')
+        await writeFile(trial.path('in'), 'x')
+        const vm = await trial.createVm(trial.host.specWithoutAgent ?? trial.profile.spec)
+        await vm.start().unwrap()
         const error = await failureOf(vmCalls[operation](vm, trial), 'GUEST_UNAVAILABLE')
         expect(error.hint).toBeTruthy()
         await trial.expectState(vm, 'running')
       },
     )
   }
+
+  promises('the arguments of a program reach it to the letter', ['guest.exec'], async (trial) => {
+    const vm = await trial.vmWithAgent()
+    const expected = oddArguments.map((word) => `[${word}]\n`).join('')
+    expect(await outputOf(vm, [...printArguments, ...oddArguments])).toBe(expected)
+  })
+
+  promises('what a program is given on its standard input reaches it byte for byte', ['guest.exec'], async (trial) => {
+    const vm = await trial.vmWithAgent()
+    const input = Buffer.from(Array.from({ length: 70_000 }, (_, index) => (index * 7) % 256))
+    const { stdout } = await vm.guest.exec(['cat'], { input }).unwrap()
+    expect(Buffer.compare(Buffer.from(stdout), input)).toBe(0)
+    expect(await outputOf(vm, ['cat'], { input: 'Ünïcödé' })).toBe('Ünïcödé')
+    expect(await outputOf(vm, ['cat'])).toBe('')
+    // One that does not read what it is given is no trouble.
+    expect(await outputOf(vm, ['true'], { input })).toBe('')
+  })
+
+  promises('standard output and standard error are told apart', ['guest.exec'], async (trial) => {
+    const vm = await trial.vmWithAgent()
+    const result = await vm.guest.exec(['sh', '-c', 'printf out; printf err >&2; exit 3']).unwrap()
+    expect({
+      ...result,
+      stdout: String(Buffer.from(result.stdout)),
+      stderr: String(Buffer.from(result.stderr)),
+    }).toEqual({
+      exitCode: 3,
+      stdout: 'out',
+      stderr: 'err',
+      isTruncated: false,
+    })
+  })
+
+  promises('every exit code comes back as it was', ['guest.exec'], async (trial) => {
+    const vm = await trial.vmWithAgent()
+    for (const code of [0, 1, 2, 126, 253, 254, 255]) {
+      const { exitCode } = await vm.guest.exec(['sh', '-c', 'exit "$1"', 'sh', String(code)]).unwrap()
+      expect(exitCode).toBe(code)
+    }
+  })
+
+  promises('a program that a signal ends says so', ['guest.exec'], async (trial) => {
+    const vm = await trial.vmWithAgent()
+    const { exitCode, signal } = await vm.guest.exec(['sh', '-c', 'kill -9 $$']).unwrap()
+    // As the kernel tells it, or as a shell in between does.
+    expect(exitCode === undefined ? signal : exitCode - 128).toBe(9)
+  })
+
+  promises('a program that is not there is told of', ['guest.exec'], async (trial) => {
+    const vm = await trial.vmWithAgent()
+    const result = await vm.guest.exec(['awaitvm-no-such-program'])
+    if (result.isOk()) expect(result.value.exitCode).toBe(127)
+    else expect(await failureOf(Promise.resolve(result), 'INVALID_ARGUMENT')).toMatchObject({ path: 'argv[0]' })
+  })
+
+  promises('a program has the variables that it was given', ['guest.exec'], async (trial) => {
+    const vm = await trial.vmWithAgent()
+    const env = { AWAITVM_PLAIN: 'plain', AWAITVM_ODD: ` it's "$HOME" \`id\`\n=; ` }
+    const script = 'printf "%s|%s|%s" "$AWAITVM_PLAIN" "$AWAITVM_ODD" "${AWAITVM_NONE-none}"'
+    expect(await outputOf(vm, ['sh', '-c', script], { env })).toBe(`plain|${env.AWAITVM_ODD}|none`)
+  })
+
+  promises('a program runs in the folder that it was given', ['guest.exec'], async (trial) => {
+    const vm = await trial.vmWithAgent()
+    expect(await outputOf(vm, ['pwd'], { cwd: '/usr' })).toBe('/usr\n')
+    const folder = `/tmp/awaitvm it's "$HOME" ${randomBytes(6).toString('hex')}`
+    await outputOf(vm, ['mkdir', folder])
+    expect(await outputOf(vm, ['pwd'], { cwd: folder })).toBe(`${folder}\n`)
+    await outputOf(vm, ['rmdir', folder])
+  })
+
+  promises('a large output comes whole, or is said to be cut off', ['guest.exec'], async (trial) => {
+    const vm = await trial.vmWithAgent()
+    const size = 5_000_000
+    const script = `head -c ${size} /dev/zero | tr '\\0' x; printf end`
+    const { exitCode, stdout, isTruncated } = await vm.guest.exec(['sh', '-c', script]).unwrap()
+    expect(exitCode).toBe(0)
+    expect(Buffer.from(stdout.subarray(0, 1000)).toString()).toBe('x'.repeat(1000))
+    if (isTruncated) expect(stdout.length).toBeLessThan(size)
+    else expect(stdout.length).toBe(size + 3)
+  })
+
+  promises('programs that run at once have each their own output', ['guest.exec'], async (trial) => {
+    const vm = await trial.vmWithAgent()
+    const numbers = Array.from({ length: 6 }, (_, index) => String(index))
+    const outputs = await Promise.all(numbers.map((number) => outputOf(vm, ['cat'], { input: number })))
+    expect(outputs).toEqual(numbers)
+  })
+
+  promises('a program that is cancelled is stopped, or goes on, as it says', ['guest.exec'], async (trial) => {
+    const vm = await trial.vmWithAgent()
+    const { job, pid } = await endlessProgram(vm)
+    const verdict = await job.cancel()
+    const isAlive = async (): Promise<boolean> => (await vm.guest.exec(['kill', '-0', pid]).unwrap()).exitCode === 0
+    if (verdict.isOk()) {
+      await failureOf(job, 'JOB_CANCELLED')
+      expect(await isAlive()).toBe(false)
+    } else {
+      expect(verdict.error.code).toBe('JOB_NOT_CANCELABLE')
+      expect(job.status).toBe('running')
+      expect(await isAlive()).toBe(true)
+      await outputOf(vm, ['kill', pid])
+      await job
+    }
+  })
+
+  promises('a program that takes too long ends with TIMEOUT, or nobody knows', ['guest.exec'], async (trial) => {
+    const vm = await trial.vmWithAgent()
+    const error = await failureOf(vm.guest.exec(['sleep', '600'], { timeoutMs: 300 }), 'TIMEOUT', 'OUTCOME_UNKNOWN')
+    expect(error.hint).toBeTruthy()
+    await trial.expectState(vm, 'running')
+  })
+
+  promises('a VM that is killed ends the programs that run in it', ['guest.exec', 'vm.stop'], async (trial) => {
+    const vm = await trial.vmWithAgent()
+    const { job } = await endlessProgram(vm)
+    await vm.stop({ mode: 'kill' }).unwrap()
+    await failureOf(
+      { then: (...args) => within(job, () => 'the end of the program').then(...args) },
+      'INVALID_STATE',
+      'GUEST_UNAVAILABLE',
+      'OUTCOME_UNKNOWN',
+      'HOST_ERROR',
+    )
+    await trial.expectState(vm, 'stopped')
+  })
+
+  promises('the addresses of a guest are addresses', ['guest.getNetworkAddresses'], async (trial) => {
+    const vm = await trial.vmWithAgent()
+    for (const { address, family, interfaceName, macAddress } of await vm.guest.getNetworkAddresses().unwrap()) {
+      expect(isIP(address), address).toBe(family === 'ipv4' ? 4 : 6)
+      expect(interfaceName).toMatch(/\S/)
+      if (macAddress !== undefined) expect(macAddress).toMatch(/^([0-9a-f]{2}:){5}[0-9a-f]{2}$/)
+    }
+  })
+
+  promises(
+    'a file comes back from the guest as it was copied in',
+    ['guest.copyIn', 'guest.copyOut', 'guest.exec'],
+    async (trial) => {
+      const vm = await trial.vmWithAgent()
+      for (const content of [randomBytes(1_000_000), Buffer.alloc(0), Buffer.from('old\n')]) {
+        const file = `/tmp/awaitvm it's "$HOME"-${randomBytes(6).toString('hex')}`
+        await writeFile(trial.path('in'), content)
+        await vm.guest.copyIn(trial.path('in'), file).unwrap()
+        await vm.guest.copyOut(file, trial.path('out')).unwrap()
+        expect(Buffer.compare(await readFile(trial.path('out')), content)).toBe(0)
+        await outputOf(vm, ['rm', file])
+      }
+    },
+  )
+
+  promises(
+    'a copy of a file that is not there is told of, and nothing is made',
+    ['guest.copyIn', 'guest.copyOut'],
+    async (trial) => {
+      const vm = await trial.vmWithAgent()
+      expect((await failureOf(vm.guest.copyIn(trial.path('none'), '/tmp/x'), 'INVALID_ARGUMENT')).path).toBe('from')
+      await failureOf(vm.guest.copyOut('/nowhere/none', trial.path('out')), 'INVALID_ARGUMENT', 'HOST_ERROR')
+      expect(existsSync(trial.path('out'))).toBe(false)
+      await writeFile(trial.path('in'), 'x')
+      await failureOf(vm.guest.copyIn(trial.path('in'), '/nowhere/none'), 'INVALID_ARGUMENT', 'HOST_ERROR')
+    },
+  )
 }

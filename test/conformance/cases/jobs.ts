@@ -7,8 +7,8 @@ import type { Trial } from '../trial.js'
 
 /** A shutdown that goes on for as long as the case wants. */
 async function endlessShutdown(trial: Trial): Promise<{ vm: Vm; job: ReturnType<Vm['stop']> }> {
-  const { vm, console } = await trial.runningVm()
-  await trial.guest.ignorePowerButton(console)
+  const { vm, guest } = await trial.runningVm()
+  await guest.ignorePowerButton()
   return { vm, job: vm.stop() }
 }
 
@@ -45,9 +45,9 @@ export const jobs: Cases = ({ host, promises }) => {
 
   promises(
     'progress never falls, and ends at 100 where the job succeeds',
-    ['vm.start', 'vm.suspend', 'vm.resume', 'vm.clone', 'vm.createSnapshot', 'vm.stop', 'vm.console'],
+    ['vm.start', 'vm.suspend', 'vm.resume', 'vm.clone', 'vm.createSnapshot', 'vm.stop', 'guest'],
     async (trial) => {
-      const vm = await trial.createVm(trial.guest.specWithDisk)
+      const vm = await trial.createVm(trial.profile.specWithDisk)
       const watch = async (start: () => Job<unknown>): Promise<void> => {
         const seen: Progress[] = []
         const job = start()
@@ -61,7 +61,7 @@ export const jobs: Cases = ({ host, promises }) => {
         expect(job.progress.percent).toBe(100)
       }
       await watch(() => vm.start())
-      await trial.console(vm).until(trial.guest.readyLine)
+      await trial.talkTo(vm).untilReady()
       await watch(() => vm.createSnapshot({ name: 'snapshot' }))
       await watch(() => vm.suspend())
       await watch(() => vm.resume())
@@ -102,11 +102,11 @@ export const jobs: Cases = ({ host, promises }) => {
 
   promises(
     'cancelling a suspension tells the truth, at whatever moment, and the guest loses nothing',
-    ['vm.suspend', 'vm.resume', 'vm.console'],
+    ['vm.suspend', 'vm.resume', 'guest'],
     async (trial) => {
-      const { vm, console } = await trial.runningVm()
-      let counted = await trial.guest.count(console)
-      let reader = console
+      const { vm, guest } = await trial.runningVm()
+      let counted = await guest.count()
+      let reader = guest
       for (let turns = 0; turns < 40; turns = turns * 2 + 1) {
         const { verdict, result } = await cancelAfter(turns, vm.suspend())
         if (verdict.isOk()) {
@@ -116,20 +116,20 @@ export const jobs: Cases = ({ host, promises }) => {
           if (result.isErr()) throw result.error
           await trial.expectState(vm, 'suspended')
           await vm.resume().unwrap()
-          reader = trial.console(vm)
+          reader = trial.talkTo(vm)
         }
         counted += 1
-        expect(await trial.guest.count(reader)).toBe(counted)
+        expect(await reader.count()).toBe(counted)
       }
     },
   )
 
   promises(
     'cancelling a snapshot or a clone tells the truth, and leaves it whole or not at all',
-    ['vm.createSnapshot', 'vm.getSnapshotTree', 'vm.clone', 'vm.console'],
+    ['vm.createSnapshot', 'vm.getSnapshotTree', 'vm.clone', 'guest'],
     async (trial) => {
-      const { vm, console } = await trial.runningVmWithDisk()
-      await trial.guest.writeDisk(console, 0x4d)
+      const { vm, guest } = await trial.runningVmWithDisk()
+      await guest.writeDisk(0x4d)
       for (let turns = 0; turns < 40; turns = turns * 2 + 1) {
         const before = await vm.getSnapshotTree().unwrap()
         const { verdict, result } = await cancelAfter(turns, vm.createSnapshot({ name: `after ${turns}` }))
@@ -144,7 +144,7 @@ export const jobs: Cases = ({ host, promises }) => {
           cloning.result.isOk() ? 1 : 0,
         )
       }
-      expect(await trial.guest.readDisk(trial.console(vm))).toBe(0x4d)
+      expect(await trial.talkTo(vm).readDisk()).toBe(0x4d)
     },
   )
 
@@ -180,22 +180,18 @@ export const jobs: Cases = ({ host, promises }) => {
     await trial.expectState(vm, 'running')
   })
 
-  promises(
-    'getJobs shows a job in flight until it ends',
-    ['server.getJobs', 'vm.stop', 'vm.console'],
-    async (trial) => {
-      const { vm, job } = await endlessShutdown(trial)
-      const shown = (await trial.server.getJobs().unwrap()).filter(({ operation }) => operation === 'vm.stop')
-      expect(shown).toHaveLength(1)
-      expect(shown[0]!.id).toBe(job.id)
-      expect(shown[0]!.target).toEqual(job.target)
-      await vm.stop({ mode: 'kill' }).unwrap()
-      expect(await shown[0]).toBe(await job)
-      expect(await trial.server.getJobs().unwrap()).toEqual([])
-    },
-  )
+  promises('getJobs shows a job in flight until it ends', ['server.getJobs', 'vm.stop', 'guest'], async (trial) => {
+    const { vm, job } = await endlessShutdown(trial)
+    const shown = (await trial.server.getJobs().unwrap()).filter(({ operation }) => operation === 'vm.stop')
+    expect(shown).toHaveLength(1)
+    expect(shown[0]!.id).toBe(job.id)
+    expect(shown[0]!.target).toEqual(job.target)
+    await vm.stop({ mode: 'kill' }).unwrap()
+    expect(await shown[0]).toBe(await job)
+    expect(await trial.server.getJobs().unwrap()).toEqual([])
+  })
 
-  promises('a wait that is given up leaves the job alone', ['vm.stop', 'vm.console'], async (trial) => {
+  promises('a wait that is given up leaves the job alone', ['vm.stop', 'guest'], async (trial) => {
     const { vm, job } = await endlessShutdown(trial)
     await failureOf(job.wait({ timeoutMs: 20 }), 'WAIT_TIMEOUT')
     await failureOf(job.wait({ signal: AbortSignal.abort() }), 'WAIT_ABORTED')
@@ -207,7 +203,7 @@ export const jobs: Cases = ({ host, promises }) => {
 
   promises(
     'operations beyond the limit wait in line, can be cancelled there, and then nothing was sent',
-    ['vm.stop', 'vm.start', 'vm.console'],
+    ['vm.stop', 'vm.start', 'guest'],
     async (trial) => {
       const second = await trial.createVm()
       const { job } = await endlessShutdown(trial)
@@ -235,7 +231,7 @@ export const jobs: Cases = ({ host, promises }) => {
 
   promises('Job.all gives the values in order, with one progress', ['vm.start', 'vm.getState'], async (trial) => {
     const vms = await Job.all(
-      Array.from({ length: 3 }, () => trial.server.createVm({ ...trial.guest.spec, name: trial.newName() })),
+      Array.from({ length: 3 }, () => trial.server.createVm({ ...trial.profile.spec, name: trial.newName() })),
     ).unwrap()
     await Job.all(vms.map((vm) => vm.start())).unwrap()
     expect(await Job.all(vms.map((vm) => vm.getState())).unwrap()).toEqual(['running', 'running', 'running'])
@@ -243,19 +239,9 @@ export const jobs: Cases = ({ host, promises }) => {
 
   promises(
     'operations on one VM at the same time are done one after another, or refused, and never harm it',
-    [
-      'vm.start',
-      'vm.stop',
-      'vm.pause',
-      'vm.resume',
-      'vm.suspend',
-      'vm.reset',
-      'vm.edit',
-      'vm.createSnapshot',
-      'vm.console',
-    ],
+    ['vm.start', 'vm.stop', 'vm.pause', 'vm.resume', 'vm.suspend', 'vm.reset', 'vm.edit', 'vm.createSnapshot', 'guest'],
     async (trial) => {
-      const vm = await trial.createVm(trial.guest.specWithDisk)
+      const vm = await trial.createVm(trial.profile.specWithDisk)
       const log = trial.events({ vmId: vm.id })
       const attempts: (() => Job<unknown>)[] = [
         () => vm.start(),
@@ -283,9 +269,9 @@ export const jobs: Cases = ({ host, promises }) => {
       if (log.states.length > 0) expect(log.states.at(-1)).toBe(state)
 
       if (state !== 'stopped') await vm.stop({ mode: 'kill' }).unwrap()
-      const { console } = await trial.startVm(vm)
-      await trial.guest.writeDisk(console, 0x3c)
-      expect(await trial.guest.readDisk(console)).toBe(0x3c)
+      const { guest } = await trial.startVm(vm)
+      await guest.writeDisk(0x3c)
+      expect(await guest.readDisk()).toBe(0x3c)
     },
   )
 

@@ -6,7 +6,7 @@ export const screenAndKeys: Cases = ({ promises }) => {
   for (const state of ['running', 'paused'] as const) {
     promises(
       `a screenshot of a ${state} VM is a PNG of a sensible size`,
-      ['vm.screenshot', 'vm.console', ...(state === 'paused' ? (['vm.pause'] as const) : [])],
+      ['vm.screenshot', 'guest', ...(state === 'paused' ? (['vm.pause'] as const) : [])],
       async (trial) => {
         const vm = await trial.vmIn(state)
         const image = await vm.screenshot().unwrap()
@@ -22,33 +22,30 @@ export const screenAndKeys: Cases = ({ promises }) => {
     )
   }
 
-  promises('keys reach the guest, one after another', ['vm.sendKeys', 'vm.console'], async (trial) => {
-    const { guest } = trial
-    const { vm, console } = await trial.runningVm()
+  promises('keys reach the guest, one after another', ['vm.sendKeys', 'guest'], async (trial) => {
+    const { vm, guest } = await trial.runningVm()
     await vm.sendKeys(['KeyA', 'KeyB', 'Enter', 'F1']).unwrap()
-    for (const key of ['KeyA', 'KeyB', 'Enter', 'F1'] as const) await console.until(guest.keyLine(key))
+    for (const key of ['KeyA', 'KeyB', 'Enter', 'F1'] as const) await guest.untilKey(key)
   })
 
-  promises('keys in an array of their own are pressed together', ['vm.sendKeys', 'vm.console'], async (trial) => {
-    const { guest } = trial
-    const { vm, console } = await trial.runningVm()
+  promises('keys in an array of their own are pressed together', ['vm.sendKeys', 'guest'], async (trial) => {
+    const { vm, guest } = await trial.runningVm()
     await vm.sendKeys([['ControlLeft', 'AltLeft', 'KeyZ']]).unwrap()
-    for (const key of ['ControlLeft', 'AltLeft', 'KeyZ'] as const) await console.until(guest.keyLine(key))
+    for (const key of ['ControlLeft', 'AltLeft', 'KeyZ'] as const) await guest.untilKey(key)
   })
 
-  promises('a text is typed as on a US keyboard', ['vm.sendKeys', 'vm.console'], async (trial) => {
-    const { guest } = trial
-    const { vm, console } = await trial.runningVm()
+  promises('a text is typed as on a US keyboard', ['vm.sendKeys', 'guest'], async (trial) => {
+    const { vm, guest } = await trial.runningVm()
     await vm.sendKeys('aB!\n').unwrap()
     const keys = ['KeyA', 'ShiftLeft', 'KeyB', 'ShiftLeft', 'Digit1', 'Enter'] as const
     for (const key of keys) {
       // A second press of Shift may be left out where it is held.
-      if (key === 'ShiftLeft' && console.text.includes(guest.keyLine('KeyB'))) continue
-      await console.until(guest.keyLine(key))
+      if (key === 'ShiftLeft' && (await guest.hasSeenKey('KeyB'))) continue
+      await guest.untilKey(key)
     }
   })
 
-  promises('no keys at all are no trouble', ['vm.sendKeys', 'vm.console'], async (trial) => {
+  promises('no keys at all are no trouble', ['vm.sendKeys', 'guest'], async (trial) => {
     const vm = await trial.vmIn('running')
     await vm.sendKeys([]).unwrap()
     await vm.sendKeys('').unwrap()

@@ -6,35 +6,35 @@ export const shutdown: Cases = ({ host, promises }) => {
   /** How a shutdown ends that the guest has not noticed, once it is given up. */
   const givenUp = host.withdrawsPowerButton ? 'TIMEOUT' : 'OUTCOME_UNKNOWN'
 
-  promises('stop asks the guest, and succeeds once it is off', ['vm.stop', 'vm.console'], async (trial) => {
-    const { vm, console } = await trial.runningVm()
+  promises('stop asks the guest, and succeeds once it is off', ['vm.stop', 'guest'], async (trial) => {
+    const { vm, guest } = await trial.runningVm()
     await vm.stop().unwrap()
     await trial.expectState(vm, 'stopped')
-    await console.untilClosed()
-    expect(console.text).toContain(trial.guest.poweringOffLine)
+    await guest.untilGone()
+    expect(await guest.hasShutDown()).toBe(true)
   })
 
   promises(
     `a shutdown that the guest ignores ends with ${givenUp} after timeoutMs, and the VM still runs`,
-    ['vm.stop', 'vm.console'],
+    ['vm.stop', 'guest'],
     async (trial) => {
-      const { vm, console } = await trial.runningVm()
-      await trial.guest.ignorePowerButton(console)
-      const counted = await trial.guest.count(console)
+      const { vm, guest } = await trial.runningVm()
+      await guest.ignorePowerButton()
+      const counted = await guest.count()
       await failureOf(vm.stop({ timeoutMs: 300 }), givenUp)
       await trial.expectState(vm, 'running')
-      expect(await trial.guest.count(console)).toBe(counted + 1)
+      expect(await guest.count()).toBe(counted + 1)
     },
   )
 
   if (host.withdrawsPowerButton) {
-    promises('a shutdown that was given up does not take place later', ['vm.stop', 'vm.console'], async (trial) => {
-      const { vm, console } = await trial.runningVm()
-      await trial.guest.ignorePowerButton(console)
+    promises('a shutdown that was given up does not take place later', ['vm.stop', 'guest'], async (trial) => {
+      const { vm, guest } = await trial.runningVm()
+      await guest.ignorePowerButton()
       await failureOf(vm.stop({ timeoutMs: 100 }), 'TIMEOUT')
       await vm.reset().unwrap()
-      await console.until(trial.guest.readyLine)
-      expect(await trial.guest.count(console)).toBe(1)
+      await guest.untilReady()
+      expect(await guest.count()).toBe(1)
       await trial.expectState(vm, 'running')
       await vm.stop().unwrap()
     })
@@ -42,23 +42,23 @@ export const shutdown: Cases = ({ host, promises }) => {
 
   promises(
     'a shutdown that the guest has taken note of, and not followed, ends with OUTCOME_UNKNOWN after timeoutMs',
-    ['vm.stop', 'vm.console'],
+    ['vm.stop', 'guest'],
     async (trial) => {
-      const { vm, console } = await trial.runningVm()
-      const refusal = await trial.guest.refusePowerButton(console)
+      const { vm, guest } = await trial.runningVm()
+      const refused = await guest.refusePowerButton()
       const error = await failureOf(vm.stop({ timeoutMs: 1500 }), 'OUTCOME_UNKNOWN')
       expect(error.hint).toBeTruthy()
-      await console.until(refusal)
+      await refused()
       await trial.expectState(vm, 'running')
     },
   )
 
   promises(
     'a shutdown that the guest ignores can be cancelled, where the host can take it back',
-    ['vm.stop', 'vm.console'],
+    ['vm.stop', 'guest'],
     async (trial) => {
-      const { vm, console } = await trial.runningVm()
-      await trial.guest.ignorePowerButton(console)
+      const { vm, guest } = await trial.runningVm()
+      await guest.ignorePowerButton()
       const job = vm.stop()
       if (host.withdrawsPowerButton) {
         await job.cancel().unwrap()
@@ -67,7 +67,7 @@ export const shutdown: Cases = ({ host, promises }) => {
         await failureOf(job.cancel(), 'JOB_NOT_CANCELABLE')
       }
       await trial.expectState(vm, 'running')
-      await trial.guest.count(console)
+      await guest.count()
       // The job that goes on, and the next one, end with the VM.
       await vm.stop({ mode: 'kill' })
       await job
@@ -77,25 +77,25 @@ export const shutdown: Cases = ({ host, promises }) => {
 
   promises(
     'a shutdown that the guest has taken note of cannot be cancelled, and goes on until the guest is off',
-    ['vm.stop', 'vm.console'],
+    ['vm.stop', 'guest'],
     async (trial) => {
-      const { vm, console } = await trial.runningVm()
-      const refusal = await trial.guest.refusePowerButton(console)
+      const { vm, guest } = await trial.runningVm()
+      const refused = await guest.refusePowerButton()
       const job = vm.stop()
-      await console.until(refusal)
+      await refused()
       await failureOf(job.cancel(), 'JOB_NOT_CANCELABLE')
       expect(job.status).toBe('running')
       expect(['running', 'stopping']).toContain(await vm.getState().unwrap())
-      trial.guest.powerOff(console)
+      await guest.powerOff()
       await job.unwrap()
       await trial.expectState(vm, 'stopped')
     },
   )
 
   if (host.withdrawsPowerButton) {
-    promises('an abort signal ends a shutdown that the guest ignores', ['vm.stop', 'vm.console'], async (trial) => {
-      const { vm, console } = await trial.runningVm()
-      await trial.guest.ignorePowerButton(console)
+    promises('an abort signal ends a shutdown that the guest ignores', ['vm.stop', 'guest'], async (trial) => {
+      const { vm, guest } = await trial.runningVm()
+      await guest.ignorePowerButton()
       const controller = new AbortController()
       const job = vm.stop({ signal: controller.signal })
       controller.abort()
@@ -106,33 +106,29 @@ export const shutdown: Cases = ({ host, promises }) => {
 
   promises(
     'a restart that the guest ignores ends after timeoutMs, and the old guest still runs',
-    ['vm.restart', 'vm.console'],
+    ['vm.restart', 'guest'],
     async (trial) => {
-      const { vm, console } = await trial.runningVm()
-      await trial.guest.ignorePowerButton(console)
-      const counted = await trial.guest.count(console)
+      const { vm, guest } = await trial.runningVm()
+      await guest.ignorePowerButton()
+      const counted = await guest.count()
       await failureOf(vm.restart({ timeoutMs: 300 }), givenUp)
       await trial.expectState(vm, 'running')
-      expect(await trial.guest.count(console)).toBe(counted + 1)
+      expect(await guest.count()).toBe(counted + 1)
     },
   )
 
-  promises(
-    'a guest that goes down by itself ends a shutdown that it ignored',
-    ['vm.stop', 'vm.console'],
-    async (trial) => {
-      const { vm, console } = await trial.runningVm()
-      await trial.guest.ignorePowerButton(console)
-      const job = vm.stop()
-      trial.guest.powerOff(console)
-      await job.unwrap()
-      await trial.expectState(vm, 'stopped')
-    },
-  )
+  promises('a guest that goes down by itself ends a shutdown that it ignored', ['vm.stop', 'guest'], async (trial) => {
+    const { vm, guest } = await trial.runningVm()
+    await guest.ignorePowerButton()
+    const job = vm.stop()
+    await guest.powerOff()
+    await job.unwrap()
+    await trial.expectState(vm, 'stopped')
+  })
 
-  promises('a kill goes past a shutdown that hangs', ['vm.stop', 'vm.console'], async (trial) => {
-    const { vm, console } = await trial.runningVm()
-    await trial.guest.ignorePowerButton(console)
+  promises('a kill goes past a shutdown that hangs', ['vm.stop', 'guest'], async (trial) => {
+    const { vm, guest } = await trial.runningVm()
+    await guest.ignorePowerButton()
     const shutdownJob = vm.stop()
     await vm.stop({ mode: 'kill' }).unwrap()
     await trial.expectState(vm, 'stopped')

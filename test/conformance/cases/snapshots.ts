@@ -55,54 +55,52 @@ export const snapshots: Cases = ({ host, promises }) => {
 
   promises(
     'switching to a snapshot of a stopped VM takes its disk and its settings back',
-    [...switching, 'vm.edit', 'vm.console'],
+    [...switching, 'vm.edit', 'guest'],
     async (trial) => {
-      const { guest } = trial
-      const { vm, console } = await trial.runningVmWithDisk()
-      await guest.writeDisk(console, 0x11)
+      const { vm, guest } = await trial.runningVmWithDisk()
+      await guest.writeDisk(0x11)
       await vm.stop().unwrap()
       const { memoryMiB } = vm.config
       const { id } = await vm.createSnapshot({ name: 'before' }).unwrap()
       await vm.edit({ memoryMiB: memoryMiB + 8 }).unwrap()
       const second = await trial.startVm(vm)
-      await guest.writeDisk(second.console, 0x22)
+      await second.guest.writeDisk(0x22)
       await vm.stop().unwrap()
 
       await vm.switchToSnapshot(id).unwrap()
       await trial.expectState(vm, 'stopped')
       expect((await vm.refresh().unwrap()).memoryMiB).toBe(memoryMiB)
       const third = await trial.startVm(vm)
-      expect(await guest.readDisk(third.console)).toBe(0x11)
+      expect(await third.guest.readDisk()).toBe(0x11)
     },
   )
 
   promises(
     'switching to a snapshot of a running VM takes its memory and its disk back, and it runs',
-    [...switching, 'vm.console'],
+    [...switching, 'guest'],
     async (trial) => {
-      const { guest } = trial
-      const { vm, console } = await trial.runningVmWithDisk()
-      await guest.writeDisk(console, 0x11)
-      const counted = await guest.count(console)
+      const { vm, guest } = await trial.runningVmWithDisk()
+      await guest.writeDisk(0x11)
+      const counted = await guest.count()
       const snapshot = await vm.createSnapshot({ name: 'running' }).unwrap()
       expect(snapshot.state).toBe('running')
       await trial.expectState(vm, 'running')
-      expect(await guest.count(console), 'the VM goes on after the snapshot').toBe(counted + 1)
-      await guest.writeDisk(console, 0x22)
+      expect(await guest.count(), 'the VM goes on after the snapshot').toBe(counted + 1)
+      await guest.writeDisk(0x22)
 
       await vm.switchToSnapshot(snapshot.id).unwrap()
       await trial.expectState(vm, 'running')
-      const back = trial.console(vm)
-      expect(await guest.count(back)).toBe(counted + 1)
-      expect(await guest.readDisk(back)).toBe(0x11)
+      const back = trial.talkTo(vm)
+      expect(await back.count()).toBe(counted + 1)
+      expect(await back.readDisk()).toBe(0x11)
 
-      await guest.writeDisk(back, 0x33)
+      await back.writeDisk(0x33)
       await vm.stop().unwrap()
       await vm.switchToSnapshot(snapshot.id).unwrap()
       await trial.expectState(vm, 'running')
-      const again = trial.console(vm)
-      expect(await guest.count(again)).toBe(counted + 1)
-      expect(await guest.readDisk(again)).toBe(0x11)
+      const again = trial.talkTo(vm)
+      expect(await again.count()).toBe(counted + 1)
+      expect(await again.readDisk()).toBe(0x11)
     },
   )
 
@@ -124,41 +122,40 @@ export const snapshots: Cases = ({ host, promises }) => {
 
   promises(
     'a paused VM that was switched back to goes on when it is resumed',
-    [...switching, 'vm.pause', 'vm.console'],
+    [...switching, 'vm.pause', 'guest'],
     async (trial) => {
-      const { vm, console } = await trial.runningVm()
-      const counted = await trial.guest.count(console)
+      const { vm, guest } = await trial.runningVm()
+      const counted = await guest.count()
       await vm.pause().unwrap()
       const { id } = await vm.createSnapshot({ name: 'paused' }).unwrap()
       await vm.resume().unwrap()
-      await trial.guest.count(console)
+      await guest.count()
       await vm.switchToSnapshot(id).unwrap()
       await vm.resume().unwrap()
-      expect(await trial.guest.count(trial.console(vm))).toBe(counted + 1)
+      expect(await trial.talkTo(vm).count()).toBe(counted + 1)
     },
   )
 
   promises(
     'deleting a snapshot in the middle keeps those on top of it',
-    [...switching, 'vm.deleteSnapshot', 'vm.console'],
+    [...switching, 'vm.deleteSnapshot', 'guest'],
     async (trial) => {
-      const { guest } = trial
-      const { vm, console } = await trial.runningVmWithDisk()
+      const { vm, guest } = await trial.runningVmWithDisk()
       const ids: string[] = []
       for (const byte of [1, 2, 3]) {
-        await guest.writeDisk(console, byte)
+        await guest.writeDisk(byte)
         ids.push((await vm.createSnapshot({ name: `disk ${byte}` }).unwrap()).id)
       }
       const [first, middle, last] = ids as [string, string, string]
       await vm.deleteSnapshot(middle).unwrap()
       expect(await treeOf(vm)).toEqual({ 'disk 1': { 'disk 3 *': {} } })
       await failureOf(vm.switchToSnapshot(middle), 'SNAPSHOT_NOT_FOUND')
-      expect(await guest.readDisk(console)).toBe(3)
+      expect(await guest.readDisk()).toBe(3)
 
       await vm.switchToSnapshot(first).unwrap()
-      expect(await guest.readDisk(trial.console(vm))).toBe(1)
+      expect(await trial.talkTo(vm).readDisk()).toBe(1)
       await vm.switchToSnapshot(last).unwrap()
-      expect(await guest.readDisk(trial.console(vm))).toBe(3)
+      expect(await trial.talkTo(vm).readDisk()).toBe(3)
     },
   )
 
@@ -201,37 +198,32 @@ export const snapshots: Cases = ({ host, promises }) => {
 
   if (!host.keepsVms) return
 
-  promises(
-    'deleting every snapshot gives their room back',
-    [...needs, 'vm.deleteSnapshot', 'vm.console'],
-    async (trial) => {
-      const { vm, console } = await trial.runningVmWithDisk()
-      await trial.guest.writeDisk(console, 1)
-      await vm.stop().unwrap()
-      const before = (await trial.opened.files!()).length
-      const ids: string[] = []
-      for (const name of ['a', 'b', 'c']) ids.push((await vm.createSnapshot({ name }).unwrap()).id)
-      for (const id of ids) await vm.deleteSnapshot(id).unwrap()
-      expect((await trial.opened.files!()).length).toBe(before)
-      const again = await trial.startVm(vm)
-      expect(await trial.guest.readDisk(again.console)).toBe(1)
-    },
-  )
+  promises('deleting every snapshot gives their room back', [...needs, 'vm.deleteSnapshot', 'guest'], async (trial) => {
+    const { vm, guest } = await trial.runningVmWithDisk()
+    await guest.writeDisk(1)
+    await vm.stop().unwrap()
+    const before = (await trial.opened.files!()).length
+    const ids: string[] = []
+    for (const name of ['a', 'b', 'c']) ids.push((await vm.createSnapshot({ name }).unwrap()).id)
+    for (const id of ids) await vm.deleteSnapshot(id).unwrap()
+    expect((await trial.opened.files!()).length).toBe(before)
+    const again = await trial.startVm(vm)
+    expect(await again.guest.readDisk()).toBe(1)
+  })
 
-  promises('snapshots are still there for the next connection', [...switching, 'vm.console'], async (trial) => {
-    const { guest } = trial
-    const { vm, console } = await trial.runningVmWithDisk()
-    await guest.writeDisk(console, 0x11)
-    const counted = await guest.count(console)
+  promises('snapshots are still there for the next connection', [...switching, 'guest'], async (trial) => {
+    const { vm, guest } = await trial.runningVmWithDisk()
+    await guest.writeDisk(0x11)
+    const counted = await guest.count()
     const snapshot = await vm.createSnapshot({ name: 'running' }).unwrap()
-    await guest.writeDisk(console, 0x22)
+    await guest.writeDisk(0x22)
     await vm.stop({ mode: 'kill' }).unwrap()
     const server = await trial.reopen()
     const found = await server.getVm(vm.id).unwrap()
     expect(await found.getSnapshotTree().unwrap()).toEqual([{ ...snapshot, children: [] }])
     await found.switchToSnapshot(snapshot.id).unwrap()
-    const back = trial.console(found)
-    expect(await guest.count(back)).toBe(counted + 1)
-    expect(await guest.readDisk(back)).toBe(0x11)
+    const back = trial.talkTo(found)
+    expect(await back.count()).toBe(counted + 1)
+    expect(await back.readDisk()).toBe(0x11)
   })
 }

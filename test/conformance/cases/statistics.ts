@@ -24,15 +24,14 @@ function expectNotLess(later: VmStatistics, earlier: VmStatistics): void {
 export const statistics: Cases = ({ promises }) => {
   promises(
     'statistics tell the memory, and grow with what the guest does',
-    ['vm.getStatistics', 'vm.console'],
+    ['vm.getStatistics', 'guest'],
     async (trial) => {
-      const { guest } = trial
-      const { vm, console } = await trial.runningVmWithDisk()
+      const { vm, guest } = await trial.runningVmWithDisk()
       const first = await vm.getStatistics().unwrap()
       expect(first.memoryMiB).toBe(vm.config.memoryMiB)
       expect(first.uptimeMs).toBeGreaterThan(0)
-      await guest.writeDisk(console, 1)
-      await guest.readDisk(console)
+      await guest.writeDisk(1)
+      await guest.readDisk()
       const second = await vm.getStatistics().unwrap()
       expectNotLess(second, first)
       expect(second.uptimeMs).toBeGreaterThan(first.uptimeMs)
@@ -43,7 +42,7 @@ export const statistics: Cases = ({ promises }) => {
     },
   )
 
-  promises('statistics of a paused VM can be had', ['vm.getStatistics', 'vm.pause', 'vm.console'], async (trial) => {
+  promises('statistics of a paused VM can be had', ['vm.getStatistics', 'vm.pause', 'guest'], async (trial) => {
     const vm = await trial.vmIn('paused')
     const first = await vm.getStatistics().unwrap()
     expectNotLess(await vm.getStatistics().unwrap(), first)
@@ -51,7 +50,7 @@ export const statistics: Cases = ({ promises }) => {
 
   promises(
     'watching goes on until the VM stops, and then ends',
-    ['vm.getStatistics', 'vm.stop', 'vm.console'],
+    ['vm.getStatistics', 'vm.stop', 'guest'],
     async (trial) => {
       const { vm } = await trial.runningVm()
       const seen: VmStatistics[] = []
@@ -69,7 +68,7 @@ export const statistics: Cases = ({ promises }) => {
     for await (const figures of vm.watchStatistics()) expect.fail(`It had ${JSON.stringify(figures)}`)
   })
 
-  promises('watching ends with an abort', ['vm.getStatistics', 'vm.console'], async (trial) => {
+  promises('watching ends with an abort', ['vm.getStatistics', 'guest'], async (trial) => {
     const vm = await trial.vmIn('running')
     const controller = new AbortController()
     const watch = async (): Promise<void> => {
