@@ -6,7 +6,7 @@ import type { VmEvent } from '../../model/vm-event.js'
 import type { VmState } from '../../model/vm-state.js'
 import { operations } from '../../operations.js'
 import { configOf, stateAtRest, withoutRest, type Definition } from './definition.js'
-import { embeddedError, invalidState, requireState, vmNotFound } from './embedded-errors.js'
+import { embeddedError, goneMeanwhile, invalidState, requireState, vmNotFound } from './embedded-errors.js'
 import { emulatorVersion } from './emulator-version.js'
 import { keyScancodes } from './key-scancodes.js'
 import type { LiveVm } from './live-vm.js'
@@ -177,26 +177,20 @@ export class EmbeddedDriver implements Driver {
 
   /** Presses the power button, and waits until the guest has gone. Others may do things to the VM meanwhile. */
   async #shutdown(vm: string, task: Task): Promise<VmState> {
-    const live = await this.#withLive(vm, task, async (running) => {
+    const pressed = await this.#withLive(vm, task, async (live) => {
+      // From before the press: whoever cancels meanwhile is not to be told that nothing had been done.
+      const withdrawal = withdrawable(live, task)
       try {
-        await running.machine.pressPowerButton()
+        await live.machine.pressPowerButton()
       } catch (error) {
         // A guest that has gone meanwhile needs no button.
         if (!isGone(error)) throw error
       }
-      return running
+      return { live, withdrawal }
     })
     return this.#guard(async () => {
       task.progress({ percent: 10, phase: 'waiting for the guest' })
-      await new Promise<void>((resolve, reject) => {
-        const forget = task.cancelWith(async (reason) => {
-          // The press counts as taken back only if the guest has not taken notice of it.
-          if (!(await live.machine.withdrawPowerButton())) return false
-          reject(new JobCancelledError({ reason: reason ?? 'it was cancelled before the guest took notice' }))
-          return true
-        })
-        this.#lifecycle.ended(live).then(resolve, reject).finally(forget)
-      })
+      await Promise.race([this.#lifecycle.ended(pressed.live), pressed.withdrawal])
       const state = await this.#lifecycle.stateOf(await this.#get(vm))
       // Somebody else may have suspended it, or the guest died over its shutting down.
       if (state !== 'stopped') throw invalidState(state, operations['vm.stop'].from)
@@ -230,13 +224,15 @@ export class EmbeddedDriver implements Driver {
   ): Promise<T> {
     // Made before any waiting, so that the job can be cancelled from its first moment.
     const { signal } = task
-    return this.#guard(() =>
-      this.#lifecycle.exclusively(vm, async () => {
-        const definition = await this.#get(vm)
-        requireState(task, await this.#lifecycle.stateForChange(definition), expected)
-        signal.throwIfAborted()
-        return action(definition, this.#lifecycle.live(vm))
-      }),
+    return this.#guard(
+      () =>
+        this.#lifecycle.exclusively(vm, async () => {
+          const definition = await this.#get(vm)
+          requireState(task, await this.#lifecycle.stateForChange(definition), expected)
+          signal.throwIfAborted()
+          return action(definition, this.#lifecycle.live(vm))
+        }),
+      task,
     )
   }
 
@@ -257,25 +253,25 @@ export class EmbeddedDriver implements Driver {
       const live = this.#lifecycle.live(vm)
       if (live === undefined) throw invalidState(state, ['running'])
       return action(live, definition)
-    })
+    }, task)
   }
 
-  #guard<T>(action: () => Promise<T>): Promise<T> {
-    const work = this.#perform(action)
+  #guard<T>(action: () => Promise<T>, task?: Task): Promise<T> {
+    const work = this.#perform(action, task)
     this.#underWay.add(work)
     const forget = (): void => void this.#underWay.delete(work)
     work.then(forget, forget)
     return work
   }
 
-  async #perform<T>(action: () => Promise<T>): Promise<T> {
+  async #perform<T>(action: () => Promise<T>, task: Task | undefined): Promise<T> {
     try {
       return await action()
     } catch (error) {
       if (this.#isClosed)
         throw new ConnectionError({ reason: 'the server was closed meanwhile', retryable: false, cause: error })
       // The guest has gone while something was being done to it.
-      if (isGone(error)) throw invalidState(error instanceof MachineCrashedError ? 'crashed' : 'stopped', ['running'])
+      if (isGone(error)) throw goneMeanwhile(task, error instanceof MachineCrashedError ? 'crashed' : 'stopped')
       throw embeddedError(error)
     }
   }
@@ -314,6 +310,23 @@ const isGone = (error: unknown): boolean =>
   error instanceof MachineStoppedError ||
   error instanceof MachineCrashedError ||
   error instanceof MachineTerminatedError
+
+/**
+ * Lets a press of the power button be taken back until the guest takes notice of it, and rejects when it was. From then on
+ * the operation can't be cancelled: what is left of a restart is done.
+ */
+function withdrawable(live: LiveVm, task: Task): Promise<never> {
+  const withdrawn = new Promise<never>((_resolve, reject) => {
+    task.cancelWith(async (reason) => {
+      if (!(await live.machine.withdrawPowerButton())) return false
+      reject(new JobCancelledError({ reason: reason ?? 'it was cancelled before the guest took notice' }))
+      return true
+    })
+  })
+  // The job may have ended by then.
+  withdrawn.catch(() => undefined)
+  return withdrawn
+}
 
 /** What is typed into a VM that goes is lost with it; that it has gone, its console says by ending. */
 async function typeInto(live: LiveVm, bytes: Uint8Array): Promise<void> {

@@ -40,6 +40,13 @@ export const vmNotFound = (nameOrId: string): VmNotFoundError =>
     hint: 'server.getVmList() tells which there are.',
   })
 
+/** The guest has gone while something was being done to its VM, which is not done then. */
+export function goneMeanwhile(task: Task | undefined, state: VmState): InvalidStateError | ResourceBusyError {
+  const expected = task === undefined ? [] : expectedStates(task)
+  if (!expected.includes(state)) return invalidState(state, expected)
+  return new ResourceBusyError({ reason: `its guest went down meanwhile, and it is ${state}`, hint: 'Try again.' })
+}
+
 export const heldBy = (pid: number): ResourceBusyError =>
   new ResourceBusyError({
     pid,

@@ -149,6 +149,19 @@ export const jobs: Cases = ({ host, promises }) => {
   )
 
   promises(
+    'cancelling a restart tells the truth, at whatever moment, and never leaves the VM stopped',
+    ['vm.restart', 'guest'],
+    async (trial) => {
+      const { vm } = await trial.runningVm()
+      for (let turns = 0; turns < 200; turns = turns * 2 + 1) {
+        const { verdict, result } = await cancelAfter(turns, vm.restart())
+        expect(result.isErr()).toBe(verdict.isOk())
+        await trial.expectState(vm, 'running')
+      }
+    },
+  )
+
+  promises(
     'a start that was given no time ends with TIMEOUT and a stopped VM, or tells that nobody knows',
     ['vm.start'],
     async (trial) => {

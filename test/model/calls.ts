@@ -1,0 +1,101 @@
+import type { Job, OperationCode } from 'awaitvm'
+import type { ModelHost } from './model-host.js'
+import type { VmAction } from './model-vm.js'
+import type { Call } from './step.js'
+import type { Known } from './world.js'
+
+/** A call of a VM's operation, ready to be made. */
+export interface Prepared {
+  readonly operation: OperationCode
+  readonly action: VmAction
+  readonly begin: (options: { readonly signal?: AbortSignal }) => Job<unknown>
+}
+
+/** @param taken the name of another VM, for a call that is to fail for it */
+export function prepare(
+  { what, snapshot }: Call,
+  { vm, model, snapshotIds }: Known,
+  host: ModelHost,
+  newName: string,
+  taken: string | undefined,
+): Prepared {
+  const chosen = [...snapshotIds.keys()][snapshot % Math.max(1, snapshotIds.size)]
+  const id = snapshotIds.get(chosen ?? '') ?? 'none'
+  const isTaken = taken !== undefined
+  const name = taken ?? newName
+  switch (what) {
+    case 'vm.start':
+      return moving(what, (options) => vm.start(options))
+    case 'vm.stop':
+      return moving(what, (options) => vm.stop(options))
+    case 'kill':
+      return { ...moving('vm.stop', (options) => vm.stop({ ...options, mode: 'kill' }), true) }
+    case 'vm.pause':
+      return moving(what, (options) => vm.pause(options))
+    case 'vm.resume':
+      return moving(what, (options) => vm.resume(options))
+    case 'vm.suspend':
+      return moving(what, (options) => vm.suspend(options))
+    case 'vm.reset':
+      return moving(what, (options) => vm.reset(options))
+    case 'vm.restart':
+      return moving(what, (options) => vm.restart(options))
+    case 'look':
+      return { operation: 'vm.getState', action: { kind: 'look' }, begin: (options) => vm.getState(options) }
+    case 'refresh':
+      return { operation: 'vm.refresh', action: { kind: 'look' }, begin: (options) => vm.refresh(options) }
+    case 'describe':
+      return {
+        operation: 'vm.edit',
+        action: { kind: 'describe', description: newName },
+        begin: (options) => vm.edit({ description: newName }, options),
+      }
+    case 'resize': {
+      const memoryMiB = model.memoryMiB === 16 ? 24 : 16
+      return {
+        operation: 'vm.edit',
+        action: { kind: 'resize', memoryMiB, states: host.resizableIn },
+        begin: (options) => vm.edit({ memoryMiB }, options),
+      }
+    }
+    case 'rename':
+      return {
+        operation: 'vm.edit',
+        action: { kind: 'rename', name, isTaken },
+        begin: (options) => vm.edit({ name }, options),
+      }
+    case 'create':
+    case 'clone':
+      return {
+        operation: 'vm.clone',
+        action: { kind: 'clone', name, isTaken },
+        begin: (options) => vm.clone({ ...options, name }),
+      }
+    case 'delete':
+      return { operation: 'vm.delete', action: { kind: 'delete' }, begin: (options) => vm.delete(options) }
+    case 'snapshot':
+      return {
+        operation: 'vm.createSnapshot',
+        action: { kind: 'snapshot', name: newName },
+        begin: (options) => vm.createSnapshot({ ...options, name: newName }),
+      }
+    case 'switch':
+      return {
+        operation: 'vm.switchToSnapshot',
+        action: { kind: 'switch', name: chosen },
+        begin: (options) => vm.switchToSnapshot(id, options),
+      }
+    case 'drop':
+      return {
+        operation: 'vm.deleteSnapshot',
+        action: { kind: 'drop', name: chosen },
+        begin: (options) => vm.deleteSnapshot(id, options),
+      }
+  }
+}
+
+const moving = (
+  operation: Extract<VmAction, { kind: 'move' }>['operation'],
+  begin: Prepared['begin'],
+  isKill = false,
+): Prepared => ({ operation, action: { kind: 'move', operation, isKill }, begin })

@@ -1,0 +1,49 @@
+import { setImmediate as turn } from 'node:timers/promises'
+import { connect, type Server, type Vm, type VmState } from 'awaitvm'
+import { SerialGuest } from '../conformance/serial-guest.js'
+import type { ModelHost } from './model-host.js'
+
+/** The embedded host, in memory or in a directory. Its time is the real one, and no trouble is made. */
+export class EmbeddedModelHost implements ModelHost, AsyncDisposable {
+  readonly spec = { memoryMiB: 16 }
+  readonly resizableIn = ['stopped', 'crashed'] as const
+  readonly reconnect?: () => Promise<(state: VmState) => VmState>
+  #server: Server
+
+  private constructor(uri: string, server: Server) {
+    this.#server = server
+    if (uri !== 'embedded:') this.reconnect = () => this.#reconnect(uri)
+  }
+
+  static async open(uri: string): Promise<EmbeddedModelHost> {
+    return new EmbeddedModelHost(uri, await connect(uri).unwrap())
+  }
+
+  get server(): Server {
+    return this.#server
+  }
+
+  async turn(): Promise<boolean> {
+    await turn()
+    return true
+  }
+
+  async happen(vm: Vm, what: 'crash' | 'powerOff'): Promise<void> {
+    const guest = new SerialGuest(vm)
+    await guest.untilReady()
+    await guest[what]()
+    await vm.waitForState(what === 'crash' ? 'crashed' : 'stopped', { timeoutMs: 20_000 }).unwrap()
+    guest.close()
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#server.close().unwrap()
+  }
+
+  /** What runs in this process is killed with the connection. */
+  async #reconnect(uri: string): Promise<(state: VmState) => VmState> {
+    await this.#server.close().unwrap()
+    this.#server = await connect(uri).unwrap()
+    return (state) => (state === 'running' || state === 'paused' ? 'stopped' : state)
+  }
+}

@@ -1,0 +1,69 @@
+import type { VmState } from 'awaitvm'
+import { expectedOf, statesFor, type ModelVm, type VmAction } from './model-vm.js'
+
+/** What an action ended with. */
+export interface Ended {
+  readonly action: VmAction
+  /** `'SUCCESS'` or the error's code; absent where it may have happened or not, and nobody was told. */
+  readonly code: string | undefined
+  /** Of an InvalidStateError. */
+  readonly state?: VmState | undefined
+  readonly expected?: readonly VmState[] | undefined
+  /** Whether a trouble was to make it fail, with nothing done. */
+  readonly mayFail?: boolean | undefined
+}
+
+/** Codes that say that nothing was done, whatever the VM is. */
+const withoutEffect = new Set(['JOB_CANCELLED', 'RESOURCE_BUSY', 'CONNECTION_FAILED'])
+/** What an operation may show on its way, and another one may meet. */
+const transient = new Set<VmState>([
+  'starting',
+  'stopping',
+  'pausing',
+  'resuming',
+  'suspending',
+  'resetting',
+  'snapshotting',
+  'cloning',
+  'migrating',
+])
+
+/**
+ * Looks for an order in which the actions, one after another, give what each ended with and what the VM has become. Nothing
+ * where there is none: then the host has broken its promises.
+ */
+export function explain(
+  vm: ModelVm | undefined,
+  ended: readonly Ended[],
+  fits: (vm: ModelVm | undefined) => boolean,
+): { readonly vm: ModelVm | undefined } | undefined {
+  if (ended.length === 0) return fits(vm) ? { vm } : undefined
+  for (const [index, next] of ended.entries()) {
+    const rest = ended.toSpliced(index, 1)
+    for (const after of outcomesOf(vm, next, ended.length > 1)) {
+      const found = explain(after.vm, rest, fits)
+      if (found !== undefined) return found
+    }
+  }
+  return undefined
+}
+
+/** What the VM may be after the action, where that can end as it did. */
+function outcomesOf(
+  vm: ModelVm | undefined,
+  ended: Ended,
+  isContended: boolean,
+): { readonly vm: ModelVm | undefined }[] {
+  const { action, code, mayFail } = ended
+  const expected = expectedOf(vm, action)
+  const unchanged = { vm }
+  if (code === undefined || code === 'OUTCOME_UNKNOWN') return 'code' in expected ? [unchanged] : [expected, unchanged]
+  if (withoutEffect.has(code) || (mayFail === true && code !== 'SUCCESS')) return [unchanged]
+  if (code === 'SUCCESS') return 'code' in expected ? [] : [expected]
+  if (code !== 'INVALID_STATE') return 'code' in expected && expected.code === code ? [unchanged] : []
+  // Another action may be seen under way.
+  if (isContended && ended.state !== undefined && transient.has(ended.state)) return [unchanged]
+  const isRight = vm !== undefined && 'code' in expected && expected.code === code && ended.state === vm.state
+  const states = statesFor(action)
+  return isRight && states?.every((state) => ended.expected?.includes(state)) === true ? [unchanged] : []
+}

@@ -1,0 +1,77 @@
+import { type CancelError, type Job, type Result, type VmError } from 'awaitvm'
+import { setImmediate as turn } from 'node:timers/promises'
+import { expect } from 'vitest'
+import type { Call } from './step.js'
+
+/** A job that a step has begun, with what else the step does to it. */
+export class HandledJob {
+  readonly job: Job<unknown>
+  readonly #verdicts: Promise<Result<void, CancelError>>[] = []
+  readonly #watches: Promise<unknown>[] = []
+  readonly #controller: AbortController | undefined
+  readonly #call: Call
+  #turns = 0
+
+  constructor(begin: (options: { readonly signal?: AbortSignal }) => Job<unknown>, call: Call) {
+    this.#call = call
+    this.#controller = call.then === 'abort' ? new AbortController() : undefined
+    this.job = begin(this.#controller === undefined ? {} : { signal: this.#controller.signal })
+    if (call.then === 'watch') this.#watches.push(this.#watch())
+    if (call.then === 'waitBriefly') this.#watches.push(this.#waitBriefly())
+  }
+
+  /** One more turn has passed. */
+  tick(): void {
+    if (this.#turns === this.#call.turns) {
+      if (this.#call.then === 'cancel') this.cancel()
+      this.#controller?.abort()
+    }
+    this.#turns += 1
+  }
+
+  cancel(): void {
+    // A job of a job: `Promise.resolve` of it waits for its Result.
+    this.#verdicts.push(Promise.resolve(this.job.cancel()))
+  }
+
+  /** Asserts what holds of every job that has ended, and of what was done to it. */
+  async check(): Promise<Result<unknown, VmError>> {
+    const { job } = this
+    const result = await job
+    expect(await job).toBe(result)
+    expect(job.result).toBe(result)
+    const code = result.isOk() ? 'SUCCESS' : result.error.code
+    expect(job.retCode).toBe(code)
+    expect(job.status).toBe(code === 'OUTCOME_UNKNOWN' ? 'unknown' : 'finished')
+    if (result.isErr()) {
+      expect(job.progress.percent).toBeLessThan(100)
+      expect(result.error.operation).toBe(job.operation)
+    } else expect(job.progress.percent).toBe(100)
+    for (const verdict of await Promise.all(this.#verdicts)) {
+      if (verdict.isOk()) expect(code).toBe('JOB_CANCELLED')
+      else if (verdict.error.code === 'JOB_FINISHED') expect(code).not.toBe('JOB_CANCELLED')
+    }
+    await Promise.all(this.#watches)
+    return result
+  }
+
+  async #watch(): Promise<void> {
+    let last = 0
+    for await (const { percent } of this.job) {
+      expect(percent).toBeGreaterThanOrEqual(last)
+      last = percent
+    }
+    expect(this.job.status).not.toBe('running')
+  }
+
+  /** A waiter that gives up leaves the job alone. */
+  async #waitBriefly(): Promise<void> {
+    const controller = new AbortController()
+    const waiting = this.job.wait({ signal: controller.signal })
+    await turn()
+    controller.abort()
+    const result = await waiting
+    if (result.isErr() && result.error.code === 'WAIT_ABORTED') return
+    expect(result).toBe(this.job.result)
+  }
+}

@@ -1,0 +1,21 @@
+import type { OperationCode, Server, Vm, VmSpec, VmState } from 'awaitvm'
+import type { Trouble } from './step.js'
+
+/** A host as the runner needs it: a real one, or one whose time and troubles are in its hand. */
+export interface ModelHost {
+  /** The connection that is used at present. */
+  readonly server: Server
+  readonly spec: Omit<VmSpec, 'name'>
+  /** The states in which the memory's size can be changed. */
+  readonly resizableIn: readonly VmState[]
+  /** Lets things go on for a moment; false where nothing moves by itself any more. */
+  turn(): Promise<boolean>
+  /** Lets everything happen that is going to; absent where time is not in its hand. */
+  settle?(): Promise<void>
+  /** Closes the connection, and makes another one; tells what that makes of a VM. Absent where VMs don't outlive it. */
+  reconnect?(): Promise<(state: VmState) => VmState>
+  /** Makes the guest of a running VM do this, and waits until the host has noticed. */
+  happen(vm: Vm, what: 'crash' | 'powerOff'): Promise<void>
+  /** Sees to it that the next call of this operation on this VM meets the trouble; ended by what is returned. */
+  trouble?(what: Trouble['what'], call: { readonly operation: OperationCode; readonly vm: string }): () => void
+}

@@ -1,0 +1,119 @@
+import { operations, type OperationSpec, type VmState } from 'awaitvm'
+
+/** A snapshot as the reference knows it; names are unique within a VM. */
+export interface ModelSnapshot {
+  readonly name: string
+  readonly parent: string | undefined
+  readonly state: VmState
+  readonly memoryMiB: number
+}
+
+/** What the reference knows of a VM in a settled state. */
+export interface ModelVm {
+  readonly name: string
+  readonly state: VmState
+  readonly description: string
+  readonly memoryMiB: number
+  readonly snapshots: readonly ModelSnapshot[]
+  readonly current: string | undefined
+}
+
+/** What can be done to one VM, as a function of what it is. */
+export type VmAction =
+  | { readonly kind: 'look' }
+  | { readonly kind: 'move'; readonly operation: Movement; readonly isKill: boolean }
+  | { readonly kind: 'describe'; readonly description: string }
+  | { readonly kind: 'resize'; readonly memoryMiB: number; readonly states: readonly VmState[] }
+  | { readonly kind: 'rename'; readonly name: string; readonly isTaken: boolean }
+  | { readonly kind: 'clone'; readonly name: string; readonly isTaken: boolean }
+  | { readonly kind: 'delete' }
+  | { readonly kind: 'snapshot'; readonly name: string }
+  | { readonly kind: 'switch' | 'drop'; readonly name: string | undefined }
+  /** Of nobody's asking: the guest, or another client. */
+  | { readonly kind: 'happen'; readonly state: VmState; readonly from: readonly VmState[] }
+
+export const movements = [
+  'vm.start',
+  'vm.stop',
+  'vm.pause',
+  'vm.resume',
+  'vm.suspend',
+  'vm.reset',
+  'vm.restart',
+] as const
+export type Movement = (typeof movements)[number]
+
+/** What the action leads to where it succeeds, or the code of the error that it has to end with. */
+export type Expected = { readonly vm: ModelVm | undefined } | { readonly code: string }
+
+const specOf = {
+  move: ({ operation }: { readonly operation: Movement }) => operations[operation],
+  describe: () => operations['vm.edit'],
+  rename: () => operations['vm.edit'],
+  clone: () => operations['vm.clone'],
+  delete: () => operations['vm.delete'],
+  snapshot: () => operations['vm.createSnapshot'],
+  switch: () => operations['vm.switchToSnapshot'],
+  drop: () => operations['vm.deleteSnapshot'],
+}
+
+/** The states from which the action is possible, by the table of operations. */
+export function statesFor(action: VmAction): readonly VmState[] | undefined {
+  if (action.kind === 'look' || action.kind === 'happen') return undefined
+  if (action.kind === 'resize') return action.states
+  const spec: OperationSpec = action.kind === 'move' ? specOf.move(action) : specOf[action.kind]()
+  return action.kind === 'move' && action.isKill ? spec.fromKill : spec.from
+}
+
+/** What is to come of an action on a VM; on one that is not there, where it has been deleted. */
+export function expectedOf(vm: ModelVm | undefined, action: VmAction): Expected {
+  if (vm === undefined) return { code: 'VM_NOT_FOUND' }
+  const states = statesFor(action)
+  if (states?.includes(vm.state) === false) return { code: 'INVALID_STATE' }
+  switch (action.kind) {
+    case 'look':
+      return { vm }
+    case 'happen':
+      return { vm: { ...vm, state: action.from.includes(vm.state) ? action.state : vm.state } }
+    case 'move':
+      return { vm: { ...vm, state: operations[action.operation].to } }
+    case 'describe':
+      return { vm: { ...vm, description: action.description } }
+    case 'resize':
+      return { vm: { ...vm, memoryMiB: action.memoryMiB } }
+    case 'rename':
+      return action.isTaken ? { code: 'ALREADY_EXISTS' } : { vm: { ...vm, name: action.name } }
+    case 'clone':
+      return action.isTaken ? { code: 'ALREADY_EXISTS' } : { vm }
+    case 'delete':
+      return { vm: undefined }
+    case 'snapshot':
+      return withSnapshot(vm, action.name)
+    case 'switch':
+      return switched(vm, action.name)
+    case 'drop':
+      return withoutSnapshot(vm, action.name)
+  }
+}
+
+function withSnapshot(vm: ModelVm, name: string): Expected {
+  const state: VmState = vm.state === 'running' || vm.state === 'paused' ? vm.state : 'stopped'
+  const snapshot = { name, parent: vm.current, state, memoryMiB: vm.memoryMiB }
+  return { vm: { ...vm, snapshots: [...vm.snapshots, snapshot], current: name } }
+}
+
+function switched(vm: ModelVm, name: string | undefined): Expected {
+  const snapshot = vm.snapshots.find((candidate) => candidate.name === name)
+  if (snapshot === undefined) return { code: 'SNAPSHOT_NOT_FOUND' }
+  const { state, memoryMiB } = snapshot
+  return { vm: { ...vm, state, memoryMiB, current: snapshot.name } }
+}
+
+function withoutSnapshot(vm: ModelVm, name: string | undefined): Expected {
+  const gone = vm.snapshots.find((candidate) => candidate.name === name)
+  if (gone === undefined) return { code: 'SNAPSHOT_NOT_FOUND' }
+  const snapshots = vm.snapshots
+    .filter((snapshot) => snapshot !== gone)
+    .map((snapshot) => (snapshot.parent === gone.name ? { ...snapshot, parent: gone.parent } : snapshot))
+  return { vm: { ...vm, snapshots, current: vm.current === gone.name ? gone.parent : vm.current } }
+}

@@ -1,0 +1,29 @@
+import fc from 'fast-check'
+import type { ModelHost } from './model-host.js'
+import { Play } from './play.js'
+import { steps } from './step.js'
+
+interface Random {
+  /** At least so many operations in all. */
+  readonly operations: number
+  readonly stepsPerRun: number
+  readonly open: () => Promise<ModelHost & AsyncDisposable>
+}
+
+/** How long a run that failed may be made shorter: on real VMs, each try takes its time. */
+const shrinkingMs = 60_000
+
+/** Plays runs of random steps, each on a new host, until so many operations were called. A failure tells its seed and path. */
+export async function playAtRandom({ operations, stepsPerRun, open }: Random): Promise<void> {
+  let played = 0
+  const run = fc.asyncProperty(steps(stepsPerRun), async (sequence) => {
+    await using host = await open()
+    const play = new Play(host)
+    try {
+      await play.run(sequence)
+    } finally {
+      played += play.operations
+    }
+  })
+  while (played < operations) await fc.assert(run, { numRuns: 1, interruptAfterTimeLimit: shrinkingMs })
+}

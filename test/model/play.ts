@@ -1,0 +1,205 @@
+import type { Server, Vm, VmState } from 'awaitvm'
+import { expect } from 'vitest'
+import { prepare, type Prepared } from './calls.js'
+import { explain, type Ended } from './explain.js'
+import { HandledJob } from './handled-job.js'
+import type { ModelHost } from './model-host.js'
+import type { ModelVm } from './model-vm.js'
+import type { Call, Step, Trouble } from './step.js'
+import { agrees, observe, type Known } from './world.js'
+
+/** Enough for operations on one and on several VMs; more only make it longer. */
+const maxVms = 5
+
+interface Begun extends Prepared {
+  readonly known: Known
+  readonly handled: HandledJob
+}
+
+/** Plays random steps on a host, and holds it to the reference after each. */
+export class Play {
+  readonly #host: ModelHost
+  readonly #known = new Map<string, Known>()
+  #lastName = 0
+  /** How many operations were called at random; those that only check are not counted. */
+  operations = 0
+
+  constructor(host: ModelHost) {
+    this.#host = host
+  }
+
+  async run(steps: readonly Step[]): Promise<void> {
+    for (const step of steps) await this.#play(step)
+    await this.#checkList()
+  }
+
+  get #server(): Server {
+    return this.#host.server
+  }
+
+  async #play(step: Step): Promise<void> {
+    switch (step.kind) {
+      case 'calls':
+        return this.#playCalls(step.calls, step.trouble)
+      case 'happen':
+        return this.#playHappening(step.vm, step.what)
+      case 'list':
+        return this.#checkList()
+      case 'reconnect':
+        return this.#playReconnect()
+    }
+  }
+
+  async #playCalls(calls: readonly Call[], trouble: Trouble | undefined): Promise<void> {
+    const [first] = calls
+    if (this.#known.size === 0 || (calls.length === 1 && first?.what === 'create' && this.#known.size < maxVms)) {
+      await this.#create(first)
+      return
+    }
+    const prepared = calls.map((call) => {
+      const known = this.#choose(call.vm)
+      const isGrowing = call.what === 'create' || call.what === 'clone'
+      const what = isGrowing && this.#known.size + calls.length > maxVms ? 'look' : call.what
+      const other = calls.length === 1 && call.snapshot > 6 ? this.#choose(call.vm + 1) : undefined
+      const taken = other === known ? undefined : other?.model.name
+      return { known, call, ...prepare({ ...call, what }, known, this.#host, this.#newName(), taken) }
+    })
+    const struck = trouble === undefined ? undefined : prepared[trouble.call % prepared.length]
+    const endTrouble =
+      trouble && struck && this.#host.trouble?.(trouble.what, { operation: struck.operation, vm: struck.known.vm.id })
+    const begun = prepared.map(({ call, ...rest }) => ({ ...rest, handled: new HandledJob(rest.begin, call) }))
+    this.operations += begun.length
+    await this.#drive(begun.map(({ handled }) => handled))
+    endTrouble?.()
+    const troubleThere = endTrouble === undefined ? undefined : trouble?.what
+    for (const known of new Set(begun.map(({ known }) => known))) {
+      await this.#verify(
+        known,
+        begun.filter((one) => one.known === known),
+        troubleThere,
+      )
+    }
+    await this.#adopt(begun)
+  }
+
+  /** Lets time go on until all have ended. What would never end by itself is cancelled. */
+  async #drive(jobs: readonly HandledJob[]): Promise<void> {
+    while (jobs.some(({ job }) => job.finishedAt === undefined)) {
+      for (const handled of jobs) handled.tick()
+      if (await this.#host.turn()) continue
+      for (const handled of jobs) if (handled.job.finishedAt === undefined) handled.cancel()
+    }
+    // What was to happen after them happens.
+    await this.#host.settle?.()
+  }
+
+  async #verify(known: Known, begun: readonly Begun[], trouble: Trouble['what'] | undefined): Promise<void> {
+    const ended: Ended[] = []
+    for (const { action, handled } of begun) {
+      const result = await handled.check()
+      if (result.isOk()) ended.push({ action, code: 'SUCCESS' })
+      else {
+        const { error } = result
+        const mayFail = trouble === 'error' || trouble === 'crash'
+        const state = error.code === 'INVALID_STATE' ? { ...(error as { state?: VmState; expected?: VmState[] }) } : {}
+        ended.push({ action, code: error.code, state: state.state, expected: state.expected, mayFail })
+      }
+    }
+    const before = known.model
+    if (trouble === 'crash') {
+      ended.push({ action: { kind: 'happen', state: 'crashed', from: ['running', 'paused'] }, code: undefined })
+    }
+    if (trouble === 'interference') {
+      ended.push({ action: { kind: 'happen', state: 'paused', from: ['running'] }, code: undefined })
+    }
+    const observed = await observe(known.vm)
+    const after = explain(before, ended, (model) => agrees(model, observed?.model))
+    const story = { before, calls: begun.map(({ operation, action }) => [operation, action]), ended, observed, trouble }
+    if (after === undefined) expect.unreachable(`no order of the calls explains ${JSON.stringify(story, undefined, 1)}`)
+    if (after.vm === undefined || observed === undefined) this.#known.delete(known.vm.id)
+    else this.#keep(known, after.vm, observed.snapshotIds)
+  }
+
+  #keep(known: Known, model: ModelVm, snapshotIds: Map<string, string>): void {
+    known.model = model
+    known.snapshotIds = snapshotIds
+    expect(known.vm.state).toBe(model.state)
+    expect(known.vm.name).toBe(model.name)
+  }
+
+  /** Clones are VMs of their own from then on; one whose job does not know may be there or not. */
+  async #adopt(begun: readonly Begun[]): Promise<void> {
+    for (const { action, handled } of begun) {
+      if (action.kind !== 'clone' || action.isTaken) continue
+      const code = handled.job.retCode
+      const found = await this.#server.getVm(action.name)
+      if (code === 'SUCCESS') expect(found.isOk()).toBe(true)
+      else if (code !== 'OUTCOME_UNKNOWN') expect(found.isErr()).toBe(true)
+      if (found.isOk()) await this.#learn(found.value, 'stopped')
+    }
+  }
+
+  async #create(call: Call | undefined): Promise<void> {
+    const name = this.#newName()
+    const job = this.#server.createVm({ ...this.#host.spec, name })
+    const handled = new HandledJob(() => job, { what: 'create', vm: 0, snapshot: 0, then: 'await', turns: 0, ...call })
+    this.operations += 1
+    await this.#drive([handled])
+    await handled.check()
+    const found = await this.#server.getVm(name)
+    if (job.retCode === 'SUCCESS') expect(found.isOk()).toBe(true)
+    else {
+      expect(job.retCode).toBe('JOB_CANCELLED')
+      expect(found.isErr()).toBe(true)
+    }
+    if (found.isOk()) await this.#learn(found.value, 'stopped')
+  }
+
+  async #learn(vm: Vm, state: VmState): Promise<void> {
+    const observed = await observe(vm)
+    expect(observed?.model).toMatchObject({ state, snapshots: [] })
+    if (observed !== undefined) this.#known.set(vm.id, { vm, ...observed })
+  }
+
+  async #playHappening(choice: number, what: 'crash' | 'powerOff'): Promise<void> {
+    const running = [...this.#known.values()].filter(({ model }) => model.state === 'running')
+    const known = running[choice % running.length]
+    if (known === undefined) return
+    await this.#host.happen(known.vm, what)
+    this.operations += 1
+    const observed = await observe(known.vm)
+    const model = { ...known.model, state: what === 'crash' ? ('crashed' as const) : ('stopped' as const) }
+    expect(observed === undefined ? undefined : agrees(model, observed.model)).toBe(true)
+    this.#keep(known, model, known.snapshotIds)
+  }
+
+  async #playReconnect(): Promise<void> {
+    const after = await this.#host.reconnect?.()
+    if (after === undefined) return
+    for (const [id, known] of this.#known) {
+      const vm = await this.#server.getVm(id).unwrap()
+      const model = { ...known.model, state: after(known.model.state) }
+      const again: Known = { vm, model, snapshotIds: known.snapshotIds }
+      this.#known.set(id, again)
+      expect(agrees(model, (await observe(vm))?.model)).toBe(true)
+    }
+  }
+
+  async #checkList(): Promise<void> {
+    const told = (await this.#server.getVmList().unwrap()).map(({ id, name, state }) => [id, name, state])
+    const expected = [...this.#known].map(([id, { model }]) => [id, model.name, model.state])
+    expect(told.sort()).toEqual(expected.sort())
+  }
+
+  #choose(number: number): Known {
+    const all = [...this.#known.values()]
+    const known = all[number % all.length]
+    if (known === undefined) throw new Error('there is no VM')
+    return known
+  }
+
+  #newName(): string {
+    this.#lastName += 1
+    return `model-${this.#lastName}`
+  }
+}

@@ -1,0 +1,47 @@
+import type { SnapshotNode, Vm } from 'awaitvm'
+import type { ModelSnapshot, ModelVm } from './model-vm.js'
+
+/** A VM of the host, and what the reference has it be. */
+export interface Known {
+  readonly vm: Vm
+  model: ModelVm
+  /** The ids of snapshots, by name. */
+  snapshotIds: Map<string, string>
+}
+
+/** What the host says of a VM. */
+export async function observe(
+  vm: Vm,
+): Promise<{ readonly model: ModelVm; readonly snapshotIds: Map<string, string> } | undefined> {
+  const found = await vm.refresh()
+  if (found.isErr() && found.error.code === 'VM_NOT_FOUND') return undefined
+  if (found.isErr()) throw found.error
+  const { name, description, memoryMiB } = found.value
+  const nodes = flat(await vm.getSnapshotTree().unwrap())
+  const nameOf = (id: string | undefined): string | undefined => nodes.find((node) => node.id === id)?.name
+  const snapshots = nodes.map((node): ModelSnapshot => ({
+    name: node.name,
+    parent: nameOf(node.parentId),
+    state: node.state,
+    // It is not told; what the reference has stands.
+    memoryMiB: 0,
+  }))
+  const current = nodes.find(({ isCurrent }) => isCurrent)?.name
+  return {
+    model: { name, state: await vm.getState().unwrap(), description, memoryMiB, snapshots, current },
+    snapshotIds: new Map(nodes.map((node) => [node.name, node.id])),
+  }
+}
+
+const flat = (nodes: readonly SnapshotNode[]): SnapshotNode[] => nodes.flatMap((node) => [node, ...flat(node.children)])
+
+/** Whether the reference agrees with what the host says, as far as that is told. */
+export function agrees(model: ModelVm | undefined, observed: ModelVm | undefined): boolean {
+  if (model === undefined || observed === undefined) return model === observed
+  const told = ({ snapshots, ...rest }: ModelVm): string =>
+    JSON.stringify([
+      Object.entries(rest).sort(),
+      snapshots.map(({ name, parent, state }) => [name, parent, state]).sort(),
+    ])
+  return told(model) === told(observed)
+}
