@@ -2,7 +2,7 @@ import { constants } from 'node:fs'
 import { copyFile, open, type FileHandle } from 'node:fs/promises'
 import { blockSize } from './machine/memory-overlay.js'
 import { mapHeaderSize } from './machine/file-overlay.js'
-import { errorCode } from './embedded-errors.js'
+import { errorCode } from '../../errors/native.js'
 
 /** At most so many blocks in one step: 1 MiB. */
 const maxRun = 256

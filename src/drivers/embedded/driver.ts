@@ -1,14 +1,16 @@
 import { availableParallelism, freemem, hostname, totalmem } from 'node:os'
 import type { Driver, DriverOperations, DriverOperationTypes, Feature, Task, VmRecord } from '../../driver.js'
 import { ConnectionError, JobCancelledError } from '../../errors.js'
+import { vmNotFound } from '../../errors/lookup.js'
+import { goneMeanwhile, invalidState, requireState } from '../../errors/state.js'
 import type { HostInfo } from '../../model/host-info.js'
 import type { VmEvent } from '../../model/vm-event.js'
 import type { VmState } from '../../model/vm-state.js'
 import { operations } from '../../operations.js'
 import { configOf, stateAtRest, withoutRest, type Definition } from './definition.js'
-import { embeddedError, goneMeanwhile, invalidState, requireState, vmNotFound } from './embedded-errors.js'
+import { embeddedError } from './embedded-errors.js'
 import { emulatorVersion } from './emulator-version.js'
-import { keyScancodes } from './key-scancodes.js'
+import { keyScancodes } from '../../keyboard/key-scancodes.js'
 import type { LiveVm } from './live-vm.js'
 import { MachineStoppedError } from './machine/machine-stopped-error.js'
 import { MachineCrashedError, MachineTerminatedError, MachineThread } from './machine/machine-thread.js'
@@ -16,7 +18,7 @@ import { screenshotPng } from './machine/screenshot-png.js'
 import { VmProvisioning } from './provisioning.js'
 import { VmSnapshots } from './snapshots.js'
 import type { VmStore } from './store.js'
-import { VmConsole } from './vm-console.js'
+import { VmConsole } from '../../console/vm-console.js'
 import { VmLifecycle } from './vm-lifecycle.js'
 
 type Input<O extends keyof DriverOperationTypes> = DriverOperationTypes[O]['input']
@@ -100,7 +102,7 @@ export class EmbeddedDriver implements Driver {
     'vm.sendKeys': ({ vm, keys }, task) =>
       this.#use(vm, task, (live) => live.machine.sendScancodes(keyScancodes(keys))),
     'vm.console': ({ vm }, task) =>
-      this.#use(vm, task, async (live) => new VmConsole(live.console, (bytes) => typeInto(live, bytes))),
+      this.#use(vm, task, async (live) => new VmConsole(this.name, live.console, (bytes) => typeInto(live, bytes))),
   }
 
   subscribe(listener: (event: VmEvent) => void): () => void {
@@ -228,7 +230,7 @@ export class EmbeddedDriver implements Driver {
       () =>
         this.#lifecycle.exclusively(vm, async () => {
           const definition = await this.#get(vm)
-          requireState(task, await this.#lifecycle.stateForChange(definition), expected)
+          requireState(task.operation, await this.#lifecycle.stateForChange(definition), expected)
           signal.throwIfAborted()
           return action(definition, this.#lifecycle.live(vm))
         }),
@@ -249,7 +251,7 @@ export class EmbeddedDriver implements Driver {
     return this.#guard(async () => {
       const definition = await this.#get(vm)
       const state = await this.#lifecycle.stateForChange(definition)
-      requireState(task, state)
+      requireState(task.operation, state)
       const live = this.#lifecycle.live(vm)
       if (live === undefined) throw invalidState(state, ['running'])
       return action(live, definition)
@@ -271,7 +273,8 @@ export class EmbeddedDriver implements Driver {
       if (this.#isClosed)
         throw new ConnectionError({ reason: 'the server was closed meanwhile', retryable: false, cause: error })
       // The guest has gone while something was being done to it.
-      if (isGone(error)) throw goneMeanwhile(task, error instanceof MachineCrashedError ? 'crashed' : 'stopped')
+      if (isGone(error))
+        throw goneMeanwhile(task?.operation, error instanceof MachineCrashedError ? 'crashed' : 'stopped')
       throw embeddedError(error)
     }
   }

@@ -1,51 +1,20 @@
 import {
-  AlreadyExistsError,
   HostError,
   InsufficientResourcesError,
   InvalidArgumentError,
-  InvalidStateError,
   JobCancelledError,
   PermissionDeniedError,
   ProtocolError,
   ResourceBusyError,
   VmError,
-  VmNotFoundError,
   type NativeError,
 } from '../../errors.js'
-import type { VmState } from '../../model/vm-state.js'
-import { operations, type OperationSpec } from '../../operations.js'
-import type { Task } from '../../driver.js'
+import { errorCode, nativeErrorOf } from '../../errors/native.js'
 import { BootImageError } from './machine/boot-image-error.js'
 import { DiskError } from './machine/disk-error.js'
 import { SavedStateError } from './machine/saved-state.js'
 
-export const nativeError = (error: unknown): NativeError => {
-  const message = error instanceof Error ? error.message : String(error)
-  const code = errorCode(error)
-  return { driver: 'embedded', ...(code !== undefined && { code }), message }
-}
-
-export const errorCode = (error: unknown): string | undefined =>
-  error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : undefined
-
-export const nameIsTaken = (name: string, id: string): AlreadyExistsError =>
-  new AlreadyExistsError({
-    reason: `there is a VM named ${JSON.stringify(name)} already, of the id ${id}`,
-    hint: 'Choose another name, or delete that VM.',
-  })
-
-export const vmNotFound = (nameOrId: string): VmNotFoundError =>
-  new VmNotFoundError({
-    reason: `there is no VM of the name or id ${JSON.stringify(nameOrId)}`,
-    hint: 'server.getVmList() tells which there are.',
-  })
-
-/** The guest has gone while something was being done to its VM, which is not done then. */
-export function goneMeanwhile(task: Task | undefined, state: VmState): InvalidStateError | ResourceBusyError {
-  const expected = task === undefined ? [] : expectedStates(task)
-  if (!expected.includes(state)) return invalidState(state, expected)
-  return new ResourceBusyError({ reason: `its guest went down meanwhile, and it is ${state}`, hint: 'Try again.' })
-}
+export const nativeError = (error: unknown): NativeError => nativeErrorOf('embedded', error)
 
 export const heldBy = (pid: number): ResourceBusyError =>
   new ResourceBusyError({
@@ -53,33 +22,6 @@ export const heldBy = (pid: number): ResourceBusyError =>
     reason: pid === process.pid ? 'another connection of this process has it' : `the process ${String(pid)} has it`,
     hint: 'Stop it there, or wait until that process lets go of it.',
   })
-
-const waysOut: Partial<Record<VmState, string>> = {
-  stopped: 'Start it with vm.start().',
-  running: "Stop it with vm.stop(), or take the power away with vm.stop({ mode: 'kill' }).",
-  paused: "Resume it with vm.resume(), or take the power away with vm.stop({ mode: 'kill' }).",
-  suspended: "Resume it with vm.resume(), or drop its saved state with vm.stop({ mode: 'kill' }).",
-  crashed: 'Start it again with vm.start().',
-}
-
-/** Throws unless the VM's state is one of those that the operation needs. */
-export function requireState(task: Task, state: VmState, expected: readonly VmState[] = expectedStates(task)): void {
-  if (expected.includes(state)) return
-  throw invalidState(state, expected)
-}
-
-export const invalidState = (state: VmState, expected: readonly VmState[]): InvalidStateError =>
-  new InvalidStateError({
-    state,
-    expected,
-    reason: `it is ${state}`,
-    hint: waysOut[state] ?? `Wait until it is ${expected.join(' or ')}, with vm.waitForState().`,
-  })
-
-const expectedStates = ({ operation }: Task): readonly VmState[] => {
-  const spec: OperationSpec = operations[operation]
-  return spec.from ?? []
-}
 
 /** What went wrong with files, images and the emulator, as the SDK speaks of it. */
 export function embeddedError(error: unknown): VmError {

@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { FirmwareNotFoundError } from '../../errors.js'
-import { errorCode } from './embedded-errors.js'
+import { errorCode } from '../../errors/native.js'
 
 /** Where the packages of SeaBIOS and QEMU put it: Debian and Fedora, QEMU's own, Homebrew on both kinds of Mac, Windows. */
 const directories = [

@@ -1,11 +1,10 @@
 import { randomUUID } from 'node:crypto'
-import { constants } from 'node:fs'
-import { access, readFile, stat } from 'node:fs/promises'
+import { readFile, stat } from 'node:fs/promises'
 import { InvalidArgumentError } from '../../errors.js'
+import { checkFile } from '../../files/check-file.js'
 import type { DiskConfig } from '../../model/vm-config.js'
 import type { VmChanges } from '../../model/vm-spec.js'
 import type { DiskDefinition, Hardware } from './definition.js'
-import { errorCode, nativeError } from './embedded-errors.js'
 import { findFirmware, readFirmware } from './firmware.js'
 import { BootImageError } from './machine/boot-image-error.js'
 import { linuxBootImage } from './machine/linux.js'
@@ -91,48 +90,29 @@ async function check(hardware: Hardware, root: string): Promise<void> {
       throw wrong(`${path}.sizeMiB`, `must be at most ${String(limits.maxDiskMiB)}, and is ${String(sizeMiB)}`)
     }
   }
-  for (const [index, { image }] of cdroms.entries()) await checkFile(image, `${root}.cdroms[${String(index)}].image`)
+  for (const [index, { image }] of cdroms.entries())
+    await checkFile(image, `${root}.cdroms[${String(index)}].image`, 'embedded')
   for (const [index, { image }] of floppies.entries())
-    await checkFile(image, `${root}.floppies[${String(index)}].image`)
+    await checkFile(image, `${root}.floppies[${String(index)}].image`, 'embedded')
   for (const key of ['firmware', 'videoFirmware'] as const) {
     const image = boot[key]
-    if (image !== undefined) await checkFile(image, `${root}.boot.${key}`)
+    if (image !== undefined) await checkFile(image, `${root}.boot.${key}`, 'embedded')
   }
   if (boot.kernel !== undefined) await checkKernel(hardware, `${root}.boot`)
 }
 
 async function checkDiskImage(image: string, path: string): Promise<void> {
-  const size = await checkFile(image, path)
+  const size = await checkFile(image, path, 'embedded')
   if (size % sectorBytes === 0 && size <= limits.maxDiskMiB * mebibyte) return
   const allowed = `a multiple of ${String(sectorBytes)} bytes, at most ${String(limits.maxDiskMiB)} MiB`
   throw wrong(path, `must be a raw image of ${allowed}, and ${image} has ${String(size)} bytes`)
-}
-
-/** The size of a file that is there, not empty and readable. */
-async function checkFile(file: string, path: string): Promise<number> {
-  try {
-    const stats = await stat(file)
-    if (!stats.isFile()) throw wrong(path, `must name a file, and ${file} is not one`)
-    if (stats.size === 0) throw wrong(path, `must name a file with content, and ${file} is empty`)
-    await access(file, constants.R_OK)
-    return stats.size
-  } catch (error) {
-    if (error instanceof InvalidArgumentError) throw error
-    const why = errorCode(error) === 'ENOENT' ? 'is not there' : `can't be read (${nativeError(error).message})`
-    throw new InvalidArgumentError({
-      path,
-      reason: `${path} must name a readable file, and ${file} ${why}`,
-      cause: error,
-      native: nativeError(error),
-    })
-  }
 }
 
 async function checkKernel({ boot, memoryMiB }: Hardware, root: string): Promise<void> {
   for (const key of ['kernel', 'initrd'] as const) {
     const file = boot[key]
     if (file === undefined) continue
-    const size = await checkFile(file, `${root}.${key}`)
+    const size = await checkFile(file, `${root}.${key}`, 'embedded')
     if (size > maxBootFileBytes)
       throw wrong(
         `${root}.${key}`,

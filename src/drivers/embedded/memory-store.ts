@@ -1,6 +1,6 @@
 import { filesOf, type Definition } from './definition.js'
 import type { DiskOverlaySpec } from './machine/protocol.js'
-import { nameIsTaken } from './embedded-errors.js'
+import { nameIsTaken } from '../../errors/lookup.js'
 import type { Lease, VmStore } from './store.js'
 
 interface Kept {

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import type { VmChanges, VmSpec } from '../../model/vm-spec.js'
 import { stateAtRest, type Definition } from './definition.js'
-import { invalidState } from './embedded-errors.js'
+import { invalidState } from '../../errors/state.js'
 import { planHardware, withNewDisks } from './hardware.js'
 import type { LiveVm } from './live-vm.js'
 import { copyDisks, type VmStore } from './store.js'

@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import type { Task } from '../../driver.js'
-import { AlreadyExistsError, JobCancelledError, SnapshotNotFoundError } from '../../errors.js'
+import { JobCancelledError } from '../../errors.js'
+import { snapshotNameIsTaken, snapshotNotFound } from '../../errors/lookup.js'
 import type { Snapshot, SnapshotNode } from '../../model/snapshot.js'
 import type { VmState } from '../../model/vm-state.js'
 import { snapshotNode, withoutRest, type Definition, type Memory, type SnapshotDefinition } from './definition.js'
@@ -32,10 +33,7 @@ export class VmSnapshots {
     task: Task,
   ): Promise<Snapshot> {
     if (definition.snapshots.some((snapshot) => snapshot.name === name)) {
-      throw new AlreadyExistsError({
-        reason: `it has a snapshot named ${JSON.stringify(name)} already`,
-        hint: 'Choose another name, or delete that snapshot.',
-      })
+      throw snapshotNameIsTaken(name)
     }
     const { hardware, nameOf } = withNewDisks(definition.hardware)
     const id = randomUUID()
@@ -121,19 +119,13 @@ export class VmSnapshots {
 
   async #node(vm: string, id: string): Promise<SnapshotNode> {
     const definition = await this.#store.get(vm)
-    if (definition === undefined) throw notFound(id)
+    if (definition === undefined) throw snapshotNotFound(id)
     return snapshotNode(definition, find(definition, id))
   }
 }
 
 function find(definition: Definition, id: string): SnapshotDefinition {
   const snapshot = definition.snapshots.find((candidate) => candidate.id === id)
-  if (snapshot === undefined) throw notFound(id)
+  if (snapshot === undefined) throw snapshotNotFound(id)
   return snapshot
 }
-
-const notFound = (id: string): SnapshotNotFoundError =>
-  new SnapshotNotFoundError({
-    reason: `it has no snapshot of the id ${JSON.stringify(id)}`,
-    hint: 'vm.getSnapshotTree() tells which there are.',
-  })

@@ -2,7 +2,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
-import { chordScancodes } from '../../../src/drivers/embedded/machine/scancodes.js'
+import { chordScancodes } from '../../../src/keyboard/scancodes.js'
 import { MachineLog, readyLine, TestMachine } from '../../support/embedded-machine.js'
 
 let folder: string

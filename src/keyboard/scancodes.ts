@@ -1,4 +1,4 @@
-import type { KeyCode } from '../../../model/keys.js'
+import type { KeyCode } from '../model/keys.js'
 
 /** Set 1 make codes by `KeyboardEvent.code`. Those above 0xff are sent with the prefix 0xe0. */
 const makeCodes = {

@@ -1,6 +1,6 @@
 import { keyCodes } from 'awaitvm'
 import { expect, test } from 'vitest'
-import { chordScancodes, textChords } from '../../../src/drivers/embedded/machine/scancodes.js'
+import { chordScancodes, textChords } from '../../../src/keyboard/scancodes.js'
 
 test('a chord is pressed in order and released in reverse', () => {
   expect(chordScancodes(['ControlLeft', 'AltLeft', 'Delete'])).toEqual([0x1d, 0x38, 0xe0, 0x53, 0xe0, 0xd3, 0xb8, 0x9d])

@@ -1,18 +1,21 @@
 import { Duplex } from 'node:stream'
-import { HostError } from '../../errors.js'
-import type { ConsoleBuffer, ConsoleReader } from './machine/console-buffer.js'
+import { HostError } from '../errors.js'
+import type { ConsoleBuffer, ConsoleReader } from './console-buffer.js'
 
 const chunkBytes = 64 * 1024
 
 /** One reader and writer of a VM's serial port. It ends when the VM stops. */
 export class VmConsole extends Duplex {
+  readonly #driver: string
   readonly #buffer: ConsoleBuffer
   readonly #reader: ConsoleReader
   readonly #send: (bytes: Uint8Array) => Promise<void>
   #isWanted = false
 
-  constructor(buffer: ConsoleBuffer, send: (bytes: Uint8Array) => Promise<void>) {
+  /** @param driver the name that errors give for the host */
+  constructor(driver: string, buffer: ConsoleBuffer, send: (bytes: Uint8Array) => Promise<void>) {
     super({ allowHalfOpen: false })
+    this.#driver = driver
     this.#buffer = buffer
     this.#send = send
     this.#reader = buffer.reader()
@@ -46,7 +49,7 @@ export class VmConsole extends Duplex {
     for (;;) {
       const { bytes, lostBytes } = this.#reader.read(chunkBytes)
       if (lostBytes > 0) {
-        this.destroy(tooSlow(lostBytes))
+        this.destroy(tooSlow(this.#driver, lostBytes))
         return
       }
       if (bytes.byteLength === 0) break
@@ -59,11 +62,11 @@ export class VmConsole extends Duplex {
   }
 }
 
-const tooSlow = (lostBytes: number): HostError => {
+const tooSlow = (driver: string, lostBytes: number): HostError => {
   const message = `${String(lostBytes)} bytes of the console were overwritten before they were read`
   return new HostError({
     reason: message,
     hint: 'Read the console as fast as the guest writes.',
-    native: { driver: 'embedded', message },
+    native: { driver, message },
   })
 }

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { ConsoleBuffer, type ConsoleReader } from '../../../src/drivers/embedded/machine/console-buffer.js'
+import { ConsoleBuffer, type ConsoleReader } from '../../../src/console/console-buffer.js'
 
 const text = (reader: ConsoleReader, maxBytes?: number) => {
   const { bytes, lostBytes } = reader.read(maxBytes)

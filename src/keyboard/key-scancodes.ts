@@ -1,6 +1,6 @@
-import { InvalidArgumentError } from '../../errors.js'
-import type { Keys } from '../../model/keys.js'
-import { chordScancodes, textChords } from './machine/scancodes.js'
+import { InvalidArgumentError } from '../errors.js'
+import type { Keys } from '../model/keys.js'
+import { chordScancodes, textChords } from './scancodes.js'
 
 /** What a PS/2 keyboard sends for the keys. */
 export function keyScancodes(keys: Keys): number[] {

@@ -1,0 +1,27 @@
+import { AlreadyExistsError, SnapshotNotFoundError, VmNotFoundError } from '../errors.js'
+
+/** What every host says of names and ids. */
+
+export const nameIsTaken = (name: string, id: string): AlreadyExistsError =>
+  new AlreadyExistsError({
+    reason: `there is a VM named ${JSON.stringify(name)} already, of the id ${id}`,
+    hint: 'Choose another name, or delete that VM.',
+  })
+
+export const vmNotFound = (nameOrId: string): VmNotFoundError =>
+  new VmNotFoundError({
+    reason: `there is no VM of the name or id ${JSON.stringify(nameOrId)}`,
+    hint: 'server.getVmList() tells which there are.',
+  })
+
+export const snapshotNameIsTaken = (name: string): AlreadyExistsError =>
+  new AlreadyExistsError({
+    reason: `it has a snapshot named ${JSON.stringify(name)} already`,
+    hint: 'Choose another name, or delete that snapshot.',
+  })
+
+export const snapshotNotFound = (id: string): SnapshotNotFoundError =>
+  new SnapshotNotFoundError({
+    reason: `it has no snapshot of the id ${JSON.stringify(id)}`,
+    hint: 'vm.getSnapshotTree() tells which there are.',
+  })
