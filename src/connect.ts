@@ -1,7 +1,8 @@
 import { err, ok, type Result } from 'neverthrow'
 import * as v from 'valibot'
-import type { Driver, Task } from './driver.js'
+import type { Driver } from './driver.js'
 import { InvalidArgumentError } from './errors.js'
+import { interceptionOf, type OpenDriver } from './interceptions.js'
 import type { JobOptions } from './job/job-options.js'
 import { JobRunner } from './job/job-runner.js'
 import type { Job } from './job/job.js'
@@ -29,8 +30,6 @@ const serveSchema = keysOf({
   maxConcurrentOperations: optional(v.pipe(v.number(atLeastOne), v.minValue(1, atLeastOne))),
   onUnobservedFailure: optional(v.function('must be a function')),
 })
-
-type OpenDriver = (uri: URL, task: Task) => Promise<Driver>
 
 /** The drivers, by the scheme of the URI; each is loaded when it is used first. */
 const drivers: Readonly<Record<string, () => Promise<OpenDriver>>> = {
@@ -104,6 +103,8 @@ function parseUri(uri: unknown): Result<ParsedUri, InvalidArgumentError> {
     err(new InvalidArgumentError({ path: 'uri', reason, hint: `Known are: ${known}.` }))
   if (typeof uri !== 'string' || !URL.canParse(uri)) return wrong('it is not a URI')
   const url = new URL(uri)
+  const intercepted = interceptionOf(uri)
+  if (intercepted !== undefined) return ok({ url, load: () => Promise.resolve(intercepted) })
   const scheme = url.protocol.slice(0, -1)
   const load = Object.hasOwn(drivers, scheme) ? drivers[scheme] : undefined
   if (load === undefined) return wrong(`no host has the scheme "${scheme}"`)

@@ -11,6 +11,7 @@ export class VmConsole extends Duplex {
   readonly #reader: ConsoleReader
   readonly #send: (bytes: Uint8Array) => Promise<void>
   #isWanted = false
+  #isFinished = false
 
   /** @param driver the name that errors give for the host */
   constructor(driver: string, buffer: ConsoleBuffer, send: (bytes: Uint8Array) => Promise<void>) {
@@ -22,6 +23,13 @@ export class VmConsole extends Duplex {
     this.#reader.onReadable(() => {
       if (this.#isWanted) this.#pump()
     })
+  }
+
+  /** Ends it for its reader, though the VM may run on. */
+  finish(): void {
+    this.#reader.close()
+    this.#isFinished = true
+    this.push(null)
   }
 
   override _read(): void {
@@ -46,6 +54,7 @@ export class VmConsole extends Duplex {
   }
 
   #pump(): void {
+    if (this.#isFinished) return
     for (;;) {
       const { bytes, lostBytes } = this.#reader.read(chunkBytes)
       if (lostBytes > 0) {

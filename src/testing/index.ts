@@ -10,4 +10,14 @@ export type {
   Task,
   VmRecord,
 } from '../driver.js'
+export type { CallLog, CallOutcome, SimulatedCall } from '../drivers/simulated/call-log.js'
+export type { SimulatedClock } from '../drivers/simulated/clock.js'
+export type { FaultList } from '../drivers/simulated/fault-list.js'
+export type { Fault, InterferenceChange } from '../drivers/simulated/fault.js'
+export type { ExecHandler, SimulatedExecResult, SimulatedProgram } from '../drivers/simulated/guest-agent.js'
+export type { Duration, Latency } from '../drivers/simulated/latency.js'
+export type { SimulatedOperation } from '../drivers/simulated/operation-traits.js'
 export { createJob, type CreateJobOptions, type JobInHand } from './create-job.js'
+export { createSimulatedServer, type SimulatedServer } from './create-simulated-server.js'
+export type { SimulatedServerOptions, SimulatedVmSpec } from './simulated-options.js'
+export type { SimulatedVmHandle } from './simulated-vm-handle.js'

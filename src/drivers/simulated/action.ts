@@ -1,0 +1,11 @@
+import type { DriverOperation, DriverOperationTypes } from '../../driver.js'
+import type { SimulatedHost } from './host.js'
+import type { Run } from './run.js'
+
+type Input<O extends DriverOperation> = DriverOperationTypes[O]['input']
+type Output<O extends DriverOperation> = DriverOperationTypes[O]['output']
+
+/** What the host does for each operation; everything that takes time, or may go wrong, is done through the run. */
+export type Actions<O extends DriverOperation> = {
+  readonly [K in O]: (host: SimulatedHost, run: Run, input: Input<K>) => Promise<Output<K>>
+}

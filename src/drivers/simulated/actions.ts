@@ -1,0 +1,13 @@
+import type { DriverOperation } from '../../driver.js'
+import type { Actions } from './action.js'
+import { guestActions } from './guest-actions.js'
+import { observingActions } from './observing-actions.js'
+import { serverActions } from './server-actions.js'
+import { vmActions } from './vm-actions.js'
+
+export const actions: Actions<DriverOperation> = {
+  ...serverActions,
+  ...vmActions,
+  ...observingActions,
+  ...guestActions,
+}

@@ -1,0 +1,64 @@
+import { open } from 'node:fs/promises'
+import { InvalidArgumentError } from '../../errors.js'
+import { checkFile } from '../../files/check-file.js'
+import type { VmConfig } from '../../model/vm-config.js'
+
+/** Where a kernel may have its multiboot header, by the specification of multiboot 1. */
+const searchedBytes = 8192
+const multibootMagic = 0x1badb002
+/** The setup header of a Linux kernel, by Documentation/arch/x86/boot.rst. */
+const setup = { sectors: 0x1f1, bootFlag: 0x1fe, signature: 0x202, end: 0x268 } as const
+
+type Files = Pick<VmConfig, 'disks' | 'cdroms' | 'floppies' | 'boot'>
+
+/** Whether the host has to look for any file. */
+export const namesFiles = ({ disks, cdroms, floppies, boot }: Files): boolean =>
+  disks.some(({ image }) => image !== undefined) ||
+  cdroms.length > 0 ||
+  floppies.length > 0 ||
+  boot.kernel !== undefined ||
+  boot.firmware !== undefined ||
+  boot.videoFirmware !== undefined
+
+/** Throws unless all files are on this machine, and can be what they are to be. */
+export async function checkFiles({ disks, cdroms, floppies, boot }: Files, root: string): Promise<void> {
+  const check = async (file: string | undefined, path: string): Promise<void> => {
+    if (file !== undefined) await checkFile(file, `${root}.${path}`, 'simulated')
+  }
+  for (const [index, { image }] of disks.entries()) await check(image, `disks[${String(index)}].image`)
+  for (const [index, { image }] of cdroms.entries()) await check(image, `cdroms[${String(index)}].image`)
+  for (const [index, { image }] of floppies.entries()) await check(image, `floppies[${String(index)}].image`)
+  for (const key of ['firmware', 'videoFirmware', 'initrd', 'kernel'] as const) await check(boot[key], `boot.${key}`)
+  if (boot.kernel !== undefined) await checkKernel(boot.kernel, `${root}.boot.kernel`)
+}
+
+async function checkKernel(kernel: string, path: string): Promise<void> {
+  const file = await open(kernel)
+  try {
+    const { buffer, bytesRead } = await file.read(Buffer.alloc(searchedBytes), 0, searchedBytes, 0)
+    const { size } = await file.stat()
+    const head = buffer.subarray(0, bytesRead)
+    if (isLinux(head, size) || isMultiboot(head)) return
+  } finally {
+    await file.close()
+  }
+  const reason = `${path} can't be booted: ${JSON.stringify(kernel)} is neither a Linux kernel (bzImage) nor a multiboot image`
+  throw new InvalidArgumentError({ path, reason })
+}
+
+function isLinux(head: Buffer, size: number): boolean {
+  if (head.length < setup.end || head.readUInt16LE(setup.bootFlag) !== 0xaa55) return false
+  if (head.toString('latin1', setup.signature, setup.signature + 4) !== 'HdrS') return false
+  // 0 means 4, for the sake of very old kernels; the sector of the boot flag comes before them.
+  const sectors = head.readUInt8(setup.sectors) || 4
+  return size > (sectors + 1) * 512
+}
+
+function isMultiboot(head: Buffer): boolean {
+  for (let offset = 0; offset + 12 <= head.length; offset += 4) {
+    if (head.readUInt32LE(offset) !== multibootMagic) continue
+    const sum = multibootMagic + head.readUInt32LE(offset + 4) + head.readUInt32LE(offset + 8)
+    if (sum % 2 ** 32 === 0) return true
+  }
+  return false
+}

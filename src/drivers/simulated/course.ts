@@ -1,0 +1,89 @@
+import type { ProgressUpdate } from '../../driver.js'
+import { invalidState } from '../../errors/state.js'
+import type { CrashFault, FaultPlan } from './fault.js'
+import type { SimulatedHost } from './host.js'
+import { drawDuration, latencyOf } from './latency.js'
+import type { SimulatedOperation } from './operation-traits.js'
+import type { SimulatedVm } from './simulated-vm.js'
+
+/** What a course asks of its run. */
+interface Runner {
+  wait(begin: (resolve: () => void) => () => void): Promise<void>
+  report(progress: ProgressUpdate): void
+}
+
+/** In how many steps progress is told. */
+const usualSteps = 4
+const usualCrash = 'the guest crashed'
+
+/** What one call goes through: the time that it takes, and what goes wrong with it. */
+export class Course {
+  readonly #host: SimulatedHost
+  readonly #plan: FaultPlan | undefined
+  readonly #latencyMs: number
+
+  constructor(host: SimulatedHost, operation: SimulatedOperation, plan: FaultPlan | undefined) {
+    this.#host = host
+    this.#plan = plan
+    const duration = plan?.slow?.latency ?? latencyOf(host.latency, operation)
+    this.#latencyMs = duration === 0 ? 0 : drawDuration(duration, host.random)
+  }
+
+  get refusesCancel(): boolean {
+    return this.#plan?.refusesCancel === true
+  }
+
+  /** Before anything is done: what others do to the VM, and the error that the call is to end with. */
+  begin(vm: SimulatedVm | undefined): void {
+    const plan = this.#plan
+    if (plan === undefined) return
+    const { lifecycle } = this.#host
+    for (const change of vm === undefined ? [] : plan.interference) {
+      this.#host.asAnother(() => {
+        if (vm !== undefined) lifecycle.interfere(vm, change)
+      })
+    }
+    if (plan.error !== undefined) throw plan.error()
+  }
+
+  takesTime(vm: SimulatedVm | undefined): boolean {
+    const crashes = vm !== undefined && this.#crashDuring !== undefined
+    return this.#latencyMs > 0 || this.#plan?.isHanging === true || crashes
+  }
+
+  /** Takes the time, step by step. */
+  async spend(run: Runner, vm: SimulatedVm | undefined, phase: string | undefined): Promise<void> {
+    const steps = this.#plan?.slow?.steps ?? usualSteps
+    const timeOf = (step: number): number => Math.round((this.#latencyMs * step) / steps)
+    const report = (step: number): void => {
+      if (this.#latencyMs > 0 && step < steps) run.report({ percent: (100 * step) / steps, phase })
+    }
+    report(0)
+    for (let step = 1; step <= steps; step += 1) {
+      const ms = timeOf(step) - timeOf(step - 1)
+      if (ms > 0) await run.wait((resolve) => this.#host.clock.after(ms, resolve))
+      if (step === Math.ceil(steps / 2)) this.#crash(vm)
+      report(step)
+    }
+    if (this.#plan?.isHanging === true) await run.wait(() => () => undefined)
+  }
+
+  /** After the operation has succeeded. */
+  end(vm: SimulatedVm | undefined): void {
+    const crash = this.#plan?.crash
+    if (vm === undefined || crash?.moment !== 'after') return
+    const { clock, lifecycle } = this.#host
+    clock.after(crash.afterMs ?? 0, () => lifecycle.crash(vm, crash.message ?? usualCrash))
+  }
+
+  get #crashDuring(): CrashFault | undefined {
+    const crash = this.#plan?.crash
+    return crash?.moment === 'after' ? undefined : crash
+  }
+
+  #crash(vm: SimulatedVm | undefined): void {
+    const crash = this.#crashDuring
+    if (vm === undefined || crash === undefined) return
+    if (this.#host.lifecycle.crash(vm, crash.message ?? usualCrash)) throw invalidState(vm.state, ['running'])
+  }
+}

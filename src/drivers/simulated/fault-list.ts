@@ -1,0 +1,112 @@
+import type { VmError } from '../../errors.js'
+import type { SimulatedOperation } from './operation-traits.js'
+import type { Fault, FaultPlan } from './fault.js'
+import { requireFault } from './fault-schema.js'
+import { Random } from './random.js'
+
+interface ActiveFault {
+  readonly fault: Fault
+  readonly random: Random
+  /** How many calls have fit so far. */
+  calls: number
+}
+
+interface Callee {
+  readonly id: string | undefined
+  readonly name: string | undefined
+}
+
+/** What is to go wrong, and with which calls. */
+export class FaultList {
+  readonly #seed: number
+  readonly #faults = new Set<ActiveFault>()
+  #added = 0
+
+  /** @internal */
+  constructor(seed: number, faults: readonly unknown[], path: string) {
+    this.#seed = seed
+    for (const [index, fault] of faults.entries()) this.#add(requireFault(fault, `${path}[${String(index)}]`))
+  }
+
+  /**
+   * Adds a fault, for the calls from now on; returns what takes it away again. Throws an `InvalidArgumentError` that names what
+   * is wrong with it.
+   */
+  add(fault: Fault): () => void {
+    return this.#add(requireFault(fault, 'fault'))
+  }
+
+  /** Takes all away. */
+  clear(): void {
+    this.#faults.clear()
+  }
+
+  /**
+   * What goes wrong with this call; `undefined` where nothing does.
+   * @internal
+   */
+  plan(operation: SimulatedOperation, vm: Callee): FaultPlan | undefined {
+    let plan: FaultPlan | undefined
+    for (const active of this.#faults) {
+      if (meets(active, operation, vm)) include((plan ??= nothingPlanned()), active.fault)
+    }
+    return plan
+  }
+
+  #add(fault: Fault): () => void {
+    this.#added += 1
+    const active = { fault, random: Random.of(this.#seed, `fault ${String(this.#added)}`), calls: 0 }
+    this.#faults.add(active)
+    return () => void this.#faults.delete(active)
+  }
+}
+
+/** Whether this call is one of the fault's; counts it. */
+function meets(active: ActiveFault, operation: SimulatedOperation, { id, name }: Callee): boolean {
+  const { fault, random } = active
+  if (fault.operation !== undefined && fault.operation !== operation) return false
+  if (fault.vm !== undefined && fault.vm !== name && fault.vm !== id) return false
+  active.calls += 1
+  const first = fault.call ?? 1
+  const times = fault.times ?? (fault.call === undefined ? Infinity : 1)
+  if (active.calls < first || active.calls >= first + times) return false
+  return fault.probability === undefined || random.fraction() < fault.probability
+}
+
+const nothingPlanned = (): FaultPlan => ({
+  interference: [],
+  error: undefined,
+  isHanging: false,
+  slow: undefined,
+  refusesCancel: false,
+  lost: undefined,
+  crash: undefined,
+})
+
+/** Of two faults of one kind, the first counts. */
+function include(plan: FaultPlan, fault: Fault): void {
+  switch (fault.kind) {
+    case 'error': {
+      const { error } = fault
+      plan.error ??= typeof error === 'function' ? error : (): VmError => error
+      break
+    }
+    case 'hang':
+      plan.isHanging = true
+      break
+    case 'lostConnection':
+      plan.lost ??= fault
+      break
+    case 'slow':
+      plan.slow ??= fault
+      break
+    case 'refuseCancel':
+      plan.refusesCancel = true
+      break
+    case 'interference':
+      plan.interference.push(fault.change)
+      break
+    case 'crash':
+      plan.crash ??= fault
+  }
+}

@@ -1,0 +1,82 @@
+import type { DriverOperation } from '../../driver.js'
+import { GuestUnavailableError, InvalidArgumentError } from '../../errors.js'
+import { invalidState } from '../../errors/state.js'
+import type { Actions } from './action.js'
+import type { HostClock } from './clock.js'
+import { addressesOf, execResult, noSuchProgram, readGuestFile, type SimulatedProgram } from './guest-agent.js'
+import { readLocalFile, writeLocalFile } from './guest-files.js'
+import type { SimulatedHost } from './host.js'
+import type { Machine } from './machine.js'
+import { requireMachine } from './observing-actions.js'
+import type { SimulatedVm } from './simulated-vm.js'
+
+type GuestOperation = Extract<DriverOperation, `guest.${string}`>
+
+/** What the agent in a guest does. */
+export const guestActions: Actions<GuestOperation> = {
+  'guest.exec': async (host, run, { vm: id, argv, options }) => {
+    const { vm, machine } = await run.look(() => requireAgent(host, id, 'guest.exec'), host.store.get(id))
+    const handler = vm.handlers?.exec ?? host.execHandler
+    if (handler === undefined) return execResult(noSuchProgram(argv))
+    const result = await run.until(
+      machine,
+      async (signal) => handler(programOf(host, { argv, options, vm: vm.name, signal })),
+      () => invalidState(vm.state, ['running']),
+    )
+    return execResult(result ?? noSuchProgram(argv))
+  },
+
+  'guest.getNetworkAddresses': (host, run, { vm: id }) =>
+    run.look(() => addressesOf(requireAgent(host, id, 'guest.getNetworkAddresses').vm), host.store.get(id)),
+
+  'guest.copyIn': async (host, run, { vm: id, from, to }) => {
+    await run.look(() => requireAgent(host, id, 'guest.copyIn'), host.store.get(id))
+    const content = await run.busy(readLocalFile(from))
+    requireAgent(host, id, 'guest.copyIn').vm.writeFile(to, content)
+  },
+
+  'guest.copyOut': async (host, run, { vm: id, from, to }) => {
+    const content = await run.look(
+      () => readGuestFile(requireAgent(host, id, 'guest.copyOut').vm, from),
+      host.store.get(id),
+    )
+    if (content === undefined) {
+      throw new InvalidArgumentError({ path: 'from', reason: `the guest has no file ${JSON.stringify(from)}` })
+    }
+    run.refuseCancels()
+    await run.busy(writeLocalFile(to, content))
+  },
+}
+
+function requireAgent(
+  host: SimulatedHost,
+  id: string,
+  operation: GuestOperation,
+): { readonly vm: SimulatedVm; readonly machine: Machine } {
+  const found = requireMachine(host, id, operation)
+  if (host.hasAgent) return found
+  throw new GuestUnavailableError({
+    reason: 'no agent answers in the guest',
+    hint: 'Install an agent in the guest, or wait until it is up.',
+  })
+}
+
+const programOf = ({ clock }: SimulatedHost, program: Omit<SimulatedProgram, 'sleep'>): SimulatedProgram => ({
+  ...program,
+  sleep: (ms) => sleep(clock, ms, program.signal),
+})
+
+function sleep(clock: HostClock, ms: number, signal: AbortSignal): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const stop = (): void => {
+      forget()
+      reject(new DOMException('The program was stopped', 'AbortError'))
+    }
+    const forget = clock.after(ms, () => {
+      signal.removeEventListener('abort', stop)
+      resolve()
+    })
+    if (signal.aborted) stop()
+    else signal.addEventListener('abort', stop, { once: true })
+  })
+}

@@ -1,0 +1,142 @@
+import type { Capability } from '../../driver.js'
+import type { VmEvent } from '../../model/vm-event.js'
+import type { VmState } from '../../model/vm-state.js'
+import type { VmSpec } from '../../model/vm-spec.js'
+import { CallLog } from './call-log.js'
+import type { HostClock } from './clock.js'
+import { FaultList } from './fault-list.js'
+import type { ExecHandler } from './guest-agent.js'
+import { JobKeeper } from './job-keeper.js'
+import type { Latency } from './latency.js'
+import { Lifecycle } from './lifecycle.js'
+import type { Listener } from './listener.js'
+import { configOf } from './provisioning.js'
+import { Random } from './random.js'
+import { SimulatedVm, type VmContent } from './simulated-vm.js'
+import { VmStore } from './vm-store.js'
+
+/** What a host is made with. */
+export interface HostSettings {
+  readonly uri: string
+  readonly seed: number
+  readonly clock: HostClock
+  readonly latency: Latency
+  readonly faults: readonly unknown[]
+  readonly maxCalls: number
+  /** Whether images and kernels must be on this machine, or are taken to be on the host. */
+  readonly files: 'local' | 'assumed'
+  /** Whether an agent answers in the guests. */
+  readonly hasAgent: boolean
+  /** What it does not offer. */
+  readonly without: ReadonlySet<Capability>
+}
+
+/** A host on paper: what its connections share. */
+export class SimulatedHost {
+  readonly uri: string
+  readonly clock: HostClock
+  readonly latency: Latency
+  readonly files: 'local' | 'assumed'
+  readonly hasAgent: boolean
+  readonly without: ReadonlySet<Capability>
+  readonly store = new VmStore()
+  readonly jobs = new JobKeeper()
+  readonly faults: FaultList
+  readonly calls: CallLog
+  readonly lifecycle: Lifecycle
+  /** For latencies. */
+  readonly random: Random
+  readonly #ids: Random
+  readonly #connections = new Set<Listener>()
+  /** Runs programs in all guests that have no handler of their own. */
+  execHandler: ExecHandler | undefined
+  #lastNumber = 0
+  /** Whoever does what is being done at this moment. */
+  #acting: Listener | 'another' | undefined
+
+  constructor(settings: HostSettings) {
+    const { seed } = settings
+    this.uri = settings.uri
+    this.clock = settings.clock
+    this.latency = settings.latency
+    this.files = settings.files
+    this.hasAgent = settings.hasAgent
+    this.without = settings.without
+    this.random = Random.of(seed, 'latency')
+    this.#ids = Random.of(seed, 'ids')
+    this.faults = new FaultList(seed, settings.faults, 'options.faults')
+    this.calls = new CallLog(settings.maxCalls)
+    this.lifecycle = new Lifecycle(this.store, this.clock, (makeEvent) => {
+      this.#emit(makeEvent)
+    })
+  }
+
+  connected(connection: Listener): void {
+    this.#connections.add(connection)
+    this.clock.resume()
+  }
+
+  disconnected(connection: Listener): void {
+    this.#connections.delete(connection)
+    if (this.#connections.size === 0) this.clock.suspend()
+  }
+
+  newId(): string {
+    return this.#ids.uuid()
+  }
+
+  /** A VM that is not among the host's yet. */
+  newVm(content: { config: VmContent['config'] } & Partial<VmContent>): SimulatedVm {
+    this.#lastNumber += 1
+    return new SimulatedVm(this.newId(), this.#lastNumber, content)
+  }
+
+  /** A VM of another host that comes here with all that belongs to it, but its machine; it keeps its id where that is free. */
+  adopt({ id, content, snapshots, currentSnapshot, memory, handlers }: SimulatedVm): SimulatedVm {
+    this.#lastNumber += 1
+    const vm = new SimulatedVm(this.store.find(id) === undefined ? id : this.newId(), this.#lastNumber, content)
+    vm.snapshots = snapshots
+    vm.currentSnapshot = currentSnapshot
+    vm.memory = memory
+    vm.handlers = handlers
+    this.store.add(vm)
+    return vm
+  }
+
+  /** A VM that was there before anybody connected, in a settled state. */
+  addVm(spec: VmSpec, state: VmState): void {
+    const vm = this.newVm({ config: configOf(spec, this.clock.now) })
+    this.store.add(vm)
+    if (state === 'running' || state === 'paused') vm.machine = this.lifecycle.newMachine(vm)
+    if (state === 'paused') vm.machine?.pause()
+    if (state === 'suspended') vm.memory = this.lifecycle.newMachine(vm).memory
+    vm.state = state
+  }
+
+  /** Does something in the name of a connection, which hears of it, or of nobody. */
+  as<T>(by: Listener | undefined, action: () => T): T {
+    return this.#act(by, action)
+  }
+
+  /** Does something in the name of another client. */
+  asAnother<T>(action: () => T): T {
+    return this.#act('another', action)
+  }
+
+  #act<T>(by: Listener | 'another' | undefined, action: () => T): T {
+    const before = this.#acting
+    this.#acting = by
+    try {
+      return action()
+    } finally {
+      this.#acting = before
+    }
+  }
+
+  #emit(makeEvent: () => VmEvent): void {
+    let event: VmEvent | undefined
+    for (const connection of this.#connections) {
+      if (connection.isListening) connection.hear((event ??= makeEvent()), this.#acting)
+    }
+  }
+}

@@ -1,0 +1,173 @@
+import { invalidState } from '../../errors/state.js'
+import type { VmEvent } from '../../model/vm-event.js'
+import type { VmState } from '../../model/vm-state.js'
+import type { HostClock } from './clock.js'
+import type { InterferenceChange } from './fault.js'
+import { Machine } from './machine.js'
+import type { GuestMemory } from './serial-guest.js'
+import type { SimulatedVm } from './simulated-vm.js'
+import type { VmStore } from './vm-store.js'
+
+/** Why a state changed, and what the host says of it. */
+interface Cause {
+  readonly reason: 'guest' | 'request' | 'crash'
+  readonly message?: string | undefined
+}
+
+const request: Cause = { reason: 'request' }
+const byGuest: Cause = { reason: 'guest' }
+
+/** How VMs change their states, at once and without asking whether they may. */
+export class Lifecycle {
+  readonly #store: VmStore
+  readonly #clock: HostClock
+  readonly #emit: (makeEvent: () => VmEvent) => void
+
+  /** @param emit tells everybody who listens; the event is made only if somebody does */
+  constructor(store: VmStore, clock: HostClock, emit: (makeEvent: () => VmEvent) => void) {
+    this.#store = store
+    this.#clock = clock
+    this.#emit = emit
+  }
+
+  setState(vm: SimulatedVm, state: VmState, { reason, message }: Cause = request): void {
+    const previous = vm.state
+    if (previous === state) return
+    vm.state = state
+    this.#emit(() => ({
+      type: 'state',
+      vmId: vm.id,
+      name: vm.name,
+      state,
+      previous,
+      reason,
+      ...(message !== undefined && { message }),
+      at: new Date(this.#clock.now),
+    }))
+  }
+
+  tell(type: 'created' | 'deleted' | 'config' | 'snapshots', { id, name }: SimulatedVm): void {
+    this.#emit(() => ({ type, vmId: id, name, at: new Date(this.#clock.now) }))
+  }
+
+  /** Runs a guest: a fresh one, or one with the memory that it had. */
+  powerOn(vm: SimulatedVm, memory?: GuestMemory, state: 'running' | 'paused' = 'running'): VmState {
+    vm.memory = undefined
+    vm.machine = this.newMachine(vm, memory)
+    if (state === 'paused') vm.machine.pause()
+    this.setState(vm, state)
+    return state
+  }
+
+  newMachine(vm: SimulatedVm, memory?: GuestMemory): Machine {
+    return new Machine(
+      {
+        readDisk: () => vm.readDisk(),
+        writeDisk: (byte) => vm.writeDisk(byte),
+        poweredOff: () => {
+          this.#leave(vm, 'stopped', byGuest)
+        },
+        crashed: (message) => {
+          this.#leave(vm, 'crashed', { reason: 'crash', message })
+        },
+      },
+      this.#clock.elapsedMs,
+      memory,
+    )
+  }
+
+  pause(vm: SimulatedVm): VmState {
+    vm.machine?.pause()
+    this.setState(vm, 'paused')
+    return 'paused'
+  }
+
+  resume(vm: SimulatedVm): VmState {
+    const { machine } = vm
+    if (machine === undefined) return this.powerOn(vm, vm.memory)
+    this.setState(vm, 'running')
+    machine.resume(vm.handlers?.input)
+    return vm.state
+  }
+
+  suspend(vm: SimulatedVm): VmState {
+    const memory = vm.machine?.memory
+    this.#endMachine(vm, () => {
+      vm.memory = memory
+      this.setState(vm, 'suspended')
+    })
+    return 'suspended'
+  }
+
+  reset(vm: SimulatedVm): VmState {
+    vm.machine?.reset()
+    this.setState(vm, 'running')
+    return 'running'
+  }
+
+  /** Takes the power away, and the saved memory. */
+  kill(vm: SimulatedVm): VmState {
+    this.#leave(vm, 'stopped', request)
+    return 'stopped'
+  }
+
+  /** What another client does, where the VM's state lets it. */
+  interfere(vm: SimulatedVm, change: InterferenceChange): void {
+    const { state } = vm
+    const isOn = state === 'running' || state === 'paused'
+    if (change === 'start' && (state === 'stopped' || state === 'crashed')) this.powerOn(vm)
+    else if (change === 'stop' && (isOn || state === 'suspended' || state === 'crashed')) this.kill(vm)
+    else if (change === 'pause' && state === 'running') this.pause(vm)
+    else if (change === 'resume' && (state === 'paused' || state === 'suspended')) this.resume(vm)
+    else if (change === 'suspend' && isOn) this.suspend(vm)
+    else if (change === 'delete') {
+      if (isOn) this.kill(vm)
+      this.delete(vm)
+    }
+  }
+
+  delete(vm: SimulatedVm): void {
+    this.#store.remove(vm)
+    this.tell('deleted', vm)
+  }
+
+  /** It goes to another host, and its guest with it. */
+  takeAway(vm: SimulatedVm): void {
+    const { machine } = vm
+    machine?.end()
+    vm.machine = undefined
+    this.delete(vm)
+    machine?.tellEnd()
+  }
+
+  /** The guest dies, where there is one, also one that is just coming up. Whether there was one. */
+  crash(vm: SimulatedVm, message: string): boolean {
+    if (vm.machine === undefined && vm.state !== 'starting' && vm.state !== 'resuming') return false
+    this.#leave(vm, 'crashed', { reason: 'crash', message })
+    return true
+  }
+
+  /** The guest turns its power off, where there is one. */
+  powerOff(vm: SimulatedVm): boolean {
+    if (vm.machine === undefined) return false
+    this.#leave(vm, 'stopped', byGuest)
+    return true
+  }
+
+  #leave(vm: SimulatedVm, state: 'stopped' | 'crashed', cause: Cause): void {
+    this.#endMachine(vm, () => {
+      vm.memory = undefined
+      this.setState(vm, state, cause)
+    })
+  }
+
+  /** Takes the machine away, and ends whatever was being done to it by others. */
+  #endMachine(vm: SimulatedVm, enter: () => void): void {
+    const { machine } = vm
+    machine?.end()
+    vm.machine = undefined
+    enter()
+    machine?.tellEnd()
+    vm.holder?.onMachineEnd(invalidState(vm.state, ['running']))
+  }
+}

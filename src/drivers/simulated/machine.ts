@@ -1,0 +1,168 @@
+import { ConsoleBuffer } from '../../console/console-buffer.js'
+import { freshMemory, pressPowerButton, readyLine, receive, typeScancodes, type GuestMemory } from './serial-guest.js'
+
+/** What a machine tells of by itself, and the disk that it has. */
+export interface MachineOwner {
+  readDisk(): number | undefined
+  writeDisk(byte: number): boolean
+  poweredOff(): void
+  crashed(message: string): void
+}
+
+/** Somebody who types for the built-in guest: a test's own guest. */
+export type InputHandler = (text: string) => void
+
+interface Input {
+  readonly text: string
+  readonly taken: () => void
+}
+
+const sectorBytes = 512
+/** Until somebody looks at the console, what the guest says is kept as a text: most are never looked at. */
+const maxSaid = 4096
+
+/** A machine that runs, on paper: the guest's memory, its console, and who waits for its end. */
+export class Machine {
+  readonly startedAtMs: number
+  readonly #owner: MachineOwner
+  #memory: GuestMemory | undefined
+  #said: string
+  #buffer: ConsoleBuffer | undefined
+  #pending: Input[] | undefined
+  #waiting: Set<() => void> | undefined
+  isPaused = false
+  hasEnded = false
+  diskReadBytes = 0
+  diskWrittenBytes = 0
+
+  /** @param memory of a guest that goes on; without it, a guest boots */
+  constructor(owner: MachineOwner, startedAtMs: number, memory?: GuestMemory) {
+    this.#owner = owner
+    this.startedAtMs = startedAtMs
+    this.#memory = memory === undefined ? undefined : { ...memory }
+    this.#said = memory === undefined ? readyLine : ''
+  }
+
+  /** What the guest would go on with. */
+  get memory(): GuestMemory {
+    return { ...this.#guest }
+  }
+
+  /** Whether the guest goes down when it is asked to. */
+  get obeysPowerButton(): boolean {
+    return this.#memory === undefined || !(this.#memory.isDeaf || this.#memory.staysOn)
+  }
+
+  get console(): ConsoleBuffer {
+    if (this.#buffer === undefined) {
+      this.#buffer = new ConsoleBuffer()
+      this.#buffer.append(Buffer.from(this.#said, 'utf8'))
+      this.#said = ''
+    }
+    return this.#buffer
+  }
+
+  print(text: string): void {
+    if (this.#buffer !== undefined) this.#buffer.append(Buffer.from(text, 'utf8'))
+    else if (this.#said.length + text.length <= maxSaid) this.#said += text
+    else this.console.append(Buffer.from(text, 'utf8'))
+  }
+
+  /** Settles once the guest has taken what was typed; a paused one takes it when it goes on. */
+  async type(text: string, handler: InputHandler | undefined): Promise<void> {
+    if (this.hasEnded) return
+    if (!this.isPaused) {
+      this.#take(text, handler)
+      return
+    }
+    await new Promise<void>((taken) => (this.#pending ??= []).push({ text, taken }))
+  }
+
+  press(codes: readonly number[]): void {
+    typeScancodes(codes, this.#hardware)
+  }
+
+  pressPowerButton(): 'off' | 'refused' | 'ignored' {
+    return pressPowerButton(this.#guest, this.#hardware)
+  }
+
+  pause(): void {
+    this.isPaused = true
+  }
+
+  resume(handler: InputHandler | undefined): void {
+    this.isPaused = false
+    const pending = this.#pending ?? []
+    this.#pending = undefined
+    for (const { text, taken } of pending) {
+      if (!this.hasEnded) this.#take(text, handler)
+      taken()
+    }
+  }
+
+  reset(): void {
+    this.#memory = undefined
+    this.isPaused = false
+    for (const { taken } of this.#pending ?? []) taken()
+    this.#pending = undefined
+    this.print(readyLine)
+  }
+
+  /** Calls the listener when the machine is gone, unless the returned function is called before. */
+  onEnd(listener: () => void): () => void {
+    const waiting = (this.#waiting ??= new Set())
+    waiting.add(listener)
+    return () => void waiting.delete(listener)
+  }
+
+  /** Takes the machine away. */
+  end(): void {
+    this.hasEnded = true
+    this.#buffer?.close()
+    for (const { taken } of this.#pending ?? []) taken()
+    this.#pending = undefined
+  }
+
+  /** Tells those who wait that it is gone; the VM's new state must be there by then. */
+  tellEnd(): void {
+    for (const listener of this.#waiting ?? []) listener()
+    this.#waiting = undefined
+  }
+
+  get #guest(): GuestMemory {
+    return (this.#memory ??= freshMemory())
+  }
+
+  #take(text: string, handler: InputHandler | undefined): void {
+    if (handler === undefined) receive(text, this.#guest, this.#hardware)
+    else handler(text)
+  }
+
+  get #hardware() {
+    const owner = this.#owner
+    return {
+      print: (text: string): void => {
+        this.print(text)
+      },
+      readDisk: (): number | undefined => {
+        const byte = owner.readDisk()
+        if (byte !== undefined) this.diskReadBytes += sectorBytes
+        return byte
+      },
+      writeDisk: (byte: number): boolean => {
+        const isThere = owner.writeDisk(byte)
+        if (isThere) this.diskWrittenBytes += sectorBytes
+        return isThere
+      },
+      powerOff: (): void => {
+        owner.poweredOff()
+      },
+      reset: (): void => {
+        this.reset()
+      },
+      crash: (): void => {
+        owner.crashed('triple fault')
+      },
+    }
+  }
+}

@@ -1,0 +1,64 @@
+import { VmConsole } from '../../console/vm-console.js'
+import { requireState, invalidState } from '../../errors/state.js'
+import { keyScancodes } from '../../keyboard/key-scancodes.js'
+import { operations, type OperationCode, type OperationSpec } from '../../operations.js'
+import type { Actions } from './action.js'
+import type { SimulatedHost } from './host.js'
+import type { Machine } from './machine.js'
+import { drawScreen } from './screen.js'
+import type { SimulatedVm } from './simulated-vm.js'
+
+/** Milliseconds that a guest on paper runs for each that it takes of a processor. */
+const runsPerCpuMs = 10
+
+/** The VM's machine, where the operation finds it in one of the states that it needs. */
+export function requireMachine(
+  { store }: SimulatedHost,
+  id: string,
+  operation: OperationCode,
+): { readonly vm: SimulatedVm; readonly machine: Machine } {
+  const vm = store.get(id)
+  requireState(operation, vm.state)
+  const { machine } = vm
+  const { from = [] }: OperationSpec = operations[operation]
+  if (machine === undefined) throw invalidState(vm.state, from)
+  return { vm, machine }
+}
+
+/** What looks at a machine that runs, and types on it. */
+export const observingActions: Actions<'vm.getStatistics' | 'vm.screenshot' | 'vm.sendKeys' | 'vm.console'> = {
+  'vm.getStatistics': (host, run, { vm: id }) =>
+    run.look(() => {
+      const { vm, machine } = requireMachine(host, id, 'vm.getStatistics')
+      const uptimeMs = host.clock.elapsedMs - machine.startedAtMs
+      return {
+        takenAt: new Date(host.clock.now),
+        uptimeMs,
+        cpuTimeMs: Math.floor(uptimeMs / runsPerCpuMs),
+        memoryMiB: vm.config.memoryMiB,
+        diskReadBytes: machine.diskReadBytes,
+        diskWrittenBytes: machine.diskWrittenBytes,
+        networkReceivedBytes: 0,
+        networkSentBytes: 0,
+      }
+    }, host.store.get(id)),
+
+  'vm.screenshot': async (host, run, { vm: id }) => {
+    await run.look(() => requireMachine(host, id, 'vm.screenshot'), host.store.get(id))
+    return await run.busy(drawScreen())
+  },
+
+  'vm.sendKeys': (host, run, { vm: id, keys }) =>
+    run.look(() => {
+      const { machine } = requireMachine(host, id, 'vm.sendKeys')
+      machine.press(keyScancodes(keys))
+    }, host.store.get(id)),
+
+  'vm.console': (host, run, { vm: id }) =>
+    run.look(() => {
+      const { vm, machine } = requireMachine(host, id, 'vm.console')
+      const type = (bytes: Uint8Array): Promise<void> =>
+        machine.type(Buffer.from(bytes).toString('utf8'), vm.handlers?.input)
+      return new VmConsole('simulated', machine.console, type)
+    }, host.store.get(id)),
+}

@@ -1,0 +1,77 @@
+import { InvalidArgumentError } from '../../errors.js'
+import { invalidState } from '../../errors/state.js'
+import type { DiskConfig, VmConfig } from '../../model/vm-config.js'
+import type { VmChanges, VmSpec } from '../../model/vm-spec.js'
+import { checkFiles, namesFiles } from './boot-files.js'
+import { disksOf, type SimulatedDisk, type VmContent } from './simulated-vm.js'
+
+/** What is not asked for. */
+const defaults: Omit<VmConfig, 'name' | 'createdAt'> = {
+  description: '',
+  cpus: 1,
+  memoryMiB: 512,
+  disks: [],
+  cdroms: [],
+  floppies: [],
+  boot: {},
+}
+
+/** The most that a VM may have. */
+const limits = { cpus: 256, memoryMiB: 2 ** 24, floppies: 2 } as const
+
+/** The settings without those that are absent or `undefined`. */
+const given = <T extends object>(settings: T): { [K in keyof T]: Exclude<T[K], undefined> } =>
+  Object.fromEntries(Object.entries(settings).filter(([, value]) => value !== undefined)) as never
+
+export const configOf = (spec: VmSpec, nowMs: number): VmConfig => ({
+  ...defaults,
+  ...given(spec),
+  createdAt: new Date(nowMs),
+})
+
+/** Throws where the VM is too large for the host, or a file of it is missing; synchronous where there is none. */
+export function checkConfig(config: VmConfig, root: string, files: 'local' | 'assumed'): Promise<void> | undefined {
+  for (const key of ['cpus', 'memoryMiB'] as const) {
+    if (config[key] > limits[key]) throw tooMuch(`${root}.${key}`, limits[key], config[key])
+  }
+  if (config.floppies.length > limits.floppies) {
+    throw tooMuch(`${root}.floppies`, limits.floppies, config.floppies.length)
+  }
+  return files === 'local' && namesFiles(config) ? checkFiles(config, root) : undefined
+}
+
+const tooMuch = (path: string, most: number, found: number): InvalidArgumentError =>
+  new InvalidArgumentError({
+    path,
+    reason: `${path} must be at most ${String(most)} on this host, and there are ${String(found)}`,
+  })
+
+/** What an edit leads to; disks that stay keep what is on them. */
+export function edited({ config, disks, files }: VmContent, changes: VmChanges): VmContent {
+  return {
+    config: { ...config, ...given(changes) },
+    disks: changes.disks === undefined ? disks : keepDisks(changes.disks, disks),
+    files,
+  }
+}
+
+function keepDisks(wanted: readonly DiskConfig[], present: readonly SimulatedDisk[]): readonly SimulatedDisk[] {
+  const left = [...present]
+  return disksOf(wanted).map((disk) => {
+    const { image, sizeMiB } = disk.config
+    const index = left.findIndex(({ config }) => config.image === image && config.sizeMiB === sizeMiB)
+    const [kept] = index < 0 ? [] : left.splice(index, 1)
+    return kept ?? disk
+  })
+}
+
+/** Throws where hardware can't be changed in this state. */
+export function requireHardwareMayChange(
+  state: Parameters<typeof invalidState>[0],
+  { name: _name, description: _description, ...hardware }: VmChanges,
+  isLiveEditPossible: boolean,
+): void {
+  if (Object.values(hardware).every((value) => value === undefined)) return
+  const isOn = state === 'running' || state === 'paused'
+  if (state === 'suspended' || (isOn && !isLiveEditPossible)) throw invalidState(state, ['stopped', 'crashed'])
+}

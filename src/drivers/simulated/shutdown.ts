@@ -1,0 +1,63 @@
+import { invalidState, requireState } from '../../errors/state.js'
+import type { VmState } from '../../model/vm-state.js'
+import { operations } from '../../operations.js'
+import type { SimulatedHost } from './host.js'
+import type { Machine } from './machine.js'
+import type { Run } from './run.js'
+
+/**
+ * Presses the power button when the operation's time is over, and waits until the guest has gone. Others may do things to the
+ * VM meanwhile; until the guest has taken note, the press can be taken back.
+ */
+export async function shutDown(
+  host: SimulatedHost,
+  run: Run,
+  id: string,
+  operation: 'vm.stop' | 'vm.restart',
+): Promise<VmState> {
+  const vm = host.store.get(id)
+  run.begin(vm)
+  const { lifecycle } = host
+  requireState(operation, host.store.get(id).state)
+  const { machine } = vm
+  if (machine === undefined) throw invalidState(vm.state, operations[operation].from)
+  const { through } = operations[operation]
+  const show = (state: VmState): void => {
+    run.act(() => {
+      lifecycle.setState(vm, state)
+    })
+  }
+  const isWilling = machine.obeysPowerButton
+  if (isWilling) show(through)
+  vm.isShuttingDown = isWilling
+  // Whoever takes the machine away ends the waiting for it, too.
+  const unlisten = machine.onEnd(() => {
+    run.onMachineEnd(invalidState(vm.state, operations[operation].from))
+  })
+  try {
+    if (run.takesTime(vm)) await run.spend(vm, isWilling ? through : 'waiting for the guest')
+    unlisten()
+    run.throwIfInterrupted()
+    const press = machine.pressPowerButton()
+    if (press !== 'off') {
+      if (vm.state === through) show('running')
+      if (press === 'refused') run.refuseCancels()
+      await untilEnd(run, machine)
+    }
+  } catch (error) {
+    // The shutdown has come about all the same.
+    if (!(machine.hasEnded && vm.state === 'stopped')) throw error
+  } finally {
+    unlisten()
+    vm.isShuttingDown = false
+    if (vm.state === through && !machine.hasEnded) show('running')
+  }
+  if (vm.state !== 'stopped') throw invalidState(vm.state, operations[operation].from)
+  return vm.state
+}
+
+/** Waits until the machine is gone; somebody may have taken it away already. */
+async function untilEnd(run: Run, machine: Machine): Promise<void> {
+  if (machine.hasEnded) return
+  await run.wait((resolve) => machine.onEnd(resolve))
+}

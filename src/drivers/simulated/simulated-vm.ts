@@ -1,0 +1,127 @@
+import { closeSync, openSync, readSync } from 'node:fs'
+import type { VmRecord } from '../../driver.js'
+import type { DiskConfig, VmConfig } from '../../model/vm-config.js'
+import type { VmState } from '../../model/vm-state.js'
+import type { ExecHandler } from './guest-agent.js'
+import type { InputHandler, Machine } from './machine.js'
+import type { Run } from './run.js'
+import type { GuestMemory } from './serial-guest.js'
+
+/** A disk and what the guest has written to it, which is one byte on paper. Replaced, never changed: snapshots share it. */
+export interface SimulatedDisk {
+  readonly config: DiskConfig
+  readonly written: number | undefined
+}
+
+/** What belongs to a VM beside its machine; clones and snapshots take it over as it is. */
+export interface VmContent {
+  readonly config: VmConfig
+  readonly disks: readonly SimulatedDisk[]
+  /** The guest's files that were copied in or written by a test. */
+  readonly files: ReadonlyMap<string, Uint8Array>
+}
+
+export interface SnapshotRecord {
+  readonly id: string
+  readonly name: string
+  readonly description: string
+  readonly createdAtMs: number
+  readonly parentId: string | undefined
+  readonly state: 'stopped' | 'running' | 'paused'
+  readonly content: VmContent
+  /** Of a VM that ran. */
+  readonly memory: GuestMemory | undefined
+}
+
+/** What a test has the guest do. */
+export interface GuestHandlers {
+  exec?: ExecHandler | undefined
+  input?: InputHandler | undefined
+}
+
+const noFiles: ReadonlyMap<string, Uint8Array> = new Map()
+const noDisks: readonly SimulatedDisk[] = []
+const noSnapshots: readonly SnapshotRecord[] = []
+
+export const disksOf = (configs: readonly DiskConfig[]): readonly SimulatedDisk[] =>
+  configs.length === 0 ? noDisks : configs.map((config) => ({ config, written: undefined }))
+
+/** A VM of the simulated host. */
+export class SimulatedVm {
+  readonly id: string
+  /** Counts the host's VMs; the guest's addresses follow from it. */
+  readonly number: number
+  content: VmContent
+  state: VmState = 'stopped'
+  /** While it runs or is paused. */
+  machine: Machine | undefined
+  /** While it is suspended. */
+  memory: GuestMemory | undefined
+  snapshots = noSnapshots
+  currentSnapshot: string | undefined
+  handlers: GuestHandlers | undefined
+  /** The operation that has the VM to itself. */
+  holder: Run | undefined
+  /** Those that wait for it. */
+  line: (() => void)[] | undefined
+  /** A shutdown that has only shown that it goes on: a kill goes past it. */
+  isShuttingDown = false
+
+  constructor(id: string, number: number, content: { config: VmConfig } & Partial<VmContent>) {
+    this.id = id
+    this.number = number
+    const { config, disks = disksOf(config.disks), files = noFiles } = content
+    this.content = { config, disks, files }
+  }
+
+  get config(): VmConfig {
+    return this.content.config
+  }
+
+  get name(): string {
+    return this.content.config.name
+  }
+
+  get record(): VmRecord {
+    return { id: this.id, state: this.state, config: this.content.config }
+  }
+
+  writeFile(path: string, bytes: Uint8Array): void {
+    const files = new Map(this.content.files)
+    files.set(path, bytes)
+    this.content = { ...this.content, files }
+  }
+
+  /** Writes to the first disk, where there is one. */
+  writeDisk(byte: number): boolean {
+    const [first, ...others] = this.content.disks
+    if (first === undefined) return false
+    this.content = { ...this.content, disks: [{ ...first, written: byte }, ...others] }
+    return true
+  }
+
+  /** What is on the first disk: what was written, or what its image has there. */
+  readDisk(): number | undefined {
+    const [first] = this.content.disks
+    if (first === undefined) return undefined
+    const { written, config } = first
+    return written ?? (config.image === undefined ? 0 : readSector(config.image))
+  }
+}
+
+/** The first byte of sector 1 of an image; a part of the image that is not there reads as zero. */
+function readSector(image: string): number | undefined {
+  try {
+    const file = openSync(image, 'r')
+    try {
+      const bytes = new Uint8Array(1)
+      readSync(file, bytes, 0, 1, 512)
+      return bytes[0]
+    } finally {
+      closeSync(file)
+    }
+  } catch {
+    // As a broken disk does, it shows itself to the guest, which says that there is none.
+    return undefined
+  }
+}

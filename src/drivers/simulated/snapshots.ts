@@ -1,0 +1,78 @@
+import { snapshotNameIsTaken, snapshotNotFound } from '../../errors/lookup.js'
+import type { Snapshot, SnapshotNode } from '../../model/snapshot.js'
+import type { VmState } from '../../model/vm-state.js'
+import type { SimulatedHost } from './host.js'
+import type { SimulatedVm, SnapshotRecord } from './simulated-vm.js'
+
+/** Snapshots: what a VM was, its memory too where it ran. */
+
+export function requireNewSnapshot({ snapshots }: SimulatedVm, name: string): void {
+  if (snapshots.some((snapshot) => snapshot.name === name)) throw snapshotNameIsTaken(name)
+}
+
+export function findSnapshot({ snapshots }: SimulatedVm, id: string): SnapshotRecord {
+  const snapshot = snapshots.find((candidate) => candidate.id === id)
+  if (snapshot === undefined) throw snapshotNotFound(id)
+  return snapshot
+}
+
+export function takeSnapshot(
+  host: SimulatedHost,
+  vm: SimulatedVm,
+  { name, description }: { readonly name: string; readonly description: string },
+  state: VmState,
+): Snapshot {
+  const snapshot: SnapshotRecord = {
+    id: host.newId(),
+    name,
+    description,
+    createdAtMs: host.clock.now,
+    parentId: vm.currentSnapshot,
+    state: state === 'running' || state === 'paused' ? state : 'stopped',
+    content: vm.content,
+    memory: vm.machine?.memory,
+  }
+  vm.snapshots = [...vm.snapshots, snapshot]
+  vm.currentSnapshot = snapshot.id
+  host.lifecycle.tell('snapshots', vm)
+  return shown(vm, snapshot)
+}
+
+/** Takes disks, settings and state back; name and description stay. */
+export function switchToSnapshot({ lifecycle }: SimulatedHost, vm: SimulatedVm, id: string): VmState {
+  const { content, state, memory } = findSnapshot(vm, id)
+  const { name, description } = vm.config
+  lifecycle.kill(vm)
+  vm.content = { ...content, config: { ...content.config, name, description } }
+  vm.currentSnapshot = id
+  if (state !== 'stopped') lifecycle.powerOn(vm, memory, state)
+  lifecycle.tell('snapshots', vm)
+  return state
+}
+
+/** Those made on top of it stay. */
+export function deleteSnapshot({ lifecycle }: SimulatedHost, vm: SimulatedVm, id: string): void {
+  const { parentId } = findSnapshot(vm, id)
+  vm.snapshots = vm.snapshots
+    .filter((snapshot) => snapshot.id !== id)
+    .map((snapshot) => (snapshot.parentId === id ? { ...snapshot, parentId } : snapshot))
+  if (vm.currentSnapshot === id) vm.currentSnapshot = parentId
+  lifecycle.tell('snapshots', vm)
+}
+
+export const snapshotTree = (vm: SimulatedVm): SnapshotNode[] => childrenOf(vm, undefined)
+
+const childrenOf = (vm: SimulatedVm, parent: string | undefined): SnapshotNode[] =>
+  vm.snapshots
+    .filter(({ parentId }) => parentId === parent)
+    .map((snapshot) => ({ ...shown(vm, snapshot), children: childrenOf(vm, snapshot.id) }))
+
+const shown = (vm: SimulatedVm, { id, name, description, createdAtMs, parentId, state }: SnapshotRecord): Snapshot => ({
+  id,
+  name,
+  description,
+  createdAt: new Date(createdAtMs),
+  parentId,
+  state,
+  isCurrent: vm.currentSnapshot === id,
+})

@@ -1,0 +1,170 @@
+import type { DriverOperation } from '../../driver.js'
+import { requireState } from '../../errors/state.js'
+import { operations } from '../../operations.js'
+import type { Actions } from './action.js'
+import { moveTo, requireTarget } from './migration.js'
+import { checkConfig, edited, requireHardwareMayChange } from './provisioning.js'
+import { shutDown } from './shutdown.js'
+import {
+  deleteSnapshot,
+  findSnapshot,
+  requireNewSnapshot,
+  snapshotTree,
+  switchToSnapshot,
+  takeSnapshot,
+} from './snapshots.js'
+
+type Observing = 'vm.getStatistics' | 'vm.screenshot' | 'vm.sendKeys' | 'vm.console'
+
+/** What changes VMs, or tells what they are. */
+export const vmActions: Actions<Exclude<Extract<DriverOperation, `vm.${string}`>, Observing>> = {
+  'vm.getState': (host, run, { vm: id }) => run.look(() => host.store.get(id).state, host.store.get(id)),
+
+  'vm.start': (host, run, { vm: id }) =>
+    run.change(id, (vm) => {
+      requireState('vm.start', vm.state)
+      return { through: operations['vm.start'].through, commit: () => host.lifecycle.powerOn(vm) }
+    }),
+
+  'vm.stop': (host, run, { vm: id, mode }) =>
+    mode === 'shutdown'
+      ? shutDown(host, run, id, 'vm.stop')
+      : run.change(id, (vm) => {
+          const { fromKill, through } = operations['vm.stop']
+          requireState('vm.stop', vm.isShuttingDown ? 'running' : vm.state, fromKill)
+          return { through, commit: () => host.lifecycle.kill(vm) }
+        }),
+
+  'vm.pause': (host, run, { vm: id }) =>
+    run.change(id, (vm) => {
+      requireState('vm.pause', vm.state)
+      return { through: operations['vm.pause'].through, commit: () => host.lifecycle.pause(vm) }
+    }),
+
+  'vm.resume': (host, run, { vm: id }) =>
+    run.change(id, (vm) => {
+      requireState('vm.resume', vm.state)
+      return { through: operations['vm.resume'].through, commit: () => host.lifecycle.resume(vm) }
+    }),
+
+  'vm.suspend': (host, run, { vm: id }) =>
+    run.change(id, (vm) => {
+      requireState('vm.suspend', vm.state)
+      return { through: operations['vm.suspend'].through, commit: () => host.lifecycle.suspend(vm) }
+    }),
+
+  'vm.reset': (host, run, { vm: id }) =>
+    run.change(id, (vm) => {
+      requireState('vm.reset', vm.state)
+      return { through: operations['vm.reset'].through, commit: () => host.lifecycle.reset(vm) }
+    }),
+
+  'vm.restart': async (host, run, { vm: id }) => {
+    await shutDown(host, run, id, 'vm.restart')
+    const vm = host.store.get(id)
+    requireState('vm.restart', vm.state, ['stopped'])
+    return run.act(() => {
+      host.lifecycle.setState(vm, operations['vm.start'].through)
+      return host.lifecycle.powerOn(vm)
+    })
+  },
+
+  'vm.edit': (host, run, { vm: id, changes }) =>
+    run.change(id, (vm) => {
+      requireState('vm.edit', vm.state)
+      requireHardwareMayChange(vm.state, changes, !host.without.has('vm.edit.live'))
+      const { config } = edited(vm.content, changes)
+      host.store.requireFree(config.name, vm)
+      const commit = (): typeof vm.record => {
+        host.store.requireFree(config.name, vm)
+        const { name } = vm
+        // Its disks may have been written to meanwhile.
+        vm.content = edited(vm.content, changes)
+        host.store.renamed(vm, name)
+        host.lifecycle.tell('config', vm)
+        return vm.record
+      }
+      return checkConfig(config, 'changes', host.files)?.then(() => ({ commit })) ?? { commit }
+    }),
+
+  'vm.clone': (host, run, { vm: id, name }) =>
+    run.change(id, (vm) => {
+      requireState('vm.clone', vm.state)
+      host.store.requireFree(name)
+      const commit = (): typeof vm.record => {
+        host.store.requireFree(name)
+        const { config, ...content } = vm.content
+        const clone = host.newVm({ ...content, config: { ...config, name, createdAt: new Date(host.clock.now) } })
+        host.store.add(clone)
+        host.lifecycle.tell('created', clone)
+        return clone.record
+      }
+      return { through: operations['vm.clone'].through, commit }
+    }),
+
+  'vm.delete': (host, run, { vm: id }) =>
+    run.change(id, (vm) => {
+      requireState('vm.delete', vm.state)
+      return {
+        commit: () => {
+          host.lifecycle.delete(vm)
+        },
+      }
+    }),
+
+  'vm.unregister': (host, run, { vm: id }) =>
+    run.change(id, (vm) => {
+      requireState('vm.unregister', vm.state)
+      return {
+        commit: () => {
+          host.store.unregister(vm)
+          host.lifecycle.tell('deleted', vm)
+        },
+      }
+    }),
+
+  'vm.migrate': (host, run, { vm: id, to }) =>
+    run.change(id, (vm) => {
+      requireState('vm.migrate', vm.state)
+      const target = requireTarget(host, vm, to)
+      return {
+        through: operations['vm.migrate'].through,
+        commit: (before) => {
+          moveTo(target, host, vm, before)
+        },
+      }
+    }),
+
+  'vm.createSnapshot': (host, run, { vm: id, ...details }) =>
+    run.change(id, (vm) => {
+      requireState('vm.createSnapshot', vm.state)
+      requireNewSnapshot(vm, details.name)
+      return {
+        through: operations['vm.createSnapshot'].through,
+        commit: (before) => takeSnapshot(host, vm, details, before),
+      }
+    }),
+
+  'vm.getSnapshotTree': (host, run, { vm: id }) => run.look(() => snapshotTree(host.store.get(id)), host.store.get(id)),
+
+  'vm.switchToSnapshot': (host, run, { vm: id, snapshot }) =>
+    run.change(id, (vm) => {
+      requireState('vm.switchToSnapshot', vm.state)
+      findSnapshot(vm, snapshot)
+      return {
+        through: operations['vm.switchToSnapshot'].through,
+        commit: () => switchToSnapshot(host, vm, snapshot),
+      }
+    }),
+
+  'vm.deleteSnapshot': (host, run, { vm: id, snapshot }) =>
+    run.change(id, (vm) => {
+      requireState('vm.deleteSnapshot', vm.state)
+      findSnapshot(vm, snapshot)
+      return {
+        commit: () => {
+          deleteSnapshot(host, vm, snapshot)
+        },
+      }
+    }),
+}

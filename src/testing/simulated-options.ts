@@ -1,0 +1,155 @@
+import * as v from 'valibot'
+import type { ServeOptions } from '../connect.js'
+import type { Capability } from '../driver.js'
+import type { Fault } from '../drivers/simulated/fault.js'
+import { durationSchema } from '../drivers/simulated/fault-schema.js'
+import type { Latency } from '../drivers/simulated/latency.js'
+import { traits } from '../drivers/simulated/operation-traits.js'
+import { InvalidArgumentError } from '../errors.js'
+import { object, optional } from '../model/schema.js'
+import { validate } from '../model/validate.js'
+import { vmSpecSchema, type VmSpec } from '../model/vm-spec.js'
+
+const settledStates = ['stopped', 'running', 'paused', 'suspended', 'crashed'] as const
+
+/** A VM that is on the host from the start. */
+export interface SimulatedVmSpec extends VmSpec {
+  /** `'stopped'` if absent. */
+  readonly state?: (typeof settledStates)[number] | undefined
+}
+
+export interface SimulatedServerOptions extends ServeOptions {
+  /** The VMs that are there from the start: so many, named `vm-1`, `vm-2`, ..., or as described. None if absent. */
+  readonly vms?: number | readonly SimulatedVmSpec[] | undefined
+  /** Everything random follows from it: ids, latencies, and which calls a fault meets. 1 if absent. */
+  readonly seed?: number | undefined
+  /**
+   * `'virtual'`, the default: time stands still until the test moves it, and begins at `now`. `'real'`: the time of this
+   * machine, or that of fake timers.
+   */
+  readonly clock?: 'virtual' | 'real' | undefined
+  /** Where virtual time begins; the 1st of January 2026, 00:00 UTC, if absent. */
+  readonly now?: Date | undefined
+  /** Milliseconds that operations take. 0, the default: they are done without time passing. */
+  readonly latency?: Latency | undefined
+  readonly faults?: readonly Fault[] | undefined
+  /** What the host does not offer, as of another host's `server.capabilities`. */
+  readonly without?: readonly Capability[] | undefined
+  /**
+   * `'local'`, the default: images and kernels must be on this machine, as on a host that it is itself. `'assumed'`: any
+   * absolute path is taken to be there.
+   */
+  readonly files?: 'local' | 'assumed' | undefined
+  /** Whether an agent answers in the guests; it does if absent. */
+  readonly agent?: boolean | undefined
+  /** How many of the last calls are kept; 10,000 if absent. */
+  readonly maxCalls?: number | undefined
+}
+
+/** The options, checked and complete. */
+export interface CheckedOptions {
+  readonly vms: number | readonly SimulatedVmSpec[]
+  readonly seed: number
+  readonly clock: 'virtual' | 'real'
+  readonly now: Date
+  readonly latency: Latency
+  readonly faults: readonly unknown[]
+  readonly without: ReadonlySet<Capability>
+  readonly files: 'local' | 'assumed'
+  readonly agent: boolean
+  readonly maxCalls: number
+  readonly serve: ServeOptions
+}
+
+const usualStart = new Date('2026-01-01T00:00:00Z')
+const maxVms = 1_000_000
+const operations = Object.keys(traits) as (keyof typeof traits)[]
+const leftOut = [
+  ...operations.filter((operation) => operation !== 'connect'),
+  'vm.clone.linked',
+  'vm.edit.live',
+  'server.events.global',
+] as const
+
+const whole = (maximum: number): v.GenericSchema<number> => {
+  const message = `must be a whole number from 0 to ${String(maximum)}`
+  return v.pipe(
+    v.number(message),
+    v.check((value) => Number.isInteger(value) && value >= 0 && value <= maximum, message),
+  )
+}
+const list = (message: string): v.GenericSchema<unknown[]> => v.array(v.unknown(), message)
+const latencySchema = object(Object.fromEntries(operations.map((operation) => [operation, optional(durationSchema)])))
+
+const optionsSchema = object({
+  vms: optional(
+    v.union([whole(maxVms), list('')], `must be how many, at most ${String(maxVms)}, or an array of specs`),
+  ),
+  seed: optional(whole(Number.MAX_SAFE_INTEGER)),
+  clock: optional(v.picklist(['virtual', 'real'], 'must be "virtual" or "real"')),
+  now: optional(v.date('must be a valid Date')),
+  latency: optional(v.unknown()),
+  faults: optional(list('must be an array of faults')),
+  without: optional(v.array(v.picklist(leftOut, 'must be an operation or a feature'), 'must be an array')),
+  files: optional(v.picklist(['local', 'assumed'], 'must be "local" or "assumed"')),
+  agent: optional(v.boolean('must be true or false')),
+  maxCalls: optional(whole(10_000_000)),
+  // Checked by the connection that they are for.
+  maxConcurrentOperations: optional(v.unknown()),
+  onUnobservedFailure: optional(v.unknown()),
+})
+
+/** Throws an {@link InvalidArgumentError} that names what is wrong. */
+export function checkOptions(options: SimulatedServerOptions): CheckedOptions {
+  const {
+    vms = 0,
+    seed = 1,
+    clock = 'virtual',
+    now = usualStart,
+    latency = 0,
+    faults = [],
+    without = [],
+    files = 'local',
+    agent = true,
+    maxCalls = 10_000,
+  } = valid(optionsSchema, options, 'options')
+  if (clock === 'real' && options.now !== undefined) {
+    throw new InvalidArgumentError({ path: 'options.now', reason: 'options.now is given, and the clock is a real one' })
+  }
+  const { maxConcurrentOperations, onUnobservedFailure } = options
+  return {
+    vms: typeof vms === 'number' ? vms : vms.map((spec, index) => checkSpec(spec, `options.vms[${String(index)}]`)),
+    seed,
+    clock,
+    now,
+    latency: checkLatency(latency),
+    faults,
+    without: new Set(without),
+    files,
+    agent,
+    maxCalls,
+    serve: { maxConcurrentOperations, onUnobservedFailure },
+  }
+}
+
+function checkSpec(spec: unknown, path: string): SimulatedVmSpec {
+  if (typeof spec !== 'object' || spec === null || !('state' in spec)) return valid(vmSpecSchema, spec, path)
+  const { state, ...rest } = spec
+  const stateSchema = optional(v.picklist(settledStates, `must be one of ${settledStates.join(', ')}`))
+  return { ...valid(vmSpecSchema, rest, path), state: valid(stateSchema, state, `${path}.state`) }
+}
+
+function checkLatency(latency: unknown): Latency {
+  const isDuration = typeof latency !== 'object' || Array.isArray(latency)
+  return valid<v.GenericSchema<unknown, Latency>>(
+    isDuration ? durationSchema : latencySchema,
+    latency,
+    'options.latency',
+  )
+}
+
+function valid<S extends v.GenericSchema>(schema: S, value: unknown, path: string): v.InferOutput<S> {
+  const result = validate(schema, value, path)
+  if (result.isErr()) throw result.error
+  return result.value
+}

@@ -1,0 +1,67 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import type { Server, SnapshotNode } from 'awaitvm'
+import { createSimulatedServer } from 'awaitvm/testing'
+import { afterAll } from 'vitest'
+import { builtInGuest } from '../../src/drivers/embedded/machine/guest.js'
+import { serialGuest } from './serial-guest.js'
+import { describeConformance } from './suite.js'
+
+const folder = mkdtempSync(join(tmpdir(), 'awaitvm-guest-'))
+const kernel = join(folder, 'guest.bin')
+writeFileSync(kernel, builtInGuest())
+afterAll(() => {
+  rmSync(folder, { recursive: true })
+})
+
+describeConformance({
+  name: 'simulated:',
+  driver: 'simulated',
+  guest: serialGuest({
+    spec: { memoryMiB: 16 },
+    specWithDisk: { memoryMiB: 16, disks: [{ sizeMiB: 1 }], boot: { kernel } },
+  }),
+  keepsVms: true,
+  onClose: 'runs-on',
+  sharesRunningVms: true,
+  withdrawsPowerButton: true,
+  afterCrash: 'crashed',
+  async open(options) {
+    // The guest of the suite has no agent.
+    const settings = { clock: 'real', agent: false } as const
+    const simulated = createSimulatedServer({ ...settings, ...options })
+    const target = createSimulatedServer(settings)
+    return {
+      server: simulated.server,
+      connectAgain: async (again) => simulated.connect(again),
+      registrationPath: ({ id }) => simulated.vm(id).path,
+      migrationTarget: target.uri,
+      files: async () => {
+        const server = simulated.connect()
+        const files = await filesOf(server)
+        await server.close().unwrap()
+        return files
+      },
+      async dispose() {
+        await simulated[Symbol.asyncDispose]()
+        await target[Symbol.asyncDispose]()
+        return []
+      },
+    }
+  },
+})
+
+/** It keeps nothing on disk: what it would. */
+async function filesOf(server: Server): Promise<string[]> {
+  const files = (await server.getVmList().unwrap()).map(async (vm) => [
+    vm.id,
+    ...vm.config.disks.map((_disk, index) => `${vm.id}/disk-${index}`),
+    ...(vm.state === 'suspended' ? [`${vm.id}/memory`] : []),
+    ...snapshotsIn(await vm.getSnapshotTree().unwrap()).map((id) => `${vm.id}/${id}`),
+  ])
+  return (await Promise.all(files)).flat().sort()
+}
+
+const snapshotsIn = (nodes: readonly SnapshotNode[]): string[] =>
+  nodes.flatMap(({ id, children }) => [id, ...snapshotsIn(children)])
