@@ -5,11 +5,11 @@ export interface SimulatedClock {
   /** Milliseconds since 1970, as `Date.now()` tells them. */
   readonly now: number
   /**
-   * Lets so many milliseconds pass: what falls due is done in order, and what waits for it goes on, before the next. On a
-   * real clock it waits.
+   * Lets so many milliseconds pass: what falls due is done in order, and what waits for that goes on before the next moment
+   * comes. On a real clock it waits.
    */
   advance(ms: number): Promise<void>
-  /** Goes to the next thing that is due, and does it; `false` where nothing is. On a real clock it waits for it. */
+  /** Goes to the next moment at which something is due, and does it; `false` where nothing is. On a real clock it waits for it. */
   next(): Promise<boolean>
 }
 

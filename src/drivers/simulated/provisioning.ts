@@ -5,16 +5,10 @@ import type { VmChanges, VmSpec } from '../../model/vm-spec.js'
 import { checkFiles, namesFiles } from './boot-files.js'
 import { disksOf, type SimulatedDisk, type VmContent } from './simulated-vm.js'
 
-/** What is not asked for. */
-const defaults: Omit<VmConfig, 'name' | 'createdAt'> = {
-  description: '',
-  cpus: 1,
-  memoryMiB: 512,
-  disks: [],
-  cdroms: [],
-  floppies: [],
-  boot: {},
-}
+/** What is not asked for; nobody changes it, so that all VMs share it. */
+const none: readonly never[] = Object.freeze([])
+const noBoot: VmConfig['boot'] = Object.freeze({})
+const usualMemoryMiB = 512
 
 /** The most that a VM may have. */
 const limits = { cpus: 256, memoryMiB: 2 ** 24, floppies: 2 } as const
@@ -23,11 +17,11 @@ const limits = { cpus: 256, memoryMiB: 2 ** 24, floppies: 2 } as const
 const given = <T extends object>(settings: T): { [K in keyof T]: Exclude<T[K], undefined> } =>
   Object.fromEntries(Object.entries(settings).filter(([, value]) => value !== undefined)) as never
 
-export const configOf = (spec: VmSpec, nowMs: number): VmConfig => ({
-  ...defaults,
-  ...given(spec),
-  createdAt: new Date(nowMs),
-})
+export function configOf(spec: VmSpec, nowMs: number): VmConfig {
+  const { name, description = '', cpus = 1, memoryMiB = usualMemoryMiB } = spec
+  const { disks = none, cdroms = none, floppies = none, boot = noBoot } = spec
+  return { name, description, cpus, memoryMiB, disks, cdroms, floppies, boot, createdAt: new Date(nowMs) }
+}
 
 /** Throws where the VM is too large for the host, or a file of it is missing; synchronous where there is none. */
 export function checkConfig(config: VmConfig, root: string, files: 'local' | 'assumed'): Promise<void> | undefined {

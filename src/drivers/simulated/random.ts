@@ -30,10 +30,23 @@ export class Random {
 
   /** In the form of a UUID of version 4. */
   uuid(): string {
-    const digits = [this.bits(), this.bits(), this.bits(), this.bits()].map(hex).join('')
-    const variant = (8 + (Number.parseInt(digits.charAt(16), 16) & 3)).toString(16)
-    return `${digits.slice(0, 8)}-${digits.slice(8, 12)}-4${digits.slice(13, 16)}-${variant}${digits.slice(17, 20)}-${digits.slice(20)}`
+    for (let index = 0; index < 32; index += 8) {
+      let bits = this.bits()
+      for (let digit = 0; digit < 8; digit += 1) {
+        digits[index + digit] = bits & 15
+        bits >>>= 4
+      }
+    }
+    digits[12] = 4
+    digits[16] = 8 | ((digits[16] ?? 0) & 3)
+    for (const [index, place] of places.entries()) text[place] = hex.charCodeAt(digits[index] ?? 0)
+    // Made of bytes, since one that is put together of parts keeps them all.
+    return text.toString('latin1')
   }
 }
 
-const hex = (bits: number): string => bits.toString(16).padStart(8, '0')
+const hex = '0123456789abcdef'
+const digits = new Uint8Array(32)
+const text = Buffer.from('00000000-0000-0000-0000-000000000000')
+/** Where the digits are in the text. */
+const places = [...text.entries()].flatMap(([place, byte]) => (byte === 0x30 ? [place] : []))

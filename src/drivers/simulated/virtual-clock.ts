@@ -62,13 +62,12 @@ export class VirtualClock implements HostClock {
     // Nothing was suspended.
   }
 
-  /** Does what is due next, unless that is later. */
+  /** Does what is due next, unless that is later: all of one moment, in order. */
   async #doNext(untilMs: number): Promise<boolean> {
-    const next = this.#timers.peek()
-    if (next === undefined || next.dueMs > untilMs) return false
-    this.#timers.take()
-    this.#nowMs = next.dueMs
-    next.run()
+    const first = this.#timers.peek()
+    if (first === undefined || first.dueMs > untilMs) return false
+    this.#nowMs = first.dueMs
+    while (this.#timers.peek()?.dueMs === this.#nowMs) this.#timers.take()?.run()
     await this.#settle()
     return true
   }
