@@ -36,17 +36,36 @@ export function explain(
   vm: ModelVm | undefined,
   ended: readonly Ended[],
   fits: (vm: ModelVm | undefined) => boolean,
+  isContended = ended.length > 1,
 ): { readonly vm: ModelVm | undefined } | undefined {
   if (ended.length === 0) return fits(vm) ? { vm } : undefined
   for (const [index, next] of ended.entries()) {
     const rest = ended.toSpliced(index, 1)
-    for (const after of outcomesOf(vm, next, ended.length > 1)) {
-      const found = explain(after.vm, rest, fits)
+    for (const after of outcomesOf(vm, next, isContended)) {
+      const found = explain(after.vm, rest, fits, isContended)
+      if (found !== undefined) return found
+    }
+    if (!isContended || vm?.state !== 'running' || !endsGuest(next)) continue
+    // Others may come between the end of one guest and the start of the next.
+    const left = isRestart(next) ? [...rest, { ...next, action: start }] : rest
+    // Whoever waits for the end of a guest is content with an end that another one brings about.
+    const between: ModelVm[] = [{ ...vm, state: 'stopped' }, ...(rest.some(endsGuest) ? [vm] : [])]
+    for (const then of between) {
+      const found = explain(then, left, fits, isContended)
       if (found !== undefined) return found
     }
   }
   return undefined
 }
+
+const start: VmAction = { kind: 'move', operation: 'vm.start', isKill: false }
+const isRestart = ({ action }: Ended): boolean => action.kind === 'move' && action.operation === 'vm.restart'
+/** It took the power away, or the guest turned it off; a restart may have failed after that. */
+const endsGuest = ({ action, code }: Ended): boolean =>
+  action.kind === 'move' &&
+  (action.operation === 'vm.restart'
+    ? !withoutEffect.has(code ?? '')
+    : action.operation === 'vm.stop' && code === 'SUCCESS')
 
 /** What the VM may be after the action, where that can end as it did. */
 function outcomesOf(
@@ -64,6 +83,7 @@ function outcomesOf(
   // Another action may be seen under way.
   if (isContended && ended.state !== undefined && transient.has(ended.state)) return [unchanged]
   const isRight = vm !== undefined && 'code' in expected && expected.code === code && ended.state === vm.state
+  if (isContended) return isRight ? [unchanged] : []
   const states = statesFor(action)
   return isRight && states?.every((state) => ended.expected?.includes(state)) === true ? [unchanged] : []
 }

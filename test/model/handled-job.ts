@@ -1,6 +1,6 @@
 import { type CancelError, type Job, type Result, type VmError } from 'awaitvm'
+import assert from 'node:assert/strict'
 import { setImmediate as turn } from 'node:timers/promises'
-import { expect } from 'vitest'
 import type { Call } from './step.js'
 
 /** A job that a step has begun, with what else the step does to it. */
@@ -38,18 +38,18 @@ export class HandledJob {
   async check(): Promise<Result<unknown, VmError>> {
     const { job } = this
     const result = await job
-    expect(await job).toBe(result)
-    expect(job.result).toBe(result)
+    assert.equal(await job, result)
+    assert.equal(job.result, result)
     const code = result.isOk() ? 'SUCCESS' : result.error.code
-    expect(job.retCode).toBe(code)
-    expect(job.status).toBe(code === 'OUTCOME_UNKNOWN' ? 'unknown' : 'finished')
+    assert.equal(job.retCode, code)
+    assert.equal(job.status, code === 'OUTCOME_UNKNOWN' ? 'unknown' : 'finished')
     if (result.isErr()) {
-      expect(job.progress.percent).toBeLessThan(100)
-      expect(result.error.operation).toBe(job.operation)
-    } else expect(job.progress.percent).toBe(100)
+      assert.ok(job.progress.percent < 100)
+      assert.equal(result.error.operation, job.operation)
+    } else assert.equal(job.progress.percent, 100)
     for (const verdict of await Promise.all(this.#verdicts)) {
-      if (verdict.isOk()) expect(code).toBe('JOB_CANCELLED')
-      else if (verdict.error.code === 'JOB_FINISHED') expect(code).not.toBe('JOB_CANCELLED')
+      if (verdict.isOk()) assert.equal(code, 'JOB_CANCELLED')
+      else if (verdict.error.code === 'JOB_FINISHED') assert.notEqual(code, 'JOB_CANCELLED')
     }
     await Promise.all(this.#watches)
     return result
@@ -58,10 +58,10 @@ export class HandledJob {
   async #watch(): Promise<void> {
     let last = 0
     for await (const { percent } of this.job) {
-      expect(percent).toBeGreaterThanOrEqual(last)
+      assert.ok(percent >= last)
       last = percent
     }
-    expect(this.job.status).not.toBe('running')
+    assert.notEqual(this.job.status, 'running')
   }
 
   /** A waiter that gives up leaves the job alone. */
@@ -72,6 +72,6 @@ export class HandledJob {
     controller.abort()
     const result = await waiting
     if (result.isErr() && result.error.code === 'WAIT_ABORTED') return
-    expect(result).toBe(this.job.result)
+    assert.equal(result, this.job.result)
   }
 }

@@ -16,6 +16,9 @@ export interface ModelHost {
   reconnect?(): Promise<(state: VmState) => VmState>
   /** Makes the guest of a running VM do this, and waits until the host has noticed. */
   happen(vm: Vm, what: 'crash' | 'powerOff'): Promise<void>
-  /** Sees to it that the next call of this operation on this VM meets the trouble; ended by what is returned. */
-  trouble?(what: Trouble['what'], call: { readonly operation: OperationCode; readonly vm: string }): () => void
+  /** Sees to it that the next call of this operation on this VM meets the trouble, unless what is returned is called before. */
+  trouble?(
+    what: Trouble['what'],
+    call: { readonly operation: OperationCode; readonly vm: string },
+  ): (() => void) | undefined
 }

@@ -1,4 +1,5 @@
 import { InvalidArgumentError } from '../../errors.js'
+import type { VmState } from '../../model/vm-state.js'
 import { invalidState } from '../../errors/state.js'
 import type { DiskConfig, VmConfig } from '../../model/vm-config.js'
 import type { VmChanges, VmSpec } from '../../model/vm-spec.js'
@@ -61,11 +62,13 @@ function keepDisks(wanted: readonly DiskConfig[], present: readonly SimulatedDis
 
 /** Throws where hardware can't be changed in this state. */
 export function requireHardwareMayChange(
-  state: Parameters<typeof invalidState>[0],
+  state: VmState,
   { name: _name, description: _description, ...hardware }: VmChanges,
   isLiveEditPossible: boolean,
 ): void {
   if (Object.values(hardware).every((value) => value === undefined)) return
-  const isOn = state === 'running' || state === 'paused'
-  if (state === 'suspended' || (isOn && !isLiveEditPossible)) throw invalidState(state, ['stopped', 'crashed'])
+  const possible: readonly VmState[] = isLiveEditPossible
+    ? ['stopped', 'running', 'paused', 'crashed']
+    : ['stopped', 'crashed']
+  if (!possible.includes(state)) throw invalidState(state, possible)
 }
