@@ -13,12 +13,19 @@ export default defineConfig([
     entry: {
       index: 'src/index.ts',
       testing: 'src/testing/index.ts',
+      'testing-vitest': 'src/testing/vitest.ts',
       quickstart: 'src/quickstart/main.ts',
     },
     format: 'esm',
     // Keeps each driver in a chunk of its own, loaded by the dynamic import in `connect`.
     splitting: true,
-    dts: { entry: { index: 'src/index.ts', testing: 'src/testing/index.ts' } },
+    dts: {
+      entry: {
+        index: 'src/index.ts',
+        testing: 'src/testing/index.ts',
+        'testing-vitest': 'src/testing/vitest.ts',
+      },
+    },
     // The two builds run side by side: this one must not remove what the other has written.
     clean: ['!embedded-worker.*'],
   },

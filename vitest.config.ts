@@ -7,6 +7,7 @@ export default defineConfig({
   resolve: {
     alias: [
       { find: /^awaitvm$/, replacement: fromRoot('src/index.ts') },
+      { find: /^awaitvm\/testing\/vitest$/, replacement: fromRoot('src/testing/vitest.ts') },
       { find: /^awaitvm\/testing$/, replacement: fromRoot('src/testing/index.ts') },
     ],
   },

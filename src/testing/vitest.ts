@@ -1,0 +1,24 @@
+import { expect } from 'vitest'
+import type { VmErrorCode, VmErrors } from '../errors.js'
+import type { SimulatedOperation } from '../drivers/simulated/operation-traits.js'
+import { toBeOk, toFailWith, toHaveCalled, type ExpectedCall } from './matchers.js'
+
+export type { ExpectedCall }
+
+/** A job is waited for: then the matcher gives a promise, to be awaited. */
+type Waiting<T> = T extends PromiseLike<unknown> ? Promise<void> : void
+
+declare module 'vitest' {
+  // The parameter's default must be the one of the interface that this is merged with.
+  // eslint-disable-next-line @typescript-eslint/no-explicit-any
+  interface Matchers<T = any> {
+    /** A Result, or a job that is waited for, is ok; with this value, where one is given. */
+    toBeOk(...value: [unknown?]): Waiting<T>
+    /** A Result, or a job that is waited for, has an error of this code, with these properties. */
+    toFailWith<C extends VmErrorCode>(code: C, properties?: Partial<VmErrors[C]>): Waiting<T>
+    /** A simulated server, or its `calls`, was called so. */
+    toHaveCalled(operation: SimulatedOperation, expected?: ExpectedCall): void
+  }
+}
+
+expect.extend({ toBeOk, toFailWith, toHaveCalled })
