@@ -1,0 +1,104 @@
+import { AuthenticationError, connect, ConnectionError } from 'awaitvm'
+import { createSimulatedServer } from 'awaitvm/testing'
+import { expect, test } from 'vitest'
+import { collectUntil } from '../../support/garbage-collection.js'
+import { failureOf } from '../../support/expect-failure.js'
+
+/** Somebody's code, which knows of no test. */
+async function startAll(uri: string): Promise<string[]> {
+  await using server = await connect(uri).unwrap()
+  const vms = await server.getVmList({ state: 'stopped' }).unwrap()
+  for (const vm of vms) await vm.start().unwrap()
+  return vms.map(({ name }) => name)
+}
+
+test('leads connect of exactly this URI to the host, until it is disposed of', async () => {
+  const simulated = createSimulatedServer({ vms: 2 })
+  {
+    using _interception = simulated.intercept('qemu:///system')
+    expect(await startAll('qemu:///system')).toEqual(['vm-1', 'vm-2'])
+    await failureOf(connect('qemu:///session'), 'INVALID_ARGUMENT')
+    await failureOf(connect('qemu:///system/'), 'INVALID_ARGUMENT')
+  }
+  await failureOf(connect('qemu:///system'), 'INVALID_ARGUMENT')
+  expect(simulated.vm('vm-1').state).toBe('running')
+})
+
+test('takes a host that is there out of the way, and shows no password', async () => {
+  const simulated = createSimulatedServer({ vms: 1 })
+  using _interception = simulated.intercept('embedded://user:secret@host/dir')
+  await using server = await connect('embedded://user:secret@host/dir').unwrap()
+  expect(server.uri).toBe('embedded://user@host/dir')
+  expect(await server.getVmList().unwrap()).toHaveLength(1)
+})
+
+test('of one URI twice is refused, and so is what is none', () => {
+  const [first, second] = [createSimulatedServer(), createSimulatedServer()]
+  {
+    using _interception = first.intercept('qemu:///twice')
+    expect(() => second.intercept('qemu:///twice')).toThrow(expect.objectContaining({ code: 'ALREADY_EXISTS' }))
+  }
+  using _interception = second.intercept('qemu:///twice')
+  expect(() => first.intercept('no URI')).toThrow(expect.objectContaining({ code: 'INVALID_ARGUMENT', path: 'uri' }))
+})
+
+test('ends with the host', async () => {
+  const simulated = createSimulatedServer()
+  simulated.intercept('qemu:///gone')
+  await simulated[Symbol.asyncDispose]()
+  await failureOf(connect('qemu:///gone'), 'INVALID_ARGUMENT')
+})
+
+test('disposing of it later leaves an interception of somebody else alone', async () => {
+  const [first, second] = [createSimulatedServer(), createSimulatedServer({ vms: 1 })]
+  const early = first.intercept('qemu:///mine')
+  early[Symbol.dispose]()
+  using _interception = second.intercept('qemu:///mine')
+  early[Symbol.dispose]()
+  await first[Symbol.asyncDispose]()
+  expect(await startAll('qemu:///mine')).toEqual(['vm-1'])
+})
+
+test('connecting takes its time, and meets faults', async () => {
+  const simulated = createSimulatedServer({
+    latency: { connect: 100 },
+    faults: [
+      { operation: 'connect', call: 1, kind: 'error', error: new AuthenticationError({ reason: 'wrong password' }) },
+      { operation: 'connect', call: 2, kind: 'lostConnection', moment: 'before' },
+      { operation: 'connect', call: 3, kind: 'hang' },
+    ],
+  })
+  const { uri, clock, calls } = simulated
+  await failureOf(connect(uri), 'AUTHENTICATION_FAILED')
+  expect(await failureOf(connect(uri), 'CONNECTION_FAILED')).toBeInstanceOf(ConnectionError)
+  const hanging = connect(uri)
+  await clock.advance(1000)
+  await hanging.cancel().unwrap()
+  await failureOf(hanging, 'JOB_CANCELLED')
+  const job = connect(uri)
+  await clock.advance(99)
+  expect(job.retCode).toBeUndefined()
+  await clock.advance(1)
+  await (await job.unwrap()).close().unwrap()
+  expect([...calls].map(({ outcome }) => outcome)).toEqual([
+    'AUTHENTICATION_FAILED',
+    'CONNECTION_FAILED',
+    'JOB_CANCELLED',
+    'SUCCESS',
+  ])
+})
+
+test('a host that nobody holds any more is not kept', async () => {
+  let isCollected = false
+  const registry = new FinalizationRegistry(() => {
+    isCollected = true
+  })
+  const uri = await (async () => {
+    const simulated = createSimulatedServer({ vms: 10 })
+    registry.register(simulated.server, undefined)
+    await simulated.server.close().unwrap()
+    return simulated.uri
+  })()
+  expect(await collectUntil(() => isCollected)).toBe(true)
+  await failureOf(connect(uri), 'INVALID_ARGUMENT', 'CONNECTION_FAILED')
+})
