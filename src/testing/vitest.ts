@@ -1,12 +1,13 @@
 import { expect } from 'vitest'
 import type { VmErrorCode, VmErrors } from '../errors.js'
+import type { JobRef } from '../job/job.js'
 import type { SimulatedOperation } from '../drivers/simulated/operation-traits.js'
 import { toBeOk, toFailWith, toHaveCalled, type ExpectedCall } from './matchers.js'
 
 export type { ExpectedCall }
 
 /** A job is waited for: then the matcher gives a promise, to be awaited. */
-type Waiting<T> = T extends PromiseLike<unknown> ? Promise<void> : void
+type Waiting<T> = T extends JobRef<unknown> ? Promise<void> : void
 
 declare module 'vitest' {
   // The parameter's default must be the one of the interface that this is merged with.

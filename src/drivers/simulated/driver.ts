@@ -25,6 +25,8 @@ export class SimulatedDriver implements Driver, Listener {
   readonly #host: SimulatedHost
   readonly #listeners = new Set<(event: VmEvent) => void>()
   readonly #followers = new Set<Following>()
+  /** What has been called and has not been answered yet. */
+  readonly #underWay = new Set<Promise<unknown>>()
   readonly #consoles = new Set<VmConsole>()
   /** While the connection is lost. */
   #missed: MissedEvents | undefined
@@ -77,6 +79,8 @@ export class SimulatedDriver implements Driver, Listener {
     for (const follower of this.#followers) follower.giveUp('the server was closed meanwhile')
     for (const console of this.#consoles) console.finish()
     this.#host.disconnected(this)
+    // What has been done is answered so, before the server says that nobody knows.
+    await Promise.allSettled(this.#underWay)
   }
 
   #operation<O extends DriverOperation>(
@@ -96,11 +100,14 @@ export class SimulatedDriver implements Driver, Listener {
     const call = new SimulatedCall(operation, callee, details, this.#host.clock.now)
     this.#host.calls.add(call)
     const outcome = this.#begin(operation, callee, task, work)
+    this.#underWay.add(outcome)
     outcome.then(
       () => {
+        this.#underWay.delete(outcome)
         SimulatedCall.end(call, 'SUCCESS')
       },
       (error: unknown) => {
+        this.#underWay.delete(outcome)
         SimulatedCall.end(call, codeOf(error))
       },
     )

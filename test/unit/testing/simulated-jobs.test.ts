@@ -1,4 +1,4 @@
-import { Job, type JobRef, type Vm } from 'awaitvm'
+import type { Job, JobRef, Vm } from 'awaitvm'
 import { createSimulatedServer, type SimulatedServer, type SimulatedServerOptions } from 'awaitvm/testing'
 import { afterEach, describe, expect, test, vi } from 'vitest'
 import { EventLog } from '../../support/event-log.js'
