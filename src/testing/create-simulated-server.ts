@@ -111,7 +111,7 @@ export function createSimulatedServer(options: SimulatedServerOptions = {}): Sim
     faults: checked.faults,
     maxCalls: checked.maxCalls,
     files: checked.files,
-    hasAgent: checked.agent,
+    hasAgent: checked.hasAgent,
     without: checked.without,
   })
   addVms(host, checked.vms)

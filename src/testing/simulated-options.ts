@@ -8,6 +8,7 @@ import { traits } from '../drivers/simulated/operation-traits.js'
 import { InvalidArgumentError } from '../errors.js'
 import { object, optional } from '../model/schema.js'
 import { validate } from '../model/validate.js'
+import type { VmConfig } from '../model/vm-config.js'
 import { vmSpecSchema, type VmSpec } from '../model/vm-spec.js'
 
 const settledStates = ['stopped', 'running', 'paused', 'suspended', 'crashed'] as const
@@ -40,8 +41,8 @@ export interface SimulatedServerOptions extends ServeOptions {
    * absolute path is taken to be there.
    */
   readonly files?: 'local' | 'assumed' | undefined
-  /** Whether an agent answers in the guests; it does if absent. */
-  readonly agent?: boolean | undefined
+  /** Whether an agent answers in the guests, or in which of them; in all if absent. */
+  readonly agent?: boolean | ((config: VmConfig) => boolean) | undefined
   /** How many of the last calls are kept; 10,000 if absent. */
   readonly maxCalls?: number | undefined
 }
@@ -56,7 +57,7 @@ export interface CheckedOptions {
   readonly faults: readonly unknown[]
   readonly without: ReadonlySet<Capability>
   readonly files: 'local' | 'assumed'
-  readonly agent: boolean
+  readonly hasAgent: (config: VmConfig) => boolean
   readonly maxCalls: number
   readonly serve: ServeOptions
 }
@@ -92,7 +93,12 @@ const optionsSchema = object({
   faults: optional(list('must be an array of faults')),
   without: optional(v.array(v.picklist(leftOut, 'must be an operation or a feature'), 'must be an array')),
   files: optional(v.picklist(['local', 'assumed'], 'must be "local" or "assumed"')),
-  agent: optional(v.boolean('must be true or false')),
+  agent: optional(
+    v.custom<boolean | ((config: VmConfig) => boolean)>(
+      (agent) => typeof agent === 'boolean' || typeof agent === 'function',
+      'must be true, false, or a function',
+    ),
+  ),
   maxCalls: optional(whole(10_000_000)),
   // Checked by the connection that they are for.
   maxConcurrentOperations: optional(v.unknown()),
@@ -126,7 +132,7 @@ export function checkOptions(options: SimulatedServerOptions): CheckedOptions {
     faults,
     without: new Set(without),
     files,
-    agent,
+    hasAgent: typeof agent === 'function' ? agent : () => agent,
     maxCalls,
     serve: { maxConcurrentOperations, onUnobservedFailure },
   }

@@ -75,6 +75,11 @@ export class SimulatedVmHandle {
     this.#vm.writeFile(path, typeof content === 'string' ? new TextEncoder().encode(content) : content)
   }
 
+  /** Does nothing where the guest has no such file. */
+  removeFile(path: string): void {
+    this.#vm.removeFile(path)
+  }
+
   get #vm(): SimulatedVm {
     const vm = this.#host.store.find(this.id)
     if (vm === undefined) throw vmNotFound(this.id)

@@ -5,6 +5,7 @@ import type { Server, SnapshotNode } from 'awaitvm'
 import { createSimulatedServer } from 'awaitvm/testing'
 import { afterAll } from 'vitest'
 import { builtInGuest } from '../../src/drivers/embedded/machine/guest.js'
+import { RealPrograms } from '../support/real-programs.js'
 import { serialGuest } from './serial-guest.js'
 import { describeConformance } from './suite.js'
 
@@ -22,16 +23,29 @@ describeConformance({
     spec: { memoryMiB: 16 },
     specWithDisk: { memoryMiB: 16, disks: [{ sizeMiB: 1 }], boot: { kernel } },
   }),
+  specWithoutAgent: { memoryMiB: 16, boot: { kernel } },
   keepsVms: true,
   onClose: 'runs-on',
   sharesRunningVms: true,
   withdrawsPowerButton: true,
   afterCrash: 'crashed',
   async open(options) {
-    // The guest of the suite has no agent.
-    const settings = { clock: 'real', agent: false } as const
-    const simulated = createSimulatedServer({ ...settings, ...options })
-    const target = createSimulatedServer(settings)
+    const simulated = createSimulatedServer({
+      clock: 'real',
+      agent: ({ boot }) => boot.kernel === undefined,
+      ...options,
+    })
+    const target = createSimulatedServer({ clock: 'real' })
+    const programs = new RealPrograms()
+    simulated.onExec(async (program) => {
+      const { argv, vm } = program
+      // Files that were copied in are not on this machine.
+      const [name, file = ''] = argv
+      const handle = simulated.vm(vm)
+      if (name !== 'rm' || handle.readFile(file) === undefined) return await programs.run(program)
+      handle.removeFile(file)
+      return {}
+    })
     return {
       server: simulated.server,
       connectAgain: async (again) => simulated.connect(again),
@@ -46,6 +60,7 @@ describeConformance({
       async dispose() {
         await simulated[Symbol.asyncDispose]()
         await target[Symbol.asyncDispose]()
+        await programs.ended()
         return []
       },
     }

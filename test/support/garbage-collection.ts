@@ -6,8 +6,8 @@ setFlagsFromString('--expose_gc')
 const gc = runInNewContext('gc') as () => void
 
 /** Collects garbage until the condition holds; gives up after many rounds. */
-export async function collectUntil(isDone: () => boolean): Promise<boolean> {
-  for (let round = 0; round < 50; round += 1) {
+export async function collectUntil(isDone: () => boolean, rounds = 50): Promise<boolean> {
+  for (let round = 0; round < rounds; round += 1) {
     gc()
     // Finalization callbacks run as tasks of their own.
     await setImmediate()

@@ -1,5 +1,5 @@
 import type { ProgressUpdate } from '../../driver.js'
-import { invalidState } from '../../errors/state.js'
+import { goneMeanwhile } from '../../errors/state.js'
 import type { CrashFault, FaultPlan } from './fault.js'
 import type { SimulatedHost } from './host.js'
 import { drawDuration, latencyOf } from './latency.js'
@@ -19,11 +19,13 @@ const usualCrash = 'the guest crashed'
 /** What one call goes through: the time that it takes, and what goes wrong with it. */
 export class Course {
   readonly #host: SimulatedHost
+  readonly #operation: SimulatedOperation
   readonly #plan: FaultPlan | undefined
   readonly #latencyMs: number
 
   constructor(host: SimulatedHost, operation: SimulatedOperation, plan: FaultPlan | undefined) {
     this.#host = host
+    this.#operation = operation
     this.#plan = plan
     const duration = plan?.slow?.latency ?? latencyOf(host.latency, operation)
     this.#latencyMs = duration === 0 ? 0 : drawDuration(duration, host.random)
@@ -84,6 +86,6 @@ export class Course {
   #crash(vm: SimulatedVm | undefined): void {
     const crash = this.#crashDuring
     if (vm === undefined || crash === undefined) return
-    if (this.#host.lifecycle.crash(vm, crash.message ?? usualCrash)) throw invalidState(vm.state, ['running'])
+    if (this.#host.lifecycle.crash(vm, crash.message ?? usualCrash)) throw goneMeanwhile(this.#operation, vm.state)
   }
 }

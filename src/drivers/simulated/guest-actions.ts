@@ -1,9 +1,16 @@
 import type { DriverOperation } from '../../driver.js'
 import { GuestUnavailableError, InvalidArgumentError } from '../../errors.js'
-import { invalidState } from '../../errors/state.js'
+import { goneMeanwhile } from '../../errors/state.js'
 import type { Actions } from './action.js'
 import type { HostClock } from './clock.js'
-import { addressesOf, execResult, noSuchProgram, readGuestFile, type SimulatedProgram } from './guest-agent.js'
+import {
+  addressesOf,
+  execResult,
+  noSuchProgram,
+  readGuestFile,
+  requireFolder,
+  type SimulatedProgram,
+} from './guest-agent.js'
 import { readLocalFile, writeLocalFile } from './guest-files.js'
 import type { SimulatedHost } from './host.js'
 import type { Machine } from './machine.js'
@@ -21,7 +28,7 @@ export const guestActions: Actions<GuestOperation> = {
     const result = await run.until(
       machine,
       async (signal) => handler(programOf(host, { argv, options, vm: vm.name, signal })),
-      () => invalidState(vm.state, ['running']),
+      () => goneMeanwhile('guest.exec', vm.state),
     )
     return execResult(result ?? noSuchProgram(argv))
   },
@@ -32,7 +39,9 @@ export const guestActions: Actions<GuestOperation> = {
   'guest.copyIn': async (host, run, { vm: id, from, to }) => {
     await run.look(() => requireAgent(host, id, 'guest.copyIn'), host.store.get(id))
     const content = await run.busy(readLocalFile(from))
-    requireAgent(host, id, 'guest.copyIn').vm.writeFile(to, content)
+    const { vm } = requireAgent(host, id, 'guest.copyIn')
+    requireFolder(vm, to)
+    vm.writeFile(to, content)
   },
 
   'guest.copyOut': async (host, run, { vm: id, from, to }) => {
@@ -54,7 +63,7 @@ function requireAgent(
   operation: GuestOperation,
 ): { readonly vm: SimulatedVm; readonly machine: Machine } {
   const found = requireMachine(host, id, operation)
-  if (host.hasAgent) return found
+  if (host.hasAgent(found.vm.config)) return found
   throw new GuestUnavailableError({
     reason: 'no agent answers in the guest',
     hint: 'Install an agent in the guest, or wait until it is up.',

@@ -1,4 +1,5 @@
 import type { ExecOptions, ExecResult, NetworkAddress } from '../../model/exec.js'
+import { InvalidArgumentError } from '../../errors.js'
 import type { SimulatedVm } from './simulated-vm.js'
 
 /** What a test's program leaves behind; what is absent is empty, and the exit code 0. */
@@ -54,6 +55,24 @@ export function addressesOf({ number }: SimulatedVm): NetworkAddress[] {
     { ...eth0, address: `10.${[high, middle, low].join('.')}`, family: 'ipv4' },
     { ...eth0, address: `fd00::${number.toString(16)}`, family: 'ipv6' },
   ]
+}
+
+/** The folders that every guest has at its root (Filesystem Hierarchy Standard 3.0). */
+const rootFolders = new Set('bin boot dev etc home lib media mnt opt proc root run sbin srv sys tmp usr var'.split(' '))
+
+/**
+ * Throws where no file can be made at this path: the folder at the guest's root is none of the usual ones, and has no file in
+ * it. Below that, folders are taken to be there; so are those of a path that is not one of a POSIX system.
+ */
+export function requireFolder({ content }: SimulatedVm, path: string): void {
+  const [, folder] = /^\/+([^/]+)\//.exec(path) ?? []
+  if (folder === undefined || rootFolders.has(folder)) return
+  for (const file of content.files.keys()) if (file.startsWith(`/${folder}/`)) return
+  throw new InvalidArgumentError({
+    path: 'to',
+    reason: `the guest has no folder /${folder}`,
+    hint: 'A file that the test writes there makes one.',
+  })
 }
 
 /** A file of the guest. */

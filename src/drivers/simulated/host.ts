@@ -1,4 +1,5 @@
 import type { Capability } from '../../driver.js'
+import type { VmConfig } from '../../model/vm-config.js'
 import type { VmEvent } from '../../model/vm-event.js'
 import type { VmState } from '../../model/vm-state.js'
 import type { VmSpec } from '../../model/vm-spec.js'
@@ -25,8 +26,8 @@ export interface HostSettings {
   readonly maxCalls: number
   /** Whether images and kernels must be on this machine, or are taken to be on the host. */
   readonly files: 'local' | 'assumed'
-  /** Whether an agent answers in the guests. */
-  readonly hasAgent: boolean
+  /** Whether an agent answers in the guest of a VM. */
+  readonly hasAgent: (config: VmConfig) => boolean
   /** What it does not offer. */
   readonly without: ReadonlySet<Capability>
 }
@@ -37,7 +38,7 @@ export class SimulatedHost {
   readonly clock: HostClock
   readonly latency: Latency
   readonly files: 'local' | 'assumed'
-  readonly hasAgent: boolean
+  readonly hasAgent: (config: VmConfig) => boolean
   readonly without: ReadonlySet<Capability>
   readonly store = new VmStore()
   readonly jobs = new JobKeeper()

@@ -1,4 +1,4 @@
-import { invalidState } from '../../errors/state.js'
+import { goneMeanwhile } from '../../errors/state.js'
 import type { VmEvent } from '../../model/vm-event.js'
 import type { VmState } from '../../model/vm-state.js'
 import type { HostClock } from './clock.js'
@@ -168,6 +168,7 @@ export class Lifecycle {
     vm.machine = undefined
     enter()
     machine?.tellEnd()
-    vm.holder?.onMachineEnd(invalidState(vm.state, ['running']))
+    const { holder } = vm
+    holder?.onMachineEnd(goneMeanwhile(holder.operation, vm.state))
   }
 }

@@ -92,6 +92,11 @@ export class SimulatedVm {
     this.content = { ...this.content, files }
   }
 
+  removeFile(path: string): void {
+    const files = new Map(this.content.files)
+    if (files.delete(path)) this.content = { ...this.content, files }
+  }
+
   /** Writes to the first disk, where there is one. */
   writeDisk(byte: number): boolean {
     const [first, ...others] = this.content.disks

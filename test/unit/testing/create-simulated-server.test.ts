@@ -1,4 +1,4 @@
-import { Job, type Server, type Vm } from 'awaitvm'
+import { Job, type Server, type Vm, type VmConfig } from 'awaitvm'
 import { createSimulatedServer, type SimulatedServerOptions } from 'awaitvm/testing'
 import { describe, expect, test } from 'vitest'
 import { failureOf } from '../../support/expect-failure.js'
@@ -138,11 +138,13 @@ describe('a host that offers less', () => {
     await other.close().unwrap()
   })
 
-  test('without an agent in its guests', async () => {
-    const { server } = createSimulatedServer({ vms: [{ name: 'web-1', state: 'running' }], agent: false })
-    const vm = await server.getVm('web-1').unwrap()
-    const error = await failureOf(vm.guest.exec(['true']), 'GUEST_UNAVAILABLE')
+  test.each([false, ({ name }: VmConfig) => name !== 'web-1'])('without an agent in its guests: %s', async (agent) => {
+    const vms = ['web-1', 'web-2'].map((name) => ({ name, state: 'running' as const }))
+    const { server } = createSimulatedServer({ vms, agent })
+    const [first, second] = await server.getVmList().unwrap()
+    const error = await failureOf(first!.guest.exec(['true']), 'GUEST_UNAVAILABLE')
     expect(error.hint).toBeTruthy()
+    expect((await second!.guest.exec(['true'])).isOk()).toBe(agent !== false)
   })
 })
 

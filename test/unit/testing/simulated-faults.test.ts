@@ -267,8 +267,7 @@ describe('a crash', () => {
     const log = new EventLog(server.events({ types: ['state'] }))
     const job = vm.createSnapshot({ name: 'now' })
     await clock.advance(50)
-    const error = await failureOf(job, 'INVALID_STATE')
-    expect(error.state).toBe('crashed')
+    expect((await failureOf(job, 'RESOURCE_BUSY')).reason).toBe('its guest went down meanwhile, and it is crashed')
     expect(await vm.getState().unwrap()).toBe('crashed')
     expect(await vm.getSnapshotTree().unwrap()).toEqual([])
     await log.close()
@@ -278,7 +277,7 @@ describe('a crash', () => {
 
   test('during a start leaves the VM crashed', async () => {
     const { vm } = await simulatedVm('stopped', [{ operation: 'vm.start', kind: 'crash', times: 1 }])
-    await failureOf(vm.start(), 'INVALID_STATE')
+    await failureOf(vm.start(), 'RESOURCE_BUSY')
     expect(vm.state).toBe('crashed')
     await vm.start().unwrap()
   })
@@ -443,7 +442,7 @@ test('several faults of one call all have their effect', async () => {
   const job = vm.start()
   await failureOf(job.cancel(), 'JOB_NOT_CANCELABLE')
   await clock.advance(50)
-  await failureOf(job, 'INVALID_STATE')
+  await failureOf(job, 'RESOURCE_BUSY')
   await log.close()
   expect(log.states).toEqual(['starting', 'crashed'])
 })

@@ -157,11 +157,12 @@ describe('files', () => {
     await vm.switchToSnapshot(id).unwrap()
     expect(Buffer.from(handle.readFile('/etc/motd')!).toString()).toBe('before')
     expect(Buffer.from(simulated.vm(copy.id).readFile('/etc/motd')!).toString()).toBe('before')
-    expect(handle.readFile('/etc/none')).toBeUndefined()
+    handle.removeFile('/etc/motd')
+    for (const path of ['/etc/motd', '/etc/none']) expect(handle.readFile(path)).toBeUndefined()
   })
 
   test('that are not there end with INVALID_ARGUMENT, and nothing is left behind', async () => {
-    const { vm } = await runningVm()
+    const { simulated, vm } = await runningVm()
     const missing = join(folder, 'missing')
     expect((await failureOf(vm.guest.copyIn(missing, '/x'), 'INVALID_ARGUMENT')).path).toBe('from')
     expect((await failureOf(vm.guest.copyIn(folder, '/x'), 'INVALID_ARGUMENT')).path).toBe('from')
@@ -170,6 +171,12 @@ describe('files', () => {
     expect((await failureOf(vm.guest.copyOut('/etc/hostname', nowhere), 'INVALID_ARGUMENT')).path).toBe('to')
     expect((await failureOf(vm.guest.copyOut('/etc/hostname', folder), 'INVALID_ARGUMENT')).path).toBe('to')
     expect(await readdir(folder)).toEqual([])
+
+    await writeFile(join(folder, 'in'), 'x')
+    const copyIn = (to: string) => vm.guest.copyIn(join(folder, 'in'), to)
+    expect((await failureOf(copyIn('/data/in'), 'INVALID_ARGUMENT')).path).toBe('to')
+    simulated.vm('web-1').writeFile('/data/first', '')
+    for (const to of ['/data/in', '/srv/made/on/the/way', '/in', 'C:\\in']) await copyIn(to).unwrap()
   })
 })
 
