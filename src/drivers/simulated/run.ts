@@ -264,7 +264,7 @@ export class Run<T = unknown> {
     } finally {
       this.#isMade = true
       // Whoever changed the state meanwhile, or the commit, has the last word.
-      if (through !== undefined && vm?.state === through && this.#host.store.has(vm)) show(before)
+      if (through !== undefined && vm?.state === through && this.#host.store.has(vm)) show(stateBack(vm, before))
     }
   }
 
@@ -303,4 +303,9 @@ export class Run<T = unknown> {
     this.#token = this.#host.jobs.keep(this)
     for (const listener of this.#listeners ?? []) listener.onToken?.(this.#token)
   }
+}
+
+/** The state that a VM goes back to; a shutdown that was under way before may have been taken back meanwhile. */
+function stateBack({ isShuttingDown }: SimulatedVm, before: VmState): VmState {
+  return (before === 'stopping' || before === 'resetting') && !isShuttingDown ? 'running' : before
 }
