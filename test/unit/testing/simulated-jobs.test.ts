@@ -263,3 +263,19 @@ test('timestamps of records, events, snapshots and calls are those of the virtua
   expect([uptimeMs, takenAt]).toEqual([5000, second(7)])
   expect(calls.at(-1)?.at).toEqual(second(7))
 })
+
+test('a restart and a kill that are both taken back leave the VM running', async () => {
+  const simulated = createSimulatedServer({
+    vms: [{ name: 'web-1', state: 'running' }],
+    latency: { 'vm.restart': 40, 'vm.stop': 40 },
+  })
+  const vm = await simulated.server.getVm('web-1').unwrap()
+  const restarting = vm.restart()
+  expect(vm.state).toBe('resetting')
+  const killing = vm.stop({ mode: 'kill' })
+  expect(vm.state).toBe('stopping')
+  await restarting.cancel().unwrap()
+  await killing.cancel().unwrap()
+  expect([vm.state, await vm.getState().unwrap()]).toEqual(['running', 'running'])
+  await simulated[Symbol.asyncDispose]()
+})
