@@ -54,7 +54,7 @@ export class SimulatedServer implements AsyncDisposable {
    */
   intercept(uri: string): Disposable {
     const host = this.#host
-    const end = makeKnown(uri, host, (_uri, task) => SimulatedDriver.open(host, uri, task))
+    const end = makeKnown(uri, host, (_uri, task) => SimulatedDriver.open(host, task))
     const dispose = (): void => {
       if (this.#interceptions.delete(dispose)) end()
     }
@@ -131,7 +131,7 @@ const forgotten = new FinalizationRegistry<() => void>((end) => {
 const openByUri: OpenDriver = async ({ href }, task) => {
   const host = findHost(href)
   if (host === undefined) throw new ConnectionError({ reason: 'the simulated server is gone', retryable: false })
-  return await SimulatedDriver.open(host, href, task)
+  return await SimulatedDriver.open(host, task)
 }
 
 /** Makes `connect` and migrations find the host by the URI. */

@@ -43,11 +43,11 @@ export class SimulatedDriver implements Driver, Listener {
     host.connected(this)
   }
 
-  /** A connection as `connect` makes it, which may fail, and take its time. */
-  static async open(host: SimulatedHost, uri: string, task: Task): Promise<SimulatedDriver> {
+  /** A connection as `connect` makes it, which may fail, and take its time. The URI of the job's target has no password. */
+  static async open(host: SimulatedHost, task: Task): Promise<SimulatedDriver> {
     const driver = new SimulatedDriver(host)
     try {
-      await driver.#perform('connect', { uri }, task, (run) => run.look(() => undefined))
+      await driver.#perform('connect', { uri: task.target?.id }, task, (run) => run.look(() => undefined))
       return driver
     } catch (error) {
       await driver.close()

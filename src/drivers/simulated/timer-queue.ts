@@ -15,11 +15,6 @@ export class TimerQueue {
   #lastNumber = 0
   #cancelled = 0
 
-  /** How many are to come. */
-  get size(): number {
-    return this.#heap.length - this.#cancelled
-  }
-
   /** Returns what takes it out again. */
   add({ dueMs, run }: Timer): () => void {
     const entry: Entry = { dueMs, run, number: ++this.#lastNumber, isCancelled: false }
@@ -47,12 +42,6 @@ export class TimerQueue {
     // A cancellation that comes now finds nothing to take out.
     first.isCancelled = true
     return first
-  }
-
-  clear(): void {
-    for (const entry of this.#heap) entry.isCancelled = true
-    this.#heap.length = 0
-    this.#cancelled = 0
   }
 
   #first(): Entry | undefined {

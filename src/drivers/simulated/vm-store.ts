@@ -8,10 +8,6 @@ export class VmStore {
   readonly #byName = new Map<string, SimulatedVm>()
   readonly #unregistered = new Map<string, SimulatedVm>()
 
-  get size(): number {
-    return this.#byId.size
-  }
-
   list(): Iterable<SimulatedVm> {
     return this.#byId.values()
   }

@@ -19,10 +19,8 @@ test('gives what was added and not cancelled, by time and then by order', () => 
         .filter(({ isCancelled }) => !isCancelled)
         .sort((a, b) => a.dueMs - b.dueMs || a.index - b.index)
         .map(({ index }) => index)
-      expect(queue.size).toBe(expected.length)
       for (let next = queue.take(); next !== undefined; next = queue.take()) next.run()
       expect(done).toEqual(expected)
-      expect(queue.size).toBe(0)
     }),
   )
 })
@@ -33,6 +31,5 @@ test('cancelling what has been taken changes nothing', () => {
   queue.add({ dueMs: 2, run: () => undefined })
   expect(queue.take()?.dueMs).toBe(1)
   cancel()
-  expect(queue.size).toBe(1)
   expect(queue.peek()?.dueMs).toBe(2)
 })

@@ -29,6 +29,7 @@ test('takes a host that is there out of the way, and shows no password', async (
   using _interception = simulated.intercept('embedded://user:secret@host/dir')
   await using server = await connect('embedded://user:secret@host/dir').unwrap()
   expect(server.uri).toBe('embedded://user@host/dir')
+  expect(simulated.calls.at(0)?.input).toEqual({ uri: 'embedded://user@host/dir' })
   expect(await server.getVmList().unwrap()).toHaveLength(1)
 })
 

@@ -105,6 +105,24 @@ describe('while it takes time', () => {
     expect(await Promise.all(jobs).then((results) => results.every((result) => result.isOk()))).toBe(true)
   })
 
+  test('a place in line that is given up, at whatever moment, goes to the next', async () => {
+    for (let turns = 0; turns < 20; turns += 1) {
+      const { simulated, vm, clock } = await slowVm('running', { latency: { 'vm.edit': 100 } })
+      const [first, second, third] = [vm.edit({ description: '1' }), vm.edit({ description: '2' }), vm.pause()]
+      // At the moment at which the first one ends, and some turns later.
+      simulated.onExec(async ({ sleep }) => {
+        await sleep(100)
+        for (let turn = 0; turn < turns; turn += 1) await Promise.resolve()
+        void second.cancel()
+        return {}
+      })
+      void vm.guest.exec(['cancel'])
+      await clock.advance(200)
+      expect([first.retCode, third.retCode]).toEqual(['SUCCESS', 'SUCCESS'])
+      expect(['SUCCESS', 'JOB_CANCELLED']).toContain(second.retCode)
+    }
+  })
+
   test('what becomes of the VM meanwhile ends the operation', async () => {
     const { simulated, vm, clock } = await slowVm('running')
     const job = vm.createSnapshot({ name: 'now' })
