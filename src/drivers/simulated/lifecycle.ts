@@ -3,7 +3,7 @@ import type { VmEvent } from '../../model/vm-event.js'
 import type { VmState } from '../../model/vm-state.js'
 import type { HostClock } from './clock.js'
 import type { InterferenceChange } from './fault.js'
-import { Machine } from './machine.js'
+import { Machine, type MachineWatcher } from './machine.js'
 import type { GuestMemory } from './serial-guest.js'
 import type { SimulatedVm } from './simulated-vm.js'
 import type { VmStore } from './vm-store.js'
@@ -22,6 +22,15 @@ export class Lifecycle {
   readonly #store: VmStore
   readonly #clock: HostClock
   readonly #emit: (makeEvent: () => VmEvent) => void
+  /** One for all machines: a hundred thousand may run. */
+  readonly #watcher: MachineWatcher<SimulatedVm> = {
+    poweredOff: (vm) => {
+      this.#leave(vm, 'stopped', byGuest)
+    },
+    crashed: (vm, message) => {
+      this.#leave(vm, 'crashed', { reason: 'crash', message })
+    },
+  }
 
   /** @param emit tells everybody who listens; the event is made only if somebody does */
   constructor(store: VmStore, clock: HostClock, emit: (makeEvent: () => VmEvent) => void) {
@@ -60,20 +69,7 @@ export class Lifecycle {
   }
 
   newMachine(vm: SimulatedVm, memory?: GuestMemory): Machine {
-    return new Machine(
-      {
-        readDisk: () => vm.readDisk(),
-        writeDisk: (byte) => vm.writeDisk(byte),
-        poweredOff: () => {
-          this.#leave(vm, 'stopped', byGuest)
-        },
-        crashed: (message) => {
-          this.#leave(vm, 'crashed', { reason: 'crash', message })
-        },
-      },
-      this.#clock.elapsedMs,
-      memory,
-    )
+    return new Machine<SimulatedVm>(vm, this.#watcher, this.#clock.elapsedMs, memory)
   }
 
   pause(vm: SimulatedVm): VmState {

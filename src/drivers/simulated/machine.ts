@@ -1,12 +1,16 @@
 import { ConsoleBuffer } from '../../console/console-buffer.js'
 import { freshMemory, pressPowerButton, readyLine, receive, typeScancodes, type GuestMemory } from './serial-guest.js'
 
-/** What a machine tells of by itself, and the disk that it has. */
-export interface MachineOwner {
+/** The disk that a machine has. */
+export interface MachineDisk {
   readDisk(): number | undefined
   writeDisk(byte: number): boolean
-  poweredOff(): void
-  crashed(message: string): void
+}
+
+/** Who is told when a machine goes by itself. */
+export interface MachineWatcher<D extends MachineDisk> {
+  poweredOff(owner: D): void
+  crashed(owner: D, message: string): void
 }
 
 /** Somebody who types for the built-in guest: a test's own guest. */
@@ -22,9 +26,10 @@ const sectorBytes = 512
 const maxSaid = 4096
 
 /** A machine that runs, on paper: the guest's memory, its console, and who waits for its end. */
-export class Machine {
+export class Machine<D extends MachineDisk = MachineDisk> {
   readonly startedAtMs: number
-  readonly #owner: MachineOwner
+  readonly #owner: D
+  readonly #watcher: MachineWatcher<D>
   #memory: GuestMemory | undefined
   #said: string
   #buffer: ConsoleBuffer | undefined
@@ -36,8 +41,9 @@ export class Machine {
   diskWrittenBytes = 0
 
   /** @param memory of a guest that goes on; without it, a guest boots */
-  constructor(owner: MachineOwner, startedAtMs: number, memory?: GuestMemory) {
+  constructor(owner: D, watcher: MachineWatcher<D>, startedAtMs: number, memory?: GuestMemory) {
     this.#owner = owner
+    this.#watcher = watcher
     this.startedAtMs = startedAtMs
     this.#memory = memory === undefined ? undefined : { ...memory }
     this.#said = memory === undefined ? readyLine : ''
@@ -155,13 +161,13 @@ export class Machine {
         return isThere
       },
       powerOff: (): void => {
-        owner.poweredOff()
+        this.#watcher.poweredOff(owner)
       },
       reset: (): void => {
         this.reset()
       },
       crash: (): void => {
-        owner.crashed('triple fault')
+        this.#watcher.crashed(owner, 'triple fault')
       },
     }
   }
