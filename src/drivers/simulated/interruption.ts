@@ -18,10 +18,18 @@ export class Interruption {
   ): Promise<R> {
     this.throwIfInterrupted()
     const value = await new Promise<R>((resolve, reject) => {
+      const broken: { error?: Error } = {}
+      let stop = (): void => undefined
       const end = (): void => {
         this.#break = undefined
       }
-      const stop = begin(
+      this.#break = (error) => {
+        end()
+        broken.error = error
+        stop()
+        reject(error)
+      }
+      stop = begin(
         (result) => {
           end()
           resolve(result)
@@ -31,11 +39,8 @@ export class Interruption {
           reject(error instanceof Error ? error : new Error(String(error)))
         },
       )
-      this.#break = (error) => {
-        end()
-        stop()
-        reject(error)
-      }
+      // It may have been broken while it was begun.
+      if (broken.error !== undefined) stop()
     })
     // What was to break it may have come between its end and now.
     this.throwIfInterrupted()

@@ -2,7 +2,6 @@ import { invalidState, requireState } from '../../errors/state.js'
 import type { VmState } from '../../model/vm-state.js'
 import { operations } from '../../operations.js'
 import type { SimulatedHost } from './host.js'
-import type { Machine } from './machine.js'
 import type { Run } from './run.js'
 
 /**
@@ -42,7 +41,7 @@ export async function shutDown(
     if (press !== 'off') {
       if (vm.state === through) show('running')
       if (press === 'refused') run.refuseCancels()
-      await untilEnd(run, machine)
+      await run.wait((resolve) => machine.onEnd(resolve))
     }
   } catch (error) {
     // The shutdown has come about all the same.
@@ -54,10 +53,4 @@ export async function shutDown(
   }
   if (vm.state !== 'stopped') throw invalidState(vm.state, operations[operation].from)
   return vm.state
-}
-
-/** Waits until the machine is gone; somebody may have taken it away already. */
-async function untilEnd(run: Run, machine: Machine): Promise<void> {
-  if (machine.hasEnded) return
-  await run.wait((resolve) => machine.onEnd(resolve))
 }

@@ -1,6 +1,7 @@
 import type { Job, JobRef, Vm } from 'awaitvm'
 import { createSimulatedServer, type SimulatedServer, type SimulatedServerOptions } from 'awaitvm/testing'
 import { afterEach, describe, expect, test, vi } from 'vitest'
+import { ConsoleReader } from '../../support/console-reader.js'
 import { EventLog } from '../../support/event-log.js'
 import { failureOf } from '../../support/expect-failure.js'
 
@@ -133,6 +134,20 @@ describe('while it takes time', () => {
     expect(vm.state).toBe('stopped')
   })
 
+  test('an edit keeps what the guest has written meanwhile', async () => {
+    const { simulated, vm, clock } = await slowVm('running', {
+      vms: [{ name: 'web-1', state: 'running', disks: [{ sizeMiB: 1 }] }],
+      latency: { 'vm.edit': 100 },
+    })
+    const console = new ConsoleReader(vm.console())
+    const job = vm.edit({ description: 'x', disks: [{ sizeMiB: 1 }, { sizeMiB: 2 }] })
+    await console.ask('write 5a', 'disk 5A\r\n')
+    await clock.advance(100)
+    await job.unwrap()
+    await console.ask('read', 'disk 5A\r\n')
+    await simulated[Symbol.asyncDispose]()
+  })
+
   test('of two that take one name, the one that is faster has it', async () => {
     const { simulated, clock } = await slowVm('stopped', { latency: { 'server.createVm': 100 } })
     simulated.faults.add({ operation: 'server.createVm', kind: 'slow', latency: 200, times: 1 })
@@ -252,6 +267,21 @@ describe('on a real clock', () => {
     await vi.advanceTimersByTimeAsync(1000)
     expect(await vm.getState().unwrap()).toBe('running')
     await simulated[Symbol.asyncDispose]()
+  })
+
+  test('a connection that is closed while it is lost leaves no timer to the others', async () => {
+    vi.useFakeTimers()
+    const simulated = createSimulatedServer({
+      vms: 1,
+      clock: 'real',
+      faults: [{ operation: 'vm.start', kind: 'lostConnection', forMs: 1000, tells: true }],
+    })
+    const other = simulated.connect()
+    const job = (await simulated.server.getVm('vm-1').unwrap()).start()
+    expect([job.status, vi.getTimerCount()]).toEqual(['unknown', 1])
+    await simulated.server.close().unwrap()
+    expect([job.retCode, vi.getTimerCount()]).toEqual(['OUTCOME_UNKNOWN', 0])
+    await other.close().unwrap()
   })
 
   test('timestamps are those of this machine', async () => {
