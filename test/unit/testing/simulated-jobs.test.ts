@@ -134,7 +134,7 @@ describe('while it takes time', () => {
     expect(vm.state).toBe('stopped')
   })
 
-  test('an edit keeps what the guest has written meanwhile', async () => {
+  test('an edit keeps what the guest has written meanwhile, to the disk that it was written to', async () => {
     const { simulated, vm, clock } = await slowVm('running', {
       vms: [{ name: 'web-1', state: 'running', disks: [{ sizeMiB: 1 }] }],
       latency: { 'vm.edit': 100 },
@@ -145,6 +145,10 @@ describe('while it takes time', () => {
     await clock.advance(100)
     await job.unwrap()
     await console.ask('read', 'disk 5A\r\n')
+    const swap = vm.edit({ disks: [{ sizeMiB: 2 }, { sizeMiB: 1 }] })
+    await clock.advance(100)
+    await swap.unwrap()
+    await console.ask('read', 'disk 00\r\n')
     await simulated[Symbol.asyncDispose]()
   })
 
