@@ -41,7 +41,7 @@ export const movements = [
   'vm.reset',
   'vm.restart',
 ] as const
-export type Movement = (typeof movements)[number]
+type Movement = (typeof movements)[number]
 
 /** What the action leads to where it succeeds, or the code of the error that it has to end with. */
 export type Expected = { readonly vm: ModelVm | undefined } | { readonly code: string }

@@ -41,7 +41,7 @@ const kinds = [
   'drop',
 ] as const
 const handlings = ['await', 'await', 'await', 'cancel', 'abort', 'waitBriefly', 'watch'] as const
-export const troubles = [
+const troubles = [
   'error',
   'hang',
   'slow',
