@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { connect, type Server, type Vm } from 'awaitvm'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
-import { ownIdentity } from '../../../src/drivers/embedded/process-identity.js'
+import { ownIdentity } from '../../../src/registry/process-identity.js'
 
 let parent: string
 let directory: string

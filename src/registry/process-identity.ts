@@ -25,23 +25,27 @@ const read = (path: string): string | undefined => {
   }
 }
 
-/** Field 22 of /proc/PID/stat (proc(5)); the name in field 2 may hold anything, so it is counted from its end. */
+/**
+ * Field 22 of /proc/PID/stat (proc(5)); the name in field 2 may hold anything, so it is counted from its end. A process that
+ * has ended, and whose parent has not looked yet, counts as gone.
+ */
 const beganAt = (pid: number): string | undefined => {
   const stat = read(`/proc/${String(pid)}/stat`)
-  return stat?.slice(stat.lastIndexOf(')') + 2).split(' ')[19]
+  const fields = stat?.slice(stat.lastIndexOf(')') + 2).split(' ')
+  return fields?.[0] === 'Z' ? undefined : fields?.[19]
 }
+
+/** A process of this host that runs at present. */
+export const identityOf = (pid: number): ProcessIdentity => ({
+  host: hostname(),
+  pid,
+  boot: read('/proc/sys/kernel/random/boot_id')?.trim() ?? '',
+  began: beganAt(pid) ?? '',
+})
 
 let own: ProcessIdentity | undefined
 
-export function ownIdentity(): ProcessIdentity {
-  own ??= {
-    host: hostname(),
-    pid: process.pid,
-    boot: read('/proc/sys/kernel/random/boot_id')?.trim() ?? '',
-    began: beganAt(process.pid) ?? '',
-  }
-  return own
-}
+export const ownIdentity = (): ProcessIdentity => (own ??= identityOf(process.pid))
 
 /** Whether the process still runs. One of another host can't be asked, and counts as running. */
 export function isAlive({ host, pid, boot, began }: ProcessIdentity): boolean {

@@ -1,10 +1,9 @@
 import { link, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import * as v from 'valibot'
-import { ProtocolError } from '../../errors.js'
-import { vmStates, type VmState } from '../../model/vm-state.js'
-import { errorCode } from '../../errors/native.js'
-import { nativeError } from './embedded-errors.js'
+import { ProtocolError, ResourceBusyError } from '../errors.js'
+import { errorCode, nativeErrorOf } from '../errors/native.js'
+import { vmStates, type VmState } from '../model/vm-state.js'
 import { isAlive, ownIdentity, processIdentitySchema } from './process-identity.js'
 import { draftIn, replaceFile } from './replace-file.js'
 
@@ -16,6 +15,14 @@ const recordSchema = v.object({
 
 type ClaimRecord = Readonly<v.InferOutput<typeof recordSchema>>
 
+/** What whoever comes too late is told. */
+export const heldBy = (pid: number): ResourceBusyError =>
+  new ResourceBusyError({
+    pid,
+    reason: pid === process.pid ? 'another connection of this process has it' : `the process ${String(pid)} has it`,
+    hint: 'Stop it there, or wait until that process lets go of it.',
+  })
+
 const fileOf = (folder: string, generation: number): string => join(folder, `claim.${String(generation)}`)
 
 /**
@@ -26,11 +33,14 @@ const fileOf = (folder: string, generation: number): string => join(folder, `cla
 export class Claim {
   readonly #folder: string
   readonly #generation: number
+  /** Whether whoever had it before died without letting go of it. */
+  readonly isInherited: boolean
   #isReleased = false
 
-  private constructor(folder: string, generation: number) {
+  private constructor(folder: string, generation: number, isInherited: boolean) {
     this.#folder = folder
     this.#generation = generation
+    this.isInherited = isInherited
   }
 
   /** The claim, or the record of the process that has it. */
@@ -49,7 +59,7 @@ export class Claim {
         continue
       }
       for (const old of after.slice(0, -1)) await rm(fileOf(folder, old), { force: true })
-      return new Claim(folder, generation)
+      return new Claim(folder, generation, holder !== undefined && !holder.isReleased)
     }
   }
 
@@ -58,6 +68,13 @@ export class Claim {
     const last = (await listGenerations(folder)).at(-1)
     const record = last === undefined ? undefined : await readClaim(folder, last)
     return record !== undefined && isHeld(record) ? record : undefined
+  }
+
+  /** Whether somebody died who had the folder. */
+  static async isAbandoned(folder: string): Promise<boolean> {
+    const last = (await listGenerations(folder)).at(-1)
+    const record = last === undefined ? undefined : await readClaim(folder, last)
+    return record !== undefined && !record.isReleased && !isHeld(record)
   }
 
   async setState(state: VmState): Promise<void> {
@@ -96,7 +113,7 @@ async function readClaim(folder: string, generation: number): Promise<ClaimRecor
     throw new ProtocolError({
       reason: `the file ${path} is damaged`,
       hint: 'Remove it if no process uses the VM.',
-      native: nativeError(error),
+      native: nativeErrorOf('registry', error),
       cause: error,
     })
   }

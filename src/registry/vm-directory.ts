@@ -1,0 +1,288 @@
+import { mkdir, readdir, readFile, rename, rm } from 'node:fs/promises'
+import { join } from 'node:path'
+import { setTimeout as delay } from 'node:timers/promises'
+import * as v from 'valibot'
+import { InvalidArgumentError, ProtocolError, ResourceBusyError } from '../errors.js'
+import { nameIsTaken } from '../errors/lookup.js'
+import { errorCode, nativeErrorOf } from '../errors/native.js'
+import type { VmState } from '../model/vm-state.js'
+import { Claim, heldBy } from './claim.js'
+import { Exclusive } from './exclusive.js'
+import { isAlive, ownIdentity } from './process-identity.js'
+import { draftPrefix, replaceFile } from './replace-file.js'
+
+/** What every VM that is written down has, whatever its host. */
+export interface WrittenVm {
+  readonly id: string
+  readonly name: string
+  readonly createdAt: string
+}
+
+/** How a driver writes its VMs down. */
+export interface VmFormat<D extends WrittenVm> {
+  /** The driver's name; `awaitvm-NAME.json` marks a directory of its VMs. */
+  readonly driver: string
+  readonly schema: v.GenericSchema<unknown, D>
+  /** Every file that the definition speaks of, by its name in the VM's folder. */
+  filesOf(definition: D): ReadonlySet<string>
+  /** The name that the definition would have for a file of the VM's folder; nothing for one that it never speaks of. */
+  dataNameOf(file: string): string | undefined
+}
+
+const definitionFile = 'vm.json'
+/** Folders of VMs that are being made, or have been deleted: `new-PID-BEGAN-ID`, `gone-ID`. */
+const transientFolder = /^(?:new-(?<pid>\d{1,10})-(?<began>\d{0,20})-|gone-)/
+const idPattern = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/
+/** How long another process may take for naming a VM, which is a matter of milliseconds, before it is reported. */
+const namingTimeoutMs = 10_000
+const namingRetryMs = 5
+
+/**
+ * The VMs of one host in a directory, which any number of processes may share.
+ *
+ * ```
+ * awaitvm-DRIVER.json  says what the directory is
+ * claim.N              who is naming a VM at present
+ * vms/ID/vm.json       the definition: what it does not speak of is not kept
+ * vms/ID/claim.N       which process changes the VM
+ * vms/ID/...           files that the definition speaks of
+ * ```
+ */
+export class VmDirectory<D extends WrittenVm> {
+  readonly root: string
+  /** The folder of the VMs' folders. */
+  readonly vms: string
+  readonly #format: VmFormat<D>
+  /** Folders of VMs that are being made. */
+  readonly #pending = new Map<string, string>()
+
+  private constructor(root: string, format: VmFormat<D>) {
+    this.root = root
+    this.vms = join(root, 'vms')
+    this.#format = format
+  }
+
+  /** Opens a directory, or makes one; refuses one that holds something else. */
+  static async open<D extends WrittenVm>(root: string, format: VmFormat<D>): Promise<VmDirectory<D>> {
+    await mkdir(root, { recursive: true, mode: 0o700 })
+    const directory = new VmDirectory(root, format)
+    await directory.#mark()
+    await mkdir(directory.vms, { recursive: true, mode: 0o700 })
+    await directory.#sweep()
+    return directory
+  }
+
+  async list(): Promise<readonly D[]> {
+    const definitions: D[] = []
+    for (const id of await this.ids()) {
+      const definition = await this.get(id)
+      if (definition !== undefined) definitions.push(definition)
+    }
+    return definitions.sort((a, b) => a.createdAt.localeCompare(b.createdAt) || a.id.localeCompare(b.id))
+  }
+
+  async ids(): Promise<string[]> {
+    return (await readdir(this.vms)).filter((name) => idPattern.test(name))
+  }
+
+  async get(id: string): Promise<D | undefined> {
+    if (!idPattern.test(id)) return undefined
+    const path = join(this.vms, id, definitionFile)
+    const text = await readIfThere(path)
+    if (text === undefined) return undefined
+    const hint = `Restore it, or remove the folder ${join(this.vms, id)} to give the VM up.`
+    const definition = this.#parse(this.#format.schema, text, path, hint)
+    if (definition.id !== id) throw this.damaged(path, new Error(`it speaks of the VM ${definition.id}`), 'Restore it.')
+    return definition
+  }
+
+  async findByName(name: string): Promise<D | undefined> {
+    let unreadable: unknown
+    for (const id of await this.ids()) {
+      try {
+        const definition = await this.get(id)
+        if (definition?.name === name) return definition
+      } catch (error) {
+        // It may be the one: but another that is readable goes before it.
+        unreadable ??= error
+      }
+    }
+    if (unreadable !== undefined) throw unreadable as Error
+    return undefined
+  }
+
+  /** Keeps a new VM, whole or not at all; `fill` writes its files. Refuses a name that is taken. */
+  async create(definition: D, fill: () => Promise<void>): Promise<void> {
+    const { id } = definition
+    const { pid, began } = ownIdentity()
+    const folder = join(this.vms, `new-${String(pid)}-${began}-${id}`)
+    await this.#assertNameIsFree(definition)
+    await mkdir(folder, { mode: 0o700 })
+    this.#pending.set(id, folder)
+    try {
+      await fill()
+      await replaceFile(join(folder, definitionFile), JSON.stringify(definition), true)
+      await this.alone(async () => {
+        await this.#assertNameIsFree(definition)
+        await rename(folder, join(this.vms, id))
+        this.#pending.delete(id)
+      })
+    } catch (error) {
+      await rm(folder, { recursive: true, force: true })
+      throw error
+    } finally {
+      this.#pending.delete(id)
+    }
+  }
+
+  /** Replaces the definition in one step, and then drops files that it no longer speaks of. Refuses a name that is taken. */
+  async save(definition: D): Promise<void> {
+    const folder = join(this.vms, definition.id)
+    const write = (): Promise<void> => replaceFile(join(folder, definitionFile), JSON.stringify(definition), true)
+    const known = await this.get(definition.id)
+    if (known?.name === definition.name) await write()
+    else {
+      await this.alone(async () => {
+        await this.#assertNameIsFree(definition)
+        await write()
+      })
+    }
+    await this.#dropLeftovers(definition)
+  }
+
+  async delete(id: string): Promise<void> {
+    const gone = join(this.vms, `gone-${id}`)
+    await rename(join(this.vms, id), gone)
+    await rm(gone, { recursive: true, force: true })
+  }
+
+  /** @throws ResourceBusyError while another process or connection has the VM */
+  async claim(id: string, state: VmState): Promise<Claim> {
+    const claim = await Claim.take(this.folder(id), state)
+    if (!(claim instanceof Claim)) throw heldBy(claim.pid)
+    // Whoever had it before may have died over a change.
+    const definition = await this.get(id)
+    if (definition !== undefined) await this.#dropLeftovers(definition)
+    return claim
+  }
+
+  /** Who has the VM at present, and the state that is told of it meanwhile. */
+  async holder(id: string): Promise<{ readonly pid: number; readonly state: VmState } | undefined> {
+    return ifThere(Claim.holder(this.folder(id)))
+  }
+
+  /** The VMs that somebody had who died over it. */
+  async abandoned(): Promise<string[]> {
+    const ids: string[] = []
+    for (const id of await this.ids()) if (await ifThere(Claim.isAbandoned(this.folder(id)))) ids.push(id)
+    return ids
+  }
+
+  /** The folder of a VM, also of one that is being made. */
+  folder(id: string): string {
+    return this.#pending.get(id) ?? join(this.vms, id)
+  }
+
+  /** One process at a time does something to the directory as a whole: no two VMs get the same name. */
+  alone<T>(action: () => Promise<T>): Promise<T> {
+    return turns.run(this.root, () => this.#withDirectoryClaim(action))
+  }
+
+  /** A file that is not what it should be. */
+  damaged(path: string, cause: unknown, hint: string): ProtocolError {
+    const native = nativeErrorOf(this.#format.driver, cause)
+    return new ProtocolError({ reason: `the file ${path} is damaged: ${native.message}`, hint, cause, native })
+  }
+
+  async #mark(): Promise<void> {
+    const format = `awaitvm-${this.#format.driver}`
+    const name = `${format}.json`
+    const path = join(this.root, name)
+    const text = await readIfThere(path)
+    if (text === undefined) {
+      const others = (await readdir(this.root)).filter((other) => !other.startsWith(draftPrefix) && other !== name)
+      if (others.length > 0 && (await readIfThere(path)) === undefined) throw notARegistry(this.root, name)
+      await replaceFile(path, `${JSON.stringify({ format, version: 1 })}\n`, true)
+    } else {
+      const schema = v.object({ format: v.literal(format), version: v.literal(1) })
+      this.#parse(schema, text, path, 'It says what the directory is; a newer awaitvm may have made it.')
+    }
+  }
+
+  #parse<S extends v.GenericSchema>(schema: S, text: string, path: string, hint: string): v.InferOutput<S> {
+    try {
+      return v.parse(schema, JSON.parse(text))
+    } catch (error) {
+      throw this.damaged(path, error, hint)
+    }
+  }
+
+  async #assertNameIsFree({ id, name }: D): Promise<void> {
+    const other = await this.findByName(name)
+    if (other !== undefined && other.id !== id) throw nameIsTaken(name, other.id)
+  }
+
+  async #withDirectoryClaim<T>(action: () => Promise<T>): Promise<T> {
+    const deadline = Date.now() + namingTimeoutMs
+    let claim = await Claim.take(this.root, 'stopped')
+    while (!(claim instanceof Claim)) {
+      if (Date.now() > deadline) {
+        throw new ResourceBusyError({
+          pid: claim.pid,
+          reason: `the process ${String(claim.pid)} is changing the directory ${this.root}`,
+        })
+      }
+      await delay(namingRetryMs)
+      claim = await Claim.take(this.root, 'stopped')
+    }
+    try {
+      return await action()
+    } finally {
+      await claim.release()
+    }
+  }
+
+  /** Removes what processes that died left half made or half deleted. */
+  async #sweep(): Promise<void> {
+    const self = ownIdentity()
+    for (const name of await readdir(this.vms)) {
+      const match = transientFolder.exec(name)
+      if (match === null) continue
+      const { pid, began } = match.groups ?? {}
+      if (pid !== undefined && isAlive({ ...self, pid: Number(pid), began: began ?? '' })) continue
+      await rm(join(this.vms, name), { recursive: true, force: true })
+    }
+  }
+
+  async #dropLeftovers(definition: D): Promise<void> {
+    const folder = join(this.vms, definition.id)
+    const wanted = this.#format.filesOf(definition)
+    for (const name of await readdir(folder)) {
+      const data = this.#format.dataNameOf(name)
+      const isLeftover = data === undefined ? name.startsWith(draftPrefix) : !wanted.has(data)
+      if (isLeftover) await rm(join(folder, name), { force: true })
+    }
+  }
+}
+
+/** Those of this process take turns; only other processes are polled for. */
+const turns = new Exclusive()
+
+const readIfThere = (path: string): Promise<string | undefined> => ifThere(readFile(path, 'utf8'))
+
+/** Nothing where what is read is not there, or was deleted meanwhile. */
+async function ifThere<T>(reading: Promise<T>): Promise<T | undefined> {
+  try {
+    return await reading
+  } catch (error) {
+    if (errorCode(error) === 'ENOENT' || errorCode(error) === 'ENOTDIR') return undefined
+    throw error
+  }
+}
+
+const notARegistry = (root: string, marker: string): InvalidArgumentError =>
+  new InvalidArgumentError({
+    path: 'uri',
+    reason: `the directory ${root} holds other files and no ${marker}`,
+    hint: 'Name an empty or a new directory.',
+  })
