@@ -6,6 +6,8 @@ export interface HostInfo {
   /** The hypervisor's name and version. */
   readonly hypervisor: string
   readonly version: string
+  /** What runs the guests' instructions, where hosts differ: `'kvm'`, `'hvf'`, or emulation by `'tcg'`. */
+  readonly accelerator?: string | undefined
   /** Logical processors of the machine that the VMs run on. */
   readonly cpus: number
   /** Its physical memory, and what of it is free, in MiB. */

@@ -1,0 +1,138 @@
+import * as v from 'valibot'
+import type { SnapshotNode } from '../../model/snapshot.js'
+import type { VmConfig } from '../../model/vm-config.js'
+import type { VmFormat } from '../../registry/vm-directory.js'
+import { accelerators } from './accelerator.js'
+
+/** How a VM is written down: everything that belongs to it is named here, so that replacing this is one step for all. */
+const text = v.string()
+const optionalText = v.optional(text)
+/** Names of the VM's own files: never a path. */
+const fileName = v.pipe(text, v.regex(/^(?:disk|memory)-[0-9a-f-]{36}\.qcow2$/))
+
+const diskSchema = v.object({
+  image: optionalText,
+  sizeMiB: v.optional(v.number()),
+  file: fileName,
+})
+const mediaSchema = v.object({ image: text })
+const memorySchema = v.object({
+  file: fileName,
+  /** The tag that QEMU saved it under. */
+  tag: text,
+  /** Whether the machine goes on running with it, or stays paused. */
+  isPaused: v.boolean(),
+  /** What ran it: another accelerator can't be relied on to go on with it. */
+  accelerator: v.picklist(accelerators),
+})
+const hardwareSchema = v.object({
+  /** QEMU's name for the machine, which stays the same over its versions. */
+  machine: v.pipe(text, v.regex(/^[\w.+-]+$/)),
+  cpus: v.number(),
+  memoryMiB: v.number(),
+  disks: v.array(diskSchema),
+  cdroms: v.array(mediaSchema),
+  floppies: v.array(mediaSchema),
+  boot: v.object({
+    kernel: optionalText,
+    initrd: optionalText,
+    commandLine: optionalText,
+    firmware: optionalText,
+    videoFirmware: optionalText,
+    order: v.optional(v.array(v.picklist(['disk', 'cdrom', 'floppy']))),
+  }),
+})
+const snapshotSchema = v.object({
+  id: v.pipe(text, v.uuid()),
+  name: text,
+  description: text,
+  createdAt: text,
+  parentId: optionalText,
+  hardware: hardwareSchema,
+  memory: v.optional(memorySchema),
+})
+
+const definitionSchema = v.object({
+  id: v.pipe(text, v.uuid()),
+  name: text,
+  description: text,
+  createdAt: text,
+  hardware: hardwareSchema,
+  /** The saved memory of a suspended VM. */
+  memory: v.optional(memorySchema),
+  hasCrashed: v.optional(v.boolean()),
+  snapshots: v.array(snapshotSchema),
+  currentSnapshot: optionalText,
+  /** The snapshot that the disks are being taken back to: until that is done, they are neither here nor there. */
+  switchingTo: optionalText,
+})
+
+type Frozen<T> = T extends object ? { readonly [K in keyof T]: Frozen<T[K]> } : T
+
+export type Definition = Frozen<v.InferOutput<typeof definitionSchema>>
+export type Hardware = Frozen<v.InferOutput<typeof hardwareSchema>>
+export type Memory = Frozen<v.InferOutput<typeof memorySchema>>
+export type SnapshotDefinition = Frozen<v.InferOutput<typeof snapshotSchema>>
+export type DiskDefinition = Hardware['disks'][number]
+
+export const definitionFormat: VmFormat<Definition> = {
+  driver: 'qmp',
+  schema: definitionSchema,
+  filesOf,
+  dataNameOf: (file) => (/^(?:disk|memory)-/.test(file) ? file : undefined),
+}
+
+/** The tag of a snapshot in the VM's disks: begins with a letter, since a number may be taken for QEMU's own id. */
+export const tagOf = ({ id }: Pick<SnapshotDefinition, 'id'>): string => `s-${id}`
+
+/** The state of a VM that no QEMU runs. */
+export const stateAtRest = ({ memory, hasCrashed }: Definition): 'suspended' | 'crashed' | 'stopped' =>
+  memory !== undefined ? 'suspended' : hasCrashed === true ? 'crashed' : 'stopped'
+
+/** The definition without what a VM at rest may have left: its saved memory, and that it crashed. */
+export function withoutRest({ memory: _memory, hasCrashed: _hasCrashed, ...definition }: Definition): Definition {
+  return definition
+}
+
+function filesOf({ hardware, memory, snapshots }: Definition): Set<string> {
+  const files = new Set<string>()
+  for (const part of [{ hardware, memory }, ...snapshots]) {
+    for (const { file } of part.hardware.disks) files.add(file)
+    if (part.memory !== undefined) files.add(part.memory.file)
+  }
+  return files
+}
+
+export function configOf({ name, description, createdAt, hardware }: Definition): VmConfig {
+  const { cpus, memoryMiB, disks, cdroms, floppies, boot } = hardware
+  return {
+    name,
+    description,
+    cpus,
+    memoryMiB,
+    disks: disks.map(({ image, sizeMiB }) => ({
+      ...(image !== undefined && { image }),
+      ...(sizeMiB !== undefined && { sizeMiB }),
+    })),
+    cdroms,
+    floppies,
+    boot,
+    createdAt: new Date(createdAt),
+  }
+}
+
+export function snapshotNode(definition: Definition, snapshot: SnapshotDefinition): SnapshotNode {
+  const { id, name, description, createdAt, parentId, memory } = snapshot
+  return {
+    id,
+    name,
+    description,
+    createdAt: new Date(createdAt),
+    parentId,
+    state: memory === undefined ? 'stopped' : memory.isPaused ? 'paused' : 'running',
+    isCurrent: definition.currentSnapshot === id,
+    children: definition.snapshots
+      .filter((child) => child.parentId === id)
+      .map((child) => snapshotNode(definition, child)),
+  }
+}

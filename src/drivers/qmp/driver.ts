@@ -1,0 +1,328 @@
+import { open, readFile, rm } from 'node:fs/promises'
+import { availableParallelism, freemem, hostname, totalmem } from 'node:os'
+import { join } from 'node:path'
+import type { Duplex } from 'node:stream'
+import type { Driver, DriverOperations, DriverOperationTypes, Feature, Task, VmRecord } from '../../driver.js'
+import { vmNotFound } from '../../errors/lookup.js'
+import { invalidState, requireState } from '../../errors/state.js'
+import { ConnectionError, InvalidStateError } from '../../errors.js'
+import { keyChords } from '../../keyboard/key-chords.js'
+import type { HostInfo } from '../../model/host-info.js'
+import type { Keys } from '../../model/keys.js'
+import type { VmEvent } from '../../model/vm-event.js'
+import type { VmState } from '../../model/vm-state.js'
+import { operations } from '../../operations.js'
+import { draftIn } from '../../registry/replace-file.js'
+import type { VmDirectory } from '../../registry/vm-directory.js'
+import type { Accelerator } from './accelerator.js'
+import { runFiles } from './command-line.js'
+import { ConsoleInput } from './console-input.js'
+import { configOf, type Definition } from './definition.js'
+import { DiskImages } from './disk-images.js'
+import type { HeldVm } from './held-vm.js'
+import { qcodeOf } from './key-qcodes.js'
+import { QmpConnectionError } from './protocol/qmp-errors.js'
+import type { QmpClient } from './protocol/qmp-client.js'
+import { qemuError } from './qemu-errors.js'
+import { readQemuBuild, type QemuBuild, type QemuTools } from './qemu-tools.js'
+import type { RunRecord } from './run-record.js'
+import { VmConsole } from './vm-console.js'
+import { VmInspector } from './vm-inspector.js'
+import { VmLifecycle } from './vm-lifecycle.js'
+import { VmObserver } from './vm-observer.js'
+import { VmProvisioning } from './vm-provisioning.js'
+import { pressUntilOff } from './vm-shutdown.js'
+import { VmSnapshots } from './vm-snapshots.js'
+import { readStatistics } from './vm-statistics.js'
+
+type Output<O extends keyof DriverOperationTypes> = DriverOperationTypes[O]['output']
+
+/** A VM that runs, as those see it who only look at it or send it something. */
+interface RunningVm {
+  readonly definition: Definition
+  readonly folder: string
+  readonly run: RunRecord
+  readonly monitor: <T>(action: (client: QmpClient) => Promise<T>) => Promise<T>
+}
+
+/** Starting a QEMU costs some 30 ms of a processor: more at once only make each of them wait. */
+const maxConcurrentOperations = Math.max(4, 2 * availableParallelism())
+
+/** QEMU run directly: one process for each VM, which outlives this one, and a directory that any number of processes share. */
+export class QmpDriver implements Driver {
+  readonly name = 'qmp'
+  readonly maxConcurrentOperations = maxConcurrentOperations
+  readonly features: ReadonlySet<Feature> = new Set<Feature>(['server.events.global'])
+  readonly #directory: VmDirectory<Definition>
+  readonly #tools: QemuTools
+  readonly #inspector: VmInspector
+  readonly #observer: VmObserver
+  readonly #lifecycle: VmLifecycle
+  readonly #provisioning: VmProvisioning
+  readonly #snapshots: VmSnapshots
+  readonly #input = new ConsoleInput()
+  readonly #listeners = new Set<(event: VmEvent) => void>()
+  readonly #underWay = new Set<Promise<unknown>>()
+  #build: Promise<QemuBuild> | undefined
+  #isClosed = false
+
+  private constructor(directory: VmDirectory<Definition>, tools: QemuTools, accelerator: Accelerator | undefined) {
+    const images = new DiskImages(tools.img)
+    this.#directory = directory
+    this.#tools = tools
+    this.#inspector = new VmInspector(directory)
+    this.#observer = new VmObserver(directory, this.#inspector, (event) => {
+      this.#emit(event)
+    })
+    this.#lifecycle = new VmLifecycle({
+      directory,
+      inspector: this.#inspector,
+      observer: this.#observer,
+      images,
+      program: tools.system,
+      accelerator,
+    })
+    const machine = async (): Promise<string> => (await this.#readBuild()).machine
+    this.#provisioning = new VmProvisioning({ directory, images, machine })
+    this.#snapshots = new VmSnapshots({ directory, images, lifecycle: this.#lifecycle })
+  }
+
+  static async open(
+    directory: VmDirectory<Definition>,
+    tools: QemuTools,
+    accelerator: Accelerator | undefined,
+  ): Promise<QmpDriver> {
+    const driver = new QmpDriver(directory, tools, accelerator)
+    await driver.#lifecycle.recover()
+    await driver.#observer.open()
+    return driver
+  }
+
+  readonly operations: DriverOperations = {
+    'server.getInfo': () => this.#guard(() => this.#getInfo()),
+    'server.getVmList': ({ filter }) => this.#guard(() => this.#list(filter)),
+    'server.getVm': ({ nameOrId }) => this.#guard(async () => this.#record(await this.#find(nameOrId))),
+    'server.createVm': ({ spec }, task) =>
+      this.#guard(async () => this.#told(await this.#provisioning.create(spec, task))),
+    'vm.getState': ({ vm }) => this.#guard(async () => (await this.#inspector.look(await this.#get(vm))).state),
+    'vm.start': ({ vm }, task) => this.#change(vm, task, (held) => this.#lifecycle.powerOn(held, task)),
+    'vm.stop': ({ vm, mode }, task) => (mode === 'kill' ? this.#kill(vm, task) : this.#shutdown(vm, task)),
+    'vm.pause': ({ vm }, task) => this.#change(vm, task, (held) => this.#lifecycle.pause(held)),
+    'vm.resume': ({ vm }, task) => this.#change(vm, task, (held) => this.#lifecycle.resume(held, task)),
+    'vm.suspend': ({ vm }, task) => this.#change(vm, task, (held) => this.#lifecycle.suspend(held, task)),
+    'vm.reset': ({ vm }, task) => this.#change(vm, task, (held) => this.#lifecycle.reset(held)),
+    'vm.restart': ({ vm }, task) => this.#restart(vm, task),
+    'vm.edit': ({ vm, changes }, task) =>
+      this.#change(vm, task, async (held) => {
+        await this.#provisioning.edit(held, changes)
+        return { id: vm, state: held.state, config: configOf(held.definition) }
+      }),
+    'vm.clone': ({ vm, name }, task) =>
+      this.#change(vm, task, async (held) => this.#told(await this.#provisioning.clone(held, name, task))),
+    'vm.delete': ({ vm }, task) =>
+      this.#change(vm, task, async (held) => {
+        await this.#provisioning.delete(held)
+        this.#observer.tellDeleted(held.definition)
+      }),
+    'vm.createSnapshot': ({ vm, ...details }, task) =>
+      this.#change(vm, task, (held) => this.#snapshots.create(held, details, task)),
+    'vm.getSnapshotTree': ({ vm }) => this.#guard(async () => this.#snapshots.tree(await this.#get(vm))),
+    'vm.switchToSnapshot': ({ vm, snapshot }, task) =>
+      this.#change(vm, task, (held) => this.#snapshots.switchTo(held, snapshot, task)),
+    'vm.deleteSnapshot': ({ vm, snapshot }, task) =>
+      this.#change(vm, task, (held) => this.#snapshots.delete(held, snapshot)),
+    'vm.getStatistics': ({ vm }, task) =>
+      this.#use(vm, task, ({ definition, run, monitor }) =>
+        monitor((client) => readStatistics(client, run, definition.hardware)),
+      ),
+    'vm.screenshot': ({ vm }, task) => this.#use(vm, task, screenshot),
+    'vm.sendKeys': ({ vm, keys }, task) => this.#use(vm, task, (running) => sendKeys(running, keys)),
+    'vm.console': ({ vm }, task) => this.#use(vm, task, (running) => this.#console(running)),
+  }
+
+  subscribe(listener: (event: VmEvent) => void): () => void {
+    this.#listeners.add(listener)
+    return () => void this.#listeners.delete(listener)
+  }
+
+  async close(): Promise<void> {
+    this.#isClosed = true
+    const ending = this.#lifecycle.close()
+    this.#observer.close()
+    this.#input.close()
+    await ending
+    await Promise.allSettled(this.#underWay)
+  }
+
+  #readBuild(): Promise<QemuBuild> {
+    this.#build ??= readQemuBuild(this.#tools.system)
+    return this.#build
+  }
+
+  async #getInfo(): Promise<HostInfo> {
+    const mebibyte = 2 ** 20
+    return {
+      driver: this.name,
+      hostName: hostname(),
+      hypervisor: 'QEMU',
+      version: (await this.#readBuild()).version,
+      accelerator: await this.#lifecycle.accelerator(),
+      cpus: availableParallelism(),
+      memoryMiB: Math.floor(totalmem() / mebibyte),
+      freeMemoryMiB: Math.floor(freemem() / mebibyte),
+      guestArchitecture: 'x86_64',
+    }
+  }
+
+  async #list({ name, state }: DriverOperationTypes['server.getVmList']['input']['filter']): Promise<VmRecord[]> {
+    const definitions = await this.#directory.list()
+    const wanted = definitions.filter((definition) => name === undefined || definition.name === name)
+    const records = await Promise.all(wanted.map((definition) => this.#record(definition)))
+    return records.filter((record) => state === undefined || record.state === state)
+  }
+
+  #kill(vm: string, task: Task): Promise<VmState> {
+    return this.#change(vm, task, (held) => this.#lifecycle.kill(held), operations['vm.stop'].fromKill)
+  }
+
+  /**
+   * Presses the power button, and waits until the guest has gone. Others may do things to the VM meanwhile. A press can't be
+   * taken back, and QEMU does not tell whether the guest has noticed it: from then on, the operation can't be cancelled.
+   */
+  async #shutdown(vm: string, task: Task): Promise<VmState> {
+    task.cancelWith(() => false)
+    const before = this.#observer.stateOf(vm)
+    try {
+      return await this.#pressUntilOff(vm, task)
+    } catch (error) {
+      // It ran when this was asked for, and the guest was faster.
+      if (before === 'running' && error instanceof InvalidStateError && error.state === 'stopped') return 'stopped'
+      throw error
+    }
+  }
+
+  #pressUntilOff(vm: string, task: Task): Promise<VmState> {
+    return this.#use(vm, task, async ({ run, monitor }) => {
+      task.progress({ percent: 10, phase: 'waiting for the guest' })
+      const ended = this.#observer.ended(vm, run.process)
+      await pressUntilOff(ended, () => monitor((client) => client.execute('system_powerdown')))
+      const { state } = await this.#inspector.look(await this.#get(vm))
+      // Somebody else may have suspended it, or the guest died over its shutting down.
+      if (state !== 'stopped') throw invalidState(state, operations['vm.stop'].from)
+      return state
+    })
+  }
+
+  async #restart(vm: string, task: Task): Promise<VmState> {
+    await this.#shutdown(vm, task)
+    return this.#change(vm, task, (held) => this.#lifecycle.powerOn(held, task), ['stopped', 'crashed'])
+  }
+
+  async #console({ definition, folder, run }: RunningVm): Promise<Duplex> {
+    const { id } = definition
+    return new VmConsole({
+      log: await open(join(folder, runFiles.console), 'r'),
+      onPrinted: (listener) => this.#observer.onConsole(id, listener),
+      ended: this.#observer.ended(id, run.process),
+      send: (bytes) => this.#input.send(folder, bytes),
+    })
+  }
+
+  #change<T>(vm: string, task: Task, action: (held: HeldVm) => Promise<T>, expected?: readonly VmState[]): Promise<T> {
+    const work = this.#lifecycle.change(vm, task, action, expected)
+    return this.#guard(() => work.catch((error: unknown) => this.#explain(vm, error)))
+  }
+
+  /** Looks at a VM that runs, or sends it something, whatever else is being done to it. */
+  #use<T>(vm: string, task: Task, action: (running: RunningVm) => Promise<T>): Promise<T> {
+    return this.#guard(async () => {
+      const definition = await this.#get(vm)
+      const { state, run } = await this.#inspector.look(definition)
+      requireState(task.operation, state)
+      if (run === undefined) throw invalidState(state, ['running'])
+      const running: RunningVm = {
+        definition,
+        folder: this.#directory.folder(vm),
+        run,
+        monitor: (use) => this.#inspector.monitor(vm, use),
+      }
+      return action(running).catch((error: unknown) => this.#explain(vm, error))
+    })
+  }
+
+  /** A connection that broke says little: that the guest has gone while something was being done to it says more. */
+  async #explain(vm: string, error: unknown): Promise<never> {
+    if (!(error instanceof QmpConnectionError)) throw error
+    const { state } = await this.#inspector.look(await this.#get(vm))
+    throw state === 'running' || state === 'paused' ? error : invalidState(state, ['running'])
+  }
+
+  #guard<T>(action: () => Promise<T>): Promise<T> {
+    const work = this.#perform(action)
+    this.#underWay.add(work)
+    const forget = (): void => void this.#underWay.delete(work)
+    work.then(forget, forget)
+    return work
+  }
+
+  async #perform<T>(action: () => Promise<T>): Promise<T> {
+    try {
+      return await action()
+    } catch (error) {
+      if (this.#isClosed)
+        throw new ConnectionError({ reason: 'the server was closed meanwhile', retryable: false, cause: error })
+      throw qemuError(error)
+    }
+  }
+
+  async #get(id: string): Promise<Definition> {
+    const definition = await this.#directory.get(id)
+    if (definition === undefined) throw vmNotFound(id)
+    return definition
+  }
+
+  async #find(nameOrId: string): Promise<Definition> {
+    const found = (await this.#directory.get(nameOrId)) ?? (await this.#directory.findByName(nameOrId))
+    if (found === undefined) throw vmNotFound(nameOrId)
+    return found
+  }
+
+  async #record(definition: Definition): Promise<VmRecord> {
+    const { state } = await this.#inspector.look(definition)
+    return { id: definition.id, state, config: configOf(definition) }
+  }
+
+  /** Of a VM that was made: tells everybody of it. */
+  #told(definition: Definition): Promise<VmRecord> {
+    this.#observer.tellDefinition(definition)
+    return this.#record(definition)
+  }
+
+  #emit(event: VmEvent): void {
+    for (const listener of this.#listeners) listener(event)
+  }
+}
+
+/** QEMU writes the picture into the VM's folder itself. */
+async function screenshot({ folder, monitor }: RunningVm): Promise<Output<'vm.screenshot'>> {
+  const filename = draftIn(folder)
+  try {
+    await monitor((client) => client.execute('screendump', { filename, format: 'png' }))
+    return await readFile(filename)
+  } finally {
+    await rm(filename, { force: true })
+  }
+}
+
+/** How long each key is held down: a guest has time enough to see it. */
+const holdMs = 20
+
+async function sendKeys({ monitor }: RunningVm, keys: Keys): Promise<void> {
+  const chords = keyChords(keys)
+  await monitor(async (client) => {
+    for (const chord of chords) {
+      const pressed = chord.map((key) => ({ type: 'qcode', data: qcodeOf(key) }))
+      await client.execute('send-key', { keys: pressed, 'hold-time': holdMs })
+    }
+  })
+}

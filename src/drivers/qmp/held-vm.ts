@@ -1,0 +1,81 @@
+import type { VmState } from '../../model/vm-state.js'
+import type { Claim } from '../../registry/claim.js'
+import type { VmDirectory } from '../../registry/vm-directory.js'
+import { runFiles } from './command-line.js'
+import type { Definition } from './definition.js'
+import { openMonitor } from './monitor.js'
+import type { QmpClient } from './protocol/qmp-client.js'
+import type { RunRecord } from './run-record.js'
+import type { VmObserver } from './vm-observer.js'
+
+/** A VM that this connection has the claim on: nobody else changes it. */
+export class HeldVm {
+  readonly folder: string
+  /** Aborted when the operation is to stop, since its job is cancelled or the connection closed. */
+  readonly signal: AbortSignal
+  readonly #claim: Claim
+  readonly #directory: VmDirectory<Definition>
+  readonly #observer: VmObserver
+  #definition: Definition
+  #state: VmState
+  /** The QEMU that runs it. */
+  run: RunRecord | undefined
+
+  constructor(
+    parts: {
+      readonly claim: Claim
+      readonly directory: VmDirectory<Definition>
+      readonly observer: VmObserver
+      readonly signal: AbortSignal
+    },
+    definition: Definition,
+    state: VmState,
+    run: RunRecord | undefined,
+  ) {
+    this.signal = parts.signal
+    this.#claim = parts.claim
+    this.#directory = parts.directory
+    this.#observer = parts.observer
+    this.folder = parts.directory.folder(definition.id)
+    this.#definition = definition
+    this.#state = state
+    this.run = run
+  }
+
+  get id(): string {
+    return this.#definition.id
+  }
+
+  get definition(): Definition {
+    return this.#definition
+  }
+
+  /** What everybody is told that the VM does. */
+  get state(): VmState {
+    return this.#state
+  }
+
+  async setState(state: VmState): Promise<void> {
+    const before = this.#state
+    await this.#claim.setState(state)
+    this.#state = state
+    this.#observer.tellState(this.#definition, state, { before })
+  }
+
+  /** Replaces the definition in one step. */
+  async save(definition: Definition): Promise<void> {
+    await this.#directory.save(definition)
+    this.#definition = definition
+    this.#observer.tellDefinition(definition)
+  }
+
+  /** Uses the monitor of whoever has the claim. */
+  async withMonitor<T>(action: (client: QmpClient) => Promise<T>): Promise<T> {
+    const client = await openMonitor(this.folder, runFiles.control)
+    try {
+      return await action(client)
+    } finally {
+      await client.close()
+    }
+  }
+}

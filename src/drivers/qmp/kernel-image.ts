@@ -1,0 +1,46 @@
+import { open } from 'node:fs/promises'
+
+/** Where a multiboot header may be, and the boot sector with a Linux kernel's header. */
+const searchedBytes = 8192
+const multibootMagic = 0x1badb002
+const elfMagic = 0x464c457f
+
+/** What is wrong with a file as a kernel, as a clause; nothing where QEMU can boot it. */
+export async function kernelProblem(path: string): Promise<string | undefined> {
+  const file = await open(path, 'r')
+  try {
+    const { size } = await file.stat()
+    const head = Buffer.alloc(searchedBytes)
+    const { bytesRead } = await file.read(head, 0, searchedBytes, 0)
+    const start = head.subarray(0, bytesRead)
+    if (isMultiboot(start) || isElf(start)) return undefined
+    return linuxProblem(start, size)
+  } finally {
+    await file.close()
+  }
+}
+
+/** Documentation/arch/x86/boot.rst: the boot sector's mark, the setup header's, and as many sectors as it says. */
+function linuxProblem(start: Buffer, size: number): string | undefined {
+  const headerEnd = 0x264
+  if (
+    start.length < 0x206 ||
+    start.readUInt16LE(0x1fe) !== 0xaa55 ||
+    start.toString('latin1', 0x202, 0x206) !== 'HdrS'
+  ) {
+    return 'is neither a Linux kernel, nor a multiboot nor an ELF image'
+  }
+  const sectors = (start[0x1f1] ?? 0) === 0 ? 4 : (start[0x1f1] ?? 0)
+  return size < Math.max(headerEnd, (sectors + 1) * 512 + 1) ? 'is cut off' : undefined
+}
+
+const isElf = (start: Buffer): boolean => start.length >= 52 && start.readUInt32LE(0) === elfMagic
+
+/** Multiboot Specification 0.6.96, section 3.1: magic, flags and checksum, on a boundary of four bytes, add up to nothing. */
+function isMultiboot(start: Buffer): boolean {
+  for (let at = 0; at + 12 <= start.length; at += 4) {
+    if (start.readUInt32LE(at) !== multibootMagic) continue
+    if (((multibootMagic + start.readUInt32LE(at + 4) + start.readUInt32LE(at + 8)) & 0xffffffff) === 0) return true
+  }
+  return false
+}

@@ -1,0 +1,55 @@
+/** A line grew longer than anybody who keeps to the protocol would send. */
+export class LineTooLongError extends Error {
+  constructor(maxBytes: number) {
+    super(`a line of more than ${String(maxBytes)} bytes`)
+    this.name = 'LineTooLongError'
+  }
+}
+
+const newline = 0x0a
+
+/** Cuts a stream of bytes into lines, and holds no more than one line of the length that is allowed. */
+export class LineSplitter {
+  readonly #maxBytes: number
+  #parts: Uint8Array[] = []
+  #length = 0
+
+  constructor(maxBytes: number) {
+    this.#maxBytes = maxBytes
+  }
+
+  /** The lines that end in the chunk, without their ends. Throws a {@link LineTooLongError}. */
+  push(chunk: Uint8Array): string[] {
+    const lines: string[] = []
+    let from = 0
+    for (let to = chunk.indexOf(newline); to >= 0; to = chunk.indexOf(newline, from)) {
+      this.#keep(chunk.subarray(from, to))
+      lines.push(this.#take())
+      from = to + 1
+    }
+    this.#keep(chunk.subarray(from))
+    return lines
+  }
+
+  /** Drops what has come of the line that has not ended. */
+  reset(): void {
+    this.#parts = []
+    this.#length = 0
+  }
+
+  #keep(part: Uint8Array): void {
+    if (part.byteLength === 0) return
+    this.#length += part.byteLength
+    if (this.#length > this.#maxBytes) {
+      this.reset()
+      throw new LineTooLongError(this.#maxBytes)
+    }
+    this.#parts.push(part)
+  }
+
+  #take(): string {
+    const line = Buffer.concat(this.#parts, this.#length).toString('utf8')
+    this.reset()
+    return line.endsWith('\r') ? line.slice(0, -1) : line
+  }
+}

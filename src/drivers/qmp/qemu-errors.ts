@@ -1,0 +1,89 @@
+import { errnoError } from '../../errors/errno.js'
+import { nativeErrorOf } from '../../errors/native.js'
+import {
+  HostError,
+  InsufficientResourcesError,
+  JobCancelledError,
+  PermissionDeniedError,
+  ProtocolError,
+  ResourceBusyError,
+  VmError,
+  type NativeError,
+} from '../../errors.js'
+import { QmpCommandError, QmpTimeoutError } from './protocol/qmp-errors.js'
+
+/** A program of QEMU's ended with a failure; the message is what it said. */
+export class QemuProgramError extends Error {
+  /** Its exit code, or the signal that ended it. */
+  readonly exit: number | NodeJS.Signals | null
+
+  constructor(program: string, exit: number | NodeJS.Signals | null, said: string) {
+    super(said.trim() === '' ? `${program} ended with ${String(exit)}, and said nothing` : said.trim())
+    this.name = 'QemuProgramError'
+    this.exit = exit
+  }
+}
+
+export function nativeError(error: unknown): NativeError {
+  const native = nativeErrorOf('qmp', error)
+  if (error instanceof QmpCommandError) return { ...native, code: error.errorClass }
+  if (error instanceof QemuProgramError && error.exit !== null) return { ...native, code: error.exit }
+  return native
+}
+
+type Kind = new (options: { reason: string; hint: string; native: NativeError; cause: unknown }) => VmError
+
+/** What QEMU's words mean. It has one class for nearly all errors, so that only the words tell. */
+const meanings: readonly { readonly words: RegExp; readonly Kind: Kind; readonly hint: string }[] = [
+  {
+    words: /No space left on device|Disk quota exceeded/,
+    Kind: InsufficientResourcesError,
+    hint: 'Make room on the disk, and try again.',
+  },
+  {
+    words: /Cannot allocate memory|cannot set up guest memory/,
+    Kind: InsufficientResourcesError,
+    hint: 'Give the VM less memory, or stop other VMs.',
+  },
+  {
+    words: /Too many open files/,
+    Kind: InsufficientResourcesError,
+    hint: 'Stop other VMs, and try again.',
+  },
+  {
+    words: /Failed to get (?:shared )?"\w+" lock|Cannot lock pid file|in use by block job/,
+    Kind: ResourceBusyError,
+    hint: 'Another process uses it: wait until it has let go of it.',
+  },
+  {
+    words: /Could not set up host forwarding rule/,
+    Kind: ResourceBusyError,
+    hint: 'Choose another hostPort, or leave it out to have a free one.',
+  },
+  {
+    words: /Permission denied|Operation not permitted|Read-only file system/,
+    Kind: PermissionDeniedError,
+    hint: 'Check the rights on that path.',
+  },
+  {
+    words: /load of migration failed|Missing section footer|does not have the requested snapshot|Size mismatch/,
+    Kind: ProtocolError,
+    hint: "The saved memory can't be read. Drop it with vm.stop({ mode: 'kill' }).",
+  },
+]
+
+/** What went wrong with QEMU, its files and its programs, as the SDK speaks of it. */
+export function qemuError(error: unknown): VmError {
+  if (error instanceof VmError) return error
+  if (error instanceof Error && error.name === 'AbortError')
+    return new JobCancelledError({ reason: error.message, cause: error })
+  const native = nativeError(error)
+  const options = { reason: native.message, cause: error, native }
+  if (error instanceof QmpTimeoutError) {
+    const hint = 'It has been stopped, works on something else, or another process keeps its monitor.'
+    return new ResourceBusyError({ ...options, hint })
+  }
+  const meaning = meanings.find(({ words }) => words.test(native.message))
+  if (meaning !== undefined) return new meaning.Kind({ ...options, hint: meaning.hint })
+  return errnoError(error, native) ?? new HostError(options)
+}

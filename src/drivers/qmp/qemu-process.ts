@@ -1,0 +1,119 @@
+import { spawn } from 'node:child_process'
+import { constants } from 'node:fs'
+import { open, readFile, rm } from 'node:fs/promises'
+import { join } from 'node:path'
+import { setTimeout as delay } from 'node:timers/promises'
+import { errorCode } from '../../errors/native.js'
+import { HostToolNotFoundError } from '../../errors.js'
+import { identityOf, isAlive, type ProcessIdentity } from '../../registry/process-identity.js'
+import { runFiles } from './command-line.js'
+import { openMonitor } from './monitor.js'
+import type { QmpClient } from './protocol/qmp-client.js'
+import { QmpConnectionError } from './protocol/qmp-errors.js'
+import { QemuProgramError } from './qemu-errors.js'
+import { lastWords } from './run-record.js'
+
+/** A QEMU that has not answered by then, on however busy a computer, is not going to. */
+const startTimeoutMs = 60_000
+const pollMs = 3
+
+/** A QEMU that was just started, its guest halted, and the connection to it. */
+export interface StartedQemu {
+  readonly identity: ProcessIdentity
+  readonly monitor: QmpClient
+}
+
+/** Starts a QEMU that outlives this process. Whatever it says goes to a file, which a failure quotes. */
+export async function startQemu(
+  folder: string,
+  program: string,
+  args: readonly string[],
+  options: { readonly signal: AbortSignal; readonly onExit: () => void },
+): Promise<StartedQemu> {
+  const log = await open(join(folder, runFiles.log), constants.O_WRONLY | constants.O_CREAT | constants.O_TRUNC, 0o600)
+  try {
+    const child = spawn(program, args, { cwd: folder, detached: true, stdio: ['ignore', log.fd, log.fd] })
+    child.unref()
+    const ended = new Promise<never>((_resolve, reject) => {
+      child.once('error', (cause) => {
+        reject(errorCode(cause) === 'ENOENT' ? gone(program, cause) : cause)
+      })
+      child.once('exit', (code, signal) => {
+        options.onExit()
+        lastWords(folder).then((said) => {
+          reject(new QemuProgramError('QEMU', code ?? signal, said))
+        }, reject)
+      })
+    })
+    ended.catch(() => {
+      // Of interest only while it is waited for: later its end is seen by all in the same way.
+    })
+    const waiting = new AbortController()
+    try {
+      const monitor = await Promise.race([
+        ended,
+        firstMonitor(folder, waiting.signal),
+        aborted(options.signal, waiting),
+      ])
+      return { identity: identityOf(child.pid ?? 0), monitor }
+    } catch (error) {
+      waiting.abort()
+      if (child.pid !== undefined && child.exitCode === null && child.signalCode === null) {
+        child.kill('SIGKILL')
+        await ended.catch(() => undefined)
+      }
+      throw error
+    } finally {
+      waiting.abort()
+    }
+  } finally {
+    await log.close()
+  }
+}
+
+const gone = (program: string, cause: unknown): HostToolNotFoundError =>
+  new HostToolNotFoundError({
+    reason: `the program ${program} is not there any more`,
+    hint: 'Install it again.',
+    cause,
+  })
+
+/** Rejects when the start is called off. */
+const aborted = (signal: AbortSignal, waiting: AbortController): Promise<never> =>
+  new Promise((_resolve, reject) => {
+    const onAbort = (): void => {
+      reject(signal.reason as Error)
+    }
+    if (signal.aborted) onAbort()
+    signal.addEventListener('abort', onAbort, { once: true, signal: waiting.signal })
+  })
+
+/** The socket comes some time after the process, and is bound before anybody listens. */
+async function firstMonitor(folder: string, signal: AbortSignal): Promise<QmpClient> {
+  const deadline = Date.now() + startTimeoutMs
+  for (;;) {
+    try {
+      return await openMonitor(folder, runFiles.control)
+    } catch (error) {
+      if (!(error instanceof QmpConnectionError) || Date.now() > deadline) throw error
+      await delay(pollMs, undefined, { signal })
+    }
+  }
+}
+
+/** What an earlier QEMU has left: a file of the name would be taken for the new one's. */
+export async function removeRunFiles(folder: string, isConsoleKept: boolean): Promise<void> {
+  const { console, ...others } = runFiles
+  for (const name of [...Object.values(others), ...(isConsoleKept ? [] : [console])]) {
+    await rm(join(folder, name), { force: true })
+  }
+}
+
+/** A QEMU that was started for the VM and not written down, since its starter died: its guest has not run. */
+export async function findOrphan(folder: string, id: string): Promise<ProcessIdentity | undefined> {
+  const pid = Number(await readFile(join(folder, runFiles.pid), 'utf8').catch(() => ''))
+  if (!Number.isSafeInteger(pid) || pid < 2) return undefined
+  const identity = identityOf(pid)
+  const words = await readFile(`/proc/${String(pid)}/cmdline`, 'utf8').catch(() => '')
+  return words.split('\0').includes(id) && isAlive(identity) ? identity : undefined
+}

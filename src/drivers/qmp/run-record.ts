@@ -1,0 +1,88 @@
+import { open, readFile, rm } from 'node:fs/promises'
+import { join } from 'node:path'
+import * as v from 'valibot'
+import { errorCode } from '../../errors/native.js'
+import { processIdentitySchema } from '../../registry/process-identity.js'
+import { replaceFile } from '../../registry/replace-file.js'
+import { accelerators } from './accelerator.js'
+import { runFiles } from './command-line.js'
+
+const runSchema = v.object({
+  /** The QEMU that runs the VM. */
+  process: processIdentitySchema,
+  /** Milliseconds since 1970. */
+  startedAt: v.number(),
+  accelerator: v.picklist(accelerators),
+  /** The program and its arguments. */
+  commandLine: v.array(v.string()),
+})
+
+/** A QEMU that was started for a VM, written down before its guest ran, and kept until somebody has seen that it is gone. */
+export type RunRecord = Readonly<v.InferOutput<typeof runSchema>>
+
+const recordFile = 'run.json'
+
+export const isRunRecord = (name: string): boolean => name === recordFile
+
+export async function readRun(folder: string): Promise<RunRecord | undefined> {
+  try {
+    return v.parse(runSchema, JSON.parse(await readFile(join(folder, recordFile), 'utf8')))
+  } catch (error) {
+    if (errorCode(error) === 'ENOENT') return undefined
+    throw error
+  }
+}
+
+export const writeRun = (folder: string, run: RunRecord): Promise<void> =>
+  replaceFile(join(folder, recordFile), JSON.stringify(run), false)
+
+export const removeRun = (folder: string): Promise<void> => rm(join(folder, recordFile), { force: true })
+
+/** How a QEMU that is gone has ended. */
+export type RunEnd = 'guest' | 'request' | 'crash'
+
+/** An event has some 150 bytes, and nothing but the end of others comes after the last one that counts. */
+const tailBytes = 64 * 1024
+
+/** What the log of events says of the end of a QEMU, once it has begun to end. */
+export async function announcedEnd(folder: string): Promise<RunEnd | undefined> {
+  const lines = (await readTail(join(folder, runFiles.eventLog))).split('\n')
+  const last = lines.findLast((line) => line.includes('"event": "SHUTDOWN"'))
+  if (last === undefined) return undefined
+  if (last.includes('"guest-panic"')) return 'crash'
+  return last.includes('"guest": true') ? 'guest' : 'request'
+}
+
+/** The events after which a guest does something else. */
+const changes = /"event": "(?:STOP|RESUME|SHUTDOWN|GUEST_PANICKED|SUSPEND|WAKEUP|WATCHDOG)"/
+
+/** Whether the last that QEMU has said is of a change, and not of one of the many things that change nothing. */
+export async function hasToldOfChange(folder: string): Promise<boolean> {
+  const last = (await readTail(join(folder, runFiles.eventLog))).trimEnd().split('\n').at(-1)
+  return last !== undefined && changes.test(last)
+}
+
+/** How a QEMU that is gone has ended: one that was killed, or that crashed, has had no time to say anything. */
+export const endOfRun = async (folder: string): Promise<RunEnd> => (await announcedEnd(folder)) ?? 'crash'
+
+/** The last that QEMU itself has said. */
+export async function lastWords(folder: string): Promise<string> {
+  return (await readTail(join(folder, runFiles.log))).trim()
+}
+
+async function readTail(path: string): Promise<string> {
+  try {
+    const file = await open(path, 'r')
+    try {
+      const { size } = await file.stat()
+      const from = Math.max(0, size - tailBytes)
+      const { buffer, bytesRead } = await file.read(Buffer.alloc(size - from), 0, size - from, from)
+      return buffer.toString('utf8', 0, bytesRead)
+    } finally {
+      await file.close()
+    }
+  } catch (error) {
+    if (errorCode(error) === 'ENOENT') return ''
+    throw error
+  }
+}

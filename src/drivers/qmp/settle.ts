@@ -1,0 +1,93 @@
+import { join } from 'node:path'
+import * as v from 'valibot'
+import { isAlive } from '../../registry/process-identity.js'
+import type { VmDirectory } from '../../registry/vm-directory.js'
+import { runFiles } from './command-line.js'
+import { tagOf, type Definition } from './definition.js'
+import type { DiskImages } from './disk-images.js'
+import { openMonitor } from './monitor.js'
+import { followJobs } from './qemu-job.js'
+import { endQemu } from './qemu-end.js'
+import { findOrphan } from './qemu-process.js'
+import { endOfRun, readRun, removeRun } from './run-record.js'
+
+interface Parts {
+  readonly directory: VmDirectory<Definition>
+  readonly images: DiskImages
+}
+
+/**
+ * Brings a VM in order that whoever had it before may have left at any moment. What it goes by:
+ * - a QEMU that is not written down has not run its guest, and one whose memory was saved has no more to do: both are ended;
+ * - of a QEMU that is gone, the definition keeps whether it crashed;
+ * - disks that were being taken back to a snapshot are taken back, from the beginning.
+ */
+export async function settle(parts: Parts, found: Definition, isInherited: boolean): Promise<Definition> {
+  const folder = parts.directory.folder(found.id)
+  let definition = found
+  const save = async (changed: Definition): Promise<void> => {
+    await parts.directory.save(changed)
+    definition = changed
+  }
+  const run = await readRun(folder)
+  const isRunning = run !== undefined && isAlive(run.process)
+  const orphan = run === undefined ? await findOrphan(folder, found.id) : undefined
+  if (orphan !== undefined) await endQemu(folder, orphan)
+  if (isRunning && definition.memory !== undefined) await endQemu(folder, run.process)
+  if (run !== undefined && !(isRunning && definition.memory === undefined)) {
+    const hasCrashed = definition.memory === undefined && (await endOfRun(folder)) === 'crash'
+    if (hasCrashed) await save({ ...definition, hasCrashed })
+    await removeRun(folder)
+  }
+  if (definition.switchingTo !== undefined) await save(await takeBack(parts, definition, definition.switchingTo))
+  if (isInherited) {
+    if (isRunning && definition.memory === undefined) await endJobs(folder)
+    else await dropTags(parts, definition)
+  }
+  return definition
+}
+
+/** Takes the disks back to a snapshot; may be done any number of times. Answers the definition that follows. */
+export async function takeBack({ directory, images }: Parts, definition: Definition, to: string): Promise<Definition> {
+  const snapshot = definition.snapshots.find(({ id }) => id === to)
+  const { switchingTo: _switchingTo, memory: _memory, hasCrashed: _hasCrashed, ...rest } = definition
+  if (snapshot === undefined) return rest
+  const { hardware, memory } = snapshot
+  for (const { file } of hardware.disks) {
+    await images.applySnapshot(join(directory.folder(definition.id), file), tagOf(snapshot))
+  }
+  return { ...rest, hardware, ...(memory !== undefined && { memory }), currentSnapshot: to }
+}
+
+/** Snapshots that were being made, or done away with, by somebody who died over it. */
+async function dropTags({ directory, images }: Parts, { id, hardware, snapshots }: Definition): Promise<void> {
+  const known = new Set(snapshots.map(tagOf))
+  const files = new Set([hardware, ...snapshots.map((snapshot) => snapshot.hardware)].flatMap(filesOfDisks))
+  for (const file of files) {
+    const path = join(directory.folder(id), file)
+    for (const tag of await images.snapshotTags(path)) if (!known.has(tag)) await images.deleteSnapshot(path, tag)
+  }
+}
+
+const filesOfDisks = ({ disks }: Definition['hardware']): string[] => disks.map(({ file }) => file)
+
+const nodesSchema = v.array(v.object({ 'node-name': v.optional(v.string()) }))
+const jobsSchema = v.array(v.object({ id: v.string() }))
+
+/** Jobs of a QEMU whose beginner died: nobody waits for what they make. */
+async function endJobs(folder: string): Promise<void> {
+  const client = await openMonitor(folder, runFiles.control)
+  try {
+    const ids = v.parse(jobsSchema, await client.execute('query-jobs')).map(({ id }) => id)
+    // That they are cancelled is what is wanted here.
+    await followJobs(client, ids, { signal: AbortSignal.abort() }).catch(() => undefined)
+    const nodes = v.parse(nodesSchema, await client.execute('query-named-block-nodes', { flat: true }))
+    for (const { 'node-name': name } of nodes) {
+      if (name === 'memory' || name?.startsWith('copy') === true) {
+        await client.execute('blockdev-del', { 'node-name': name })
+      }
+    }
+  } finally {
+    await client.close()
+  }
+}

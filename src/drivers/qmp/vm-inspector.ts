@@ -1,0 +1,125 @@
+import { setTimeout as delay } from 'node:timers/promises'
+import * as v from 'valibot'
+import type { VmState } from '../../model/vm-state.js'
+import { isAlive, type ProcessIdentity } from '../../registry/process-identity.js'
+import type { VmDirectory } from '../../registry/vm-directory.js'
+import { runFiles } from './command-line.js'
+import { stateAtRest, type Definition } from './definition.js'
+import { openMonitor, SharedMonitor } from './monitor.js'
+import type { QmpClient } from './protocol/qmp-client.js'
+import { QmpConnectionError, QmpTimeoutError } from './protocol/qmp-errors.js'
+import { untilEnded } from './qemu-end.js'
+import { announcedEnd, endOfRun, lastWords, readRun, type RunEnd, type RunRecord } from './run-record.js'
+
+const statusSchema = v.object({ status: v.string() })
+
+/** The states of QEMU's `query-status`. */
+const states: Readonly<Record<string, VmState>> = {
+  running: 'running',
+  // The guest sleeps (ACPI S3), and a key wakes it.
+  suspended: 'running',
+  paused: 'paused',
+  prelaunch: 'paused',
+  debug: 'paused',
+  'io-error': 'paused',
+  watchdog: 'paused',
+  postmigrate: 'paused',
+  'guest-panicked': 'crashed',
+  'internal-error': 'crashed',
+  shutdown: 'stopping',
+  inmigrate: 'migrating',
+  'finish-migrate': 'migrating',
+  'save-vm': 'snapshotting',
+  'restore-vm': 'resuming',
+}
+
+/** What can be seen of a VM at one moment, whoever runs it. */
+export interface Sight {
+  readonly state: VmState
+  /** The QEMU that runs it. */
+  readonly run?: RunRecord | undefined
+  /** How the last QEMU ended, where nobody has taken note of it yet. */
+  readonly end?: RunEnd | undefined
+  /** Of a crash: QEMU's last words. */
+  readonly message?: string | undefined
+}
+
+/** Looks at VMs: nothing is remembered, all is read and asked anew. */
+export class VmInspector {
+  readonly #directory: VmDirectory<Definition>
+  readonly #monitors = new Map<string, SharedMonitor>()
+
+  constructor(directory: VmDirectory<Definition>) {
+    this.#directory = directory
+  }
+
+  /** Uses the VM's monitor for those who only look. */
+  monitor<T>(id: string, action: (client: QmpClient) => Promise<T>): Promise<T> {
+    let monitor = this.#monitors.get(id)
+    if (monitor === undefined) {
+      monitor = new SharedMonitor(() => openMonitor(this.#directory.folder(id), runFiles.watch))
+      this.#monitors.set(id, monitor)
+    }
+    return monitor.use(action)
+  }
+
+  async look(definition: Definition): Promise<Sight> {
+    const holder = await this.#directory.holder(definition.id)
+    const sight = await this.lookAtRun(definition, holder === undefined)
+    return holder === undefined ? sight : { ...sight, state: holder.state }
+  }
+
+  /** What there is without regard to whoever works on the VM; whether the guest runs is only asked where it matters. */
+  async lookAtRun(definition: Definition, isAsked: boolean): Promise<Sight> {
+    const folder = this.#directory.folder(definition.id)
+    const run = await readRun(folder)
+    if (run === undefined) return { state: stateAtRest(definition) }
+    if (isAlive(run.process)) {
+      // The memory was saved, and its saver died before it ended QEMU: what is saved counts.
+      if (definition.memory !== undefined) return { state: 'suspended', run }
+      const state = isAsked ? await this.#ask(definition.id, run.process) : 'running'
+      if (state !== undefined) return { state, run }
+    }
+    if (definition.memory !== undefined) return { state: 'suspended' }
+    const end = await endOfRun(folder)
+    if (end !== 'crash') return { state: 'stopped', end }
+    const message = await lastWords(folder)
+    return { state: 'crashed', end, message: message === '' ? 'QEMU ended without a word' : message }
+  }
+
+  /** What the guest does; nothing where QEMU has just ended. */
+  async #ask(id: string, identity: ProcessIdentity): Promise<VmState | undefined> {
+    const folder = this.#directory.folder(id)
+    const answered = new AbortController()
+    const asking = this.#status(id).finally(() => {
+      answered.abort()
+    })
+    // One that ends may never answer.
+    const state = await Promise.race([asking, untilAnnounced(folder, answered.signal)])
+    if (state !== 'stopping' && state !== 'unknown') return state
+    // Ending, or not able to answer: which of the two, the log and the process tell.
+    if ((await announcedEnd(folder)) !== undefined) await untilEnded(folder, identity)
+    return isAlive(identity) ? state : undefined
+  }
+
+  async #status(id: string): Promise<VmState> {
+    try {
+      const answer = await this.monitor(id, (client) => client.execute('query-status'))
+      return states[v.parse(statusSchema, answer).status] ?? 'unknown'
+    } catch (error) {
+      if (error instanceof QmpConnectionError || error instanceof QmpTimeoutError) return 'unknown'
+      throw error
+    }
+  }
+}
+
+const announcedPollMs = 100
+
+/** Resolves once QEMU has said that it ends; never, once it has answered. */
+async function untilAnnounced(folder: string, answered: AbortSignal): Promise<VmState> {
+  while ((await announcedEnd(folder)) === undefined) {
+    const isTime = await delay(announcedPollMs, true, { signal: answered }).catch(() => false)
+    if (!isTime) return new Promise(() => undefined)
+  }
+  return 'stopping'
+}

@@ -1,0 +1,281 @@
+import { watch, type FSWatcher } from 'node:fs'
+import { isDeepStrictEqual } from 'node:util'
+import { errorCode } from '../../errors/native.js'
+import type { VmEvent } from '../../model/vm-event.js'
+import type { VmState } from '../../model/vm-state.js'
+import { isAlive, type ProcessIdentity } from '../../registry/process-identity.js'
+import type { VmDirectory } from '../../registry/vm-directory.js'
+import { runFiles } from './command-line.js'
+import type { Definition } from './definition.js'
+import { hasToldOfChange, isRunRecord } from './run-record.js'
+import type { Sight, VmInspector } from './vm-inspector.js'
+
+type StateReason = 'guest' | 'request' | 'crash'
+
+interface Watched {
+  name: string
+  /** What was told last; nothing before the first look. */
+  definition: Definition | undefined
+  state: VmState | undefined
+  process: ProcessIdentity | undefined
+  watcher: FSWatcher | undefined
+  /** How many of this connection's operations are at it: they tell the state themselves. */
+  owners: number
+  /** Changes with whatever this connection tells, so that a look that began before is not believed. */
+  epoch: number
+  isLooking: boolean
+  mustLookAgain: boolean
+  readonly onConsole: Set<() => void>
+  readonly onEnd: Map<ProcessIdentity, Set<() => void>>
+}
+
+/** How often to see whether a QEMU is still there: one that is killed says nothing. */
+const pollMs = 200
+const isClaim = (name: string): boolean => name.startsWith('claim.')
+
+/**
+ * Tells what happens to VMs, whoever does it. What this connection does, its operations tell; for the rest the files are
+ * watched: definitions, claims, and the log of each QEMU's events. Everybody sees the same files.
+ */
+export class VmObserver {
+  readonly #directory: VmDirectory<Definition>
+  readonly #inspector: VmInspector
+  readonly #emit: (event: VmEvent) => void
+  readonly #vms = new Map<string, Watched>()
+  #watcher: FSWatcher | undefined
+  #timer: NodeJS.Timeout | undefined
+  #isClosed = false
+
+  constructor(directory: VmDirectory<Definition>, inspector: VmInspector, emit: (event: VmEvent) => void) {
+    this.#directory = directory
+    this.#inspector = inspector
+    this.#emit = emit
+  }
+
+  async open(): Promise<void> {
+    this.#watcher = this.#watch(this.#directory.vms, (name) => {
+      if (/^[0-9a-f-]{36}$/.test(name)) this.look(name)
+    })
+    for (const id of await this.#directory.ids()) this.#add(id)
+    for (const id of this.#vms.keys()) this.look(id)
+    // It also keeps this process alive, as any open connection does: jobs, events and consoles may be waited for.
+    this.#timer = setInterval(() => {
+      for (const [id, { process }] of this.#vms) if (process !== undefined && !isAlive(process)) this.look(id)
+    }, pollMs)
+  }
+
+  close(): void {
+    this.#isClosed = true
+    clearInterval(this.#timer)
+    this.#watcher?.close()
+    for (const id of [...this.#vms.keys()]) this.#remove(id)
+  }
+
+  /** An operation of this connection works on the VM, and tells what it does. */
+  async owning<T>(id: string, action: () => Promise<T>): Promise<T> {
+    const watched = this.#vms.get(id)
+    if (watched === undefined) return action()
+    watched.owners += 1
+    try {
+      return await action()
+    } finally {
+      watched.owners -= 1
+      watched.epoch += 1
+      this.look(id)
+    }
+  }
+
+  /** A state that this connection has brought a VM into; `before` is what it was, for the first that is told of it. */
+  tellState(
+    { id }: Pick<Definition, 'id'>,
+    state: VmState,
+    details: { before?: VmState; reason?: StateReason; message?: string | undefined } = {},
+  ): void {
+    const watched = this.#vms.get(id)
+    if (watched === undefined) return
+    watched.epoch += 1
+    watched.state ??= details.before
+    this.#setState(id, watched, state, details.reason ?? 'request', details.message)
+  }
+
+  /** What this connection has made of a VM. */
+  tellDefinition(definition: Definition): void {
+    const watched = this.#vms.get(definition.id)
+    if (watched === undefined) this.#addNew(definition, 'stopped')
+    else {
+      watched.epoch += 1
+      this.#setDefinition(watched, definition)
+    }
+  }
+
+  tellDeleted({ id }: Pick<Definition, 'id'>): void {
+    if (this.#vms.has(id)) this.#delete(id)
+  }
+
+  /** What was told last of a VM. */
+  stateOf(id: string): VmState | undefined {
+    return this.#vms.get(id)?.state
+  }
+
+  /** Calls the listener whenever the guest may have printed something, until the returned function is called. */
+  onConsole(id: string, listener: () => void): () => void {
+    const listeners = this.#vms.get(id)?.onConsole
+    listeners?.add(listener)
+    return () => void listeners?.delete(listener)
+  }
+
+  /** Resolves when the QEMU is gone, or nobody looks any more. */
+  async ended(id: string, process: ProcessIdentity): Promise<void> {
+    const watched = this.#vms.get(id)
+    if (watched === undefined) return
+    await new Promise<void>((resolve) => {
+      const waiting = watched.onEnd.get(process) ?? new Set()
+      watched.onEnd.set(process, waiting.add(resolve))
+      this.look(id)
+    })
+  }
+
+  /** Looks at the VM, now or as soon as the look that is under way has ended. */
+  look(id: string): void {
+    const watched = this.#vms.get(id)
+    if (this.#isClosed) return
+    if (watched?.isLooking === true) watched.mustLookAgain = true
+    else {
+      this.#look(id, watched).catch((error: unknown) => {
+        // Whoever asks for the VM is told; here nobody asks.
+        if (watched !== undefined) watched.isLooking = false
+        process.emitWarning(`VM ${id}: ${String(error)}`, 'AwaitvmWarning')
+      })
+    }
+  }
+
+  async #look(id: string, watched: Watched | undefined): Promise<void> {
+    if (watched === undefined) {
+      const definition = await this.#directory.get(id)
+      if (definition !== undefined && !this.#isClosed && !this.#vms.has(id)) this.#addNew(definition, undefined)
+      return
+    }
+    watched.isLooking = true
+    do {
+      watched.mustLookAgain = false
+      const { epoch } = watched
+      const definition = await this.#directory.get(id)
+      const sight = definition === undefined ? undefined : await this.#inspector.look(definition)
+      if (this.#isClosed || this.#vms.get(id) !== watched) return
+      if (definition === undefined || sight === undefined) this.#delete(id)
+      else if (watched.epoch !== epoch) watched.mustLookAgain = watched.owners === 0
+      else this.#see(watched, definition, sight)
+    } while (watched.mustLookAgain)
+    watched.isLooking = false
+  }
+
+  #see(watched: Watched, definition: Definition, sight: Sight): void {
+    watched.process = sight.run?.process
+    if (watched.owners === 0) {
+      if (watched.definition === undefined) this.#baseline(watched, definition)
+      else this.#setDefinition(watched, definition)
+      const { state, end, message } = sight
+      if (watched.state === undefined) watched.state = state
+      else this.#setState(definition.id, watched, state, end, end === 'crash' ? message : undefined)
+    }
+    for (const [process, waiting] of watched.onEnd) {
+      if (isAlive(process)) continue
+      watched.onEnd.delete(process)
+      for (const resolve of waiting) resolve()
+    }
+  }
+
+  #setState(id: string, watched: Watched, state: VmState, reason?: StateReason, message?: string): void {
+    const previous = watched.state
+    if (state === previous) return
+    watched.state = state
+    const more = { ...(reason !== undefined && { reason }), ...(message !== undefined && { message }) }
+    this.#emit({ type: 'state', vmId: id, name: watched.name, state, previous, ...more, at: new Date() })
+  }
+
+  #setDefinition(watched: Watched, definition: Definition): void {
+    const { definition: before } = watched
+    this.#baseline(watched, definition)
+    if (before === undefined) return
+    if (!isDeepStrictEqual(configPart(before), configPart(definition))) this.#tell('config', definition)
+    if (!isDeepStrictEqual(snapshotPart(before), snapshotPart(definition))) this.#tell('snapshots', definition)
+  }
+
+  #baseline(watched: Watched, definition: Definition): void {
+    watched.definition = definition
+    watched.name = definition.name
+  }
+
+  #addNew(definition: Definition, state: VmState | undefined): void {
+    const watched = this.#add(definition.id)
+    this.#baseline(watched, definition)
+    watched.state = state
+    this.#tell('created', definition)
+    this.look(definition.id)
+  }
+
+  #add(id: string): Watched {
+    const watched: Watched = {
+      name: id,
+      definition: undefined,
+      state: undefined,
+      process: undefined,
+      watcher: undefined,
+      owners: 0,
+      epoch: 0,
+      isLooking: false,
+      mustLookAgain: false,
+      onConsole: new Set(),
+      onEnd: new Map(),
+    }
+    this.#vms.set(id, watched)
+    watched.watcher = this.#watch(this.#directory.folder(id), (name) => {
+      if (name === runFiles.console) for (const listener of watched.onConsole) listener()
+      else if (name === runFiles.eventLog) void this.#hear(id)
+      else if (name === 'vm.json' || isClaim(name) || isRunRecord(name)) this.look(id)
+    })
+    return watched
+  }
+
+  async #hear(id: string): Promise<void> {
+    // Of a log that can't be read, any line may tell of a change.
+    const isChange = await hasToldOfChange(this.#directory.folder(id)).catch(() => true)
+    if (isChange) this.look(id)
+  }
+
+  #delete(id: string): void {
+    const { name } = this.#vms.get(id) ?? { name: id }
+    this.#remove(id)
+    this.#tell('deleted', { id, name })
+  }
+
+  #remove(id: string): void {
+    const watched = this.#vms.get(id)
+    this.#vms.delete(id)
+    watched?.watcher?.close()
+    for (const waiting of watched?.onEnd.values() ?? []) for (const resolve of waiting) resolve()
+  }
+
+  #tell(type: 'created' | 'deleted' | 'config' | 'snapshots', { id, name }: Pick<Definition, 'id' | 'name'>): void {
+    this.#emit({ type, vmId: id, name, at: new Date() })
+  }
+
+  /** A folder that is gone by now is deleted, and somebody else sees that. */
+  #watch(folder: string, onChange: (name: string) => void): FSWatcher | undefined {
+    try {
+      const watcher = watch(folder, { persistent: false }, (_type, name) => {
+        if (name !== null) onChange(name)
+      })
+      watcher.on('error', () => {
+        watcher.close()
+      })
+      return watcher
+    } catch (error) {
+      if (errorCode(error) === 'ENOENT') return undefined
+      throw error
+    }
+  }
+}
+
+const configPart = ({ name, description, hardware }: Definition): unknown => ({ name, description, hardware })
+const snapshotPart = ({ snapshots, currentSnapshot }: Definition): unknown => ({ snapshots, currentSnapshot })

@@ -1,0 +1,118 @@
+import { randomUUID } from 'node:crypto'
+import { join } from 'node:path'
+import type { Task } from '../../driver.js'
+import { invalidState } from '../../errors/state.js'
+import type { VmChanges, VmSpec } from '../../model/vm-spec.js'
+import type { VmDirectory } from '../../registry/vm-directory.js'
+import { copyLive } from './copy-live.js'
+import type { Definition, DiskDefinition, Hardware } from './definition.js'
+import type { DiskImages, ImageFile } from './disk-images.js'
+import { planHardware, withNewDisks } from './hardware.js'
+import type { HeldVm } from './held-vm.js'
+
+interface Parts {
+  readonly directory: VmDirectory<Definition>
+  readonly images: DiskImages
+  /** The machine that new VMs get. */
+  readonly machine: () => Promise<string>
+}
+
+/** Makes VMs, changes what they are, and does away with them. */
+export class VmProvisioning {
+  readonly #parts: Parts
+
+  constructor(parts: Parts) {
+    this.#parts = parts
+  }
+
+  async create(spec: VmSpec, task: Task): Promise<Definition> {
+    const { directory, machine } = this.#parts
+    const { signal } = task
+    const hardware = await planHardware(spec, { machine: await machine() }, 'spec')
+    const definition = newVm(spec.name, spec.description ?? '', hardware)
+    await directory.create(definition, async () => {
+      await this.#makeDisks(directory.folder(definition.id), hardware.disks, signal)
+      signal.throwIfAborted()
+    })
+    return definition
+  }
+
+  async edit(vm: HeldVm, changes: VmChanges): Promise<void> {
+    const { definition, state } = vm
+    const { name = definition.name, description = definition.description, ...hardwareChanges } = changes
+    const changesHardware = Object.values(hardwareChanges).some((value) => value !== undefined)
+    if (!changesHardware) {
+      await vm.save({ ...definition, name, description })
+      return
+    }
+    if (vm.run !== undefined || state === 'suspended') throw invalidState(state, ['stopped', 'crashed'])
+    const before = new Set(definition.hardware.disks.map(({ file }) => file))
+    const hardware = await planHardware(hardwareChanges, definition.hardware, 'changes')
+    const added = hardware.disks.filter(({ file }) => !before.has(file))
+    await this.#makeDisks(vm.folder, added, vm.signal)
+    await vm.save({ ...definition, name, description, hardware })
+  }
+
+  /** A VM of its own, with the disks as they are now. */
+  async clone(vm: HeldVm, name: string, task: Task): Promise<Definition> {
+    const { directory } = this.#parts
+    const clone = newVm(name, vm.definition.description, withNewDisks(vm.definition.hardware))
+    await directory.create(clone, async () => {
+      const folder = directory.folder(clone.id)
+      const onProgress = (percent: number): void => {
+        task.progress({ percent: percent * 0.95, phase: 'copying disks' })
+      }
+      if (vm.run === undefined) await this.#copyDisks(vm, folder, clone.hardware.disks, onProgress)
+      else {
+        await this.#makeDisks(folder, clone.hardware.disks, vm.signal)
+        const targets = clone.hardware.disks.map(({ file }) => join(folder, file))
+        await vm.withMonitor((client) =>
+          copyLive(client, vm.definition.hardware.disks, targets, { signal: vm.signal, onProgress }),
+        )
+      }
+      vm.signal.throwIfAborted()
+    })
+    return clone
+  }
+
+  async delete(vm: HeldVm): Promise<void> {
+    await this.#parts.directory.delete(vm.id)
+  }
+
+  async #makeDisks(folder: string, disks: readonly DiskDefinition[], signal: AbortSignal): Promise<void> {
+    for (const disk of disks) await this.#parts.images.create(fileOf(folder, disk), disk.sizeMiB, { signal })
+  }
+
+  async #copyDisks(
+    vm: HeldVm,
+    folder: string,
+    targets: readonly DiskDefinition[],
+    onProgress: (percent: number) => void,
+  ): Promise<void> {
+    const { disks } = vm.definition.hardware
+    for (const [index, disk] of disks.entries()) {
+      const target = targets[index]
+      if (target === undefined) continue
+      await this.#parts.images.copy(join(vm.folder, disk.file), fileOf(folder, target), {
+        signal: vm.signal,
+        onProgress: (percent) => {
+          onProgress((100 * index + percent) / disks.length)
+        },
+      })
+    }
+  }
+}
+
+const newVm = (name: string, description: string, hardware: Hardware): Definition => ({
+  id: randomUUID(),
+  name,
+  description,
+  createdAt: new Date().toISOString(),
+  hardware,
+  snapshots: [],
+})
+
+const fileOf = (folder: string, { file, image }: DiskDefinition): ImageFile => ({
+  path: join(folder, file),
+  ...(image !== undefined && { backing: { path: image, format: 'raw' as const } }),
+})

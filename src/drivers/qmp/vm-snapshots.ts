@@ -1,0 +1,143 @@
+import { randomUUID } from 'node:crypto'
+import { rm } from 'node:fs/promises'
+import { join } from 'node:path'
+import type { Task } from '../../driver.js'
+import { JobCancelledError } from '../../errors.js'
+import { snapshotNameIsTaken, snapshotNotFound } from '../../errors/lookup.js'
+import type { Snapshot, SnapshotNode } from '../../model/snapshot.js'
+import type { VmState } from '../../model/vm-state.js'
+import type { VmDirectory } from '../../registry/vm-directory.js'
+import { diskNode } from './command-line.js'
+import { snapshotNode, tagOf, type Definition, type Memory, type SnapshotDefinition } from './definition.js'
+import type { DiskImages } from './disk-images.js'
+import { newMemoryFile } from './hardware.js'
+import type { HeldVm } from './held-vm.js'
+import { saveMemory } from './memory-image.js'
+import { runJob } from './qemu-job.js'
+import type { RunRecord } from './run-record.js'
+import { takeBack } from './settle.js'
+import type { VmLifecycle } from './vm-lifecycle.js'
+
+interface Parts {
+  readonly directory: VmDirectory<Definition>
+  readonly images: DiskImages
+  readonly lifecycle: VmLifecycle
+}
+
+/** Snapshots: of the disks in the disks themselves, and of the memory of a VM that runs in a file of its own. */
+export class VmSnapshots {
+  readonly #parts: Parts
+
+  constructor(parts: Parts) {
+    this.#parts = parts
+  }
+
+  tree(definition: Definition): SnapshotNode[] {
+    const roots = definition.snapshots.filter(({ parentId }) => parentId === undefined)
+    return roots.map((snapshot) => snapshotNode(definition, snapshot))
+  }
+
+  async create(
+    vm: HeldVm,
+    { name, description }: { readonly name: string; readonly description: string },
+    task: Task,
+  ): Promise<Snapshot> {
+    const { definition, state: before, run } = vm
+    if (definition.snapshots.some((snapshot) => snapshot.name === name)) {
+      throw snapshotNameIsTaken(name)
+    }
+    const { hardware, currentSnapshot: parentId } = definition
+    const snapshot: SnapshotDefinition = {
+      id: randomUUID(),
+      name,
+      description,
+      createdAt: new Date().toISOString(),
+      parentId,
+      hardware,
+    }
+    await vm.setState('snapshotting')
+    try {
+      task.progress({ percent: 10, phase: 'saving' })
+      const memory = run === undefined ? undefined : await this.#saveLive(vm, run, snapshot, before)
+      if (run === undefined) await this.#markDisks(vm, tagOf(snapshot))
+      if (vm.signal.aborted) {
+        await this.#deleteTags(vm, snapshot)
+        if (memory !== undefined) await rm(join(vm.folder, memory.file))
+        throw new JobCancelledError({ reason: 'it was cancelled before the snapshot was kept' })
+      }
+      const kept = { ...snapshot, ...(memory !== undefined && { memory }) }
+      const changed = { ...definition, snapshots: [...definition.snapshots, kept], currentSnapshot: kept.id }
+      await vm.save(changed)
+      const { children: _children, ...created } = snapshotNode(changed, kept)
+      return created
+    } finally {
+      await vm.setState(before)
+    }
+  }
+
+  /** The VM's hardware and, where it ran, its memory as they were; what it has become since is lost. */
+  async switchTo(vm: HeldVm, id: string, task: Task): Promise<VmState> {
+    find(vm.definition, id)
+    vm.signal.throwIfAborted()
+    await this.#parts.lifecycle.end(vm)
+    task.progress({ percent: 20, phase: 'taking the disks back' })
+    // From here on, whoever comes next finishes what is not finished.
+    await vm.save({ ...vm.definition, switchingTo: id })
+    await vm.save(await takeBack(this.#parts, vm.definition, id))
+    if (vm.definition.memory !== undefined) return this.#parts.lifecycle.powerOn(vm, task)
+    await vm.setState('stopped')
+    return vm.state
+  }
+
+  async delete(vm: HeldVm, id: string): Promise<void> {
+    const { definition } = vm
+    const snapshot = find(definition, id)
+    const { parentId } = snapshot
+    const snapshots = definition.snapshots
+      .filter((other) => other.id !== id)
+      .map((other) => (other.parentId === id ? { ...other, parentId } : other))
+    const currentSnapshot = definition.currentSnapshot === id ? parentId : definition.currentSnapshot
+    await vm.save({ ...definition, snapshots, currentSnapshot })
+    await this.#deleteTags(vm, snapshot)
+  }
+
+  async #saveLive(vm: HeldVm, run: RunRecord, snapshot: SnapshotDefinition, before: VmState): Promise<Memory> {
+    const file = newMemoryFile()
+    const tag = tagOf(snapshot)
+    const disks = snapshot.hardware.disks.map((_disk, index) => diskNode(index))
+    await vm.withMonitor((client) => saveMemory(client, this.#parts.images, { folder: vm.folder, file, tag, disks }))
+    return { file, tag, isPaused: before === 'paused', accelerator: run.accelerator }
+  }
+
+  async #markDisks(vm: HeldVm, tag: string): Promise<void> {
+    for (const { file } of vm.definition.hardware.disks) {
+      await this.#parts.images.createSnapshot(join(vm.folder, file), tag)
+    }
+  }
+
+  /** Drops a snapshot from the disks: those of a VM that runs are QEMU's, others nobody's. */
+  async #deleteTags(vm: HeldVm, snapshot: SnapshotDefinition): Promise<void> {
+    const tag = tagOf(snapshot)
+    const inUse = vm.run === undefined ? [] : vm.definition.hardware.disks.map(({ file }) => file)
+    const devices: string[] = []
+    for (const { file } of snapshot.hardware.disks) {
+      const index = inUse.indexOf(file)
+      if (index >= 0) devices.push(diskNode(index))
+      // A disk that was taken away, and in no other snapshot, has gone with the definition.
+      else if (isSpokenOf(vm.definition, file)) await this.#parts.images.deleteSnapshot(join(vm.folder, file), tag)
+    }
+    if (devices.length === 0) return
+    await vm.withMonitor((client) =>
+      runJob(client, { id: 'drop', command: 'snapshot-delete', args: { tag, devices }, isBlocking: true }),
+    )
+  }
+}
+
+const isSpokenOf = ({ hardware, snapshots }: Definition, file: string): boolean =>
+  [{ hardware }, ...snapshots].some((part) => part.hardware.disks.some((disk) => disk.file === file))
+
+function find(definition: Definition, id: string): SnapshotDefinition {
+  const snapshot = definition.snapshots.find((candidate) => candidate.id === id)
+  if (snapshot === undefined) throw snapshotNotFound(id)
+  return snapshot
+}

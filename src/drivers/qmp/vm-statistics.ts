@@ -1,0 +1,46 @@
+import { readFile } from 'node:fs/promises'
+import * as v from 'valibot'
+import { errorCode } from '../../errors/native.js'
+import type { VmStatistics } from '../../model/statistics.js'
+import type { Hardware } from './definition.js'
+import type { QmpClient } from './protocol/qmp-client.js'
+import type { RunRecord } from './run-record.js'
+
+const blockStatsSchema = v.array(
+  v.object({
+    stats: v.object({ rd_bytes: v.number(), wr_bytes: v.number() }),
+  }),
+)
+
+/** `sysconf(_SC_CLK_TCK)` of Linux on every architecture that Node runs on. */
+const ticksPerSecond = 100
+
+export async function readStatistics(
+  client: QmpClient,
+  run: RunRecord,
+  { memoryMiB }: Hardware,
+): Promise<VmStatistics> {
+  const disks = v.parse(blockStatsSchema, await client.execute('query-blockstats'))
+  const sum = (key: 'rd_bytes' | 'wr_bytes'): number => disks.reduce((total, { stats }) => total + stats[key], 0)
+  const cpuTimeMs = await processorTime(run.process.pid)
+  return {
+    takenAt: new Date(),
+    uptimeMs: Date.now() - run.startedAt,
+    ...(cpuTimeMs !== undefined && { cpuTimeMs }),
+    memoryMiB,
+    diskReadBytes: sum('rd_bytes'),
+    diskWrittenBytes: sum('wr_bytes'),
+  }
+}
+
+/** Fields 14 and 15 of /proc/PID/stat (proc(5)), user and system; nothing on a system without it. */
+async function processorTime(pid: number): Promise<number | undefined> {
+  try {
+    const stat = await readFile(`/proc/${String(pid)}/stat`, 'latin1')
+    const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ')
+    return ((Number(fields[11]) + Number(fields[12])) * 1000) / ticksPerSecond
+  } catch (error) {
+    if (errorCode(error) === 'ENOENT' || errorCode(error) === 'ESRCH') return undefined
+    throw error
+  }
+}
