@@ -34,6 +34,7 @@ const serveSchema = keysOf({
 /** The drivers, by the scheme of the URI; each is loaded when it is used first. */
 const drivers: Readonly<Record<string, () => Promise<OpenDriver>>> = {
   embedded: async () => (await import('./drivers/embedded/open.js')).openEmbedded,
+  qmp: async () => (await import('./drivers/qmp/open.js')).openQmp,
 }
 
 /**
@@ -43,6 +44,7 @@ const drivers: Readonly<Record<string, () => Promise<OpenDriver>>> = {
  * | --- | --- |
  * | `embedded:` | VMs inside this process, kept in memory: gone when the server is closed |
  * | `embedded:///dir` | VMs inside this process, kept in a directory |
+ * | `qmp:///dir` | VMs of QEMU, run directly and kept in a directory; they outlive this process |
  *
  * @example
  * ```ts

@@ -31,13 +31,13 @@ test('hands the driver the URI whole, and shows it without the password', async 
 
 describe('a URI that is wrong', () => {
   test.for([
-    ['nowhere:', 'Cannot connect to host "nowhere:": no host has the scheme "nowhere". Known are: embedded:.'],
-    ['', 'Cannot connect to host "": it is not a URI. Known are: embedded:.'],
-    ['/var/vms', 'Cannot connect to host "/var/vms": it is not a URI. Known are: embedded:.'],
-    ['toString:', 'Cannot connect to host "tostring:": no host has the scheme "tostring". Known are: embedded:.'],
+    ['nowhere:', 'Cannot connect to host "nowhere:": no host has the scheme "nowhere". Known are: embedded:, qmp:.'],
+    ['', 'Cannot connect to host "": it is not a URI. Known are: embedded:, qmp:.'],
+    ['/var/vms', 'Cannot connect to host "/var/vms": it is not a URI. Known are: embedded:, qmp:.'],
+    ['toString:', 'Cannot connect to host "tostring:": no host has the scheme "tostring". Known are: embedded:, qmp:.'],
     [
       'constructor:',
-      'Cannot connect to host "constructor:": no host has the scheme "constructor". Known are: embedded:.',
+      'Cannot connect to host "constructor:": no host has the scheme "constructor". Known are: embedded:, qmp:.',
     ],
   ] as const)('%s', async ([uri, message]) => {
     const job = connect(uri)
