@@ -6,11 +6,13 @@ import { afterEach, beforeEach, expect, test } from 'vitest'
 import { Child } from '../support/child-process.js'
 
 let directory: string
+let uri: string
 let server: Server
 
 beforeEach(async () => {
   directory = await mkdtemp(join(tmpdir(), 'awaitvm-processes-'))
-  server = await connect(`embedded://${directory}`).unwrap()
+  uri = `embedded://${directory}`
+  server = await connect(uri).unwrap()
 })
 
 afterEach(async () => {
@@ -19,7 +21,7 @@ afterEach(async () => {
 })
 
 test('a VM that another process runs is seen with its state, and can be changed by nobody else', async () => {
-  await using child = new Child('embedded-child.ts', [directory])
+  await using child = new Child('host-child.ts', [uri])
   await child.printed('ready')
   child.send('create web-1')
   child.send('start web-1')
@@ -51,7 +53,7 @@ test('a VM that another process runs is seen with its state, and can be changed 
 })
 
 test('waiting for a state notices what another process does', async () => {
-  await using child = new Child('embedded-child.ts', [directory])
+  await using child = new Child('host-child.ts', [uri])
   const vm = await server.createVm({ name: 'web-1' }).unwrap()
   const waiting = vm.waitForState('running')
   await child.printed('ready')
@@ -60,7 +62,7 @@ test('waiting for a state notices what another process does', async () => {
 })
 
 test('the VMs of a process that was killed are off, and free', async () => {
-  const child = new Child('embedded-child.ts', [directory])
+  const child = new Child('host-child.ts', [uri])
   await child.printed('ready')
   child.send('create web-1')
   child.send('start web-1')
@@ -76,12 +78,12 @@ test('the VMs of a process that was killed are off, and free', async () => {
 test('a process that is killed in the midst of any change leaves a directory that opens, whole and clean', async () => {
   // Each round is killed a little later in the chain of changes, by the number of files that it has made.
   for (let round = 0; round < 8; round += 1) {
-    const child = new Child('embedded-child.ts', [directory, 'churn'])
+    const child = new Child('host-child.ts', [uri, 'churn'])
     await child.printed('churning')
     for (let step = 0; step < round * 40; step += 1) await readdir(join(directory, 'vms'), { recursive: true })
     await child.kill()
 
-    await using again = await connect(`embedded://${directory}`).unwrap()
+    await using again = await connect(uri).unwrap()
     for (const vm of await again.getVmList().unwrap()) {
       expect(['stopped', 'suspended']).toContain(vm.state)
       if (vm.state === 'suspended') await vm.resume().unwrap()
@@ -98,8 +100,8 @@ test('a process that is killed in the midst of any change leaves a directory tha
 })
 
 test('two processes that give the same name at once: one is told that it is taken', async () => {
-  await using first = await connect(`embedded://${directory}`).unwrap()
-  await using second = await connect(`embedded://${directory}`).unwrap()
+  await using first = await connect(uri).unwrap()
+  await using second = await connect(uri).unwrap()
   for (let round = 0; round < 20; round += 1) {
     const results = await Promise.all(
       [first, second, server].map((each) => each.createVm({ name: `vm-${String(round)}` }).wait()),

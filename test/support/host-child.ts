@@ -1,9 +1,9 @@
-// Runs VMs of an embedded directory for the tests of several processes: obeys lines on its standard input.
+// Works on the VMs of a host for the tests of several processes: obeys lines on its standard input, or changes VMs without end.
 import { createInterface } from 'node:readline'
-import { connect } from '../../src/index.js'
+import { connect, type VmSpec } from '../../src/index.js'
 
-const [directory = '', mode = 'obey'] = process.argv.slice(2)
-const server = await connect(`embedded://${directory}`).unwrap()
+const [uri = '', mode = 'obey', kernel] = process.argv.slice(2)
+const server = await connect(uri).unwrap()
 
 async function obey(line: string): Promise<void> {
   const [verb = '', name = ''] = line.split(' ')
@@ -21,22 +21,37 @@ async function obey(line: string): Promise<void> {
   console.log(`did ${line}`)
 }
 
+/** Says what it is about to do, and how far it is, before each thing that it does. */
+function say(operation: string): { onProgress: (progress: { phase?: string | undefined }) => void } {
+  console.log(operation)
+  return {
+    onProgress: ({ phase }) => {
+      if (phase !== undefined) console.log(`${operation}: ${phase}`)
+    },
+  }
+}
+
 /** Changes VMs without end, to be killed in the midst of it. */
 async function churn(): Promise<never> {
+  const spec: Omit<VmSpec, 'name'> = {
+    disks: [{ sizeMiB: 1 }],
+    ...(kernel !== undefined && { memoryMiB: 16, boot: { kernel } }),
+  }
   for (let round = 0; ; round += 1) {
     const name = `churn-${String(process.pid)}-${String(round)}`
-    const vm = await server.createVm({ name, disks: [{ sizeMiB: 1 }] }).unwrap()
+    const vm = await server.createVm({ ...spec, name }, say('create')).unwrap()
     console.log('churning')
-    await vm.start().unwrap()
-    const snapshot = await vm.createSnapshot({ name: 'one' }).unwrap()
-    await vm.clone({ name: `${name}-clone` }).unwrap()
-    await vm.suspend().unwrap()
-    await vm.resume().unwrap()
-    await vm.switchToSnapshot(snapshot.id).unwrap()
-    await vm.edit({ description: 'edited' }).unwrap()
-    await vm.deleteSnapshot(snapshot.id).unwrap()
-    await vm.stop({ mode: 'kill' }).unwrap()
-    if (round % 2 === 0) await vm.delete().unwrap()
+    await vm.start(say('start')).unwrap()
+    const snapshot = await vm.createSnapshot({ name: 'one', ...say('snapshot') }).unwrap()
+    await vm.clone({ name: `${name}-clone`, ...say('clone') }).unwrap()
+    await vm.suspend(say('suspend')).unwrap()
+    await vm.resume(say('resume')).unwrap()
+    await vm.switchToSnapshot(snapshot.id, say('switch')).unwrap()
+    await vm.edit({ description: 'edited' }, say('edit')).unwrap()
+    await vm.deleteSnapshot(snapshot.id, say('delete the snapshot')).unwrap()
+    await vm.stop({ mode: 'kill', ...say('kill') }).unwrap()
+    await vm.clone({ name: `${name}-copy`, ...say('copy') }).unwrap()
+    if (round % 2 === 0) await vm.delete(say('delete')).unwrap()
   }
 }
 
