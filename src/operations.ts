@@ -90,7 +90,7 @@ export const operations = {
   'vm.stop': {
     phrase: 'stop',
     from: ['running'],
-    fromKill: ['running', 'paused', 'suspended', 'crashed'],
+    fromKill: ['running', 'paused', 'suspended', 'crashed', 'unknown'],
     through: 'stopping',
     to: 'stopped',
     timeoutMs: shutdownTimeoutMs,
