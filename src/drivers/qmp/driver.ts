@@ -28,7 +28,7 @@ import { readQemuBuild, type QemuBuild, type QemuTools } from './qemu-tools.js'
 import type { RunRecord } from './run-record.js'
 import { VmConsole } from './vm-console.js'
 import { VmInspector } from './vm-inspector.js'
-import { VmLifecycle } from './vm-lifecycle.js'
+import { VmLifecycle, type ChangeOptions } from './vm-lifecycle.js'
 import { VmObserver } from './vm-observer.js'
 import { VmProvisioning } from './vm-provisioning.js'
 import { pressUntilOff } from './vm-shutdown.js'
@@ -47,6 +47,9 @@ interface RunningVm {
 
 /** Starting a QEMU costs some 30 ms of a processor: more at once only make each of them wait. */
 const maxConcurrentOperations = Math.max(4, 2 * availableParallelism())
+
+/** A QEMU that is to be killed need not answer first. */
+const killPatienceMs = 1000
 
 /** QEMU run directly: one process for each VM, which outlives this one, and a directory that any number of processes share. */
 export class QmpDriver implements Driver {
@@ -182,7 +185,8 @@ export class QmpDriver implements Driver {
   }
 
   #kill(vm: string, task: Task): Promise<VmState> {
-    return this.#change(vm, task, (held) => this.#lifecycle.kill(held), operations['vm.stop'].fromKill)
+    const how = { expected: operations['vm.stop'].fromKill, timeoutMs: killPatienceMs }
+    return this.#change(vm, task, (held) => this.#lifecycle.kill(held), how)
   }
 
   /**
@@ -215,7 +219,9 @@ export class QmpDriver implements Driver {
 
   async #restart(vm: string, task: Task): Promise<VmState> {
     await this.#shutdown(vm, task)
-    return this.#change(vm, task, (held) => this.#lifecycle.powerOn(held, task), ['stopped', 'crashed'])
+    return this.#change(vm, task, (held) => this.#lifecycle.powerOn(held, task), {
+      expected: ['stopped', 'crashed'],
+    })
   }
 
   async #console({ definition, folder, run }: RunningVm): Promise<Duplex> {
@@ -228,8 +234,8 @@ export class QmpDriver implements Driver {
     })
   }
 
-  #change<T>(vm: string, task: Task, action: (held: HeldVm) => Promise<T>, expected?: readonly VmState[]): Promise<T> {
-    const work = this.#lifecycle.change(vm, task, action, expected)
+  #change<T>(vm: string, task: Task, action: (held: HeldVm) => Promise<T>, how?: ChangeOptions): Promise<T> {
+    const work = this.#lifecycle.change(vm, task, action, how)
     return this.#guard(() => work.catch((error: unknown) => this.#explain(vm, error)))
   }
 

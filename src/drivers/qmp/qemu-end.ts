@@ -49,7 +49,7 @@ export async function untilEnded(folder: string, identity: ProcessIdentity): Pro
  * Whether the process is gone within the time. QEMU 7.2 may wait for itself without end when its guest powers off while it
  * answers a command (monitor_cleanup); by then its disks are closed, and it has nothing left to lose.
  */
-async function hasEnded(folder: string, identity: ProcessIdentity, timeoutMs: number): Promise<boolean> {
+export async function hasEnded(folder: string, identity: ProcessIdentity, timeoutMs: number): Promise<boolean> {
   const began = Date.now()
   while (isAlive(identity)) {
     const waited = Date.now() - began

@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process'
 import { constants } from 'node:fs'
-import { open, readFile, rm } from 'node:fs/promises'
+import { open, readdir, readFile, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { errorCode } from '../../errors/native.js'
@@ -110,10 +110,19 @@ export async function removeRunFiles(folder: string, isConsoleKept: boolean): Pr
 }
 
 /** A QEMU that was started for the VM and not written down, since its starter died: its guest has not run. */
-export async function findOrphan(folder: string, id: string): Promise<ProcessIdentity | undefined> {
-  const pid = Number(await readFile(join(folder, runFiles.pid), 'utf8').catch(() => ''))
-  if (!Number.isSafeInteger(pid) || pid < 2) return undefined
-  const identity = identityOf(pid)
-  const words = await readFile(`/proc/${String(pid)}/cmdline`, 'utf8').catch(() => '')
-  return words.split('\0').includes(id) && isAlive(identity) ? identity : undefined
+export async function findOrphan(
+  folder: string,
+  id: string,
+  isInherited: boolean,
+): Promise<ProcessIdentity | undefined> {
+  const written = await readFile(join(folder, runFiles.pid), 'utf8').catch(() => '')
+  // One that has only just begun has no file yet; where somebody has died, it is looked for.
+  const pids = isInherited ? [written, ...(await readdir('/proc').catch(() => []))] : [written]
+  for (const pid of new Set(pids.map((text) => text.trim()))) {
+    if (!/^[1-9]\d*$/.test(pid)) continue
+    const identity = identityOf(Number(pid))
+    const words = await readFile(`/proc/${pid}/cmdline`, 'utf8').catch(() => '')
+    if (words.split('\0').includes(id) && isAlive(identity)) return identity
+  }
+  return undefined
 }

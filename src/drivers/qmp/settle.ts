@@ -31,7 +31,7 @@ export async function settle(parts: Parts, found: Definition, isInherited: boole
   }
   const run = await readRun(folder)
   const isRunning = run !== undefined && isAlive(run.process)
-  const orphan = run === undefined ? await findOrphan(folder, found.id) : undefined
+  const orphan = run === undefined ? await findOrphan(folder, found.id, isInherited) : undefined
   if (orphan !== undefined) await endQemu(folder, orphan)
   if (isRunning && definition.memory !== undefined) await endQemu(folder, run.process)
   if (run !== undefined && !(isRunning && definition.memory === undefined)) {

@@ -8,7 +8,7 @@ import { stateAtRest, type Definition } from './definition.js'
 import { openMonitor, SharedMonitor } from './monitor.js'
 import type { QmpClient } from './protocol/qmp-client.js'
 import { QmpConnectionError, QmpTimeoutError } from './protocol/qmp-errors.js'
-import { untilEnded } from './qemu-end.js'
+import { hasEnded, untilEnded } from './qemu-end.js'
 import { announcedEnd, endOfRun, lastWords, readRun, type RunEnd, type RunRecord } from './run-record.js'
 
 const statusSchema = v.object({ status: v.string() })
@@ -32,6 +32,12 @@ const states: Readonly<Record<string, VmState>> = {
   'save-vm': 'snapshotting',
   'restore-vm': 'resuming',
 }
+
+const announcedPollMs = 100
+/** How long a QEMU may take to answer what its guest does, before nobody can tell. */
+const answerTimeoutMs = 10_000
+/** How long a QEMU that takes no connection any more may take to be gone. */
+const exitTimeoutMs = 2000
 
 /** What can be seen of a VM at one moment, whoever runs it. */
 export interface Sight {
@@ -65,19 +71,19 @@ export class VmInspector {
 
   async look(definition: Definition): Promise<Sight> {
     const holder = await this.#directory.holder(definition.id)
-    const sight = await this.lookAtRun(definition, holder === undefined)
+    const sight = await this.lookAtRun(definition, holder === undefined ? answerTimeoutMs : 0)
     return holder === undefined ? sight : { ...sight, state: holder.state }
   }
 
-  /** What there is without regard to whoever works on the VM; whether the guest runs is only asked where it matters. */
-  async lookAtRun(definition: Definition, isAsked: boolean): Promise<Sight> {
+  /** What there is without regard to whoever works on the VM; with no time for asking QEMU, one that runs is `running`. */
+  async lookAtRun(definition: Definition, timeoutMs = answerTimeoutMs): Promise<Sight> {
     const folder = this.#directory.folder(definition.id)
     const run = await readRun(folder)
     if (run === undefined) return { state: stateAtRest(definition) }
     if (isAlive(run.process)) {
       // The memory was saved, and its saver died before it ended QEMU: what is saved counts.
       if (definition.memory !== undefined) return { state: 'suspended', run }
-      const state = isAsked ? await this.#ask(definition.id, run.process) : 'running'
+      const state = timeoutMs === 0 ? 'running' : await this.#ask(definition.id, run.process, timeoutMs)
       if (state !== undefined) return { state, run }
     }
     if (definition.memory !== undefined) return { state: 'suspended' }
@@ -88,32 +94,36 @@ export class VmInspector {
   }
 
   /** What the guest does; nothing where QEMU has just ended. */
-  async #ask(id: string, identity: ProcessIdentity): Promise<VmState | undefined> {
+  async #ask(id: string, identity: ProcessIdentity, timeoutMs: number): Promise<VmState | undefined> {
     const folder = this.#directory.folder(id)
     const answered = new AbortController()
-    const asking = this.#status(id).finally(() => {
+    const { signal } = answered
+    try {
+      // One that ends may never answer.
+      const late = delay<VmState>(timeoutMs, 'unknown', { signal })
+      const state = await Promise.race([this.#status(id), untilAnnounced(folder, signal), late])
+      if (state !== 'stopping' && state !== 'unknown') return state
+      // Ending, or not able to answer: which of the two, the log and the process tell.
+      if ((await announcedEnd(folder)) !== undefined) await untilEnded(folder, identity)
+      else if (state === 'stopping') await hasEnded(folder, identity, exitTimeoutMs)
+      return isAlive(identity) ? state : undefined
+    } finally {
       answered.abort()
-    })
-    // One that ends may never answer.
-    const state = await Promise.race([asking, untilAnnounced(folder, answered.signal)])
-    if (state !== 'stopping' && state !== 'unknown') return state
-    // Ending, or not able to answer: which of the two, the log and the process tell.
-    if ((await announcedEnd(folder)) !== undefined) await untilEnded(folder, identity)
-    return isAlive(identity) ? state : undefined
+    }
   }
 
+  /** A QEMU that nobody can connect to is about to be gone. */
   async #status(id: string): Promise<VmState> {
     try {
       const answer = await this.monitor(id, (client) => client.execute('query-status'))
       return states[v.parse(statusSchema, answer).status] ?? 'unknown'
     } catch (error) {
-      if (error instanceof QmpConnectionError || error instanceof QmpTimeoutError) return 'unknown'
+      if (error instanceof QmpConnectionError) return 'stopping'
+      if (error instanceof QmpTimeoutError) return 'unknown'
       throw error
     }
   }
 }
-
-const announcedPollMs = 100
 
 /** Resolves once QEMU has said that it ends; never, once it has answered. */
 async function untilAnnounced(folder: string, answered: AbortSignal): Promise<VmState> {

@@ -36,6 +36,13 @@ export interface LifecycleParts {
   readonly accelerator: Accelerator | undefined
 }
 
+export interface ChangeOptions {
+  /** The states in which it may be done, where they are not those of the task's operation. */
+  readonly expected?: readonly VmState[] | undefined
+  /** How long QEMU may take to answer what its guest does. */
+  readonly timeoutMs?: number | undefined
+}
+
 /** Runs VMs: how QEMUs come to life and how they end, each change by whoever has the claim on the VM. */
 export class VmLifecycle {
   readonly #parts: LifecycleParts
@@ -51,7 +58,7 @@ export class VmLifecycle {
   }
 
   /** Changes a VM that is in one of the states that the operation needs, with nobody else at it. */
-  change<T>(id: string, task: Task, action: (vm: HeldVm) => Promise<T>, expected?: readonly VmState[]): Promise<T> {
+  change<T>(id: string, task: Task, action: (vm: HeldVm) => Promise<T>, how: ChangeOptions = {}): Promise<T> {
     // Made before any waiting, so that the job can be cancelled from its first moment.
     const operation = new AbortController()
     const { signal } = task
@@ -61,7 +68,7 @@ export class VmLifecycle {
     signal.addEventListener('abort', stop)
     this.#underWay.add(operation)
     const work = this.#exclusive.run(id, () =>
-      this.#parts.observer.owning(id, () => this.#changeAlone(id, task, operation.signal, action, expected)),
+      this.#parts.observer.owning(id, () => this.#changeAlone(id, task, operation.signal, action, how)),
     )
     return work.finally(() => {
       signal.removeEventListener('abort', stop)
@@ -77,7 +84,7 @@ export class VmLifecycle {
         await this.#exclusive.run(id, async () => {
           const definition = await directory.get(id)
           if (definition === undefined) return
-          const { state } = await this.#parts.inspector.lookAtRun(definition, true)
+          const { state } = await this.#parts.inspector.lookAtRun(definition)
           const claim = await directory.claim(id, state)
           try {
             await settle({ directory, images }, definition, claim.isInherited)
@@ -193,15 +200,16 @@ export class VmLifecycle {
     task: Task,
     signal: AbortSignal,
     action: (vm: HeldVm) => Promise<T>,
-    expected: readonly VmState[] | undefined,
+    how: ChangeOptions,
   ): Promise<T> {
     const { directory, inspector, observer, images } = this.#parts
-    const claim = await this.#claim(id, task, expected)
+    const { expected, timeoutMs } = how
+    const claim = await this.#claim(id, task, how)
     try {
       const found = await directory.get(id)
       if (found === undefined) throw vmNotFound(id)
       const definition = await settle({ directory, images }, found, claim.isInherited)
-      const { state, run } = await inspector.lookAtRun(definition, true)
+      const { state, run } = await inspector.lookAtRun(definition, timeoutMs)
       requireState(task.operation, state, expected)
       signal.throwIfAborted()
       return await action(new HeldVm({ claim, directory, observer, signal }, definition, state, run))
@@ -211,13 +219,13 @@ export class VmLifecycle {
   }
 
   /** Claims a VM whose state allows the change; a refusal leaves no trace. */
-  async #claim(id: string, task: Task, expected: readonly VmState[] | undefined): Promise<Claim> {
+  async #claim(id: string, task: Task, { expected, timeoutMs }: ChangeOptions): Promise<Claim> {
     const { directory, inspector } = this.#parts
     const definition = await directory.get(id)
     if (definition === undefined) throw vmNotFound(id)
     const holder = await directory.holder(id)
     if (holder !== undefined) throw heldBy(holder.pid)
-    const { state } = await inspector.lookAtRun(definition, true)
+    const { state } = await inspector.lookAtRun(definition, timeoutMs)
     requireState(task.operation, state, expected)
     try {
       return await directory.claim(id, state)
