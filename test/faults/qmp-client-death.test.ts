@@ -1,0 +1,114 @@
+import { readdir } from 'node:fs/promises'
+import { join } from 'node:path'
+import { connect } from 'awaitvm'
+import { beforeEach, expect, test } from 'vitest'
+import { Child } from '../support/child-process.js'
+import { skipWithout } from '../support/optional-tool.js'
+import { qemusIn } from '../support/qemu-processes.js'
+import { missingQemu, QmpHost } from '../support/qmp-host.js'
+
+beforeEach((context) => {
+  skipWithout(context, missingQemu)
+})
+
+test.each([
+  'create',
+  'start',
+  'start: starting QEMU',
+  'start: starting the processors',
+  'snapshot',
+  'snapshot: saving',
+  'clone',
+  'clone: copying disks',
+  'suspend: pausing',
+  'suspend: saving memory',
+  'suspend: ending QEMU',
+  'resume: starting QEMU',
+  'resume: loading memory',
+  'switch: taking the disks back',
+  'edit',
+  'delete the snapshot',
+  'kill',
+  'copy: copying disks',
+  'delete',
+])('a process that is killed at "%s" leaves a directory that opens, whole and clean', async (moment) => {
+  await using host = await QmpHost.open()
+  const child = new Child('host-child.ts', [host.uri, 'churn', host.kernel])
+  await child.printed(moment)
+  await child.kill()
+
+  await using again = await connect(host.uri).unwrap()
+  const vms = await again.getVmList().unwrap()
+  const running = vms.filter(({ state }) => state === 'running' || state === 'paused')
+  expect(
+    vms.map(({ state }) => state).filter((state) => !/^(?:stopped|running|paused|suspended)$/.test(state)),
+  ).toEqual([])
+  expect(await qemusIn(host.directory), 'no QEMU runs that nobody knows of').toHaveLength(running.length)
+
+  for (const vm of vms) {
+    if (vm.state === 'suspended') await vm.resume().unwrap()
+    if (vm.state !== 'stopped') await vm.stop({ mode: 'kill' }).unwrap()
+    expect(await host.damage(vm)).toEqual([])
+    await vm.start().unwrap()
+    for (const snapshot of await vm.getSnapshotTree().unwrap()) await vm.switchToSnapshot(snapshot.id).unwrap()
+    await vm.stop({ mode: 'kill' })
+    expect(await host.damage(vm)).toEqual([])
+    await vm.delete().unwrap()
+  }
+  expect(await readdir(join(host.directory, 'vms'))).toEqual([])
+  expect(await qemusIn(host.directory)).toEqual([])
+})
+
+test('VMs outlive a process that is killed, and are worked on by the next', async () => {
+  await using host = await QmpHost.open()
+  const vm = await host.createVm({ disks: [{ sizeMiB: 1 }] })
+  const child = new Child('host-child.ts', [host.uri])
+  await child.printed('ready')
+  child.send('start web-1')
+  await child.printed('did start web-1')
+  await child.kill()
+  expect(await vm.getState().unwrap()).toBe('running')
+  await vm.pause().unwrap()
+  await vm.resume().unwrap()
+  await vm.stop({ mode: 'kill' }).unwrap()
+  expect(vm.state).toBe('stopped')
+})
+
+test('events tell of what another process does, in order', async () => {
+  await using host = await QmpHost.open()
+  const vm = await host.createVm()
+  const seen: string[] = []
+  const watching = (async () => {
+    for await (const event of host.server.events({ types: ['state'] })) {
+      if (event.type !== 'state') continue
+      if (event.previous !== undefined) expect(event.previous).toBe(seen.at(-1) ?? 'stopped')
+      seen.push(event.state)
+    }
+  })()
+  await using child = new Child('host-child.ts', [host.uri])
+  await child.printed('ready')
+  for (const [line, state] of [
+    ['start', 'running'],
+    ['pause', 'paused'],
+    ['resume', 'running'],
+    ['suspend', 'suspended'],
+    ['resume', 'running'],
+    ['kill', 'stopped'],
+  ] as const) {
+    const reached = vm.waitForState(state, { timeoutMs: 20_000 })
+    child.send(`${line} web-1`)
+    await reached.unwrap()
+    await child.printed(`did ${line} web-1`)
+  }
+  await host.server.close()
+  await watching
+  const settled = ['running', 'paused', 'suspended', 'stopped']
+  expect(seen.filter((state) => settled.includes(state))).toEqual([
+    'running',
+    'paused',
+    'running',
+    'suspended',
+    'running',
+    'stopped',
+  ])
+})

@@ -1,0 +1,96 @@
+import { execFileSync } from 'node:child_process'
+import { readdirSync, statfsSync } from 'node:fs'
+import { mkdtemp, open, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterEach, beforeEach, expect, test } from 'vitest'
+import { failureOf } from '../support/expect-failure.js'
+import { skipWithout } from '../support/optional-tool.js'
+import { missingQemu, QmpHost } from '../support/qmp-host.js'
+
+let mountPoint: string | undefined
+
+/** A file system of a few MiB; why there can be none, if so. */
+async function mount(): Promise<string | undefined> {
+  const folder = await mkdtemp(join(tmpdir(), 'awaitvm-full-'))
+  try {
+    execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=12m', 'tmpfs', folder], { stdio: 'pipe' })
+    mountPoint = folder
+    return undefined
+  } catch (error) {
+    await rm(folder, { recursive: true })
+    return `a small file system can't be mounted: ${String(error)}`
+  }
+}
+
+beforeEach(async (context) => {
+  skipWithout(context, missingQemu)
+  const problem = await mount()
+  // Only the superuser may: that is no matter of what is installed.
+  if (problem !== undefined) context.skip(problem)
+})
+
+afterEach(async () => {
+  if (mountPoint === undefined) return
+  execFileSync('umount', ['-l', mountPoint])
+  await rm(mountPoint, { recursive: true })
+  mountPoint = undefined
+})
+
+const freeBytes = (folder: string): number => {
+  const { bavail, bsize } = statfsSync(folder)
+  return bavail * bsize
+}
+
+/** Leaves so many KiB free. */
+async function fill(folder: string, leftKiB: number): Promise<string> {
+  const file = join(folder, 'filler')
+  const handle = await open(file, 'w')
+  try {
+    await handle.write(Buffer.alloc(Math.max(0, freeBytes(folder) - leftKiB * 1024)))
+  } finally {
+    await handle.close()
+  }
+  return file
+}
+
+test('a VM whose disk has no room is not made, and takes none', async () => {
+  await using host = await QmpHost.open(mountPoint)
+  await host.createVm({ name: 'first' })
+  await fill(host.folder, 100)
+  const free = freeBytes(host.folder)
+  const error = await failureOf(
+    host.server.createVm({ name: 'second', disks: [{ sizeMiB: 100 }] }),
+    'INSUFFICIENT_RESOURCES',
+  )
+  expect(error.hint).toContain('room')
+  expect(freeBytes(host.folder)).toBeGreaterThanOrEqual(free - 16 * 1024)
+  expect(await host.server.getVmList().unwrap()).toHaveLength(1)
+})
+
+test('what has no room leaves the VM as it was, and gives back what it took', async () => {
+  await using host = await QmpHost.open(mountPoint)
+  const image = join(host.folder, 'image')
+  await writeFile(image, Buffer.alloc(1 << 20, 0x6b))
+  const vm = await host.createVm({ disks: [{ image }] })
+  const guest = await host.boot(vm)
+  await guest.writeDisk(0x4e)
+  const before = readdirSync(host.folderOf(vm)).filter((name) => name.endsWith('.qcow2'))
+  const filler = await fill(host.folder, 300)
+  for (const job of [() => vm.createSnapshot({ name: 'one' }), () => vm.suspend(), () => vm.clone({ name: 'copy' })]) {
+    await failureOf(job(), 'INSUFFICIENT_RESOURCES')
+    expect(await vm.getState().unwrap()).toBe('running')
+    expect(await guest.readDisk()).toBe(0x4e)
+    expect(readdirSync(host.folderOf(vm)).filter((name) => name.endsWith('.qcow2'))).toEqual(before)
+    expect(freeBytes(host.folder)).toBeGreaterThan(200 * 1024)
+  }
+  expect(await vm.getSnapshotTree().unwrap()).toEqual([])
+  expect(await host.server.getVmList().unwrap()).toEqual([vm])
+
+  await rm(filler)
+  await vm.createSnapshot({ name: 'one' }).unwrap()
+  await vm.suspend().unwrap()
+  await vm.resume().unwrap()
+  await vm.stop({ mode: 'kill' }).unwrap()
+  expect(await host.damage(vm)).toEqual([])
+})

@@ -1,0 +1,98 @@
+import { connect, type Vm } from 'awaitvm'
+import { beforeEach, expect, test } from 'vitest'
+import { failureOf } from '../support/expect-failure.js'
+import { EventLog } from '../support/event-log.js'
+import { skipWithout } from '../support/optional-tool.js'
+import { missingQemu, QmpHost } from '../support/qmp-host.js'
+
+beforeEach((context) => {
+  skipWithout(context, missingQemu)
+})
+
+/** Only what a guest has flushed outlives its QEMU; a shutdown flushes everything. */
+async function keepOnDisk(host: QmpHost, vm: Vm, byte: number): Promise<void> {
+  const guest = await host.boot(vm)
+  await guest.writeDisk(byte)
+  await vm.stop().unwrap()
+}
+
+for (const state of ['running', 'paused'] as const) {
+  test(`a QEMU that is killed while its guest is ${state} has crashed, and its disk is whole`, async () => {
+    await using host = await QmpHost.open()
+    const vm = await host.createVm({ disks: [{ sizeMiB: 1 }] })
+    await keepOnDisk(host, vm, 0x5c)
+    const guest = await host.boot(vm)
+    if (state === 'paused') await vm.pause().unwrap()
+    const log = new EventLog(host.server.events())
+    process.kill(await host.pidOf(vm), 'SIGKILL')
+    const event = await log.until(({ type }) => type === 'state')
+    expect(event).toMatchObject({ state: 'crashed', previous: state, reason: 'crash' })
+    expect(await guest.untilGone()).toBeUndefined()
+    expect(await vm.getState().unwrap()).toBe('crashed')
+    await failureOf(vm.pause(), 'INVALID_STATE')
+    expect(await host.damage(vm)).toEqual([])
+    const again = await host.boot(vm)
+    expect(await again.readDisk()).toBe(0x5c)
+    await log.close()
+  })
+}
+
+test('a crash that nobody saw is told by the next look', async () => {
+  await using host = await QmpHost.open()
+  const vm = await host.createVm()
+  await host.boot(vm)
+  const pid = await host.pidOf(vm)
+  await host.server.close()
+  process.kill(pid, 'SIGKILL')
+  await using again = await connect(host.uri).unwrap()
+  const found = await again.getVm(vm.id).unwrap()
+  expect(found.state).toBe('crashed')
+  await found.stop({ mode: 'kill' }).unwrap()
+  expect(found.state).toBe('stopped')
+})
+
+test('a shutdown that QEMU dies over ends, and says that the VM crashed', async () => {
+  await using host = await QmpHost.open()
+  const vm = await host.createVm()
+  const guest = await host.boot(vm)
+  await guest.ignorePowerButton()
+  const job = vm.stop()
+  process.kill(await host.pidOf(vm), 'SIGKILL')
+  expect((await failureOf(job, 'INVALID_STATE')).state).toBe('crashed')
+})
+
+test('a QEMU that dies over a snapshot, a clone or a suspension leaves what was there before', async () => {
+  await using host = await QmpHost.open()
+  const vm = await host.createVm({ disks: [{ sizeMiB: 64 }] })
+  for (const [phase, begin] of [
+    ['saving', () => vm.createSnapshot({ name: 'one' })],
+    ['saving memory', () => vm.suspend()],
+    ['copying disks', () => vm.clone({ name: 'copy' })],
+  ] as const) {
+    await keepOnDisk(host, vm, 0x31)
+    await host.boot(vm)
+    const pid = await host.pidOf(vm)
+    const job = begin()
+    job.onProgress((progress) => {
+      if (progress.phase === phase) process.kill(pid, 'SIGKILL')
+    })
+    const result = await job
+    if (result.isErr()) expect(['INVALID_STATE', 'HOST_ERROR']).toContain(result.error.code)
+    expect(['crashed', 'suspended']).toContain(await vm.getState().unwrap())
+    await vm.stop({ mode: 'kill' }).unwrap()
+    expect(await host.damage(vm)).toEqual([])
+    const again = await host.boot(vm)
+    expect(await again.readDisk()).toBe(0x31)
+    await vm.stop({ mode: 'kill' }).unwrap()
+  }
+  for (const other of await host.server.getVmList().unwrap()) await other.delete().unwrap()
+})
+
+test('a QEMU that has been stopped can still be killed, and holds nobody up', async () => {
+  await using host = await QmpHost.open()
+  const vm = await host.createVm()
+  await host.boot(vm)
+  process.kill(await host.pidOf(vm), 'SIGSTOP')
+  await vm.stop({ mode: 'kill' }).unwrap()
+  expect(await vm.getState().unwrap()).toBe('stopped')
+})

@@ -1,0 +1,81 @@
+import { execFile } from 'node:child_process'
+import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { promisify } from 'node:util'
+import { connect, type Server, type Vm, type VmSpec } from 'awaitvm'
+import { builtInGuest } from '../../src/drivers/embedded/machine/guest.js'
+import { SerialGuest } from '../conformance/serial-guest.js'
+import { missingTools } from './optional-tool.js'
+import { qemusIn } from './qemu-processes.js'
+
+export const missingQemu = missingTools('qemu-system-x86_64', 'qemu-img')
+
+const run = promisify(execFile)
+
+/** A directory of QEMU's VMs for one test, with the small guest to boot, and an eye on what is left behind. */
+export class QmpHost implements AsyncDisposable {
+  readonly folder: string
+  readonly directory: string
+  readonly kernel: string
+  readonly uri: string
+  readonly server: Server
+
+  private constructor(folder: string, server: Server) {
+    this.folder = folder
+    this.directory = join(folder, 'vms')
+    this.kernel = join(folder, 'guest.bin')
+    this.uri = `qmp://${this.directory}`
+    this.server = server
+  }
+
+  /** @param parent where the directory is made, the temporary folder if absent */
+  static async open(parent: string = tmpdir()): Promise<QmpHost> {
+    const folder = await mkdtemp(join(parent, 'awaitvm-qmp-'))
+    await writeFile(join(folder, 'guest.bin'), builtInGuest())
+    return new QmpHost(folder, await connect(`qmp://${join(folder, 'vms')}`).unwrap())
+  }
+
+  async createVm(spec: Partial<VmSpec> = {}): Promise<Vm> {
+    const { kernel } = this
+    return await this.server.createVm({ name: 'web-1', memoryMiB: 16, boot: { kernel }, ...spec }).unwrap()
+  }
+
+  /** Starts the VM, and waits for its guest. */
+  async boot(vm: Vm): Promise<SerialGuest> {
+    await vm.start().unwrap()
+    const guest = new SerialGuest(vm)
+    await guest.untilReady()
+    return guest
+  }
+
+  folderOf({ id }: Pick<Vm, 'id'>): string {
+    return join(this.directory, 'vms', id)
+  }
+
+  async pidOf(vm: Vm): Promise<number> {
+    return Number(await readFile(join(this.folderOf(vm), 'qemu.pid'), 'utf8'))
+  }
+
+  /** What `qemu-img check` finds wrong with the VM's disks, which nobody may use meanwhile. */
+  async damage(vm: Vm): Promise<string[]> {
+    const files = (await readdir(this.folderOf(vm))).filter((name) => name.endsWith('.qcow2'))
+    const found: string[] = []
+    for (const file of files) {
+      const checked = run('qemu-img', ['check', '-f', 'qcow2', join(this.folderOf(vm), file)])
+      const failure = await checked.then(
+        () => undefined,
+        (error: unknown) => error as { readonly code: number; readonly stdout: string },
+      )
+      // 3: clusters that nobody uses, which harm nothing.
+      if (failure !== undefined && failure.code !== 3) found.push(`${file}: ${failure.stdout}`)
+    }
+    return found
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.server.close()
+    for (const pid of await qemusIn(this.directory)) process.kill(pid, 'SIGKILL')
+    await rm(this.folder, { recursive: true, force: true, maxRetries: 3 })
+  }
+}
