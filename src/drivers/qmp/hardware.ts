@@ -98,10 +98,6 @@ const checkFile = (file: string, path: string): Promise<number> => checkFileOf(f
 
 async function checkDiskImage(image: string, path: string): Promise<void> {
   const size = await checkFile(image, path)
-  if (size % sectorBytes !== 0) {
-    const allowed = `a multiple of ${String(sectorBytes)} bytes`
-    throw wrong(path, `must be a raw image of ${allowed}, and ${image} has ${String(size)} bytes`)
-  }
   // Taken for raw, the guest would see the container and not the disk.
   if (await isQcow2(image)) {
     throw new InvalidArgumentError({
@@ -109,6 +105,10 @@ async function checkDiskImage(image: string, path: string): Promise<void> {
       reason: `${path} must be a raw image, and ${image} is a qcow2 one`,
       hint: 'Convert it: qemu-img convert -O raw OLD NEW.',
     })
+  }
+  if (size % sectorBytes !== 0) {
+    const allowed = `a multiple of ${String(sectorBytes)} bytes`
+    throw wrong(path, `must be a raw image of ${allowed}, and ${image} has ${String(size)} bytes`)
   }
 }
 

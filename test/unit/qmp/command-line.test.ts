@@ -1,0 +1,94 @@
+import { expect, test } from 'vitest'
+import { commandLine } from '../../../src/drivers/qmp/command-line.js'
+import type { Hardware } from '../../../src/drivers/qmp/definition.js'
+
+const id = '01234567-89ab-4cde-8f01-23456789abcd'
+const bare: Hardware = {
+  machine: 'pc-i440fx-7.2',
+  cpus: 2,
+  memoryMiB: 64,
+  disks: [],
+  cdroms: [],
+  floppies: [],
+  boot: {},
+}
+
+/** What follows each use of an option. */
+function valuesOf(words: readonly string[], option: string): string[] {
+  return words.flatMap((word, index) => (word === option ? [words[index + 1] ?? ''] : []))
+}
+const devicesOf = (words: readonly string[]): Record<string, unknown>[] =>
+  valuesOf(words, '-device').map((text) => JSON.parse(text))
+
+test('a VM is halted at first, sandboxed, and nothing but what is named', () => {
+  const words = commandLine(id, bare, 'tcg')
+  for (const word of ['-S', '-nodefaults', '-no-user-config']) expect(words).toContain(word)
+  expect(valuesOf(words, '-sandbox')).toEqual([
+    'on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny',
+  ])
+  expect(valuesOf(words, '-machine')).toEqual(['pc-i440fx-7.2'])
+  expect(valuesOf(words, '-uuid')).toEqual([id])
+  expect([valuesOf(words, '-smp'), valuesOf(words, '-m')]).toEqual([['2'], ['64M']])
+  expect(words).not.toContain('-netdev')
+})
+
+test('the processor is as good as what runs it has', () => {
+  expect(valuesOf(commandLine(id, bare, 'kvm'), '-cpu')).toEqual(['host'])
+  expect(valuesOf(commandLine(id, bare, 'tcg'), '-cpu')).toEqual(['max'])
+})
+
+test('the format of every image is told, and no header is believed', () => {
+  const words = commandLine(
+    id,
+    {
+      ...bare,
+      disks: [
+        { sizeMiB: 1, file: 'disk-a.qcow2' },
+        { image: '/images/a,b.raw', file: 'disk-b.qcow2' },
+      ],
+      cdroms: [{ image: '/images/cd.iso' }],
+      floppies: [{ image: '/images/floppy' }],
+    },
+    'tcg',
+  )
+  const nodes = valuesOf(words, '-blockdev').map((text) => JSON.parse(text))
+  expect(nodes.map(({ driver }) => driver)).toEqual(['qcow2', 'qcow2', 'raw', 'raw'])
+  expect(nodes[0]).toMatchObject({ 'node-name': 'disk0', backing: null })
+  expect(nodes[1]).toMatchObject({
+    backing: { driver: 'raw', 'read-only': true, file: { filename: '/images/a,b.raw' } },
+  })
+  expect(nodes.slice(2).every((node) => node['read-only'] === true)).toBe(true)
+  expect(words).not.toContain('-drive')
+})
+
+test('disks and CD-ROMs share four IDE places, and further disks are virtio', () => {
+  const disks = Array.from({ length: 4 }, (_, index) => ({ sizeMiB: 1, file: `disk-${index}.qcow2` }))
+  const words = commandLine(id, { ...bare, disks, cdroms: [{ image: '/cd' }] }, 'tcg')
+  const drives = devicesOf(words).filter(({ drive }) => drive !== undefined)
+  expect(drives.map(({ driver, bus, unit }) => [driver, bus, unit])).toEqual([
+    ['ide-hd', 'ide.0', 0],
+    ['ide-hd', 'ide.0', 1],
+    ['ide-hd', 'ide.1', 0],
+    ['virtio-blk-pci', undefined, undefined],
+    ['ide-cd', 'ide.1', 1],
+  ])
+})
+
+test('devices are tried in the order that is wanted, and not at all where a kernel is booted', () => {
+  const hardware: Hardware = { ...bare, disks: [{ sizeMiB: 1, file: 'disk-a.qcow2' }], cdroms: [{ image: '/cd' }] }
+  const indexes = (boot: Hardware['boot']): unknown[] =>
+    devicesOf(commandLine(id, { ...hardware, boot }, 'tcg'))
+      .filter(({ drive }) => drive !== undefined)
+      .map(({ bootindex }) => bootindex)
+  expect(indexes({})).toEqual([0, 100])
+  expect(indexes({ order: ['cdrom', 'disk'] })).toEqual([100, 0])
+  expect(indexes({ order: ['cdrom'] })).toEqual([undefined, 0])
+  expect(indexes({ kernel: '/vmlinuz' })).toEqual([undefined, undefined])
+})
+
+test('what the caller says of the boot goes in as whole words', () => {
+  const boot = { kernel: '/a b,c', initrd: '/initrd', commandLine: 'console=ttyS0 quiet, -daemonize' }
+  const words = commandLine(id, { ...bare, boot }, 'tcg')
+  expect(valuesOf(words, '-kernel')).toEqual(['/a b,c'])
+  expect(valuesOf(words, '-append')).toEqual(['console=ttyS0 quiet, -daemonize'])
+})

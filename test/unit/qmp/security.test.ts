@@ -1,0 +1,74 @@
+import { execFileSync } from 'node:child_process'
+import { readFile, stat, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { connect } from 'awaitvm'
+import { beforeEach, expect, test } from 'vitest'
+import { openMonitor } from '../../../src/drivers/qmp/monitor.js'
+import { failureOf } from '../../support/expect-failure.js'
+import { skipWithout } from '../../support/optional-tool.js'
+import { missingQemu, QmpHost } from '../../support/qmp-host.js'
+
+beforeEach((context) => {
+  skipWithout(context, missingQemu)
+})
+
+test('a QEMU may start no program: one that tries is ended by the system', async () => {
+  await using host = await QmpHost.open()
+  const vm = await host.createVm()
+  await host.boot(vm)
+  const proof = join(host.folder, 'proof')
+  const monitor = await openMonitor(host.folderOf(vm), 'watch.sock')
+  await monitor.execute('migrate', { uri: `exec:touch ${proof}` }).catch(() => undefined)
+  await monitor.close()
+  await vm.waitForState('crashed', { timeoutMs: 20_000 }).unwrap()
+  await expect(stat(proof)).rejects.toThrow('ENOENT')
+})
+
+test('what belongs to a VM can be read by nobody else', async () => {
+  await using host = await QmpHost.open()
+  const vm = await host.createVm({ disks: [{ sizeMiB: 1 }] })
+  await host.boot(vm)
+  for (const folder of [host.directory, join(host.directory, 'vms'), host.folderOf(vm)]) {
+    expect((await stat(folder)).mode & 0o077).toBe(0)
+  }
+})
+
+test('a raw disk whose guest has written the header of another format is still raw', async () => {
+  await using host = await QmpHost.open()
+  const secret = join(host.folder, 'secret')
+  await writeFile(secret, Buffer.alloc(1 << 20, 0x53))
+  const trap = join(host.folder, 'trap')
+  execFileSync('qemu-img', ['create', '-q', '-f', 'qcow2', '-b', secret, '-F', 'raw', trap])
+  const error = await failureOf(host.server.createVm({ name: 'trapped', disks: [{ image: trap }] }), 'INVALID_ARGUMENT')
+  expect(error.hint).toContain('convert')
+
+  // The header comes to be there after the check, as if by a guest that shares the image.
+  const image = join(host.folder, 'image')
+  await writeFile(image, Buffer.alloc(1 << 20))
+  const vm = await host.createVm({ disks: [{ image }] })
+  const header = await readFile(trap)
+  await writeFile(image, Buffer.concat([header, Buffer.alloc((1 << 20) - header.byteLength)]))
+  const guest = await host.boot(vm)
+  expect(await guest.readDisk(), 'the second sector of the image itself').not.toBe(0x53)
+})
+
+test('QEMU says why it could not start, in its own words', async () => {
+  await using host = await QmpHost.open()
+  const image = join(host.folder, 'image')
+  await writeFile(image, Buffer.alloc(1 << 20))
+  const vm = await host.createVm({ disks: [{ image }] })
+  execFileSync('rm', [image])
+  const error = await failureOf(vm.start(), 'HOST_ERROR')
+  expect(error.native).toMatchObject({ driver: 'qmp', code: 1 })
+  expect(error.native.message).toContain(`Could not open '${image}': No such file or directory`)
+  expect(await vm.getState().unwrap()).toBe('stopped')
+})
+
+test('a directory of any length can be used', async () => {
+  await using host = await QmpHost.open()
+  await using server = await connect(`qmp://${join(host.folder, 'x'.repeat(120), 'y'.repeat(60))}`).unwrap()
+  const vm = await server.createVm({ name: 'far', memoryMiB: 16, boot: { kernel: host.kernel } }).unwrap()
+  await vm.start().unwrap()
+  expect(await vm.getState().unwrap()).toBe('running')
+  await vm.stop({ mode: 'kill' }).unwrap()
+})
