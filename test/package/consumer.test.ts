@@ -1,0 +1,146 @@
+import { execFile } from 'node:child_process'
+import { mkdtemp, readdir, rm, symlink, mkdir, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { promisify } from 'node:util'
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
+import { skipWithout } from '../support/optional-tool.js'
+
+const root = join(import.meta.dirname, '../..')
+const run = promisify(execFile)
+
+let folder: string
+let missing: string | undefined
+
+/** Runs a program in the consumer's project; what it prints. */
+async function inProject(program: string, args: readonly string[]): Promise<string> {
+  try {
+    const { stdout } = await run(program, args, { cwd: folder, env: { ...process.env, NODE_OPTIONS: '' } })
+    return stdout
+  } catch (error) {
+    const { stdout = '', stderr = '' } = error as { stdout?: string; stderr?: string }
+    throw new Error(`${program} ${args.join(' ')} failed\n${stdout}\n${stderr}`, { cause: error })
+  }
+}
+
+const write = (name: string, content: string): Promise<void> => writeFile(join(folder, name), content)
+const tool = (name: string, file: string): string => join(root, 'node_modules', name, file)
+
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'awaitvm-consumer-'))
+  // The package as it is published, with what it depends on from the registry; the build is that of this run.
+  await run('npm', ['pack', '--ignore-scripts', '--silent', '--pack-destination', folder], { cwd: root })
+  const tarball = (await readdir(folder)).find((name) => name.endsWith('.tgz'))!
+  await write('package.json', JSON.stringify({ name: 'consumer', type: 'module', private: true }))
+  const options = ['--no-audit', '--no-fund', '--prefer-offline']
+  await inProject('npm', ['install', `./${tarball}`, ...options]).catch((error: unknown) => {
+    missing = `the registry can't be had: ${String(error)}`
+  })
+  // The consumer's own tools are those of this project: what they are is not in question.
+  await mkdir(join(folder, 'node_modules/@types'), { recursive: true })
+  for (const name of ['vitest', 'typescript', '@types/node']) {
+    await symlink(join(root, 'node_modules', name), join(folder, 'node_modules', name))
+  }
+}, 300_000)
+
+beforeEach((context) => {
+  skipWithout(context, missing)
+})
+
+afterAll(async () => {
+  await rm(folder, { recursive: true, force: true })
+})
+
+const program = `
+const server = await connect('embedded:').unwrap()
+const report = await batch(['a', 'b', 'c'], (name) => server.createVm({ name })).unwrap()
+await batch(report.succeeded.map(({ result }) => result.value), (vm) => vm.start()).unwrap()
+console.log((await server.getVmList({ state: 'running' }).unwrap()).map((vm) => vm.name).sort().join())
+await server.close()
+`
+
+test('an ES module imports it', async () => {
+  await write('main.mjs', `import { batch, connect } from 'awaitvm'\n${program}`)
+  expect(await inProject('node', ['main.mjs'])).toBe('a,b,c\n')
+})
+
+test('a CommonJS module requires it', async () => {
+  await write(
+    'main.cjs',
+    `const { batch, connect, ok } = require('awaitvm')
+     const { createSimulatedServer } = require('awaitvm/testing')
+     if (typeof createSimulatedServer !== 'function' || !ok(1).isOk()) process.exitCode = 1
+     ;(async () => { ${program} })()`,
+  )
+  expect(await inProject('node', ['main.cjs'])).toBe('a,b,c\n')
+})
+
+const typed = `
+import { batch, connect, matchError, type BatchReport, type StartError, type Vm } from 'awaitvm'
+import { createSimulatedServer, type Fault } from 'awaitvm/testing'
+
+export async function startAll(uri: string): Promise<string[]> {
+  await using server = await connect(uri).unwrap()
+  const vms: Vm[] = await server.getVmList().unwrap()
+  const report: BatchReport<Vm, void, StartError> = await batch(vms, (vm) => vm.start()).unwrap()
+  return report.failed.map(({ item, result }) => item.name + matchError(result.error, { _: ({ code }) => code }))
+}
+
+const fault: Fault = { operation: 'vm.start', kind: 'hang' }
+export const simulated = createSimulatedServer({ vms: 3, faults: [fault] })
+// @ts-expect-error there is no such operation
+export const wrong: Fault = { operation: 'vm.begin', kind: 'hang' }
+`
+
+describe.each(['nodenext', 'bundler'])('TypeScript with moduleResolution %s', (moduleResolution) => {
+  test('finds every type, and checks the declarations themselves', async () => {
+    await write('typed.mts', typed)
+    const compilerOptions = {
+      target: 'es2022',
+      lib: ['es2023', 'esnext.disposable'],
+      module: moduleResolution === 'bundler' ? 'esnext' : 'nodenext',
+      moduleResolution,
+      types: ['node'],
+      strict: true,
+      exactOptionalPropertyTypes: true,
+      noEmit: true,
+    }
+    await write('tsconfig.json', JSON.stringify({ compilerOptions, files: ['typed.mts'] }))
+    await inProject('node', [tool('typescript', 'bin/tsc'), '-p', 'tsconfig.json'])
+  })
+})
+
+test("the consumer's own vitest tests use the simulated host, interception and the matchers", async () => {
+  await write(
+    'app.js',
+    `import { connect } from 'awaitvm'
+     export const count = async (uri) => {
+       const server = await connect(uri).unwrap()
+       const vms = await server.getVmList().unwrap()
+       await server.close()
+       return vms.length
+     }`,
+  )
+  await write(
+    'app.test.js',
+    `import { VmError } from 'awaitvm'
+     import { createSimulatedServer } from 'awaitvm/testing'
+     import 'awaitvm/testing/vitest'
+     import { expect, test } from 'vitest'
+     import { count } from './app.js'
+
+     test('the code connects to the simulated host', async () => {
+       const simulated = createSimulatedServer({ vms: 2 })
+       const interception = simulated.intercept('qemu:///system')
+       expect(await count('qemu:///system')).toBe(2)
+       interception[Symbol.dispose]()
+       const vm = await simulated.server.getVm('vm-1').unwrap()
+       await expect(vm.start()).toBeOk()
+       await expect(vm.start()).toFailWith('INVALID_STATE')
+       expect((await vm.start()).error).toBeInstanceOf(VmError)
+       expect(simulated).toHaveCalled('vm.start', { vm: 'vm-1', times: 3 })
+     })`,
+  )
+  const printed = await inProject('node', [tool('vitest', 'vitest.mjs'), 'run', '--reporter=json', '--dir', '.'])
+  expect(JSON.parse(printed)).toMatchObject({ success: true, numPassedTests: 1 })
+})
