@@ -6,6 +6,7 @@ import type { ModelHost } from './model-host.js'
 /** The embedded host, in memory or in a directory. Its time is the real one, and no trouble is made. */
 export class EmbeddedModelHost implements ModelHost, AsyncDisposable {
   readonly spec = { memoryMiB: 16 }
+  readonly afterCrash = 'crashed'
   readonly resizableIn = ['stopped', 'crashed'] as const
   readonly reconnect?: () => Promise<(state: VmState) => VmState>
   #server: Server

@@ -8,6 +8,8 @@ export interface ModelHost {
   readonly spec: Omit<VmSpec, 'name'>
   /** The states in which the memory's size can be changed. */
   readonly resizableIn: readonly VmState[]
+  /** Where a guest that dies leads to. */
+  readonly afterCrash: VmState
   /** Lets things go on for a moment; false where nothing moves by itself any more. */
   turn(): Promise<boolean>
   /** Lets everything happen that is going to; absent where time is not in its hand. */

@@ -169,7 +169,7 @@ export class Play {
     await this.#host.happen(known.vm, what)
     this.operations += 1
     const observed = await observe(known.vm)
-    const model = { ...known.model, state: what === 'crash' ? ('crashed' as const) : ('stopped' as const) }
+    const model = { ...known.model, state: what === 'crash' ? this.#host.afterCrash : ('stopped' as const) }
     assert.ok(agrees(model, observed?.model))
     this.#keep(known, model, known.snapshotIds)
   }

@@ -23,6 +23,7 @@ const troubleIn = () => new HostError({ reason: 'trouble', native: { driver: 'si
 /** What is in the test's hand: time, troubles, and what happens by itself. */
 export class SimulatedModelHost implements ModelHost, AsyncDisposable {
   readonly spec = { memoryMiB: 16 }
+  readonly afterCrash = 'crashed'
   readonly resizableIn = ['stopped', 'running', 'paused', 'crashed'] as const
   readonly #simulated: SimulatedServer
   #server: Server

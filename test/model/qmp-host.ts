@@ -1,0 +1,55 @@
+import { setImmediate as turn } from 'node:timers/promises'
+import { connect, type Server, type Vm, type VmState } from 'awaitvm'
+import { SerialGuest } from '../conformance/serial-guest.js'
+import type { ModelHost } from './model-host.js'
+
+/** Real QEMU, in a registry of its own. VMs run on when the connection is closed, and are killed at the end. */
+export class QmpModelHost implements ModelHost, AsyncDisposable {
+  readonly spec: ModelHost['spec']
+  /** A dead guest makes the machine start again. */
+  readonly afterCrash = 'running'
+  readonly resizableIn = ['stopped', 'crashed'] as const
+  readonly #uri: string
+  #server: Server
+
+  private constructor(uri: string, server: Server, kernel: string) {
+    this.#uri = uri
+    this.#server = server
+    this.spec = { memoryMiB: 16, boot: { kernel } }
+  }
+
+  static async open(uri: string, kernel: string): Promise<QmpModelHost> {
+    return new QmpModelHost(uri, await connect(uri).unwrap(), kernel)
+  }
+
+  get server(): Server {
+    return this.#server
+  }
+
+  async turn(): Promise<boolean> {
+    await turn()
+    return true
+  }
+
+  async reconnect(): Promise<(state: VmState) => VmState> {
+    await this.#server.close().unwrap()
+    this.#server = await connect(this.#uri).unwrap()
+    return (state) => state
+  }
+
+  async happen(vm: Vm, what: 'crash' | 'powerOff'): Promise<void> {
+    const guest = new SerialGuest(vm)
+    await guest.untilReady()
+    await guest[what]()
+    if (what === 'crash') await guest.untilReady()
+    else await vm.waitForState('stopped', { timeoutMs: 20_000 }).unwrap()
+    guest.close()
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    for (const vm of await this.#server.getVmList().unwrap()) {
+      if (vm.state !== 'stopped') await vm.stop({ mode: 'kill' }).unwrap()
+    }
+    await this.#server.close().unwrap()
+  }
+}
