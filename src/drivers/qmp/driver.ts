@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import type { Duplex } from 'node:stream'
 import type { Driver, DriverOperations, DriverOperationTypes, Feature, Task, VmRecord } from '../../driver.js'
 import { vmNotFound } from '../../errors/lookup.js'
-import { invalidState, requireState } from '../../errors/state.js'
+import { goneMeanwhile, invalidState, requireState } from '../../errors/state.js'
 import { ConnectionError, InvalidStateError } from '../../errors.js'
 import { keyChords } from '../../keyboard/key-chords.js'
 import type { HostInfo } from '../../model/host-info.js'
@@ -236,7 +236,7 @@ export class QmpDriver implements Driver {
 
   #change<T>(vm: string, task: Task, action: (held: HeldVm) => Promise<T>, how?: ChangeOptions): Promise<T> {
     const work = this.#lifecycle.change(vm, task, action, how)
-    return this.#guard(() => work.catch((error: unknown) => this.#explain(vm, error)))
+    return this.#guard(() => work.catch((error: unknown) => this.#explain(vm, task, error)))
   }
 
   /** Looks at a VM that runs, or sends it something, whatever else is being done to it. */
@@ -252,15 +252,15 @@ export class QmpDriver implements Driver {
         run,
         monitor: (use) => this.#inspector.monitor(vm, use),
       }
-      return action(running).catch((error: unknown) => this.#explain(vm, error))
+      return action(running).catch((error: unknown) => this.#explain(vm, task, error))
     })
   }
 
   /** A connection that broke says little: that the guest has gone while something was being done to it says more. */
-  async #explain(vm: string, error: unknown): Promise<never> {
+  async #explain(vm: string, { operation }: Task, error: unknown): Promise<never> {
     if (!(error instanceof QmpConnectionError)) throw error
     const { state } = await this.#inspector.look(await this.#get(vm))
-    throw state === 'running' || state === 'paused' ? error : invalidState(state, ['running'])
+    throw state === 'running' || state === 'paused' ? error : goneMeanwhile(operation, state)
   }
 
   #guard<T>(action: () => Promise<T>): Promise<T> {
