@@ -1,0 +1,124 @@
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { constants } from 'node:os'
+import { join } from 'node:path'
+import { type Command, failing, lookUp, pause, print } from './command.js'
+import type { Dispatcher } from './dispatcher.js'
+import { freshGuest } from './machine.js'
+import { Failure, texts } from './messages.js'
+
+/** Beyond this many bytes of arguments, Parallels Desktop 26.4 hangs. */
+const hangingLength = 3900
+
+/** Runs a program in the guest: the words are joined, and split again by the guest's shell. */
+export const exec: Command = {
+  takesId: 'always',
+  takesRest: true,
+  heedsSignals: true,
+  async run({ dispatcher, id, rest, isCanceled }) {
+    const { knobs } = dispatcher
+    const line = rest.join(' ')
+    if (knobs.flavour === 'desktop' && Buffer.byteLength(line) > hangingLength) await new Promise(() => undefined)
+    const { session, boot, memory, disk, machineId, isEmpty, isSpurious } = failing('execute the program', () =>
+      dispatcher.transact((registry) => {
+        const machine = lookUp(registry, id)
+        if (machine.state === 'stopped') throw new Failure(texts.notStarted())
+        if (machine.state !== 'running') throw new Failure(texts.wrongState(machine.name, machine.state))
+        if (machine.tools !== 'installed' || Date.now() < machine.startedAt + knobs.delays.tools) {
+          throw new Failure(texts.noSession())
+        }
+        const isEmpty = dispatcher.shows(registry, 'emptyExec', knobs.emptyExec)
+        const isSpurious = !isEmpty && dispatcher.shows(registry, 'spuriousExec', knobs.spuriousExec)
+        const { boot, id: machineId } = machine
+        const [memory, disk] = [dispatcher.memory(machine), dispatcher.disk(machine)]
+        const session = isEmpty
+          ? undefined
+          : spawn('sh', ['-c', line], {
+              cwd: disk,
+              detached: true,
+              stdio: ['inherit', 'pipe', 'pipe'],
+              env: {
+                PATH: `${join(dispatcher.folder, 'bin')}:${process.env['PATH'] ?? ''}`,
+                HOME: disk,
+                XDG_RUNTIME_DIR: memory,
+                PRL_DOUBLE_GUEST: machine.id,
+              },
+            })
+        if (session?.pid !== undefined) registry.sessions.push({ owner: process.pid, group: session.pid })
+        return { session, boot, memory, disk, machineId, isEmpty, isSpurious }
+      }),
+    )
+    if (isEmpty || session === undefined) return
+    session.stdout?.pipe(process.stdout, { end: false })
+    session.stderr?.pipe(process.stderr, { end: false })
+    const ended = once(session, 'close').then(([code, signal]) =>
+      typeof code === 'number' ? code : 128 + constants.signals[signal as NodeJS.Signals],
+    )
+    const kill = (): void => {
+      try {
+        process.kill(-session.pid!, 'SIGKILL')
+      } catch {
+        // It has ended by itself.
+      }
+    }
+    for (;;) {
+      const code = await Promise.race([ended, pause(10)])
+      if (code !== undefined) {
+        dispatcher.transact((registry) => {
+          registry.sessions = registry.sessions.filter(({ group }) => group !== session.pid)
+        })
+        if (isSpurious) throw new Failure('PrlJob_GetRetCode: Invalid argument. An invalid argument was passed.')
+        return code
+      }
+      if (isCanceled()) {
+        kill()
+        await ended
+        print('\nCanceling the session...\n')
+        throw new Failure(`Failed to execute the program: ${texts.canceled()}`)
+      }
+      const isOver = dispatcher.transact(({ machines }) => {
+        const machine = machines[machineId]
+        return machine === undefined || machine.boot !== boot || !['running', 'paused'].includes(machine.state)
+      })
+      if (isOver) {
+        kill()
+        await ended
+        throw new Failure(`Failed to execute the program: ${texts.notStarted()}`)
+      }
+    }
+  },
+}
+
+/** `guestctl`, which is there in every guest of the double: what the guest does by itself. */
+export function guestctl(dispatcher: Dispatcher, [verb = '']: readonly string[]): number {
+  return dispatcher.transact((registry) => {
+    const machine = lookUp(registry, process.env['PRL_DOUBLE_GUEST'] ?? '')
+    const { guest } = machine
+    switch (verb) {
+      case 'poweroff':
+        dispatcher.powerOff(machine, true)
+        return 0
+      case 'crash':
+        dispatcher.powerOff(machine, false)
+        return 0
+      case 'reboot':
+        dispatcher.freshBoot(machine)
+        return 0
+      case 'ignore-shutdown':
+        machine.guest = { ...freshGuest(guest.hasShutDown), keys: guest.keys, ignoresShutdown: true }
+        return 0
+      case 'refuse-shutdown':
+        machine.guest = { ...freshGuest(guest.hasShutDown), keys: guest.keys, refusesShutdown: true }
+        return 0
+      case 'was-asked':
+        return guest.wasAsked ? 0 : 1
+      case 'has-shut-down':
+        return guest.hasShutDown ? 0 : 1
+      case 'keys':
+        print(`${guest.keys.join('\n')}\n`)
+        return 0
+      default:
+        return 2
+    }
+  })
+}

@@ -1,0 +1,116 @@
+// A double of prlctl and prlsrvctl: called with the name that it plays, the folder of its state, and then as the original.
+import { mkdirSync } from 'node:fs'
+import { find, parse, pause, print, type Command } from './command.js'
+import { set } from './configure.js'
+import { Dispatcher } from './dispatcher.js'
+import { exec, guestctl } from './guest.js'
+import { readKnobs, type Knobs } from './knobs.js'
+import { list, status } from './list.js'
+import { Failure, texts } from './messages.js'
+import { monitorEvents } from './monitor.js'
+import { pauseVm, reset, restart, resume, start, stop, suspend } from './power.js'
+import { clone, create, deleteVm, register, unregister } from './provision.js'
+import { capture, sendKeyEvent } from './screen.js'
+import { service } from './service.js'
+import { snapshot, snapshotDelete, snapshotList, snapshotSwitch } from './snapshots.js'
+
+const commands: Readonly<Record<string, Command>> = {
+  list,
+  status,
+  start,
+  stop,
+  suspend,
+  resume,
+  pause: pauseVm,
+  reset,
+  restart,
+  create,
+  clone,
+  delete: deleteVm,
+  register,
+  unregister,
+  set,
+  snapshot,
+  'snapshot-list': snapshotList,
+  'snapshot-switch': snapshotSwitch,
+  'snapshot-delete': snapshotDelete,
+  exec,
+  capture,
+  'send-key-event': sendKeyEvent,
+  'monitor-events': monitorEvents,
+}
+
+async function hang({ hangsHard }: Knobs): Promise<never> {
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
+    process.on(signal, () => {
+      if (!hangsHard) process.exit(255)
+    })
+  }
+  for (;;) await pause(1000)
+}
+
+/** Faults that come before the command is looked at. */
+async function showFaults(dispatcher: Dispatcher, verb: string, words: readonly string[]): Promise<void> {
+  const { knobs } = dispatcher
+  if (knobs.hangs.includes(verb)) await hang(knobs)
+  if (knobs.delays.firstByte > 0) await pause(knobs.delays.firstByte)
+  if (knobs.isServiceDown) throw new Failure(`Login failed: ${texts.noService()}`, 253)
+  if (knobs.edition === 'standard' && !['list', 'start', 'stop', 'info'].includes(verb)) {
+    print(`${texts.edition()}\n`)
+    throw new Failure('')
+  }
+  const failure = knobs.failures[verb]
+  dispatcher.transact((registry) => {
+    if (failure !== undefined && dispatcher.shows(registry, `failure of ${verb}`, failure.times)) {
+      throw new Failure(failure.text)
+    }
+    const gone = knobs.vanishesOn.includes(verb) ? find(registry, words[0] ?? '') : undefined
+    if (gone !== undefined) delete registry.machines[gone.id]
+  })
+}
+
+async function main([program = '', folder = '', verb = '', ...words]: readonly string[]): Promise<number> {
+  mkdirSync(folder, { recursive: true })
+  const knobs = readKnobs(folder)
+  const dispatcher = new Dispatcher(folder, knobs)
+  if (program === 'guestctl') return guestctl(dispatcher, [verb, ...words])
+  if (verb === '--version') {
+    print(`${program} version ${knobs.version}\n`)
+    return 0
+  }
+  await showFaults(dispatcher, verb, words)
+  if (program === 'prlsrvctl') {
+    await service(dispatcher, [verb, ...words])
+    return 0
+  }
+  const command = Object.hasOwn(commands, verb) ? commands[verb] : undefined
+  if (command === undefined || (command.onlyOn !== undefined && command.onlyOn !== knobs.flavour)) {
+    throw new Failure(`Unknown action: ${verb}\n`, 1)
+  }
+  const call = parse(command, words)
+  let isCanceled = false
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
+    process.on(signal, () => {
+      if (command.heedsSignals !== true || isCanceled) return
+      isCanceled = true
+      print('\nCanceling the job...\n')
+    })
+  }
+  if (verb === 'monitor-events') for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => process.exit(0))
+  return (await command.run({ dispatcher, ...call, isCanceled: () => isCanceled })) ?? 0
+}
+
+/** Leaves once everything that was printed has been read. */
+function leave(code: number): void {
+  process.exitCode = code
+  process.stdout.write('', () => {
+    process.stderr.write('', () => process.exit(code))
+  })
+}
+
+main(process.argv.slice(2)).then(leave, (error: unknown) => {
+  if (!(error instanceof Failure)) throw error
+  process.stderr.write(error.message.endsWith('\n') || error.message === '' ? error.message : `${error.message}\n`)
+  if (error.exitCode === 1) print('Usage: prlctl <command> [ID|name] [options]\n')
+  leave(error.exitCode)
+})

@@ -1,0 +1,93 @@
+import { execFile } from 'node:child_process'
+import { chmod, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { promisify } from 'node:util'
+import { build } from 'tsup'
+import { afterAll } from 'vitest'
+import type { Knobs } from '../doubles/prlctl/knobs.js'
+
+const run = promisify(execFile)
+
+type Settings = { [K in keyof Knobs]?: Knobs[K] extends object ? Partial<Knobs[K]> : Knobs[K] }
+
+/** Built once for each test file, since a program in TypeScript would take too long to begin. */
+let built: Promise<string> | undefined
+
+function buildDouble(): Promise<string> {
+  built ??= (async () => {
+    const folder = await mkdtemp(join(tmpdir(), 'awaitvm-prlctl-'))
+    afterAll(() => rm(folder, { recursive: true }))
+    const entry = { prlctl: join(import.meta.dirname, '../doubles/prlctl/main.ts') }
+    await build({ entry, outDir: folder, format: 'cjs', target: 'node20', config: false, silent: true, clean: false })
+    const [file] = (await readdir(folder)).filter((name) => name.startsWith('prlctl'))
+    return join(folder, file!)
+  })()
+  return built
+}
+
+/** A Parallels host of its own: the double of prlctl and prlsrvctl, and what they share. */
+export class PrlctlDouble implements AsyncDisposable {
+  readonly folder: string
+
+  private constructor(folder: string) {
+    this.folder = folder
+  }
+
+  static async make(settings: Settings = {}, folder?: string): Promise<PrlctlDouble> {
+    const program = await buildDouble()
+    const double = new PrlctlDouble(folder ?? (await mkdtemp(join(tmpdir(), 'awaitvm-parallels-'))))
+    const { state } = double
+    await mkdir(join(state, 'bin'), { recursive: true })
+    for (const name of ['prlctl', 'prlsrvctl', 'guestctl']) {
+      const path = join(name === 'guestctl' ? join(state, 'bin') : double.folder, name)
+      const words = [name, state].map((word) => JSON.stringify(word)).join(', ')
+      await writeFile(
+        path,
+        `#!${process.execPath}\nprocess.argv.splice(2, 0, ${words})\nrequire(${JSON.stringify(program)})\n`,
+      )
+      await chmod(path, 0o755)
+    }
+    await double.set(settings)
+    return double
+  }
+
+  get prlctl(): string {
+    return join(this.folder, 'prlctl')
+  }
+
+  get uri(): string {
+    return `parallels:?prlctl=${encodeURIComponent(this.prlctl)}`
+  }
+
+  get state(): string {
+    return join(this.folder, 'state')
+  }
+
+  /** Turns knobs; those that are not named go back to where they were at first. */
+  async set(settings: Settings): Promise<void> {
+    await writeFile(join(this.state, 'knobs.json'), JSON.stringify(settings))
+  }
+
+  /** Runs a program of the double's, as somebody else at the same host would. */
+  async prlctlOutput(...args: readonly string[]): Promise<string> {
+    return (await run(this.prlctl, args)).stdout
+  }
+
+  /** What the host keeps on disk. */
+  async files(): Promise<readonly string[]> {
+    const names = await readdir(join(this.state, 'vms'), { recursive: true }).catch(() => [])
+    return names.sort()
+  }
+
+  /** The programs of the double that still run, by what they were called with. */
+  async processes(): Promise<readonly string[]> {
+    const pids = (await readdir('/proc')).filter((name) => /^\d+$/.test(name))
+    const lines = await Promise.all(pids.map((pid) => readFile(`/proc/${pid}/cmdline`, 'utf8').catch(() => '')))
+    return lines.filter((line) => line.includes(this.folder)).map((line) => line.replaceAll('\0', ' ').trim())
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await rm(this.folder, { recursive: true, force: true, maxRetries: 3 })
+  }
+}
