@@ -35,6 +35,8 @@ const serveSchema = keysOf({
 const drivers: Readonly<Record<string, () => Promise<OpenDriver>>> = {
   embedded: async () => (await import('./drivers/embedded/open.js')).openEmbedded,
   qmp: async () => (await import('./drivers/qmp/open.js')).openQmp,
+  parallels: async () => (await import('./drivers/parallels/open.js')).openParallels,
+  'parallels+ssh': async () => (await import('./drivers/parallels/open.js')).openParallels,
 }
 
 /**
@@ -45,6 +47,8 @@ const drivers: Readonly<Record<string, () => Promise<OpenDriver>>> = {
  * | `embedded:` | VMs inside this process, kept in memory: gone when the server is closed |
  * | `embedded:///dir` | VMs inside this process, kept in a directory |
  * | `qmp:///dir` | VMs of QEMU, run directly and kept in a directory; they outlive this process |
+ * | `parallels:` | Parallels Desktop or Virtuozzo on this machine, through its prlctl |
+ * | `parallels+ssh://user@host` | the same on another machine, through the ssh client of this one |
  *
  * @example
  * ```ts

@@ -1,3 +1,14 @@
+/** The licence of a host's software, in the host's words. */
+export interface HostLicense {
+  /** `'active'`, `'expired'`, ... */
+  readonly status: string
+  /** `'pro'`, `'business'`, ... */
+  readonly edition?: string | undefined
+  /** When it ends. */
+  readonly expires?: string | undefined
+  readonly isTrial?: boolean | undefined
+}
+
 /** What a host says of itself. */
 export interface HostInfo {
   /** The driver: `'embedded'`, `'qmp'`, ... */
@@ -15,4 +26,6 @@ export interface HostInfo {
   readonly freeMemoryMiB: number
   /** Processor architecture of the guests: `'i686'`, `'x86_64'`. */
   readonly guestArchitecture: string
+  /** Absent where the host needs none. */
+  readonly license?: HostLicense | undefined
 }

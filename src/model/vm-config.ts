@@ -36,5 +36,6 @@ export interface VmConfig {
   readonly cdroms: readonly MediaConfig[]
   readonly floppies: readonly MediaConfig[]
   readonly boot: BootConfig
-  readonly createdAt: Date
+  /** Absent where the host does not tell. */
+  readonly createdAt?: Date | undefined
 }

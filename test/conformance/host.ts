@@ -1,4 +1,4 @@
-import type { ConnectOptions, Server, Vm, VmSpec, VmState } from 'awaitvm'
+import type { ConnectOptions, OperationCode, Server, Vm, VmSpec, VmState } from 'awaitvm'
 import type { GuestProfile } from './guest.js'
 
 /** One connection to a host that was made for one case, and nobody else uses. */
@@ -29,6 +29,10 @@ export interface ConformanceHost {
   readonly guestWithAgent?: GuestProfile | undefined
   /** A VM that boots without an agent; absent where that of the guest above does. */
   readonly specWithoutAgent?: Omit<VmSpec, 'name'> | undefined
+  /** What the host does not tell: when a VM was made, why it stopped. */
+  readonly untold?: readonly ('createdAt' | 'reason')[] | undefined
+  /** States in which the host refuses an operation, or a setting of an edit, that others allow there. */
+  readonly refusedFrom?: Partial<Record<OperationCode | 'vm.edit.name', readonly VmState[]>> | undefined
   /** Settings that the host refuses with NOT_SUPPORTED, whatever their value, by path: `spec.boot.kernel`. */
   readonly refusedSettings?: readonly string[] | undefined
   /** Whether VMs are still there for the next connection. Then `connectAgain` is there, too. */

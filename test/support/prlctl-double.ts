@@ -1,4 +1,5 @@
-import { execFile } from 'node:child_process'
+import { execFile, spawn } from 'node:child_process'
+import { once } from 'node:events'
 import { chmod, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -11,19 +12,28 @@ const run = promisify(execFile)
 
 type Settings = { [K in keyof Knobs]?: Knobs[K] extends object ? Partial<Knobs[K]> : Knobs[K] }
 
-/** Built once for each test file, since a program in TypeScript would take too long to begin. */
-let built: Promise<string> | undefined
+const sources = join(import.meta.dirname, '../doubles/prlctl')
 
-function buildDouble(): Promise<string> {
-  built ??= (async () => {
-    const folder = await mkdtemp(join(tmpdir(), 'awaitvm-prlctl-'))
-    afterAll(() => rm(folder, { recursive: true }))
-    const entry = { prlctl: join(import.meta.dirname, '../doubles/prlctl/main.ts') }
-    await build({ entry, outDir: folder, format: 'cjs', target: 'node20', config: false, silent: true, clean: false })
-    const [file] = (await readdir(folder)).filter((name) => name.startsWith('prlctl'))
-    return join(folder, file!)
-  })()
-  return built
+/** The service that the doubles of a test file share; each has a folder of its own there. */
+const socket = await startDispatcher()
+
+const client = await readFile(join(sources, 'client.pl'), 'utf8')
+
+async function startDispatcher(): Promise<string> {
+  const folder = await mkdtemp(join(tmpdir(), 'awaitvm-prlctl-'))
+  const entry = { server: join(sources, 'server.ts') }
+  await build({ entry, outDir: folder, format: 'cjs', target: 'node20', config: false, silent: true, clean: false })
+  const [file = ''] = (await readdir(folder)).filter((name) => name.startsWith('server'))
+  const path = join(folder, 'socket')
+  const server = spawn(process.execPath, [join(folder, file), path], { stdio: ['pipe', 'pipe', 'inherit'] })
+  await once(server.stdout, 'data')
+  afterAll(async () => {
+    const exited = server.exitCode ?? once(server, 'exit')
+    server.stdin.end()
+    await exited
+    await rm(folder, { recursive: true })
+  })
+  return path
 }
 
 /** A Parallels host of its own: the double of prlctl and prlsrvctl, and what they share. */
@@ -35,16 +45,15 @@ export class PrlctlDouble implements AsyncDisposable {
   }
 
   static async make(settings: Settings = {}, folder?: string): Promise<PrlctlDouble> {
-    const program = await buildDouble()
     const double = new PrlctlDouble(folder ?? (await mkdtemp(join(tmpdir(), 'awaitvm-parallels-'))))
     const { state } = double
     await mkdir(join(state, 'bin'), { recursive: true })
     for (const name of ['prlctl', 'prlsrvctl', 'guestctl']) {
       const path = join(name === 'guestctl' ? join(state, 'bin') : double.folder, name)
-      const words = [name, state].map((word) => JSON.stringify(word)).join(', ')
+      const places = [socket, name, state].map((word) => `'${word.replaceAll("'", "\\'")}'`).join(', ')
       await writeFile(
         path,
-        `#!${process.execPath}\nprocess.argv.splice(2, 0, ${words})\nrequire(${JSON.stringify(program)})\n`,
+        client.replace('@PLACES@', () => places),
       )
       await chmod(path, 0o755)
     }

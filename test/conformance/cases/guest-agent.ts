@@ -170,7 +170,10 @@ export const guestAgent: Cases = ({ promises }) => {
     const vm = await trial.vmWithAgent()
     const { job, pid } = await endlessProgram(vm)
     const verdict = await job.cancel()
-    const isAlive = async (): Promise<boolean> => (await vm.guest.exec(['kill', '-0', pid]).unwrap()).exitCode === 0
+    // A process that has ended may wait there for somebody to take note of it.
+    const script = 'kill -0 "$1" && ! grep -q "^State:.*zombie" "/proc/$1/status" 2>/dev/null'
+    const isAlive = async (): Promise<boolean> =>
+      (await vm.guest.exec(['sh', '-c', script, 'sh', pid]).unwrap()).exitCode === 0
     if (verdict.isOk()) {
       await failureOf(job, 'JOB_CANCELLED')
       expect(await isAlive()).toBe(false)

@@ -38,7 +38,8 @@ export const stateChanges: Cases = ({ host, promises }) => {
     const { from, fromKill = [] }: OperationSpec = operations[operation]
     if (from === undefined || isElsewhere(operation)) continue
     for (const state of states) {
-      if (from.includes(state)) check(operation, state)
+      const isRefused = host.refusedFrom?.[operation]?.includes(state) === true
+      if (from.includes(state) && !isRefused) check(operation, state)
       if (fromKill.includes(state)) check(operation, state, 'kill')
     }
   }

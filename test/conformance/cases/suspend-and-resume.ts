@@ -65,13 +65,14 @@ export const suspendAndResume: Cases = ({ host, promises }) => {
   })
 
   promises(
-    'a suspended VM keeps its saved state when its name and description are edited',
+    'a suspended VM keeps its saved state when its description is edited, and its name where it can be',
     [...needs, 'vm.edit'],
     async (trial) => {
       const { vm, guest } = await trial.runningVm()
       const counted = await guest.count()
       await vm.suspend().unwrap()
-      await vm.edit({ name: 'renamed', description: 'asleep' }).unwrap()
+      const isRenamed = host.refusedFrom?.['vm.edit.name']?.includes('suspended') !== true
+      await vm.edit({ ...(isRenamed && { name: 'renamed' }), description: 'asleep' }).unwrap()
       await trial.expectState(vm, 'suspended')
       await vm.resume().unwrap()
       expect(await trial.talkTo(vm).count()).toBe(counted + 1)

@@ -1,6 +1,7 @@
 import { Failure, texts } from './messages.js'
 import type { Dispatcher, Registry } from './dispatcher.js'
 import type { Machine } from './machine.js'
+import { terminal } from './terminal.js'
 
 /** One command of prlctl, as it was called. */
 export interface Call {
@@ -72,11 +73,13 @@ export function requireAtRest(machine: Machine): void {
 
 export const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms))
 
+/** Waits on behalf of a client; what is under way goes on without it. */
 export async function until(isTrue: () => boolean): Promise<void> {
-  while (!isTrue()) await pause(5)
+  while (!isTrue()) {
+    await pause(5)
+    if (terminal().isGone()) throw new Failure('')
+  }
 }
-
-export const print = (text: string): void => void process.stdout.write(text)
 
 /** Errors of the action are told as "Failed to ...: ". */
 export function failing<T>(what: string, action: () => T): T {

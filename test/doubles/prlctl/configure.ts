@@ -1,8 +1,9 @@
 import { existsSync, statSync } from 'node:fs'
-import { type Command, lookUp, print } from './command.js'
+import { type Command, lookUp } from './command.js'
 import type { Registry } from './dispatcher.js'
 import type { Machine, Settings } from './machine.js'
 import { Failure, texts } from './messages.js'
+import { print } from './terminal.js'
 
 const limits = { cpus: 64, memory: 1024 * 1024 } as const
 

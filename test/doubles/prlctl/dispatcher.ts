@@ -81,7 +81,9 @@ export class Dispatcher {
     this.#lock(lock)
     try {
       const file = join(this.folder, 'registry.json')
-      const before = existsSync(file) ? readFileSync(file, 'utf8') : '{"machines":{},"pending":[],"sessions":[],"shown":{}}'
+      const before = existsSync(file)
+        ? readFileSync(file, 'utf8')
+        : '{"machines":{},"pending":[],"sessions":[],"shown":{}}'
       const registry = JSON.parse(before) as Registry
       this.#settle(registry)
       try {
@@ -158,7 +160,8 @@ export class Dispatcher {
   #settle(registry: Registry): void {
     const now = Date.now()
     for (const machine of Object.values(registry.machines)) {
-      if (machine.transition !== undefined && machine.transition.endsAt <= now) this.setState(machine, machine.transition.to)
+      if (machine.transition !== undefined && machine.transition.endsAt <= now)
+        this.setState(machine, machine.transition.to)
     }
     for (const { machine } of registry.pending.filter(({ endsAt }) => endsAt <= now)) {
       registry.machines[machine.id] = machine

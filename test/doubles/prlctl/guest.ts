@@ -2,10 +2,11 @@ import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { constants } from 'node:os'
 import { join } from 'node:path'
-import { type Command, failing, lookUp, pause, print } from './command.js'
+import { type Command, failing, lookUp, pause } from './command.js'
 import type { Dispatcher } from './dispatcher.js'
 import { freshGuest } from './machine.js'
 import { Failure, texts } from './messages.js'
+import { print, terminal } from './terminal.js'
 
 /** Beyond this many bytes of arguments, Parallels Desktop 26.4 hangs. */
 const hangingLength = 3900
@@ -19,7 +20,7 @@ export const exec: Command = {
     const { knobs } = dispatcher
     const line = rest.join(' ')
     if (knobs.flavour === 'desktop' && Buffer.byteLength(line) > hangingLength) await new Promise(() => undefined)
-    const { session, boot, memory, disk, machineId, isEmpty, isSpurious } = failing('execute the program', () =>
+    const { session, boot, machineId, isEmpty, isSpurious } = failing('execute the program', () =>
       dispatcher.transact((registry) => {
         const machine = lookUp(registry, id)
         if (machine.state === 'stopped') throw new Failure(texts.notStarted())
@@ -36,7 +37,7 @@ export const exec: Command = {
           : spawn('sh', ['-c', line], {
               cwd: disk,
               detached: true,
-              stdio: ['inherit', 'pipe', 'pipe'],
+              stdio: 'pipe',
               env: {
                 PATH: `${join(dispatcher.folder, 'bin')}:${process.env['PATH'] ?? ''}`,
                 HOME: disk,
@@ -44,13 +45,21 @@ export const exec: Command = {
                 PRL_DOUBLE_GUEST: machine.id,
               },
             })
-        if (session?.pid !== undefined) registry.sessions.push({ owner: process.pid, group: session.pid })
-        return { session, boot, memory, disk, machineId, isEmpty, isSpurious }
+        if (session?.pid !== undefined) registry.sessions.push({ owner: terminal().pid, group: session.pid })
+        return { session, boot, machineId, isEmpty, isSpurious }
       }),
     )
     if (isEmpty || session === undefined) return
-    session.stdout?.pipe(process.stdout, { end: false })
-    session.stderr?.pipe(process.stderr, { end: false })
+    const { stdin, write } = terminal()
+    session.stdout.on('data', (piece: Buffer) => {
+      write('stdout', piece)
+    })
+    session.stderr.on('data', (piece: Buffer) => {
+      write('stderr', piece)
+    })
+    // A program need not read what it is given.
+    session.stdin.on('error', () => undefined)
+    stdin.pipe(session.stdin)
     const ended = once(session, 'close').then(([code, signal]) =>
       typeof code === 'number' ? code : 128 + constants.signals[signal as NodeJS.Signals],
     )
@@ -70,6 +79,7 @@ export const exec: Command = {
         if (isSpurious) throw new Failure('PrlJob_GetRetCode: Invalid argument. An invalid argument was passed.')
         return code
       }
+      if (terminal().isGone()) kill()
       if (isCanceled()) {
         kill()
         await ended
@@ -78,7 +88,7 @@ export const exec: Command = {
       }
       const isOver = dispatcher.transact(({ machines }) => {
         const machine = machines[machineId]
-        return machine === undefined || machine.boot !== boot || !['running', 'paused'].includes(machine.state)
+        return machine?.boot !== boot || !['running', 'paused'].includes(machine.state)
       })
       if (isOver) {
         kill()
@@ -92,7 +102,7 @@ export const exec: Command = {
 /** `guestctl`, which is there in every guest of the double: what the guest does by itself. */
 export function guestctl(dispatcher: Dispatcher, [verb = '']: readonly string[]): number {
   return dispatcher.transact((registry) => {
-    const machine = lookUp(registry, process.env['PRL_DOUBLE_GUEST'] ?? '')
+    const machine = lookUp(registry, terminal().machine)
     const { guest } = machine
     switch (verb) {
       case 'poweroff':

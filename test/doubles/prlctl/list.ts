@@ -1,8 +1,9 @@
 import type { Command } from './command.js'
-import { find, lookUp, print } from './command.js'
+import { find, lookUp } from './command.js'
 import type { Dispatcher } from './dispatcher.js'
 import { json } from './json.js'
 import type { Machine } from './machine.js'
+import { print } from './terminal.js'
 
 const isUp = ({ state }: Machine): boolean => state === 'running'
 
@@ -105,7 +106,9 @@ export const list: Command = {
     })
     if (!has('-j', '--json')) {
       for (const machine of shown) {
-        print(`{${machine.id}}  ${machine.state.padEnd(12)}  ${address(machine, dispatcher).padEnd(15)}  ${machine.name}\n`)
+        print(
+          `{${machine.id}}  ${machine.state.padEnd(12)}  ${address(machine, dispatcher).padEnd(15)}  ${machine.name}\n`,
+        )
       }
       return
     }

@@ -27,7 +27,8 @@ export const texts = {
   canceled: () => 'Operation canceled. The operation has been canceled by the user.',
   sync: () =>
     'The operation cannot be performed at the moment. Data synchronization is currently in progress in the virtual machine.',
-  noSession: () => 'Unable to open new session in this virtual machine. Make sure the latest version of Parallels Tools is installed in this virtual machine and it has finished booting.',
+  noSession: () =>
+    'Unable to open new session in this virtual machine. Make sure the latest version of Parallels Tools is installed in this virtual machine and it has finished booting.',
   snapshotNotFound: (id: string) => `Unable to find the snapshot ID ${id} in the snapshot tree.`,
   fileNotFound: (path: string) => `"${path}" could not be found. Make sure that this file exists and try again.`,
   noService: () => 'Unable to connect to Parallels Service. Make sure it is running.',

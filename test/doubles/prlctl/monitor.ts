@@ -1,6 +1,7 @@
 import { existsSync, readFileSync, statSync } from 'node:fs'
-import { type Command, pause, print } from './command.js'
+import { type Command, pause } from './command.js'
 import { localTime } from './json.js'
+import { print, terminal } from './terminal.js'
 
 interface EventLine {
   readonly name: string
@@ -33,12 +34,17 @@ export const monitorEvents: Command = {
   async run({ dispatcher }) {
     const { knobs, eventsFile } = dispatcher
     const isDesktop = knobs.flavour === 'desktop'
-    let isOver = false
-    if (!isDesktop) process.stdin.resume().once('end', () => (isOver = true))
+    const over = new AbortController()
+    const end = (): void => {
+      over.abort()
+    }
+    const { stdin, onSignal, isGone } = terminal()
+    if (!isDesktop) stdin.resume().once('end', end)
+    onSignal(end)
     let seen = existsSync(eventsFile) ? statSync(eventsFile).size : 0
     let told = 0
     let held = knobs.monitor.noise
-    while (!isOver) {
+    while (!over.signal.aborted && !isGone()) {
       // Looking brings about what is due.
       dispatcher.transact(() => undefined)
       const size = existsSync(eventsFile) ? statSync(eventsFile).size : 0

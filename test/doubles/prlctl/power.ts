@@ -1,8 +1,9 @@
 import { renameSync, rmSync } from 'node:fs'
-import { type Call, type Command, failing, lookUp, print, requireAtRest, until } from './command.js'
+import { type Call, type Command, failing, lookUp, requireAtRest, until } from './command.js'
 import type { Dispatcher, Registry } from './dispatcher.js'
 import type { Machine } from './machine.js'
 import { Failure, texts } from './messages.js'
+import { print } from './terminal.js'
 
 /** A command on one VM, with what it says before and after. */
 function command(
@@ -27,8 +28,10 @@ function command(
 }
 
 /** Until the machine has got where it is going. */
-const untilAtRest = ({ dispatcher, id }: Call) => (): boolean =>
-  dispatcher.transact((registry) => lookUp(registry, id).transition === undefined)
+const untilAtRest =
+  ({ dispatcher, id }: Call) =>
+  (): boolean =>
+    dispatcher.transact((registry) => lookUp(registry, id).transition === undefined)
 
 const wrongState = ({ name, state }: Machine): Failure => new Failure(texts.wrongState(name, state))
 
@@ -67,7 +70,8 @@ export const stop: Command = {
   async run(call) {
     const { dispatcher, id, options } = call
     const { knobs } = dispatcher
-    if (knobs.flavour === 'desktop' && options.has('--noforce')) throw new Failure('Unrecognized option: --noforce\n', 1)
+    if (knobs.flavour === 'desktop' && options.has('--noforce'))
+      throw new Failure('Unrecognized option: --noforce\n', 1)
     if (knobs.flavour === 'virtuozzo' && options.has('--drop-state')) {
       throw new Failure('Unrecognized option: --drop-state\n', 1)
     }

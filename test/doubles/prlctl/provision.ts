@@ -1,10 +1,11 @@
 import { randomUUID } from 'node:crypto'
 import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { type Command, failing, lookUp, pause, print, requireAtRest } from './command.js'
+import { type Command, failing, lookUp, pause, requireAtRest } from './command.js'
 import type { Dispatcher, Registry } from './dispatcher.js'
 import { freshGuest, type Machine } from './machine.js'
 import { Failure, texts } from './messages.js'
+import { print, terminal } from './terminal.js'
 
 /** The configuration of a VM that the service does not know, in its own folder. */
 const configFile = (home: string): string => join(home, 'config.json')
@@ -61,7 +62,14 @@ export const create: Command = {
 
 export const clone: Command = {
   takesId: 'always',
-  options: { '--name': true, '--dst': true, '--linked': false, '--changesid': false, '--template': false, '--id': true },
+  options: {
+    '--name': true,
+    '--dst': true,
+    '--linked': false,
+    '--changesid': false,
+    '--template': false,
+    '--id': true,
+  },
   heedsSignals: true,
   async run({ dispatcher, id, options, isCanceled }) {
     const { delays, failsLinkedRace, buffersProgress } = dispatcher.knobs
@@ -127,6 +135,7 @@ export const clone: Command = {
         })
       }
       await pause(5)
+      if (terminal().isGone()) throw new Failure('')
     }
     print(`${lines.join('')}\nThe VM has been successfully cloned.\n`)
   },

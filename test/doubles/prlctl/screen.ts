@@ -1,7 +1,9 @@
-import { readFileSync, writeFileSync } from 'node:fs'
+import { writeFileSync } from 'node:fs'
+import { text } from 'node:stream/consumers'
 import { crc32, deflateSync } from 'node:zlib'
-import { type Command, failing, lookUp, print } from './command.js'
+import { type Command, failing, lookUp } from './command.js'
 import { Failure, texts } from './messages.js'
+import { print, terminal } from './terminal.js'
 
 function chunk(type: string, data: Buffer): Buffer {
   const body = Buffer.concat([Buffer.from(type), data])
@@ -64,8 +66,8 @@ export const sendKeyEvent: Command = {
   takesId: 'always',
   options: { '-j': false, '--json': false },
   onlyOn: 'desktop',
-  run({ dispatcher, id }) {
-    const events = JSON.parse(readFileSync(0, 'utf8')) as KeyEvent[]
+  async run({ dispatcher, id }) {
+    const events = JSON.parse(await text(terminal().stdin)) as KeyEvent[]
     failing('send key events', () =>
       dispatcher.transact((registry) => {
         const machine = lookUp(registry, id)

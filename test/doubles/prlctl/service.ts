@@ -1,8 +1,9 @@
 import { hostname } from 'node:os'
-import { parse, print, type Command } from './command.js'
+import { parse, type Command } from './command.js'
 import type { Dispatcher } from './dispatcher.js'
 import { json } from './json.js'
 import { Failure } from './messages.js'
+import { print } from './terminal.js'
 
 const info: Command = {
   takesId: 'never',

@@ -1,10 +1,11 @@
 import { randomUUID } from 'node:crypto'
 import { rmSync } from 'node:fs'
-import { type Call, type Command, failing, lookUp, print, requireAtRest, until } from './command.js'
+import { type Call, type Command, failing, lookUp, requireAtRest, until } from './command.js'
 import type { Dispatcher } from './dispatcher.js'
 import { json, localTime } from './json.js'
 import { freshGuest, type Machine, type SnapshotRecord } from './machine.js'
 import { Failure, texts } from './messages.js'
+import { print } from './terminal.js'
 
 const kinds = { stopped: 'poweroff', running: 'poweron', paused: 'pause', suspended: 'suspend' } as const
 const states = { poweroff: 'stopped', poweron: 'running', pause: 'paused', suspend: 'suspended' } as const

@@ -292,8 +292,8 @@ describe('on a real clock', () => {
     const { server } = createSimulatedServer({ clock: 'real' })
     const before = Date.now()
     const { config } = await server.createVm({ name: 'web-1' }).unwrap()
-    expect(config.createdAt.getTime()).toBeGreaterThanOrEqual(before)
-    expect(config.createdAt.getTime()).toBeLessThanOrEqual(Date.now())
+    expect(config.createdAt!.getTime()).toBeGreaterThanOrEqual(before)
+    expect(config.createdAt!.getTime()).toBeLessThanOrEqual(Date.now())
   })
 })
 

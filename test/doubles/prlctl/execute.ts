@@ -1,6 +1,5 @@
-// A double of prlctl and prlsrvctl: called with the name that it plays, the folder of its state, and then as the original.
 import { mkdirSync } from 'node:fs'
-import { find, parse, pause, print, type Command } from './command.js'
+import { find, parse, pause, type Command } from './command.js'
 import { set } from './configure.js'
 import { Dispatcher } from './dispatcher.js'
 import { exec, guestctl } from './guest.js'
@@ -13,6 +12,7 @@ import { clone, create, deleteVm, register, unregister } from './provision.js'
 import { capture, sendKeyEvent } from './screen.js'
 import { service } from './service.js'
 import { snapshot, snapshotDelete, snapshotList, snapshotSwitch } from './snapshots.js'
+import { print, terminal } from './terminal.js'
 
 const commands: Readonly<Record<string, Command>> = {
   list,
@@ -40,13 +40,13 @@ const commands: Readonly<Record<string, Command>> = {
   'monitor-events': monitorEvents,
 }
 
+/** Never ends by itself; a signal ends it, or not. */
 async function hang({ hangsHard }: Knobs): Promise<never> {
-  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
-    process.on(signal, () => {
-      if (!hangsHard) process.exit(255)
+  return await new Promise((_resolve, reject) => {
+    terminal().onSignal(() => {
+      if (!hangsHard) reject(new Failure(''))
     })
-  }
-  for (;;) await pause(1000)
+  })
 }
 
 /** Faults that come before the command is looked at. */
@@ -65,11 +65,11 @@ async function showFaults(dispatcher: Dispatcher, verb: string, words: readonly 
       throw new Failure(failure.text)
     }
     const gone = knobs.vanishesOn.includes(verb) ? find(registry, words[0] ?? '') : undefined
-    if (gone !== undefined) delete registry.machines[gone.id]
+    registry.machines = Object.fromEntries(Object.entries(registry.machines).filter(([id]) => id !== gone?.id))
   })
 }
 
-async function main([program = '', folder = '', verb = '', ...words]: readonly string[]): Promise<number> {
+async function run(program: string, folder: string, [verb = '', ...words]: readonly string[]): Promise<number> {
   mkdirSync(folder, { recursive: true })
   const knobs = readKnobs(folder)
   const dispatcher = new Dispatcher(folder, knobs)
@@ -89,28 +89,25 @@ async function main([program = '', folder = '', verb = '', ...words]: readonly s
   }
   const call = parse(command, words)
   let isCanceled = false
-  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
-    process.on(signal, () => {
-      if (command.heedsSignals !== true || isCanceled) return
+  const { onSignal, write } = terminal()
+  onSignal(() => {
+    if (command.heedsSignals === true && !isCanceled) {
       isCanceled = true
-      print('\nCanceling the job...\n')
-    })
-  }
-  if (verb === 'monitor-events') for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => process.exit(0))
+      write('stdout', '\nCanceling the job...\n')
+    }
+  })
   return (await command.run({ dispatcher, ...call, isCanceled: () => isCanceled })) ?? 0
 }
 
-/** Leaves once everything that was printed has been read. */
-function leave(code: number): void {
-  process.exitCode = code
-  process.stdout.write('', () => {
-    process.stderr.write('', () => process.exit(code))
-  })
+/** Does what a program of Parallels is called for, and answers its exit code. */
+export async function execute(program: string, folder: string, args: readonly string[]): Promise<number> {
+  try {
+    return await run(program, folder, args)
+  } catch (error) {
+    if (!(error instanceof Failure)) throw error
+    const { message, exitCode } = error
+    if (message !== '') terminal().write('stderr', message.endsWith('\n') ? message : `${message}\n`)
+    if (exitCode === 1) print('Usage: prlctl <command> [ID|name] [options]\n')
+    return exitCode
+  }
 }
-
-main(process.argv.slice(2)).then(leave, (error: unknown) => {
-  if (!(error instanceof Failure)) throw error
-  process.stderr.write(error.message.endsWith('\n') || error.message === '' ? error.message : `${error.message}\n`)
-  if (error.exitCode === 1) print('Usage: prlctl <command> [ID|name] [options]\n')
-  leave(error.exitCode)
-})

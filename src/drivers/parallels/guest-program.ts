@@ -1,0 +1,44 @@
+import { randomBytes } from 'node:crypto'
+import type { ExecOptions } from '../../model/exec.js'
+import { quoteWords } from './quote.js'
+
+/**
+ * Runs the program, and then says on standard error that it has ended, and how: prlctl's own exit code may be that of the
+ * program or of a failure of prlctl's, also of one that comes after the program has ended.
+ */
+const script = `mark=$1; folder=$2; shift 2; if [ -n "$folder" ]; then cd "$folder" || { printf '\\n%s 126\\n' "$mark" >&2; exit 126; }; fi; "$@"; code=$?; printf '\\n%s %s\\n' "$mark" "$code" >&2; exit "$code"`
+
+/** A program as the guest's shell is to run it. */
+export interface GuestProgram {
+  readonly commandLine: string
+  readonly mark: string
+}
+
+/** The shell of the guest takes the words apart as they were. */
+export function guestProgram(argv: readonly string[], { env = {}, cwd = '' }: ExecOptions): GuestProgram {
+  const mark = `awaitvm-${randomBytes(9).toString('hex')}`
+  const variables = Object.entries(env).map(([name, value]) => `${name}=${value}`)
+  // `env` would take a program whose name has an equals sign for a variable.
+  const program = variables.length === 0 ? argv : ['env', ...variables, 'sh', '-c', '"$@"', 'sh', ...argv]
+  return { commandLine: quoteWords(['sh', '-c', script, 'sh', mark, cwd, ...program]), mark }
+}
+
+/** What a program's standard error says of its end, and what is left of it without that. */
+export interface GuestProgramEnd {
+  /** Absent where the program has not said that it ended. */
+  readonly exitCode: number | undefined
+  readonly stderr: Buffer
+  /** What prlctl said itself, after the program had ended. */
+  readonly complaint: string
+}
+
+export function endOf({ mark }: GuestProgram, stderr: Buffer): GuestProgramEnd {
+  const from = stderr.lastIndexOf(`\n${mark} `)
+  const [line = '', exitCode] = from < 0 ? [] : (/^\n\S+ (\d{1,3})\n/.exec(stderr.toString('latin1', from)) ?? [])
+  if (exitCode === undefined) return { exitCode: undefined, stderr, complaint: stderr.toString() }
+  return {
+    exitCode: Number(exitCode),
+    stderr: stderr.subarray(0, from),
+    complaint: stderr.toString('utf8', from + line.length),
+  }
+}

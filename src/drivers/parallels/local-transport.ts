@@ -1,0 +1,83 @@
+import { spawn } from 'node:child_process'
+import { randomUUID } from 'node:crypto'
+import { once } from 'node:events'
+import { access, constants, readFile, rm, stat } from 'node:fs/promises'
+import { arch, availableParallelism, freemem, hostname, tmpdir, totalmem } from 'node:os'
+import { join } from 'node:path'
+import type { Ending, HostMachine, HostProgram, StartOptions, Transport } from './transport.js'
+
+const mebibyte = 2 ** 20
+
+/** Runs the programs on this machine. */
+export class LocalTransport implements Transport {
+  start(argv: readonly string[], { hasInput, isLive = false }: StartOptions): HostProgram {
+    // Without a terminal, macOS keeps output back until there are some kilobytes of it.
+    const [program = '', ...words] =
+      isLive && process.platform === 'darwin' ? ['/usr/bin/script', '-q', '/dev/null', ...argv] : argv
+    const { env } = process
+    // Where Parallels Desktop puts its programs, which is not in the PATH of every program of a Mac.
+    const PATH = `${env['PATH'] ?? ''}:/usr/local/bin`
+    const child = spawn(program, words, { env: { ...env, PATH }, stdio: 'pipe' })
+    if (!hasInput && !isLive) child.stdin.end()
+    const ended = once(child, 'close').then(
+      ([code, signal]: unknown[]): Ending =>
+        typeof code === 'number' ? { kind: 'exit', code } : { kind: 'signal', signal: String(signal) },
+      (error: unknown): Ending => ({
+        kind: 'not-begun',
+        error: error instanceof Error ? error : new Error(String(error)),
+      }),
+    )
+    return {
+      stdin: child.stdin,
+      stdout: child.stdout,
+      stderr: child.stderr,
+      ended,
+      interrupt: () => void child.kill('SIGINT'),
+      kill: () => void child.kill('SIGKILL'),
+    }
+  }
+
+  async describe(): Promise<HostMachine> {
+    return {
+      hostName: hostname(),
+      cpus: availableParallelism(),
+      memoryMiB: Math.floor(totalmem() / mebibyte),
+      freeMemoryMiB: Math.floor(freemem() / mebibyte),
+      architecture: arch() === 'x64' ? 'x86_64' : arch(),
+    }
+  }
+
+  async zone(): Promise<undefined> {
+    // This machine's clock is the host's.
+  }
+
+  async isReadableFile(path: string): Promise<boolean> {
+    try {
+      await access(path, constants.R_OK)
+      return (await stat(path)).isFile()
+    } catch {
+      // Why it can't be read is all one: the caller names the path.
+      return false
+    }
+  }
+
+  async takeFile(path: string): Promise<Uint8Array> {
+    try {
+      return await readFile(path)
+    } finally {
+      await this.removeFile(path)
+    }
+  }
+
+  async removeFile(path: string): Promise<void> {
+    await rm(path, { force: true })
+  }
+
+  temporaryPath(suffix: string): string {
+    return join(tmpdir(), `awaitvm-${randomUUID()}${suffix}`)
+  }
+
+  async close(): Promise<void> {
+    // Nothing stays open between two programs.
+  }
+}

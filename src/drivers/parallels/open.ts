@@ -1,0 +1,31 @@
+import type { Driver, Task } from '../../driver.js'
+import { ParallelsDriver } from './driver.js'
+import { ParallelsHost } from './host.js'
+import { serviceInfoOf } from './host-info.js'
+import { LocalTransport } from './local-transport.js'
+import { parallelsError } from './parallels-errors.js'
+import { Prlctl } from './prlctl.js'
+import { ProgramRunner } from './program-runner.js'
+import { SshTransport } from './ssh-transport.js'
+import { addressOf } from './uri.js'
+
+/** `parallels:` is on this machine, `parallels+ssh://user@host` on another. */
+export async function openParallels(uri: URL, { operation, signal }: Task): Promise<Driver> {
+  const { ssh, sshConfig, ...options } = addressOf(uri)
+  const transport = ssh === undefined ? new LocalTransport() : await SshTransport.open(ssh, sshConfig)
+  const runner = new ProgramRunner(transport)
+  const prlctl = new Prlctl(runner, options)
+  const host = new ParallelsHost(prlctl, transport, runner)
+  const driver = new ParallelsDriver(host)
+  try {
+    const { version } = serviceInfoOf(await prlctl.service('info', '--json'))
+    prlctl.flavour = /^desktop/i.test(version) ? 'desktop' : 'virtuozzo'
+    signal.throwIfAborted()
+    await host.open()
+    signal.throwIfAborted()
+    return driver
+  } catch (error) {
+    await driver.close()
+    throw parallelsError(error, { operation, isQuery: true })
+  }
+}

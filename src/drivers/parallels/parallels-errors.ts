@@ -1,0 +1,129 @@
+import { vmNotFound } from '../../errors/lookup.js'
+import { invalidState } from '../../errors/state.js'
+import {
+  AlreadyExistsError,
+  AuthenticationError,
+  ConnectionError,
+  GuestUnavailableError,
+  HostError,
+  HostToolNotFoundError,
+  InsufficientResourcesError,
+  InvalidArgumentError,
+  JobCancelledError,
+  NotSupportedError,
+  OutcomeUnknownError,
+  PermissionDeniedError,
+  ResourceBusyError,
+  SnapshotNotFoundError,
+  TimeoutError,
+  VmError,
+} from '../../errors.js'
+import type { VmState } from '../../model/vm-state.js'
+import type { OperationCode } from '../../operations.js'
+import { ParallelsFailure } from './parallels-failure.js'
+
+/** What an operation knows of itself when it fails. */
+export interface FailureContext {
+  readonly operation: OperationCode
+  /** The VM, by its id. */
+  readonly vm?: string | undefined
+  /** The argument that is to blame where the host finds an argument wrong. */
+  readonly path?: string | undefined
+  /** Whether the host was asked for nothing but information. */
+  readonly isQuery?: boolean | undefined
+  /** The state that the VM was found in after the failure, and those in which the operation is possible. */
+  readonly state?: VmState | undefined
+  readonly expected?: readonly VmState[] | undefined
+}
+
+/** The error text after prlctl's own words: `Failed to start the VM: ...`. */
+function reasonOf(message: string): string {
+  const told = /(?:^|\n)(?:Failed to [^:\n]*|Login failed|PrlJob_\w+): ([\s\S]*)/.exec(message)?.[1] ?? message
+  return told.trim().replace(/\s+/g, ' ')
+}
+
+/** What went wrong, as the SDK speaks of it. */
+export function parallelsError(error: unknown, context: FailureContext): VmError {
+  if (error instanceof VmError) return error
+  if (!(error instanceof ParallelsFailure)) {
+    const message = error instanceof Error ? error.message : String(error)
+    if (error instanceof Error && error.name === 'AbortError')
+      return new JobCancelledError({ reason: message, cause: error })
+    return new HostError({ reason: message, cause: error, native: { driver: 'parallels', message } })
+  }
+  const { kind, native } = error
+  const options = { reason: reasonOf(native.message), native, cause: error }
+  const { vm, path, state, expected = [] } = context
+  switch (kind) {
+    case 'vm-not-found':
+      return vm === undefined ? new HostError(options) : located(vmNotFound(vm), options)
+    case 'snapshot-not-found':
+      return new SnapshotNotFoundError({ ...options, hint: 'vm.getSnapshotTree() tells which there are.' })
+    case 'file-not-found':
+    case 'argument':
+      return path === undefined ? new HostError(options) : new InvalidArgumentError({ ...options, path })
+    case 'exists':
+      return new AlreadyExistsError({ ...options, hint: 'Choose another name, or delete that VM.' })
+    case 'state':
+      return state === undefined || expected.includes(state)
+        ? new ResourceBusyError({ ...options, hint: 'Something else was being done to it. Try again.' })
+        : located(invalidState(state, expected), options)
+    case 'busy':
+    case 'synchronizing':
+      return new ResourceBusyError({ ...options, hint: 'Try again once the other operation has ended.' })
+    case 'resources':
+      return new InsufficientResourcesError({ ...options, hint: 'Make room on the host, or stop other VMs.' })
+    case 'edition':
+      return new NotSupportedError({
+        ...options,
+        capability: context.operation,
+        hint: 'The command line needs Parallels Desktop Pro, Business or Enterprise.',
+      })
+    case 'not-supported':
+      return new NotSupportedError({ ...options, capability: context.operation, hint: 'This host does not have it.' })
+    case 'denied':
+      return new PermissionDeniedError({
+        ...options,
+        hint: 'Check the licence and the rights of the user on the host.',
+      })
+    case 'credentials':
+      return new AuthenticationError({ ...options, hint: 'Check the user and the key.' })
+    case 'connection':
+      return new ConnectionError({
+        ...options,
+        hint: 'Start Parallels Desktop, or the dispatcher service, on that host, and try again.',
+      })
+    case 'not-begun':
+      return new ConnectionError({ ...options, hint: 'Nothing was sent to the host.' })
+    case 'cancelled':
+      return new JobCancelledError(options)
+    case 'guest-unavailable':
+      return new GuestUnavailableError({
+        ...options,
+        hint: 'Install Parallels Tools in the guest, or wait until they have started.',
+      })
+    case 'tool-missing':
+      return new HostToolNotFoundError({
+        ...options,
+        hint: 'Install Parallels Desktop, or name its program in the URI: parallels:?prlctl=/path/to/prlctl.',
+      })
+    case 'overdue':
+      return context.isQuery === true ? new TimeoutError({ ...options, hint: 'Try again.' }) : unknownOutcome(options)
+    case 'lost':
+    case 'connection-lost':
+      return context.isQuery === true
+        ? new ConnectionError({ ...options, hint: 'Nothing was changed. Try again.' })
+        : unknownOutcome(options)
+    case 'other':
+      return new HostError(options)
+    default:
+      return kind satisfies never
+  }
+}
+
+const unknownOutcome = (options: ConstructorParameters<typeof OutcomeUnknownError>[0]): OutcomeUnknownError =>
+  new OutcomeUnknownError({ ...options, hint: 'Ask for the state of the VM: the operation may still take place.' })
+
+/** An error in awaitvm's own words, with those of the host beside them. */
+const located = <E extends VmError>(error: E, { native, cause }: Pick<VmError, 'native' | 'cause'>): E =>
+  Reflect.construct(error.constructor, [Object.assign({}, error, { native, cause })]) as E

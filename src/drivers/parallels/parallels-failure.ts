@@ -1,0 +1,88 @@
+import { errorCode } from '../../errors/native.js'
+import type { NativeError } from '../../errors.js'
+import type { Outcome } from './program-runner.js'
+import { sdkErrorCode, sdkErrorIn, type SdkErrorKind } from './sdk-errors.js'
+
+export type FailureKind =
+  | SdkErrorKind
+  /** The edition of Parallels Desktop does not have it. */
+  | 'edition'
+  /** Something in a VM is busy with its disks for a moment. */
+  | 'synchronizing'
+  | 'tool-missing'
+  | 'not-begun'
+  /** It took too long, and was stopped. */
+  | 'overdue'
+  /** It ended, or the connection to it, before it could say what came of it. */
+  | 'lost'
+
+/** How a program of Parallels failed; what that means to an operation is said by `parallelsError`. */
+export class ParallelsFailure extends Error {
+  readonly kind: FailureKind
+  readonly native: NativeError
+
+  constructor(kind: FailureKind, native: NativeError, cause?: unknown) {
+    super(native.message, cause === undefined ? undefined : { cause })
+    this.kind = kind
+    this.native = native
+  }
+}
+
+/** As much of the host's words as an error carries. */
+const maxWords = 2000
+
+const words = (text: string): string => text.trim().slice(0, maxWords)
+
+/** `undefined` where the program has succeeded. */
+export function failureOf(outcome: Outcome, program: string): ParallelsFailure | undefined {
+  const { ending, isOverdue, wasInterrupted } = outcome
+  const failure = (kind: FailureKind, message: string, code?: string | number): ParallelsFailure =>
+    new ParallelsFailure(kind, { driver: 'parallels', ...(code !== undefined && { code }), message })
+  switch (ending.kind) {
+    case 'not-begun': {
+      const { error } = ending
+      const code = errorCode(error)
+      const kind = code === 'ENOENT' ? 'tool-missing' : code === 'EAUTH' ? 'credentials' : 'not-begun'
+      return new ParallelsFailure(
+        kind,
+        { driver: 'parallels', ...(code !== undefined && { code }), message: error.message },
+        error,
+      )
+    }
+    case 'lost':
+      return failure('lost', ending.reason)
+    case 'signal':
+      if (isOverdue) return failure('overdue', `${program} did not end in time, and was stopped`, ending.signal)
+      // It is the signal that it was sent: by then it had not come to asking the service for anything.
+      if (wasInterrupted && ending.signal === 'SIGINT')
+        return failure('cancelled', `${program} was interrupted`, ending.signal)
+      return failure('lost', `${program} was ended by ${ending.signal}`, ending.signal)
+    case 'exit':
+      return failureOfExit(outcome, ending.code, failure)
+    default:
+      return ending satisfies never
+  }
+}
+
+function failureOfExit(
+  { stdout, stderr, isOverdue }: Outcome,
+  exitCode: number,
+  failure: (kind: FailureKind, message: string, code?: string | number) => ParallelsFailure,
+): ParallelsFailure | undefined {
+  const complaint = words(stderr.toString())
+  // A stop of a stopped VM complains, and yet ends with 0.
+  if (exitCode === 0 && !/^Failed to /m.test(complaint)) return undefined
+  const output = words(stdout.toString())
+  if (/not available in this edition/i.test(`${output}\n${complaint}`)) {
+    return failure('edition', complaint === '' ? output : complaint, exitCode)
+  }
+  const message = complaint === '' ? output : complaint
+  if (/data synchronization is currently in progress/i.test(message)) return failure('synchronizing', message, exitCode)
+  const sdkError = sdkErrorIn(message)
+  if (sdkError !== undefined) return failure(sdkError.kind, message, sdkErrorCode(sdkError))
+  if (isOverdue)
+    return failure('overdue', message === '' ? 'it did not end in time, and was stopped' : message, exitCode)
+  if (exitCode === 253)
+    return failure('connection', message === '' ? 'there is no Parallels service' : message, exitCode)
+  return failure('other', message === '' ? `it ended with the exit code ${String(exitCode)}` : message, exitCode)
+}

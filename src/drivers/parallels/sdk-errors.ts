@@ -1,0 +1,151 @@
+/** What an error of the Parallels SDK means to a caller. */
+export type SdkErrorKind =
+  | 'vm-not-found'
+  | 'snapshot-not-found'
+  | 'file-not-found'
+  | 'exists'
+  | 'state'
+  | 'busy'
+  | 'resources'
+  | 'not-supported'
+  | 'denied'
+  | 'credentials'
+  | 'connection'
+  | 'connection-lost'
+  | 'cancelled'
+  | 'guest-unavailable'
+  | 'argument'
+  | 'other'
+
+/** An error code of the Parallels SDK. */
+export interface SdkError {
+  /** Without the prefix `PRL_ERR_`. */
+  readonly name: string
+  readonly number: number
+  readonly kind: SdkErrorKind
+  /** A part of its text that no version words otherwise, in lower case; where it has no text, its name is printed. */
+  readonly fragment: string | undefined
+}
+
+type Row = readonly [name: string, number: number, kind: SdkErrorKind, fragment?: string]
+
+/** Where one fragment is part of another's text, the longer one goes first. The numbers are those of the SDK's header. */
+const rows: readonly Row[] = [
+  ['VM_UUID_NOT_FOUND', 0x80000105, 'vm-not-found', 'the virtual machine could not be found'],
+  ['VM_SNAPSHOT_NOT_FOUND', 0x80000472, 'snapshot-not-found', 'unable to find the snapshot id'],
+  ['ENTRY_DOES_NOT_EXIST', 0x80000079, 'file-not-found', 'could not be found. make sure that this file'],
+  ['FILE_NOT_FOUND', 0x80000010, 'file-not-found', 'file not found'],
+  ['VM_EXEC_PROGRAM_NOT_FOUND', 0x80034003, 'argument', 'program you requested'],
+  ['VM_ALREADY_REGISTERED_VM_UUID', 0x80000062, 'exists', 'id conflict'],
+  ['VM_ALREADY_REGISTERED_VM_NAME', 0x80000115, 'exists', 'is already used by another'],
+  ['VM_ALREADY_REGISTERED_VM_PATH', 0x80000063, 'exists', 'already exists in'],
+  ['ENTRY_ALREADY_EXISTS', 0x80000080, 'exists'],
+  ['VM_NAME_IS_EMPTY', 0x80000116, 'argument'],
+  ['DISP_VM_COMMAND_CANT_BE_EXECUTED', 0x80000416, 'state', '" state'],
+  ['DISP_VM_IS_NOT_STARTED', 0x80000377, 'state', 'is not started'],
+  ['DISP_VM_IS_NOT_STOPPED', 0x80000557, 'state', 'is not stopped'],
+  ['VM_ALREADY_RUNNING', 0x80000402, 'state', 'you or another user have already started'],
+  ['VM_IS_NOT_SUSPENDED', 0x80000420, 'state', 'is not suspended'],
+  ['VM_MUST_BE_STOPPED_BEFORE_RENAMING', 0x80000376, 'state', 'cannot rename'],
+  ['VM_MUST_BE_STOPPED_FOR_CHANGE_DEVICES', 0x80000384, 'state', 'must be stopped before you can change'],
+  ['VM_CANT_CLONE_RUNNING', 0x80000292, 'state', 'cannot clone'],
+  ['VM_CANT_DELETE_RUNNING', 0x80000293, 'state', 'cannot delete'],
+  ['VM_CANT_UNREG_RUNNING', 0x80000294, 'state', 'cannot unregister'],
+  ['VM_ALREADY_SUSPENDED', 0x80000050, 'state'],
+  ['VM_ALREADY_RESUMED', 0x80000052, 'state'],
+  ['VM_PAUSE_FAILED', 0x80000051, 'state', 'unable to pause'],
+  ['VM_IN_WAKING_UP_STATE', 0x80000553, 'busy', 'waking from sleep'],
+  ['VM_IN_FROZEN_STATE', 0x80000554, 'busy'],
+  ['VM_LOCKED_FOR_CLONE', 0x80038100, 'busy', 'is being cloned'],
+  ['VM_LOCKED_FOR_DELETE', 0x80038101, 'busy', 'is being deleted'],
+  ['VM_LOCKED_FOR_UNREGISTER', 0x80038102, 'busy', 'is being removed from the list'],
+  ['VM_LOCKED_FOR_EDIT_COMMIT', 0x80038103, 'busy', 'is being edited'],
+  ['VM_LOCKED_FOR_EXECUTE', 0x80038104, 'busy', 'is currently running'],
+  ['VM_LOCKED_FOR_INTERNAL_REASON', 0x80038106, 'busy', 'internal reason'],
+  ['VM_LOCKED_FOR_CREATE_SNAPSHOT', 0x80038110, 'busy', 'snapshot of it is being created'],
+  ['VM_LOCKED_FOR_SWITCH_TO_SNAPSHOT', 0x80038111, 'busy', 'is reverting'],
+  ['VM_LOCKED_FOR_DISK_COMPACT', 0x80038117, 'busy', 'is being compacted'],
+  ['VM_LOCKED_FOR_MOVE', 0x80038124, 'busy'],
+  ['CONCURRENT_COMMAND_EXECUTING', 0x80000242, 'busy', 'operations initialized by another user'],
+  ['VM_CONFIG_WAS_CHANGED', 0x80000112, 'busy', 'user activity conflict'],
+  ['CONFIG_EDIT_COLLISION', 0x80000323, 'busy'],
+  ['SDK_TRY_AGAIN', 0x80050000, 'busy'],
+  ['CANT_EDIT_SUSPENDED_VM', 0x80000104, 'state', 'is suspended'],
+  ['CANT_TO_START_VM_TEMPLATE', 0x80000368, 'not-supported', 'cannot start virtual machine templates'],
+  ['OUT_OF_DISK_SPACE', 0x80000297, 'resources'],
+  ['NOT_ENOUGH_DISK_FREE_SPACE', 0x80000307, 'resources', 'not enough disk space'],
+  ['FREE_DISC_SPACE_FOR_CLONE', 0x80000371, 'resources'],
+  ['OUT_OF_MEMORY', 0x80000002, 'resources', 'out of memory'],
+  ['EXCEED_LIMIT_MAX_RUNNING_VMS', 0x80000388, 'resources', 'maximal number of virtual machines'],
+  ['LICENSE_RESTRICTED_TO_RUNNING_VMS_LIMIT', 0x80011042, 'resources'],
+  ['LICENSE_RESTRICTED_TO_CREATE_VM', 0x80011043, 'not-supported'],
+  ['LICENSE_RESTRICTED_TO_CLONE_VM', 0x80011046, 'not-supported'],
+  ['LICENSE_EXPIRED', 0x80011001, 'denied', 'activated for a limited period'],
+  ['LICENSE_NOT_VALID', 0x80011000, 'denied'],
+  ['ACCESS_TO_VM_DENIED', 0x80000239, 'denied', 'not have enough rights to use'],
+  ['USER_OPERATION_NOT_AUTHORISED', 0x80000059, 'denied', 'do not have the permission to perform'],
+  ['ACCESS_DENIED', 0x80000005, 'denied', 'you are not authorized to perform this operation'],
+  ['USER_NO_AUTH_TO_EDIT_VM', 0x80000321, 'denied'],
+  ['ACCESS_TOKEN_INVALID', 0x80000060, 'credentials'],
+  ['AUTHENTICATION_FAILED', 0x80000330, 'credentials', 'incorrect user name or password'],
+  ['CANT_CONNECT_TO_DISPATCHER', 0x80000249, 'connection', 'unable to connect to'],
+  ['WS_DISP_CONNECTION_CLOSED', 0x80000246, 'connection-lost', 'connection to dispatcher service was lost'],
+  ['NOT_CONNECTED_TO_DISPATCHER', 0x80000251, 'connection'],
+  ['SERVER_GOES_DOWN', 0x80000248, 'connection'],
+  ['DISP_SHUTDOWN_IN_PROCESS', 0x80000404, 'connection', 'is shutting down'],
+  ['OPERATION_WAS_CANCELED', 0x80000275, 'cancelled', 'the operation has been canceled'],
+  ['CLONE_OPERATION_CANCELED', 0x80000107, 'cancelled'],
+  ['VM_EXEC_GUEST_TOOL_NOT_AVAILABLE', 0x80034001, 'guest-unavailable', 'unable to open new session'],
+  ['GUEST_TOOLS_NOT_INSTALLED', 0x80000423, 'guest-unavailable', 'tools are not installed'],
+  ['VM_GUEST_SESSION_EXPIRED', 0x80034002, 'guest-unavailable'],
+  ['GUEST_PROGRAM_EXECUTION_FAILED', 0x80034004, 'other'],
+  ['SUSPEND_REJECTED_BY_GUEST', 0x80000480, 'other'],
+  ['PLAYER_CANT_SUSPEND_IN_PAUSE', 0x80000481, 'state'],
+  ['VM_REQUEST_NOT_SUPPORTED', 0x80000201, 'not-supported'],
+  ['UNIMPLEMENTED', 0x80000008, 'not-supported', 'not implemented yet'],
+  ['ACTION_NOT_SUPPORTED_FOR_CT', 0x80044003, 'not-supported'],
+  ['OBJECT_WAS_REMOVED', 0x80000406, 'vm-not-found'],
+  ['TASK_NOT_FOUND', 0x80000092, 'other'],
+  ['ATTACH_TO_TASK_BAD_SESSION', 0x80000349, 'other'],
+  ['UNRECOGNIZED_REQUEST', 0x80000091, 'not-supported'],
+  ['VM_START_FAILED', 0x80000041, 'other', 'error occurred while starting'],
+  ['VM_POWER_ON_FAILED', 0x80000044, 'other', 'virtual machine cannot be started'],
+  ['VM_POWER_OFF_FAILED', 0x80000045, 'other'],
+  ['VM_RESET_FAILED', 0x80000046, 'other', 'unable to reset'],
+  ['VM_RESTORE_STATE_FAILED', 0x80000054, 'other', 'unable to revert to this snapshot'],
+  ['VM_PROCESS_IS_NOT_STARTED', 0x80000068, 'other', 'critical error'],
+  ['VM_OPERATION_FAILED', 0x80000069, 'other'],
+  ['VM_ABORT', 0x80000325, 'other'],
+  ['VM_SUSPEND_FAILED', 0x80020005, 'other'],
+  ['VM_MIGRATE_UNSUITABLE_VM_STATE', 0x80031017, 'state'],
+  ['VM_SHUTDOWN_FAILED', 0x80036020, 'other'],
+  ['IO_STOPPED', 0x80000301, 'other'],
+  ['IO_NO_CONNECTION', 0x80000401, 'connection-lost'],
+  ['IO_CONNECTION_TIMEOUT', 0x80000303, 'connection-lost'],
+  ['IO_AUTHENTICATION_FAILED', 0x80000304, 'credentials'],
+  ['API_INCOMPATIBLE', 0x80000422, 'other'],
+  ['API_WASNT_INITIALIZED', 0x80000287, 'other'],
+  ['INVALID_ARG', 0x80000003, 'argument', 'invalid argument'],
+  ['INVALID_HANDLE', 0x80000004, 'other', 'invalid handle'],
+  ['BUFFER_OVERRUN', 0x80000006, 'other', 'buffer overrun'],
+  ['UNINITIALIZED', 0x80000007, 'other', 'uninitialized'],
+  ['FAILURE', 0x80000009, 'other', 'operation failed. failed to execute'],
+  ['TIMEOUT', 0x80000015, 'other', 'operation timeout'],
+  ['BAD_PARAMETERS', 0x80000083, 'argument'],
+  ['UNEXPECTED', 0x80000001, 'other', 'unexpected error'],
+]
+
+const sdkErrors: readonly SdkError[] = rows.map(([name, number, kind, fragment]) => ({ name, number, kind, fragment }))
+
+const byName = new Map(sdkErrors.map((error) => [error.name, error]))
+
+/** Finds the SDK's error in what prlctl printed: its symbol, or a stable part of its text. */
+export function sdkErrorIn(message: string): SdkError | undefined {
+  const symbol = /\bPRL_ERR_([A-Z0-9_]+)/.exec(message)?.[1]
+  if (symbol !== undefined) return byName.get(symbol)
+  const text = message.toLowerCase()
+  return sdkErrors.find(({ fragment }) => fragment !== undefined && text.includes(fragment))
+}
+
+/** As `native.code` has it: `PRL_ERR_VM_UUID_NOT_FOUND (0x80000105)`. */
+export const sdkErrorCode = ({ name, number }: SdkError): string => `PRL_ERR_${name} (0x${number.toString(16)})`

@@ -1,0 +1,80 @@
+import * as v from 'valibot'
+import type { Snapshot, SnapshotNode } from '../../model/snapshot.js'
+import type { VmState } from '../../model/vm-state.js'
+import { bareId } from './vm-id.js'
+
+const states: Readonly<Record<string, VmState>> = {
+  poweroff: 'stopped',
+  poweron: 'running',
+  pause: 'paused',
+  suspend: 'suspended',
+}
+
+/** A snapshot as a list has it; the description is told of each one alone. */
+export type ListedSnapshot = Omit<Snapshot, 'description'>
+
+const stateOf = (word: string): VmState => (Object.hasOwn(states, word) ? (states[word] ?? 'unknown') : 'unknown')
+
+/** Local time of the host, without a zone: `2021-07-15 12:15:03`. */
+export function hostTime(text: string, minutesEastOfUtc: number | undefined): Date {
+  const match = /^(\d+)-(\d+)-(\d+) (\d+):(\d+):(\d+)$/.exec(text.trim())
+  const [year = 1970, month = 1, day = 1, hour = 0, minute = 0, second = 0] = match?.slice(1).map(Number) ?? []
+  return minutesEastOfUtc === undefined
+    ? new Date(year, month - 1, day, hour, minute, second)
+    : new Date(Date.UTC(year, month - 1, day, hour, minute - minutesEastOfUtc, second))
+}
+
+const rowSchema = v.object({
+  name: v.optional(v.string(), ''),
+  date: v.optional(v.string(), ''),
+  state: v.optional(v.string(), ''),
+  current: v.optional(v.boolean(), false),
+  parent: v.optional(v.string(), ''),
+})
+
+/** `snapshot-list -j`, by Parallels Desktop: an object by id. */
+export function snapshotsOfJson(output: unknown, zone: number | undefined): ListedSnapshot[] {
+  const parsed = v.safeParse(v.record(v.string(), rowSchema), output)
+  if (!parsed.success) return []
+  return Object.entries(parsed.output).map(([id, { name, date, state, current, parent }]) => ({
+    id: bareId(id),
+    name,
+    createdAt: hostTime(date, zone),
+    parentId: parent === '' ? undefined : bareId(parent),
+    state: stateOf(state),
+    isCurrent: current,
+  }))
+}
+
+/** The table of `snapshot-list`, by Virtuozzo: parent and id, the current one marked by a star. */
+export function snapshotIdsOfTable(output: string): { id: string; parentId: string | undefined; isCurrent: boolean }[] {
+  return [...output.matchAll(/^(\{[0-9a-f-]+\})?[ \t]*(\*?)(\{[0-9a-f-]+\})[ \t]*$/gim)].map(
+    ([, parent, star, id = '']) => ({
+      id: bareId(id),
+      parentId: parent === undefined ? undefined : bareId(parent),
+      isCurrent: star === '*',
+    }),
+  )
+}
+
+/** `snapshot-list -i`: lines `Name: ...`, the description at the end and possibly of several lines. */
+export function snapshotDetails(
+  output: string,
+  zone: number | undefined,
+): Pick<Snapshot, 'name' | 'createdAt' | 'state' | 'description'> {
+  const field = (name: string): string => new RegExp(`^${name}: ?(.*)$`, 'm').exec(output)?.[1] ?? ''
+  const description = /^Description: ?([\s\S]*)$/m.exec(output)?.[1]?.trimEnd() ?? ''
+  return {
+    name: field('Name'),
+    createdAt: hostTime(field('Date'), zone),
+    state: stateOf(field('State').trim()),
+    description: /^<!\[CDATA\[([\s\S]*)\]\]>$/.exec(description)?.[1] ?? description,
+  }
+}
+
+/** The tree of a list, oldest first. */
+export function treeOf(snapshots: readonly Snapshot[], parentId?: string): SnapshotNode[] {
+  return snapshots
+    .filter((snapshot) => snapshot.parentId === parentId)
+    .map((snapshot) => ({ ...snapshot, children: treeOf(snapshots, snapshot.id) }))
+}

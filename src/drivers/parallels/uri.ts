@@ -1,0 +1,58 @@
+import * as v from 'valibot'
+import { InvalidArgumentError } from '../../errors.js'
+
+/** Where the host is, and how it is talked to. */
+export interface ParallelsAddress {
+  /** Absent for this machine. */
+  readonly ssh:
+    { readonly host: string; readonly user: string | undefined; readonly port: number | undefined } | undefined
+  readonly prlctl: string
+  readonly queryTimeoutMs: number
+  readonly changeTimeoutMs: number
+  /** A file with the settings of the ssh client, in place of the user's own. */
+  readonly sshConfig: string | undefined
+}
+
+const milliseconds = v.pipe(
+  v.string(),
+  v.regex(/^\d{1,9}$/, 'must be a number of milliseconds'),
+  v.transform(Number),
+  v.minValue(1, 'must be at least 1'),
+)
+
+const querySchema = v.strictObject({
+  prlctl: v.optional(v.pipe(v.string(), v.minLength(1, 'must not be empty')), 'prlctl'),
+  queryTimeoutMs: v.optional(milliseconds, '60000'),
+  changeTimeoutMs: v.optional(milliseconds, '600000'),
+  sshConfig: v.optional(v.pipe(v.string(), v.minLength(1, 'must not be empty'))),
+})
+
+/** `parallels:`, `parallels+ssh://user@host:port`, each with options in its query. */
+export function addressOf(uri: URL): ParallelsAddress {
+  const isRemote = uri.protocol === 'parallels+ssh:'
+  const shape = isRemote ? 'parallels+ssh://USER@HOST' : 'parallels:'
+  if (
+    uri.hash !== '' ||
+    uri.password !== '' ||
+    !['', '/'].includes(uri.pathname) ||
+    isRemote !== (uri.hostname !== '')
+  ) {
+    throw wrong(`${uri.href} is not like ${shape}`, 'A password has no place in it: ssh uses a key.')
+  }
+  const query = v.safeParse(querySchema, Object.fromEntries(uri.searchParams))
+  if (!query.success) {
+    const [{ path, message, type }] = query.issues
+    const name = String(path?.[0]?.key)
+    throw wrong(type === 'strict_object' ? `it has no option "${name}"` : `its option "${name}" ${message}`)
+  }
+  const { sshConfig, ...options } = query.output
+  // What begins with a dash would be an option to ssh.
+  const host = decodeURIComponent(uri.hostname).replace(/^\[(.*)\]$/, '$1')
+  const user = uri.username === '' ? undefined : decodeURIComponent(uri.username)
+  if (host.startsWith('-') || user?.startsWith('-') === true) throw wrong(`${uri.href} is not like ${shape}`)
+  const port = uri.port === '' ? undefined : Number(uri.port)
+  return { ...options, sshConfig, ssh: isRemote ? { host, user, port } : undefined }
+}
+
+const wrong = (reason: string, hint?: string): InvalidArgumentError =>
+  new InvalidArgumentError({ path: 'uri', reason, ...(hint !== undefined && { hint }) })

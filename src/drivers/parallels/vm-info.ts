@@ -1,0 +1,123 @@
+import * as v from 'valibot'
+import type { VmRecord } from '../../driver.js'
+import type { NetworkAddress } from '../../model/exec.js'
+import type { BootConfig, VmConfig } from '../../model/vm-config.js'
+import { bareId, isId } from './vm-id.js'
+import { stateOf } from './vm-states.js'
+
+const device = v.record(v.string(), v.unknown())
+
+/** What is read of an entry of `list -i -j`; versions differ in what else there is, and in how numbers are written. */
+const infoSchema = v.object({
+  ID: v.pipe(v.string(), v.transform(bareId), v.check(isId)),
+  Name: v.string(),
+  Description: v.optional(v.string(), ''),
+  State: v.string(),
+  OS: v.optional(v.string(), ''),
+  Home: v.optional(v.string(), ''),
+  GuestTools: v.optional(v.object({ state: v.optional(v.string(), '') })),
+  'Boot order': v.optional(v.string(), ''),
+  /** Absent of a VM whose files can't be read. */
+  Hardware: v.optional(v.record(v.string(), v.unknown()), {}),
+  Network: v.optional(v.object({ ipAddresses: v.optional(v.array(v.object({ type: v.string(), ip: v.string() }))) })),
+})
+
+type Info = v.InferOutput<typeof infoSchema>
+
+/** A VM as `list -i -j` tells of it. */
+export interface VmInfo {
+  readonly record: VmRecord
+  /** What there is by way of devices: `hdd0`, `cdrom0`. */
+  readonly devices: readonly string[]
+  readonly home: string
+  readonly isWindows: boolean
+  /** `'not_installed'`, `'installed'`, `'possibly_installed'`, `'outdated'`. */
+  readonly tools: string
+  readonly addresses: readonly NetworkAddress[]
+}
+
+/** The VMs of a parsed `list -i -j`; an entry that is none is left out, so that one damaged VM does not hide the others. */
+export function vmInfosOf(output: unknown): VmInfo[] {
+  if (!Array.isArray(output)) return []
+  return output.flatMap((entry: unknown) => {
+    const parsed = v.safeParse(infoSchema, entry)
+    return parsed.success ? [vmInfoOf(parsed.output)] : []
+  })
+}
+
+function vmInfoOf(info: Info): VmInfo {
+  return {
+    record: { id: info.ID, state: stateOf(info.State), config: configOf(info) },
+    devices: Object.keys(info.Hardware),
+    home: info.Home.replace(/\/$/, ''),
+    isWindows: /^win/i.test(info.OS),
+    tools: info.GuestTools?.state ?? '',
+    addresses: addressesOf(info),
+  }
+}
+
+function configOf(info: Info): VmConfig {
+  return {
+    name: info.Name,
+    description: info.Description,
+    cpus: amount(hardware(info, 'cpu')['cpus']),
+    memoryMiB: amount(hardware(info, 'memory')['size']),
+    disks: devices(info, 'hdd').map((disk) => ({ sizeMiB: amount(disk['size']) })),
+    cdroms: devices(info, 'cdrom').flatMap(({ image }) =>
+      typeof image === 'string' && image !== '' ? [{ image }] : [],
+    ),
+    floppies: [],
+    boot: { order: bootOrder(info['Boot order']) },
+  }
+}
+
+const hardware = ({ Hardware }: Info, name: string): Readonly<Record<string, unknown>> => {
+  const parsed = v.safeParse(device, Hardware[name])
+  return parsed.success ? parsed.output : {}
+}
+
+/** The devices of one kind, `hdd0` before `hdd10`. */
+function devices(info: Info, kind: string): Readonly<Record<string, unknown>>[] {
+  const pattern = new RegExp(`^${kind}(\\d+)$`)
+  return Object.keys(info.Hardware)
+    .flatMap((name) => pattern.exec(name)?.[1] ?? [])
+    .map(Number)
+    .sort((a, b) => a - b)
+    .map((index) => hardware(info, `${kind}${String(index)}`))
+}
+
+/** `4`, `"4"`, `"2048Mb"`; 0 where the host does not tell a number. */
+const amount = (value: unknown): number => {
+  const digits = typeof value === 'number' || typeof value === 'string' ? /^\d+/.exec(String(value))?.[0] : undefined
+  return Number(digits ?? 0)
+}
+
+const bootDevices: Readonly<Record<string, 'disk' | 'cdrom' | 'floppy'>> = {
+  hdd: 'disk',
+  cdrom: 'cdrom',
+  fdd: 'floppy',
+}
+
+/** `hdd0 cdrom0 usb` */
+const bootOrder = (text: string): NonNullable<BootConfig['order']> => [
+  ...new Set(text.split(/\s+/).flatMap((word) => bootDevices[word.replace(/\d+$/, '')] ?? [])),
+]
+
+function addressesOf(info: Info): NetworkAddress[] {
+  const adapter = hardware(info, 'net0')
+  const mac = typeof adapter['mac'] === 'string' ? adapter['mac'].toLowerCase() : ''
+  const macAddress = /^[0-9a-f]{12}$/.test(mac) ? (mac.match(/../g)?.join(':') ?? '') : undefined
+  return (info.Network?.ipAddresses ?? []).flatMap(({ type, ip }) => {
+    if (type !== 'ipv4' && type !== 'ipv6') return []
+    // Of several adapters, the host does not say which has which address.
+    const isOnly = devices(info, 'net').length === 1
+    return [
+      {
+        interfaceName: isOnly ? 'net0' : 'net',
+        address: ip,
+        family: type,
+        ...(isOnly && macAddress !== undefined && { macAddress }),
+      },
+    ]
+  })
+}

@@ -1,0 +1,73 @@
+import type { DriverOperations, Task } from '../../driver.js'
+import { invalidState } from '../../errors/state.js'
+import type { VmState } from '../../model/vm-state.js'
+import type { ParallelsHost } from './host.js'
+import { argumentOf } from './vm-id.js'
+import type { VmInfo } from './vm-info.js'
+import { expectedStates, type VmWork } from './vm-work.js'
+
+/** Power on and off, and what is between. Parallels lets none of it be stopped once it is under way. */
+export class VmLifecycle {
+  readonly #host: ParallelsHost
+  readonly #work: VmWork
+
+  constructor(host: ParallelsHost, work: VmWork) {
+    this.#host = host
+    this.#work = work
+  }
+
+  readonly operations: DriverOperations = {
+    'vm.getState': ({ vm }, task) => this.#work.query(task, vm, async () => (await this.#host.look(vm)).record.state),
+    'vm.start': ({ vm }, task) => this.#simple(vm, task, 'start', 'running'),
+    'vm.pause': ({ vm }, task) => this.#simple(vm, task, 'pause', 'paused'),
+    'vm.resume': ({ vm }, task) => this.#simple(vm, task, 'resume', 'running'),
+    'vm.suspend': ({ vm }, task) => this.#work.change(task, vm, (info) => this.#suspend(info)),
+    'vm.reset': ({ vm }, task) => this.#simple(vm, task, 'reset', 'running'),
+    'vm.restart': ({ vm }, task) => this.#patiently(vm, task, 'running', ['restart', argumentOf(vm)]),
+    'vm.stop': ({ vm, mode }, task) => (mode === 'kill' ? this.#kill(vm, task) : this.#shutDown(vm, task)),
+  }
+
+  #simple(vm: string, task: Task, command: string, to: VmState): Promise<VmState> {
+    return this.#work.change(task, vm, (info) => this.#work.changeState(info, to, [command, argumentOf(vm)]))
+  }
+
+  /** Parallels suspends what runs: a paused VM runs for a moment before. */
+  async #suspend(info: VmInfo): Promise<VmState> {
+    const { id, state } = info.record
+    if (state === 'paused') await this.#work.changeState(info, 'running', ['resume', argumentOf(id)])
+    return await this.#work.changeState(info, 'suspended', ['suspend', argumentOf(id)])
+  }
+
+  #kill(vm: string, task: Task): Promise<VmState> {
+    return this.#work.change(
+      task,
+      vm,
+      (info) => {
+        const dropsState = info.record.state === 'suspended' && this.#host.prlctl.flavour === 'desktop'
+        const words = ['stop', argumentOf(vm), dropsState ? '--drop-state' : '--kill']
+        return this.#work.changeState(info, 'stopped', words)
+      },
+      { expected: expectedStates(task, true) },
+    )
+  }
+
+  #shutDown(vm: string, task: Task): Promise<VmState> {
+    // On a Mac, a guest that does not go is never killed; Virtuozzo does so after a while unless it is told not to.
+    const gently = this.#host.prlctl.flavour === 'virtuozzo' ? ['--noforce'] : []
+    return this.#patiently(vm, task, 'stopped', ['stop', argumentOf(vm), ...gently])
+  }
+
+  /** Waits for the guest, with others free to do something to the VM meanwhile. */
+  async #patiently(vm: string, task: Task, to: VmState, words: readonly string[]): Promise<VmState> {
+    const info = await this.#work.change(task, vm, async (found) => found)
+    const expected = expectedStates(task)
+    return await this.#work.guard({ operation: task.operation, vm, expected }, () =>
+      this.#host.inventory.during(vm, async () => {
+        const state = await this.#work.changeState(info, to, words)
+        // Somebody else may have suspended it.
+        if (state !== to) throw invalidState(state, expected)
+        return state
+      }),
+    )
+  }
+}

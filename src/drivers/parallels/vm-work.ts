@@ -1,0 +1,183 @@
+import { setTimeout as delay } from 'node:timers/promises'
+import type { Task } from '../../driver.js'
+import { vmNotFound } from '../../errors/lookup.js'
+import { invalidState } from '../../errors/state.js'
+import type { VmError } from '../../errors.js'
+import { ConnectionError, HostError, JobCancelledError, OutcomeUnknownError } from '../../errors.js'
+import type { VmState } from '../../model/vm-state.js'
+import { operations, type OperationSpec } from '../../operations.js'
+import { Exclusive } from '../../registry/exclusive.js'
+import type { ParallelsHost } from './host.js'
+import { parallelsError, type FailureContext } from './parallels-errors.js'
+import { ParallelsFailure } from './parallels-failure.js'
+import type { VmInfo } from './vm-info.js'
+import { isSettled } from './vm-states.js'
+
+/** From one question for the state to the next: at first, and at most. */
+const firstPauseMs = 10
+const maxPauseMs = 500
+
+/** How long a VM may stay in the state that it was in before, once prlctl has said that it is done. */
+const patienceMs = 5000
+
+/** States in which Parallels refuses what others allow there. */
+const refusedFrom: Partial<Record<string, readonly VmState[]>> = { 'vm.clone': ['running', 'paused'] }
+
+/** The states in which a VM of Parallels accepts the operation. */
+export function expectedStates({ operation }: Task, isKill = false): readonly VmState[] {
+  const { from = [], fromKill = from }: OperationSpec = operations[operation]
+  return (isKill ? fromKill : from).filter((state) => refusedFrom[operation]?.includes(state) !== true)
+}
+
+/** Work on VMs, one piece after another for each: asked before, done, and confirmed by asking. */
+export class VmWork {
+  readonly #host: ParallelsHost
+  readonly #exclusive = new Exclusive()
+  readonly #underWay = new Set<Promise<unknown>>()
+
+  constructor(host: ParallelsHost) {
+    this.#host = host
+  }
+
+  /** A question; it changes nothing. */
+  query<T>(task: Task, vm: string | undefined, action: () => Promise<T>): Promise<T> {
+    return this.guard({ operation: task.operation, vm, isQuery: true }, action)
+  }
+
+  /** A change of a VM that is in one of the states that the operation needs, with nobody else of this connection at it. */
+  change<T>(
+    task: Task,
+    vm: string,
+    action: (info: VmInfo) => Promise<T>,
+    context: Partial<FailureContext> = {},
+  ): Promise<T> {
+    const expected = context.expected ?? expectedStates(task)
+    let isCancelled = false
+    // As long as nothing was sent, it can be cancelled.
+    const forget = task.cancelWith(() => {
+      isCancelled = true
+      return true
+    })
+    const attempt = async (): Promise<T> => {
+      const info = await this.lookFirst(vm, expected)
+      forget()
+      if (isCancelled) throw new JobCancelledError({ reason: 'it was cancelled before anything was sent' })
+      return await action(info)
+    }
+    const work = (): Promise<T> => this.#host.inventory.during(vm, attempt)
+    const guarded = this.guard({ operation: task.operation, vm, ...context, expected }, () =>
+      this.#exclusive.run(vm, work),
+    )
+    return guarded.finally(forget)
+  }
+
+  /** Asks for the VM, which must be in one of the states; nothing has been done yet. */
+  async lookFirst(vm: string, expected: readonly VmState[]): Promise<VmInfo> {
+    const info = await this.#first(() => this.#host.look(vm))
+    const { state } = info.record
+    if (!expected.includes(state)) throw invalidState(state, expected)
+    return info
+  }
+
+  /** Runs a command that changes the VM's state, and answers the state that it has led to. */
+  async changeState(info: VmInfo, to: VmState, words: readonly string[]): Promise<VmState> {
+    const { id, state: from } = info.record
+    try {
+      await this.#host.prlctl.change(words)
+    } catch (error) {
+      // What took too long may have been done all the same.
+      const isDoubtful = error instanceof ParallelsFailure && (error.kind === 'overdue' || error.kind === 'lost')
+      if (!isDoubtful || this.#host.isClosed || (await this.#host.look(id)).record.state !== to) throw error
+    }
+    return await this.settle(id, to, from)
+  }
+
+  /** Waits until the host says that the VM is where it was to go, or has settled somewhere else. */
+  async settle(vm: string, to: VmState, from: VmState): Promise<VmState> {
+    const began = performance.now()
+    for (let pauseMs = firstPauseMs; ; pauseMs = Math.min(2 * pauseMs, maxPauseMs)) {
+      const { state } = (await this.#host.look(vm)).record
+      const waitedMs = performance.now() - began
+      if (state === to || (isSettled(state) && state !== from)) return state
+      if (isSettled(state) && waitedMs > patienceMs) {
+        const message = `prlctl said that it was done, and the VM is still ${state}`
+        throw new HostError({ reason: message, native: { driver: 'parallels', message } })
+      }
+      if (waitedMs > this.#host.prlctl.changeTimeoutMs) {
+        throw new OutcomeUnknownError({
+          reason: `it is still ${state}`,
+          hint: 'Wait for another state with vm.waitForState().',
+        })
+      }
+      if (this.#host.isClosed) throw closedMeanwhile()
+      await delay(pauseMs)
+    }
+  }
+
+  /** Lets the action's failures be told as errors, and a close wait for it. */
+  guard<T>(context: FailureContext, action: () => Promise<T>): Promise<T> {
+    const work = this.#perform(context, action)
+    this.#underWay.add(work)
+    const forget = (): void => void this.#underWay.delete(work)
+    work.then(forget, forget)
+    return work
+  }
+
+  async drain(): Promise<void> {
+    await Promise.allSettled(this.#underWay)
+  }
+
+  async #perform<T>(context: FailureContext, action: () => Promise<T>): Promise<T> {
+    if (this.#host.isClosed) throw nothingSent()
+    try {
+      return await action()
+    } catch (error) {
+      throw await this.#explain(error, context)
+    }
+  }
+
+  async #explain(error: unknown, context: FailureContext): Promise<VmError> {
+    if (!(error instanceof ParallelsFailure)) return parallelsError(error, context)
+    if (this.#host.isClosed && (error.kind === 'lost' || error.kind === 'overdue')) {
+      return context.isQuery === true ? nothingSent(error) : closedMeanwhile(error)
+    }
+    const { vm } = context
+    if (vm === undefined) return parallelsError(error, context)
+    if (error.kind === 'vm-not-found') {
+      this.#host.inventory.forget(vm)
+      return parallelsError(error, context)
+    }
+    if (error.kind !== 'state' && error.kind !== 'busy') return parallelsError(error, context)
+    // The host refuses a state, and may not say which it is.
+    try {
+      const { state } = (await this.#host.look(vm)).record
+      const isRefused = context.expected?.includes(state) === false
+      return parallelsError(isRefused ? new ParallelsFailure('state', error.native, error) : error, {
+        ...context,
+        state,
+      })
+    } catch (failure) {
+      const isGone = failure instanceof ParallelsFailure && failure.kind === 'vm-not-found'
+      return isGone ? vmNotFound(vm) : parallelsError(error, context)
+    }
+  }
+
+  /** A question that fails before anything was changed. */
+  async #first<T>(ask: () => Promise<T>): Promise<T> {
+    try {
+      return await ask()
+    } catch (error) {
+      if (error instanceof ParallelsFailure && this.#host.isClosed) throw nothingSent(error)
+      if (error instanceof ParallelsFailure && (error.kind === 'lost' || error.kind === 'overdue')) {
+        throw parallelsError(error, { operation: 'vm.getState', isQuery: true })
+      }
+      throw error
+    }
+  }
+}
+
+const nothingSent = (cause?: unknown): ConnectionError =>
+  new ConnectionError({ reason: 'the server was closed meanwhile', retryable: false, cause })
+
+const closedMeanwhile = (cause?: unknown): OutcomeUnknownError =>
+  new OutcomeUnknownError({ reason: 'the server was closed meanwhile', cause })
