@@ -83,6 +83,11 @@ export class PrlctlDouble implements AsyncDisposable {
     return (await run(this.prlctl, args)).stdout
   }
 
+  /** How much the host has had to tell so far. */
+  async eventCount(): Promise<number> {
+    return (await readFile(join(this.state, 'events.jsonl'), 'utf8')).split('\n').length
+  }
+
   /** What the host keeps on disk. */
   async files(): Promise<readonly string[]> {
     const names = await readdir(join(this.state, 'vms'), { recursive: true }).catch(() => [])

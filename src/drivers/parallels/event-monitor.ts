@@ -5,9 +5,6 @@ import type { HostProgram, Transport } from './transport.js'
 const firstDelayMs = 1000
 const maxDelayMs = 60_000
 
-/** How often the VMs are listed in any case: the program tells nothing of what was before, and may tell late or never. */
-const listingMs = 10_000
-
 /** Runs `monitor-events` for as long as it is open. */
 export class EventMonitor {
   readonly #transport: Transport
@@ -23,11 +20,12 @@ export class EventMonitor {
     transport: Transport,
     argv: readonly string[],
     listeners: { readonly onEvents: (events: readonly MonitorEvent[]) => void; readonly onListing: () => void },
+    listEveryMs: number,
   ) {
     this.#transport = transport
     this.#argv = argv
     this.#onEvents = listeners.onEvents
-    this.#lister = setInterval(listeners.onListing, listingMs)
+    this.#lister = setInterval(listeners.onListing, listEveryMs)
     this.#start()
   }
 

@@ -44,14 +44,16 @@ export class ParallelsHost {
   /** Subscribes, and then lists: what happens in between is told twice rather than never. */
   async open(): Promise<void> {
     const words = ['monitor-events', ...(this.prlctl.flavour === 'desktop' ? ['--json'] : [])]
-    this.#monitor = new EventMonitor(this.transport, [this.prlctl.program, ...words], {
-      onEvents: (events) => {
+    const listeners = {
+      onEvents: (events: readonly MonitorEvent[]): void => {
         for (const event of events) this.#hear(event)
       },
-      onListing: () => {
+      onListing: (): void => {
         this.#listAside()
       },
-    })
+    }
+    const { program, listEveryMs } = this.prlctl
+    this.#monitor = new EventMonitor(this.transport, [program, ...words], listeners, listEveryMs)
     await this.list()
   }
 

@@ -101,7 +101,10 @@ export class Inventory {
     const at = new Date()
     if (known === undefined) {
       // What was there before the connection is no event.
-      if (this.#isComplete) this.#emit({ type: 'created', vmId, name, at })
+      if (!this.#isComplete) return
+      this.#emit({ type: 'created', vmId, name, at })
+      // It was found when it had been made and started.
+      if (state !== 'stopped') this.#emit({ type: 'state', vmId, name, state, previous: undefined, at })
       return
     }
     const before = known.record

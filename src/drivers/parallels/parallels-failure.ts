@@ -65,7 +65,7 @@ export function failureOf(outcome: Outcome, program: string): ParallelsFailure |
 }
 
 function failureOfExit(
-  { stdout, stderr, isOverdue }: Outcome,
+  { stdout, stderr, isOverdue, wasInterrupted }: Outcome,
   exitCode: number,
   failure: (kind: FailureKind, message: string, code?: string | number) => ParallelsFailure,
 ): ParallelsFailure | undefined {
@@ -80,6 +80,10 @@ function failureOfExit(
   if (/data synchronization is currently in progress/i.test(message)) return failure('synchronizing', message, exitCode)
   const sdkError = sdkErrorIn(message)
   if (sdkError !== undefined) return failure(sdkError.kind, message, sdkErrorCode(sdkError))
+  // It may have stopped what it was about, or not.
+  if (wasInterrupted && message === '') {
+    return failure('lost', 'it was interrupted, and does not say what came of it', exitCode)
+  }
   if (isOverdue)
     return failure('overdue', message === '' ? 'it did not end in time, and was stopped' : message, exitCode)
   if (exitCode === 253)

@@ -14,6 +14,8 @@ export interface PrlctlOptions {
   /** How long a question may take, and how long a change, in milliseconds. */
   readonly queryTimeoutMs: number
   readonly changeTimeoutMs: number
+  /** How often the VMs are listed in any case, since the host may tell late of what happens, or never. */
+  readonly listEveryMs: number
 }
 
 /** How often a question is put again where the answer is cut off or garbled. */
@@ -37,6 +39,10 @@ export class Prlctl {
 
   get changeTimeoutMs(): number {
     return this.#options.changeTimeoutMs
+  }
+
+  get listEveryMs(): number {
+    return this.#options.listEveryMs
   }
 
   /** Every VM of the host. */

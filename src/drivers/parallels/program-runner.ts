@@ -25,9 +25,9 @@ export interface RunOptions {
   readonly heedsInterrupts?: boolean | undefined
   /** How many bytes of each output are kept. */
   readonly limit?: number | undefined
-  /** Takes the standard output piece by piece, which then is not kept. */
+  /** Hears of the standard output piece by piece. */
   readonly onOutput?: ((piece: Buffer) => void) | undefined
-  /** Where the standard output goes besides, no faster than it is taken. */
+  /** Where the standard output goes, no faster than it is taken; then it is not kept. */
   readonly output?: Writable | undefined
 }
 
@@ -74,7 +74,7 @@ export class ProgramRunner {
     signal?.addEventListener('abort', onAbort)
     if (signal?.aborted === true) onAbort()
     try {
-      const stdout = new Collected(program.stdout, limit, onOutput)
+      const stdout = new Collected(program.stdout, output === undefined ? limit : 0, onOutput)
       const stderr = new Collected(program.stderr, limit)
       if (output !== undefined) program.stdout.pipe(output, { end: false })
       feed(program, input)
@@ -129,12 +129,9 @@ class Collected {
 
   constructor(stream: Readable, limit: number, onPiece?: (piece: Buffer) => void) {
     stream.on('data', (piece: Buffer) => {
-      if (onPiece !== undefined) {
-        onPiece(piece)
-        return
-      }
+      onPiece?.(piece)
       const kept = piece.subarray(0, limit - this.#size)
-      if (kept.length < piece.length) this.isTruncated = true
+      if (kept.length < piece.length && limit > 0) this.isTruncated = true
       this.#size += kept.length
       if (kept.length > 0) this.#pieces.push(kept)
     })

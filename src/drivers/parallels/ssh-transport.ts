@@ -29,8 +29,8 @@ exec 3<&0; "$@" <&3 3<&- & pid=$!; exec 3<&-; printf '%s pid %s\\n' "$mark" "$pi
 wait "$pid"; printf '%s end %s\\n' "$mark" "$?" >&2`
 
 const machineScript = `uname -n; uname -m; getconf _NPROCESSORS_ONLN
-if [ -r /proc/meminfo ]; then awk '/^MemTotal|^MemAvailable/ { printf "%d\\n", $2 * 1024 }' /proc/meminfo
-else sysctl -n hw.memsize; vm_stat | awk '/page size of/ { size = $8 } /^Pages free/ { printf "%d\\n", $3 * size }'; fi`
+if [ -r /proc/meminfo ]; then awk '/^MemTotal|^MemAvailable/ { printf "%.0f\\n", $2 * 1024 }' /proc/meminfo
+else sysctl -n hw.memsize; vm_stat | awk '/page size of/ { size = $8 } /^Pages free/ { printf "%.0f\\n", $3 * size }'; fi`
 
 /** From being told to end until the connection of a program is cut. */
 const patienceMs = 5000

@@ -9,6 +9,7 @@ export interface ParallelsAddress {
   readonly prlctl: string
   readonly queryTimeoutMs: number
   readonly changeTimeoutMs: number
+  readonly listEveryMs: number
   /** A file with the settings of the ssh client, in place of the user's own. */
   readonly sshConfig: string | undefined
 }
@@ -24,6 +25,7 @@ const querySchema = v.strictObject({
   prlctl: v.optional(v.pipe(v.string(), v.minLength(1, 'must not be empty')), 'prlctl'),
   queryTimeoutMs: v.optional(milliseconds, '60000'),
   changeTimeoutMs: v.optional(milliseconds, '600000'),
+  listEveryMs: v.optional(milliseconds, '10000'),
   sshConfig: v.optional(v.pipe(v.string(), v.minLength(1, 'must not be empty'))),
 })
 
@@ -37,7 +39,7 @@ export function addressOf(uri: URL): ParallelsAddress {
     !['', '/'].includes(uri.pathname) ||
     isRemote !== (uri.hostname !== '')
   ) {
-    throw wrong(`${uri.href} is not like ${shape}`, 'A password has no place in it: ssh uses a key.')
+    throw wrong(`it is not like ${shape}`, 'A password has no place in it: ssh uses a key.')
   }
   const query = v.safeParse(querySchema, Object.fromEntries(uri.searchParams))
   if (!query.success) {
@@ -49,7 +51,7 @@ export function addressOf(uri: URL): ParallelsAddress {
   // What begins with a dash would be an option to ssh.
   const host = decodeURIComponent(uri.hostname).replace(/^\[(.*)\]$/, '$1')
   const user = uri.username === '' ? undefined : decodeURIComponent(uri.username)
-  if (host.startsWith('-') || user?.startsWith('-') === true) throw wrong(`${uri.href} is not like ${shape}`)
+  if (host.startsWith('-') || user?.startsWith('-') === true) throw wrong(`it is not like ${shape}`)
   const port = uri.port === '' ? undefined : Number(uri.port)
   return { ...options, sshConfig, ssh: isRemote ? { host, user, port } : undefined }
 }

@@ -1,4 +1,5 @@
 // The dispatcher of the double: listens on the socket that it is given, and does what its clients, the prlctls, ask for.
+import { existsSync } from 'node:fs'
 import { createServer, type Socket } from 'node:net'
 import { PassThrough } from 'node:stream'
 import { execute } from './execute.js'
@@ -33,7 +34,7 @@ function serve(socket: Socket): void {
         (code) => socket.end(frame('X', String(code))),
         (error: unknown) => {
           // What is done for a client that is gone may find that the test has taken everything away.
-          if (!isGone) console.error(error)
+          if (!isGone && existsSync(folder)) console.error(error)
           socket.destroy()
         },
       )

@@ -1,0 +1,278 @@
+import { connect, type Result, type Server, type Vm, type VmError, type VmErrorCode } from 'awaitvm'
+import { expect, test } from 'vitest'
+import { within } from '../support/deadline.js'
+import { EventLog } from '../support/event-log.js'
+import { failureOf } from '../support/expect-failure.js'
+import { PrlctlDouble } from '../support/prlctl-double.js'
+
+type Settings = Parameters<PrlctlDouble['set']>[0]
+
+interface Trial {
+  readonly double: PrlctlDouble
+  readonly server: Server
+  readonly vm: Vm
+}
+
+/** Runs the case on a host of its own with one VM, and asserts that no program of it is left behind. */
+function faulty(title: string, run: (trial: Trial) => Promise<void>, query: Record<string, string> = {}): void {
+  test(title, async () => {
+    await using double = await PrlctlDouble.make()
+    const options = new URLSearchParams({ prlctl: double.prlctl, ...query }).toString()
+    const server = await connect(`parallels:?${options}`).unwrap()
+    const vm = await server.createVm({ name: 'web-1', description: 'the only one' }).unwrap()
+    await run({ double, server, vm })
+    await within(server.close().unwrap(), () => 'the close')
+    expect(await double.processes()).toEqual([])
+  })
+}
+
+const startedVm = async ({ double, vm }: Trial, settings: Settings = {}): Promise<void> => {
+  await vm.start().unwrap()
+  await double.set(settings)
+}
+
+const short = { queryTimeoutMs: '700', changeTimeoutMs: '1000' }
+
+test('a service that is not there', async () => {
+  await using double = await PrlctlDouble.make({ isServiceDown: true })
+  const error = await failureOf(connect(double.uri), 'CONNECTION_FAILED')
+  expect(error.retryable).toBe(true)
+  expect(error.hint).toContain('Start Parallels Desktop')
+  expect(await double.processes()).toEqual([])
+})
+
+faulty('a service that goes while the connection is open', async ({ double, server, vm }) => {
+  await double.set({ isServiceDown: true })
+  for (const call of [server.getVmList(), vm.getState(), vm.start(), vm.clone({ name: 'x' }), vm.delete()]) {
+    const result: Result<unknown, VmError> = await call
+    expect(result.isErr() && result.error.code).toBe('CONNECTION_FAILED')
+  }
+  await double.set({})
+  expect(await vm.getState().unwrap()).toBe('stopped')
+})
+
+test('an edition without the command line', async () => {
+  await using double = await PrlctlDouble.make()
+  await using server = await connect(double.uri).unwrap()
+  const vm = await server.createVm({ name: 'web-1' }).unwrap()
+  await double.set({ edition: 'standard' })
+  const error = await failureOf(vm.clone({ name: 'copy' }), 'NOT_SUPPORTED')
+  expect(error.hint).toContain('Pro')
+})
+
+for (const hangsHard of [false, true]) {
+  const how = hangsHard ? 'hangs and heeds no signal' : 'hangs'
+  faulty(
+    `a question that ${how} ends with TIMEOUT`,
+    async ({ double, server, vm }) => {
+      await double.set({ hangs: ['list'], hangsHard })
+      await failureOf(
+        within(vm.getState(), () => 'the state'),
+        'TIMEOUT',
+      )
+      await failureOf(
+        within(server.getVmList(), () => 'the list'),
+        'TIMEOUT',
+      )
+      await failureOf(
+        within(vm.start(), () => 'the start'),
+        'TIMEOUT',
+      )
+      await double.set({})
+      expect(await vm.getState().unwrap()).toBe('stopped')
+    },
+    short,
+  )
+
+  faulty(
+    `a change that ${how} ends with OUTCOME_UNKNOWN, and the VM can be worked on again`,
+    async ({ double, vm }) => {
+      await double.set({ hangs: ['start', 'set', 'snapshot'], hangsHard })
+      await failureOf(
+        within(vm.start(), () => 'the start'),
+        'OUTCOME_UNKNOWN',
+      )
+      await failureOf(
+        within(vm.edit({ description: 'x' }), () => 'the edit'),
+        'OUTCOME_UNKNOWN',
+      )
+      await failureOf(
+        within(vm.createSnapshot({ name: 'x' }), () => 'the snapshot'),
+        'OUTCOME_UNKNOWN',
+      )
+      await double.set({})
+      await vm.start().unwrap()
+    },
+    short,
+  )
+}
+
+faulty('a program that hangs is stopped when its job is cancelled or its time is over', async (trial) => {
+  const { vm } = trial
+  await startedVm(trial, { hangs: ['exec'] })
+  const job = vm.guest.exec(['true'])
+  await failureOf(vm.guest.exec(['true'], { timeoutMs: 300 }), 'TIMEOUT', 'OUTCOME_UNKNOWN')
+  const verdict = await within(job.cancel(), () => 'the verdict')
+  // It does not say whether the program was stopped.
+  expect(verdict.isErr()).toBe(true)
+  await failureOf(job, 'OUTCOME_UNKNOWN')
+})
+
+faulty('a close ends what hangs', async ({ double, server, vm }) => {
+  await double.set({ hangs: ['start'], hangsHard: true })
+  const job = vm.start()
+  const log = new EventLog(server.events())
+  await within(server.close().unwrap(), () => 'the close')
+  await failureOf(job, 'OUTCOME_UNKNOWN', 'CONNECTION_FAILED')
+  await log.ended
+})
+
+faulty('a program whose end prlctl gets wrong has ended as it says itself', async (trial) => {
+  const { vm } = trial
+  await startedVm(trial, { spuriousExec: 2 })
+  for (const code of [0, 7, 255]) {
+    const { exitCode, stdout, stderr } = await vm.guest
+      .exec(['sh', '-c', 'echo out; echo err >&2; exit "$1"', 'sh', String(code)])
+      .unwrap()
+    expect([exitCode, Buffer.from(stdout).toString(), Buffer.from(stderr).toString()]).toEqual([code, 'out\n', 'err\n'])
+  }
+})
+
+faulty('a program that prlctl says to have run, and that has not, ends with OUTCOME_UNKNOWN', async (trial) => {
+  const { vm } = trial
+  await startedVm(trial, { emptyExec: 1 })
+  const error = await failureOf(vm.guest.exec(['echo', 'x']), 'OUTCOME_UNKNOWN')
+  expect(error.hint).toContain('run it again')
+  expect(Buffer.from((await vm.guest.exec(['echo', 'x']).unwrap()).stdout).toString()).toBe('x\n')
+})
+
+faulty('tools that take their time end with GUEST_UNAVAILABLE, which may be tried again', async (trial) => {
+  const { vm } = trial
+  await trial.double.set({ delays: { tools: 60_000 } })
+  await vm.start().unwrap()
+  await failureOf(vm.guest.exec(['true']), 'GUEST_UNAVAILABLE')
+  await trial.double.set({})
+  expect((await vm.guest.exec(['true']).unwrap()).exitCode).toBe(0)
+})
+
+faulty('a command line that makes Parallels Desktop hang is not sent', async (trial) => {
+  const { vm } = trial
+  await startedVm(trial)
+  const error = await failureOf(vm.guest.exec(['echo', 'x'.repeat(4000)]), 'INVALID_ARGUMENT')
+  expect(error.path).toBe('argv')
+})
+
+faulty('an answer that is cut off is asked for again', async ({ double, server, vm }) => {
+  await double.set({ truncatedLists: 2 })
+  expect(await server.getVmList().unwrap()).toEqual([vm])
+  await double.set({ truncatedLists: 1000 })
+  await failureOf(server.getVmList(), 'PROTOCOL_ERROR')
+})
+
+faulty('what stands before and in the JSON is no hindrance', async ({ double, server, vm }) => {
+  await double.set({ jsonPrefix: 'Operation progress ... 5%', rawInStrings: 'a\u0001b\u001f' })
+  expect(await server.getVmList().unwrap()).toEqual([vm])
+  await vm.start().unwrap()
+  await vm.createSnapshot({ name: 'one' }).unwrap()
+  expect(await vm.getSnapshotTree().unwrap()).toMatchObject([{ name: 'one' }])
+})
+
+faulty('data in motion ends with RESOURCE_BUSY', async ({ double, vm }) => {
+  const { id } = await vm.createSnapshot({ name: 'one' }).unwrap()
+  const text =
+    'Failed to switch to snapshot: The operation cannot be performed at the moment. Data synchronization is currently in progress.'
+  await double.set({ failures: { 'snapshot-switch': { text, times: 1 } } })
+  const error = await failureOf(vm.switchToSnapshot(id), 'RESOURCE_BUSY')
+  expect(error.retryable).toBe(true)
+  await vm.switchToSnapshot(id).unwrap()
+})
+
+const opaque: Record<string, VmErrorCode> = {
+  'Failed to start the VM: Operation failed. Failed to execute the operation.': 'HOST_ERROR',
+  'Failed to start the VM: PRL_ERR_VM_ABORT': 'HOST_ERROR',
+  '': 'HOST_ERROR',
+  'Failed to start the VM: You do not have the permission to perform this operation.': 'PERMISSION_DENIED',
+}
+for (const [text, code] of Object.entries(opaque)) {
+  faulty(`a failure with the words "${text}" ends with ${code}, and the host's own words`, async ({ double, vm }) => {
+    await double.set({ failures: { start: { text, times: 1 } } })
+    const error = await failureOf(vm.start(), code)
+    expect(error.native?.message).toMatch(text === '' ? /255/ : /Failed to start/)
+    expect(await vm.getState().unwrap()).toBe('stopped')
+    await vm.start().unwrap()
+  })
+}
+
+faulty(
+  'a VM that vanishes between the question and the command ends with VM_NOT_FOUND',
+  async ({ double, server, vm }) => {
+    const log = new EventLog(server.events())
+    await double.set({ vanishesOn: ['start'] })
+    await failureOf(vm.start(), 'VM_NOT_FOUND')
+    await log.until(({ type }) => type === 'deleted')
+    expect(await server.getVmList().unwrap()).toEqual([])
+  },
+)
+
+faulty('a creation that can not be finished leaves nothing behind', async ({ double, server, vm }) => {
+  const before = await double.files()
+  await double.set({ failures: { set: { text: 'Failed to configure the virtual machine.', times: 1 } } })
+  await failureOf(server.createVm({ name: 'half', memoryMiB: 512 }), 'INVALID_ARGUMENT')
+  expect(await server.getVmList().unwrap()).toEqual([vm])
+  expect(await double.files()).toEqual(before)
+})
+
+faulty('linked clones of one VM at once are made one after another', async ({ vm }) => {
+  const names = ['a', 'b', 'c']
+  const copies = await Promise.all(names.map((name) => vm.clone({ name, linked: true })))
+  expect(copies.map((copy) => (copy.isOk() ? copy.value.name : copy.error.message))).toEqual(names)
+})
+
+faulty('progress that comes at the end only is no hindrance', async ({ double, vm }) => {
+  await double.set({ buffersProgress: true })
+  const job = vm.clone({ name: 'copy' })
+  const seen: number[] = []
+  job.onProgress(({ percent }) => seen.push(percent))
+  await job.unwrap()
+  expect(seen).toEqual(seen.toSorted((a, b) => a - b))
+  expect(seen.at(-1)).toBe(100)
+})
+
+faulty('a start of a VM that runs already is refused here, whatever the host would say', async (trial) => {
+  await startedVm(trial, { startOfRunning: 'success' })
+  await failureOf(trial.vm.start(), 'INVALID_STATE')
+})
+
+faulty('a host that is slow to say anything', async ({ double, vm }) => {
+  await double.set({ delays: { firstByte: 150 } })
+  await vm.start().unwrap()
+  expect(vm.state).toBe('running')
+})
+
+test('events come in spite of noise, of being kept back, and of a monitor that dies', async () => {
+  const line = 'x'.repeat(100)
+  for (const monitor of [{ noise: `${line}\n{"not": "an event"}\n` }, { blockBytes: 100_000 }, { diesAfter: 1 }]) {
+    await using double = await PrlctlDouble.make({ monitor })
+    await using server = await connect(`${double.uri}&listEveryMs=300`).unwrap()
+    const log = new EventLog(server.events())
+    await double.prlctlOutput('create', 'by-another')
+    await double.prlctlOutput('start', 'by-another')
+    await log.until((event) => event.type === 'created' && event.name === 'by-another', 30_000)
+    await log.until((event) => event.type === 'state' && event.state === 'running', 30_000)
+  }
+})
+
+test('a list that is told as a change is not answered by lists without end', async () => {
+  await using double = await PrlctlDouble.make({ monitor: { echoesLists: true } })
+  await using server = await connect(`${double.uri}&listEveryMs=600000`).unwrap()
+  const vm = await server.createVm({ name: 'web-1' }).unwrap()
+  const log = new EventLog(server.events())
+  await double.prlctlOutput('set', 'web-1', '--description', 'by another')
+  await log.until(({ type }) => type === 'config')
+  for (let times = 0; times < 20; times += 1) await vm.getState().unwrap()
+  expect(log.events.filter(({ type }) => type === 'config')).toHaveLength(1)
+  const events = await double.eventCount()
+  // Enough questions by somebody else for an echo to have gone round many times over.
+  for (let times = 0; times < 20; times += 1) await double.prlctlOutput('status', 'web-1')
+  expect((await double.eventCount()) - events).toBeLessThan(5)
+})

@@ -1,0 +1,92 @@
+import { execFile, spawn, type ChildProcess } from 'node:child_process'
+import { once } from 'node:events'
+import { existsSync } from 'node:fs'
+import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
+import { createServer, type AddressInfo } from 'node:net'
+import { tmpdir, userInfo } from 'node:os'
+import { join } from 'node:path'
+import { createInterface } from 'node:readline'
+import { promisify } from 'node:util'
+import { within } from './deadline.js'
+
+const run = promisify(execFile)
+const program = '/usr/sbin/sshd'
+
+/** Why there can be no server on this machine. */
+export const sshServerMissing = existsSync(program) ? undefined : `${program} is missing: apt install openssh-server`
+
+async function freePort(): Promise<number> {
+  const server = createServer().listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  const { port } = server.address() as AddressInfo
+  server.close()
+  await once(server, 'close')
+  return port
+}
+
+/** An ssh server on the loopback, with keys of its own. */
+export class SshServer implements AsyncDisposable {
+  readonly port: number
+  /** Settings for an ssh client that may log in. */
+  readonly config: string
+  readonly folder: string
+  readonly #process: ChildProcess
+
+  private constructor(folder: string, port: number, process: ChildProcess) {
+    this.folder = folder
+    this.port = port
+    this.config = join(folder, 'client')
+    this.#process = process
+  }
+
+  static async start(): Promise<SshServer> {
+    const folder = await mkdtemp(join(tmpdir(), 'awaitvm-sshd-'))
+    const file = (name: string): string => join(folder, name)
+    for (const key of ['host', 'user']) await run('ssh-keygen', ['-q', '-t', 'ed25519', '-N', '', '-f', file(key)])
+    const port = await freePort()
+    const hostKey = await readFile(file('host.pub'), 'utf8')
+    await writeFile(file('known'), `[127.0.0.1]:${port} ${hostKey}`)
+    await writeFile(
+      file('client'),
+      `Host *
+  IdentityFile ${file('user')}
+  IdentitiesOnly yes
+  UserKnownHostsFile ${file('known')}
+  StrictHostKeyChecking yes
+`,
+    )
+    await writeFile(
+      file('server'),
+      `ListenAddress 127.0.0.1:${port}
+HostKey ${file('host')}
+AuthorizedKeysFile ${file('user.pub')}
+PidFile none
+StrictModes no
+PasswordAuthentication no
+KbdInteractiveAuthentication no
+PermitRootLogin yes
+MaxStartups 100
+`,
+    )
+    if (userInfo().uid === 0) await mkdir('/run/sshd', { recursive: true })
+    const child = spawn(program, ['-D', '-e', '-f', file('server')], { stdio: ['ignore', 'ignore', 'pipe'] })
+    const server = new SshServer(folder, port, child)
+    const said: string[] = []
+    const listening = (async () => {
+      for await (const line of createInterface({ input: child.stderr })) {
+        said.push(line)
+        if (line.includes('Server listening')) break
+      }
+      child.stderr.resume()
+    })()
+    await within(listening, () => `an ssh server, which said ${said.join('\n')}`)
+    return server
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    const exited = this.#process.exitCode ?? once(this.#process, 'exit')
+    this.#process.kill()
+    await exited
+    await rm(this.folder, { recursive: true })
+  }
+}

@@ -1,0 +1,124 @@
+import type { VmErrorCode } from 'awaitvm'
+import { expect, test } from 'vitest'
+import { parallelsError } from '../../../src/drivers/parallels/parallels-errors.js'
+import { failureOf } from '../../../src/drivers/parallels/parallels-failure.js'
+import type { Outcome } from '../../../src/drivers/parallels/program-runner.js'
+
+const outcome = (changes: Partial<Outcome> & { readonly code?: number; readonly text?: string }): Outcome => {
+  const { code = 255, text = '', ...others } = changes
+  return {
+    ending: { kind: 'exit', code },
+    isOverdue: false,
+    wasInterrupted: false,
+    stdout: Buffer.alloc(0),
+    stderr: Buffer.from(text),
+    isTruncated: false,
+    ...others,
+  }
+}
+
+/** What Macs and Virtuozzo hosts are known to have printed, and what it means. */
+const recorded: readonly [text: string, code: VmErrorCode, native: string][] = [
+  [
+    'Failed to get VM config: The virtual machine could not be found. The virtual machine is not registered in the virtual machine directory on your Mac.',
+    'VM_NOT_FOUND',
+    'PRL_ERR_VM_UUID_NOT_FOUND (0x80000105)',
+  ],
+  [
+    'Failed to start the VM: The operation cannot be completed because the virtual machine "Windows 11 is in the "resuming" state.',
+    'INVALID_STATE',
+    'PRL_ERR_DISP_VM_COMMAND_CANT_BE_EXECUTED (0x80000416)',
+  ],
+  [
+    'Failed to start the VM: Unable to perform the operation because "Windows 11" is in the "resuming" state.',
+    'INVALID_STATE',
+    'PRL_ERR_DISP_VM_COMMAND_CANT_BE_EXECUTED (0x80000416)',
+  ],
+  [
+    '\nFailed to clone the VM: Unable to perform the action because the virtual machine is busy. The virtual machine is currently running.',
+    'RESOURCE_BUSY',
+    'PRL_ERR_VM_LOCKED_FOR_EXECUTE (0x80038104)',
+  ],
+  [
+    'Failed to clone the VM: Operation canceled. The operation has been canceled.',
+    'JOB_CANCELLED',
+    'PRL_ERR_OPERATION_WAS_CANCELED (0x80000275)',
+  ],
+  ['Failed to capture the VM screen: PrlJob_Wait: PRL_ERR_IO_STOPPED', 'HOST_ERROR', 'PRL_ERR_IO_STOPPED (0x80000301)'],
+  [
+    'Failed to execute the program: Unable to open new session in this virtual machine.',
+    'GUEST_UNAVAILABLE',
+    'PRL_ERR_VM_EXEC_GUEST_TOOL_NOT_AVAILABLE (0x80034001)',
+  ],
+  [
+    'Login failed: Incorrect user name or password.',
+    'AUTHENTICATION_FAILED',
+    'PRL_ERR_AUTHENTICATION_FAILED (0x80000330)',
+  ],
+  [
+    'Failed to start the VM: Your copy of Parallels Desktop was activated for a limited period of time, which has expired.',
+    'PERMISSION_DENIED',
+    'PRL_ERR_LICENSE_EXPIRED (0x80011001)',
+  ],
+  [
+    'Failed to create the snapshot: There is not enough disk space on the disk.',
+    'INSUFFICIENT_RESOURCES',
+    'PRL_ERR_NOT_ENOUGH_DISK_FREE_SPACE (0x80000307)',
+  ],
+  [
+    'Failed to register the VM: The name "x" is already used by another virtual machine.',
+    'ALREADY_EXISTS',
+    'PRL_ERR_VM_ALREADY_REGISTERED_VM_NAME (0x80000115)',
+  ],
+]
+
+test.each(recorded)('%s', (text, code, native) => {
+  const failure = failureOf(outcome({ text }), 'prlctl')
+  const error = parallelsError(failure, {
+    operation: 'vm.start',
+    vm: 'some-id',
+    state: 'resuming',
+    expected: ['stopped'],
+  })
+  expect(error.code).toBe(code)
+  expect(error.native).toMatchObject({ driver: 'parallels', code: native, message: text.trim() })
+  expect(error.reason).not.toContain('Failed to')
+})
+
+test('a success is none of it, whatever else is said; a complaint with the exit code 0 is', () => {
+  expect(failureOf(outcome({ code: 0, text: 'WARNING: prlctl is deprecated' }), 'prlctl')).toBeUndefined()
+  const stopped = 'Failed to stop the VM: Unable to perform the operation because the virtual machine is not started.'
+  expect(failureOf(outcome({ code: 0, text: stopped }), 'prlctl')?.kind).toBe('state')
+})
+
+test('the service, the edition, data in motion, and the unknown', () => {
+  const kindOf = (changes: Parameters<typeof outcome>[0]) => failureOf(outcome(changes), 'prlctl')?.kind
+  expect(kindOf({ code: 253 })).toBe('connection')
+  expect(kindOf({ code: 253, text: 'Login failed: Unable to connect to Parallels Service.' })).toBe('connection')
+  const sentence = 'This feature is not available in this edition of Parallels Desktop.'
+  expect(kindOf({ stdout: Buffer.from(sentence) })).toBe('edition')
+  expect(kindOf({ text: 'The operation cannot be performed. Data synchronization is currently in progress.' })).toBe(
+    'synchronizing',
+  )
+  expect(kindOf({ text: 'Something else altogether' })).toBe('other')
+  expect(kindOf({})).toBe('other')
+})
+
+test('an end that tells nothing is not taken for a failure', () => {
+  const kindOf = (changes: Partial<Outcome>) => failureOf(outcome(changes), 'prlctl')?.kind
+  const killed = { kind: 'signal', signal: 'SIGKILL' } as const
+  expect(kindOf({ ending: killed, isOverdue: true })).toBe('overdue')
+  expect(kindOf({ ending: killed })).toBe('lost')
+  expect(kindOf({ ending: { kind: 'lost', reason: 'Connection reset' } })).toBe('lost')
+  // It was stopped before it could do anything.
+  expect(kindOf({ ending: { kind: 'signal', signal: 'SIGINT' }, wasInterrupted: true })).toBe('cancelled')
+  const missing = Object.assign(new Error('spawn prlctl ENOENT'), { code: 'ENOENT' })
+  expect(kindOf({ ending: { kind: 'not-begun', error: missing } })).toBe('tool-missing')
+  const asked = { operation: 'vm.getState', vm: 'some-id', isQuery: true } as const
+  const changed = { operation: 'vm.start', vm: 'some-id' } as const
+  const failure = failureOf(outcome({ ending: killed }), 'prlctl')
+  expect([parallelsError(failure, asked).code, parallelsError(failure, changed).code]).toEqual([
+    'CONNECTION_FAILED',
+    'OUTCOME_UNKNOWN',
+  ])
+})

@@ -1,0 +1,133 @@
+import { readFile, writeFile } from 'node:fs/promises'
+import { hostname } from 'node:os'
+import { join } from 'node:path'
+import { connect, type ConnectOptions, type Server } from 'awaitvm'
+import { decode } from 'fast-png'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { within } from '../../support/deadline.js'
+import { EventLog } from '../../support/event-log.js'
+import { failureOf } from '../../support/expect-failure.js'
+import { PrlctlDouble } from '../../support/prlctl-double.js'
+import { SshServer, sshServerMissing } from '../../support/ssh-server.js'
+
+const isRequired = process.env['AWAITVM_TEST_HOSTS'] === 'all'
+
+describe.skipIf(sshServerMissing !== undefined && !isRequired)('a Parallels host over ssh', () => {
+  let ssh: SshServer
+
+  beforeAll(async () => {
+    ssh = await SshServer.start()
+  })
+
+  afterAll(async () => {
+    await ssh[Symbol.asyncDispose]()
+  })
+
+  const uriOf = (double: PrlctlDouble, config = ssh.config): string =>
+    `parallels+ssh://127.0.0.1:${ssh.port}?${new URLSearchParams({ prlctl: double.prlctl, sshConfig: config }).toString()}`
+
+  const connected = async (double: PrlctlDouble, options?: ConnectOptions): Promise<Server> =>
+    await connect(uriOf(double), options).unwrap()
+
+  test('tells of the machine at the other end', async () => {
+    await using double = await PrlctlDouble.make()
+    await using server = await connected(double)
+    const info = await server.getInfo().unwrap()
+    expect(info).toMatchObject({ driver: 'parallels', hypervisor: 'Parallels Desktop', hostName: hostname() })
+    expect(info.cpus).toBeGreaterThan(0)
+    expect(info.memoryMiB).toBeGreaterThan(info.freeMemoryMiB)
+  })
+
+  test('a VM lives there, and everything is taken away again', async () => {
+    await using double = await PrlctlDouble.make()
+    {
+      await using server = await connected(double)
+      const log = new EventLog(server.events())
+      const vm = await server.createVm({ name: 'web-1', memoryMiB: 1024, disks: [{ sizeMiB: 64 }] }).unwrap()
+      await vm.start().unwrap()
+      const image = decode(await vm.screenshot().unwrap())
+      expect([image.width, image.height]).toEqual([640, 480])
+      const snapshot = await vm.createSnapshot({ name: 'clean', description: 'of a running VM' }).unwrap()
+      expect(Math.abs(snapshot.createdAt.getTime() - Date.now())).toBeLessThan(60_000)
+      await vm.switchToSnapshot(snapshot.id).unwrap()
+      await vm.suspend().unwrap()
+      await vm.resume().unwrap()
+      await vm.stop().unwrap()
+      const copy = await vm.clone({ name: 'web-2' }).unwrap()
+      await copy.delete().unwrap()
+      expect((await server.getVmList().unwrap()).map(({ name }) => name)).toEqual(['web-1'])
+      // What somebody else does there is told of.
+      await double.prlctlOutput('start', 'web-1')
+      await log.until((event) => event.type === 'state' && event.state === 'running' && event.reason === undefined)
+    }
+    expect(await double.processes()).toEqual([])
+  })
+
+  test('words reach the guest to the letter, through both shells', async () => {
+    await using double = await PrlctlDouble.make()
+    await using server = await connected(double)
+    const vm = await server.createVm({ name: `it's "$(id)" \`id\` -rf * ünï` }).unwrap()
+    expect(await server.getVm(vm.name).unwrap()).toBe(vm)
+    await vm.start().unwrap()
+    const words = ["it's", '"quoted"', '$HOME $(id) `id`', 'a\nb', '', ' ', '\\', '\\n', '-x', '; true', '虚拟机']
+    const { stdout } = await vm.guest.exec(['printf', '[%s]', ...words]).unwrap()
+    expect(Buffer.from(stdout).toString()).toBe(words.map((word) => `[${word}]`).join(''))
+    const bytes = Buffer.from(Array.from({ length: 100_000 }, (_, index) => index % 256))
+    const echoed = await vm.guest.exec(['cat'], { input: bytes }).unwrap()
+    expect(Buffer.compare(Buffer.from(echoed.stdout), bytes)).toBe(0)
+    expect((await vm.guest.exec(['sh', '-c', 'exit 255']).unwrap()).exitCode).toBe(255)
+  })
+
+  test('files are copied in and out', async () => {
+    await using double = await PrlctlDouble.make()
+    await using server = await connected(double)
+    const vm = await server.createVm({ name: 'web-1' }).unwrap()
+    await vm.start().unwrap()
+    const content = Buffer.from(Array.from({ length: 300_000 }, (_, index) => (index * 13) % 256))
+    await writeFile(join(double.folder, 'in'), content)
+    const inGuest = join(double.folder, `in the guest, it's "$x"`)
+    await vm.guest.copyIn(join(double.folder, 'in'), inGuest).unwrap()
+    await vm.guest.copyOut(inGuest, join(double.folder, 'out')).unwrap()
+    expect(Buffer.compare(await readFile(join(double.folder, 'out')), content)).toBe(0)
+  })
+
+  test('a clone and a program are cancelled at the other end', async () => {
+    await using double = await PrlctlDouble.make({ delays: { clone: 60_000 } })
+    await using server = await connected(double)
+    const vm = await server.createVm({ name: 'web-1' }).unwrap()
+    const cloning = vm.clone({ name: 'never' })
+    await within(cloning[Symbol.asyncIterator]().next(), () => 'progress of the clone')
+    await cloning.cancel().unwrap()
+    await failureOf(cloning, 'JOB_CANCELLED')
+    expect(await server.getVmList().unwrap()).toEqual([vm])
+    await vm.start().unwrap()
+    const running = vm.guest.exec(['sleep', '600'])
+    await failureOf(vm.guest.exec(['sleep', '600'], { timeoutMs: 500 }), 'TIMEOUT')
+    await running.cancel().unwrap()
+    await failureOf(running, 'JOB_CANCELLED')
+  })
+
+  test('a program that hangs and heeds nothing is killed at the other end', async () => {
+    await using double = await PrlctlDouble.make()
+    {
+      await using server = await connected(double)
+      const vm = await server.createVm({ name: 'web-1' }).unwrap()
+      await double.set({ hangs: ['start'], hangsHard: true })
+      const result = vm.start()
+      void result
+    }
+    expect(await double.processes()).toEqual([])
+  })
+
+  test('a host that can not be reached, a key that is not known, a program that is not there', async () => {
+    await using double = await PrlctlDouble.make()
+    const nobody = `parallels+ssh://127.0.0.1:1?${new URLSearchParams({ sshConfig: ssh.config }).toString()}`
+    expect((await failureOf(connect(nobody), 'CONNECTION_FAILED')).message).toContain('refused')
+    const stranger = join(double.folder, 'stranger')
+    await writeFile(stranger, (await readFile(ssh.config, 'utf8')).replace('/user\n', '/host\n'))
+    await failureOf(connect(uriOf(double, stranger)), 'AUTHENTICATION_FAILED')
+    const query = new URLSearchParams({ sshConfig: ssh.config, prlctl: '/nowhere/prlctl' }).toString()
+    const missing = await failureOf(connect(`parallels+ssh://127.0.0.1:${ssh.port}?${query}`), 'HOST_TOOL_NOT_FOUND')
+    expect(missing.hint).toContain('prlctl=')
+  })
+})
