@@ -2,6 +2,8 @@ import { connect, type ConnectOptions } from 'awaitvm'
 import { afterEach, describe, expect, test, vi } from 'vitest'
 import { FakeDriver, hostInfo } from '../support/fake-driver.js'
 
+const known = 'Known are: embedded:, qmp:, parallels:, parallels+ssh:.'
+
 const openEmbedded = vi.hoisted(() => vi.fn())
 vi.mock('../../src/drivers/embedded/open.js', () => ({ openEmbedded }))
 
@@ -31,14 +33,11 @@ test('hands the driver the URI whole, and shows it without the password', async 
 
 describe('a URI that is wrong', () => {
   test.for([
-    ['nowhere:', 'Cannot connect to host "nowhere:": no host has the scheme "nowhere". Known are: embedded:, qmp:.'],
-    ['', 'Cannot connect to host "": it is not a URI. Known are: embedded:, qmp:.'],
-    ['/var/vms', 'Cannot connect to host "/var/vms": it is not a URI. Known are: embedded:, qmp:.'],
-    ['toString:', 'Cannot connect to host "tostring:": no host has the scheme "tostring". Known are: embedded:, qmp:.'],
-    [
-      'constructor:',
-      'Cannot connect to host "constructor:": no host has the scheme "constructor". Known are: embedded:, qmp:.',
-    ],
+    ['nowhere:', `Cannot connect to host "nowhere:": no host has the scheme "nowhere". ${known}`],
+    ['', `Cannot connect to host "": it is not a URI. ${known}`],
+    ['/var/vms', `Cannot connect to host "/var/vms": it is not a URI. ${known}`],
+    ['toString:', `Cannot connect to host "tostring:": no host has the scheme "tostring". ${known}`],
+    ['constructor:', `Cannot connect to host "constructor:": no host has the scheme "constructor". ${known}`],
   ] as const)('%s', async ([uri, message]) => {
     const job = connect(uri)
     expect(job.status).toBe('finished')

@@ -163,6 +163,10 @@ describe('a job that fails', () => {
         "Cannot copy a file out of VM "web-1": no.",
         "Cannot cancel a job on VM "web-1": no.",
         "Cannot finish all jobs VM "web-1": no.",
+        "Cannot finish any job VM "web-1": no.",
+        "Cannot finish the first job VM "web-1": no.",
+        "Cannot wait for all jobs VM "web-1": no.",
+        "Cannot run the batch VM "web-1": no.",
       ]
     `)
   })
