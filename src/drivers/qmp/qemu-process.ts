@@ -1,5 +1,5 @@
 import { spawn } from 'node:child_process'
-import { constants } from 'node:fs'
+import { constants, existsSync } from 'node:fs'
 import { open, readdir, readFile, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
@@ -91,13 +91,15 @@ const aborted = (signal: AbortSignal, waiting: AbortController): Promise<never> 
 /** The socket comes some time after the process, and is bound before anybody listens. */
 async function firstMonitor(folder: string, signal: AbortSignal): Promise<QmpClient> {
   const deadline = Date.now() + startTimeoutMs
+  const path = join(folder, runFiles.control)
   for (;;) {
     try {
-      return await openMonitor(folder, runFiles.control)
+      // Looking for the file costs next to nothing; an attempt to connect, while many QEMUs start, does not.
+      if (existsSync(path) || Date.now() > deadline) return await openMonitor(folder, runFiles.control)
     } catch (error) {
       if (!(error instanceof QmpConnectionError) || Date.now() > deadline) throw error
-      await delay(pollMs, undefined, { signal })
     }
+    await delay(pollMs, undefined, { signal })
   }
 }
 

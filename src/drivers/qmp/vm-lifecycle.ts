@@ -104,9 +104,7 @@ export class VmLifecycle {
     const { memory } = vm.definition
     await vm.setState(memory === undefined ? 'starting' : 'resuming')
     try {
-      const run = await this.#launch(vm, task)
-      vm.run = run
-      await vm.setState(memory?.isPaused === true ? 'paused' : 'running')
+      vm.run = await this.#launch(vm, task)
       return vm.state
     } catch (error) {
       // The guest has not run: it is what it was.
@@ -261,7 +259,7 @@ export class VmLifecycle {
       if (memory !== undefined || definition.hasCrashed === true) await vm.save(withoutRest(definition))
       task.progress({ percent: 90, phase: 'starting the processors' })
       if (memory?.isPaused !== true) await monitor.execute('cont')
-      await monitor.close()
+      await Promise.all([monitor.close(), vm.setState(memory?.isPaused === true ? 'paused' : 'running')])
       return run
     } catch (error) {
       await endQemu(folder, identity, monitor)

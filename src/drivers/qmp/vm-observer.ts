@@ -138,7 +138,8 @@ export class VmObserver {
   /** Looks at the VM, now or as soon as the look that is under way has ended. */
   look(id: string): void {
     const watched = this.#vms.get(id)
-    if (this.#isClosed) return
+    // An operation of this connection tells what it does itself, and looks when it has ended.
+    if (this.#isClosed || (watched !== undefined && watched.owners > 0)) return
     if (watched?.isLooking === true) watched.mustLookAgain = true
     else {
       this.#look(id, watched).catch((error: unknown) => {

@@ -38,6 +38,8 @@ export class QmpClient {
   readonly #ended: Promise<void>
   #greeted: ((greeting: Extract<QmpMessage, { kind: 'greeting' }>) => void) | undefined
   #failure: QmpConnectionError | undefined
+  /** Ids that were answered, and are given again: a short one costs QEMU less. */
+  readonly #freeIds: number[] = []
   #lastId = 0
 
   private constructor(stream: Duplex) {
@@ -78,10 +80,10 @@ export class QmpClient {
     { timeoutMs = commandTimeoutMs, isOutOfBand = false }: QmpCommandOptions = {},
   ): Promise<unknown> {
     if (this.#failure !== undefined) return Promise.reject(this.#failure)
-    this.#lastId += 1
-    const id = this.#lastId
+    const id = this.#freeIds.pop() ?? this.#nextId()
     return new Promise((resolve, reject) => {
       const timer = setTimeout(() => {
+        // Its id is not given again: the answer may still come.
         this.#pending.delete(id)
         reject(new QmpTimeoutError(command, timeoutMs))
       }, timeoutMs)
@@ -161,8 +163,14 @@ export class QmpClient {
     const pending = this.#pending.get(id)
     if (pending === undefined) return
     this.#pending.delete(id)
+    this.#freeIds.push(id)
     clearTimeout(pending.timer)
     settle(pending)
+  }
+
+  #nextId(): number {
+    this.#lastId += 1
+    return this.#lastId
   }
 
   #fail(error: QmpConnectionError): void {
