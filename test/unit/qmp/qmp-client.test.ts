@@ -55,8 +55,8 @@ test('the greeting is awaited and the negotiation done, out of band only where i
   await negotiated(false)
   const { qemu, client } = await negotiated(true)
   const answer = client.execute('query-yank', undefined, { isOutOfBand: true })
-  expect(await qemu.commands(1)).toEqual([{ 'exec-oob': 'query-yank', id: 2 }])
-  qemu.say('{"return":[],"id":2}\r\n')
+  expect(await qemu.commands(1)).toEqual([{ 'exec-oob': 'query-yank', id: 1 }])
+  qemu.say('{"return":[],"id":1}\r\n')
   expect(await answer).toEqual([])
 })
 
@@ -76,7 +76,7 @@ test('commands go out at once, and each gets its own answer, in whatever order',
 test('a refusal has the class and the words of QEMU', async () => {
   const { qemu, client } = await negotiated()
   const answer = client.execute('eject')
-  qemu.say('{"error":{"class":"DeviceNotFound","desc":"Device not found"},"id":2}\r\n')
+  qemu.say('{"error":{"class":"DeviceNotFound","desc":"Device not found"},"id":1}\r\n')
   const error = await answer.catch((refusal: unknown) => refusal)
   expect(error).toBeInstanceOf(QmpCommandError)
   expect(error).toMatchObject({ command: 'eject', errorClass: 'DeviceNotFound', message: 'Device not found' })
@@ -118,7 +118,7 @@ describe('what goes wrong', () => {
     const { qemu, client } = await negotiated()
     await expect(client.execute('slow', undefined, { timeoutMs: 10 })).rejects.toThrow('not answered slow within 10 ms')
     const next = client.execute('next')
-    qemu.say('{"return":"late","id":2}\r\n{"return":"in time","id":3}\r\n')
+    qemu.say('{"return":"late","id":1}\r\n{"return":"in time","id":2}\r\n')
     expect(await next).toBe('in time')
   })
 
