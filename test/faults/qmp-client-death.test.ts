@@ -11,6 +11,30 @@ beforeEach((context) => {
   skipWithout(context, missingQemu)
 })
 
+/** Everything that is left can be worked with, and be done away with. */
+async function expectWholeAndClean(host: QmpHost): Promise<void> {
+  await using again = await connect(host.uri).unwrap()
+  const vms = await again.getVmList().unwrap()
+  const running = vms.filter(({ state }) => state === 'running' || state === 'paused')
+  expect(
+    vms.map(({ state }) => state).filter((state) => !/^(?:stopped|running|paused|suspended)$/.test(state)),
+  ).toEqual([])
+  expect(await qemusIn(host.directory), 'no QEMU runs that nobody knows of').toHaveLength(running.length)
+
+  for (const vm of vms) {
+    if (vm.state === 'suspended') await vm.resume().unwrap()
+    if (vm.state !== 'stopped') await vm.stop({ mode: 'kill' }).unwrap()
+    expect(await host.damage(vm)).toEqual([])
+    await vm.start().unwrap()
+    for (const snapshot of await vm.getSnapshotTree().unwrap()) await vm.switchToSnapshot(snapshot.id).unwrap()
+    await vm.stop({ mode: 'kill' })
+    expect(await host.damage(vm)).toEqual([])
+    await vm.delete().unwrap()
+  }
+  expect(await readdir(join(host.directory, 'vms'))).toEqual([])
+  expect(await qemusIn(host.directory)).toEqual([])
+}
+
 test.each([
   'create',
   'start',
@@ -37,26 +61,16 @@ test.each([
   await child.printed(moment)
   await child.kill()
 
-  await using again = await connect(host.uri).unwrap()
-  const vms = await again.getVmList().unwrap()
-  const running = vms.filter(({ state }) => state === 'running' || state === 'paused')
-  expect(
-    vms.map(({ state }) => state).filter((state) => !/^(?:stopped|running|paused|suspended)$/.test(state)),
-  ).toEqual([])
-  expect(await qemusIn(host.directory), 'no QEMU runs that nobody knows of').toHaveLength(running.length)
+  await expectWholeAndClean(host)
+})
 
-  for (const vm of vms) {
-    if (vm.state === 'suspended') await vm.resume().unwrap()
-    if (vm.state !== 'stopped') await vm.stop({ mode: 'kill' }).unwrap()
-    expect(await host.damage(vm)).toEqual([])
-    await vm.start().unwrap()
-    for (const snapshot of await vm.getSnapshotTree().unwrap()) await vm.switchToSnapshot(snapshot.id).unwrap()
-    await vm.stop({ mode: 'kill' })
-    expect(await host.damage(vm)).toEqual([])
-    await vm.delete().unwrap()
-  }
-  expect(await readdir(join(host.directory, 'vms'))).toEqual([])
-  expect(await qemusIn(host.directory)).toEqual([])
+test('two processes that change VMs of one directory at the same time, and are killed, leave it whole', async () => {
+  await using host = await QmpHost.open()
+  const children = [1, 2].map(() => new Child('host-child.ts', [host.uri, 'churn', host.kernel]))
+  // Each is seen to have come through every change at least once.
+  await Promise.all(children.map((child) => child.printed('delete')))
+  await Promise.all(children.map((child) => child.kill()))
+  await expectWholeAndClean(host)
 })
 
 test('VMs outlive a process that is killed, and are worked on by the next', async () => {
