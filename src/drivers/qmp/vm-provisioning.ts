@@ -62,6 +62,7 @@ export class VmProvisioning {
       const onProgress = (percent: number): void => {
         task.progress({ percent: percent * 0.95, phase: 'copying disks' })
       }
+      onProgress(0)
       if (vm.run === undefined) await this.#copyDisks(vm, folder, clone.hardware.disks, onProgress)
       else {
         await this.#makeDisks(folder, clone.hardware.disks, vm.signal)
