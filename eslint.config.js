@@ -4,7 +4,7 @@ import { defineConfig, globalIgnores } from 'eslint/config'
 import tseslint from 'typescript-eslint'
 
 const facades =
-  '(job|server|server-context|vm|vm-arguments|guest|connect|console-stream|event-queue|wait-for-state|index|testing)(/|\\.js$)'
+  '(job|batch|server|server-context|vm|vm-arguments|guest|connect|console-stream|event-queue|wait-for-state|index|testing)(/|\\.js$)'
 
 /** Forbids the imports that match a regular expression, and says why. */
 const layer = (files, ...forbidden) => ({
@@ -66,7 +66,10 @@ export default defineConfig(
 
   layer(['src/**/*.ts']),
   layer(['src/errors*.ts', 'src/result.ts'], { regex: `^\\./(drivers/|${facades})`, ...belowTheDrivers }),
-  layer(['src/model/*.ts', 'src/errors*/*.ts'], { regex: `^\\.\\./(drivers/|${facades})`, ...belowTheDrivers }),
+  layer(['src/{model,errors,files,keyboard,console,registry}/*.ts'], {
+    regex: `^\\.\\./(drivers/|${facades})`,
+    ...belowTheDrivers,
+  }),
   driverLayer(0),
   driverLayer(1),
   driverLayer(2),
