@@ -2,7 +2,7 @@ import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 
 /** What the double does, and which faults it has; a test writes those that differ into `knobs.json`. */
-export const defaultKnobs = {
+const defaultKnobs = {
   flavour: 'desktop' as 'desktop' | 'virtuozzo',
   version: '26.3.0 (57392)',
   edition: 'pro',
