@@ -77,7 +77,7 @@ test('a QEMU that dies over a snapshot, a clone or a suspension leaves what was 
       if (progress.phase === phase) process.kill(pid, 'SIGKILL')
     })
     const result = await job
-    if (result.isErr()) expect(['INVALID_STATE', 'HOST_ERROR']).toContain(result.error.code)
+    if (result.isErr()) expect(['INVALID_STATE', 'RESOURCE_BUSY', 'HOST_ERROR']).toContain(result.error.code)
     expect(['crashed', 'suspended']).toContain(await vm.getState().unwrap())
     await vm.stop({ mode: 'kill' }).unwrap()
     expect(await host.damage(vm)).toEqual([])
