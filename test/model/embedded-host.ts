@@ -31,7 +31,8 @@ export class EmbeddedModelHost implements ModelHost, AsyncDisposable {
 
   async happen(vm: Vm, what: 'crash' | 'powerOff'): Promise<void> {
     const guest = new SerialGuest(vm)
-    await guest.untilReady()
+    // One that came back from a snapshot does not say that it is ready: it answers.
+    await Promise.any([guest.untilReady(), guest.count()])
     await guest[what]()
     await vm.waitForState(what === 'crash' ? 'crashed' : 'stopped', { timeoutMs: 20_000 }).unwrap()
     guest.close()

@@ -10,6 +10,10 @@ interface Random {
   readonly open: () => Promise<ModelHost & AsyncDisposable>
 }
 
+/** The same runs each time, but for `AWAITVM_MODEL_SEED`: another number, or `random`. A failure tells its own. */
+const { AWAITVM_MODEL_SEED: chosen = '1' } = process.env
+const firstSeed = chosen === 'random' ? Date.now() % 2 ** 31 : Number(chosen)
+
 /** How long a run that failed may be made shorter: on real VMs, each try takes its time. */
 const shrinkingMs = 60_000
 
@@ -29,7 +33,9 @@ export async function playAtRandom({ operations, stepsPerRun, open }: Random): P
   // Half of the jobs are meant to fail, and the stacks of their errors would take most of the time.
   Error.stackTraceLimit = 0
   try {
-    while (played < operations) await fc.assert(run, { numRuns: 1, interruptAfterTimeLimit: shrinkingMs })
+    for (let seed = firstSeed; played < operations; seed += 1) {
+      await fc.assert(run, { seed, numRuns: 1, interruptAfterTimeLimit: shrinkingMs })
+    }
   } finally {
     Error.stackTraceLimit = stackTraceLimit
   }

@@ -39,7 +39,8 @@ export class QmpModelHost implements ModelHost, AsyncDisposable {
 
   async happen(vm: Vm, what: 'crash' | 'powerOff'): Promise<void> {
     const guest = new SerialGuest(vm)
-    await guest.untilReady()
+    // One that came back from a snapshot does not say that it is ready: it answers.
+    await Promise.any([guest.untilReady(), guest.count()])
     await guest[what]()
     if (what === 'crash') await guest.untilReady()
     else await vm.waitForState('stopped', { timeoutMs: 20_000 }).unwrap()

@@ -63,6 +63,8 @@ export class VmSnapshots {
   /** The VM's hardware and, where it ran, its memory as they were; what it has become since is lost. */
   async switchTo(definition: Definition, live: LiveVm | undefined, id: string, task: Task): Promise<VmState> {
     const snapshot = find(definition, id)
+    // What the VM has become is given up first: from here on there is no way back.
+    task.cancelWith(() => false)
     const { hardware, nameOf } = withNewDisks(snapshot.hardware)
     task.progress({ percent: 10, phase: 'copying disks' })
     const lease =

@@ -153,6 +153,22 @@ export const jobs: Cases = ({ host, promises }) => {
   )
 
   promises(
+    'cancelling a switch to a snapshot tells the truth, and leaves the VM as it was or as it is there',
+    ['vm.createSnapshot', 'vm.switchToSnapshot', 'vm.stop', 'guest'],
+    async (trial) => {
+      const { vm } = await trial.runningVm()
+      const snapshot = await vm.createSnapshot({ name: 'running' }).unwrap()
+      for (let turns = 0; turns < 200; turns = turns * 2 + 1) {
+        await vm.stop({ mode: 'kill' }).unwrap()
+        const { verdict, result } = await cancelAfter(turns, vm.switchToSnapshot(snapshot.id))
+        expect(result.isErr()).toBe(verdict.isOk())
+        await trial.expectState(vm, verdict.isOk() ? 'stopped' : snapshot.state)
+        if (verdict.isOk()) await vm.start().unwrap()
+      }
+    },
+  )
+
+  promises(
     'cancelling a restart tells the truth, at whatever moment, and never leaves the VM stopped',
     ['vm.restart', 'guest'],
     async (trial) => {
