@@ -40,6 +40,7 @@ const defaultLimit = 64 * 2 ** 20
 export class ProgramRunner {
   readonly #transport: Transport
   readonly #running = new Map<HostProgram, () => void>()
+  #isStopped = false
 
   constructor(transport: Transport) {
     this.#transport = transport
@@ -47,6 +48,8 @@ export class ProgramRunner {
 
   async run(argv: readonly string[], options: RunOptions): Promise<Outcome> {
     const { timeoutMs, input, signal, heedsInterrupts = false, limit = defaultLimit, onOutput, output } = options
+    // What works on several programs in turn may come to its next one after the end.
+    if (this.#isStopped) return notBegun(new Error('the connection is closed'))
     const program = this.#start(argv, input !== undefined)
     if (program instanceof Error) return notBegun(program)
     let isOverdue = false
@@ -104,8 +107,9 @@ export class ProgramRunner {
     }
   }
 
-  /** Stops everything that runs, and waits until it has ended. */
+  /** Stops everything that runs, waits until it has ended, and begins nothing any more. */
   async stopAll(): Promise<void> {
+    this.#isStopped = true
     const running = [...this.#running]
     for (const [, stop] of running) stop()
     await Promise.all(running.map(([program]) => program.ended))
