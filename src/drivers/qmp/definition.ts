@@ -1,6 +1,6 @@
 import * as v from 'valibot'
-import type { SnapshotNode } from '../../model/snapshot.js'
 import type { VmConfig } from '../../model/vm-config.js'
+import { keptConfig } from '../../registry/kept-vm.js'
 import type { VmFormat } from '../../registry/vm-directory.js'
 import { accelerators } from './accelerator.js'
 
@@ -103,36 +103,4 @@ function filesOf({ hardware, memory, snapshots }: Definition): Set<string> {
   return files
 }
 
-export function configOf({ name, description, createdAt, hardware }: Definition): VmConfig {
-  const { cpus, memoryMiB, disks, cdroms, floppies, boot } = hardware
-  return {
-    name,
-    description,
-    cpus,
-    memoryMiB,
-    disks: disks.map(({ image, sizeMiB }) => ({
-      ...(image !== undefined && { image }),
-      ...(sizeMiB !== undefined && { sizeMiB }),
-    })),
-    cdroms,
-    floppies,
-    boot,
-    createdAt: new Date(createdAt),
-  }
-}
-
-export function snapshotNode(definition: Definition, snapshot: SnapshotDefinition): SnapshotNode {
-  const { id, name, description, createdAt, parentId, memory } = snapshot
-  return {
-    id,
-    name,
-    description,
-    createdAt: new Date(createdAt),
-    parentId,
-    state: memory === undefined ? 'stopped' : memory.isPaused ? 'paused' : 'running',
-    isCurrent: definition.currentSnapshot === id,
-    children: definition.snapshots
-      .filter((child) => child.parentId === id)
-      .map((child) => snapshotNode(definition, child)),
-  }
-}
+export const configOf = (definition: Definition): VmConfig => keptConfig(definition, definition.hardware)
