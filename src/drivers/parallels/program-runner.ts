@@ -34,13 +34,16 @@ export interface RunOptions {
 /** From being interrupted to being killed. */
 const graceMs = 5000
 
+/** How long a program may take once everything was stopped. */
+const afterwardsMs = 5000
+
 const defaultLimit = 64 * 2 ** 20
 
 /** Runs programs of the host, and leaves none behind. */
 export class ProgramRunner {
   readonly #transport: Transport
   readonly #running = new Map<HostProgram, () => void>()
-  #isStopped = false
+  #longestMs = Infinity
 
   constructor(transport: Transport) {
     this.#transport = transport
@@ -48,8 +51,6 @@ export class ProgramRunner {
 
   async run(argv: readonly string[], options: RunOptions): Promise<Outcome> {
     const { timeoutMs, input, signal, heedsInterrupts = false, limit = defaultLimit, onOutput, output } = options
-    // What works on several programs in turn may come to its next one after the end.
-    if (this.#isStopped) return notBegun(new Error('the connection is closed'))
     const program = this.#start(argv, input !== undefined)
     if (program instanceof Error) return notBegun(program)
     let isOverdue = false
@@ -69,10 +70,13 @@ export class ProgramRunner {
       wasInterrupted = true
       stop()
     }
-    const deadline = setTimeout(() => {
-      isOverdue = true
-      stop()
-    }, timeoutMs)
+    const deadline = setTimeout(
+      () => {
+        isOverdue = true
+        stop()
+      },
+      Math.min(timeoutMs, this.#longestMs),
+    )
     this.#running.set(program, stop)
     signal?.addEventListener('abort', onAbort)
     if (signal?.aborted === true) onAbort()
@@ -107,9 +111,9 @@ export class ProgramRunner {
     }
   }
 
-  /** Stops everything that runs, waits until it has ended, and begins nothing any more. */
+  /** Stops everything that runs, and waits until it has ended. What is begun later, to leave things in order, has little time. */
   async stopAll(): Promise<void> {
-    this.#isStopped = true
+    this.#longestMs = afterwardsMs
     const running = [...this.#running]
     for (const [, stop] of running) stop()
     await Promise.all(running.map(([program]) => program.ended))

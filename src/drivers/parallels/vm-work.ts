@@ -62,6 +62,7 @@ export class VmWork {
       const info = await this.lookFirst(vm, expected)
       forget()
       if (isCancelled) throw new JobCancelledError({ reason: 'it was cancelled before anything was sent' })
+      if (this.#host.isClosed) throw nothingSent()
       return await action(info)
     }
     const work = (): Promise<T> => this.#host.inventory.during(vm, attempt)

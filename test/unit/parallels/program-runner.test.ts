@@ -1,19 +1,37 @@
-import { expect, test } from 'vitest'
+import { PassThrough } from 'node:stream'
+import { afterEach, expect, test, vi } from 'vitest'
 import { ProgramRunner } from '../../../src/drivers/parallels/program-runner.js'
-import type { Transport } from '../../../src/drivers/parallels/transport.js'
+import type { Ending, HostProgram, Transport } from '../../../src/drivers/parallels/transport.js'
 
-test('begins nothing any more once it was stopped', async () => {
-  const started: (readonly string[])[] = []
-  const transport = {
-    start(argv: readonly string[]) {
-      started.push(argv)
-      throw new Error('there is nothing to run')
-    },
-  } as unknown as Transport
-  const runner = new ProgramRunner(transport)
-  await runner.run(['prlctl', 'list'], { timeoutMs: 1000 })
+/** A host whose programs run until they are killed. */
+const endless: Transport = {
+  start(): HostProgram {
+    let end: (ending: Ending) => void = () => undefined
+    const ended = new Promise<Ending>((resolve) => (end = resolve))
+    const [stdin, stdout, stderr] = [new PassThrough(), new PassThrough(), new PassThrough()]
+    return {
+      stdin,
+      stdout,
+      stderr,
+      ended,
+      interrupt: () => undefined,
+      kill: () => end({ kind: 'signal', signal: 'SIGKILL' }),
+    }
+  },
+} as unknown as Transport
+
+afterEach(() => {
+  vi.useRealTimers()
+})
+
+test('what is begun after everything was stopped has a few seconds', async () => {
+  vi.useFakeTimers()
+  const runner = new ProgramRunner(endless)
+  const running = runner.run(['prlctl', 'start', 'web-1'], { timeoutMs: 600_000 })
   await runner.stopAll()
-  const { ending } = await runner.run(['prlctl', 'start', 'web-1'], { timeoutMs: 1000 })
-  expect(started).toEqual([['prlctl', 'list']])
-  expect(ending).toMatchObject({ kind: 'not-begun', error: { message: 'the connection is closed' } })
+  expect((await running).isOverdue).toBe(false)
+  const later = runner.run(['prlctl', 'delete', 'web-1'], { timeoutMs: 600_000 })
+  await vi.advanceTimersByTimeAsync(5000)
+  expect((await later).isOverdue).toBe(true)
+  expect(vi.getTimerCount()).toBe(0)
 })
