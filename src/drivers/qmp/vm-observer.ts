@@ -29,7 +29,7 @@ interface Watched {
   readonly onEnd: Map<ProcessIdentity, Set<() => void>>
 }
 
-/** How often to see whether a QEMU is still there: one that is killed says nothing. */
+/** How often to see whether a QEMU is still there, since one that is killed says nothing, and whether its guest has printed. */
 const pollMs = 200
 const isClaim = (name: string): boolean => name.startsWith('claim.')
 
@@ -60,7 +60,11 @@ export class VmObserver {
     for (const id of this.#vms.keys()) this.look(id)
     // It also keeps this process alive, as any open connection does: jobs, events and consoles may be waited for.
     this.#timer = setInterval(() => {
-      for (const [id, { process }] of this.#vms) if (process !== undefined && !isAlive(process)) this.look(id)
+      for (const [id, { process, onConsole }] of this.#vms) {
+        if (process !== undefined && !isAlive(process)) this.look(id)
+        // A watcher may miss a change.
+        for (const listener of onConsole) listener()
+      }
     }, pollMs)
   }
 
