@@ -16,7 +16,11 @@ export class BatchIntake<Item> {
   readonly #customs: Customs<Item>
   #taken = 0
   #isExhausted = false
-  #isTaking = false
+  /** An answer of an asynchronous list is under way. */
+  #isAwaiting = false
+  /** The list is being asked, and was left by what it does itself: a generator that runs can't be closed. */
+  #isReading = false
+  #isLeft = false
 
   constructor(source: ItemSource<Item>, customs: Customs<Item>) {
     this.#source = source
@@ -29,29 +33,25 @@ export class BatchIntake<Item> {
 
   /** How many items there are in all, once that is known. */
   get total(): number | undefined {
-    return this.#isExhausted ? this.#taken : this.#source.size
+    if (this.#isExhausted) return this.#taken
+    const { size } = this.#source
+    return size === undefined ? undefined : Math.max(size, this.#taken)
   }
 
   fill(): void {
-    // An item may begin while it is accepted, and ask for the next one.
-    if (this.#isTaking) return
-    this.#isTaking = true
-    while (!this.#isExhausted && this.#customs.hasRoom()) {
+    while (!this.#isAwaiting && !this.#isExhausted && this.#customs.hasRoom()) {
       const step = this.#next()
-      if (step instanceof Promise) {
-        this.#await(step)
-        return
-      }
-      if (step !== undefined) this.#take(step)
+      if (step instanceof Promise) this.#await(step)
+      else if (step !== undefined) this.#take(step)
+      if (this.#isLeft) this.leave()
     }
-    this.#isTaking = false
   }
 
   /** Takes what is left of a list that has a length; what else there would have been is not asked for. */
   leave(): void {
-    if (this.#isExhausted) return
-    const { size = 0 } = this.#source
-    while (this.#taken < size) {
+    this.#isLeft = this.#isReading
+    if (this.#isExhausted || this.#isReading) return
+    while (this.#taken < (this.#source.size ?? 0)) {
       const step = this.#next()
       if (step === undefined || step instanceof Promise || step.done === true) break
       this.#take(step)
@@ -62,17 +62,21 @@ export class BatchIntake<Item> {
 
   /** Nothing where the list could not be read. */
   #next(): IteratorResult<Item> | Promise<IteratorResult<Item>> | undefined {
+    this.#isReading = true
     try {
       return this.#source.next()
     } catch (error) {
       this.#fail(error)
       return undefined
+    } finally {
+      this.#isReading = false
     }
   }
 
   #await(step: Promise<IteratorResult<Item>>): void {
+    this.#isAwaiting = true
     const goOn = (): void => {
-      this.#isTaking = false
+      this.#isAwaiting = false
       this.#customs.arrived()
     }
     step.then(

@@ -1,3 +1,4 @@
+import { inspect } from 'node:util'
 import { err, type Result } from 'neverthrow'
 import { InvalidArgumentError, VmError } from '../errors.js'
 import type { JobCore } from '../job/job-core.js'
@@ -68,7 +69,18 @@ export function attempt<Item, T, E extends VmError>(
 export const coreOf = <T, E extends VmError>(job: JobRef<T, E>): JobCore<T, E> => JobRef.coreOf(job)
 
 function resultOf<T, E extends VmError>(value: unknown): Result<T, E | InvalidArgumentError> {
-  if (isResult(value)) return value as Result<T, E>
+  try {
+    return checkedResult(value)
+  } catch (error) {
+    return thrown(error)
+  }
+}
+
+function checkedResult<T, E extends VmError>(value: unknown): Result<T, E | InvalidArgumentError> {
+  if (isResult<T, E>(value)) {
+    if (value.isOk() || (value.error as unknown) instanceof VmError) return value
+    return err(wrong('the function gave an error that is no VmError', undefined, value.error))
+  }
   return err(
     wrong(
       'the function gave neither a job nor a Result',
@@ -80,12 +92,16 @@ function resultOf<T, E extends VmError>(value: unknown): Result<T, E | InvalidAr
 
 /** `unwrap` in an async function throws the item's own error. */
 function thrown(error: unknown): Result<never, never> {
-  const why = error instanceof Error ? error.message : String(error)
-  return err((error instanceof VmError ? error : wrong(`the function threw: ${why}`, undefined, error)) as never)
+  const failure = error instanceof VmError ? error : wrong(`the function threw: ${wordsOf(error)}`, undefined, error)
+  return err(failure as never)
 }
 
+/** What was thrown may be anything, also what can't become a string. */
+export const wordsOf = (thrown: unknown): string =>
+  thrown instanceof Error ? thrown.message : typeof thrown === 'string' ? thrown : inspect(thrown)
+
 /** By its methods: the user's neverthrow may be another copy. */
-const isResult = (value: unknown): boolean =>
+const isResult = <T, E>(value: unknown): value is Result<T, E> =>
   typeof value === 'object' && value !== null && 'isOk' in value && typeof value.isOk === 'function' && 'isErr' in value
 
 function wrong(reason: string, hint: string | undefined, cause: unknown): InvalidArgumentError {

@@ -1,3 +1,4 @@
+import { inspect } from 'node:util'
 import { err, type Result } from 'neverthrow'
 import { InvalidArgumentError, JobCancelledError, OutcomeUnknownError, VmError } from '../errors.js'
 import type { CancelRequest } from '../job/cancellation.js'
@@ -6,7 +7,7 @@ import type { JobRef } from '../job/job.js'
 import type { ItemCounts } from '../job/progress.js'
 import { backoffMs } from './backoff.js'
 import { BatchIntake } from './batch-intake.js'
-import { attempt, coreOf, ItemContext, type BatchOperation } from './batch-operation.js'
+import { attempt, coreOf, ItemContext, wordsOf, type BatchOperation } from './batch-operation.js'
 import type { BatchOptions } from './batch-options.js'
 import { BatchQueue } from './batch-queue.js'
 import { BatchReport, type BatchItemError, type BatchOutcome, type BatchStop } from './batch-report.js'
@@ -21,7 +22,7 @@ interface Entry<Item> {
   attempts: number
   jobId: string | undefined
   percent: number
-  /** While it waits for another attempt: what the last one ended with, and the timer. */
+  /** While it waits for another attempt: what the last one ended with. */
   failure: VmError | undefined
   timer: NodeJS.Timeout | undefined
 }
@@ -46,7 +47,10 @@ export class BatchRun<Item, T, E extends VmError> {
   #stop: BatchStop | undefined
   /** Whether something was left undone for that. */
   #isCut = false
+  /** Why it was cancelled: also one that had stopped before for another reason may be. */
+  #cancelReason: string | undefined
   #controller: AbortController | undefined
+  #isFilling = false
   #timer: NodeJS.Timeout | undefined
   #isReportDue = false
 
@@ -70,8 +74,7 @@ export class BatchRun<Item, T, E extends VmError> {
         this.#accept(item, index)
       },
       fail: (cause) => {
-        const why = cause instanceof Error ? cause.message : String(cause)
-        this.#breakOff({ by: 'items', reason: `the list could not be read any further: ${why}`, cause })
+        this.#breakOff({ by: 'items', reason: `the list could not be read any further: ${wordsOf(cause)}`, cause })
       },
       arrived: () => {
         this.#goOn()
@@ -84,8 +87,7 @@ export class BatchRun<Item, T, E extends VmError> {
     this.#core.cancellation.add(async (reason = 'the batch was cancelled') => {
       const by = this.#core.cancellation.request?.by ?? 'caller'
       const refusals = await this.#cancel({ by, reason })
-      // Nobody waits for the verdict on a signal: the batch ends when those that go on have ended.
-      if (refusals === 0 || by !== 'caller') return
+      if (refusals === 0) return
       throw new Error(`${String(refusals)} of its running items can't be stopped, and no further one is started`)
     })
     const { timeoutMs } = this.#options
@@ -111,8 +113,11 @@ export class BatchRun<Item, T, E extends VmError> {
 
   /** Takes as many items as there is room for, and ends the batch after the last. */
   #goOn(): void {
-    if (this.#core.isSettled) return
+    // The list and the functions may cancel the batch while they are called, and so come here again.
+    if (this.#core.isSettled || this.#isFilling) return
+    this.#isFilling = true
     this.#intake.fill()
+    this.#isFilling = false
     const isOver = this.#intake.isExhausted || this.#stop !== undefined
     if (isOver && this.#waiting.size === 0 && this.#running.size === 0) this.#finish()
     else this.#reportSoon()
@@ -134,14 +139,16 @@ export class BatchRun<Item, T, E extends VmError> {
   }
 
   #enqueue(entry: Entry<Item>): void {
+    this.#waiting.add(entry)
     const place = this.#place(entry.item)
-    if (place instanceof InvalidArgumentError) {
-      this.#waiting.delete(entry)
-      this.#end(entry, err(place))
+    // Its functions may have cancelled the batch.
+    if (!this.#waiting.has(entry)) return
+    if (!(place instanceof InvalidArgumentError)) {
+      this.#queue.add(place, () => this.#try(entry))
       return
     }
-    this.#waiting.add(entry)
-    this.#queue.add(place, () => this.#try(entry))
+    this.#waiting.delete(entry)
+    this.#end(entry, err(place))
   }
 
   #place(item: Item): { readonly host: unknown; readonly priority: number | undefined } | InvalidArgumentError {
@@ -152,14 +159,17 @@ export class BatchRun<Item, T, E extends VmError> {
         priority: priority === undefined ? undefined : checkedPriority(priority(item)),
       }
     } catch (cause) {
-      const reason = `an item can't be put in line: ${cause instanceof Error ? cause.message : String(cause)}`
+      const reason = `an item can't be put in line: ${wordsOf(cause)}`
       return located(new InvalidArgumentError({ path: 'options', reason, cause }))
     }
   }
 
   #try(entry: Entry<Item>): Promise<void> {
     this.#waiting.delete(entry)
+    // The function itself may cancel the batch: from here on it runs.
+    this.#running.set(entry, undefined)
     entry.attempts += 1
+    entry.failure = undefined
     const { job, outcome } = attempt(
       this.#operation,
       entry.item,
@@ -207,7 +217,6 @@ export class BatchRun<Item, T, E extends VmError> {
     entry.failure = failure
     this.#waiting.add(entry)
     const again = (): void => {
-      entry.failure = undefined
       entry.timer = undefined
       this.#enqueue(entry)
       this.#goOn()
@@ -241,11 +250,13 @@ export class BatchRun<Item, T, E extends VmError> {
 
   /** How many of the running items refused to be stopped. */
   async #cancel({ by, reason }: CancelRequest): Promise<number> {
-    const { jobs } = this
+    this.#cancelReason ??= reason
     this.#breakOff({ by, reason })
     this.#controller?.abort(new DOMException(reason, 'AbortError'))
     this.#goOn()
-    const verdicts = await Promise.all(jobs.map((job) => coreOf(job).cancel({ by: 'caller', reason })))
+    // Where the function of an item asks for it, there is a job of that item only once it has returned.
+    await Promise.resolve()
+    const verdicts = await Promise.all(this.jobs.map((job) => coreOf(job).cancel({ by: 'caller', reason })))
     return verdicts.filter(({ kind }) => kind === 'refused' || kind === 'unknown').length
   }
 
@@ -265,10 +276,8 @@ export class BatchRun<Item, T, E extends VmError> {
 
   readonly #signal = (): AbortSignal => {
     this.#controller ??= new AbortController()
-    const { by, reason } = this.#stop ?? {}
-    if (by === 'caller' || by === 'signal' || by === 'timeout') {
-      this.#controller.abort(new DOMException(reason, 'AbortError'))
-    }
+    const reason = this.#cancelReason
+    if (reason !== undefined) this.#controller.abort(new DOMException(reason, 'AbortError'))
     return this.#controller.signal
   }
 
@@ -321,8 +330,11 @@ export class BatchRun<Item, T, E extends VmError> {
 }
 
 function checkedPriority(priority: unknown): number {
-  if (typeof priority === 'number' && !Number.isNaN(priority)) return priority
-  throw new TypeError(`its priority must be a number, and is ${String(priority)}`)
+  // p-queue subtracts them, and Infinity less Infinity is no number.
+  if (typeof priority === 'number' && !Number.isNaN(priority)) {
+    return Math.min(Number.MAX_VALUE, Math.max(-Number.MAX_VALUE, priority))
+  }
+  throw new TypeError(`its priority must be a number, and is ${inspect(priority)}`)
 }
 
 function located<X extends VmError>(error: X): X {

@@ -1,6 +1,6 @@
 import { InvalidArgumentError, type JobCancelledError, type VmError } from '../errors.js'
 import { JobCore } from '../job/job-core.js'
-import { applyOptions } from '../job/job-options.js'
+import { applyOptions, withOptions } from '../job/job-options.js'
 import { validate } from '../model/validate.js'
 import { Server } from '../server.js'
 import { Vm } from '../vm.js'
@@ -49,9 +49,10 @@ export function batch<Item, T, E extends VmError>(
   const source = sourceOf<Item>(items)
   if (source instanceof InvalidArgumentError) return refuse(source)
   // The batch sees to its time itself, since a report has to come of it.
-  const refusal = applyOptions(core, { signal: options.signal, onProgress: options.onProgress })
+  const refusal = withOptions(options, ({ signal, onProgress }) => applyOptions(core, { signal, onProgress }))
   if (refusal instanceof InvalidArgumentError) return refuse(refusal)
-  const run = new BatchRun(core, source, operation, { hostOf: connectionOf, ...(valid.value as BatchOptions<Item>) })
+  const settings = valid.value as BatchOptions<Item>
+  const run = new BatchRun(core, source, operation, { ...settings, hostOf: settings.hostOf ?? connectionOf })
   run.begin(refusal as JobCancelledError | undefined)
   return new BatchJob(core, run)
 }

@@ -16,21 +16,33 @@ export function itemSource<Item>(items: unknown): ItemSource<Item> | undefined {
   const { [Symbol.asyncIterator]: asynchronous, [Symbol.iterator]: synchronous } = items as Partial<
     AsyncIterable<Item> & Iterable<Item>
   >
-  const size = sizeOf(items)
+  // A list may grow while it is gone through.
+  const sized = {
+    get size() {
+      return sizeOf(items)
+    },
+  }
   if (typeof asynchronous === 'function') {
-    const iterator = asynchronous.call(items)
-    return { size, next: async () => checked(await iterator.next()), leave: () => leave(iterator) }
+    const iterator = anObject(asynchronous.call(items))
+    return Object.assign(sized, { next: async () => checked(await iterator.next()), leave: () => leave(iterator) })
   }
   if (typeof synchronous !== 'function') return undefined
-  const iterator = synchronous.call(items)
-  return { size, next: () => checked(iterator.next()), leave: () => leave(iterator) }
+  const iterator = anObject(synchronous.call(items))
+  return Object.assign(sized, { next: () => checked(iterator.next()), leave: () => leave(iterator) })
 }
 
 const sizeOf = (items: object): number | undefined =>
   Array.isArray(items) ? items.length : items instanceof Set || items instanceof Map ? items.size : undefined
 
-function checked<Item>(step: IteratorResult<Item>): IteratorResult<Item> {
-  if (typeof step === 'object') return step
+/** A copy: `done` and `value` are read here, where what they throw is told as a failure of the list. */
+function checked<Item>(step: IteratorResult<Item, unknown>): IteratorResult<Item> {
+  const result = anObject(step)
+  return result.done === true ? { done: true, value: undefined } : { done: false, value: result.value }
+}
+
+/** A promise from a list that is not asynchronous would be an endless one of nothing. */
+function anObject<X extends object>(value: X): X {
+  if (typeof value === 'object' && (value as unknown) !== null && !(value instanceof Promise)) return value
   throw new TypeError('its iterator gave no result')
 }
 

@@ -4,6 +4,11 @@ import { setImmediate as turn } from 'node:timers/promises'
 import { describe, expect, test } from 'vitest'
 import { ItemsInHand } from '../../support/items-in-hand.js'
 
+const unreadable = {
+  get done(): never {
+    throw new Error('not now')
+  },
+}
 const gone = (): VmNotFoundError => new VmNotFoundError({ reason: 'gone' })
 const upTo = (count: number): number[] => Array.from({ length: count }, (_, index) => index)
 
@@ -91,6 +96,26 @@ describe('the list', () => {
     expect(report.isSuccess).toBe(true)
   })
 
+  test('may grow meanwhile: its end is told by the list', async () => {
+    const list = [1]
+    const seen: Progress[] = []
+    const grow = async (item: number) => {
+      if (item < 9) list.push(item + 1)
+      await turn()
+      return ok()
+    }
+    const job = batch(list, grow, { concurrency: 1, onProgress: (progress) => seen.push(progress) })
+    expect((await job.unwrap()).counts.succeeded).toBe(9)
+    expect(seen.filter(({ done = 0, total = 0 }) => done > total)).toEqual([])
+
+    const hands = new ItemsInHand<number>()
+    const more = [1, 2, 3]
+    const stopped = batch(more, hands.begin, { concurrency: 1 })
+    more.push(4)
+    await stopped.cancel()
+    expect((await stopped.unwrap()).outcomes.map(({ item }) => item)).toEqual([1, 2, 3, 4])
+  })
+
   test('is read as places become free', async () => {
     let taken = 0
     const list = function* () {
@@ -138,6 +163,14 @@ describe('the list', () => {
       },
     ],
     ['is no proper one', () => ({ [Symbol.iterator]: () => ({ next: () => undefined as never }) })],
+    ['is no proper one', () => ({ [Symbol.iterator]: () => ({ next: () => null as never }) })],
+    ['is no proper one', () => ({ [Symbol.iterator]: () => ({ next: () => Promise.resolve() as never }) })],
+    ['is no proper one', () => ({ [Symbol.iterator]: () => ({ next: () => unreadable as never }) })],
+    ['is no proper one', () => ({ [Symbol.asyncIterator]: () => ({ next: () => Promise.resolve(null as never) }) })],
+    [
+      'is no proper one',
+      () => ({ [Symbol.asyncIterator]: () => ({ next: () => Promise.resolve(unreadable as never) }) }),
+    ],
   ])('that %s ends the batch with what had been done, and says why', async ([how, list]) => {
     const report = await batch(list(), done).unwrap()
     expect(report.isSuccess).toBe(false)
@@ -191,6 +224,9 @@ describe('what the function gives', () => {
     ['rejects', () => Promise.reject(new Error('no luck')), /the function threw: no luck/],
     ['is nothing', () => undefined, /the function gave neither a job nor a Result\. Return the job itself/],
     ['is a promise of nothing', () => Promise.resolve(), /neither a job nor a Result/],
+    ['is an error of another kind', () => Promise.resolve(err(undefined)), /an error that is no VmError/],
+    ['rejects with what has no words', () => Promise.reject(Object.create(null) as Error), /the function threw: /],
+    ['is a false Result', () => Promise.resolve({ isOk: () => JSON.parse('{'), isErr: 1 }), /the function threw: /],
   ])('a function that %s is told of, and the others go on', async ([, operation, message]) => {
     const report = await batch([1, 2], (item) => (item === 1 ? operation() : Promise.resolve(ok(2))) as never).unwrap()
     expect(report.failed[0]?.result.error).toMatchObject({ code: 'INVALID_ARGUMENT', path: 'operation' })
@@ -315,6 +351,15 @@ test.for<[string, unknown[], string]>([
   expect(job.result?._unsafeUnwrapErr()).toMatchObject({ code: 'INVALID_ARGUMENT', path })
   expect(job.jobs).toEqual([])
   expect(await job.outcomes().next()).toEqual({ done: true, value: undefined })
+})
+
+test('options that can not be read are told of', () => {
+  const options = {
+    get signal(): never {
+      throw new Error('not now')
+    },
+  }
+  expect(batch([1], () => createJob().job, options).retCode).toBe('INVALID_ARGUMENT')
 })
 
 test('items that can not be read are told of', () => {

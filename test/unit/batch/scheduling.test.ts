@@ -152,7 +152,18 @@ describe('priority', () => {
     expect(hands.started).toEqual([0, ...byPriority])
   })
 
+  test('may be Infinity', async () => {
+    const started: number[] = []
+    const begin = (item: number) => {
+      started.push(item)
+      return Promise.resolve(ok())
+    }
+    await batch(upTo(6), begin, { concurrency: 1, priority: (item) => (item % 2 === 0 ? 0 : Infinity) })
+    expect(started).toEqual([0, 1, 3, 5, 2, 4])
+  })
+
   test.for<[string, (item: number) => number]>([
+    ['is no number that has words', () => Object.create(null) as number],
     ['throws', () => JSON.parse('{') as number],
     ['is no number', () => NaN],
   ])('one that %s fails its item only', async ([, priority]) => {
@@ -190,7 +201,7 @@ describe('perHostConcurrency', () => {
     for (const { server } of [one, one, two, two]) vms.push(await server.getVm(`vm-${String(vms.length)}`).unwrap())
     one.driver.calls.length = 0
     two.driver.calls.length = 0
-    const job = batch(vms, (vm) => vm.start(), { perHostConcurrency: 1 })
+    const job = batch(vms, (vm) => vm.start(), { perHostConcurrency: 1, hostOf: undefined })
     expect([one.driver.calls.length, two.driver.calls.length]).toEqual([1, 1])
     one.driver.last.succeed('running')
     two.driver.last.succeed('running')
