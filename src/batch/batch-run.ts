@@ -103,6 +103,8 @@ export class BatchRun<Item, T, E extends VmError> {
 
   /** What has ended so far, and then each outcome as it comes. Nothing where somebody reads already. */
   read(): OutcomeReader<BatchOutcome<Item, T, E>> | undefined {
+    // Whoever reads the outcomes looks at the failures.
+    this.#core.observe()
     const reader = this.#tally.read(() => {
       // Only then has it made room.
       if (this.#tally.backlog === this.#room - 1 || this.#tally.backlog === 0) this.#goOn()
@@ -318,11 +320,11 @@ export class BatchRun<Item, T, E extends VmError> {
   #finish(): void {
     clearTimeout(this.#timer)
     this.#report()
-    const { kept, cancelled, firstError } = this.#tally
+    const { cancelled, firstError } = this.#tally
     // Where everything had been done when it was asked to stop, it was not stopped.
     const isWhole = this.#intake.isExhausted && cancelled === 0 && !this.#isCut
     const stop = isWhole ? undefined : this.#stop
-    const report = new BatchReport(kept, this.#counts, stop)
+    const report = new BatchReport(this.#tally.report(), this.#counts, stop)
     if (stop === undefined) this.#core.succeed(report, firstError)
     else this.#core.succeedInPart(report, firstError)
     this.#tally.end()

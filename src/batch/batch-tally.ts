@@ -10,6 +10,8 @@ export class BatchTally<Item, T, E extends VmError> {
   cancelled = 0
   firstError: VmError | undefined
   #kept: BatchOutcome<Item, T, E>[] = []
+  /** What the report has: a reader may leave when it is made already. */
+  #reported: BatchOutcome<Item, T, E>[] | undefined
   #reader: OutcomeReader<BatchOutcome<Item, T, E>> | undefined
 
   get done(): number {
@@ -21,9 +23,10 @@ export class BatchTally<Item, T, E extends VmError> {
     return this.#reader?.backlog ?? 0
   }
 
-  /** Those that no reader has taken, in the order of the list. */
-  get kept(): BatchOutcome<Item, T, E>[] {
-    return Object.values(this.#kept)
+  /** Ends it: those that no reader has taken, in the order of the list, and those that one leaves unread later. */
+  report(): readonly BatchOutcome<Item, T, E>[] {
+    this.#reported ??= Object.values(this.#kept)
+    return this.#reported
   }
 
   file(outcome: BatchOutcome<Item, T, E>): void {
@@ -35,14 +38,24 @@ export class BatchTally<Item, T, E extends VmError> {
   /** Nothing where somebody reads already. */
   read(onRead: () => void): OutcomeReader<BatchOutcome<Item, T, E>> | undefined {
     if (this.#reader !== undefined) return undefined
-    const { kept } = this
+    const reported = this.#reported
+    const first = reported === undefined ? Object.values(this.#kept) : [...reported]
     this.#kept = []
-    this.#reader = new OutcomeReader(kept, onRead, (unread) => {
+    this.#reader = new OutcomeReader(first, onRead, (unread) => {
       this.#reader = undefined
-      for (const outcome of unread) this.#kept[outcome.index] = outcome
+      // What one reads that comes after the report stays in it.
+      if (reported === undefined) this.#putBack(unread)
       onRead()
     })
     return this.#reader
+  }
+
+  #putBack(unread: readonly BatchOutcome<Item, T, E>[]): void {
+    if (this.#reported === undefined) for (const outcome of unread) this.#kept[outcome.index] = outcome
+    else {
+      for (const outcome of unread) this.#reported.push(outcome)
+      this.#reported.sort((one, other) => one.index - other.index)
+    }
   }
 
   end(): void {

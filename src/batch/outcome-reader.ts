@@ -7,6 +7,8 @@ export class OutcomeReader<Outcome> implements AsyncIterableIterator<Outcome, un
   #head = 0
   #waiting: ((step: IteratorResult<Outcome, undefined>) => void)[] = []
   #isEnded = false
+  /** It has read the last one, or left before: another may read then. */
+  #isGone = false
 
   constructor(first: Outcome[], onRead: () => void, onLeave: (unread: readonly Outcome[]) => void) {
     this.#unread = first
@@ -40,11 +42,13 @@ export class OutcomeReader<Outcome> implements AsyncIterableIterator<Outcome, un
 
   next(): Promise<IteratorResult<Outcome, undefined>> {
     if (this.backlog > 0) return Promise.resolve({ done: false, value: this.#take() })
-    if (this.#isEnded) return Promise.resolve(over)
+    if (this.#isEnded) return this.return()
     return new Promise((resolve) => this.#waiting.push(resolve))
   }
 
   return(): Promise<IteratorResult<Outcome, undefined>> {
+    if (this.#isGone) return Promise.resolve(over)
+    this.#isGone = true
     const left = this.#unread.slice(this.#head)
     this.#unread = []
     this.#head = 0

@@ -56,6 +56,29 @@ test('one reader at a time, and another after it', async () => {
   expect(read).toBe(3)
 })
 
+test('a reader that leaves after the end of the batch leaves what it has not read to the report', async () => {
+  const job = batch(upTo(5), () => Promise.resolve(ok()))
+  const outcomes = job.outcomes()
+  const report = await job.unwrap()
+  expect((await outcomes.next()).value).toMatchObject({ item: 0 })
+  await outcomes.return?.()
+  expect(report.outcomes.map(({ item }) => item)).toEqual([1, 2, 3, 4])
+})
+
+test('a reader that leaves twice takes nothing from the next one, and one that has read all is none', async () => {
+  const hands = new ItemsInHand<number>()
+  const job = batch(upTo(2), hands.begin)
+  const first = job.outcomes()
+  await first.return?.()
+  const second = job.outcomes()
+  await first.return?.()
+  for (const item of upTo(2)) hands.of(item).succeed()
+  const read: number[] = []
+  for await (const { item } of second) read.push(item)
+  expect(read).toEqual(upTo(2))
+  expect(await job.outcomes().next()).toEqual({ done: true, value: undefined })
+})
+
 test('a reader that is slow slows the batch down', async () => {
   let taken = 0
   const list = function* () {
@@ -108,6 +131,16 @@ test('failures in a batch that nobody looks at are found, as of the batch', asyn
   await turn()
   await server.close()
   expect(failures).toEqual([['batch', 'VM_NOT_FOUND']])
+})
+
+test('failures that a reader of outcomes is told of are looked at', async () => {
+  const failures: unknown[] = []
+  const { driver, server, vm } = await fakeServer({}, { onUnobservedFailure: (failure) => failures.push(failure) })
+  const job = batch([vm], (item) => item.start())
+  driver.last.fail(new VmNotFoundError({ reason: 'gone' }))
+  for await (const { result } of job.outcomes()) expect(result.isErr()).toBe(true)
+  await server.close()
+  expect(failures).toEqual([])
 })
 
 test('a report tells a log what failed', async () => {
