@@ -107,6 +107,8 @@ export const vmActions: Actions<Exclude<Extract<DriverOperation, `vm.${string}`>
       requireState('vm.delete', vm.state)
       return {
         commit: () => {
+          // Somebody may have brought it up meanwhile: a restart, or another client.
+          requireState('vm.delete', vm.state)
           host.lifecycle.delete(vm)
         },
       }
@@ -117,6 +119,7 @@ export const vmActions: Actions<Exclude<Extract<DriverOperation, `vm.${string}`>
       requireState('vm.unregister', vm.state)
       return {
         commit: () => {
+          requireState('vm.unregister', vm.state)
           host.store.unregister(vm)
           host.lifecycle.tell('deleted', vm)
         },

@@ -331,3 +331,20 @@ test('a restart and a kill that are both taken back leave the VM running', async
   expect([vm.state, await vm.getState().unwrap()]).toEqual(['running', 'running'])
   await simulated[Symbol.asyncDispose]()
 })
+
+test('a VM that somebody starts while it is being deleted stays, and the deletion says so', async () => {
+  const simulated = createSimulatedServer({
+    vms: [{ name: 'web-1', state: 'running' }],
+    latency: { 'vm.delete': 40 },
+  })
+  const { server, clock } = simulated
+  const vm = await server.getVm('web-1').unwrap()
+  simulated.vm('web-1').powerOff()
+  const deleting = vm.delete()
+  simulated.faults.add({ operation: 'vm.getStatistics', kind: 'interference', change: 'start' })
+  await vm.getStatistics()
+  await clock.advance(100)
+  expect((await deleting)._unsafeUnwrapErr()).toMatchObject({ code: 'INVALID_STATE', state: 'running' })
+  expect(await vm.getState().unwrap()).toBe('running')
+  await simulated[Symbol.asyncDispose]()
+})
