@@ -56,3 +56,17 @@ export function snapshotNode(
     children: vm.snapshots.filter((child) => child.parentId === id).map((child) => snapshotNode(vm, child)),
   }
 }
+
+/** The disks that are wanted: those that are there already stay what they are, and others are made. */
+export function keepDisks<D extends DiskConfig>(
+  wanted: readonly DiskConfig[],
+  present: readonly D[],
+  make: (disk: DiskConfig) => D,
+): D[] {
+  const left = [...present]
+  return wanted.map((disk) => {
+    const index = left.findIndex(({ image, sizeMiB }) => image === disk.image && sizeMiB === disk.sizeMiB)
+    const [kept] = index < 0 ? [] : left.splice(index, 1)
+    return kept ?? make(disk)
+  })
+}

@@ -4,6 +4,7 @@ import { InvalidArgumentError } from '../../errors.js'
 import { checkFile } from '../../files/check-file.js'
 import type { DiskConfig } from '../../model/vm-config.js'
 import type { VmChanges } from '../../model/vm-spec.js'
+import { keepDisks } from '../../registry/kept-vm.js'
 import type { DiskDefinition, Hardware } from './definition.js'
 import { findFirmware, readFirmware } from './firmware.js'
 import { BootImageError } from './machine/boot-image-error.js'
@@ -50,7 +51,7 @@ export async function planHardware(
   if (spec.cpus !== undefined && spec.cpus !== 1)
     throw wrong(`${root}.cpus`, 'must be 1, which is what the emulated machine has')
   const parts = {
-    disks: spec.disks === undefined ? (present?.disks ?? []) : keepDisks(spec.disks, present?.disks ?? []),
+    disks: spec.disks === undefined ? (present?.disks ?? []) : keepDisks(spec.disks, present?.disks ?? [], newDisk),
     cdroms: spec.cdroms ?? present?.cdroms ?? [],
     floppies: spec.floppies ?? present?.floppies ?? [],
     boot: spec.boot ?? present?.boot ?? {},
@@ -61,14 +62,7 @@ export async function planHardware(
   return hardware
 }
 
-function keepDisks(wanted: readonly DiskConfig[], present: readonly DiskDefinition[]): DiskDefinition[] {
-  const left = [...present]
-  return wanted.map((disk) => {
-    const index = left.findIndex(({ image, sizeMiB }) => image === disk.image && sizeMiB === disk.sizeMiB)
-    const [kept] = index < 0 ? [] : left.splice(index, 1)
-    return kept ?? { ...disk, overlay: newDiskFile() }
-  })
-}
+const newDisk = (disk: DiskConfig): DiskDefinition => ({ ...disk, overlay: newDiskFile() })
 
 async function check(hardware: Hardware, root: string): Promise<void> {
   const { memoryMiB, disks, cdroms, floppies, boot } = hardware

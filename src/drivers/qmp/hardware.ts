@@ -5,6 +5,7 @@ import { InvalidArgumentError } from '../../errors.js'
 import type { DiskConfig } from '../../model/vm-config.js'
 import type { VmChanges } from '../../model/vm-spec.js'
 import { checkFile as checkFileOf } from '../../files/check-file.js'
+import { keepDisks } from '../../registry/kept-vm.js'
 import type { DiskDefinition, Hardware } from './definition.js'
 import { kernelProblem } from './kernel-image.js'
 
@@ -42,7 +43,7 @@ export async function planHardware(
     machine: before.machine,
     cpus: spec.cpus ?? before.cpus,
     memoryMiB: spec.memoryMiB ?? before.memoryMiB,
-    disks: spec.disks === undefined ? before.disks : keepDisks(spec.disks, before.disks),
+    disks: spec.disks === undefined ? before.disks : keepDisks(spec.disks, before.disks, newDisk),
     cdroms: spec.cdroms ?? before.cdroms,
     floppies: spec.floppies ?? before.floppies,
     boot: spec.boot ?? before.boot,
@@ -51,14 +52,7 @@ export async function planHardware(
   return hardware
 }
 
-function keepDisks(wanted: readonly DiskConfig[], present: readonly DiskDefinition[]): DiskDefinition[] {
-  const left = [...present]
-  return wanted.map((disk) => {
-    const index = left.findIndex(({ image, sizeMiB }) => image === disk.image && sizeMiB === disk.sizeMiB)
-    const [kept] = index < 0 ? [] : left.splice(index, 1)
-    return kept ?? { ...disk, file: newDiskFile() }
-  })
-}
+const newDisk = (disk: DiskConfig): DiskDefinition => ({ ...disk, file: newDiskFile() })
 
 async function check(hardware: Hardware, root: string): Promise<void> {
   const { cpus, memoryMiB, disks, cdroms, floppies, boot } = hardware
