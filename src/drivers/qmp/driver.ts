@@ -1,4 +1,4 @@
-import { open, readFile, rm } from 'node:fs/promises'
+import { open } from 'node:fs/promises'
 import { availableParallelism, freemem, hostname, totalmem } from 'node:os'
 import { join } from 'node:path'
 import type { Duplex } from 'node:stream'
@@ -6,13 +6,10 @@ import type { Driver, DriverOperations, DriverOperationTypes, Feature, Task, VmR
 import { vmNotFound } from '../../errors/lookup.js'
 import { goneMeanwhile, invalidState, requireState } from '../../errors/state.js'
 import { ConnectionError, InvalidStateError } from '../../errors.js'
-import { keyChords } from '../../keyboard/key-chords.js'
 import type { HostInfo } from '../../model/host-info.js'
-import type { Keys } from '../../model/keys.js'
 import type { VmEvent } from '../../model/vm-event.js'
 import type { VmState } from '../../model/vm-state.js'
 import { operations } from '../../operations.js'
-import { draftIn } from '../../registry/replace-file.js'
 import type { VmDirectory } from '../../registry/vm-directory.js'
 import type { Accelerator } from './accelerator.js'
 import { runFiles } from './command-line.js'
@@ -20,12 +17,12 @@ import { ConsoleInput } from './console-input.js'
 import { configOf, type Definition } from './definition.js'
 import { DiskImages } from './disk-images.js'
 import type { HeldVm } from './held-vm.js'
-import { qcodeOf } from './key-qcodes.js'
 import { QmpConnectionError } from './protocol/qmp-errors.js'
-import type { QmpClient } from './protocol/qmp-client.js'
 import { qemuError } from './qemu-errors.js'
 import { readQemuBuild, type QemuBuild, type QemuTools } from './qemu-tools.js'
-import type { RunRecord } from './run-record.js'
+import type { RunningVm } from './running-vm.js'
+import { screenshot } from './screenshot.js'
+import { sendKeys } from './send-keys.js'
 import { VmConsole } from './vm-console.js'
 import { VmInspector } from './vm-inspector.js'
 import { VmLifecycle, type ChangeOptions } from './vm-lifecycle.js'
@@ -34,16 +31,6 @@ import { VmProvisioning } from './vm-provisioning.js'
 import { pressUntilOff } from './vm-shutdown.js'
 import { VmSnapshots } from './vm-snapshots.js'
 import { readStatistics } from './vm-statistics.js'
-
-type Output<O extends keyof DriverOperationTypes> = DriverOperationTypes[O]['output']
-
-/** A VM that runs, as those see it who only look at it or send it something. */
-interface RunningVm {
-  readonly definition: Definition
-  readonly folder: string
-  readonly run: RunRecord
-  readonly monitor: <T>(action: (client: QmpClient) => Promise<T>) => Promise<T>
-}
 
 /** Starting a QEMU costs some 30 ms of a processor: more at once only make each of them wait. */
 const maxConcurrentOperations = Math.max(4, 2 * availableParallelism())
@@ -307,28 +294,4 @@ export class QmpDriver implements Driver {
   #emit(event: VmEvent): void {
     for (const listener of this.#listeners) listener(event)
   }
-}
-
-/** QEMU writes the picture into the VM's folder itself. */
-async function screenshot({ folder, monitor }: RunningVm): Promise<Output<'vm.screenshot'>> {
-  const filename = draftIn(folder)
-  try {
-    await monitor((client) => client.execute('screendump', { filename, format: 'png' }))
-    return await readFile(filename)
-  } finally {
-    await rm(filename, { force: true })
-  }
-}
-
-/** How long each key is held down: a guest has time enough to see it. */
-const holdMs = 20
-
-async function sendKeys({ monitor }: RunningVm, keys: Keys): Promise<void> {
-  const chords = keyChords(keys)
-  await monitor(async (client) => {
-    for (const chord of chords) {
-      const pressed = chord.map((key) => ({ type: 'qcode', data: qcodeOf(key) }))
-      await client.execute('send-key', { keys: pressed, 'hold-time': holdMs })
-    }
-  })
 }

@@ -1,0 +1,11 @@
+import type { QmpClient } from './protocol/qmp-client.js'
+import type { Definition } from './definition.js'
+import type { RunRecord } from './run-record.js'
+
+/** A VM that runs, as those see it who only look at it or send it something. */
+export interface RunningVm {
+  readonly definition: Definition
+  readonly folder: string
+  readonly run: RunRecord
+  readonly monitor: <T>(action: (client: QmpClient) => Promise<T>) => Promise<T>
+}
