@@ -28,7 +28,14 @@ export type { HostInfo, HostLicense } from './model/host-info.js'
 export { keyCodes, type KeyCode, type Keys } from './model/keys.js'
 export type { Snapshot, SnapshotNode } from './model/snapshot.js'
 export type { VmStatistics } from './model/statistics.js'
-export type { BootConfig, DiskConfig, MediaConfig, VmConfig } from './model/vm-config.js'
+export type {
+  BootConfig,
+  DiskConfig,
+  MediaConfig,
+  NetworkAdapterConfig,
+  PortForward,
+  VmConfig,
+} from './model/vm-config.js'
 export type { EventFilter, VmEvent } from './model/vm-event.js'
 export type { VmChanges, VmFilter, VmSpec } from './model/vm-spec.js'
 export { vmStates, type VmState } from './model/vm-state.js'

@@ -10,6 +10,15 @@ export const plainText = v.pipe(
   v.check((value) => !value.includes('\0'), 'must not contain a NUL character'),
 )
 
+export const whole = (maximum: number): v.GenericSchema<number> =>
+  v.pipe(
+    v.number('must be a number'),
+    v.check(
+      (value) => Number.isSafeInteger(value) && value >= 1 && value <= maximum,
+      `must be a whole number from 1 to ${String(maximum)}`,
+    ),
+  )
+
 export const nonEmpty = v.pipe(text, v.minLength(1, 'must not be empty'))
 
 export const optional = <S extends v.GenericSchema>(schema: S): v.OptionalSchema<S, undefined> => v.optional(schema)

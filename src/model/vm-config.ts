@@ -26,6 +26,50 @@ export interface BootConfig {
   readonly order?: readonly ('disk' | 'cdrom' | 'floppy')[] | undefined
 }
 
+/** A port of the host; what comes in there goes on to a port of the guest. */
+export interface PortForward {
+  /** 1 to 65535. */
+  readonly guestPort: number
+  /**
+   * 1 to 65535. Where it is absent, the host finds a free one each time that the VM is started or resumed: the one of the last
+   * time, if nobody has it. `vm.config` tells which after a `vm.refresh()`, as long as the VM runs.
+   */
+  readonly hostPort?: number | undefined
+  /** `'tcp'` if absent. */
+  readonly protocol?: 'tcp' | 'udp' | undefined
+  /**
+   * The IPv4 address of the host that it listens on. If absent `'127.0.0.1'`, which programs on the host itself reach and nobody
+   * else; `'0.0.0.0'` is all that the host has, and lets in whoever reaches it.
+   */
+  readonly hostAddress?: string | undefined
+}
+
+/**
+ * A network adapter. Behind it is an IPv4 network that the guest has for itself, with DHCP.
+ *
+ * @example
+ * ```ts
+ * const vm = await server
+ *   .createVm({ name: 'web-1', networkAdapters: [{ portForwards: [{ guestPort: 80 }] }] })
+ *   .unwrap()
+ * await vm.start().unwrap()
+ * const { networkAdapters } = await vm.refresh().unwrap()
+ * console.log(networkAdapters?.[0]?.portForwards?.[0]?.hostPort)
+ * ```
+ */
+export interface NetworkAdapterConfig {
+  /** Six bytes in hexadecimal, `52:54:00:12:34:56`. If absent the host makes one up, which the VM keeps; a clone gets another. */
+  readonly macAddress?: string | undefined
+  /**
+   * Whether the guest may begin connections. If absent or `false` it reaches nothing, neither outside of the host nor on it; it
+   * still answers what comes in by `portForwards`. With `true` it reaches whatever the host reaches, **and the services that
+   * listen on the host's own 127.0.0.1 as well**, under the address of its gateway (10.0.2.2): QEMU has no switch between the two.
+   */
+  readonly outbound?: boolean | undefined
+  /** Without any, nobody reaches the guest. */
+  readonly portForwards?: readonly PortForward[] | undefined
+}
+
 /** The settings of a VM, as its host has them. */
 export interface VmConfig {
   readonly name: string
@@ -36,6 +80,8 @@ export interface VmConfig {
   readonly cdroms: readonly MediaConfig[]
   readonly floppies: readonly MediaConfig[]
   readonly boot: BootConfig
+  /** With what the host has decided where nothing was asked for. Absent where the host does not tell. */
+  readonly networkAdapters?: readonly NetworkAdapterConfig[] | undefined
   /** Absent where the host does not tell. */
   readonly createdAt?: Date | undefined
 }

@@ -1,7 +1,8 @@
 import { isAbsolute } from 'node:path'
 import * as v from 'valibot'
-import { keysOf, list, object, optional, plainText, text } from './schema.js'
-import type { BootConfig, DiskConfig, MediaConfig } from './vm-config.js'
+import { networkAdaptersSchema } from './network-adapter.js'
+import { keysOf, list, object, optional, plainText, text, whole } from './schema.js'
+import type { BootConfig, DiskConfig, MediaConfig, NetworkAdapterConfig } from './vm-config.js'
 import { vmStates, type VmState } from './vm-state.js'
 
 /** What a new VM is to be. */
@@ -17,6 +18,8 @@ export interface VmSpec {
   readonly cdroms?: readonly MediaConfig[] | undefined
   readonly floppies?: readonly MediaConfig[] | undefined
   readonly boot?: BootConfig | undefined
+  /** At most 8; none if absent, unless the host has a default of its own. */
+  readonly networkAdapters?: readonly NetworkAdapterConfig[] | undefined
 }
 
 /** What to change of a VM; what is absent stays as it is. */
@@ -38,14 +41,6 @@ const isForbiddenInName = (character: string): boolean => {
   return code < 0x20 || code === 0x7f || character === '/' || character === '\\'
 }
 
-const whole = (maximum: number): v.GenericSchema<number> =>
-  v.pipe(
-    v.number('must be a number'),
-    v.check(
-      (value) => Number.isSafeInteger(value) && value >= 1 && value <= maximum,
-      `must be a whole number from 1 to ${String(maximum)}`,
-    ),
-  )
 const mebibytes = whole(maxMiB)
 
 export const vmNameSchema = v.pipe(
@@ -101,6 +96,7 @@ const settings = {
   cdroms: optional(list(media, 64)),
   floppies: optional(list(media, 64)),
   boot: optional(boot),
+  networkAdapters: optional(networkAdaptersSchema),
 }
 
 export const vmSpecSchema = object({ name: vmNameSchema, ...settings })

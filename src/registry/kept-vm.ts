@@ -1,5 +1,5 @@
 import type { Snapshot, SnapshotNode } from '../model/snapshot.js'
-import type { BootConfig, DiskConfig, MediaConfig, VmConfig } from '../model/vm-config.js'
+import type { BootConfig, DiskConfig, MediaConfig, NetworkAdapterConfig, VmConfig } from '../model/vm-config.js'
 
 /** What is written down of a snapshot, whichever host keeps it. */
 interface KeptSnapshot extends Pick<Snapshot, 'id' | 'name' | 'description'> {
@@ -19,11 +19,12 @@ interface KeptHardware {
   readonly cdroms: readonly MediaConfig[]
   readonly floppies: readonly MediaConfig[]
   readonly boot: BootConfig
+  readonly networkAdapters: readonly NetworkAdapterConfig[]
 }
 
 /** The settings as users see them: without what a host adds to them for itself. */
 export function keptConfig({ name, description, createdAt }: KeptVm, hardware: KeptHardware): VmConfig {
-  const { cpus, memoryMiB, disks, cdroms, floppies, boot } = hardware
+  const { cpus, memoryMiB, disks, cdroms, floppies, boot, networkAdapters } = hardware
   return {
     name,
     description,
@@ -36,6 +37,7 @@ export function keptConfig({ name, description, createdAt }: KeptVm, hardware: K
     cdroms,
     floppies,
     boot,
+    networkAdapters,
     createdAt: new Date(createdAt),
   }
 }

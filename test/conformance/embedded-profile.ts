@@ -21,6 +21,7 @@ export const embeddedProfile = {
     // With a disk, there is something else to boot than the built-in guest.
     specWithDisk: { memoryMiB: 16, disks: [{ sizeMiB: 1 }], boot: { kernel } },
   }),
+  refusedSettings: ['spec.networkAdapters'],
   onClose: 'is-killed',
   sharesRunningVms: false,
   withdrawsPowerButton: true,

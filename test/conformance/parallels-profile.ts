@@ -28,7 +28,13 @@ export const parallelsHost = (name: string, flavour: Knobs['flavour']): Conforma
   withdrawsPowerButton: false,
   afterCrash: 'stopped',
   untold: ['createdAt', 'reason'],
-  refusedSettings: ['spec.boot.kernel', 'spec.boot.firmware', 'spec.disks.image', 'spec.floppies.image'],
+  refusedSettings: [
+    'spec.boot.kernel',
+    'spec.boot.firmware',
+    'spec.disks.image',
+    'spec.floppies.image',
+    'spec.networkAdapters',
+  ],
   refusedFrom: {
     'vm.clone': ['running', 'paused'],
     'vm.edit.name': ['running', 'paused', 'suspended'],

@@ -4,12 +4,16 @@ import { expectTypeOf, test } from 'vitest'
 import type { vmChangesSchema, vmFilterSchema, vmSpecSchema } from '../../src/model/vm-spec.js'
 
 type Valid = InferOutput<typeof vmSpecSchema>
+type Adapter<S extends Pick<VmSpec, 'networkAdapters'>> = NonNullable<S['networkAdapters']>[number]
+type Forward<S extends Pick<VmSpec, 'networkAdapters'>> = NonNullable<Adapter<S>['portForwards']>[number]
 
 test('the schema of a spec gives specs, with all of their settings', () => {
   expectTypeOf<Valid>().toExtend<VmSpec>()
   expectTypeOf<keyof Valid>().toEqualTypeOf<keyof VmSpec>()
   expectTypeOf<keyof NonNullable<Valid['boot']>>().toEqualTypeOf<keyof NonNullable<VmSpec['boot']>>()
   expectTypeOf<keyof NonNullable<Valid['disks']>[number]>().toEqualTypeOf<keyof NonNullable<VmSpec['disks']>[number]>()
+  expectTypeOf<keyof Adapter<Valid>>().toEqualTypeOf<keyof Adapter<VmSpec>>()
+  expectTypeOf<keyof Forward<Valid>>().toEqualTypeOf<keyof Forward<VmSpec>>()
 })
 
 test('the schema of changes gives changes', () => {

@@ -83,4 +83,4 @@ export function filesOf({ hardware, memory, snapshots }: Definition): Set<string
 }
 
 export const configOf = (definition: Definition): VmConfig =>
-  keptConfig(definition, { ...definition.hardware, cpus: 1 })
+  keptConfig(definition, { ...definition.hardware, cpus: 1, networkAdapters: [] })

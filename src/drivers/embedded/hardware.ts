@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import { readFile, stat } from 'node:fs/promises'
-import { InvalidArgumentError } from '../../errors.js'
+import { InvalidArgumentError, NotSupportedError } from '../../errors.js'
 import { checkFile } from '../../files/check-file.js'
 import type { DiskConfig } from '../../model/vm-config.js'
 import type { VmChanges } from '../../model/vm-spec.js'
@@ -50,6 +50,13 @@ export async function planHardware(
 ): Promise<Hardware> {
   if (spec.cpus !== undefined && spec.cpus !== 1)
     throw wrong(`${root}.cpus`, 'must be 1, which is what the emulated machine has')
+  if (spec.networkAdapters !== undefined && spec.networkAdapters.length > 0) {
+    throw new NotSupportedError({
+      capability: 'spec.networkAdapters',
+      reason: 'the emulated machine has no network',
+      hint: 'Leave spec.networkAdapters out, or use a host of QEMU: qmp:///DIRECTORY.',
+    })
+  }
   const parts = {
     disks: spec.disks === undefined ? (present?.disks ?? []) : keepDisks(spec.disks, present?.disks ?? [], newDisk),
     cdroms: spec.cdroms ?? present?.cdroms ?? [],

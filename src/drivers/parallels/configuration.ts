@@ -15,7 +15,7 @@ const notSupported = (capability: string, reason: string, hint: string): NotSupp
   new NotSupportedError({ capability, reason, hint })
 
 /** Throws where the settings ask for something that Parallels does not have. */
-export function refuseSettings({ disks = [], floppies = [], boot = {} }: VmChanges): void {
+export function refuseSettings({ disks = [], floppies = [], boot = {}, networkAdapters }: VmChanges): void {
   const hint = 'Install a system from a CD-ROM image, or clone a VM that has one.'
   if (boot.kernel !== undefined) throw notSupported('spec.boot.kernel', 'Parallels boots no kernel directly', hint)
   if (boot.firmware !== undefined || boot.videoFirmware !== undefined) {
@@ -26,6 +26,11 @@ export function refuseSettings({ disks = [], floppies = [], boot = {} }: VmChang
   }
   if (disks.some(({ image }) => image !== undefined)) {
     throw notSupported('spec.disks.image', 'Parallels would write to the image itself, and takes no raw one', hint)
+  }
+  if (networkAdapters !== undefined) {
+    const hint =
+      'Leave it out, and the VM has the adapter that Parallels gives it; prlctl set --device-set net0 changes that.'
+    throw notSupported('spec.networkAdapters', 'the networks of Parallels are not offered here', hint)
   }
   if (boot.order?.includes('floppy') === true) {
     throw notSupported('spec.boot.order', 'no one floppy drive is offered here', 'Use "disk" and "cdrom".')

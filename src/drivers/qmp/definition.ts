@@ -103,4 +103,5 @@ function filesOf({ hardware, memory, snapshots }: Definition): Set<string> {
   return files
 }
 
-export const configOf = (definition: Definition): VmConfig => keptConfig(definition, definition.hardware)
+export const configOf = (definition: Definition): VmConfig =>
+  keptConfig(definition, { ...definition.hardware, networkAdapters: [] })

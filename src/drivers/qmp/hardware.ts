@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import { open } from 'node:fs/promises'
 import { totalmem } from 'node:os'
-import { InvalidArgumentError } from '../../errors.js'
+import { InvalidArgumentError, NotSupportedError } from '../../errors.js'
 import type { DiskConfig } from '../../model/vm-config.js'
 import type { VmChanges } from '../../model/vm-spec.js'
 import { checkFile as checkFileOf } from '../../files/check-file.js'
@@ -30,6 +30,9 @@ export async function planHardware(
   present: Hardware | { readonly machine: string },
   root: string,
 ): Promise<Hardware> {
+  if (spec.networkAdapters !== undefined && spec.networkAdapters.length > 0) {
+    throw new NotSupportedError({ capability: 'spec.networkAdapters', reason: 'this host offers no network' })
+  }
   const before: Hardware = {
     cpus: 1,
     memoryMiB: defaultMemoryMiB,

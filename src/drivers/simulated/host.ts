@@ -3,6 +3,7 @@ import type { VmConfig } from '../../model/vm-config.js'
 import type { VmEvent } from '../../model/vm-event.js'
 import type { VmState } from '../../model/vm-state.js'
 import type { VmSpec } from '../../model/vm-spec.js'
+import { keepAdapters, macAddressOf } from '../../network/kept-adapter.js'
 import { CallLog } from './call-log.js'
 import type { HostClock } from './clock.js'
 import { FaultList } from './fault-list.js'
@@ -11,7 +12,7 @@ import { JobKeeper } from './job-keeper.js'
 import type { Latency } from './latency.js'
 import { Lifecycle } from './lifecycle.js'
 import type { Listener } from './listener.js'
-import { configOf } from './provisioning.js'
+import { configOf, withAdapters } from './provisioning.js'
 import { Random } from './random.js'
 import { SimulatedVm, type VmContent } from './simulated-vm.js'
 import { VmStore } from './vm-store.js'
@@ -86,10 +87,16 @@ export class SimulatedHost {
     return this.#ids.uuid()
   }
 
+  readonly newMacAddress = (): string => macAddressOf(this.newId())
+
   /** A VM that is not among the host's yet. */
   newVm(content: { config: VmContent['config'] } & Partial<VmContent>): SimulatedVm {
     this.#lastNumber += 1
-    return new SimulatedVm(this.newId(), this.#lastNumber, content)
+    const id = this.newId()
+    const { networkAdapters = [] } = content.config
+    const isAlone = networkAdapters.length === 0
+    const whole = isAlone ? content : withAdapters(content, keepAdapters(networkAdapters, [], this.newMacAddress))
+    return new SimulatedVm(id, this.#lastNumber, whole)
   }
 
   /** A VM of another host that comes here with all that belongs to it, but its machine; it keeps its id where that is free. */

@@ -3,6 +3,7 @@ import type { VmEvent } from '../../model/vm-event.js'
 import type { VmState } from '../../model/vm-state.js'
 import type { HostClock } from './clock.js'
 import type { InterferenceChange } from './fault.js'
+import { HostPorts } from './host-ports.js'
 import { Machine, type MachineWatcher } from './machine.js'
 import type { GuestMemory } from './serial-guest.js'
 import type { SimulatedVm } from './simulated-vm.js'
@@ -21,6 +22,7 @@ const byGuest: Cause = { reason: 'guest' }
 export class Lifecycle {
   readonly #store: VmStore
   readonly #clock: HostClock
+  readonly #hostPorts = new HostPorts()
   readonly #emit: (makeEvent: () => VmEvent) => void
   /** One for all machines: a hundred thousand may run. */
   readonly #watcher: MachineWatcher<SimulatedVm> = {
@@ -69,7 +71,14 @@ export class Lifecycle {
   }
 
   newMachine(vm: SimulatedVm, memory?: GuestMemory): Machine {
+    this.findHostPorts(vm)
     return new Machine<SimulatedVm>(vm, this.#watcher, this.#clock.elapsedMs, memory)
+  }
+
+  /** Gives each forward of a VM that runs its port. */
+  findHostPorts(vm: SimulatedVm): void {
+    const adapters = this.#hostPorts.findFor(vm.content.adapters)
+    if (adapters !== vm.content.adapters) vm.content = { ...vm.content, adapters }
   }
 
   pause(vm: SimulatedVm): VmState {

@@ -3,6 +3,7 @@ import type { VmState } from '../../model/vm-state.js'
 import { invalidState } from '../../errors/state.js'
 import type { DiskConfig, VmConfig } from '../../model/vm-config.js'
 import type { VmChanges, VmSpec } from '../../model/vm-spec.js'
+import { keepAdapters, shownAdapters, type KeptAdapter } from '../../network/kept-adapter.js'
 import { checkFiles, namesFiles } from './boot-files.js'
 import { disksOf, type SimulatedDisk, type VmContent } from './simulated-vm.js'
 
@@ -20,8 +21,9 @@ const given = <T extends object>(settings: T): { [K in keyof T]: Exclude<T[K], u
 
 export function configOf(spec: VmSpec, nowMs: number): VmConfig {
   const { name, description = '', cpus = 1, memoryMiB = usualMemoryMiB } = spec
-  const { disks = none, cdroms = none, floppies = none, boot = noBoot } = spec
-  return { name, description, cpus, memoryMiB, disks, cdroms, floppies, boot, createdAt: new Date(nowMs) }
+  const { disks = none, cdroms = none, floppies = none, boot = noBoot, networkAdapters = none } = spec
+  const createdAt = new Date(nowMs)
+  return { name, description, cpus, memoryMiB, disks, cdroms, floppies, boot, networkAdapters, createdAt }
 }
 
 /** Throws where the VM is too large for the host, or a file of it is missing; synchronous where there is none. */
@@ -42,12 +44,26 @@ const tooMuch = (path: string, most: number, found: number): InvalidArgumentErro
   })
 
 /** What an edit leads to; disks that stay keep what is on them. */
-export function edited({ config, disks, files }: VmContent, changes: VmChanges): VmContent {
-  return {
-    config: { ...config, ...given(changes) },
-    disks: changes.disks === undefined ? disks : keepDisks(changes.disks, disks),
-    files,
-  }
+export function edited(content: VmContent, changes: VmChanges, newMacAddress: () => string): VmContent {
+  const { config, disks, adapters, files } = content
+  const wanted = changes.networkAdapters
+  return withAdapters(
+    {
+      config: { ...config, ...given(changes) },
+      disks: changes.disks === undefined ? disks : keepDisks(changes.disks, disks),
+      files,
+    },
+    wanted === undefined ? adapters : keepAdapters(wanted, adapters, newMacAddress),
+  )
+}
+
+/** The content with these adapters, which its settings tell of as of a VM that does not run. */
+export function withAdapters<C extends Pick<VmContent, 'config'>>(
+  content: C,
+  adapters: readonly KeptAdapter[],
+): C & Pick<VmContent, 'adapters'> {
+  const networkAdapters = adapters.length === 0 ? none : shownAdapters(adapters, false)
+  return { ...content, config: { ...content.config, networkAdapters }, adapters }
 }
 
 function keepDisks(wanted: readonly DiskConfig[], present: readonly SimulatedDisk[]): readonly SimulatedDisk[] {

@@ -2,6 +2,7 @@ import { closeSync, openSync, readSync } from 'node:fs'
 import type { VmRecord } from '../../driver.js'
 import type { DiskConfig, VmConfig } from '../../model/vm-config.js'
 import type { VmState } from '../../model/vm-state.js'
+import { shownAdapters, type KeptAdapter } from '../../network/kept-adapter.js'
 import type { ExecHandler } from './guest-agent.js'
 import type { InputHandler, Machine } from './machine.js'
 import type { Run } from './run.js'
@@ -17,6 +18,7 @@ export interface SimulatedDisk {
 export interface VmContent {
   readonly config: VmConfig
   readonly disks: readonly SimulatedDisk[]
+  readonly adapters: readonly KeptAdapter[]
   /** The guest's files that were copied in or written by a test. */
   readonly files: ReadonlyMap<string, Uint8Array>
 }
@@ -41,6 +43,7 @@ export interface GuestHandlers {
 
 const noFiles: ReadonlyMap<string, Uint8Array> = new Map()
 const noDisks: readonly SimulatedDisk[] = []
+const noAdapters: readonly KeptAdapter[] = []
 const noSnapshots: readonly SnapshotRecord[] = []
 
 export const disksOf = (configs: readonly DiskConfig[]): readonly SimulatedDisk[] =>
@@ -70,8 +73,8 @@ export class SimulatedVm {
   constructor(id: string, number: number, content: { config: VmConfig } & Partial<VmContent>) {
     this.id = id
     this.number = number
-    const { config, disks = disksOf(config.disks), files = noFiles } = content
-    this.content = { config, disks, files }
+    const { config, disks = disksOf(config.disks), adapters = noAdapters, files = noFiles } = content
+    this.content = { config, disks, adapters, files }
   }
 
   get config(): VmConfig {
@@ -83,7 +86,13 @@ export class SimulatedVm {
   }
 
   get record(): VmRecord {
-    return { id: this.id, state: this.state, config: this.content.config }
+    const { config, adapters } = this.content
+    const isForwarding = this.machine !== undefined && adapters.length > 0
+    return {
+      id: this.id,
+      state: this.state,
+      config: isForwarding ? { ...config, networkAdapters: shownAdapters(adapters, true) } : config,
+    }
   }
 
   writeFile(path: string, bytes: Uint8Array): void {

@@ -1,5 +1,6 @@
 import type { DriverOperation } from '../../driver.js'
 import { requireState } from '../../errors/state.js'
+import { cloneAdapters } from '../../network/kept-adapter.js'
 import { operations } from '../../operations.js'
 import type { Actions } from './action.js'
 import { moveTo, requireTarget } from './migration.js'
@@ -73,13 +74,14 @@ export const vmActions: Actions<Exclude<Extract<DriverOperation, `vm.${string}`>
     run.change(id, (vm) => {
       requireState('vm.edit', vm.state)
       requireHardwareMayChange(vm.state, changes, !host.without.has('vm.edit.live'))
-      const { config } = edited(vm.content, changes)
+      const { config } = edited(vm.content, changes, host.newMacAddress)
       host.store.requireFree(config.name, vm)
       const commit = (): typeof vm.record => {
         host.store.requireFree(config.name, vm)
         const { name } = vm
         // Its disks may have been written to meanwhile.
-        vm.content = edited(vm.content, changes)
+        vm.content = edited(vm.content, changes, host.newMacAddress)
+        if (vm.machine !== undefined) host.lifecycle.findHostPorts(vm)
         host.store.renamed(vm, name)
         host.lifecycle.tell('config', vm)
         return vm.record
@@ -93,8 +95,10 @@ export const vmActions: Actions<Exclude<Extract<DriverOperation, `vm.${string}`>
       host.store.requireFree(name)
       const commit = (): typeof vm.record => {
         host.store.requireFree(name)
-        const { config, ...content } = vm.content
-        const clone = host.newVm({ ...content, config: { ...config, name, createdAt: new Date(host.clock.now) } })
+        const { config, adapters, ...content } = vm.content
+        const networkAdapters = cloneAdapters(adapters, host.newMacAddress)
+        const createdAt = new Date(host.clock.now)
+        const clone = host.newVm({ ...content, config: { ...config, name, networkAdapters, createdAt } })
         host.store.add(clone)
         host.lifecycle.tell('created', clone)
         return clone.record

@@ -10,6 +10,8 @@ const wrong = (spec: unknown): { path: string; reason: string } => {
   return { path: where, reason }
 }
 const named = (rest: object): object => ({ name: 'web-1', ...rest })
+const adapter = (settings: object): object => named({ networkAdapters: [settings] })
+const forward = (settings: object): object => adapter({ portForwards: [{ guestPort: 22, ...settings }] })
 const loneSurrogate = 'a\ud800'
 
 test.for<[unknown, string, string]>([
@@ -67,6 +69,45 @@ test.for<[unknown, string, string]>([
   [named({ boot: { kernel: path, commandLine: 'a\0' } }), 'spec.boot.commandLine', 'must not contain a NUL character'],
   [named({ boot: { order: ['tape'] } }), 'spec.boot.order[0]', 'must be "disk", "cdrom" or "floppy"'],
   [named({ boot: { order: ['disk', 'disk', 'disk', 'disk'] } }), 'spec.boot.order', 'must have at most 3 entries'],
+  [named({ networkAdapters: {} }), 'spec.networkAdapters', 'must be an array'],
+  [named({ networkAdapters: Array.from({ length: 9 }, () => ({})) }), 'spec.networkAdapters', 'at most 8 entries'],
+  [named({ networkAdapters: [{ mac: 1 }] }), 'spec.networkAdapters[0].mac', 'is not a known setting'],
+  [adapter({ outbound: 'yes' }), 'spec.networkAdapters[0].outbound', "must be true or false, and is 'yes'"],
+  [adapter({ macAddress: '52:54:00:12:34' }), 'spec.networkAdapters[0].macAddress', 'must be six bytes in hexadecimal'],
+  [adapter({ macAddress: '52:54:00:12:34:5g' }), 'spec.networkAdapters[0].macAddress', 'must be six bytes'],
+  [adapter({ macAddress: '52:54:00:12:34:56,id=x' }), 'spec.networkAdapters[0].macAddress', 'must be six bytes'],
+  [
+    adapter({ macAddress: '33:33:00:00:00:01' }),
+    'spec.networkAdapters[0].macAddress',
+    'must be the address of one adapter',
+  ],
+  [adapter({ macAddress: '00:00:00:00:00:00' }), 'spec.networkAdapters[0].macAddress', 'the address of one adapter'],
+  [adapter({ portForwards: [{}] }), 'spec.networkAdapters[0].portForwards[0].guestPort', 'is missing'],
+  [forward({ guestPort: 0 }), 'spec.networkAdapters[0].portForwards[0].guestPort', 'a whole number from 1 to 65535'],
+  [forward({ hostPort: 65_536 }), 'spec.networkAdapters[0].portForwards[0].hostPort', 'from 1 to 65535, and is 65536'],
+  [forward({ hostPort: '80-:22' }), 'spec.networkAdapters[0].portForwards[0].hostPort', 'must be a number'],
+  [forward({ protocol: 'sctp' }), 'spec.networkAdapters[0].portForwards[0].protocol', 'must be "tcp" or "udp"'],
+  [
+    forward({ hostAddress: 'localhost' }),
+    'spec.networkAdapters[0].portForwards[0].hostAddress',
+    'must be an IPv4 address',
+  ],
+  [forward({ hostAddress: '::1' }), 'spec.networkAdapters[0].portForwards[0].hostAddress', 'must be an IPv4 address'],
+  [
+    named({ networkAdapters: [{ macAddress: '52:54:00:00:00:0a' }, { macAddress: '52:54:00:00:00:0A' }] }),
+    'spec.networkAdapters',
+    'must not have the same macAddress twice',
+  ],
+  [
+    named({
+      networkAdapters: [
+        { portForwards: [{ guestPort: 22, hostPort: 2222 }] },
+        { portForwards: [{ guestPort: 80, hostPort: 2222, protocol: 'tcp', hostAddress: '127.0.0.1' }] },
+      ],
+    }),
+    'spec.networkAdapters',
+    'must not have the same hostPort twice',
+  ],
 ])('%o is wrong at %s', ([spec, where, reason]) => {
   const found = wrong(spec)
   expect(found.path).toBe(where)
@@ -83,11 +124,29 @@ test('a complete spec is right, and a copy of what was given', () => {
     cdroms: [{ image: path }],
     floppies: [],
     boot: { kernel: path, initrd: path, commandLine: 'console=ttyS0', order: ['cdrom', 'disk'] },
+    networkAdapters: [
+      {},
+      {
+        macAddress: '52:54:00:12:34:ab',
+        outbound: true,
+        portForwards: [
+          { guestPort: 22 },
+          { guestPort: 53, hostPort: 5353, protocol: 'udp', hostAddress: '0.0.0.0' },
+          { guestPort: 53, hostPort: 5353, protocol: 'tcp' },
+        ],
+      },
+    ],
   }
   const valid = validate(vmSpecSchema, spec, 'spec')._unsafeUnwrap()
   expect(valid).toEqual(spec)
   expect(valid).not.toBe(spec)
   expect(valid.disks).not.toBe(spec.disks)
+})
+
+test('a MAC address is told of in lower case', () => {
+  const spec = adapter({ macAddress: '52:54:00:12:34:AB' })
+  const { networkAdapters } = validate(vmSpecSchema, spec, 'spec')._unsafeUnwrap()
+  expect(networkAdapters).toEqual([{ macAddress: '52:54:00:12:34:ab' }])
 })
 
 test('what is undefined is as good as absent', () => {

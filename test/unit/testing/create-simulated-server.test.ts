@@ -23,6 +23,7 @@ describe('the VMs that are there from the start', () => {
       disks: [],
       cdroms: [],
       floppies: [],
+      networkAdapters: [],
       boot: {},
       createdAt: new Date('2026-01-01T00:00:00Z'),
     })

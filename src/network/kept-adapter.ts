@@ -1,0 +1,82 @@
+import type { NetworkAdapterConfig } from '../model/vm-config.js'
+
+/** A forward as a host keeps it. */
+interface KeptForward {
+  readonly guestPort: number
+  readonly hostPort?: number | undefined
+  readonly protocol: 'tcp' | 'udp'
+  readonly hostAddress: string
+  /** Where no port is asked for: the one that was found when the VM ran last. */
+  readonly foundHostPort?: number | undefined
+}
+
+/** An adapter as a host keeps it, with everything decided but the ports that are found when the VM is to run. */
+export interface KeptAdapter {
+  readonly macAddress: string
+  readonly outbound: boolean
+  readonly portForwards: readonly KeptForward[]
+}
+
+/**
+ * The adapters that are wanted. One that has no address of its own keeps that of the adapter in its place, and forwards of the
+ * same guest port keep the port that was found for them.
+ */
+export function keepAdapters(
+  wanted: readonly NetworkAdapterConfig[],
+  present: readonly KeptAdapter[],
+  newMacAddress: () => string,
+): KeptAdapter[] {
+  const taken = new Set(wanted.flatMap(({ macAddress }) => macAddress ?? []))
+  const free = (candidate: string | undefined): string => {
+    let address = candidate ?? newMacAddress()
+    while (taken.has(address)) address = newMacAddress()
+    taken.add(address)
+    return address
+  }
+  return wanted.map(({ macAddress, outbound = false, portForwards = [] }, index) => {
+    const before = present[index]
+    return {
+      macAddress: macAddress ?? free(before?.macAddress),
+      outbound,
+      portForwards: keepForwards(portForwards, before?.portForwards ?? []),
+    }
+  })
+}
+
+function keepForwards(
+  wanted: NonNullable<NetworkAdapterConfig['portForwards']>,
+  present: readonly KeptForward[],
+): KeptForward[] {
+  const left = [...present]
+  return wanted.map(({ guestPort, hostPort, protocol = 'tcp', hostAddress = '127.0.0.1' }) => {
+    const forward = { guestPort, protocol, hostAddress }
+    if (hostPort !== undefined) return { ...forward, hostPort }
+    const index = left.findIndex(
+      (other) => other.guestPort === guestPort && other.protocol === protocol && other.hostAddress === hostAddress,
+    )
+    const [{ foundHostPort } = {}] = index < 0 ? [] : left.splice(index, 1)
+    return { ...forward, ...(foundHostPort !== undefined && { foundHostPort }) }
+  })
+}
+
+/** The adapters of a clone: they share no network with the original's, but whoever sees both is to tell them apart. */
+export const cloneAdapters = (adapters: readonly KeptAdapter[], newMacAddress: () => string): KeptAdapter[] =>
+  keepAdapters(
+    adapters.map(({ outbound, portForwards }) => ({ outbound, portForwards })),
+    [],
+    newMacAddress,
+  )
+
+/** The adapters as users see them: of a VM that runs, with the ports that were found. */
+export const shownAdapters = (adapters: readonly KeptAdapter[], isRunning: boolean): NetworkAdapterConfig[] =>
+  adapters.map((adapter) => ({
+    ...adapter,
+    portForwards: adapter.portForwards.map(({ foundHostPort, ...forward }) => ({
+      ...forward,
+      ...(isRunning && foundHostPort !== undefined && { hostPort: foundHostPort }),
+    })),
+  }))
+
+/** A locally administered address, of the prefix that QEMU's have; `digits` are six of hexadecimal. */
+export const macAddressOf = (digits: string): string =>
+  `52:54:00:${digits.slice(0, 2)}:${digits.slice(2, 4)}:${digits.slice(4, 6)}`
