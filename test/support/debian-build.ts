@@ -1,0 +1,152 @@
+import { execFile } from 'node:child_process'
+import { existsSync } from 'node:fs'
+import { mkdir, mkdtemp, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { basename, join } from 'node:path'
+import { promisify } from 'node:util'
+import { gzipSync } from 'node:zlib'
+import { type ArchiveEntry, newcArchive } from './newc-archive.js'
+
+export type DebianLinux =
+  | { readonly kernel: string; readonly initrd: string; readonly unavailable?: undefined }
+  | { readonly unavailable: string }
+
+/** How to make a Linux of Debian's packages that runs in memory. */
+export interface DebianRecipe {
+  /** Changes with what is made, so that an older build is not taken for it. */
+  readonly name: string
+  readonly architecture: 'i386' | 'amd64'
+  /** The package that depends on the newest kernel. */
+  readonly kernel: string
+  /** Further packages. */
+  readonly packages: readonly string[]
+  /** Whether the shared libraries that those depend on are unpacked, too. */
+  readonly needsLibraries?: boolean | undefined
+  /** Drivers that the kernel loads; those that it has built in, or does not have, are left out. */
+  readonly modules: readonly string[]
+  readonly init: string
+  /** What else is in the initramfs. */
+  entries?(root: string): Promise<readonly ArchiveEntry[]>
+}
+
+/** Downloads and builds it once, into `$AWAITVM_FIXTURES` or the temporary folder. */
+export const buildDebian = async (recipe: DebianRecipe): Promise<DebianLinux> => {
+  const cache = process.env['AWAITVM_FIXTURES'] ?? join(tmpdir(), 'awaitvm-fixtures')
+  const folder = join(cache, recipe.name)
+  const files = { kernel: join(folder, 'vmlinuz'), initrd: join(folder, 'initrd.gz') }
+  if (existsSync(folder)) return files
+  try {
+    await mkdir(cache, { recursive: true })
+    const work = await mkdtemp(join(cache, 'building-'))
+    try {
+      await build(recipe, work)
+      // The last step, so that the folder is there whole or not at all, whoever else builds it at the same time.
+      await rename(join(work, 'result'), folder).catch((error: unknown) => {
+        if (!existsSync(folder)) throw error
+      })
+    } finally {
+      await rm(work, { recursive: true, force: true })
+    }
+    return files
+  } catch (error) {
+    const why = error instanceof Error ? error.message : String(error)
+    return { unavailable: `Debian's ${recipe.architecture} packages cannot be had: ${why}` }
+  }
+}
+
+const run = promisify(execFile)
+
+const executable = 0o100755
+const folderMode = 0o040755
+
+const build = async (recipe: DebianRecipe, work: string): Promise<void> => {
+  const root = join(work, 'root')
+  const result = join(work, 'result')
+  for (const folder of [root, result]) await mkdir(folder)
+  await unpackPackages(recipe, work, root)
+  const kernel = (await readdir(join(root, 'boot'))).find((name) => name.startsWith('vmlinuz-'))
+  if (kernel === undefined) throw new Error(`${recipe.kernel} leads to no kernel`)
+  await rename(join(root, 'boot', kernel), join(result, 'vmlinuz'))
+  const archive = newcArchive([
+    ...['bin', 'dev', 'proc', 'sys', 'modules'].map((path) => ({ path, mode: folderMode })),
+    { path: 'dev/console', mode: 0o020600, device: [5, 1] },
+    await executableFrom(root, 'bin/busybox'),
+    { path: 'init', mode: executable, content: Buffer.from(recipe.init) },
+    ...(await moduleEntries(root, recipe.modules)),
+    ...((await recipe.entries?.(root)) ?? []),
+  ])
+  await writeFile(join(result, 'initrd.gz'), gzipSync(archive))
+}
+
+const unpackPackages = async (recipe: DebianRecipe, work: string, root: string): Promise<void> => {
+  const lists = join(work, 'lists')
+  const packages = join(work, 'packages')
+  for (const folder of [join(lists, 'partial'), join(work, 'cache/archives/partial'), packages]) {
+    await mkdir(folder, { recursive: true })
+  }
+  await writeFile(join(work, 'status'), '')
+  const options = [
+    `APT::Architecture=${recipe.architecture}`,
+    `APT::Architectures=${recipe.architecture}`,
+    'APT::Sandbox::User=root',
+    `Dir::State::Lists=${lists}`,
+    `Dir::State::status=${join(work, 'status')}`,
+    `Dir::Cache=${join(work, 'cache')}`,
+  ].map((option) => `-o${option}`)
+  // One of several mirrors may fail. Whether the rest has what is needed shows below.
+  await run('apt-get', [...options, 'update']).catch(() => undefined)
+  const { stdout } = await run('apt-cache', [...options, 'depends', recipe.kernel])
+  const kernel = /Depends: (linux-image-\S+)/.exec(stdout)?.[1]
+  if (kernel === undefined) throw new Error(`${recipe.kernel} depends on no kernel`)
+  const libraries = recipe.needsLibraries === true ? await librariesOf(recipe.packages, options) : []
+  await run('apt-get', [...options, 'download', kernel, ...recipe.packages, ...libraries], { cwd: packages })
+  for (const file of await readdir(packages)) await run('dpkg', ['-x', join(packages, file), root])
+}
+
+const librariesOf = async (packages: readonly string[], options: readonly string[]): Promise<string[]> => {
+  const links = ['recommends', 'suggests', 'conflicts', 'breaks', 'replaces', 'enhances'].map((link) => `--no-${link}`)
+  const { stdout } = await run('apt-cache', [...options, 'depends', '--recurse', ...links, ...packages])
+  return stdout.split('\n').filter((line) => /^lib[^:]*$/.test(line) && !line.includes('perl'))
+}
+
+export const executableFrom = async (root: string, path: string): Promise<ArchiveEntry> => ({
+  path,
+  mode: executable,
+  content: await readFile(join(root, path)),
+})
+
+/** The modules and those that they depend on, named so that each comes after what it depends on. */
+const moduleEntries = async (root: string, names: readonly string[]): Promise<ArchiveEntry[]> => {
+  const folder = join(root, 'lib/modules')
+  const files = (await readdir(folder, { recursive: true })).filter((path) => path.endsWith('.ko'))
+  const entries = new Map<string, ArchiveEntry>()
+  const add = async (name: string): Promise<void> => {
+    const file = files.find((path) => basename(path, '.ko') === name)
+    if (file === undefined || entries.has(name)) return
+    const content = await readFile(join(folder, file))
+    const needed = /\0depends=([^\0]*)\0/.exec(content.toString('latin1'))?.[1] ?? ''
+    for (const other of needed.split(',')) await add(other)
+    const place = String(entries.size).padStart(2, '0')
+    entries.set(name, { path: `modules/${place}-${name}.ko`, mode: executable, content })
+  }
+  for (const name of names) await add(name)
+  return [...entries.values()]
+}
+
+/** A shell on the serial port once the modules are loaded; a press of the power button makes it power off. */
+export const initScript = (pointerBytes: 4 | 8, services = ''): string => `#!/bin/busybox sh
+/bin/busybox --install -s /bin
+export PATH=/bin
+mount -t proc proc /proc
+mount -t sysfs sys /sys
+mount -t devtmpfs dev /dev
+for module in /modules/*.ko; do insmod $module; done
+for event in /sys/class/input/event*; do
+  if [ "$(cat $event/device/name)" = "Power Button" ]; then
+    (dd if=/dev/input/\${event##*/} of=/dev/null bs=${String(8 + 2 * pointerBytes)} count=1 2>/dev/null; echo button pressed > /dev/ttyS0; poweroff -f) &
+  fi
+done
+stty -F /dev/ttyS0 sane
+${services}echo shell ready > /dev/ttyS0
+while true; do setsid cttyhack sh < /dev/ttyS0 > /dev/ttyS0 2>&1; done
+`

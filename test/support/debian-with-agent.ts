@@ -1,0 +1,81 @@
+import { execFile } from 'node:child_process'
+import { readFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { promisify } from 'node:util'
+import { buildDebian, type DebianLinux, executableFrom, initScript } from './debian-build.js'
+import type { ArchiveEntry } from './newc-archive.js'
+
+/** Debian's kernel for virtual machines, and an initramfs with busybox and the QEMU guest agent, which needs 128 MiB. */
+export const debianWithAgent = (): Promise<DebianLinux> =>
+  buildDebian({
+    name: 'debian-with-agent-1',
+    architecture: 'amd64',
+    kernel: 'linux-image-cloud-amd64',
+    packages: ['busybox-static', 'qemu-guest-agent'],
+    needsLibraries: true,
+    modules: [
+      'virtio_pci',
+      'virtio_console',
+      'virtio_blk',
+      'virtio_net',
+      'virtio_balloon',
+      'pvpanic-mmio',
+      'pvpanic-pci',
+      'button',
+      'evdev',
+    ],
+    init: initScript(8, services),
+    entries: async (root) => [
+      ...['root', 'run', 'tmp', 'usr', 'usr/sbin', 'usr/lib', 'lib', 'lib64', 'etc'].map((path) => ({
+        path,
+        mode: 0o040755,
+      })),
+      { path: 'etc/udhcpc.sh', mode: 0o100755, content: Buffer.from(leaseScript) },
+      await executableFrom(root, agent),
+      ...(await libraries(root)),
+    ],
+  })
+
+const agent = 'usr/sbin/qemu-ga'
+const loader = 'lib64/ld-linux-x86-64.so.2'
+
+const services = `export HOME=/root
+ip link set lo up
+if [ -e /sys/class/net/eth0 ]; then
+  ip link set eth0 up
+  udhcpc -i eth0 -s /etc/udhcpc.sh > /dev/null 2>&1 &
+fi
+for port in /sys/class/virtio-ports/*; do
+  if [ "$(cat $port/name)" = org.qemu.guest_agent.0 ]; then
+    /${agent} -m virtio-serial -p /dev/\${port##*/} -t /run > /dev/null 2>&1 &
+  fi
+done
+`
+
+const leaseScript = `#!/bin/sh
+[ "$1" = bound ] || exit 0
+ip address add $ip/$mask dev $interface
+ip route add default via \${router%% *} dev $interface
+`
+
+/** The agent's, as Debian's own loader finds them. */
+const libraries = async (root: string): Promise<ArchiveEntry[]> => {
+  const folders = ['lib', 'usr/lib'].map((folder) => join(root, folder, 'x86_64-linux-gnu'))
+  const { stdout } = await promisify(execFile)(join(root, loader), [
+    '--library-path',
+    folders.join(':'),
+    '--list',
+    join(root, agent),
+  ])
+  const found = [...stdout.matchAll(/^\s*(lib\S+) => (\/\S+)/gm)]
+  return [
+    await executableFrom(root, loader),
+    ...(await Promise.all(
+      found.map(async ([, name, file]) => ({
+        path: `usr/lib/${name!}`,
+        mode: 0o100755,
+        content: await readFile(file!),
+      })),
+    )),
+  ]
+}
