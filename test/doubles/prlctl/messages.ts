@@ -20,10 +20,11 @@ export const texts = {
   lockedClone: () =>
     'Unable to perform the action because the virtual machine is busy. The virtual machine is being cloned.',
   lockedInternal: () =>
-    'Unable to perform the action because the virtual machine is busy. It is locked for an internal reason.',
+    'Unable to perform the action because the virtual machine is busy. The virtual machine is locked due to some internal reason. Please try again later.',
   mustBeStoppedToRename: (name: string) =>
     `You cannot rename the virtual machine "${name}" because it is running, paused or suspended. Stop it and try again.`,
-  mustBeStoppedForDevices: () => 'The virtual machine must be stopped before you can change its devices.',
+  mustBeStoppedForDevices: () =>
+    'The device cannot be added or removed while the virtual machine is running. Stop the virtual machine and try again.',
   canceled: () => 'Operation canceled. The operation has been canceled by the user.',
   sync: () =>
     'The operation cannot be performed at the moment. Data synchronization is currently in progress in the virtual machine.',

@@ -3,6 +3,7 @@ import { expect, test } from 'vitest'
 import { parallelsError } from '../../../src/drivers/parallels/parallels-errors.js'
 import { failureOf } from '../../../src/drivers/parallels/parallels-failure.js'
 import type { Outcome } from '../../../src/drivers/parallels/program-runner.js'
+import { sdkErrorCode, sdkErrors } from '../../../src/drivers/parallels/sdk-errors.js'
 
 const outcome = (changes: Partial<Outcome> & { readonly code?: number; readonly text?: string }): Outcome => {
   const { code = 255, text = '', ...others } = changes
@@ -70,6 +71,42 @@ const recorded: readonly [text: string, code: VmErrorCode, native: string][] = [
     'ALREADY_EXISTS',
     'PRL_ERR_VM_ALREADY_REGISTERED_VM_NAME (0x80000115)',
   ],
+  [
+    'Failed to start the VM: The virtual machine cannot be started due to a critical error.',
+    'HOST_ERROR',
+    'PRL_ERR_VM_PROCESS_IS_NOT_STARTED (0x80000068)',
+  ],
+  [
+    'Failed to create the snapshot: Unable to perform the action because the virtual machine is busy. A snapshot of this virtual machine is being deleted. Please try again later.',
+    'RESOURCE_BUSY',
+    'PRL_ERR_VM_LOCKED_FOR_DELETE_TO_SNAPSHOT (0x80038112)',
+  ],
+  [
+    'Failed to suspend the VM: This virtual machine is paused and cannot be suspended.',
+    'INVALID_STATE',
+    'PRL_ERR_PLAYER_CANT_SUSPEND_IN_PAUSE (0x80000481)',
+  ],
+  [
+    'Failed to clone the VM: Operation canceled. The cloning operation was canceled by the user.',
+    'JOB_CANCELLED',
+    'PRL_ERR_CLONE_OPERATION_CANCELED (0x80000107)',
+  ],
+  ['Failed to start the VM: PrlJob_Wait: PRL_ERR_OF_NO_TABLE', 'HOST_ERROR', 'PRL_ERR_OF_NO_TABLE'],
+  [
+    'Login failed: Unable to connect to Parallels Service. Make sure it is running.',
+    'CONNECTION_FAILED',
+    'PRL_ERR_CANT_CONNECT_TO_DISPATCHER (0x80000249)',
+  ],
+  [
+    'Failed to stop the VM: Unable to perform the operation because the virtual machine is not started.',
+    'INVALID_STATE',
+    'PRL_ERR_DISP_VM_IS_NOT_STARTED (0x80000377)',
+  ],
+  [
+    'PrlJob_GetRetCode: Invalid argument. An invalid argument was passed.',
+    'HOST_ERROR',
+    'PRL_ERR_INVALID_ARG (0x80000003)',
+  ],
 ]
 
 test.each(recorded)('%s', (text, code, native) => {
@@ -83,6 +120,30 @@ test.each(recorded)('%s', (text, code, native) => {
   expect(error.code).toBe(code)
   expect(error.native).toMatchObject({ driver: 'parallels', code: native, message: text.trim() })
   expect(error.reason).not.toContain('Failed to')
+})
+
+test('each error of the SDK is known by each part of its text, and by its symbol', () => {
+  const codeOf = (text: string) => failureOf(outcome({ text }), 'prlctl')?.native.code
+  for (const error of sdkErrors) {
+    const symbol = `Failed to do it: PrlJob_Wait: PRL_ERR_${error.name}`
+    for (const text of [symbol, ...error.fragments.map((fragment) => `Failed to do it: It ${fragment}.`)]) {
+      expect(codeOf(text), text).toBe(sdkErrorCode(error))
+    }
+  }
+  expect(new Set(sdkErrors.map(({ name }) => name)).size).toBe(sdkErrors.length)
+  expect(new Set(sdkErrors.map(({ number }) => number)).size).toBe(sdkErrors.length)
+})
+
+test.each([
+  'The virtual machine could not be found',
+  'PRL_ERR_VM_UUID_NOT_FOUND',
+  'The operation has been canceled',
+  'it is not started',
+])('a VM that is named "%s" does not change what an error means', (name) => {
+  const text = `Failed to configure the VM: The name "${name}" is already used by another virtual machine.`
+  expect(failureOf(outcome({ text }), 'prlctl')?.kind).toBe('exists')
+  const state = `Failed to start the VM: Unable to perform the operation because "${name}" is in the "resuming" state.`
+  expect(failureOf(outcome({ text: state }), 'prlctl')?.kind).toBe('state')
 })
 
 test('a success is none of it, whatever else is said; a complaint with the exit code 0 is', () => {
