@@ -2,28 +2,31 @@ import { isIPv4 } from 'node:net'
 import * as v from 'valibot'
 import { list, object, optional, text, whole } from './schema.js'
 
-const port = whole(65_535)
+export const portSchema = whole(65_535)
 
 /** The lowest bit of the first byte makes an address that of a group. */
 const isOfOneAdapter = (address: string): boolean =>
   Number.parseInt(address.slice(0, 2), 16) % 2 === 0 && address !== '00:00:00:00:00:00'
 
-const macAddress = v.pipe(
+export const macAddressSchema = v.pipe(
   text,
   v.regex(/^[0-9a-f]{2}(?::[0-9a-f]{2}){5}$/i, 'must be six bytes in hexadecimal: "52:54:00:12:34:56"'),
   v.check(isOfOneAdapter, 'must be the address of one adapter'),
   v.toLowerCase(),
 )
 
+/** An address may become part of a command. */
+export const hostAddressSchema = v.pipe(text, v.check(isIPv4, 'must be an IPv4 address'))
+
 const portForward = object({
-  guestPort: port,
-  hostPort: optional(port),
+  guestPort: portSchema,
+  hostPort: optional(portSchema),
   protocol: optional(v.picklist(['tcp', 'udp'], 'must be "tcp" or "udp"')),
-  hostAddress: optional(v.pipe(text, v.check(isIPv4, 'must be an IPv4 address'))),
+  hostAddress: optional(hostAddressSchema),
 })
 
 const networkAdapter = object({
-  macAddress: optional(macAddress),
+  macAddress: optional(macAddressSchema),
   outbound: optional(v.boolean('must be true or false')),
   portForwards: optional(list(portForward, 64)),
 })

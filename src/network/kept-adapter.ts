@@ -1,7 +1,7 @@
 import type { NetworkAdapterConfig } from '../model/vm-config.js'
 
 /** A forward as a host keeps it. */
-interface KeptForward {
+export interface KeptForward {
   readonly guestPort: number
   readonly hostPort?: number | undefined
   readonly protocol: 'tcp' | 'udp'

@@ -15,6 +15,7 @@ import { lifecycle } from './cases/lifecycle.js'
 import { lookup } from './cases/lookup.js'
 import { many } from './cases/many.js'
 import { migrate } from './cases/migrate.js'
+import { networkAdapters } from './cases/network-adapters.js'
 import { notFound } from './cases/not-found.js'
 import { screenAndKeys } from './cases/screen-and-keys.js'
 import { shutdown } from './cases/shutdown.js'
@@ -40,6 +41,7 @@ export const allCases: Readonly<Record<string, Cases>> = {
   snapshots,
   clone,
   edit,
+  'network adapters': networkAdapters,
   delete: deleteCases,
   console: consoleCases,
   'screen and keys': screenAndKeys,

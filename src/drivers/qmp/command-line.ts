@@ -1,5 +1,6 @@
 import type { Accelerator } from './accelerator.js'
 import type { DiskDefinition, Hardware } from './definition.js'
+import { networkDevices } from './network-devices.js'
 
 /** Names in the VM's folder, which is where QEMU runs: so no path is too long for a socket. */
 export const runFiles = {
@@ -44,6 +45,7 @@ export function commandLine(id: string, hardware: Hardware, accelerator: Acceler
     ...socket('agent', runFiles.agent),
     ...device({ driver: 'virtserialport', id: 'agent-port', chardev: 'agent', name: 'org.qemu.guest_agent.0' }),
     ...drives(hardware),
+    ...networkDevices(hardware.networkAdapters),
     ...(boot.kernel === undefined ? [] : ['-kernel', boot.kernel]),
     ...(boot.initrd === undefined ? [] : ['-initrd', boot.initrd]),
     ...(boot.commandLine === undefined ? [] : ['-append', boot.commandLine]),

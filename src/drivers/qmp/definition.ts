@@ -1,5 +1,7 @@
 import * as v from 'valibot'
+import { hostAddressSchema, macAddressSchema, portSchema } from '../../model/network-adapter.js'
 import type { VmConfig } from '../../model/vm-config.js'
+import { shownAdapters } from '../../network/kept-adapter.js'
 import { keptConfig } from '../../registry/kept-vm.js'
 import type { VmFormat } from '../../registry/vm-directory.js'
 import { accelerators } from './accelerator.js'
@@ -16,6 +18,19 @@ const diskSchema = v.object({
   file: fileName,
 })
 const mediaSchema = v.object({ image: text })
+const adapterSchema = v.object({
+  macAddress: macAddressSchema,
+  outbound: v.boolean(),
+  portForwards: v.array(
+    v.object({
+      guestPort: portSchema,
+      hostPort: v.optional(portSchema),
+      protocol: v.picklist(['tcp', 'udp']),
+      hostAddress: hostAddressSchema,
+      foundHostPort: v.optional(portSchema),
+    }),
+  ),
+})
 const memorySchema = v.object({
   file: fileName,
   /** The tag that QEMU saved it under. */
@@ -41,6 +56,7 @@ const hardwareSchema = v.object({
     videoFirmware: optionalText,
     order: v.optional(v.array(v.picklist(['disk', 'cdrom', 'floppy']))),
   }),
+  networkAdapters: v.optional(v.array(adapterSchema), []),
 })
 const snapshotSchema = v.object({
   id: v.pipe(text, v.uuid()),
@@ -103,5 +119,9 @@ function filesOf({ hardware, memory, snapshots }: Definition): Set<string> {
   return files
 }
 
-export const configOf = (definition: Definition): VmConfig =>
-  keptConfig(definition, { ...definition.hardware, networkAdapters: [] })
+/** The settings as users see them; those of a VM that runs tell the ports that were found for it. */
+export const configOf = (definition: Definition, isRunning: boolean): VmConfig =>
+  keptConfig(definition, {
+    ...definition.hardware,
+    networkAdapters: shownAdapters(definition.hardware.networkAdapters, isRunning),
+  })

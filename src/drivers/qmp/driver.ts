@@ -105,7 +105,7 @@ export class QmpDriver implements Driver {
     'vm.edit': ({ vm, changes }, task) =>
       this.#change(vm, task, async (held) => {
         await this.#provisioning.edit(held, changes)
-        return { id: vm, state: held.state, config: configOf(held.definition) }
+        return { id: vm, state: held.state, config: configOf(held.definition, held.run !== undefined) }
       }),
     'vm.clone': ({ vm, name }, task) =>
       this.#change(vm, task, async (held) => this.#told(await this.#provisioning.clone(held, name, task))),
@@ -281,8 +281,8 @@ export class QmpDriver implements Driver {
   }
 
   async #record(definition: Definition): Promise<VmRecord> {
-    const { state } = await this.#inspector.look(definition)
-    return { id: definition.id, state, config: configOf(definition) }
+    const { state, run } = await this.#inspector.look(definition)
+    return { id: definition.id, state, config: configOf(definition, run !== undefined) }
   }
 
   /** Of a VM that was made: tells everybody of it. */

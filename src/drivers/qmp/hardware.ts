@@ -1,10 +1,11 @@
-import { randomUUID } from 'node:crypto'
+import { randomBytes, randomUUID } from 'node:crypto'
 import { open } from 'node:fs/promises'
 import { totalmem } from 'node:os'
-import { InvalidArgumentError, NotSupportedError } from '../../errors.js'
+import { InvalidArgumentError } from '../../errors.js'
 import type { DiskConfig } from '../../model/vm-config.js'
 import type { VmChanges } from '../../model/vm-spec.js'
 import { checkFile as checkFileOf } from '../../files/check-file.js'
+import { cloneAdapters, keepAdapters, macAddressOf } from '../../network/kept-adapter.js'
 import { keepDisks } from '../../registry/kept-vm.js'
 import type { DiskDefinition, Hardware } from './definition.js'
 import { kernelProblem } from './kernel-image.js'
@@ -16,12 +17,14 @@ const defaultMemoryMiB = 512
 const sectorBytes = 512
 
 const newDiskFile = (): string => `disk-${randomUUID()}.qcow2`
+const newMacAddress = (): string => macAddressOf(randomBytes(3).toString('hex'))
 export const newMemoryFile = (): string => `memory-${randomUUID()}.qcow2`
 
-/** The hardware with its disks under new names. */
-export const withNewDisks = (hardware: Hardware): Hardware => ({
+/** The hardware of a clone: its disks have new names, and its adapters new addresses. */
+export const cloneHardware = (hardware: Hardware): Hardware => ({
   ...hardware,
   disks: hardware.disks.map((disk) => ({ ...disk, file: newDiskFile() })),
+  networkAdapters: cloneAdapters(hardware.networkAdapters, newMacAddress),
 })
 
 /** The hardware that a spec or an edit leads to, checked down to the images. Disks that stay keep their content. */
@@ -30,9 +33,6 @@ export async function planHardware(
   present: Hardware | { readonly machine: string },
   root: string,
 ): Promise<Hardware> {
-  if (spec.networkAdapters !== undefined && spec.networkAdapters.length > 0) {
-    throw new NotSupportedError({ capability: 'spec.networkAdapters', reason: 'this host offers no network' })
-  }
   const before: Hardware = {
     cpus: 1,
     memoryMiB: defaultMemoryMiB,
@@ -40,6 +40,7 @@ export async function planHardware(
     cdroms: [],
     floppies: [],
     boot: {},
+    networkAdapters: [],
     ...present,
   }
   const hardware = {
@@ -50,6 +51,10 @@ export async function planHardware(
     cdroms: spec.cdroms ?? before.cdroms,
     floppies: spec.floppies ?? before.floppies,
     boot: spec.boot ?? before.boot,
+    networkAdapters:
+      spec.networkAdapters === undefined
+        ? before.networkAdapters
+        : keepAdapters(spec.networkAdapters, before.networkAdapters, newMacAddress),
   }
   await check(hardware, root)
   return hardware

@@ -56,11 +56,6 @@ const meanings: readonly { readonly words: RegExp; readonly Kind: Kind; readonly
     hint: 'Another process uses it: wait until it has let go of it.',
   },
   {
-    words: /Could not set up host forwarding rule/,
-    Kind: ResourceBusyError,
-    hint: 'Choose another hostPort, or leave it out to have a free one.',
-  },
-  {
     words: /Permission denied|Operation not permitted|Read-only file system/,
     Kind: PermissionDeniedError,
     hint: 'Check the rights on that path.',

@@ -17,6 +17,7 @@ import { newMemoryFile } from './hardware.js'
 import { HeldVm } from './held-vm.js'
 import { loadMemory, saveMemory } from './memory-image.js'
 import { openMonitor } from './monitor.js'
+import { openForwards } from './port-forwards.js'
 import { QmpConnectionError } from './protocol/qmp-errors.js'
 import { endQemu } from './qemu-end.js'
 import { removeRunFiles, startQemu } from './qemu-process.js'
@@ -248,6 +249,7 @@ export class VmLifecycle {
     const { identity, monitor } = await startQemu(folder, program, args, { signal: vm.signal, onExit })
     try {
       await startEventLog(folder)
+      const networkAdapters = await openForwards(monitor, hardware.networkAdapters)
       if (memory !== undefined) {
         task.progress({ percent: 40, phase: 'loading memory' })
         await loadMemory(monitor, memory)
@@ -256,7 +258,9 @@ export class VmLifecycle {
       const run = { process: identity, startedAt: Date.now(), accelerator, commandLine: [program, ...args] }
       await writeRun(folder, run)
       // The saved memory is given up before the guest runs on: from then on it does not fit the disks any more.
-      if (memory !== undefined || definition.hasCrashed === true) await vm.save(withoutRest(definition))
+      if (memory !== undefined || definition.hasCrashed === true || networkAdapters !== hardware.networkAdapters) {
+        await vm.save(withoutRest({ ...definition, hardware: { ...hardware, networkAdapters } }))
+      }
       task.progress({ percent: 90, phase: 'starting the processors' })
       if (memory?.isPaused !== true) await monitor.execute('cont')
       await Promise.all([monitor.close(), vm.setState(memory?.isPaused === true ? 'paused' : 'running')])

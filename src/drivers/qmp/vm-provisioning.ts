@@ -7,7 +7,7 @@ import type { VmDirectory } from '../../registry/vm-directory.js'
 import { copyLive } from './copy-live.js'
 import type { Definition, DiskDefinition, Hardware } from './definition.js'
 import type { DiskImages, ImageFile } from './disk-images.js'
-import { planHardware, withNewDisks } from './hardware.js'
+import { cloneHardware, planHardware } from './hardware.js'
 import type { HeldVm } from './held-vm.js'
 
 interface Parts {
@@ -56,7 +56,7 @@ export class VmProvisioning {
   /** A VM of its own, with the disks as they are now. */
   async clone(vm: HeldVm, name: string, task: Task): Promise<Definition> {
     const { directory } = this.#parts
-    const clone = newVm(name, vm.definition.description, withNewDisks(vm.definition.hardware))
+    const clone = newVm(name, vm.definition.description, cloneHardware(vm.definition.hardware))
     await directory.create(clone, async () => {
       const folder = directory.folder(clone.id)
       const onProgress = (percent: number): void => {

@@ -11,6 +11,7 @@ const bare: Hardware = {
   cdroms: [],
   floppies: [],
   boot: {},
+  networkAdapters: [],
 }
 
 /** What follows each use of an option. */
@@ -84,6 +85,26 @@ test('devices are tried in the order that is wanted, and not at all where a kern
   expect(indexes({ order: ['cdrom', 'disk'] })).toEqual([100, 0])
   expect(indexes({ order: ['cdrom'] })).toEqual([undefined, 0])
   expect(indexes({ kernel: '/vmlinuz' })).toEqual([undefined, undefined])
+})
+
+test('each network adapter has a network of its own, restricted unless it is to reach out', () => {
+  const adapter = {
+    outbound: false,
+    portForwards: [{ guestPort: 22, protocol: 'tcp' as const, hostAddress: '127.0.0.1' }],
+  }
+  const networkAdapters = [
+    { ...adapter, macAddress: '52:54:00:00:00:01' },
+    { ...adapter, macAddress: '52:54:00:00:00:02', outbound: true },
+  ]
+  const words = commandLine(id, { ...bare, networkAdapters }, 'tcg')
+  expect(valuesOf(words, '-netdev').map((text) => JSON.parse(text))).toEqual([
+    { type: 'user', id: 'net0', net: '10.0.2.0/24', ipv6: false, restrict: true },
+    { type: 'user', id: 'net1', net: '10.0.3.0/24', ipv6: false, restrict: false },
+  ])
+  expect(devicesOf(words).filter(({ driver }) => driver === 'virtio-net-pci')).toEqual([
+    { driver: 'virtio-net-pci', netdev: 'net0', mac: '52:54:00:00:00:01', romfile: '' },
+    { driver: 'virtio-net-pci', netdev: 'net1', mac: '52:54:00:00:00:02', romfile: '' },
+  ])
 })
 
 test('what the caller says of the boot goes in as whole words', () => {
