@@ -43,6 +43,12 @@ export interface Task {
   setReachable(isReachable: boolean): void
   /** What finds this job again on its host, from any process. */
   setToken(token: string): void
+  /** How far the job has come, as its users see it. */
+  readonly reported: ProgressUpdate
+  /** Whether a request to stop has somebody to ask at present. */
+  readonly isCancelable: boolean
+  /** Asks the job to stop, for somebody elsewhere who follows it; `false` says that it can't be stopped, and goes on. */
+  requestCancel(reason: string): Promise<boolean>
 }
 
 /** A VM as its host describes it at one moment. */
@@ -52,11 +58,13 @@ export interface VmRecord {
   readonly config: VmConfig
 }
 
-/** A job that the host itself keeps. */
+/** A job that the host itself keeps, as it was when the host was asked. */
 export interface HostJob {
   readonly token: string
   readonly operation: OperationCode
-  readonly vmId: string | undefined
+  /** The VM that it works on; absent where it makes one. */
+  readonly vm: { readonly id: string; readonly name: string } | undefined
+  readonly progress: ProgressUpdate
 }
 
 interface OnVm {

@@ -75,7 +75,10 @@ export const operations = {
     errors: [...anyCall, 'ALREADY_EXISTS', 'RESOURCE_BUSY', 'HOST_TOOL_NOT_FOUND'],
   },
   'server.getJobs': { phrase: 'list the jobs of', errors: anyCall },
-  'server.attachJob': { phrase: 'attach to a job of', errors: anyCall },
+  'server.attachJob': {
+    phrase: 'attach to a job of',
+    errors: [...changingVm, 'ALREADY_EXISTS', 'SNAPSHOT_NOT_FOUND', 'FIRMWARE_NOT_FOUND', 'GUEST_UNAVAILABLE'],
+  },
   'server.close': { phrase: 'close', errors: anyCall },
   'vm.getState': { phrase: 'get the state of', errors: onVm },
   'vm.refresh': { phrase: 'refresh', errors: onVm },

@@ -1,6 +1,6 @@
 import { inspect } from 'node:util'
 import * as v from 'valibot'
-import type { Capability, Driver, DriverOperation, VmRecord } from './driver.js'
+import type { Capability, Driver, DriverOperation, HostJob, VmRecord } from './driver.js'
 import { EventQueue } from './event-queue.js'
 import { JobCore } from './job/job-core.js'
 import type { JobOptions } from './job/job-options.js'
@@ -151,13 +151,17 @@ export class Server implements AsyncDisposable {
         const others = list === undefined ? [] : await list({}, task)
         return [
           ...own.map((core) => new Job(core)),
-          ...others.filter(({ token }) => !known.has(token)).map(({ token }) => this.attachJob(token)),
+          ...others.filter(({ token }) => !known.has(token)).map((job) => this.#follow(job)),
         ]
       },
     })
   }
 
-  /** Follows a job that the host keeps, by its `token`; it is awaited, watched and cancelled as any other. */
+  /**
+   * Follows a job that the host keeps, by its `token`; it is awaited, watched and cancelled as any other. It ends as that job
+   * ends, with an `OutcomeUnknownError` where nobody can say how, or with an `InvalidArgumentError` where the host knows no job
+   * of that token, or not any more.
+   */
   attachJob(token: string, options?: JobOptions): Job<unknown, operation.AttachJobError> {
     return callDriver(this.#context, {
       method: 'server.attachJob',
@@ -224,6 +228,22 @@ export class Server implements AsyncDisposable {
       for (const queue of this.#queues) queue.end()
       this.#onClosed()
     }
+  }
+
+  #follow({ token, operation, vm, progress }: HostJob): Job<unknown> {
+    const attach = this.#driver.operations['server.attachJob']
+    if (attach === undefined) return this.attachJob(token)
+    return this.#runner.runAside({
+      operation,
+      target: vm === undefined ? this.#target : { type: 'vm', ...vm },
+      options: undefined,
+      isFollowed: true,
+      work: (task) => {
+        task.setToken(token)
+        task.progress(progress)
+        return attach({ token }, task)
+      },
+    })
   }
 
   #vmOf(record: VmRecord): Vm {

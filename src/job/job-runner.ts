@@ -22,6 +22,8 @@ export interface Call<O extends OperationCode, T> {
   readonly operation: O
   readonly target: JobTarget | undefined
   readonly options: JobOptions | undefined
+  /** It was begun elsewhere: the time that the operation has is not this job's to bound. */
+  readonly isFollowed?: boolean | undefined
   readonly work: (task: Task) => Promise<T>
 }
 
@@ -110,7 +112,8 @@ export class JobRunner {
     const core: AnyCore = new JobCore(call.operation, call.target, this.#failures)
     if (this.#isClosed) core.fail(closed())
     else {
-      const { timeoutMs }: OperationSpec = operations[call.operation]
+      const spec: OperationSpec = operations[call.operation]
+      const timeoutMs = call.isFollowed === true ? undefined : spec.timeoutMs
       // Whatever else is wrong with them is told, null included: only absent options have defaults.
       const { options = timeoutMs === undefined ? undefined : {} } = call
       const refusal = options === undefined ? undefined : applyOptions(core, options, timeoutMs)

@@ -38,4 +38,17 @@ export class JobTask implements Task {
   setToken(token: string): void {
     this.#core.token = token
   }
+
+  get reported(): ProgressUpdate {
+    return this.#core.progress
+  }
+
+  get isCancelable(): boolean {
+    return this.#core.isCancelable
+  }
+
+  async requestCancel(reason: string): Promise<boolean> {
+    const { kind } = await this.#core.cancel({ by: 'caller', reason })
+    return kind !== 'refused'
+  }
 }

@@ -83,16 +83,22 @@ describe('getJobs', () => {
     const { driver, server, vm } = await fakeServer({
       answers: {
         'server.getJobs': () => [
-          { token: 'task-1', operation: 'vm.start', vmId: undefined },
-          { token: 'task-2', operation: 'vm.clone', vmId: undefined },
+          { token: 'task-1', operation: 'vm.start', vm: { id: vm.id, name: vm.name }, progress: {} },
+          { token: 'task-2', operation: 'vm.clone', vm: { id: 'b', name: 'web-2' }, progress: { percent: 40 } },
         ],
       },
     })
     const own = vm.start()
     driver.last.task.setToken('task-1')
     const jobs = (await server.getJobs())._unsafeUnwrap()
-    expect(jobs.map(({ operation }) => operation)).toEqual(['vm.start', 'server.attachJob'])
+    expect(jobs.map(({ operation }) => operation)).toEqual(['vm.start', 'vm.clone'])
     expect(jobs[0]?.id).toBe(own.id)
+    expect(jobs[1]).toMatchObject({
+      token: 'task-2',
+      target: { type: 'vm', id: 'b', name: 'web-2' },
+      isCancelable: false,
+    })
+    expect(jobs[1]?.progress.percent).toBe(40)
     expect(driver.last.input).toEqual({ token: 'task-2' })
   })
 

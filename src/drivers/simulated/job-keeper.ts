@@ -34,9 +34,10 @@ export class JobKeeper {
   }
 
   /** Those under way. */
-  list(): HostJob[] {
-    return [...this.#running].flatMap(([token, { operation, vmId }]) =>
-      operation === 'connect' ? [] : [{ token, operation, vmId }],
-    )
+  list(nameOf: (vmId: string) => string): HostJob[] {
+    return [...this.#running].flatMap(([token, { operation, vmId, progress }]) => {
+      if (operation === 'connect') return []
+      return [{ token, operation, vm: vmId === undefined ? undefined : { id: vmId, name: nameOf(vmId) }, progress }]
+    })
   }
 }

@@ -82,6 +82,11 @@ export class Run<T = unknown> {
     return this.#token
   }
 
+  /** What was reported last. */
+  get progress(): ProgressUpdate {
+    return this.#progress ?? {}
+  }
+
   /** Whether there is a point in asking it to stop. */
   get mayBeCancelled(): boolean {
     return traits[this.operation].isCancelable || this.#isInLine

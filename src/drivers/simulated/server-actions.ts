@@ -39,7 +39,7 @@ export const serverActions: Actions<Extract<DriverOperation, `server.${string}`>
       },
     })),
 
-  'server.getJobs': (host, run) => run.look(() => host.jobs.list()),
+  'server.getJobs': (host, run) => run.look(() => host.jobs.list((id) => host.store.find(id)?.name ?? id)),
 
   'server.attachJob': async (host, run, { token }) => {
     const job = host.jobs.find(token)
