@@ -10,12 +10,14 @@ import type { HostInfo } from '../../model/host-info.js'
 import type { VmEvent } from '../../model/vm-event.js'
 import type { VmState } from '../../model/vm-state.js'
 import { operations } from '../../operations.js'
+import { JobLedger } from '../../registry/job-ledger.js'
 import type { VmDirectory } from '../../registry/vm-directory.js'
 import type { Accelerator } from './accelerator.js'
 import { runFiles } from './command-line.js'
 import { ConsoleInput } from './console-input.js'
 import { configOf, type Definition } from './definition.js'
 import { DiskImages } from './disk-images.js'
+import { attachJob } from './attach-job.js'
 import type { HeldVm } from './held-vm.js'
 import { QmpConnectionError } from './protocol/qmp-errors.js'
 import { qemuError } from './qemu-errors.js'
@@ -50,6 +52,7 @@ export class QmpDriver implements Driver {
   readonly #lifecycle: VmLifecycle
   readonly #provisioning: VmProvisioning
   readonly #snapshots: VmSnapshots
+  readonly #jobs: JobLedger
   readonly #input = new ConsoleInput()
   readonly #listeners = new Set<(event: VmEvent) => void>()
   readonly #underWay = new Set<Promise<unknown>>()
@@ -75,6 +78,7 @@ export class QmpDriver implements Driver {
     const machine = async (): Promise<string> => (await this.#readBuild()).machine
     this.#provisioning = new VmProvisioning({ directory, images, machine })
     this.#snapshots = new VmSnapshots({ directory, images, lifecycle: this.#lifecycle })
+    this.#jobs = new JobLedger(directory.root, this.name, qemuError)
   }
 
   static async open(
@@ -93,15 +97,18 @@ export class QmpDriver implements Driver {
     'server.getVmList': ({ filter }) => this.#guard(() => this.#list(filter)),
     'server.getVm': ({ nameOrId }) => this.#guard(async () => this.#record(await this.#find(nameOrId))),
     'server.createVm': ({ spec }, task) =>
-      this.#guard(async () => this.#told(await this.#provisioning.create(spec, task))),
+      this.#keep(task, async () => this.#told(await this.#provisioning.create(spec, task))),
+    'server.getJobs': () => this.#guard(() => this.#jobs.list()),
+    'server.attachJob': ({ token }, task) => this.#guard(() => this.#attach(token, task)),
     'vm.getState': ({ vm }) => this.#guard(async () => (await this.#inspector.look(await this.#get(vm))).state),
     'vm.start': ({ vm }, task) => this.#change(vm, task, (held) => this.#lifecycle.powerOn(held, task)),
-    'vm.stop': ({ vm, mode }, task) => (mode === 'kill' ? this.#kill(vm, task) : this.#shutdown(vm, task)),
+    'vm.stop': ({ vm, mode }, task) =>
+      this.#keep(task, () => (mode === 'kill' ? this.#kill(vm, task) : this.#shutdown(vm, task))),
     'vm.pause': ({ vm }, task) => this.#change(vm, task, (held) => this.#lifecycle.pause(held)),
     'vm.resume': ({ vm }, task) => this.#change(vm, task, (held) => this.#lifecycle.resume(held, task)),
     'vm.suspend': ({ vm }, task) => this.#change(vm, task, (held) => this.#lifecycle.suspend(held, task)),
     'vm.reset': ({ vm }, task) => this.#change(vm, task, (held) => this.#lifecycle.reset(held)),
-    'vm.restart': ({ vm }, task) => this.#restart(vm, task),
+    'vm.restart': ({ vm }, task) => this.#keep(task, () => this.#restart(vm, task)),
     'vm.edit': ({ vm, changes }, task) =>
       this.#change(vm, task, async (held) => {
         await this.#provisioning.edit(held, changes)
@@ -137,6 +144,7 @@ export class QmpDriver implements Driver {
 
   async close(): Promise<void> {
     this.#isClosed = true
+    this.#jobs.close()
     const ending = this.#lifecycle.close()
     this.#observer.close()
     this.#input.close()
@@ -171,9 +179,15 @@ export class QmpDriver implements Driver {
     return records.filter((record) => state === undefined || record.state === state)
   }
 
+  #attach(token: string, task: Task): Promise<unknown> {
+    const find = (id: string): Promise<Definition | undefined> => this.#directory.get(id)
+    const record = (definition: Definition): Promise<VmRecord> => this.#record(definition)
+    return attachJob({ jobs: this.#jobs, find, record }, token, task)
+  }
+
   #kill(vm: string, task: Task): Promise<VmState> {
     const how = { expected: operations['vm.stop'].fromKill, timeoutMs: killPatienceMs }
-    return this.#change(vm, task, (held) => this.#lifecycle.kill(held), how)
+    return this.#alter(vm, task, (held) => this.#lifecycle.kill(held), how)
   }
 
   /**
@@ -206,7 +220,7 @@ export class QmpDriver implements Driver {
 
   async #restart(vm: string, task: Task): Promise<VmState> {
     await this.#shutdown(vm, task)
-    return this.#change(vm, task, (held) => this.#lifecycle.powerOn(held, task), {
+    return this.#alter(vm, task, (held) => this.#lifecycle.powerOn(held, task), {
       expected: ['stopped', 'crashed'],
     })
   }
@@ -221,7 +235,12 @@ export class QmpDriver implements Driver {
     })
   }
 
-  #change<T>(vm: string, task: Task, action: (held: HeldVm) => Promise<T>, how?: ChangeOptions): Promise<T> {
+  /** Changes a VM as a job that other processes see. */
+  #change<T>(vm: string, task: Task, action: (held: HeldVm) => Promise<T>): Promise<T> {
+    return this.#keep(task, () => this.#alter(vm, task, action))
+  }
+
+  #alter<T>(vm: string, task: Task, action: (held: HeldVm) => Promise<T>, how?: ChangeOptions): Promise<T> {
     const work = this.#lifecycle.change(vm, task, action, how)
     return this.#guard(() => work.catch((error: unknown) => this.#explain(vm, task, error)))
   }
@@ -248,6 +267,10 @@ export class QmpDriver implements Driver {
     if (!(error instanceof QmpConnectionError)) throw error
     const { state } = await this.#inspector.look(await this.#get(vm))
     throw state === 'running' || state === 'paused' ? error : goneMeanwhile(operation, state)
+  }
+
+  #keep<T>(task: Task, work: () => Promise<T>): Promise<T> {
+    return this.#guard(() => this.#jobs.keep(task, work))
   }
 
   #guard<T>(action: () => Promise<T>): Promise<T> {

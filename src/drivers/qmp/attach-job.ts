@@ -1,0 +1,40 @@
+import type { Task, VmRecord } from '../../driver.js'
+import type { Snapshot } from '../../model/snapshot.js'
+import type { JobLedger } from '../../registry/job-ledger.js'
+import { snapshotNode } from '../../registry/kept-vm.js'
+import type { Definition } from './definition.js'
+
+interface Parts {
+  readonly jobs: JobLedger
+  readonly find: (id: string) => Promise<Definition | undefined>
+  readonly record: (definition: Definition) => Promise<VmRecord>
+}
+
+/**
+ * Follows a job of another process to its end, and answers what its operation answers; nothing where what it has made is gone
+ * again.
+ */
+export async function attachJob({ jobs, find, record }: Parts, token: string, task: Task): Promise<unknown> {
+  const { operation, vm, answer } = await jobs.follow(token, task)
+  switch (operation) {
+    case 'server.createVm':
+    case 'vm.clone':
+    case 'vm.edit': {
+      const made = answer === undefined ? undefined : await find(answer)
+      return made && record(made)
+    }
+    case 'vm.createSnapshot': {
+      const owner = vm === undefined ? undefined : await find(vm.id)
+      return owner && snapshotOf(owner, answer)
+    }
+    default:
+      return answer
+  }
+}
+
+function snapshotOf(owner: Definition, id: string | undefined): Snapshot | undefined {
+  const made = owner.snapshots.find((snapshot) => snapshot.id === id)
+  if (made === undefined) return undefined
+  const { children: _children, ...snapshot } = snapshotNode(owner, made)
+  return snapshot
+}

@@ -1,0 +1,98 @@
+import { setTimeout as delay } from 'node:timers/promises'
+import { isDeepStrictEqual } from 'node:util'
+import type { Task } from '../driver.js'
+import { InvalidArgumentError, OutcomeUnknownError } from '../errors.js'
+import { readError } from '../errors/written-error.js'
+import { isJobToken, readJob, requestStop, type JobRecord } from './job-record.js'
+import { isAlive } from './process-identity.js'
+
+const pollMs = 100
+
+/** How a followed job has ended well. */
+export interface FollowedJob {
+  readonly operation: JobRecord['operation']
+  readonly vm: JobRecord['vm']
+  /** The state that it led to, or the id of what it made. */
+  readonly answer: string | undefined
+}
+
+/** A job that another process works on, or another connection of this one. */
+export class JobFollower {
+  readonly #folder: string
+  readonly #token: string
+  readonly #task: Task
+  #seen: JobRecord | undefined
+  #forget: (() => void) | undefined
+  /** Waits for what becomes of a request to stop. */
+  #answerRequest: ((isTaken: boolean) => void) | undefined
+
+  constructor(folder: string, token: string, task: Task) {
+    this.#folder = folder
+    this.#token = token
+    this.#task = task
+  }
+
+  /** Follows it to its end, which it shares; whoever works on it may die, and then nobody can say how it ended. */
+  async follow(signal: AbortSignal): Promise<FollowedJob> {
+    let record = await this.#read()
+    if (record === undefined) throw unknownToken(this.#token)
+    this.#task.setToken(this.#token)
+    try {
+      for (;;) {
+        this.#see(record)
+        if (record.outcome !== undefined) return outcomeOf(record, record.outcome)
+        const isOwned = isAlive(record.owner)
+        if (isOwned) await delay(pollMs, undefined, { signal })
+        // One that has died may have told the outcome as the last that it did.
+        const next = await this.#read()
+        if (next === undefined || (!isOwned && next.outcome === undefined)) throw outcomeUnknown(record)
+        record = next
+      }
+    } finally {
+      this.#forget?.()
+      this.#answerRequest?.(true)
+    }
+  }
+
+  async #read(): Promise<JobRecord | undefined> {
+    return isJobToken(this.#token) ? readJob(this.#folder, this.#token) : undefined
+  }
+
+  #see(record: JobRecord): void {
+    const before = this.#seen
+    this.#seen = record
+    if (!isDeepStrictEqual(before?.progress, record.progress)) this.#task.progress(record.progress)
+    if (before !== undefined && record.refusals > before.refusals) this.#answerRequest?.(false)
+    if (record.isCancelable) this.#forget ??= this.#task.cancelWith((reason) => this.#stop(reason))
+    else {
+      this.#forget?.()
+      this.#forget = undefined
+    }
+  }
+
+  async #stop(reason = 'somebody who follows it cancelled it'): Promise<boolean> {
+    const answered = new Promise<boolean>((resolve) => {
+      this.#answerRequest = resolve
+    })
+    await requestStop(this.#folder, this.#token, reason)
+    return answered
+  }
+}
+
+function outcomeOf({ operation, vm }: JobRecord, outcome: NonNullable<JobRecord['outcome']>): FollowedJob {
+  if (outcome.kind === 'failed') throw readError(outcome.error)
+  return { operation, vm, answer: outcome.answer }
+}
+
+const unknownToken = (token: string): InvalidArgumentError =>
+  new InvalidArgumentError({
+    path: 'token',
+    reason: `the host knows no job of the token ${JSON.stringify(token)}, or not any more`,
+    hint: 'server.getJobs() tells which are under way.',
+  })
+
+const outcomeUnknown = ({ owner: { pid } }: JobRecord): OutcomeUnknownError =>
+  new OutcomeUnknownError({
+    reason: `the process ${String(pid)} has gone without telling how it ended`,
+    hint: 'Ask for the state of the VM: what was half done is finished or undone by whoever works on it next.',
+  })

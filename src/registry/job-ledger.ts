@@ -1,0 +1,122 @@
+import { readdir, rm, stat } from 'node:fs/promises'
+import { join } from 'node:path'
+import type { HostJob, Task } from '../driver.js'
+import { errorCode } from '../errors/native.js'
+import { writeError } from '../errors/written-error.js'
+import type { VmError } from '../vm-error.js'
+import { JobFollower, type FollowedJob } from './job-follower.js'
+import { readJob, tokenOfRecord } from './job-record.js'
+import { KeptJob } from './kept-job.js'
+import { isAlive } from './process-identity.js'
+
+/** How long the outcome of a job is kept: who follows it looks many times as often. */
+const keptMs = 60_000
+
+/**
+ * The jobs of a directory of VMs, whichever process works on them: each that lasts longer than a moment is a file there, until a
+ * while after its end.
+ *
+ * ```
+ * jobs/TOKEN.json    what is done, by whom and how far it is; at last how it ended
+ * jobs/TOKEN.cancel  somebody asks for it to be stopped
+ * ```
+ */
+export class JobLedger {
+  readonly #folder: string
+  readonly #driver: string
+  readonly #explain: (error: unknown) => VmError
+  readonly #own = new Set<string>()
+  readonly #closing = new AbortController()
+  #lastSweep = 0
+
+  /** @param explain an error of the work as others are to be told of it */
+  constructor(root: string, driver: string, explain: (error: unknown) => VmError) {
+    this.#folder = join(root, 'jobs')
+    this.#driver = driver
+    this.#explain = explain
+  }
+
+  /** Does the work of a job where others can see it. */
+  async keep<T>(task: Task, work: () => Promise<T>): Promise<T> {
+    const job = new KeptJob(this.#folder, task)
+    this.#own.add(job.token)
+    try {
+      const output = await work().catch(async (error: unknown) => {
+        await this.#end(job, { kind: 'failed', error: writeError(this.#driver, this.#explain(error)) })
+        throw error
+      })
+      await this.#end(job, { kind: 'succeeded', answer: answerOf(output) })
+      return output
+    } finally {
+      this.#own.delete(job.token)
+    }
+  }
+
+  /** Those under way, but for those of this connection. */
+  async list(): Promise<HostJob[]> {
+    const jobs: HostJob[] = []
+    for (const name of await this.#files()) {
+      const token = tokenOfRecord(name)
+      if (token === undefined || this.#own.has(token)) continue
+      const record = await readJob(this.#folder, token)
+      if (record === undefined || record.outcome !== undefined || !isAlive(record.owner)) continue
+      const { operation, vm, progress } = record
+      jobs.push({ token, operation, vm, progress })
+    }
+    return jobs
+  }
+
+  follow(token: string, task: Task): Promise<FollowedJob> {
+    return new JobFollower(this.#folder, token, task).follow(this.#closing.signal)
+  }
+
+  /** Follows nothing any more. */
+  close(): void {
+    this.#closing.abort(new DOMException('the server was closed', 'AbortError'))
+  }
+
+  async #end(job: KeptJob, outcome: Parameters<KeptJob['end']>[0]): Promise<void> {
+    if (!(await job.end(outcome))) return
+    await this.#sweep().catch((error: unknown) => {
+      process.emitWarning(`Jobs that have ended can't be removed: ${String(error)}`, 'AwaitvmWarning')
+    })
+  }
+
+  /** Removes what nobody comes for any more. */
+  async #sweep(): Promise<void> {
+    const now = Date.now()
+    if (now - this.#lastSweep < keptMs) return
+    this.#lastSweep = now
+    for (const name of await this.#files()) {
+      const path = join(this.#folder, name)
+      const token = tokenOfRecord(name)
+      try {
+        if (now - (await stat(path)).mtimeMs < keptMs) continue
+        const record = token === undefined ? undefined : await readJob(this.#folder, token).catch(() => undefined)
+        if (record !== undefined && record.outcome === undefined && isAlive(record.owner)) continue
+        await rm(path, { force: true })
+      } catch (error) {
+        // Somebody else sweeps, too.
+        if (errorCode(error) !== 'ENOENT') throw error
+      }
+    }
+  }
+
+  async #files(): Promise<string[]> {
+    try {
+      return await readdir(this.#folder)
+    } catch (error) {
+      // The first job that lasts makes it.
+      if (errorCode(error) === 'ENOENT') return []
+      throw error
+    }
+  }
+}
+
+/** What there is to say of what an operation has answered: the state that it led to, or the id of what it made. */
+function answerOf(output: unknown): string | undefined {
+  if (typeof output === 'string') return output
+  return typeof output === 'object' && output !== null && 'id' in output && typeof output.id === 'string'
+    ? output.id
+    : undefined
+}

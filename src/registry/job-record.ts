@@ -1,0 +1,97 @@
+import { existsSync } from 'node:fs'
+import { open, rm } from 'node:fs/promises'
+import { join } from 'node:path'
+import * as v from 'valibot'
+import { ProtocolError } from '../errors.js'
+import { errorCode, nativeErrorOf } from '../errors/native.js'
+import { writtenErrorSchema } from '../errors/written-error.js'
+import { operations, type OperationCode } from '../operations.js'
+import { processIdentitySchema } from './process-identity.js'
+import { replaceFile } from './replace-file.js'
+
+const text = v.pipe(v.string(), v.maxLength(4096))
+const amount = v.optional(v.pipe(v.number(), v.minValue(0)))
+
+const recordSchema = v.object({
+  /** The process that works on it. */
+  owner: processIdentitySchema,
+  operation: v.picklist(Object.keys(operations) as OperationCode[]),
+  /** The VM that it works on; absent where it makes one. */
+  vm: v.optional(v.object({ id: text, name: text })),
+  progress: v.object({ percent: amount, phase: v.optional(text), done: amount, total: amount, unit: v.optional(text) }),
+  isCancelable: v.boolean(),
+  /** How many requests to stop have been refused. */
+  refusals: v.number(),
+  outcome: v.optional(
+    v.variant('kind', [
+      /** `answer`: the state that it led to, or the id of what it made. */
+      v.object({ kind: v.literal('succeeded'), answer: v.optional(text) }),
+      v.object({ kind: v.literal('failed'), error: writtenErrorSchema }),
+    ]),
+  ),
+})
+
+/** A job, as the process that works on it writes it down for others. */
+export type JobRecord = Readonly<v.InferOutput<typeof recordSchema>>
+
+const requestSchema = v.object({ reason: text })
+
+export const isJobToken = (token: string): boolean =>
+  /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/.test(token)
+
+/** The token that a file is the record of. */
+export const tokenOfRecord = (file: string): string | undefined => {
+  const token = file.endsWith('.json') ? file.slice(0, -'.json'.length) : undefined
+  return token !== undefined && isJobToken(token) ? token : undefined
+}
+
+const recordFile = (folder: string, token: string): string => join(folder, `${token}.json`)
+const requestFile = (folder: string, token: string): string => join(folder, `${token}.cancel`)
+
+export const readJob = (folder: string, token: string): Promise<JobRecord | undefined> =>
+  read(recordFile(folder, token), recordSchema)
+
+export const writeJob = (folder: string, token: string, record: JobRecord): Promise<void> =>
+  replaceFile(recordFile(folder, token), JSON.stringify(record), false)
+
+export const removeJob = (folder: string, token: string): Promise<void> =>
+  rm(recordFile(folder, token), { force: true })
+
+/** Asks whoever works on the job to stop it. */
+export const requestStop = (folder: string, token: string, reason: string): Promise<void> =>
+  replaceFile(requestFile(folder, token), JSON.stringify({ reason: reason.slice(0, maxReason) }), false)
+
+/** The reason of the request to stop, if there is one; then it is there no more. */
+export async function takeStopRequest(folder: string, token: string): Promise<string | undefined> {
+  const path = requestFile(folder, token)
+  if (!existsSync(path)) return undefined
+  try {
+    return (await read(path, requestSchema))?.reason
+  } finally {
+    await rm(path, { force: true })
+  }
+}
+
+const maxReason = 1000
+/** More than any record has. */
+const maxBytes = 256 * 1024
+
+async function read<S extends v.GenericSchema>(path: string, schema: S): Promise<v.InferOutput<S> | undefined> {
+  try {
+    const file = await open(path, 'r')
+    try {
+      const { buffer, bytesRead } = await file.read(Buffer.alloc(maxBytes), 0, maxBytes, 0)
+      return v.parse(schema, JSON.parse(buffer.toString('utf8', 0, bytesRead)))
+    } finally {
+      await file.close()
+    }
+  } catch (error) {
+    if (errorCode(error) === 'ENOENT') return undefined
+    throw new ProtocolError({
+      reason: `the file ${path} is damaged`,
+      hint: 'Remove it: only who follows that job reads it.',
+      native: nativeErrorOf('registry', error),
+      cause: error,
+    })
+  }
+}
