@@ -1,6 +1,6 @@
 // Works on the VMs of a host for the tests of several processes: obeys lines on its standard input, or changes VMs without end.
 import { createInterface } from 'node:readline'
-import { connect, type VmSpec } from '../../src/index.js'
+import { connect, VmError, type VmSpec } from '../../src/index.js'
 
 const [uri = '', mode = 'obey', kernel] = process.argv.slice(2)
 const server = await connect(uri).unwrap()
@@ -16,6 +16,8 @@ async function obey(line: string): Promise<void> {
     else if (verb === 'resume') await vm.resume().unwrap()
     else if (verb === 'suspend') await vm.suspend().unwrap()
     else if (verb === 'kill') await vm.stop({ mode: 'kill' }).unwrap()
+    else if (verb === 'shutdown') await vm.stop(say(line)).unwrap()
+    else if (verb === 'clone') await vm.clone({ name: `${name}-clone`, ...say(line) }).unwrap()
     else throw new Error(`unknown: ${line}`)
   }
   console.log(`did ${line}`)
@@ -57,4 +59,8 @@ async function churn(): Promise<never> {
 
 if (mode === 'churn') await churn()
 console.log('ready')
-for await (const line of createInterface({ input: process.stdin })) await obey(line)
+for await (const line of createInterface({ input: process.stdin })) {
+  await obey(line).catch((error: unknown) => {
+    console.log(`failed ${line}: ${error instanceof VmError ? error.code : String(error)}`)
+  })
+}

@@ -1,9 +1,12 @@
 import { type CancelError, Job, type Progress, type Result, type Vm, type VmError, type VmState } from 'awaitvm'
 import { setImmediate as turn } from 'node:timers/promises'
-import { expect } from 'vitest'
+import { expect, vi } from 'vitest'
 import { failureOf } from '../../support/expect-failure.js'
 import type { Cases } from '../suite.js'
 import type { Trial } from '../trial.js'
+
+/** Other connections see a job once it has lasted for a moment. */
+const soon = { timeout: 20_000, interval: 5 }
 
 /** A shutdown that goes on for as long as the case wants. */
 async function endlessShutdown(trial: Trial): Promise<{ vm: Vm; job: ReturnType<Vm['stop']> }> {
@@ -328,6 +331,31 @@ export const jobs: Cases = ({ host, promises }) => {
       if (result.isErr()) expect(['INVALID_STATE', 'RESOURCE_BUSY']).toContain(result.error.code)
     await trial.expectState(vm, 'running')
   })
+
+  promises(
+    'a job that lasts is found by another connection, as what it is, and ends there as it ends here',
+    ['server.attachJob', 'server.getJobs', 'vm.stop', 'guest'],
+    async (trial) => {
+      const { vm, job } = await endlessShutdown(trial)
+      const other = await trial.connectAgain()
+      const found = await vi.waitFor(async () => {
+        const [shown] = await other.getJobs().unwrap()
+        return shown!.ref
+      }, soon)
+      expect(found.operation).toBe('vm.stop')
+      expect(found.target).toEqual(job.target)
+      await vi.waitFor(() => expect(found.token).toBe(job.token), soon)
+      expect(found.status).toBe('running')
+      const attached = other.attachJob(found.token!)
+      await vm.stop({ mode: 'kill' }).unwrap()
+      await job.unwrap()
+      for (const follower of [found, attached.ref]) {
+        expect(await follower.unwrap()).toBe('stopped')
+        expect(follower.progress.percent).toBe(100)
+      }
+      expect(await other.getJobs().unwrap()).toEqual([])
+    },
+  )
 
   promises('a job that the host does not know cannot be attached to', ['server.attachJob'], async (trial) => {
     await failureOf(trial.server.attachJob('no-such-job'), 'INVALID_ARGUMENT')
