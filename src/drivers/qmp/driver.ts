@@ -4,8 +4,7 @@ import { join } from 'node:path'
 import type { Duplex } from 'node:stream'
 import type { Driver, DriverOperations, DriverOperationTypes, Feature, Task, VmRecord } from '../../driver.js'
 import { vmNotFound } from '../../errors/lookup.js'
-import { goneMeanwhile, invalidState, requireState } from '../../errors/state.js'
-import { ConnectionError, InvalidStateError } from '../../errors.js'
+import { ConnectionError } from '../../errors.js'
 import type { HostInfo } from '../../model/host-info.js'
 import type { VmEvent } from '../../model/vm-event.js'
 import type { VmState } from '../../model/vm-state.js'
@@ -19,18 +18,18 @@ import { configOf, type Definition } from './definition.js'
 import { DiskImages } from './disk-images.js'
 import { attachJob } from './attach-job.js'
 import type { HeldVm } from './held-vm.js'
-import { QmpConnectionError } from './protocol/qmp-errors.js'
 import { qemuError } from './qemu-errors.js'
 import { readQemuBuild, type QemuBuild, type QemuTools } from './qemu-tools.js'
 import type { RunningVm } from './running-vm.js'
 import { screenshot } from './screenshot.js'
 import { sendKeys } from './send-keys.js'
+import { VmAccess } from './vm-access.js'
 import { VmConsole } from './vm-console.js'
 import { VmInspector } from './vm-inspector.js'
 import { VmLifecycle, type ChangeOptions } from './vm-lifecycle.js'
 import { VmObserver } from './vm-observer.js'
 import { VmProvisioning } from './vm-provisioning.js'
-import { pressUntilOff } from './vm-shutdown.js'
+import { VmShutdown } from './vm-shutdown.js'
 import { VmSnapshots } from './vm-snapshots.js'
 import { readStatistics } from './vm-statistics.js'
 
@@ -50,6 +49,8 @@ export class QmpDriver implements Driver {
   readonly #inspector: VmInspector
   readonly #observer: VmObserver
   readonly #lifecycle: VmLifecycle
+  readonly #access: VmAccess
+  readonly #shutdown: VmShutdown
   readonly #provisioning: VmProvisioning
   readonly #snapshots: VmSnapshots
   readonly #jobs: JobLedger
@@ -75,9 +76,12 @@ export class QmpDriver implements Driver {
       program: tools.system,
       accelerator,
     })
+    const [inspector, observer, lifecycle] = [this.#inspector, this.#observer, this.#lifecycle]
+    this.#access = new VmAccess({ directory, inspector, lifecycle })
+    this.#shutdown = new VmShutdown({ directory, access: this.#access, inspector, lifecycle, observer })
     const machine = async (): Promise<string> => (await this.#readBuild()).machine
     this.#provisioning = new VmProvisioning({ directory, images, machine })
-    this.#snapshots = new VmSnapshots({ directory, images, lifecycle: this.#lifecycle })
+    this.#snapshots = new VmSnapshots({ directory, images, lifecycle })
     this.#jobs = new JobLedger(directory.root, this.name, qemuError)
   }
 
@@ -100,15 +104,15 @@ export class QmpDriver implements Driver {
       this.#keep(task, async () => this.#told(await this.#provisioning.create(spec, task))),
     'server.getJobs': () => this.#guard(() => this.#jobs.list()),
     'server.attachJob': ({ token }, task) => this.#guard(() => this.#attach(token, task)),
-    'vm.getState': ({ vm }) => this.#guard(async () => (await this.#inspector.look(await this.#get(vm))).state),
+    'vm.getState': ({ vm }) => this.#guard(async () => (await this.#inspector.look(await this.#access.get(vm))).state),
     'vm.start': ({ vm }, task) => this.#change(vm, task, (held) => this.#lifecycle.powerOn(held, task)),
     'vm.stop': ({ vm, mode }, task) =>
-      this.#keep(task, () => (mode === 'kill' ? this.#kill(vm, task) : this.#shutdown(vm, task))),
+      this.#keep(task, () => (mode === 'kill' ? this.#kill(vm, task) : this.#shutdown.stop(vm, task))),
     'vm.pause': ({ vm }, task) => this.#change(vm, task, (held) => this.#lifecycle.pause(held)),
     'vm.resume': ({ vm }, task) => this.#change(vm, task, (held) => this.#lifecycle.resume(held, task)),
     'vm.suspend': ({ vm }, task) => this.#change(vm, task, (held) => this.#lifecycle.suspend(held, task)),
     'vm.reset': ({ vm }, task) => this.#change(vm, task, (held) => this.#lifecycle.reset(held)),
-    'vm.restart': ({ vm }, task) => this.#keep(task, () => this.#restart(vm, task)),
+    'vm.restart': ({ vm }, task) => this.#keep(task, () => this.#shutdown.restart(vm, task)),
     'vm.edit': ({ vm, changes }, task) =>
       this.#change(vm, task, async (held) => {
         await this.#provisioning.edit(held, changes)
@@ -123,7 +127,7 @@ export class QmpDriver implements Driver {
       }),
     'vm.createSnapshot': ({ vm, ...details }, task) =>
       this.#change(vm, task, (held) => this.#snapshots.create(held, details, task)),
-    'vm.getSnapshotTree': ({ vm }) => this.#guard(async () => this.#snapshots.tree(await this.#get(vm))),
+    'vm.getSnapshotTree': ({ vm }) => this.#guard(async () => this.#snapshots.tree(await this.#access.get(vm))),
     'vm.switchToSnapshot': ({ vm, snapshot }, task) =>
       this.#change(vm, task, (held) => this.#snapshots.switchTo(held, snapshot, task)),
     'vm.deleteSnapshot': ({ vm, snapshot }, task) =>
@@ -190,41 +194,6 @@ export class QmpDriver implements Driver {
     return this.#alter(vm, task, (held) => this.#lifecycle.kill(held), how)
   }
 
-  /**
-   * Presses the power button, and waits until the guest has gone. Others may do things to the VM meanwhile. A press can't be
-   * taken back, and QEMU does not tell whether the guest has noticed it: from then on, the operation can't be cancelled.
-   */
-  async #shutdown(vm: string, task: Task): Promise<VmState> {
-    task.cancelWith(() => false)
-    const before = this.#observer.stateOf(vm)
-    try {
-      return await this.#pressUntilOff(vm, task)
-    } catch (error) {
-      // It ran when this was asked for, and the guest was faster.
-      if (before === 'running' && error instanceof InvalidStateError && error.state === 'stopped') return 'stopped'
-      throw error
-    }
-  }
-
-  #pressUntilOff(vm: string, task: Task): Promise<VmState> {
-    return this.#use(vm, task, async ({ run, monitor }) => {
-      task.progress({ percent: 10, phase: 'waiting for the guest' })
-      const ended = this.#observer.ended(vm, run.process)
-      await pressUntilOff(ended, () => monitor((client) => client.execute('system_powerdown')))
-      const { state } = await this.#inspector.look(await this.#get(vm))
-      // Somebody else may have suspended it, or the guest died over its shutting down.
-      if (state !== 'stopped') throw invalidState(state, operations['vm.stop'].from)
-      return state
-    })
-  }
-
-  async #restart(vm: string, task: Task): Promise<VmState> {
-    await this.#shutdown(vm, task)
-    return this.#alter(vm, task, (held) => this.#lifecycle.powerOn(held, task), {
-      expected: ['stopped', 'crashed'],
-    })
-  }
-
   async #console({ definition, folder, run }: RunningVm): Promise<Duplex> {
     const { id } = definition
     return new VmConsole({
@@ -241,32 +210,11 @@ export class QmpDriver implements Driver {
   }
 
   #alter<T>(vm: string, task: Task, action: (held: HeldVm) => Promise<T>, how?: ChangeOptions): Promise<T> {
-    const work = this.#lifecycle.change(vm, task, action, how)
-    return this.#guard(() => work.catch((error: unknown) => this.#explain(vm, task, error)))
+    return this.#guard(() => this.#access.change(vm, task, action, how))
   }
 
-  /** Looks at a VM that runs, or sends it something, whatever else is being done to it. */
   #use<T>(vm: string, task: Task, action: (running: RunningVm) => Promise<T>): Promise<T> {
-    return this.#guard(async () => {
-      const definition = await this.#get(vm)
-      const { state, run } = await this.#inspector.look(definition)
-      requireState(task.operation, state)
-      if (run === undefined) throw invalidState(state, ['running'])
-      const running: RunningVm = {
-        definition,
-        folder: this.#directory.folder(vm),
-        run,
-        monitor: (use) => this.#inspector.monitor(vm, use),
-      }
-      return action(running).catch((error: unknown) => this.#explain(vm, task, error))
-    })
-  }
-
-  /** A connection that broke says little: that the guest has gone while something was being done to it says more. */
-  async #explain(vm: string, { operation }: Task, error: unknown): Promise<never> {
-    if (!(error instanceof QmpConnectionError)) throw error
-    const { state } = await this.#inspector.look(await this.#get(vm))
-    throw state === 'running' || state === 'paused' ? error : goneMeanwhile(operation, state)
+    return this.#guard(() => this.#access.use(vm, task, action))
   }
 
   #keep<T>(task: Task, work: () => Promise<T>): Promise<T> {
@@ -289,12 +237,6 @@ export class QmpDriver implements Driver {
         throw new ConnectionError({ reason: 'the server was closed meanwhile', retryable: false, cause: error })
       throw qemuError(error)
     }
-  }
-
-  async #get(id: string): Promise<Definition> {
-    const definition = await this.#directory.get(id)
-    if (definition === undefined) throw vmNotFound(id)
-    return definition
   }
 
   async #find(nameOrId: string): Promise<Definition> {

@@ -72,7 +72,10 @@ export class VmInspector {
   async look(definition: Definition): Promise<Sight> {
     const holder = await this.#directory.holder(definition.id)
     const sight = await this.lookAtRun(definition, holder === undefined ? answerTimeoutMs : 0)
-    return holder === undefined ? sight : { ...sight, state: holder.state }
+    if (holder === undefined) return sight
+    // Whoever has the VM may not have noticed yet that its QEMU has gone.
+    const hasGone = sight.run === undefined && (holder.state === 'running' || holder.state === 'paused')
+    return hasGone ? sight : { ...sight, state: holder.state }
   }
 
   /** What there is without regard to whoever works on the VM; with no time for asking QEMU, one that runs is `running`. */
@@ -88,8 +91,10 @@ export class VmInspector {
     }
     if (definition.memory !== undefined) return { state: 'suspended' }
     const end = await endOfRun(folder)
-    if (end !== 'crash') return { state: 'stopped', end }
     const message = await lastWords(folder)
+    // What was read is another's where somebody has started the VM again meanwhile.
+    if ((await readRun(folder))?.startedAt !== run.startedAt) return this.lookAtRun(definition, timeoutMs)
+    if (end !== 'crash') return { state: 'stopped', end }
     return { state: 'crashed', end, message: message === '' ? 'QEMU ended without a word' : message }
   }
 

@@ -1,10 +1,11 @@
 import { rm } from 'node:fs/promises'
 import { join } from 'node:path'
+import { setTimeout as delay } from 'node:timers/promises'
 import type { Task } from '../../driver.js'
 import { vmNotFound } from '../../errors/lookup.js'
 import { errorCode } from '../../errors/native.js'
 import { requireState } from '../../errors/state.js'
-import { JobCancelledError } from '../../errors.js'
+import { JobCancelledError, ResourceBusyError } from '../../errors.js'
 import type { VmState } from '../../model/vm-state.js'
 import { heldBy, type Claim } from '../../registry/claim.js'
 import { Exclusive } from '../../registry/exclusive.js'
@@ -42,7 +43,13 @@ export interface ChangeOptions {
   readonly expected?: readonly VmState[] | undefined
   /** How long QEMU may take to answer what its guest does. */
   readonly timeoutMs?: number | undefined
+  /** It finishes what has taken effect already: it can't be cancelled, and waits for whoever has the VM. */
+  readonly isSequel?: boolean | undefined
 }
+
+/** How long what has begun waits for whoever has the VM. */
+const turnTimeoutMs = 60_000
+const turnPollMs = 20
 
 /** Runs VMs: how QEMUs come to life and how they end, each change by whoever has the claim on the VM. */
 export class VmLifecycle {
@@ -62,17 +69,17 @@ export class VmLifecycle {
   change<T>(id: string, task: Task, action: (vm: HeldVm) => Promise<T>, how: ChangeOptions = {}): Promise<T> {
     // Made before any waiting, so that the job can be cancelled from its first moment.
     const operation = new AbortController()
-    const { signal } = task
+    const signal = how.isSequel === true ? undefined : task.signal
     const stop = (): void => {
-      operation.abort(signal.reason)
+      operation.abort(signal?.reason)
     }
-    signal.addEventListener('abort', stop)
+    signal?.addEventListener('abort', stop)
     this.#underWay.add(operation)
     const work = this.#exclusive.run(id, () =>
       this.#parts.observer.owning(id, () => this.#changeAlone(id, task, operation.signal, action, how)),
     )
     return work.finally(() => {
-      signal.removeEventListener('abort', stop)
+      signal?.removeEventListener('abort', stop)
       this.#underWay.delete(operation)
     })
   }
@@ -203,7 +210,7 @@ export class VmLifecycle {
   ): Promise<T> {
     const { directory, inspector, observer, images } = this.#parts
     const { expected, timeoutMs } = how
-    const claim = await this.#claim(id, task, how)
+    const claim = await this.#claim(id, task, signal, how)
     try {
       const found = await directory.get(id)
       if (found === undefined) throw vmNotFound(id)
@@ -218,7 +225,20 @@ export class VmLifecycle {
   }
 
   /** Claims a VM whose state allows the change; a refusal leaves no trace. */
-  async #claim(id: string, task: Task, { expected, timeoutMs }: ChangeOptions): Promise<Claim> {
+  async #claim(id: string, task: Task, signal: AbortSignal, how: ChangeOptions): Promise<Claim> {
+    const deadline = Date.now() + turnTimeoutMs
+    for (;;) {
+      try {
+        return await this.#claimNow(id, task, how)
+      } catch (error) {
+        const isInTurn = how.isSequel === true && error instanceof ResourceBusyError && Date.now() < deadline
+        if (!isInTurn) throw error
+        await delay(turnPollMs, undefined, { signal })
+      }
+    }
+  }
+
+  async #claimNow(id: string, task: Task, { expected, timeoutMs }: ChangeOptions): Promise<Claim> {
     const { directory, inspector } = this.#parts
     const definition = await directory.get(id)
     if (definition === undefined) throw vmNotFound(id)

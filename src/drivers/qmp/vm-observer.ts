@@ -60,8 +60,9 @@ export class VmObserver {
     for (const id of this.#vms.keys()) this.look(id)
     // It also keeps this process alive, as any open connection does: jobs, events and consoles may be waited for.
     this.#timer = setInterval(() => {
-      for (const [id, { process, onConsole }] of this.#vms) {
-        if (process !== undefined && !isAlive(process)) this.look(id)
+      for (const [id, { process, onConsole, onEnd }] of this.#vms) {
+        const awaited = [...onEnd.keys(), ...(process === undefined ? [] : [process])]
+        if (awaited.some((one) => !isAlive(one))) this.look(id)
         // A watcher may miss a change.
         for (const listener of onConsole) listener()
       }
@@ -142,8 +143,12 @@ export class VmObserver {
   /** Looks at the VM, now or as soon as the look that is under way has ended. */
   look(id: string): void {
     const watched = this.#vms.get(id)
+    if (this.#isClosed) return
     // An operation of this connection tells what it does itself, and looks when it has ended.
-    if (this.#isClosed || (watched !== undefined && watched.owners > 0)) return
+    if (watched !== undefined && watched.owners > 0) {
+      this.#tellEnds(watched)
+      return
+    }
     if (watched?.isLooking === true) watched.mustLookAgain = true
     else {
       this.#look(id, watched).catch((error: unknown) => {
@@ -183,9 +188,13 @@ export class VmObserver {
       if (watched.state === undefined) watched.state = state
       else this.#setState(definition.id, watched, state, end, end === 'crash' ? message : undefined)
     }
-    for (const [process, waiting] of watched.onEnd) {
+    this.#tellEnds(watched)
+  }
+
+  #tellEnds({ onEnd }: Watched): void {
+    for (const [process, waiting] of onEnd) {
       if (isAlive(process)) continue
-      watched.onEnd.delete(process)
+      onEnd.delete(process)
       for (const resolve of waiting) resolve()
     }
   }

@@ -1,24 +1,86 @@
-import { setTimeout as delay } from 'node:timers/promises'
-import { QmpConnectionError } from './protocol/qmp-errors.js'
+import type { Task } from '../../driver.js'
+import { goneMeanwhile, invalidState } from '../../errors/state.js'
+import { InvalidStateError, ResourceBusyError } from '../../errors.js'
+import type { VmState } from '../../model/vm-state.js'
+import { operations } from '../../operations.js'
+import type { VmDirectory } from '../../registry/vm-directory.js'
+import type { Definition } from './definition.js'
+import { pressUntilOff } from './power-button.js'
+import type { RunningVm } from './running-vm.js'
+import type { VmAccess } from './vm-access.js'
+import type { VmInspector } from './vm-inspector.js'
+import type { VmLifecycle } from './vm-lifecycle.js'
+import type { VmObserver } from './vm-observer.js'
 
-/** A guest that is only starting, or busy, may miss a press: there are more, at twice the distance each, over two minutes. */
-const firstPauseMs = 500
-const presses = 9
+interface Parts {
+  readonly directory: VmDirectory<Definition>
+  readonly access: VmAccess
+  readonly inspector: VmInspector
+  readonly lifecycle: VmLifecycle
+  readonly observer: VmObserver
+}
 
-/** Presses the power button until the VM is off, by whatever cause. */
-export async function pressUntilOff(ended: Promise<void>, press: () => Promise<unknown>): Promise<void> {
-  const off = new AbortController()
-  const hasEnded = ended.then(() => {
-    off.abort()
-  })
-  try {
-    for (let count = 0; count < presses; count += 1) {
-      await press()
-      await delay(firstPauseMs * 2 ** count, undefined, { signal: off.signal })
-    }
-  } catch (error) {
-    // A guest that has gone meanwhile needs no button.
-    if (!off.signal.aborted && !(error instanceof QmpConnectionError)) throw error
+const startIt = 'Start it with vm.start().'
+
+/** Shutdowns and restarts: what the guest itself has to do. Others may do things to the VM meanwhile. */
+export class VmShutdown {
+  readonly #parts: Parts
+
+  constructor(parts: Parts) {
+    this.#parts = parts
   }
-  await hasEnded
+
+  /**
+   * Presses the power button, and waits until the guest has gone. A press can't be taken back, and QEMU does not tell whether
+   * the guest has noticed it: the operation can't be cancelled.
+   */
+  async stop(vm: string, task: Task): Promise<VmState> {
+    const { access, observer } = this.#parts
+    const before = observer.stateOf(vm)
+    try {
+      return await access.use(vm, task, (running) => this.#untilOff(running, task))
+    } catch (error) {
+      // It ran when this was asked for, and the guest was faster.
+      if (before === 'running' && error instanceof InvalidStateError && error.state === 'stopped') return 'stopped'
+      throw error
+    }
+  }
+
+  async restart(vm: string, task: Task): Promise<VmState> {
+    const { access, lifecycle } = this.#parts
+    await this.stop(vm, task)
+    const how = { expected: operations['vm.start'].from, isSequel: true }
+    try {
+      return await access.change(vm, task, (held) => lifecycle.powerOn(held, task), how)
+    } catch (error) {
+      if (!(error instanceof ResourceBusyError)) throw error
+      const { from } = operations['vm.restart']
+      const reason = `it has shut down, and can't be started: ${error.reason}`
+      throw new InvalidStateError({ state: 'stopped', expected: from, reason, hint: startIt, cause: error })
+    }
+  }
+
+  async #untilOff({ definition: { id }, run, monitor }: RunningVm, task: Task): Promise<VmState> {
+    task.progress({ percent: 10, phase: 'waiting for the guest' })
+    await pressUntilOff(run.process, {
+      ended: this.#parts.observer.ended(id, run.process),
+      press: () => monitor((client) => client.execute('system_powerdown')),
+    })
+    const state = await this.#leftBehind(id)
+    if (state === 'running') throw goneMeanwhile(task.operation, state)
+    // Somebody else may have suspended it, or the guest died over its shutting down.
+    if (state !== 'stopped') throw invalidState(state, operations['vm.stop'].from)
+    return state
+  }
+
+  /** What a QEMU that is gone has made of its VM, whoever has the claim on that; `running` where there is another by now. */
+  async #leftBehind(id: string): Promise<VmState> {
+    const { access, directory, inspector } = this.#parts
+    const definition = await access.get(id)
+    const holder = await directory.holder(id)
+    const { state } = await inspector.lookAtRun(definition)
+    // The memory of a snapshot, or what was suspended only just before: it goes on with that.
+    const comesUp = state === 'suspended' && holder !== undefined && !holder.state.startsWith('suspend')
+    return comesUp ? 'running' : state
+  }
 }

@@ -129,6 +129,32 @@ export const shutdown: Cases = ({ host, promises }) => {
     await trial.expectState(vm, 'stopped')
   })
 
+  for (const [title, hasSecond] of [
+    ['of the same connection', false],
+    ['of another connection', true],
+  ] as const) {
+    // A clone of a running VM takes its time there, and meets the guest on its way down.
+    if (host.refusedFrom?.['vm.clone']?.includes('running') === true || (hasSecond && !host.sharesRunningVms)) continue
+    promises(
+      `a restart beside a clone ${title} brings the guest up anew`,
+      ['vm.restart', 'vm.clone', 'guest'],
+      async (trial) => {
+        const { vm, guest } = await trial.runningVmWithDisk()
+        await guest.count()
+        const server = hasSecond ? await trial.connectAgain() : trial.server
+        const same = await server.getVm(vm.id).unwrap()
+        const restarting = vm.restart()
+        const cloned = await same.clone({ name: 'copy' })
+        if (cloned.isErr()) expect(['INVALID_STATE', 'RESOURCE_BUSY']).toContain(cloned.error.code)
+        await restarting.unwrap()
+        await trial.expectState(vm, 'running')
+        const anew = trial.talkTo(vm)
+        await anew.untilReady()
+        expect(await anew.count()).toBe(1)
+      },
+    )
+  }
+
   promises('a kill goes past a shutdown that hangs', ['vm.stop', 'guest'], async (trial) => {
     const { vm, guest } = await trial.runningVm()
     await guest.ignorePowerButton()

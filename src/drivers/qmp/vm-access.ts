@@ -1,0 +1,60 @@
+import type { Task } from '../../driver.js'
+import { vmNotFound } from '../../errors/lookup.js'
+import { goneMeanwhile, invalidState, requireState } from '../../errors/state.js'
+import type { VmDirectory } from '../../registry/vm-directory.js'
+import type { Definition } from './definition.js'
+import type { HeldVm } from './held-vm.js'
+import { QmpConnectionError } from './protocol/qmp-errors.js'
+import type { RunningVm } from './running-vm.js'
+import type { VmInspector } from './vm-inspector.js'
+import type { ChangeOptions, VmLifecycle } from './vm-lifecycle.js'
+
+interface Parts {
+  readonly directory: VmDirectory<Definition>
+  readonly inspector: VmInspector
+  readonly lifecycle: VmLifecycle
+}
+
+/** How operations get at a VM: alone, to change it, or beside others, where it runs. */
+export class VmAccess {
+  readonly #parts: Parts
+
+  constructor(parts: Parts) {
+    this.#parts = parts
+  }
+
+  async get(id: string): Promise<Definition> {
+    const definition = await this.#parts.directory.get(id)
+    if (definition === undefined) throw vmNotFound(id)
+    return definition
+  }
+
+  /** Changes a VM that is in one of the states that the operation needs, with nobody else at it. */
+  change<T>(id: string, task: Task, action: (held: HeldVm) => Promise<T>, how?: ChangeOptions): Promise<T> {
+    const work = this.#parts.lifecycle.change(id, task, action, how)
+    return work.catch((error: unknown) => this.#explain(id, task, error))
+  }
+
+  /** Looks at a VM that runs, or sends it something, whatever else is being done to it. */
+  async use<T>(id: string, task: Task, action: (running: RunningVm) => Promise<T>): Promise<T> {
+    const { directory, inspector } = this.#parts
+    const definition = await this.get(id)
+    const { state, run } = await inspector.look(definition)
+    requireState(task.operation, state)
+    if (run === undefined) throw invalidState(state, ['running'])
+    const running: RunningVm = {
+      definition,
+      folder: directory.folder(id),
+      run,
+      monitor: (use) => inspector.monitor(id, use),
+    }
+    return action(running).catch((error: unknown) => this.#explain(id, task, error))
+  }
+
+  /** A connection that broke says little: that the guest has gone while something was being done to it says more. */
+  async #explain(id: string, { operation }: Task, error: unknown): Promise<never> {
+    if (!(error instanceof QmpConnectionError)) throw error
+    const { state } = await this.#parts.inspector.lookAtRun(await this.get(id))
+    throw state === 'running' || state === 'paused' ? error : goneMeanwhile(operation, state)
+  }
+}
