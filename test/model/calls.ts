@@ -27,7 +27,7 @@ export function prepare(
     case 'vm.start':
       return moving(what, (options) => vm.start(options))
     case 'vm.stop':
-      return moving(what, (options) => vm.stop(options))
+      return moving(what, (options) => vm.stop({ ...options, timeoutMs: host.shutdownTimeoutMs }))
     case 'kill':
       return { ...moving('vm.stop', (options) => vm.stop({ ...options, mode: 'kill' }), true) }
     case 'vm.pause':
@@ -39,7 +39,7 @@ export function prepare(
     case 'vm.reset':
       return moving(what, (options) => vm.reset(options))
     case 'vm.restart':
-      return moving(what, (options) => vm.restart(options))
+      return moving(what, (options) => vm.restart({ ...options, timeoutMs: host.shutdownTimeoutMs }))
     case 'look':
       return { operation: 'vm.getState', action: { kind: 'look' }, begin: (options) => vm.getState(options) }
     case 'refresh':

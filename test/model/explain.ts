@@ -67,6 +67,17 @@ const endsGuest = ({ action, code }: Ended): boolean =>
     ? !withoutEffect.has(code ?? '')
     : action.operation === 'vm.stop' && code === 'SUCCESS')
 
+/** Whether the power button may have been pressed of a guest that stands still, or has been kept as it was just then. */
+export const mayGoDownLater = (ended: readonly Ended[]): boolean =>
+  ended.some(pressesButton) && ended.some(({ action, code }) => code === 'OUTCOME_UNKNOWN' || keepsGuest(action, code))
+
+const pressesButton = ({ action }: Ended): boolean =>
+  action.kind === 'move' && !action.isKill && (action.operation === 'vm.stop' || action.operation === 'vm.restart')
+const keepsGuest = (action: VmAction, code: string | undefined): boolean =>
+  code === 'SUCCESS' &&
+  (action.kind === 'snapshot' ||
+    (action.kind === 'move' && (action.operation === 'vm.pause' || action.operation === 'vm.suspend')))
+
 /** What the VM may be after the action, where that can end as it did. */
 function outcomesOf(
   vm: ModelVm | undefined,

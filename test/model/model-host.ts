@@ -10,6 +10,8 @@ export interface ModelHost {
   readonly resizableIn: readonly VmState[]
   /** Where a guest that dies leads to. */
   readonly afterCrash: VmState
+  /** How long a guest is given to go down, where its button can't be unpressed; absent where a shutdown leaves no trace. */
+  readonly shutdownTimeoutMs?: number
   /** Lets things go on for a moment; false where nothing moves by itself any more. */
   turn(): Promise<boolean>
   /** Lets everything happen that is going to; absent where time is not in its hand. */

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import type { Server, Vm, VmState } from 'awaitvm'
 import { prepare, type Prepared } from './calls.js'
-import { explain, type Ended } from './explain.js'
+import { explain, mayGoDownLater, type Ended } from './explain.js'
 import { HandledJob } from './handled-job.js'
 import type { ModelHost } from './model-host.js'
 import type { ModelVm } from './model-vm.js'
@@ -120,7 +120,15 @@ export class Play {
     const story = { before, calls: begun.map(({ operation, action }) => [operation, action]), ended, observed, trouble }
     if (after === undefined) assert.fail(`no order of the calls explains ${JSON.stringify(story, undefined, 1)}`)
     if (after.vm === undefined || observed === undefined) this.#known.delete(known.vm.id)
+    else if (this.#host.shutdownTimeoutMs !== undefined && mayGoDownLater(ended)) await this.#remove(known)
     else this.#keep(known, after.vm, observed.snapshotIds)
+  }
+
+  /** Nobody can say when its guest goes down. */
+  async #remove({ vm }: Known): Promise<void> {
+    await vm.stop({ mode: 'kill' })
+    await vm.delete().unwrap()
+    this.#known.delete(vm.id)
   }
 
   #keep(known: Known, model: ModelVm, snapshotIds: Map<string, string>): void {

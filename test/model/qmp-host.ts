@@ -9,6 +9,7 @@ export class QmpModelHost implements ModelHost, AsyncDisposable {
   /** A dead guest makes the machine start again. */
   readonly afterCrash = 'running'
   readonly resizableIn = ['stopped', 'crashed'] as const
+  readonly shutdownTimeoutMs = 10_000
   readonly #uri: string
   #server: Server
 

@@ -32,7 +32,7 @@ test(
       return QmpModelHost.open(pathToFileURL(join(folder, String(runs))).href.replace('file:', 'qmp:'), kernel)
     }
     try {
-      await playAtRandom({ operations, stepsPerRun: 50, open })
+      await playAtRandom({ operations, stepsPerRun: 50, isAsItCame: true, open })
       expect(await qemusIn(folder)).toEqual([])
     } finally {
       await rm(folder, { recursive: true, maxRetries: 3 })
