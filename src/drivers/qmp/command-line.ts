@@ -88,7 +88,7 @@ const bootKinds = ['disk', 'cdrom', 'floppy'] as const
 /** IDE drives first, since every guest knows them: CD-ROMs have the last places, disks the others, and virtio the rest. */
 function drives({ disks, cdroms, floppies, boot }: Hardware): string[] {
   const order = boot.order ?? bootKinds
-  const bootIndex = (kind: (typeof bootKinds)[number], index: number): Json => {
+  const bootIndex = (kind: (typeof bootKinds)[number], index: number): { bootindex?: number } => {
     const rank = order.indexOf(kind)
     return rank < 0 || boot.kernel !== undefined ? {} : { bootindex: rank * 100 + index }
   }
@@ -113,9 +113,16 @@ function drives({ disks, cdroms, floppies, boot }: Hardware): string[] {
         ...bootIndex('cdrom', index),
       }),
     ]),
-    ...floppies.flatMap(({ image }, index) => [
-      ...blockdev({ 'node-name': `floppy${String(index)}`, ...readOnlyRaw(image) }),
-      ...device({ driver: 'floppy', unit: index, drive: `floppy${String(index)}`, ...bootIndex('floppy', index) }),
-    ]),
+    ...floppies.flatMap(({ image }, index) => {
+      const { bootindex } = bootIndex('floppy', index)
+      return [
+        ...blockdev({ 'node-name': `floppy${String(index)}`, ...readOnlyRaw(image) }),
+        ...device({ driver: 'floppy', unit: index, drive: `floppy${String(index)}` }),
+        // Their controller has it, and comes with the machine.
+        ...(bootindex === undefined
+          ? []
+          : ['-global', `isa-fdc.bootindex${index === 0 ? 'A' : 'B'}=${String(bootindex)}`]),
+      ]
+    }),
   ]
 }

@@ -107,6 +107,14 @@ test('each network adapter has a network of its own, restricted unless it is to 
   ])
 })
 
+test('a floppy has its place in the order by way of its controller', () => {
+  const hardware: Hardware = { ...bare, floppies: [{ image: '/a' }, { image: '/b' }] }
+  const globals = (boot: Hardware['boot']): string[] =>
+    valuesOf(commandLine(id, { ...hardware, boot }, 'tcg'), '-global')
+  expect(globals({ order: ['floppy'] })).toEqual(['isa-fdc.bootindexA=0', 'isa-fdc.bootindexB=1'])
+  expect(globals({ order: ['disk'] })).toEqual([])
+})
+
 test('what the caller says of the boot goes in as whole words', () => {
   const boot = { kernel: '/a b,c', initrd: '/initrd', commandLine: 'console=ttyS0 quiet, -daemonize' }
   const words = commandLine(id, { ...bare, boot }, 'tcg')
