@@ -1,6 +1,4 @@
-import { open } from 'node:fs/promises'
 import { availableParallelism, freemem, hostname, totalmem } from 'node:os'
-import { join } from 'node:path'
 import type { Duplex } from 'node:stream'
 import type { Driver, DriverOperations, DriverOperationTypes, Feature, Task, VmRecord } from '../../driver.js'
 import { vmNotFound } from '../../errors/lookup.js'
@@ -20,6 +18,7 @@ import { attachJob } from './attach-job.js'
 import type { HeldVm } from './held-vm.js'
 import { qemuError } from './qemu-errors.js'
 import { readQemuBuild, type QemuBuild, type QemuTools } from './qemu-tools.js'
+import { RunLogReader } from './run-log-reader.js'
 import type { RunningVm } from './running-vm.js'
 import { screenshot } from './screenshot.js'
 import { sendKeys } from './send-keys.js'
@@ -197,7 +196,7 @@ export class QmpDriver implements Driver {
   async #console({ definition, folder, run }: RunningVm): Promise<Duplex> {
     const { id } = definition
     return new VmConsole({
-      log: await open(join(folder, runFiles.console), 'r'),
+      log: await RunLogReader.open(folder, runFiles.console),
       onPrinted: (listener) => this.#observer.onConsole(id, listener),
       ended: this.#observer.ended(id, run.process),
       send: (bytes) => this.#input.send(folder, bytes),

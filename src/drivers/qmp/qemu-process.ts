@@ -7,6 +7,7 @@ import { errorCode } from '../../errors/native.js'
 import { HostToolNotFoundError } from '../../errors.js'
 import { identityOf, isAlive, type ProcessIdentity } from '../../registry/process-identity.js'
 import { runFiles } from './command-line.js'
+import { parseKeptName } from './kept-part.js'
 import { openMonitor } from './monitor.js'
 import type { QmpClient } from './protocol/qmp-client.js'
 import { QmpConnectionError } from './protocol/qmp-errors.js'
@@ -30,7 +31,8 @@ export async function startQemu(
   args: readonly string[],
   options: { readonly signal: AbortSignal; readonly onExit: () => void },
 ): Promise<StartedQemu> {
-  const log = await open(join(folder, runFiles.log), constants.O_WRONLY | constants.O_CREAT | constants.O_TRUNC, 0o600)
+  const { O_WRONLY, O_CREAT, O_TRUNC, O_APPEND } = constants
+  const log = await open(join(folder, runFiles.log), O_WRONLY | O_CREAT | O_TRUNC | O_APPEND, 0o600)
   try {
     const child = spawn(program, args, { cwd: folder, detached: true, stdio: ['ignore', log.fd, log.fd] })
     child.unref()
@@ -105,10 +107,12 @@ async function firstMonitor(folder: string, signal: AbortSignal): Promise<QmpCli
 
 /** What an earlier QEMU has left: a file of the name would be taken for the new one's. */
 export async function removeRunFiles(folder: string, isConsoleKept: boolean): Promise<void> {
-  const { console, ...others } = runFiles
-  for (const name of [...Object.values(others), ...(isConsoleKept ? [] : [console])]) {
-    await rm(join(folder, name), { force: true })
-  }
+  const names: ReadonlySet<string> = new Set(Object.values(runFiles))
+  const left = (await readdir(folder)).filter((file) => {
+    const name = parseKeptName(file)?.log ?? file
+    return names.has(name) && !(isConsoleKept && name === runFiles.console)
+  })
+  await Promise.all(left.map((file) => rm(join(folder, file), { force: true })))
 }
 
 /** A QEMU that was started for the VM and not written down, since its starter died: its guest has not run. */

@@ -1,4 +1,4 @@
-import { open, readFile, rm } from 'node:fs/promises'
+import { readFile, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import * as v from 'valibot'
 import { errorCode } from '../../errors/native.js'
@@ -6,6 +6,7 @@ import { processIdentitySchema } from '../../registry/process-identity.js'
 import { replaceFile } from '../../registry/replace-file.js'
 import { accelerators } from './accelerator.js'
 import { runFiles } from './command-line.js'
+import { readLogTail } from './run-log-reader.js'
 
 const runSchema = v.object({
   /** The QEMU that runs the VM. */
@@ -43,10 +44,11 @@ export type RunEnd = 'guest' | 'request' | 'crash'
 
 /** An event has some 150 bytes, and nothing but the end of others comes after the last one that counts. */
 const tailBytes = 64 * 1024
+const eventBytes = 4096
 
 /** What the log of events says of the end of a QEMU, once it has begun to end. */
 export async function announcedEnd(folder: string): Promise<RunEnd | undefined> {
-  const lines = (await readTail(join(folder, runFiles.eventLog))).split('\n')
+  const lines = (await readLogTail(folder, runFiles.eventLog, tailBytes)).split('\n')
   const last = lines.findLast((line) => line.includes('"event": "SHUTDOWN"'))
   if (last === undefined) return undefined
   if (last.includes('"guest-panic"')) return 'crash'
@@ -58,7 +60,7 @@ const changes = /"event": "(?:STOP|RESUME|SHUTDOWN|GUEST_PANICKED|SUSPEND|WAKEUP
 
 /** Whether the last that QEMU has said is of a change, and not of one of the many things that change nothing. */
 export async function hasToldOfChange(folder: string): Promise<boolean> {
-  const last = (await readTail(join(folder, runFiles.eventLog))).trimEnd().split('\n').at(-1)
+  const last = (await readLogTail(folder, runFiles.eventLog, eventBytes)).trimEnd().split('\n').at(-1)
   return last !== undefined && changes.test(last)
 }
 
@@ -67,22 +69,5 @@ export const endOfRun = async (folder: string): Promise<RunEnd> => (await announ
 
 /** The last that QEMU itself has said. */
 export async function lastWords(folder: string): Promise<string> {
-  return (await readTail(join(folder, runFiles.log))).trim()
-}
-
-async function readTail(path: string): Promise<string> {
-  try {
-    const file = await open(path, 'r')
-    try {
-      const { size } = await file.stat()
-      const from = Math.max(0, size - tailBytes)
-      const { buffer, bytesRead } = await file.read(Buffer.alloc(size - from), 0, size - from, from)
-      return buffer.toString('utf8', 0, bytesRead)
-    } finally {
-      await file.close()
-    }
-  } catch (error) {
-    if (errorCode(error) === 'ENOENT') return ''
-    throw error
-  }
+  return (await readLogTail(folder, runFiles.log, tailBytes)).trim()
 }

@@ -1,12 +1,10 @@
-import type { FileHandle } from 'node:fs/promises'
 import { Duplex } from 'node:stream'
-
-const chunkBytes = 64 * 1024
+import type { RunLogReader } from './run-log-reader.js'
 
 /** What a console needs of the VM that it belongs to. */
 export interface ConsoleSource {
-  /** The log of all that the guest has printed; the console closes it. */
-  readonly log: FileHandle
+  /** The log of what the guest has printed; the console closes it. */
+  readonly log: RunLogReader
   /** Calls the listener whenever there may be more in the log, until the returned function is called. */
   onPrinted(listener: () => void): () => void
   /** Resolves when no more comes. */
@@ -18,7 +16,6 @@ export interface ConsoleSource {
 export class VmConsole extends Duplex {
   readonly #source: ConsoleSource
   readonly #forget: () => void
-  #position = 0
   #isWanted = false
   #isReading = false
   #mustReadAgain = false
@@ -85,15 +82,9 @@ export class VmConsole extends Duplex {
       // What has ended before the last read has nothing more to say after it.
       const isLast = this.#hasEnded
       for (;;) {
-        const { buffer, bytesRead } = await this.#source.log.read(
-          Buffer.alloc(chunkBytes),
-          0,
-          chunkBytes,
-          this.#position,
-        )
-        if (bytesRead === 0) break
-        this.#position += bytesRead
-        if (!this.push(buffer.subarray(0, bytesRead))) {
+        const bytes = await this.#source.log.read()
+        if (bytes.byteLength === 0) break
+        if (!this.push(bytes)) {
           this.#isWanted = false
           this.#mustReadAgain = true
           return

@@ -6,7 +6,9 @@ import type { VmState } from '../../model/vm-state.js'
 import { isAlive, type ProcessIdentity } from '../../registry/process-identity.js'
 import type { VmDirectory } from '../../registry/vm-directory.js'
 import { runFiles } from './command-line.js'
+import { cutLog } from './cut-log.js'
 import type { Definition } from './definition.js'
+import { runLogs, type RunLog } from './kept-part.js'
 import { hasToldOfChange, isRunRecord } from './run-record.js'
 import type { Sight, VmInspector } from './vm-inspector.js'
 
@@ -19,6 +21,8 @@ interface Watched {
   state: VmState | undefined
   process: ProcessIdentity | undefined
   watcher: FSWatcher | undefined
+  /** The logs that may have grown since they were last seen to. */
+  readonly grown: Set<RunLog>
   /** How many of this connection's operations are at it: they tell the state themselves. */
   owners: number
   /** Changes with whatever this connection tells, so that a look that began before is not believed. */
@@ -57,14 +61,19 @@ export class VmObserver {
       if (/^[0-9a-f-]{36}$/.test(name)) this.look(name)
     })
     for (const id of await this.#directory.ids()) this.#add(id)
-    for (const id of this.#vms.keys()) this.look(id)
+    for (const [id, watched] of this.#vms) {
+      this.#cutLogs(id, watched)
+      this.look(id)
+    }
     // It also keeps this process alive, as any open connection does: jobs, events and consoles may be waited for.
     this.#timer = setInterval(() => {
-      for (const [id, { process, onConsole, onEnd }] of this.#vms) {
+      for (const [id, watched] of this.#vms) {
+        const { process, onConsole, onEnd } = watched
         const awaited = [...onEnd.keys(), ...(process === undefined ? [] : [process])]
         if (awaited.some((one) => !isAlive(one))) this.look(id)
         // A watcher may miss a change.
         for (const listener of onConsole) listener()
+        this.#cutLogs(id, watched)
       }
     }, pollMs)
   }
@@ -235,6 +244,7 @@ export class VmObserver {
       state: undefined,
       process: undefined,
       watcher: undefined,
+      grown: new Set(runLogs),
       owners: 0,
       epoch: 0,
       isLooking: false,
@@ -244,11 +254,25 @@ export class VmObserver {
     }
     this.#vms.set(id, watched)
     watched.watcher = this.#watch(this.#directory.folder(id), (name) => {
+      const log = runLogs.find((known) => known === name)
+      if (log !== undefined) watched.grown.add(log)
       if (name === runFiles.console) for (const listener of watched.onConsole) listener()
       else if (name === runFiles.eventLog) void this.#hear(id)
       else if (name === 'vm.json' || isClaim(name) || isRunRecord(name)) this.look(id)
     })
     return watched
+  }
+
+  #cutLogs(id: string, { grown }: Watched): void {
+    for (const log of grown) {
+      grown.delete(log)
+      try {
+        cutLog(this.#directory.folder(id), log)
+      } catch (error) {
+        // It grows on: whoever reads the warning can see to it.
+        process.emitWarning(`VM ${id}: its ${log} can't be cut: ${String(error)}`, 'AwaitvmWarning')
+      }
+    }
   }
 
   async #hear(id: string): Promise<void> {
