@@ -39,7 +39,8 @@ export interface PortForward {
   readonly protocol?: 'tcp' | 'udp' | undefined
   /**
    * The IPv4 address of the host that it listens on. If absent `'127.0.0.1'`, which programs on the host itself reach and nobody
-   * else; `'0.0.0.0'` is all that the host has, and lets in whoever reaches it.
+   * else; `'0.0.0.0'` is all that the host has, and lets in whoever reaches it. To answer what comes from elsewhere than the host's
+   * 127.0.0.1, a guest must know its gateway, of which DHCP tells where the adapter is `outbound`.
    */
   readonly hostAddress?: string | undefined
 }

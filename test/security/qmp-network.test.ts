@@ -1,0 +1,119 @@
+import { createSocket, type Socket } from 'node:dgram'
+import { once } from 'node:events'
+import { createServer, type AddressInfo, type Server } from 'node:net'
+import { networkInterfaces } from 'node:os'
+import type { Vm } from 'awaitvm'
+import { expect, test } from 'vitest'
+import { ConsoleReader } from '../support/console-reader.js'
+import { debianWithAgent } from '../support/debian-with-agent.js'
+import { skipWithout } from '../support/optional-tool.js'
+import { missingQemu, QmpHost } from '../support/qmp-host.js'
+
+const bootTimeoutMs = 50_000
+
+type Service = 'loopback' | 'outer' | 'datagrams'
+
+/** Services of this computer that a guest might reach, and which were reached. */
+class HostServices implements AsyncDisposable {
+  readonly #loopback = createServer()
+  readonly #outer = createServer()
+  readonly #datagrams = createSocket('udp4')
+  readonly reached = new Set<Service>()
+  readonly firstDatagram = once(this.#datagrams, 'message')
+
+  static async open(): Promise<HostServices> {
+    const services = new HostServices()
+    services.#loopback.on('connection', (socket) => {
+      services.reached.add('loopback')
+      socket.end('for this computer alone\n')
+    })
+    services.#outer.on('connection', (socket) => {
+      services.reached.add('outer')
+      socket.end('for the network\n')
+    })
+    services.#datagrams.on('message', () => {
+      services.reached.add('datagrams')
+    })
+    services.#loopback.listen(0, '127.0.0.1')
+    services.#outer.listen(0, '0.0.0.0')
+    services.#datagrams.bind(0, '127.0.0.1')
+    await Promise.all(services.#all.map((socket) => once(socket, 'listening')))
+    return services
+  }
+
+  get ports(): Record<Service, number> {
+    const [loopback, outer, datagrams] = this.#all.map((socket) => (socket.address() as AddressInfo).port)
+    return { loopback: loopback!, outer: outer!, datagrams: datagrams! }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    const closed = this.#all.map((socket) => once(socket, 'close'))
+    for (const socket of this.#all) socket.close()
+    await Promise.all(closed)
+  }
+
+  get #all(): [Server, Server, Socket] {
+    return [this.#loopback, this.#outer, this.#datagrams]
+  }
+}
+
+/** An address of this computer that others reach it by. */
+const outerAddress = Object.values(networkInterfaces())
+  .flatMap((addresses) => addresses ?? [])
+  .find(({ family, internal }) => family === 'IPv4' && !internal)?.address
+
+/** A Linux guest that does not wait for what DHCP tells it, and takes the way to its host that there would be. */
+async function bootLinux(vm: Vm): Promise<ConsoleReader> {
+  await vm.start().unwrap()
+  const shell = new ConsoleReader(vm.console())
+  await shell.until('shell ready', bootTimeoutMs)
+  await shell.until('# ', bootTimeoutMs)
+  await run(shell, 'killall udhcpc; ip address flush dev eth0; ip address add 10.0.2.15/24 dev eth0')
+  await run(shell, 'ip route add default via 10.0.2.2')
+  return shell
+}
+
+/** Runs a command in the guest, and answers all that it printed. */
+async function run(shell: ConsoleReader, command: string): Promise<string> {
+  shell.send(`${command}\necho end-of-"command"`)
+  const [printed] = await shell.until(/[^]*end-of-command/)
+  return printed
+}
+
+for (const outbound of [false, true]) {
+  const reaches = outbound ? 'reaches' : 'does not reach'
+  test(`a guest with outbound ${String(outbound)} ${reaches} its host, and is reached by its forwards`, async (context) => {
+    skipWithout(context, missingQemu)
+    const linux = await debianWithAgent()
+    if (linux.unavailable !== undefined) {
+      skipWithout(context, linux.unavailable)
+      return
+    }
+    await using services = await HostServices.open()
+    await using host = await QmpHost.open()
+    const vm = await host.createVm({
+      memoryMiB: 128,
+      boot: { kernel: linux.kernel, initrd: linux.initrd, commandLine: 'console=ttyS0 quiet' },
+      networkAdapters: [{ ...(outbound && { outbound }), portForwards: [{ guestPort: 80 }] }],
+    })
+    const shell = await bootLinux(vm)
+    const { ports } = services
+
+    // It goes on asking: the first datagram has left before what follows begins.
+    await run(shell, `tftp -g -l /file -r file 10.0.2.2 ${ports.datagrams} > /dev/null 2>&1 &`)
+    await run(shell, `nc -w 10 10.0.2.2 ${ports.loopback} < /dev/null`)
+    if (outerAddress !== undefined) await run(shell, `nc -w 10 ${outerAddress} ${ports.outer} < /dev/null`)
+    if (outbound) await services.firstDatagram
+    const all: Service[] = ['loopback', 'datagrams', ...(outerAddress === undefined ? [] : (['outer'] as const))]
+    expect(services.reached).toEqual(new Set(outbound ? all : []))
+
+    await run(shell, 'mkdir /www; echo hello from the guest > /www/index.html; httpd -p 80 -h /www')
+    const [adapter] = (await vm.refresh().unwrap()).networkAdapters ?? []
+    const url = `http://127.0.0.1:${String(adapter?.portForwards?.[0]?.hostPort)}/`
+    expect(await (await fetch(url)).text()).toBe('hello from the guest\n')
+    expect(await run(shell, 'cat /sys/class/net/eth0/address')).toContain(adapter?.macAddress)
+    shell.close()
+    await vm.stop({ mode: 'kill' }).unwrap()
+    await expect(fetch(url)).rejects.toThrow('fetch failed')
+  })
+}
