@@ -26,7 +26,7 @@ export interface ConformanceHost {
   readonly unavailable?: string | undefined
   readonly guest: GuestProfile
   /** A VM whose guest is a POSIX system with an agent that answers; absent where the guest above is one. */
-  readonly guestWithAgent?: GuestProfile | undefined
+  readonly guestWithAgent?: (() => GuestProfile) | undefined
   /** A VM that boots without an agent; absent where that of the guest above does. */
   readonly specWithoutAgent?: Omit<VmSpec, 'name'> | undefined
   /** What the host does not tell: when a VM was made, why it stopped. */

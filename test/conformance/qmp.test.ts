@@ -4,10 +4,14 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { connect } from 'awaitvm'
-import { afterAll } from 'vitest'
+import { afterAll, beforeAll } from 'vitest'
 import { builtInGuest } from '../../src/drivers/embedded/machine/guest.js'
+import { type DebianLinux } from '../support/debian-build.js'
+import { debianWithAgent } from '../support/debian-with-agent.js'
 import { missingTools } from '../support/optional-tool.js'
 import { qemusIn } from '../support/qemu-processes.js'
+import { execGuest } from './exec-guest.js'
+import { GuestLacksError, type GuestProfile } from './guest.js'
 import { serialGuest } from './serial-guest.js'
 import { describeConformance } from './suite.js'
 
@@ -17,6 +21,21 @@ writeFileSync(kernel, builtInGuest())
 afterAll(() => {
   rmSync(folder, { recursive: true })
 })
+
+let linux: DebianLinux
+beforeAll(async () => {
+  linux = await debianWithAgent()
+}, 300_000)
+
+function linuxGuest(): GuestProfile {
+  if (linux.unavailable !== undefined) {
+    const LacksError = process.env['AWAITVM_TEST_HOSTS'] === 'all' ? Error : GuestLacksError
+    throw new LacksError(linux.unavailable)
+  }
+  const { kernel, initrd } = linux
+  const spec = { memoryMiB: 128, boot: { kernel, initrd, commandLine: 'console=ttyS0 quiet' } }
+  return execGuest({ spec, specWithDisk: { ...spec, disks: [{ sizeMiB: 1 }] } }, {})
+}
 
 /** What belongs to a running QEMU, or tells who works on a VM, and is not kept. */
 const ofRun = /\.(?:sock|log|pid)$|run\.json$|claim\.\d+$/
@@ -29,6 +48,7 @@ describeConformance({
     spec: { memoryMiB: 16, boot: { kernel } },
     specWithDisk: { memoryMiB: 16, disks: [{ sizeMiB: 1 }], boot: { kernel } },
   }),
+  guestWithAgent: linuxGuest,
   keepsVms: true,
   onClose: 'runs-on',
   sharesRunningVms: true,

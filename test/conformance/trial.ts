@@ -100,7 +100,7 @@ export class Trial {
 
   /** A running VM whose guest has an agent that answers. */
   async vmWithAgent(): Promise<Vm> {
-    const { spec, talkTo } = this.host.guestWithAgent ?? this.profile
+    const { spec, talkTo } = this.host.guestWithAgent?.() ?? this.profile
     const vm = await this.createVm(spec)
     await vm.start().unwrap()
     await talkTo(vm).untilReady()

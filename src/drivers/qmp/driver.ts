@@ -2,7 +2,7 @@ import { availableParallelism, freemem, hostname, totalmem } from 'node:os'
 import type { Duplex } from 'node:stream'
 import type { Driver, DriverOperations, DriverOperationTypes, Feature, Task, VmRecord } from '../../driver.js'
 import { vmNotFound } from '../../errors/lookup.js'
-import { ConnectionError } from '../../errors.js'
+import { ConnectionError, OutcomeUnknownError } from '../../errors.js'
 import type { HostInfo } from '../../model/host-info.js'
 import type { VmEvent } from '../../model/vm-event.js'
 import type { VmState } from '../../model/vm-state.js'
@@ -10,6 +10,7 @@ import { operations } from '../../operations.js'
 import { JobLedger } from '../../registry/job-ledger.js'
 import type { VmDirectory } from '../../registry/vm-directory.js'
 import type { Accelerator } from './accelerator.js'
+import { QemuGuest } from './agent/qemu-guest.js'
 import { runFiles } from './command-line.js'
 import { ConsoleInput } from './console-input.js'
 import { configOf, type Definition } from './definition.js'
@@ -54,6 +55,7 @@ export class QmpDriver implements Driver {
   readonly #snapshots: VmSnapshots
   readonly #jobs: JobLedger
   readonly #input = new ConsoleInput()
+  readonly #guest = new QemuGuest((vm, task, action) => this.#use(vm, task, action))
   readonly #listeners = new Set<(event: VmEvent) => void>()
   readonly #underWay = new Set<Promise<unknown>>()
   #build: Promise<QemuBuild> | undefined
@@ -138,6 +140,7 @@ export class QmpDriver implements Driver {
     'vm.screenshot': ({ vm }, task) => this.#use(vm, task, screenshot),
     'vm.sendKeys': ({ vm, keys }, task) => this.#use(vm, task, (running) => sendKeys(running, keys)),
     'vm.console': ({ vm }, task) => this.#use(vm, task, (running) => this.#console(running)),
+    ...this.#guest.operations,
   }
 
   subscribe(listener: (event: VmEvent) => void): () => void {
@@ -152,7 +155,7 @@ export class QmpDriver implements Driver {
     this.#observer.close()
     this.#input.close()
     await ending
-    await Promise.allSettled(this.#underWay)
+    await this.#guest.close(Promise.allSettled(this.#underWay))
   }
 
   #readBuild(): Promise<QemuBuild> {
@@ -232,7 +235,7 @@ export class QmpDriver implements Driver {
     try {
       return await action()
     } catch (error) {
-      if (this.#isClosed)
+      if (this.#isClosed && !(error instanceof OutcomeUnknownError))
         throw new ConnectionError({ reason: 'the server was closed meanwhile', retryable: false, cause: error })
       throw qemuError(error)
     }

@@ -1,3 +1,4 @@
+import type { VmState } from '../../model/vm-state.js'
 import type { QmpClient } from './protocol/qmp-client.js'
 import type { Definition } from './definition.js'
 import type { RunRecord } from './run-record.js'
@@ -8,4 +9,6 @@ export interface RunningVm {
   readonly folder: string
   readonly run: RunRecord
   readonly monitor: <T>(action: (client: QmpClient) => Promise<T>) => Promise<T>
+  /** The state at present, as everybody sees it. */
+  readonly look: () => Promise<VmState>
 }

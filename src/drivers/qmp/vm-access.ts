@@ -47,6 +47,7 @@ export class VmAccess {
       folder: directory.folder(id),
       run,
       monitor: (use) => inspector.monitor(id, use),
+      look: async () => (await inspector.look(await this.get(id))).state,
     }
     return action(running).catch((error: unknown) => this.#explain(id, task, error))
   }

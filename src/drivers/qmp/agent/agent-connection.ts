@@ -1,0 +1,119 @@
+import { randomInt } from 'node:crypto'
+import type { Duplex } from 'node:stream'
+import { ProtocolError } from '../../../errors.js'
+import { LineSplitter } from '../protocol/line-splitter.js'
+import { QmpConnectionError } from '../protocol/qmp-errors.js'
+import { AgentCommandError, AgentSilentError } from './agent-errors.js'
+import { formatAgentCommand, formatSync, isSyncReply, parseAgentReply } from './agent-message.js'
+
+/** The agent keeps 16 MiB of each of a program's two outputs (GUEST_EXEC_MAX_OUTPUT), and sends them in base64. */
+const maxLineBytes = 48 * 2 ** 20
+/** Longer than a guest that is slow takes for the largest answer. */
+const answerTimeoutMs = 60_000
+const closeTimeoutMs = 1000
+
+interface Waiting {
+  /** Whether the line is what is waited for; throws where the agent may not send it. */
+  take(line: string): boolean
+  reject(error: Error): void
+}
+
+/** A connection to the agent in a guest, which has to itself whoever has it, for one command after another. */
+export class AgentConnection {
+  readonly #stream: Duplex
+  readonly #lines = new LineSplitter(maxLineBytes)
+  readonly #ended: Promise<void>
+  #waiting: Waiting | undefined
+  #failure: Error | undefined
+  #lastId = 0
+
+  constructor(stream: Duplex) {
+    this.#stream = stream
+    stream.on('data', (chunk: Buffer) => {
+      this.#receive(chunk)
+    })
+    stream.on('error', (error) => {
+      this.fail(new QmpConnectionError(error.message, error))
+    })
+    this.#ended = new Promise((resolve) => {
+      stream.once('close', () => {
+        this.fail(new QmpConnectionError('QEMU closed the connection to the agent'))
+        resolve()
+      })
+    })
+  }
+
+  /** Waits until it is this connection's turn, and the agent answers it and nobody else. Goes before all else. */
+  async synchronize(timeoutMs: number): Promise<void> {
+    const id = randomInt(2 ** 47)
+    await this.#ask(formatSync(id), (line) => isSyncReply(line, id) || undefined, timeoutMs)
+  }
+
+  /** What the command returned; rejects with an {@link AgentCommandError} where the agent says no. */
+  async execute(
+    command: string,
+    args?: Readonly<Record<string, unknown>>,
+    timeoutMs = answerTimeoutMs,
+  ): Promise<unknown> {
+    this.#lastId += 1
+    const id = this.#lastId
+    const reply = await this.#ask(
+      formatAgentCommand(id, command, args),
+      (line) => {
+        const found = parseAgentReply(line)
+        // Old agents repeat no id.
+        return found.id === undefined || found.id === id ? found : undefined
+      },
+      timeoutMs,
+    )
+    if (reply.kind === 'failure') throw new AgentCommandError(reply.class, reply.desc)
+    return reply.value
+  }
+
+  /** Ends it for a reason that whoever waits for an answer is told. */
+  fail(error: Error): void {
+    this.#failure ??= error
+    this.#waiting?.reject(this.#failure)
+    this.#waiting = undefined
+    this.#stream.destroy()
+  }
+
+  async close(): Promise<void> {
+    this.#stream.end()
+    const timer = setTimeout(() => this.#stream.destroy(), closeTimeoutMs)
+    await this.#ended
+    clearTimeout(timer)
+  }
+
+  async #ask<T>(request: string | Uint8Array, read: (line: string) => T | undefined, timeoutMs: number): Promise<T> {
+    if (this.#failure !== undefined) throw this.#failure
+    let timer: NodeJS.Timeout | undefined
+    try {
+      return await new Promise<T>((resolve, reject) => {
+        const take = (line: string): boolean => {
+          const found = read(line)
+          if (found !== undefined) resolve(found)
+          return found !== undefined
+        }
+        this.#waiting = { take, reject }
+        // What it may say later is for nobody: the next who comes begins anew.
+        timer = setTimeout(() => {
+          this.fail(new AgentSilentError(timeoutMs))
+        }, timeoutMs)
+        this.#stream.write(request)
+      })
+    } finally {
+      clearTimeout(timer)
+    }
+  }
+
+  #receive(chunk: Buffer): void {
+    try {
+      for (const line of this.#lines.push(chunk)) {
+        if (this.#waiting?.take(line) === true) this.#waiting = undefined
+      }
+    } catch (cause) {
+      this.fail(new ProtocolError({ reason: 'the agent in the guest sent what is no answer', cause }))
+    }
+  }
+}

@@ -1,0 +1,66 @@
+import { GuestUnavailableError, HostError, NotSupportedError } from '../../../errors.js'
+import { nativeErrorOf } from '../../../errors/native.js'
+import type { OperationCode } from '../../../operations.js'
+
+/** The agent refused a command, or could not do it. */
+export class AgentCommandError extends Error {
+  /** QMP's own class: `'GenericError'`, `'CommandNotFound'`, ... */
+  readonly code: string
+
+  constructor(errorClass: string, description: string) {
+    super(description)
+    this.name = 'AgentCommandError'
+    this.code = errorClass
+  }
+}
+
+/** No agent has opened its port in the guest. */
+export class AgentAbsentError extends Error {
+  constructor() {
+    super('no agent runs in the guest')
+    this.name = 'AgentAbsentError'
+  }
+}
+
+/** An agent has its port open, and does not answer. */
+export class AgentSilentError extends Error {
+  constructor(timeoutMs: number) {
+    super(`the agent in the guest has not answered within ${String(timeoutMs / 1000)} s`)
+    this.name = 'AgentSilentError'
+  }
+}
+
+/** There is no POSIX shell in the guest. */
+export class NoShellError extends Error {
+  constructor(cause: unknown) {
+    super('the guest has no /bin/sh, which runs programs that are given a folder or variables, and copies files', {
+      cause,
+    })
+    this.name = 'NoShellError'
+  }
+}
+
+/** What went wrong with an agent, as the SDK speaks of it; other errors are passed on. */
+export function agentError(error: unknown, operation: OperationCode): unknown {
+  if (error instanceof AgentAbsentError) {
+    const hint = 'Install the package qemu-guest-agent in the guest, or wait until the agent is up.'
+    return new GuestUnavailableError({ reason: error.message, hint, cause: error })
+  }
+  if (error instanceof AgentSilentError) {
+    const hint = 'It hangs, the guest is busy, or another process keeps its connection. Start it again if that lasts.'
+    return new GuestUnavailableError({ reason: error.message, hint, cause: error })
+  }
+  if (error instanceof NoShellError) {
+    const hint = 'Run the program without cwd and env, or by the means of the guest’s own system.'
+    return new NotSupportedError({ capability: operation, reason: error.message, hint, cause: error })
+  }
+  if (!(error instanceof AgentCommandError)) return error
+  const native = nativeErrorOf('qmp', error)
+  const reason = `the agent in the guest says: ${native.message}`
+  if (error.code === 'CommandNotFound') {
+    const hint =
+      'Take it off the list of what the agent is not allowed to do (qemu-ga --block-rpcs), or use a newer agent.'
+    return new NotSupportedError({ capability: operation, reason, hint, native, cause: error })
+  }
+  return new HostError({ reason, native, cause: error })
+}

@@ -1,0 +1,35 @@
+import { isIP } from 'node:net'
+import * as v from 'valibot'
+import type { NetworkAddress } from '../../../model/exec.js'
+import type { AgentConnection } from './agent-connection.js'
+
+const interfacesSchema = v.array(
+  v.object({
+    name: v.string(),
+    'hardware-address': v.optional(v.string()),
+    'ip-addresses': v.optional(v.array(v.object({ 'ip-address': v.string() })), []),
+  }),
+)
+
+/** The addresses by which others may reach the guest, as the guest tells them. */
+export async function guestAddresses(agent: AgentConnection): Promise<NetworkAddress[]> {
+  const interfaces = v.parse(interfacesSchema, await agent.execute('guest-network-get-interfaces'))
+  return interfaces.flatMap(({ name, 'hardware-address': mac = '', 'ip-addresses': addresses }) =>
+    addresses.flatMap(({ 'ip-address': address }) => {
+      const version = isIP(address)
+      if (version === 0 || isOfItself(address)) return []
+      const hasMac = /^(?:[0-9a-f]{2}:){5}[0-9a-f]{2}$/i.test(mac)
+      return [
+        {
+          interfaceName: name,
+          address,
+          family: version === 4 ? ('ipv4' as const) : ('ipv6' as const),
+          ...(hasMac && { macAddress: mac.toLowerCase() }),
+        },
+      ]
+    }),
+  )
+}
+
+/** Loopback and link-local addresses. */
+const isOfItself = (address: string): boolean => /^(?:127\.|::1$|fe[89ab])/i.test(address)

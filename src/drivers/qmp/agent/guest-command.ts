@@ -1,0 +1,73 @@
+import { randomBytes } from 'node:crypto'
+import { InvalidArgumentError } from '../../../errors.js'
+import type { ExecOptions, ExecResult } from '../../../model/exec.js'
+import { shell, type AgentProgram } from './agent-program.js'
+
+/** In base64, it is to stay below what the agent reads at once, 64 MiB (json-parser's MAX_TOKEN_SIZE). */
+const maxInputMiB = 32
+const mebibyte = 2 ** 20
+
+/** Goes to the folder, and becomes the program. Where it can't, it says so in words that no program knows. */
+const script = `if [ -n "$2" ]; then cd "$2" || { printf '%s folder' "$1" >&2; exit 126; }; fi
+command -v "$3" >/dev/null || { printf '%s program' "$1" >&2; exit 127; }
+shift 2; exec "$@"`
+
+/** What the caller wants to run, and as what the agent is to start it. */
+export interface GuestCommand {
+  readonly program: AgentProgram
+  /** Whether the guest's shell starts it. */
+  readonly isWrapped: boolean
+  /** Says why the program was not run, where its end tells that. */
+  refusalIn(end: ExecResult): InvalidArgumentError | undefined
+}
+
+/**
+ * The agent knows no folders, and an environment only in place of its own: a program that is given either is started by the
+ * guest's shell.
+ */
+export function guestCommand(argv: readonly string[], { env = {}, cwd = '', input }: ExecOptions): GuestCommand {
+  const [path = '', ...args] = argv
+  const bytes = typeof input === 'string' ? Buffer.from(input) : input
+  if (bytes !== undefined && bytes.byteLength > maxInputMiB * mebibyte) {
+    throw new InvalidArgumentError({
+      path: 'options.input',
+      reason: `options.input has ${String(bytes.byteLength)} bytes, and the agent takes ${String(maxInputMiB)} MiB`,
+      hint: 'Copy it in with vm.guest.copyIn().',
+    })
+  }
+  const variables = Object.entries(env)
+  if (variables.length === 0 && cwd === '') {
+    return { program: { path, args, input: bytes }, isWrapped: false, refusalIn: () => undefined }
+  }
+  for (const [name] of variables) {
+    if (!/^[^=-][^=]*$/.test(name)) {
+      const reason = `options.env has the name ${JSON.stringify(name)}, which is none for a variable`
+      throw new InvalidArgumentError({ path: `options.env.${name}`, reason })
+    }
+  }
+  const mark = randomBytes(12).toString('hex')
+  const words = [shell, '-c', script, 'sh', mark, cwd, ...argv]
+  const [first = shell, ...others] =
+    variables.length === 0 ? words : ['env', ...variables.map(([name, value]) => `${name}=${value}`), ...words]
+  return {
+    program: { path: first, args: others, input: bytes },
+    isWrapped: true,
+    refusalIn({ stderr }) {
+      const said = Buffer.from(stderr).toString()
+      if (said.endsWith(`${mark} program`)) return noProgram(path)
+      if (!said.endsWith(`${mark} folder`)) return undefined
+      return new InvalidArgumentError({
+        path: 'options.cwd',
+        reason: `the guest has no folder ${JSON.stringify(cwd)} to run a program in`,
+      })
+    },
+  }
+}
+
+export const noProgram = (path: string, cause?: unknown): InvalidArgumentError =>
+  new InvalidArgumentError({
+    path: 'argv[0]',
+    reason: `the guest has no program ${JSON.stringify(path)}`,
+    hint: 'Name one that is there, by its path or as the PATH of the agent finds it.',
+    cause,
+  })

@@ -1,0 +1,154 @@
+import { setTimeout as delay } from 'node:timers/promises'
+import { InvalidArgumentError, InvalidStateError, JobCancelledError, OutcomeUnknownError } from '../../../errors.js'
+import { nativeErrorOf } from '../../../errors/native.js'
+import type { Task } from '../../../driver.js'
+import type { ExecResult } from '../../../model/exec.js'
+import type { RunningVm } from '../running-vm.js'
+import type { AgentChannel } from './agent-channel.js'
+import type { AgentConnection } from './agent-connection.js'
+import { AgentAbsentError, AgentCommandError, AgentSilentError, NoShellError } from './agent-errors.js'
+import { endOfProgram, isMissing, runScript, soonEndOf, startProgram } from './agent-program.js'
+import { noProgram, type GuestCommand } from './guest-command.js'
+
+const firstPauseMs = 50
+const maxPauseMs = 1000
+/** How long an agent may keep silent about a program, before nobody can say what has become of it. */
+const maxSilenceMs = 60_000
+/** How soon the agent tells that a killed program has ended, unless something else holds its outputs open. */
+const killedMs = 3000
+const killSignal = 9
+
+/**
+ * Kills a process and all that it has started, each stopped first so that it starts no more. Ends with 3 where the process is
+ * not (any more) one that the agent has started, as this script is.
+ */
+const killScript = `while read -r key value; do [ "$key" = PPid: ] && parent=$value; done 2>/dev/null <"/proc/$1/status"
+[ "$parent" = "$PPID" ] || exit 3
+halt() {
+  kill -STOP "$1" 2>/dev/null
+  for child in $(cat "/proc/$1/task/"*/children 2>/dev/null); do halt "$child"; done
+  found="$found $1"
+}
+halt "$1"
+kill -KILL $found`
+
+/** A program that the agent has started. */
+interface Begun {
+  readonly pid: number
+  /** Where it has ended at once. */
+  readonly end: ExecResult | undefined
+}
+
+/** One program in a guest, from its start to its end. */
+export class GuestExec {
+  readonly #channel: AgentChannel
+  readonly #vm: RunningVm
+  readonly #command: GuestCommand
+  readonly #task: Task
+  readonly #unbegun = new AbortController()
+  readonly #wake = new AbortController()
+  #beginning: Promise<Begun> | undefined
+  #silentSince: number | undefined
+  #killedAt: number | undefined
+  #isAbandoned = false
+
+  constructor(channel: AgentChannel, vm: RunningVm, command: GuestCommand, task: Task) {
+    this.#channel = channel
+    this.#vm = vm
+    this.#command = command
+    this.#task = task
+  }
+
+  async result(): Promise<ExecResult> {
+    this.#beginning = this.#channel.turn(this.#vm, (agent) => this.#begin(agent))
+    const begun = await this.#beginning
+    const end = begun.end ?? (await this.#follow(begun.pid))
+    const refusal = this.#command.refusalIn(end)
+    if (refusal !== undefined) throw refusal
+    if (this.#killedAt !== undefined && end.signal === killSignal) throw killed()
+    return end
+  }
+
+  /** Kills the program; `false` where it goes on. */
+  async stop(): Promise<boolean> {
+    this.#unbegun.abort(new DOMException('it was cancelled', 'AbortError'))
+    // Where it has not begun, its own outcome tells why.
+    const begun = await this.#beginning?.catch(() => undefined)
+    if (begun === undefined) return true
+    const { exitCode } = await this.#channel.turn(this.#vm, (agent) => runScript(agent, killScript, String(begun.pid)))
+    if (exitCode === 0) this.#killedAt = performance.now()
+    this.#wake.abort()
+    // One that has ended meanwhile tells of it.
+    return exitCode === 0 || exitCode === 3
+  }
+
+  /** Leaves a program alone that can't be stopped. */
+  abandon(): void {
+    this.#isAbandoned = true
+    this.#wake.abort()
+  }
+
+  async #begin(agent: AgentConnection): Promise<Begun> {
+    this.#unbegun.signal.throwIfAborted()
+    const pid = await startProgram(agent, this.#command.program).catch((error: unknown) => {
+      throw startError(error, this.#command)
+    })
+    this.#task.progress({ phase: 'running' })
+    return { pid, end: await this.#look(() => soonEndOf(agent, pid)) }
+  }
+
+  async #follow(pid: number): Promise<ExecResult> {
+    for (let pause = firstPauseMs; ; pause = Math.min(maxPauseMs, pause * 1.5)) {
+      await this.#pause(pause)
+      if (this.#isAbandoned) throw unknownEnd('the server was closed meanwhile')
+      if (this.#killedAt !== undefined && performance.now() > this.#killedAt + killedMs) throw killed()
+      const end = await this.#look(() => this.#channel.turn(this.#vm, (agent) => endOfProgram(agent, pid)))
+      if (end !== undefined) return end
+    }
+  }
+
+  async #pause(ms: number): Promise<void> {
+    const { signal } = this.#wake
+    if (signal.aborted) await delay(firstPauseMs)
+    else await delay(ms, undefined, { signal }).catch(() => undefined)
+  }
+
+  /** Asks for the end of the program; nothing where it is to be asked for again. */
+  async #look(ask: () => Promise<ExecResult | undefined>): Promise<ExecResult | undefined> {
+    try {
+      const end = await ask()
+      this.#silentSince = undefined
+      this.#task.setReachable(true)
+      return end
+    } catch (error) {
+      // The program stands still with its guest.
+      if (error instanceof InvalidStateError && error.state === 'paused') return undefined
+      if (error instanceof AgentAbsentError) throw unknownEnd('the agent has gone meanwhile', error)
+      if (error instanceof AgentCommandError) throw unknownEnd('the agent was started anew meanwhile', error)
+      if (error instanceof DOMException) throw unknownEnd('the server was closed meanwhile', error)
+      if (!(error instanceof AgentSilentError)) throw error
+      this.#silentSince ??= performance.now()
+      if (performance.now() > this.#silentSince + maxSilenceMs) throw unknownEnd(error.message, error)
+      this.#task.setReachable(false)
+      return undefined
+    }
+  }
+}
+
+const killed = (): JobCancelledError =>
+  new JobCancelledError({ reason: 'it was cancelled, and the program was killed' })
+
+const unknownEnd = (reason: string, cause?: unknown): OutcomeUnknownError =>
+  new OutcomeUnknownError({
+    reason,
+    hint: 'Find out what the program has done, and run it again if that does no harm.',
+    cause,
+  })
+
+function startError(error: unknown, { program, isWrapped }: GuestCommand): unknown {
+  if (error instanceof AgentSilentError) return unknownEnd(`${error.message} whether it has begun`, error)
+  if (!(error instanceof AgentCommandError) || error.code === 'CommandNotFound') return error
+  if (isMissing(error)) return isWrapped ? new NoShellError(error) : noProgram(program.path, error)
+  const native = nativeErrorOf('qmp', error)
+  return new InvalidArgumentError({ path: 'argv', reason: `the guest says: ${native.message}`, native, cause: error })
+}
