@@ -1,4 +1,5 @@
 import type { ExecResult, KeyCode, Result, Vm, VmError, VmSpec } from 'awaitvm'
+import { ConsoleReader } from '../support/console-reader.js'
 import { within } from '../support/deadline.js'
 import { type Guest, GuestLacksError, type GuestProfile } from './guest.js'
 
@@ -30,14 +31,21 @@ echo "$counted" >"$memory/awaitvm-count"
 class ExecGuest implements Guest {
   readonly #vm: Vm
   readonly #programs: GuestPrograms
+  readonly #booted: string | undefined
   #keysSeen = 0
 
-  constructor(vm: Vm, programs: GuestPrograms) {
+  constructor(vm: Vm, programs: GuestPrograms, booted: string | undefined) {
     this.#vm = vm
     this.#programs = programs
+    this.#booted = booted
   }
 
   async untilReady(): Promise<void> {
+    if (this.#booted !== undefined) {
+      const console = new ConsoleReader(this.#vm.console())
+      await console.until(this.#booted)
+      console.close()
+    }
     // A folder in memory can be made once in each life of the guest.
     await this.#untilSuccess(['sh', '-c', 'mkdir "${XDG_RUNTIME_DIR:-/run}/awaitvm-ready" 2>/dev/null'])
   }
@@ -156,8 +164,13 @@ class ExecGuest implements Guest {
 const isFinal = (result: Result<unknown, VmError>): result is Extract<typeof result, { error: VmError }> =>
   result.isErr() && result.error.code !== 'GUEST_UNAVAILABLE'
 
-/** The profile of hosts whose VMs have such a guest when they are made from these specs. */
+/**
+ * The profile of hosts whose VMs have such a guest when they are made from these specs.
+ *
+ * @param booted what the guest says on the serial console once its agent is about to answer; where it is absent, the agent is asked
+ */
 export const execGuest = (
   specs: { readonly spec: Omit<VmSpec, 'name'>; readonly specWithDisk: Omit<VmSpec, 'name'> },
   programs: GuestPrograms,
-): GuestProfile => ({ ...specs, needs: ['guest.exec'], talkTo: (vm) => new ExecGuest(vm, programs) })
+  booted?: string,
+): GuestProfile => ({ ...specs, needs: ['guest.exec'], talkTo: (vm) => new ExecGuest(vm, programs, booted) })

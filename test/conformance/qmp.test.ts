@@ -34,7 +34,7 @@ function linuxGuest(): GuestProfile {
   }
   const { kernel, initrd } = linux
   const spec = { memoryMiB: 128, boot: { kernel, initrd, commandLine: 'console=ttyS0 quiet' } }
-  return execGuest({ spec, specWithDisk: { ...spec, disks: [{ sizeMiB: 1 }] } }, {})
+  return execGuest({ spec, specWithDisk: { ...spec, disks: [{ sizeMiB: 1 }] } }, {}, 'shell ready')
 }
 
 /** What belongs to a running QEMU, or tells who works on a VM, and is not kept. */

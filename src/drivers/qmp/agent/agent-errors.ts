@@ -2,15 +2,24 @@ import { GuestUnavailableError, HostError, NotSupportedError } from '../../../er
 import { nativeErrorOf } from '../../../errors/native.js'
 import type { OperationCode } from '../../../operations.js'
 
+const maxWords = 500
+
+/** What a guest says, as it can be put into a message: not too long, and nothing that a terminal would act upon. */
+export const guestWords = (text: string): string =>
+  text
+    .slice(0, maxWords)
+    .replace(/\p{Cc}+/gu, ' ')
+    .trim()
+
 /** The agent refused a command, or could not do it. */
 export class AgentCommandError extends Error {
   /** QMP's own class: `'GenericError'`, `'CommandNotFound'`, ... */
   readonly code: string
 
   constructor(errorClass: string, description: string) {
-    super(description)
+    super(guestWords(description))
     this.name = 'AgentCommandError'
-    this.code = errorClass
+    this.code = guestWords(errorClass)
   }
 }
 

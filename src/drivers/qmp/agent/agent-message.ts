@@ -1,10 +1,7 @@
 import * as v from 'valibot'
 
-const replySchema = v.object({ id: v.optional(v.unknown()), return: v.optional(v.unknown()) })
-const failureSchema = v.object({
-  id: v.optional(v.unknown()),
-  error: v.object({ class: v.string(), desc: v.string() }),
-})
+const messageSchema = v.record(v.string(), v.unknown())
+const failureSchema = v.object({ class: v.string(), desc: v.string() })
 
 /** One line of a guest agent: qemu/docs/interop/qemu-ga-ref. */
 export type AgentReply =
@@ -13,10 +10,10 @@ export type AgentReply =
 
 /** Throws where the line is no reply. */
 export function parseAgentReply(line: string): AgentReply {
-  const reply: unknown = JSON.parse(line)
-  if (v.is(failureSchema, reply)) return { kind: 'failure', id: reply.id, ...reply.error }
-  const { id, return: value } = v.parse(replySchema, reply)
-  return { kind: 'value', id, value }
+  const message = v.parse(messageSchema, JSON.parse(line))
+  const id = message['id']
+  if ('return' in message) return { kind: 'value', id, value: message['return'] }
+  return { kind: 'failure', id, ...v.parse(failureSchema, message['error']) }
 }
 
 export const formatAgentCommand = (

@@ -2,6 +2,7 @@ import { isIP } from 'node:net'
 import * as v from 'valibot'
 import type { NetworkAddress } from '../../../model/exec.js'
 import type { AgentConnection } from './agent-connection.js'
+import { guestWords } from './agent-errors.js'
 
 const interfacesSchema = v.array(
   v.object({
@@ -21,7 +22,7 @@ export async function guestAddresses(agent: AgentConnection): Promise<NetworkAdd
       const hasMac = /^(?:[0-9a-f]{2}:){5}[0-9a-f]{2}$/i.test(mac)
       return [
         {
-          interfaceName: name,
+          interfaceName: guestWords(name),
           address,
           family: version === 4 ? ('ipv4' as const) : ('ipv6' as const),
           ...(hasMac && { macAddress: mac.toLowerCase() }),

@@ -10,7 +10,7 @@ import { writeWholeFile } from '../../../files/whole-file.js'
 import type { RunningVm } from '../running-vm.js'
 import type { AgentChannel } from './agent-channel.js'
 import type { AgentConnection } from './agent-connection.js'
-import { AgentCommandError } from './agent-errors.js'
+import { AgentCommandError, guestWords } from './agent-errors.js'
 import { runScript } from './agent-program.js'
 
 /** 60 ms to send without hardware virtualization, since the agent reads 4 KiB at once. */
@@ -145,7 +145,7 @@ export class GuestCopy {
   async #script(parameter: string, script: string, ...words: readonly string[]): Promise<void> {
     this.#signal.throwIfAborted()
     const { exitCode, stderr } = await this.#turn((agent) => runScript(agent, script, ...words))
-    if (exitCode !== 0) throw wrongPath(parameter, Buffer.from(stderr).toString().trim())
+    if (exitCode !== 0) throw wrongPath(parameter, guestWords(Buffer.from(stderr).toString()))
   }
 
   async #remove(draft: string): Promise<void> {

@@ -1,0 +1,141 @@
+import { once } from 'node:events'
+import { expect, test } from 'vitest'
+import { ProtocolError } from 'awaitvm'
+import { AgentConnection } from '../../../../src/drivers/qmp/agent/agent-connection.js'
+import { AgentCommandError, AgentSilentError } from '../../../../src/drivers/qmp/agent/agent-errors.js'
+import { QmpConnectionError } from '../../../../src/drivers/qmp/protocol/qmp-errors.js'
+import { FakeAgent } from '../../../support/fake-agent.js'
+
+const timeoutMs = 5000
+
+async function synchronized(agent: FakeAgent): Promise<AgentConnection> {
+  const connection = new AgentConnection(await agent.connect())
+  const ready = connection.synchronize(timeoutMs)
+  await agent.synchronize()
+  await ready
+  return connection
+}
+
+const errorOf = (promise: Promise<unknown>): Promise<unknown> =>
+  promise.then(
+    (value) => expect.fail(`It succeeded with ${JSON.stringify(value)}`),
+    (error: unknown) => error,
+  )
+
+test('a connection begins anew, and forgets whatever was meant for those before it', async () => {
+  await using agent = await FakeAgent.listen()
+  const connection = new AgentConnection(await agent.connect())
+  const ready = connection.synchronize(timeoutMs)
+  const { execute, arguments: args, isDelimited } = await agent.next()
+  expect([execute, isDelimited]).toEqual(['guest-sync-delimited', true])
+  const id = String(args?.['id'])
+  agent.say('{"return": {"pid": 1}, "id": 1}\n', 'garbage {{{ \0\x1b[2J\n', '}\n[]\n7\n')
+  agent.say(`{"return": ${id}}\n`, Buffer.of(0xff), '{"return": 4711}\n', Buffer.of(0xff), 'no JSON\n')
+  agent.say('half a line of another', Buffer.of(0xff), `{"return": ${id}}\n`)
+  await ready
+  const answer = connection.execute('guest-ping')
+  expect(await agent.next()).toEqual({ execute: 'guest-ping', id: 1, isDelimited: false })
+  agent.say('{"return": {}, "id": 1}\n')
+  expect(await answer).toEqual({})
+  await connection.close()
+})
+
+test('an answer may come in pieces, without an id, or after that of somebody else', async () => {
+  await using agent = await FakeAgent.listen()
+  const connection = await synchronized(agent)
+  const first = connection.execute('guest-info')
+  agent.say('{"return": "stale", "id": 99}\n{"ret', 'urn": "x')
+  agent.say('yz"}\r\n')
+  expect(await first).toBe('xyz')
+  await connection.close()
+})
+
+test('a refusal has the class and the words of the agent, without what a terminal would act upon', async () => {
+  await using agent = await FakeAgent.listen()
+  const connection = await synchronized(agent)
+  const answer = connection.execute('guest-file-open', { path: '/x' })
+  expect((await agent.next()).arguments).toEqual({ path: '/x' })
+  const desc = `no such \u001b[31mfile\n${'x'.repeat(10_000)}`
+  agent.say(`${JSON.stringify({ id: 1, error: { class: 'GenericError', desc } })}\n`)
+  const error = await errorOf(answer)
+  expect(error).toBeInstanceOf(AgentCommandError)
+  expect(error).toMatchObject({
+    code: 'GenericError',
+    message: expect.stringMatching(/^no such {2}\[31mfile x{400,490}$/),
+  })
+  await connection.close()
+})
+
+test('an agent that keeps silent ends the connection at the deadline', async () => {
+  await using agent = await FakeAgent.listen()
+  const socket = await agent.connect()
+  const connection = new AgentConnection(socket)
+  const ready = connection.synchronize(20)
+  await agent.next()
+  agent.say('{"return": {}}\n')
+  expect(await errorOf(ready)).toBeInstanceOf(AgentSilentError)
+  expect(socket.destroyed).toBe(true)
+  expect(await errorOf(connection.execute('guest-ping'))).toBeInstanceOf(AgentSilentError)
+  await connection.close()
+
+  const second = await synchronized(agent)
+  expect(await errorOf(second.execute('guest-ping', undefined, 20))).toBeInstanceOf(AgentSilentError)
+  await second.close()
+})
+
+test.each([
+  ['before it has answered', ''],
+  ['in the middle of an answer', '{"return": {"pid'],
+])('a connection that ends %s takes the command along, and later ones too', async (_when, said) => {
+  await using agent = await FakeAgent.listen()
+  const connection = await synchronized(agent)
+  const answer = connection.execute('guest-exec')
+  await agent.next()
+  agent.say(said)
+  agent.hangUp()
+  expect(await errorOf(answer)).toBeInstanceOf(QmpConnectionError)
+  expect(await errorOf(connection.execute('guest-ping'))).toBeInstanceOf(QmpConnectionError)
+  await connection.close()
+})
+
+test.each([
+  ['no JSON', 'hello\n'],
+  ['no object', '7\n'],
+  ['neither a value nor a failure', '{"id": 1}\n'],
+  ['a failure without words', '{"error": {"class": 7}}\n'],
+])('%s for an answer ends the connection', async (_what, line) => {
+  await using agent = await FakeAgent.listen()
+  const socket = await agent.connect()
+  const connection = new AgentConnection(socket)
+  const ready = connection.synchronize(timeoutMs)
+  await agent.synchronize()
+  await ready
+  const answer = connection.execute('guest-ping')
+  await agent.next()
+  agent.say(line)
+  expect(await errorOf(answer)).toBeInstanceOf(ProtocolError)
+  expect(socket.destroyed).toBe(true)
+  await connection.close()
+})
+
+test.each(['before the answer to a synchronization', 'for an answer'])(
+  'a line without end %s fills no memory',
+  async (when) => {
+    await using agent = await FakeAgent.listen()
+    const socket = await agent.connect()
+    const connection = new AgentConnection(socket)
+    let answer: Promise<unknown> = connection.synchronize(60_000)
+    if (when === 'for an answer') {
+      await agent.synchronize()
+      await answer
+      answer = connection.execute('guest-info')
+    }
+    await agent.next()
+    const failed = errorOf(answer)
+    const piece = Buffer.alloc(2 ** 20, 'x')
+    for (let sent = 0; sent < 49; sent += 1) agent.say(piece)
+    expect(await failed).toBeInstanceOf(ProtocolError)
+    if (!socket.closed) await once(socket, 'close')
+    await connection.close()
+  },
+)
