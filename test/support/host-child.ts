@@ -15,6 +15,7 @@ async function obey(line: string): Promise<void> {
     else if (verb === 'pause') await vm.pause().unwrap()
     else if (verb === 'resume') await vm.resume().unwrap()
     else if (verb === 'suspend') await vm.suspend().unwrap()
+    else if (verb === 'clone') await vm.clone({ name: `${name}-copy` }).unwrap()
     else if (verb === 'kill') await vm.stop({ mode: 'kill' }).unwrap()
     else if (verb === 'shutdown') await vm.stop(say(line)).unwrap()
     else if (verb === 'clone') await vm.clone({ name: `${name}-clone`, ...say(line) }).unwrap()

@@ -6,9 +6,13 @@ import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { build } from 'tsup'
 import { afterAll } from 'vitest'
+import type { Registry } from '../doubles/prlctl/dispatcher.js'
 import type { Knobs } from '../doubles/prlctl/knobs.js'
+import type { Machine } from '../doubles/prlctl/machine.js'
 
 const run = promisify(execFile)
+
+type TrueVm = Pick<Machine, 'id' | 'name' | 'description' | 'state' | 'settings' | 'snapshots' | 'currentSnapshot'>
 
 type Settings = { [K in keyof Knobs]?: Knobs[K] extends object ? Partial<Knobs[K]> : Knobs[K] }
 
@@ -48,8 +52,8 @@ export class PrlctlDouble implements AsyncDisposable {
     const double = new PrlctlDouble(folder ?? (await mkdtemp(join(tmpdir(), 'awaitvm-parallels-'))))
     const { state } = double
     await mkdir(join(state, 'bin'), { recursive: true })
-    for (const name of ['prlctl', 'prlsrvctl', 'guestctl']) {
-      const path = join(name === 'guestctl' ? join(state, 'bin') : double.folder, name)
+    for (const name of ['prlctl', 'prlsrvctl', 'guestctl', 'truthctl']) {
+      const path = join(name.startsWith('prl') ? double.folder : join(state, 'bin'), name)
       const places = [socket, name, state].map((word) => `'${word.replaceAll("'", "\\'")}'`).join(', ')
       await writeFile(
         path,
@@ -94,11 +98,36 @@ export class PrlctlDouble implements AsyncDisposable {
     return names.sort()
   }
 
+  /** What the host itself knows of its VMs, whatever faults it shows to others: once each of them has come to rest. */
+  async truth(): Promise<readonly TrueVm[]> {
+    for (;;) {
+      const { stdout } = await run(join(this.state, 'bin/truthctl'), { maxBuffer: Infinity })
+      const { machines, pending } = JSON.parse(stdout) as Registry
+      const vms = Object.values(machines)
+      if (pending.length === 0 && vms.every(({ transition }) => transition === undefined)) return vms
+    }
+  }
+
   /** The programs of the double that still run, by what they were called with. */
   async processes(): Promise<readonly string[]> {
+    return [...(await this.#running()).values()]
+  }
+
+  /** Ends the programs that somebody who was killed has left behind. */
+  async endProcesses(): Promise<void> {
+    for (const pid of (await this.#running()).keys()) process.kill(pid, 'SIGKILL')
+  }
+
+  async #running(): Promise<Map<number, string>> {
     const pids = (await readdir('/proc')).filter((name) => /^\d+$/.test(name))
-    const lines = await Promise.all(pids.map((pid) => readFile(`/proc/${pid}/cmdline`, 'utf8').catch(() => '')))
-    return lines.filter((line) => line.includes(this.folder)).map((line) => line.replaceAll('\0', ' ').trim())
+    const lines = await Promise.all(
+      pids.map(async (pid) => [Number(pid), await readFile(`/proc/${pid}/cmdline`, 'utf8').catch(() => '')] as const),
+    )
+    return new Map(
+      lines
+        .filter(([, line]) => line.includes(this.folder) && !line.includes('host-child'))
+        .map(([pid, line]) => [pid, line.replaceAll('\0', ' ').trim()]),
+    )
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -1,15 +1,11 @@
 import { InvalidArgumentError, NotSupportedError } from '../../errors.js'
-import type { VmConfig } from '../../model/vm-config.js'
-import type { VmChanges } from '../../model/vm-spec.js'
+import type { DiskConfig, MediaConfig } from '../../model/vm-config.js'
+import type { VmChanges, VmSpec } from '../../model/vm-spec.js'
 import type { Transport } from './transport.js'
+import type { VmInfo } from './vm-info.js'
 
-/** Settings as commands: each list stands behind `prlctl set ID`. */
-export interface ConfigurationCommands {
-  /** Those that prlctl takes all at once, or not at all. */
-  readonly settings: readonly string[]
-  /** Devices, one command each. */
-  readonly devices: readonly (readonly string[])[]
-}
+/** What stands behind one `prlctl set ID`, which takes it as a whole or not at all. */
+export type SetCommand = readonly string[]
 
 const notSupported = (capability: string, reason: string, hint: string): NotSupportedError =>
   new NotSupportedError({ capability, reason, hint })
@@ -49,36 +45,91 @@ export async function requireImages({ cdroms = [] }: VmChanges, transport: Trans
   }
 }
 
-/** What has to be done for a VM to be as the changes say. Throws where that can't be done. */
-export function commandsFor(changes: VmChanges, now: VmConfig, there: readonly string[]): ConfigurationCommands {
-  const { name, description, cpus, memoryMiB, boot } = changes
+/** What makes a new VM what the spec says, its name in the last command. Throws where that can't be done. */
+export function commandsToMake(spec: VmSpec, made: VmInfo): SetCommand[] {
+  const { settings, devices, order } = partsOf(spec, made)
+  return [...devices, [...settings, ...order]].filter(isAny)
+}
+
+/** What changes a VM, with what can't be taken back at the end. Throws where that can't be done. */
+export function commandsToEdit(changes: VmChanges, now: VmInfo): SetCommand[] {
+  const { settings, devices, order, removals } = partsOf(changes, now)
+  return [settings, ...devices, order, ...removals].filter(isAny)
+}
+
+/** What puts back the settings that the changes name. A disk that was removed does not come back, and none is put in its place. */
+export function commandsToPutBack(changes: VmChanges, before: VmInfo, now: VmInfo): SetCommand[] {
+  const { name, description, cpus, memoryMiB, disks, cdroms } = before.record.config
+  const former: VmChanges = {
+    name: changes.name && name,
+    description: changes.description === undefined ? undefined : description,
+    cpus: changes.cpus && cpus,
+    memoryMiB: changes.memoryMiB && memoryMiB,
+    disks: changes.disks && disks.slice(0, now.record.config.disks.length),
+    cdroms: changes.cdroms && cdroms,
+  }
+  const { settings, devices, removals } = partsOf(former, now)
+  const isReordered = changes.boot?.order !== undefined && before.bootOrder !== now.bootOrder
+  const order = isReordered ? ['--device-bootorder', before.bootOrder] : []
+  return [...devices, order, ...removals, settings].filter(isAny)
+}
+
+/** The settings that the changes name and that are not as they were. */
+export const changedSettings = (changes: VmChanges, before: VmInfo, now: VmInfo): string[] =>
+  vmSettings.filter(
+    (setting) =>
+      changes[setting] !== undefined &&
+      JSON.stringify(before.record.config[setting]) !== JSON.stringify(now.record.config[setting]),
+  )
+
+/** Whether the commands change what a VM has to be stopped for. */
+export const needStop = (commands: readonly SetCommand[]): boolean =>
+  commands.some(([first, , ...others]) => first !== '--description' || others.length > 0)
+
+const vmSettings = ['name', 'description', 'cpus', 'memoryMiB', 'disks', 'cdroms', 'boot'] as const
+
+const isAny = (command: SetCommand): boolean => command.length > 0
+
+/** All of it in the order in which it is best done. */
+interface Parts {
+  readonly settings: SetCommand
+  /** Those that are added or changed, one command each. */
+  readonly devices: readonly SetCommand[]
+  readonly order: SetCommand
+  readonly removals: readonly SetCommand[]
+}
+
+function partsOf({ name, description, cpus, memoryMiB, disks, cdroms, boot }: VmChanges, now: VmInfo): Parts {
+  const { config } = now.record
   const option = (flag: string, value: string | number | undefined, before: string | number): string[] =>
     value === undefined || value === before ? [] : [flag, String(value)]
+  const disk = disks === undefined ? nothing : diskCommands(disks, now)
+  const cdrom = cdroms === undefined ? nothing : cdromCommands(cdroms, now)
   return {
     settings: [
-      ...option('--name', name, now.name),
-      ...option('--description', description, now.description),
-      ...option('--cpus', cpus, now.cpus),
-      ...option('--memsize', memoryMiB, now.memoryMiB),
-      ...option('--device-bootorder', boot?.order && orderOf(boot.order), orderOf(now.boot.order ?? [])),
+      ...option('--name', name, config.name),
+      ...option('--description', description, config.description),
+      ...option('--cpus', cpus, config.cpus),
+      ...option('--memsize', memoryMiB, config.memoryMiB),
     ],
-    devices: [...diskCommands(changes, now), ...cdromCommands(changes, now, there)],
+    devices: [...disk.devices, ...cdrom.devices],
+    order: option('--device-bootorder', boot?.order && orderOf(boot.order), orderOf(config.boot.order ?? [])),
+    removals: [...cdrom.removals, ...disk.removals],
   }
 }
 
-/** Whether the commands change what a VM has to be stopped for. */
-export const changeHardware = ({ settings, devices }: ConfigurationCommands): boolean =>
-  devices.length > 0 || ['--cpus', '--memsize', '--device-bootorder'].some((flag) => settings.includes(flag))
+type DeviceParts = Pick<Parts, 'devices' | 'removals'>
+
+const nothing: DeviceParts = { devices: [], removals: [] }
 
 const orderOf = (order: readonly string[]): string =>
   order.map((device) => (device === 'disk' ? 'hdd0' : 'cdrom0')).join(' ')
 
-function diskCommands({ disks }: VmChanges, now: VmConfig): string[][] {
-  if (disks === undefined) return []
-  const commands: string[][] = []
+function diskCommands(disks: readonly DiskConfig[], { record, disks: names }: VmInfo): DeviceParts {
+  const devices: SetCommand[] = []
   for (const [index, { sizeMiB }] of disks.entries()) {
-    const before = now.disks[index]
-    if (before === undefined) commands.push(['--device-add', 'hdd', '--size', String(sizeMiB)])
+    const before = record.config.disks[index]
+    if (before === undefined) devices.push(['--device-add', 'hdd', '--size', String(sizeMiB)])
     else if (before.sizeMiB !== sizeMiB) {
       throw notSupported(
         'spec.disks',
@@ -88,24 +139,21 @@ function diskCommands({ disks }: VmChanges, now: VmConfig): string[][] {
     }
   }
   // From the last one on, so that the others keep their names.
-  for (let index = now.disks.length - 1; index >= disks.length; index -= 1) {
-    commands.push(['--device-del', `hdd${String(index)}`, '--destroy-image'])
-  }
-  return commands
+  const removed = names.slice(disks.length).reverse()
+  return { devices, removals: removed.map((name) => ['--device-del', name, '--destroy-image']) }
 }
 
-function cdromCommands({ cdroms }: VmChanges, now: VmConfig, there: readonly string[]): string[][] {
-  if (cdroms === undefined) return []
-  const drives = there.filter((name) => /^cdrom\d+$/.test(name))
-  const commands: string[][] = []
+function cdromCommands(cdroms: readonly MediaConfig[], { drives }: VmInfo): DeviceParts {
+  const devices: SetCommand[] = []
+  const loaded = drives.filter(({ image }) => image !== '')
+  // An image comes behind those that are there.
+  const empty = drives.slice(drives.findLastIndex(({ image }) => image !== '') + 1)
   for (const [index, { image }] of cdroms.entries()) {
-    if (now.cdroms[index]?.image === image) continue
-    const drive = drives[index]
-    if (drive === undefined) commands.push(['--device-add', 'cdrom', '--image', image])
-    else commands.push(['--device-set', drive, '--image', image, '--connect'])
+    const drive = loaded[index] ?? empty[index - loaded.length]
+    if (drive?.image === image) continue
+    if (drive === undefined) devices.push(['--device-add', 'cdrom', '--image', image])
+    else devices.push(['--device-set', drive.name, '--image', image, '--connect'])
   }
-  for (const drive of drives.slice(cdroms.length, Math.max(cdroms.length, now.cdroms.length)).reverse()) {
-    commands.push(['--device-del', drive])
-  }
-  return commands
+  const removed = loaded.slice(cdroms.length).reverse()
+  return { devices, removals: removed.map(({ name }) => ['--device-del', name]) }
 }

@@ -7,6 +7,7 @@ import { hostInfo } from './host-info.js'
 import { Provisioning } from './provisioning.js'
 import { screenOperations } from './screen.js'
 import { Snapshots } from './snapshots.js'
+import { removeAbandonedDrafts } from './vm-creation.js'
 import { bareId } from './vm-id.js'
 import { VmLifecycle } from './vm-lifecycle.js'
 import { VmWork } from './vm-work.js'
@@ -63,6 +64,12 @@ export class ParallelsDriver implements Driver {
 
   subscribe(listener: (event: VmEvent) => void): () => void {
     return this.#host.subscribe(listener)
+  }
+
+  /** Begins to take away what others have left half made. What can't be taken away is left to the next connection. */
+  tidyUp(): void {
+    const context = { operation: 'server.createVm' } as const
+    this.#work.guard(context, () => removeAbandonedDrafts(this.#host, this.#work)).catch(() => undefined)
   }
 
   async close(): Promise<void> {

@@ -102,6 +102,8 @@ export class ParallelsGuest {
       return { exitCode, stdout: outcome.stdout, stderr, isTruncated: outcome.isTruncated }
     }
     const failure = failureOf(outcome, 'prlctl')
+    if (failure !== undefined && isOfWindowsShell(failure))
+      throw withoutShell('its guest has the shell of Windows', failure)
     if (failure === undefined || isSpurious(failure)) throw unknownEnd(failure)
     throw failure
   }
@@ -178,14 +180,21 @@ function requireTools({ tools, isWindows }: VmInfo, { operation }: Task): void {
       hint: 'Install them with "prlctl installtools", and start the guest again.',
     })
   }
-  if (isWindows && operation !== 'guest.getNetworkAddresses') {
-    throw new NotSupportedError({
-      capability: operation,
-      reason: 'its guest is Windows, and programs are run by a POSIX shell',
-      hint: 'Use the guest’s own means of remote administration.',
-    })
-  }
+  if (isWindows && operation !== 'guest.getNetworkAddresses') throw withoutShell('its guest is Windows')
 }
+
+const withoutShell = (reason: string, failure?: ParallelsFailure): NotSupportedError =>
+  new NotSupportedError({
+    capability: 'guest.exec',
+    reason: `${reason}, and programs and files are handed over to a POSIX shell`,
+    hint: 'Use the guest’s own means of remote administration, or share a folder with it.',
+    native: failure?.native,
+    cause: failure,
+  })
+
+/** What the shell of Windows says of a program that it does not have; a VM's type is only what its owner says that it is. */
+const isOfWindowsShell = ({ message }: ParallelsFailure): boolean =>
+  /is not recognized as an internal or external command/i.test(message)
 
 /** prlctl is known to fail so now and then, whether or not the program has run. */
 const isSpurious = ({ message }: ParallelsFailure): boolean => /PrlJob_Get(?:RetCode|Result)/.test(message)

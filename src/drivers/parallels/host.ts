@@ -1,4 +1,6 @@
+import type { VmRecord } from '../../driver.js'
 import type { VmEvent } from '../../model/vm-event.js'
+import { isDraft } from './draft.js'
 import { ParallelsFailure } from './parallels-failure.js'
 import { Inventory } from './inventory.js'
 import { EventMonitor } from './event-monitor.js'
@@ -6,7 +8,6 @@ import type { MonitorEvent } from './monitor-lines.js'
 import type { Prlctl } from './prlctl.js'
 import type { ProgramRunner } from './program-runner.js'
 import type { Transport } from './transport.js'
-import { argumentOf } from './vm-id.js'
 import type { VmInfo } from './vm-info.js'
 import { stateOf } from './vm-states.js'
 
@@ -24,6 +25,8 @@ export class ParallelsHost {
   readonly #quiet = new Map<string, { until: number; forMs: number }>()
   /** VMs that the host has told of while others were being made. */
   readonly #heardMeanwhile = new Set<string>()
+  #making = 0
+  #drafts: readonly VmRecord[] = []
   #monitor: EventMonitor | undefined
   #listing: Promise<void> | undefined
   #isClosed = false
@@ -69,9 +72,19 @@ export class ParallelsHost {
     await this.#runner.stopAll()
   }
 
+  /** VMs that somebody is making, or was: as they were listed last. */
+  get drafts(): readonly VmRecord[] {
+    return this.#drafts
+  }
+
+  /** Every VM that is whole. */
   async list(): Promise<VmInfo[]> {
     const askedAt = this.inventory.now()
-    const infos = await this.prlctl.list()
+    const all = await this.prlctl.list()
+    const infos = all.filter(({ record }) => !isDraft(record.config.name))
+    this.#drafts = all.filter((info) => !infos.includes(info)).map(({ record }) => record)
+    // What was heard of a VM before it was whole says nothing of how often it changes.
+    for (const { record } of infos) if (!this.inventory.has(record.id)) this.#quiet.delete(record.id)
     this.inventory.observeAll(infos, askedAt)
     return infos
   }
@@ -91,20 +104,24 @@ export class ParallelsHost {
 
   /** The list of a VM's snapshots, as the host prints it. */
   async snapshots(vm: string, { isChange = false } = {}): Promise<string> {
-    const words = this.prlctl.flavour === 'desktop' ? ['-j'] : []
-    const told = await this.prlctl.read('snapshot-list', argumentOf(vm), ...words)
+    const told = await this.prlctl.snapshots(vm)
     this.inventory.observeSnapshots(vm, told, isChange)
     return told
   }
 
-  /** Makes VMs of these names, which are not told of before they are whole. */
-  async making<T>(names: readonly string[], action: () => Promise<T>): Promise<T> {
+  /** Makes a VM. What is heard of unknown ones meanwhile is most likely of it. */
+  async making<T>(action: () => Promise<T>): Promise<T> {
+    this.#making += 1
     try {
-      return await this.inventory.making(names, action)
+      return await action()
     } finally {
-      const unknown = [...this.#heardMeanwhile].filter((vm) => !this.inventory.has(vm))
-      if (!this.inventory.isMaking) this.#heardMeanwhile.clear()
-      if (unknown.length > 0 && !this.inventory.isMaking) this.#listAside()
+      this.#making -= 1
+      if (this.#making === 0) {
+        for (const vm of this.#heardMeanwhile) this.#quiet.delete(vm)
+        const isAnyUnknown = [...this.#heardMeanwhile].some((vm) => !this.inventory.has(vm))
+        this.#heardMeanwhile.clear()
+        if (isAnyUnknown) this.#listAside()
+      }
     }
   }
 
@@ -114,7 +131,14 @@ export class ParallelsHost {
     // Whoever works on it asks at the end.
     if (this.#isClosed || inventory.isBusy(vmId)) return
     if (kind === 'list') this.#hearOfVm(vmId)
-    if (!inventory.has(vmId)) return
+    if (!inventory.has(vmId)) {
+      // It may have been a draft, and be whole now.
+      if (kind === 'config' && !this.#isQuiet(vmId)) {
+        this.#quieten(vmId)
+        this.#hearOfVm(vmId)
+      }
+      return
+    }
     if (kind === 'state' && (state === undefined || stateOf(state) !== inventory.stateOf(vmId)))
       this.#aside(this.look(vmId))
     if (kind === 'config' && !this.#isQuiet(vmId)) this.#aside(this.#lookForChange(vmId))
@@ -122,7 +146,7 @@ export class ParallelsHost {
   }
 
   #hearOfVm(vmId: string): void {
-    if (this.inventory.isMaking) this.#heardMeanwhile.add(vmId)
+    if (this.#making > 0) this.#heardMeanwhile.add(vmId)
     else this.#listAside()
   }
 
@@ -147,10 +171,15 @@ export class ParallelsHost {
     return (this.#quiet.get(vm)?.until ?? 0) > performance.now()
   }
 
-  /** Asks for a VM whose configuration is said to have changed, ever more rarely where it has not. */
-  async #lookForChange(vm: string): Promise<void> {
+  /** Lets what is told of the VM's configuration pass for a while, longer each time. */
+  #quieten(vm: string): void {
     const forMs = Math.min(2 * (this.#quiet.get(vm)?.forMs ?? firstQuietMs / 2), maxQuietMs)
     this.#quiet.set(vm, { until: performance.now() + forMs, forMs })
+  }
+
+  /** Asks for a VM whose configuration is said to have changed, ever more rarely where it has not. */
+  async #lookForChange(vm: string): Promise<void> {
+    this.#quieten(vm)
     const before = this.inventory.configOf(vm)
     await this.look(vm)
     if (this.inventory.configOf(vm) !== before) this.#quiet.delete(vm)

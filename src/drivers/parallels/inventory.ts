@@ -19,8 +19,6 @@ export class Inventory {
   readonly #known = new Map<string, KnownVm>()
   /** How many operations of this connection work on a VM, by its id. */
   readonly #busy = new Map<string, number>()
-  /** VMs that are being made, by name: they are not there before they are whole. */
-  readonly #making = new Set<string>()
   /** What the host has said of a VM's snapshots last. */
   readonly #snapshots = new Map<string, string>()
   #clock = 0
@@ -53,10 +51,6 @@ export class Inventory {
     return this.#busy.has(vm)
   }
 
-  get isMaking(): boolean {
-    return this.#making.size > 0
-  }
-
   /** While the action lasts, what happens to the VM is what was asked for. */
   async during<T>(vm: string, action: () => Promise<T>): Promise<T> {
     this.#busy.set(vm, (this.#busy.get(vm) ?? 0) + 1)
@@ -69,22 +63,10 @@ export class Inventory {
     }
   }
 
-  /** While the action lasts, VMs of these names are not told of. */
-  async making<T>(names: readonly string[], action: () => Promise<T>): Promise<T> {
-    for (const name of names) this.#making.add(name)
-    try {
-      return await action()
-    } finally {
-      for (const name of names) this.#making.delete(name)
-    }
-  }
-
   /** The host has told of all its VMs. */
   observeAll(infos: readonly VmInfo[], askedAt: number): void {
     const there = new Set(infos.map(({ record }) => record.id))
-    for (const { record } of infos) {
-      if (this.#known.has(record.id) || !this.#making.has(record.config.name)) this.observe(record, askedAt)
-    }
+    for (const { record } of infos) this.observe(record, askedAt)
     for (const [id, known] of this.#known) if (!there.has(id) && known.askedAt <= askedAt) this.forget(id)
     this.#isComplete = true
   }

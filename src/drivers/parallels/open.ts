@@ -23,6 +23,7 @@ export async function openParallels(uri: URL, { operation, signal }: Task): Prom
     signal.throwIfAborted()
     await host.open()
     signal.throwIfAborted()
+    driver.tidyUp()
     return driver
   } catch (error) {
     await driver.close()

@@ -28,6 +28,19 @@ export class ParallelsFailure extends Error {
   }
 }
 
+/** Whether what was asked for may have been done all the same. */
+export const isDoubtful = (error: unknown): error is ParallelsFailure =>
+  error instanceof ParallelsFailure && ['overdue', 'lost', 'connection-lost'].includes(error.kind)
+
+/** Why a program is not begun, by the code of the error. */
+const notBegun: Readonly<Record<string, FailureKind>> = {
+  ENOENT: 'tool-missing',
+  EAUTH: 'credentials',
+  // A NUL character, or more than the system takes.
+  ERR_INVALID_ARG_VALUE: 'argument',
+  E2BIG: 'argument',
+}
+
 /** As much of the host's words as an error carries. */
 const maxWords = 2000
 
@@ -42,7 +55,7 @@ export function failureOf(outcome: Outcome, program: string): ParallelsFailure |
     case 'not-begun': {
       const { error } = ending
       const code = errorCode(error)
-      const kind = code === 'ENOENT' ? 'tool-missing' : code === 'EAUTH' ? 'credentials' : 'not-begun'
+      const kind = (code === undefined ? undefined : notBegun[code]) ?? 'not-begun'
       return new ParallelsFailure(
         kind,
         { driver: 'parallels', ...(code !== undefined && { code }), message: error.message },
@@ -80,13 +93,12 @@ function failureOfExit(
   if (/data synchronization is currently in progress/i.test(message)) return failure('synchronizing', message, exitCode)
   const sdkError = sdkErrorIn(message)
   if (sdkError !== undefined) return failure(sdkError.kind, message, sdkErrorCode(sdkError))
-  // It may have stopped what it was about, or not.
-  if (wasInterrupted && message === '') {
-    return failure('lost', 'it was interrupted, and does not say what came of it', exitCode)
-  }
   if (isOverdue)
     return failure('overdue', message === '' ? 'it did not end in time, and was stopped' : message, exitCode)
   if (exitCode === 253)
     return failure('connection', message === '' ? 'there is no Parallels service' : message, exitCode)
-  return failure('other', message === '' ? `it ended with the exit code ${String(exitCode)}` : message, exitCode)
+  if (complaint !== '') return failure('other', message, exitCode)
+  // It has said at most what it was about: that may have been done, or not.
+  const how = wasInterrupted ? 'it was interrupted' : `it ended with the exit code ${String(exitCode)}`
+  return failure('lost', `${how}, and does not say what came of it`, exitCode)
 }

@@ -73,9 +73,13 @@ export class Prlctl {
     return await this.#json('object', [service, ...words])
   }
 
-  /** A question whose answer is JSON; `undefined` where there is nothing to tell. */
-  async ask(kind: 'array' | 'object', ...words: readonly string[]): Promise<unknown> {
-    return await this.#json(kind, [this.program, ...words], true)
+  /** The snapshots of a VM, as JSON by Parallels Desktop, and as a table by Virtuozzo; empty where there are none. */
+  async snapshots(vm: string): Promise<string> {
+    const isDesktop = this.flavour === 'desktop'
+    const isWhole = isDesktop
+      ? (output: string): boolean => output.trim() === '' || jsonIn(output, 'object') !== undefined
+      : (output: string): boolean => output === '' || output.endsWith('\n')
+    return await this.#ask([this.program, 'snapshot-list', argumentOf(vm), ...(isDesktop ? ['-j'] : [])], isWhole)
   }
 
   /** A question whose answer is text. */
@@ -108,14 +112,22 @@ export class Prlctl {
     return outcome
   }
 
-  async #json(kind: 'array' | 'object', argv: readonly string[], mayBeEmpty = false): Promise<unknown> {
+  async #json(kind: 'array' | 'object', argv: readonly string[]): Promise<unknown> {
+    let json: unknown
+    await this.#ask(argv, (output) => {
+      json = jsonIn(output, kind)
+      return json !== undefined
+    })
+    return json
+  }
+
+  /** Puts the question again where the answer is not whole. */
+  async #ask(argv: readonly string[], isWhole: (output: string) => boolean): Promise<string> {
     let output = ''
     for (let attempt = 1; attempt <= attempts; attempt += 1) {
       const { stdout } = await this.#succeed(argv, { timeoutMs: this.#options.queryTimeoutMs })
       output = stdout.toString()
-      const json = jsonIn(output, kind)
-      if (json !== undefined) return json
-      if (mayBeEmpty && output.trim() === '') return undefined
+      if (isWhole(output)) return output
       // Some editions answer with a sentence, and yet succeed.
       if (/not available in this edition/i.test(output)) {
         throw new ParallelsFailure('edition', { driver: 'parallels', message: output.trim().slice(0, 1000) })
@@ -123,7 +135,7 @@ export class Prlctl {
     }
     const message = output.trim().slice(0, 200)
     throw new ProtocolError({
-      reason: `prlctl ${argv.slice(1).join(' ')} answered with something else than JSON`,
+      reason: `the answer of prlctl ${argv.slice(1).join(' ')} is cut off, or is no JSON`,
       hint: 'Try the command yourself, and report what it prints.',
       native: { driver: 'parallels', message },
     })

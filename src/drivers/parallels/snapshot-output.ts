@@ -1,4 +1,5 @@
 import * as v from 'valibot'
+import { ProtocolError } from '../../errors.js'
 import type { Snapshot, SnapshotNode } from '../../model/snapshot.js'
 import type { VmState } from '../../model/vm-state.js'
 import { bareId } from './vm-id.js'
@@ -34,8 +35,9 @@ const rowSchema = v.object({
 
 /** `snapshot-list -j`, by Parallels Desktop: an object by id. */
 export function snapshotsOfJson(output: unknown, zone: number | undefined): ListedSnapshot[] {
+  if (output === undefined) return []
   const parsed = v.safeParse(v.record(v.string(), rowSchema), output)
-  if (!parsed.success) return []
+  if (!parsed.success) throw new ProtocolError({ reason: 'the list of snapshots is like none of Parallels Desktop' })
   return Object.entries(parsed.output).map(([id, { name, date, state, current, parent }]) => ({
     id: bareId(id),
     name,

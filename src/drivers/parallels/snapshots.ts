@@ -38,7 +38,7 @@ export class Snapshots {
     const output = await this.#host.prlctl.change(['snapshot', argumentOf(vm), '-n', name, ...details])
     await this.#work.settle(vm, state, state)
     const id = bareId(/\{[0-9a-f-]+\}/i.exec(output)?.[0] ?? '')
-    return this.#require(await this.#list(vm, { isChange: true }), id)
+    return this.#require(await this.#work.afterwards(() => this.#list(vm, { isChange: true })), id)
   }
 
   async #switchTo({ record }: VmInfo, snapshot: string): Promise<VmState> {
@@ -46,16 +46,16 @@ export class Snapshots {
     const { id, state } = this.#require(await this.#list(vm), snapshot)
     await this.#host.prlctl.change(['snapshot-switch', argumentOf(vm), '-i', argumentOf(id)])
     const reached = await this.#work.settle(vm, state, from)
-    await this.#host.snapshots(vm, { isChange: true })
+    await this.#work.afterwards(() => this.#host.snapshots(vm, { isChange: true }))
     return reached
   }
 
   async #delete(vm: string, snapshot: string): Promise<void> {
     const { id } = this.#require(await this.#list(vm), snapshot)
     await this.#host.prlctl.change(['snapshot-delete', argumentOf(vm), '-i', argumentOf(id)])
-    const { state } = (await this.#host.look(vm)).record
+    const { state } = (await this.#work.afterwards(() => this.#host.look(vm))).record
     await this.#work.settle(vm, state, state)
-    await this.#host.snapshots(vm, { isChange: true })
+    await this.#work.afterwards(() => this.#host.snapshots(vm, { isChange: true }))
   }
 
   /** Only an id that the host has told of is ever sent to it. */

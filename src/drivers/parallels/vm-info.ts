@@ -24,11 +24,22 @@ const infoSchema = v.object({
 
 type Info = v.InferOutput<typeof infoSchema>
 
+/** A CD-ROM drive, with what is in it. */
+export interface CdromDrive {
+  /** `cdrom0` */
+  readonly name: string
+  /** The path of an image; empty where there is none. */
+  readonly image: string
+}
+
 /** A VM as `list -i -j` tells of it. */
 export interface VmInfo {
   readonly record: VmRecord
-  /** What there is by way of devices: `hdd0`, `cdrom0`. */
-  readonly devices: readonly string[]
+  /** The disks by name, in the order of `record.config.disks`: `hdd0`, `hdd2`. */
+  readonly disks: readonly string[]
+  readonly drives: readonly CdromDrive[]
+  /** As the host has it: `hdd0 cdrom0 usb`. */
+  readonly bootOrder: string
   readonly home: string
   readonly isWindows: boolean
   /** `'not_installed'`, `'installed'`, `'possibly_installed'`, `'outdated'`. */
@@ -48,7 +59,9 @@ export function vmInfosOf(output: unknown): VmInfo[] {
 function vmInfoOf(info: Info): VmInfo {
   return {
     record: { id: info.ID, state: stateOf(info.State), config: configOf(info) },
-    devices: Object.keys(info.Hardware),
+    disks: devicesOf(info, 'hdd'),
+    drives: drivesOf(info),
+    bootOrder: info['Boot order'].trim(),
     home: info.Home.replace(/\/$/, ''),
     isWindows: /^win/i.test(info.OS),
     tools: info.GuestTools?.state ?? '',
@@ -62,10 +75,8 @@ function configOf(info: Info): VmConfig {
     description: info.Description,
     cpus: amount(hardware(info, 'cpu')['cpus']),
     memoryMiB: amount(hardware(info, 'memory')['size']),
-    disks: devices(info, 'hdd').map((disk) => ({ sizeMiB: amount(disk['size']) })),
-    cdroms: devices(info, 'cdrom').flatMap(({ image }) =>
-      typeof image === 'string' && image !== '' ? [{ image }] : [],
-    ),
+    disks: devicesOf(info, 'hdd').map((name) => ({ sizeMiB: amount(hardware(info, name)['size']) })),
+    cdroms: drivesOf(info).flatMap(({ image }) => (image === '' ? [] : [{ image }])),
     floppies: [],
     boot: { order: bootOrder(info['Boot order']) },
   }
@@ -76,15 +87,21 @@ const hardware = ({ Hardware }: Info, name: string): Readonly<Record<string, unk
   return parsed.success ? parsed.output : {}
 }
 
-/** The devices of one kind, `hdd0` before `hdd10`. */
-function devices(info: Info, kind: string): Readonly<Record<string, unknown>>[] {
+/** The devices of one kind, by name: `hdd0` before `hdd10`. */
+function devicesOf(info: Info, kind: string): string[] {
   const pattern = new RegExp(`^${kind}(\\d+)$`)
   return Object.keys(info.Hardware)
     .flatMap((name) => pattern.exec(name)?.[1] ?? [])
     .map(Number)
     .sort((a, b) => a - b)
-    .map((index) => hardware(info, `${kind}${String(index)}`))
+    .map((index) => `${kind}${String(index)}`)
 }
+
+const drivesOf = (info: Info): CdromDrive[] =>
+  devicesOf(info, 'cdrom').map((name) => {
+    const { image } = hardware(info, name)
+    return { name, image: typeof image === 'string' ? image : '' }
+  })
 
 /** `4`, `"4"`, `"2048Mb"`; 0 where the host does not tell a number. */
 const amount = (value: unknown): number => {
@@ -110,7 +127,7 @@ function addressesOf(info: Info): NetworkAddress[] {
   return (info.Network?.ipAddresses ?? []).flatMap(({ type, ip }) => {
     if (type !== 'ipv4' && type !== 'ipv6') return []
     // Of several adapters, the host does not say which has which address.
-    const isOnly = devices(info, 'net').length === 1
+    const isOnly = devicesOf(info, 'net').length === 1
     return [
       {
         interfaceName: isOnly ? 'net0' : 'net',

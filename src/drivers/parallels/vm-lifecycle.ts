@@ -1,7 +1,9 @@
 import type { DriverOperations, Task } from '../../driver.js'
 import { invalidState } from '../../errors/state.js'
 import type { VmState } from '../../model/vm-state.js'
+import { OutcomeUnknownError } from '../../errors.js'
 import type { ParallelsHost } from './host.js'
+import { parallelsError } from './parallels-errors.js'
 import { argumentOf } from './vm-id.js'
 import type { VmInfo } from './vm-info.js'
 import { expectedStates, type VmWork } from './vm-work.js'
@@ -34,8 +36,32 @@ export class VmLifecycle {
   /** Parallels suspends what runs: a paused VM runs for a moment before. */
   async #suspend(info: VmInfo): Promise<VmState> {
     const { id, state } = info.record
-    if (state === 'paused') await this.#work.changeState(info, 'running', ['resume', argumentOf(id)])
-    return await this.#work.changeState(info, 'suspended', ['suspend', argumentOf(id)])
+    const suspend = ['suspend', argumentOf(id)]
+    if (state !== 'paused') return await this.#work.changeState(info, 'suspended', suspend)
+    await this.#work.changeState(info, 'running', ['resume', argumentOf(id)])
+    const running = await this.#work.afterwards(() => this.#host.look(id))
+    try {
+      return await this.#work.changeState(running, 'suspended', suspend)
+    } catch (error) {
+      await this.#pauseAgain(running, error)
+      throw error
+    }
+  }
+
+  /** It was paused, and could not be suspended. */
+  async #pauseAgain(info: VmInfo, cause: unknown): Promise<void> {
+    const { id } = info.record
+    try {
+      await this.#work.changeState(info, 'paused', ['pause', argumentOf(id)])
+    } catch {
+      const { reason, native } = parallelsError(cause, { operation: 'vm.suspend', vm: id })
+      throw new OutcomeUnknownError({
+        reason: `it had to run for a moment, and could be neither suspended nor paused again: ${reason}`,
+        hint: 'Ask for its state with vm.getState().',
+        native,
+        cause,
+      })
+    }
   }
 
   #kill(vm: string, task: Task): Promise<VmState> {

@@ -9,7 +9,9 @@ import { operations, type OperationSpec } from '../../operations.js'
 import { Exclusive } from '../../registry/exclusive.js'
 import type { ParallelsHost } from './host.js'
 import { parallelsError, type FailureContext } from './parallels-errors.js'
-import { ParallelsFailure } from './parallels-failure.js'
+import { isDoubtful, ParallelsFailure } from './parallels-failure.js'
+import type { RunOptions } from './program-runner.js'
+import { argumentOf } from './vm-id.js'
 import type { VmInfo } from './vm-info.js'
 import { isSettled } from './vm-states.js'
 
@@ -83,21 +85,62 @@ export class VmWork {
   /** Runs a command that changes the VM's state, and answers the state that it has led to. */
   async changeState(info: VmInfo, to: VmState, words: readonly string[]): Promise<VmState> {
     const { id, state: from } = info.record
-    try {
-      await this.#host.prlctl.change(words)
-    } catch (error) {
-      // What took too long may have been done all the same.
-      const isDoubtful = error instanceof ParallelsFailure && (error.kind === 'overdue' || error.kind === 'lost')
-      if (!isDoubtful || this.#host.isClosed || (await this.#host.look(id)).record.state !== to) throw error
-    }
+    const isDone = async (): Promise<boolean> => (await this.#host.look(id)).record.state === to
+    await this.changeOnce(words, isDone)
     return await this.settle(id, to, from)
+  }
+
+  /** Runs a command that changes something. Where it is in doubt whether that was done, what can be seen of it decides. */
+  async changeOnce(
+    words: readonly string[],
+    isDone: () => Promise<boolean>,
+    options?: Partial<RunOptions>,
+  ): Promise<void> {
+    try {
+      await this.#host.prlctl.change(words, options)
+    } catch (error) {
+      if (!isDoubtful(error) || this.#host.isClosed || !(await this.#isSeen(isDone))) throw error
+    }
+  }
+
+  async takeAway(vm: string, command: 'delete' | 'unregister'): Promise<void> {
+    const isGone = async (): Promise<boolean> =>
+      (await this.#host.prlctl.list()).every(({ record }) => record.id !== vm)
+    await this.changeOnce([command, argumentOf(vm)], isGone)
+    this.#host.inventory.forget(vm)
+  }
+
+  async #isSeen(isDone: () => Promise<boolean>): Promise<boolean> {
+    try {
+      return await isDone()
+    } catch {
+      // Nobody can say: it stays in doubt, and the caller hears of that.
+      return false
+    }
+  }
+
+  /** A question that is put once a change was made. Where there is no answer, it is not known how the change has ended. */
+  async afterwards<T>(ask: () => Promise<T>): Promise<T> {
+    try {
+      return await ask()
+    } catch (error) {
+      if (this.#host.isClosed) throw closedMeanwhile(error)
+      if (error instanceof ParallelsFailure && error.kind === 'vm-not-found') throw error
+      const { reason, native } = parallelsError(error, { operation: 'vm.getState', isQuery: true })
+      throw new OutcomeUnknownError({
+        reason: `the host has taken it, and does not tell how it is now: ${reason}`,
+        hint: 'Ask for the state of the VM once the host answers.',
+        native,
+        cause: error,
+      })
+    }
   }
 
   /** Waits until the host says that the VM is where it was to go, or has settled somewhere else. */
   async settle(vm: string, to: VmState, from: VmState): Promise<VmState> {
     const began = performance.now()
     for (let pauseMs = firstPauseMs; ; pauseMs = Math.min(2 * pauseMs, maxPauseMs)) {
-      const { state } = (await this.#host.look(vm)).record
+      const { state } = (await this.afterwards(() => this.#host.look(vm))).record
       const waitedMs = performance.now() - began
       if (state === to || (isSettled(state) && state !== from)) return state
       if (isSettled(state) && waitedMs > patienceMs) {

@@ -61,7 +61,8 @@ async function showFaults(dispatcher: Dispatcher, verb: string, words: readonly 
   }
   const failure = knobs.failures[verb]
   dispatcher.transact((registry) => {
-    if (failure !== undefined && dispatcher.shows(registry, `failure of ${verb}`, failure.times)) {
+    const isSpared = failure?.after !== undefined && dispatcher.shows(registry, `success of ${verb}`, failure.after)
+    if (failure !== undefined && !isSpared && dispatcher.shows(registry, `failure of ${verb}`, failure.times)) {
       throw new Failure(failure.text)
     }
     const gone = knobs.vanishesOn.includes(verb) ? find(registry, words[0] ?? '') : undefined
@@ -73,6 +74,11 @@ async function run(program: string, folder: string, [verb = '', ...words]: reado
   mkdirSync(folder, { recursive: true })
   const knobs = readKnobs(folder)
   const dispatcher = new Dispatcher(folder, knobs)
+  // What a test is to know, whatever faults there are.
+  if (program === 'truthctl') {
+    print(JSON.stringify(dispatcher.transact((registry) => registry)))
+    return 0
+  }
   if (program === 'guestctl') return guestctl(dispatcher, [verb, ...words])
   if (verb === '--version') {
     print(`${program} version ${knobs.version}\n`)
@@ -96,7 +102,17 @@ async function run(program: string, folder: string, [verb = '', ...words]: reado
       write('stdout', '\nCanceling the job...\n')
     }
   })
-  return (await command.run({ dispatcher, ...call, isCanceled: () => isCanceled })) ?? 0
+  const code = await command.run({ dispatcher, ...call, isCanceled: () => isCanceled })
+  await endOddly(knobs, verb)
+  return code ?? 0
+}
+
+/** What has been done is not told. */
+async function endOddly(knobs: Knobs, verb: string): Promise<void> {
+  const ending = knobs.endings[verb]
+  if (ending === 'hang') await hang(knobs)
+  if (ending === 'silence') throw new Failure('')
+  if (ending === 'lost') throw new Failure(`PrlJob_Wait: ${texts.connectionLost()}`)
 }
 
 /** Does what a program of Parallels is called for, and answers its exit code. */

@@ -36,13 +36,16 @@ const defaultKnobs = {
   hangs: [] as string[],
   /** What hangs ignores SIGINT and SIGTERM, too. */
   hangsHard: false,
-  /** How many times in all a command is answered with this: by command, `execute`, `sync`, `busy`, `canceled`. */
-  failures: {} as Record<string, { text: string; times: number }>,
+  /** How many times in all a command is answered with this, once it has been carried out so many times. */
+  failures: {} as Record<string, { text: string; times: number; after?: number }>,
+  /** How commands end that were carried out: by a hang, without a word, or with the connection to the dispatcher lost. */
+  endings: {} as Record<string, 'hang' | 'silence' | 'lost'>,
   /** How many times `exec` fails after the program has run, and how many times it runs nothing and says nothing. */
   spuriousExec: 0,
   emptyExec: 0,
-  /** How many lists are cut off, as by a signal. */
+  /** How many lists are cut off, as by a signal: of VMs and of snapshots. */
   truncatedLists: 0,
+  truncatedSnapshotLists: 0,
   /** What stands before each JSON. */
   jsonPrefix: '',
   /** What stands raw in a string of each list. */

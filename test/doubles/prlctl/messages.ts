@@ -33,6 +33,8 @@ export const texts = {
   snapshotNotFound: (id: string) => `Unable to find the snapshot ID ${id} in the snapshot tree.`,
   fileNotFound: (path: string) => `"${path}" could not be found. Make sure that this file exists and try again.`,
   noService: () => 'Unable to connect to Parallels Service. Make sure it is running.',
+  connectionLost: () =>
+    'Connection to Parallels Dispatcher Service was lost. There may be connection problems or the server may be down.',
   edition: () => 'This feature is not available in this edition of Parallels Desktop.',
   ioStopped: () => 'PrlJob_Wait: PRL_ERR_IO_STOPPED',
 } as const

@@ -93,7 +93,11 @@ export const snapshotList: Command = {
         `{${key}}`,
         { name, date, state, current: machine.currentSnapshot === key, parent: parent === '' ? '' : `{${parent}}` },
       ])
-      print(`${json(Object.fromEntries(rows))}\n`)
+      const whole = `${dispatcher.knobs.jsonPrefix}${json(Object.fromEntries(rows))}\n`
+      const isTruncated = dispatcher.transact((registry) =>
+        dispatcher.shows(registry, 'truncatedSnapshotLists', dispatcher.knobs.truncatedSnapshotLists),
+      )
+      print(isTruncated ? whole.slice(0, whole.length / 2) : whole)
       return
     }
     print('PARENT_SNAPSHOT_ID                      SNAPSHOT_ID\n')

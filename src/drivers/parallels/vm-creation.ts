@@ -1,0 +1,80 @@
+import type { VmRecord } from '../../driver.js'
+import { nameIsTaken } from '../../errors/lookup.js'
+import { JobCancelledError, OutcomeUnknownError } from '../../errors.js'
+import type { VmSpec } from '../../model/vm-spec.js'
+import { applyCommands } from './apply-commands.js'
+import { commandsToMake, refuseSettings, requireImages } from './configuration.js'
+import { isAbandonedDraft, newDraftName } from './draft.js'
+import type { ParallelsHost } from './host.js'
+import { parallelsError } from './parallels-errors.js'
+import { isDoubtful } from './parallels-failure.js'
+import type { VmInfo } from './vm-info.js'
+import type { VmWork } from './vm-work.js'
+
+/** Makes a VM under the name of a draft, and gives it its own as the last step: a VM that can be seen is whole. */
+export async function createVm(
+  host: ParallelsHost,
+  work: VmWork,
+  spec: VmSpec,
+  signal: AbortSignal,
+): Promise<VmRecord> {
+  refuseSettings(spec)
+  await requireImages(spec, host.transport, 'spec')
+  signal.throwIfAborted()
+  const draft = newDraftName()
+  let made: VmInfo | undefined
+  let isCreated = false
+  try {
+    await host.prlctl.change(['create', draft, '--no-hdd'], { signal, heedsInterrupts: true })
+    isCreated = true
+    made = await draftNamed(host, draft, spec.name)
+    signal.throwIfAborted()
+    const { id } = made.record
+    await applyCommands(host.prlctl, id, commandsToMake({ cpus: 1, ...spec }, made), { signal })
+    return (await work.afterwards(() => host.prlctl.info(id))).record
+  } catch (error) {
+    if (isCreated || isDoubtful(error)) await removeHalf(host, work, { draft, made, cause: error })
+    if (signal.aborted) throw new JobCancelledError({ reason: 'it was cancelled', cause: error })
+    throw error
+  }
+}
+
+/** The VM that was just made under the name of a draft. */
+async function draftNamed(host: ParallelsHost, draft: string, name: string): Promise<VmInfo> {
+  const infos = await host.prlctl.list()
+  const taken = infos.find(({ record }) => record.config.name === name)
+  if (taken !== undefined) throw nameIsTaken(name, taken.record.id)
+  const made = infos.find(({ record }) => record.config.name === draft)
+  if (made !== undefined) return made
+  throw new OutcomeUnknownError({
+    reason: `prlctl said that the VM ${JSON.stringify(draft)} was made, and does not list it`,
+    hint: 'Look whether it is there with prlctl list -a.',
+  })
+}
+
+/** What was made is taken away again, since it is not what was asked for. */
+async function removeHalf(
+  host: ParallelsHost,
+  work: VmWork,
+  { draft, made, cause }: { draft: string; made: VmInfo | undefined; cause: unknown },
+): Promise<void> {
+  try {
+    const half = made ?? (await host.prlctl.list()).find(({ record }) => record.config.name === draft)
+    if (half !== undefined) await work.takeAway(half.record.id, 'delete')
+  } catch (error) {
+    const failure = parallelsError(error, { operation: 'server.createVm' })
+    throw new OutcomeUnknownError({
+      reason: `it may have been made, and could neither be finished nor removed: ${failure.reason}`,
+      hint: `Delete the VM ${JSON.stringify(draft)}, or connect again once this process has ended.`,
+      native: failure.native,
+      cause,
+    })
+  }
+}
+
+/** Takes away what processes of this machine that are gone have left half made. */
+export async function removeAbandonedDrafts(host: ParallelsHost, work: VmWork): Promise<void> {
+  for (const { id, state, config } of host.drafts) {
+    if (state === 'stopped' && isAbandonedDraft(config.name)) await work.takeAway(id, 'delete')
+  }
+}
