@@ -60,7 +60,7 @@ test('a job of another process is seen with what it does, to what, and how far i
   const cancelling = job.cancel('not needed any more')
   // The copier hears of it as soon as it goes on.
   await vi.waitFor(async () => {
-    expect((/^ShdPnd:\s+(\S+)/m.exec((await readFile(`/proc/${copier}/status`, 'utf8'))))?.[1]).not.toMatch(/^0+$/)
+    expect(/^ShdPnd:\s+(\S+)/m.exec(await readFile(`/proc/${copier}/status`, 'utf8'))?.[1]).not.toMatch(/^0+$/)
   }, soon)
   process.kill(copier, 'SIGCONT')
   await cancelling.unwrap()

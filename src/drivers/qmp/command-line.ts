@@ -1,5 +1,6 @@
 import type { Accelerator } from './accelerator.js'
 import type { DiskDefinition, Hardware } from './definition.js'
+import { newLayout, type Layout } from './layout.js'
 import { networkDevices } from './network-devices.js'
 
 /** Names in the VM's folder, which is where QEMU runs: so no path is too long for a socket. */
@@ -19,12 +20,26 @@ export const runFiles = {
   log: 'qemu.log',
 } as const
 
-/** The QMP name of a disk, by its place among the disks. */
-export const diskNode = (index: number): string => `disk${String(index)}`
+type DriveKind = 'cdrom' | 'floppy'
+
+/** The QMP name of a disk: its file's, as far as QEMU takes it. */
+export const diskNode = ({ file }: Pick<DiskDefinition, 'file'>): string =>
+  file.slice(0, 'disk-01234567-89ab-4cde'.length)
+export const diskDevice = (disk: Pick<DiskDefinition, 'file'>): string => `drive-${diskNode(disk)}`
+export const driveDevice = (kind: DriveKind, index: number): string => `drive-${kind}${String(index)}`
+
+export const balloonDevice = 'balloon'
+/** The last slot, so that the others have the slots that they had before there was a balloon. */
+const balloonSlot = 31
 
 /** QEMU's arguments for a VM that is halted until it is told to run. What the caller gave goes in as JSON, or with its commas doubled. */
-export function commandLine(id: string, hardware: Hardware, accelerator: Accelerator): string[] {
-  const { machine, cpus, memoryMiB, boot } = hardware
+export function commandLine(
+  id: string,
+  hardware: Hardware,
+  accelerator: Accelerator,
+  { memoryMiB, hasBalloon }: Layout = newLayout(hardware),
+): string[] {
+  const { machine, cpus, boot } = hardware
   return [
     ...['-name', `guest=${id},process=qemu-${id.slice(0, 8)}`, '-uuid', id],
     // Nothing but what is named here, whatever the computer's own configuration has.
@@ -44,8 +59,10 @@ export function commandLine(id: string, hardware: Hardware, accelerator: Acceler
     ...device({ driver: 'virtio-serial-pci' }),
     ...socket('agent', runFiles.agent),
     ...device({ driver: 'virtserialport', id: 'agent-port', chardev: 'agent', name: 'org.qemu.guest_agent.0' }),
-    ...drives(hardware),
+    ...(hasBalloon ? device({ driver: 'virtio-balloon-pci', id: balloonDevice, addr: slotAddress(balloonSlot) }) : []),
+    // Before the disks, which may come and go while the VM runs: so these have the same slots whichever disks there are.
     ...networkDevices(hardware.networkAdapters),
+    ...drives(hardware),
     ...(boot.kernel === undefined ? [] : ['-kernel', boot.kernel]),
     ...(boot.initrd === undefined ? [] : ['-initrd', boot.initrd]),
     ...(boot.commandLine === undefined ? [] : ['-append', boot.commandLine]),
@@ -68,14 +85,18 @@ const monitor = (id: string, path: string, log?: string): string[] => [
   `chardev=${id},mode=control`,
 ]
 
-const readOnlyRaw = (filename: string): Json => ({
+const slotAddress = (slot: number): string => `0x${slot.toString(16)}`
+
+/** An image that is only read. */
+export const readOnlyRaw = (filename: string): Json => ({
   driver: 'raw',
   'read-only': true,
   file: { driver: 'file', filename, 'read-only': true },
 })
 
 /** A disk's file as QEMU opens it: everything that it is made of is named, and nothing is taken from its header. */
-const diskBlockdev = (disk: DiskDefinition): Json => ({
+export const diskBlockdev = (disk: DiskDefinition): Json => ({
+  'node-name': diskNode(disk),
   driver: 'qcow2',
   // Room that a snapshot or the guest gives back is given back to the file system, too.
   discard: 'unmap',
@@ -83,32 +104,54 @@ const diskBlockdev = (disk: DiskDefinition): Json => ({
   backing: disk.image === undefined ? null : readOnlyRaw(disk.image),
 })
 
+/** The device of a disk that is not one of IDE's. */
+export const virtioDisk = (disk: DiskDefinition): Json => ({
+  driver: 'virtio-blk-pci',
+  ...(disk.slot !== undefined && { addr: slotAddress(disk.slot) }),
+  id: diskDevice(disk),
+  drive: diskNode(disk),
+})
+
 const bootKinds = ['disk', 'cdrom', 'floppy'] as const
 
-/** IDE drives first, since every guest knows them: CD-ROMs have the last places, disks the others, and virtio the rest. */
-function drives({ disks, cdroms, floppies, boot }: Hardware): string[] {
+/**
+ * The IDE place of each disk: IDE drives first, since every guest knows them. CD-ROMs have the last places, disks the others,
+ * and those that have none are virtio's.
+ */
+export function idePlaces({ disks, cdroms }: Pick<Hardware, 'disks' | 'cdroms'>): (number | undefined)[] {
+  let next = 0
+  return disks.map(({ slot }) => (slot === undefined && next < firstCdromPlace(cdroms) ? next++ : undefined))
+}
+
+const firstCdromPlace = (cdroms: Hardware['cdroms']): number => 4 - cdroms.length
+
+function drives(hardware: Hardware): string[] {
+  const { disks, cdroms, floppies, boot } = hardware
   const order = boot.order ?? bootKinds
   const bootIndex = (kind: (typeof bootKinds)[number], index: number): { bootindex?: number } => {
     const rank = order.indexOf(kind)
     return rank < 0 || boot.kernel !== undefined ? {} : { bootindex: rank * 100 + index }
   }
-  const idePlaces = 4 - cdroms.length
   const ide = (place: number): Json => ({ bus: `ide.${String(place >> 1)}`, unit: place & 1 })
+  const places = idePlaces(hardware)
   return [
-    ...disks.flatMap((disk, index) => [
-      ...blockdev({ 'node-name': diskNode(index), ...diskBlockdev(disk) }),
-      ...device({
-        ...(index < idePlaces ? { driver: 'ide-hd', ...ide(index) } : { driver: 'virtio-blk-pci' }),
-        id: `drive-${diskNode(index)}`,
-        drive: diskNode(index),
-        ...bootIndex('disk', index),
-      }),
-    ]),
+    ...disks.flatMap((disk, index) => {
+      const place = places[index]
+      return [
+        ...blockdev(diskBlockdev(disk)),
+        ...device({
+          ...virtioDisk(disk),
+          ...(place !== undefined && { driver: 'ide-hd', ...ide(place) }),
+          ...bootIndex('disk', index),
+        }),
+      ]
+    }),
     ...cdroms.flatMap(({ image }, index) => [
       ...blockdev({ 'node-name': `cdrom${String(index)}`, ...readOnlyRaw(image) }),
       ...device({
         driver: 'ide-cd',
-        ...ide(idePlaces + index),
+        ...ide(firstCdromPlace(cdroms) + index),
+        id: driveDevice('cdrom', index),
         drive: `cdrom${String(index)}`,
         ...bootIndex('cdrom', index),
       }),
@@ -117,7 +160,7 @@ function drives({ disks, cdroms, floppies, boot }: Hardware): string[] {
       const { bootindex } = bootIndex('floppy', index)
       return [
         ...blockdev({ 'node-name': `floppy${String(index)}`, ...readOnlyRaw(image) }),
-        ...device({ driver: 'floppy', unit: index, drive: `floppy${String(index)}` }),
+        ...device({ driver: 'floppy', unit: index, id: driveDevice('floppy', index), drive: `floppy${String(index)}` }),
         // Their controller has it, and comes with the machine.
         ...(bootindex === undefined
           ? []

@@ -31,13 +31,13 @@ export async function copyLive(
       added.push(node)
     }
     await client.execute('transaction', {
-      actions: disks.map(({ image }, index) => ({
+      actions: disks.map((disk, index) => ({
         type: 'blockdev-backup',
         data: {
           'job-id': copyNode(index),
-          device: diskNode(index),
+          device: diskNode(disk),
           target: copyNode(index),
-          sync: image === undefined ? 'full' : 'top',
+          sync: disk.image === undefined ? 'full' : 'top',
           'auto-dismiss': false,
         },
       })),

@@ -5,6 +5,7 @@ import { shownAdapters } from '../../network/kept-adapter.js'
 import { keptConfig } from '../../registry/kept-vm.js'
 import type { VmFormat } from '../../registry/vm-directory.js'
 import { accelerators } from './accelerator.js'
+import { layoutSchema } from './layout.js'
 
 /** How a VM is written down: everything that belongs to it is named here, so that replacing this is one step for all. */
 const text = v.string()
@@ -16,6 +17,8 @@ const diskSchema = v.object({
   image: optionalText,
   sizeMiB: v.optional(v.number()),
   file: fileName,
+  /** The PCI slot of a virtio disk that had a QEMU while it was edited; others get theirs in turn. */
+  slot: v.optional(v.pipe(v.number(), v.integer(), v.minValue(0), v.maxValue(31))),
 })
 const mediaSchema = v.object({ image: text })
 const adapterSchema = v.object({
@@ -39,6 +42,8 @@ const memorySchema = v.object({
   isPaused: v.boolean(),
   /** What ran it: another accelerator can't be relied on to go on with it. */
   accelerator: v.picklist(accelerators),
+  /** What it fits, beside the hardware. */
+  layout: v.optional(layoutSchema),
 })
 const hardwareSchema = v.object({
   /** QEMU's name for the machine, which stays the same over its versions. */

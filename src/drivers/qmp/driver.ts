@@ -43,7 +43,7 @@ const killPatienceMs = 1000
 export class QmpDriver implements Driver {
   readonly name = 'qmp'
   readonly maxConcurrentOperations = maxConcurrentOperations
-  readonly features: ReadonlySet<Feature> = new Set<Feature>(['server.events.global'])
+  readonly features: ReadonlySet<Feature> = new Set<Feature>(['server.events.global', 'vm.edit.live'])
   readonly #directory: VmDirectory<Definition>
   readonly #tools: QemuTools
   readonly #inspector: VmInspector

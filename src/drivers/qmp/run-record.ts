@@ -6,6 +6,7 @@ import { processIdentitySchema } from '../../registry/process-identity.js'
 import { replaceFile } from '../../registry/replace-file.js'
 import { accelerators } from './accelerator.js'
 import { runFiles } from './command-line.js'
+import { layoutSchema } from './layout.js'
 import { readLogTail } from './run-log-reader.js'
 
 const runSchema = v.object({
@@ -14,6 +15,7 @@ const runSchema = v.object({
   /** Milliseconds since 1970. */
   startedAt: v.number(),
   accelerator: v.picklist(accelerators),
+  layout: v.optional(layoutSchema),
   /** The program and its arguments. */
   commandLine: v.array(v.string()),
 })

@@ -2,10 +2,11 @@ import { join } from 'node:path'
 import * as v from 'valibot'
 import { isAlive } from '../../registry/process-identity.js'
 import type { VmDirectory } from '../../registry/vm-directory.js'
-import { runFiles } from './command-line.js'
-import { tagOf, type Definition } from './definition.js'
+import { diskDevice, runFiles } from './command-line.js'
+import { tagOf, type Definition, type Hardware } from './definition.js'
 import type { DiskImages } from './disk-images.js'
 import { openMonitor } from './monitor.js'
+import { differences, plugDisk } from './plugged-disks.js'
 import { followJobs } from './qemu-job.js'
 import { endQemu } from './qemu-end.js'
 import { findOrphan } from './qemu-process.js'
@@ -41,7 +42,7 @@ export async function settle(parts: Parts, found: Definition, isInherited: boole
   }
   if (definition.switchingTo !== undefined) await save(await takeBack(parts, definition, definition.switchingTo))
   if (isInherited) {
-    if (isRunning && definition.memory === undefined) await endJobs(folder)
+    if (isRunning && definition.memory === undefined) await settleQemu(folder, definition.hardware)
     else await dropTags(parts, definition)
   }
   return definition
@@ -74,19 +75,22 @@ const filesOfDisks = ({ disks }: Definition['hardware']): string[] => disks.map(
 const nodesSchema = v.array(v.object({ 'node-name': v.optional(v.string()) }))
 const jobsSchema = v.array(v.object({ id: v.string() }))
 
-/** Jobs of a QEMU whose beginner died: nobody waits for what they make. */
-async function endJobs(folder: string): Promise<void> {
+/** A QEMU whose master died over a change: it gets back to what the definition says. */
+async function settleQemu(folder: string, hardware: Hardware): Promise<void> {
   const client = await openMonitor(folder, runFiles.control)
   try {
+    // Nobody waits for what its jobs make: that they are cancelled is what is wanted here.
     const ids = v.parse(jobsSchema, await client.execute('query-jobs')).map(({ id }) => id)
-    // That they are cancelled is what is wanted here.
     await followJobs(client, ids, { signal: AbortSignal.abort() }).catch(() => undefined)
+    const { missing, unknown } = await differences(client, hardware)
+    const used = new Set([...hardware.disks.map(diskDevice), ...unknown])
     const nodes = v.parse(nodesSchema, await client.execute('query-named-block-nodes', { flat: true }))
-    for (const { 'node-name': name } of nodes) {
-      if (name === 'memory' || name?.startsWith('copy') === true) {
-        await client.execute('blockdev-del', { 'node-name': name })
-      }
+    for (const { 'node-name': name = '' } of nodes) {
+      const isLeft =
+        name === 'memory' || name.startsWith('copy') || (name.startsWith('disk-') && !used.has(`drive-${name}`))
+      if (isLeft) await client.execute('blockdev-del', { 'node-name': name })
     }
+    for (const disk of missing) await plugDisk(client, disk)
   } finally {
     await client.close()
   }

@@ -16,8 +16,10 @@ import { stateAtRest, withoutRest, type Definition } from './definition.js'
 import type { DiskImages } from './disk-images.js'
 import { newMemoryFile } from './hardware.js'
 import { HeldVm } from './held-vm.js'
+import { firstLayout, newLayout } from './layout.js'
 import { loadMemory, saveMemory } from './memory-image.js'
 import { openMonitor } from './monitor.js'
+import { requirePlugged } from './plugged-disks.js'
 import { openForwards } from './port-forwards.js'
 import { QmpConnectionError } from './protocol/qmp-errors.js'
 import { endQemu } from './qemu-end.js'
@@ -170,6 +172,7 @@ export class VmLifecycle {
     await vm.setState('suspending')
     await vm.withMonitor(async (client) => {
       try {
+        await requirePlugged(client, vm.definition.hardware)
         task.progress({ percent: 5, phase: 'pausing' })
         await client.execute('stop')
         vm.signal.throwIfAborted()
@@ -179,7 +182,8 @@ export class VmLifecycle {
           await rm(join(vm.folder, file))
           throw cancelled('the memory was kept')
         }
-        await vm.save({ ...vm.definition, memory: { file, tag, isPaused: false, accelerator: run.accelerator } })
+        const { accelerator, layout } = run
+        await vm.save({ ...vm.definition, memory: { file, tag, isPaused: false, accelerator, layout } })
       } catch (error) {
         // A QEMU that is gone can't go on, which the next look shows.
         if (before === 'running' && !(error instanceof QmpConnectionError)) await client.execute('cont')
@@ -260,7 +264,8 @@ export class VmLifecycle {
     const { id, definition, folder } = vm
     const { memory, hardware } = definition
     const accelerator = memory?.accelerator ?? (await this.accelerator())
-    const args = commandLine(id, hardware, accelerator)
+    const layout = memory === undefined ? newLayout(hardware) : (memory.layout ?? firstLayout(hardware))
+    const args = commandLine(id, hardware, accelerator, layout)
     await removeRunFiles(folder, memory !== undefined)
     task.progress({ percent: 10, phase: 'starting QEMU' })
     const onExit = (): void => {
@@ -275,7 +280,7 @@ export class VmLifecycle {
         await loadMemory(monitor, memory)
       }
       if (vm.signal.aborted) throw cancelled('the guest ran')
-      const run = { process: identity, startedAt: Date.now(), accelerator, commandLine: [program, ...args] }
+      const run = { process: identity, startedAt: Date.now(), accelerator, layout, commandLine: [program, ...args] }
       await writeRun(folder, run)
       // The saved memory is given up before the guest runs on: from then on it does not fit the disks any more.
       if (memory !== undefined || definition.hasCrashed === true || networkAdapters !== hardware.networkAdapters) {

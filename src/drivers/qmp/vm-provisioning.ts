@@ -9,6 +9,8 @@ import type { Definition, DiskDefinition, Hardware } from './definition.js'
 import type { DiskImages, ImageFile } from './disk-images.js'
 import { cloneHardware, planHardware } from './hardware.js'
 import type { HeldVm } from './held-vm.js'
+import { editLive } from './live-edit.js'
+import { withLastSlots } from './plugged-disks.js'
 
 interface Parts {
   readonly directory: VmDirectory<Definition>
@@ -45,12 +47,19 @@ export class VmProvisioning {
       await vm.save({ ...definition, name, description })
       return
     }
-    if (vm.run !== undefined || state === 'suspended') throw invalidState(state, ['stopped', 'crashed'])
-    const before = new Set(definition.hardware.disks.map(({ file }) => file))
-    const hardware = await planHardware(hardwareChanges, definition.hardware, 'changes')
-    const added = hardware.disks.filter(({ file }) => !before.has(file))
-    await this.#makeDisks(vm.folder, added, vm.signal)
-    await vm.save({ ...definition, name, description, hardware })
+    const { run } = vm
+    if (state === 'suspended' || (run !== undefined && state === 'crashed')) {
+      throw invalidState(state, ['stopped', 'crashed'])
+    }
+    const wanted = await planHardware(hardwareChanges, definition.hardware, 'changes')
+    const makeDisks = (disks: readonly DiskDefinition[]): Promise<void> => this.#makeDisks(vm.folder, disks, vm.signal)
+    const save = (hardware: Hardware): Promise<void> => vm.save({ ...definition, name, description, hardware })
+    if (run !== undefined) await editLive(vm, run, wanted, { makeDisks, save })
+    else {
+      const before = new Set(definition.hardware.disks.map(({ file }) => file))
+      await makeDisks(wanted.disks.filter(({ file }) => !before.has(file)))
+      await save(withLastSlots(wanted))
+    }
   }
 
   /** A VM of its own, with the disks as they are now. */

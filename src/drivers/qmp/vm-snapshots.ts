@@ -14,6 +14,7 @@ import type { DiskImages } from './disk-images.js'
 import { newMemoryFile } from './hardware.js'
 import type { HeldVm } from './held-vm.js'
 import { saveMemory } from './memory-image.js'
+import { requirePlugged } from './plugged-disks.js'
 import { runJob } from './qemu-job.js'
 import type { RunRecord } from './run-record.js'
 import { takeBack } from './settle.js'
@@ -105,9 +106,12 @@ export class VmSnapshots {
   async #saveLive(vm: HeldVm, run: RunRecord, snapshot: SnapshotDefinition, before: VmState): Promise<Memory> {
     const file = newMemoryFile()
     const tag = tagOf(snapshot)
-    const disks = snapshot.hardware.disks.map((_disk, index) => diskNode(index))
-    await vm.withMonitor((client) => saveMemory(client, this.#parts.images, { folder: vm.folder, file, tag, disks }))
-    return { file, tag, isPaused: before === 'paused', accelerator: run.accelerator }
+    const disks = snapshot.hardware.disks.map(diskNode)
+    await vm.withMonitor(async (client) => {
+      await requirePlugged(client, snapshot.hardware)
+      await saveMemory(client, this.#parts.images, { folder: vm.folder, file, tag, disks })
+    })
+    return { file, tag, isPaused: before === 'paused', accelerator: run.accelerator, layout: run.layout }
   }
 
   async #markDisks(vm: HeldVm, tag: string): Promise<void> {
@@ -119,11 +123,10 @@ export class VmSnapshots {
   /** Drops a snapshot from the disks: those of a VM that runs are QEMU's, others nobody's. */
   async #deleteTags(vm: HeldVm, snapshot: SnapshotDefinition): Promise<void> {
     const tag = tagOf(snapshot)
-    const inUse = vm.run === undefined ? [] : vm.definition.hardware.disks.map(({ file }) => file)
+    const inUse = new Set(vm.run === undefined ? [] : vm.definition.hardware.disks.map(({ file }) => file))
     const devices: string[] = []
     for (const { file } of snapshot.hardware.disks) {
-      const index = inUse.indexOf(file)
-      if (index >= 0) devices.push(diskNode(index))
+      if (inUse.has(file)) devices.push(diskNode({ file }))
       // A disk that was taken away, and in no other snapshot, has gone with the definition.
       else if (isSpokenOf(vm.definition, file)) await this.#parts.images.deleteSnapshot(join(vm.folder, file), tag)
     }

@@ -12,14 +12,13 @@ const blockStatsSchema = v.array(
   }),
 )
 
+const balloonSchema = v.object({ actual: v.number() })
+const mebibyte = 2 ** 20
+
 /** `sysconf(_SC_CLK_TCK)` of Linux on every architecture that Node runs on. */
 const ticksPerSecond = 100
 
-export async function readStatistics(
-  client: QmpClient,
-  run: RunRecord,
-  { memoryMiB }: Hardware,
-): Promise<VmStatistics> {
+export async function readStatistics(client: QmpClient, run: RunRecord, hardware: Hardware): Promise<VmStatistics> {
   const disks = v.parse(blockStatsSchema, await client.execute('query-blockstats'))
   const sum = (key: 'rd_bytes' | 'wr_bytes'): number => disks.reduce((total, { stats }) => total + stats[key], 0)
   const cpuTimeMs = await processorTime(run.process.pid)
@@ -27,10 +26,16 @@ export async function readStatistics(
     takenAt: new Date(),
     uptimeMs: Date.now() - run.startedAt,
     ...(cpuTimeMs !== undefined && { cpuTimeMs }),
-    memoryMiB,
+    memoryMiB: run.layout?.hasBalloon === true ? await memoryOutsideBalloon(client) : hardware.memoryMiB,
     diskReadBytes: sum('rd_bytes'),
     diskWrittenBytes: sum('wr_bytes'),
   }
+}
+
+/** What the guest has at present, whatever it is to have. */
+async function memoryOutsideBalloon(client: QmpClient): Promise<number> {
+  const { actual } = v.parse(balloonSchema, await client.execute('query-balloon'))
+  return Math.round(actual / mebibyte)
 }
 
 /** Fields 14 and 15 of /proc/PID/stat (proc(5)), user and system; nothing on a system without it. */

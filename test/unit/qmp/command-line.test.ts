@@ -54,7 +54,7 @@ test('the format of every image is told, and no header is believed', () => {
   )
   const nodes = valuesOf(words, '-blockdev').map((text) => JSON.parse(text))
   expect(nodes.map(({ driver }) => driver)).toEqual(['qcow2', 'qcow2', 'raw', 'raw'])
-  expect(nodes[0]).toMatchObject({ 'node-name': 'disk0', backing: null })
+  expect(nodes[0]).toMatchObject({ 'node-name': 'disk-a.qcow2', backing: null })
   expect(nodes[1]).toMatchObject({
     backing: { driver: 'raw', 'read-only': true, file: { filename: '/images/a,b.raw' } },
   })
