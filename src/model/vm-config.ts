@@ -50,8 +50,15 @@ export interface PortForward {
  *
  * @example
  * ```ts
+ * import { connect } from 'awaitvm'
+ *
+ * await using server = await connect('qmp:///srv/vms').unwrap()
  * const vm = await server
- *   .createVm({ name: 'web-1', networkAdapters: [{ portForwards: [{ guestPort: 80 }] }] })
+ *   .createVm({
+ *     name: 'web-1',
+ *     disks: [{ image: '/images/debian.raw' }],
+ *     networkAdapters: [{ portForwards: [{ guestPort: 80 }] }],
+ *   })
  *   .unwrap()
  * await vm.start().unwrap()
  * const { networkAdapters } = await vm.refresh().unwrap()

@@ -4,6 +4,7 @@ import { createServer, type AddressInfo, type Server } from 'node:net'
 import { networkInterfaces } from 'node:os'
 import type { Vm } from 'awaitvm'
 import { expect, test } from 'vitest'
+import { openMonitor } from '../../src/drivers/qmp/monitor.js'
 import { ConsoleReader } from '../support/console-reader.js'
 import { debianWithAgent } from '../support/debian-with-agent.js'
 import { skipWithout } from '../support/optional-tool.js'
@@ -80,6 +81,14 @@ async function run(shell: ConsoleReader, command: string): Promise<string> {
   return printed
 }
 
+/** What goes in and out by QEMU, in its own words. */
+async function connectionsOf(host: QmpHost, vm: Vm): Promise<string> {
+  const monitor = await openMonitor(host.folderOf(vm), 'watch.sock')
+  const said = await monitor.execute('human-monitor-command', { 'command-line': 'info usernet' })
+  await monitor.close()
+  return String(said)
+}
+
 for (const outbound of [false, true]) {
   const reaches = outbound ? 'reaches' : 'does not reach'
   test(`a guest with outbound ${String(outbound)} ${reaches} its host, and is reached by its forwards`, async (context) => {
@@ -101,11 +110,15 @@ for (const outbound of [false, true]) {
 
     // It goes on asking: the first datagram has left before what follows begins.
     await run(shell, `tftp -g -l /file -r file 10.0.2.2 ${ports.datagrams} > /dev/null 2>&1 &`)
+    await run(shell, 'tftp -g -l /file -r file 10.0.2.3 53 > /dev/null 2>&1 &')
     await run(shell, `nc -w 10 10.0.2.2 ${ports.loopback} < /dev/null`)
     if (outerAddress !== undefined) await run(shell, `nc -w 10 ${outerAddress} ${ports.outer} < /dev/null`)
     if (outbound) await services.firstDatagram
     const all: Service[] = ['loopback', 'datagrams', ...(outerAddress === undefined ? [] : (['outer'] as const))]
     expect(services.reached).toEqual(new Set(outbound ? all : []))
+    expect(/\[(?!HOST_FORWARD|State)/.test(await connectionsOf(host, vm)), 'ways out, to the name server too').toBe(
+      outbound,
+    )
 
     await run(shell, 'mkdir /www; echo hello from the guest > /www/index.html; httpd -p 80 -h /www')
     const [adapter] = (await vm.refresh().unwrap()).networkAdapters ?? []

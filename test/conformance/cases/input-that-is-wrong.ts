@@ -63,6 +63,21 @@ const wrongSpecs: Record<string, { path: string; spec: () => unknown }> = {
     path: 'spec.boot',
     spec: () => ({ name: 'vm', boot: { kernel: '/vmlinuz', firmware: '/bios' } }),
   },
+  'a MAC address that is none': {
+    path: 'spec.networkAdapters[0].macAddress',
+    spec: () => ({ name: 'vm', networkAdapters: [{ macAddress: '52:54:00:12:34:56,id=other' }] }),
+  },
+  'a port beyond the last': {
+    path: 'spec.networkAdapters[1].portForwards[0].guestPort',
+    spec: () => ({ name: 'vm', networkAdapters: [{}, { portForwards: [{ guestPort: 65_536 }] }] }),
+  },
+  'a host address that is more than that': {
+    path: 'spec.networkAdapters[0].portForwards[0].hostAddress',
+    spec: () => ({
+      name: 'vm',
+      networkAdapters: [{ portForwards: [{ guestPort: 22, hostAddress: '127.0.0.1:80-:80' }] }],
+    }),
+  },
   'an unknown boot device': { path: 'spec.boot.order[0]', spec: () => ({ name: 'vm', boot: { order: ['network'] } }) },
 }
 
