@@ -51,6 +51,7 @@ test.each([
   'resume: loading memory',
   'switch: taking the disks back',
   'edit',
+  'edit live',
   'delete the snapshot',
   'kill',
   'copy: copying disks',

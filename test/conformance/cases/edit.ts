@@ -88,13 +88,54 @@ export const edit: Cases = ({ host, promises }) => {
     )
   }
 
-  promises('hardware of a running VM can be changed', ['vm.edit', 'vm.edit.live', 'guest'], async (trial) => {
+  promises(
+    'memory of a running VM can be lessened, and given back',
+    ['vm.edit', 'vm.edit.live', 'guest'],
+    async (trial) => {
+      const vm = await trial.vmIn('running')
+      const before = vm.config
+      for (const memoryMiB of [before.memoryMiB - 4, before.memoryMiB]) {
+        const changes = { description: `with ${memoryMiB} MiB`, memoryMiB }
+        expect(await vm.edit(changes).unwrap()).toEqual({ ...before, ...changes })
+        expect(await vm.refresh().unwrap()).toEqual({ ...before, ...changes })
+        await trial.expectState(vm, 'running')
+      }
+    },
+  )
+
+  promises(
+    'a disk that is added to a running VM is there after a suspension, a snapshot and the next start',
+    ['vm.edit', 'vm.edit.live', 'vm.suspend', 'vm.resume', 'vm.createSnapshot', 'vm.switchToSnapshot', 'guest'],
+    async (trial) => {
+      const { vm, guest } = await trial.runningVmWithDisk()
+      await guest.writeDisk(0x21)
+      const disks = [...vm.config.disks, { sizeMiB: 2 }]
+      expect((await vm.edit({ disks }).unwrap()).disks).toEqual(disks)
+      await vm.suspend().unwrap()
+      await vm.resume().unwrap()
+      const snapshot = await vm.createSnapshot({ name: 'with both' }).unwrap()
+      await vm.stop({ mode: 'kill' }).unwrap()
+      await vm.edit({ disks: disks.slice(0, 1) }).unwrap()
+      await vm.switchToSnapshot(snapshot.id).unwrap()
+      await trial.expectState(vm, 'running')
+      expect((await vm.refresh().unwrap()).disks).toEqual(disks)
+      await vm.stop({ mode: 'kill' }).unwrap()
+      const again = await trial.startVm(vm)
+      expect(await again.guest.readDisk()).toBe(0x21)
+      expect(vm.config.disks).toEqual(disks)
+    },
+  )
+
+  promises('a live edit that fails changes nothing', ['vm.edit', 'vm.edit.live', 'guest'], async (trial) => {
+    const other = await trial.createVm()
     const vm = await trial.vmIn('running')
-    const changes = { description: 'with more memory', memoryMiB: vm.config.memoryMiB + 8 }
-    const expected = { ...vm.config, ...changes }
-    expect(await vm.edit(changes).unwrap()).toEqual(expected)
-    expect(await vm.refresh().unwrap()).toEqual(expected)
-    await trial.expectState(vm, 'running')
+    const before = vm.config
+    const changes = { memoryMiB: before.memoryMiB - 4, disks: [...before.disks, { sizeMiB: 1 }] }
+    const files = await trial.opened.files?.()
+    await failureOf(vm.edit({ ...changes, name: other.name }), 'ALREADY_EXISTS')
+    expect(await vm.refresh().unwrap()).toEqual(before)
+    expect(await trial.opened.files?.()).toEqual(files)
+    expect((await vm.edit(changes).unwrap()).disks).toEqual(changes.disks)
   })
 
   promises(

@@ -44,7 +44,7 @@ test('the format of every image is told, and no header is believed', () => {
     {
       ...bare,
       disks: [
-        { sizeMiB: 1, file: 'disk-a.qcow2' },
+        { sizeMiB: 1, file: 'disk-01234567-89ab-4cde-8f01-23456789abcd.qcow2' },
         { image: '/images/a,b.raw', file: 'disk-b.qcow2' },
       ],
       cdroms: [{ image: '/images/cd.iso' }],
@@ -54,7 +54,7 @@ test('the format of every image is told, and no header is believed', () => {
   )
   const nodes = valuesOf(words, '-blockdev').map((text) => JSON.parse(text))
   expect(nodes.map(({ driver }) => driver)).toEqual(['qcow2', 'qcow2', 'raw', 'raw'])
-  expect(nodes[0]).toMatchObject({ 'node-name': 'disk-a.qcow2', backing: null })
+  expect(nodes[0]).toMatchObject({ 'node-name': 'disk-01234567-89ab-4cde', backing: null })
   expect(nodes[1]).toMatchObject({
     backing: { driver: 'raw', 'read-only': true, file: { filename: '/images/a,b.raw' } },
   })
@@ -73,6 +73,28 @@ test('disks and CD-ROMs share four IDE places, and further disks are virtio', ()
     ['virtio-blk-pci', undefined, undefined],
     ['ide-cd', 'ide.1', 1],
   ])
+})
+
+test('a disk that was plugged while its VM ran stays in its slot, and leaves the IDE place to others', () => {
+  const disks = [1, 2, 3].map((sizeMiB) => ({
+    sizeMiB,
+    file: `disk-${sizeMiB}.qcow2`,
+    ...(sizeMiB === 2 && { slot: 16 }),
+  }))
+  const drives = devicesOf(commandLine(id, { ...bare, disks }, 'tcg')).filter(({ drive }) => drive !== undefined)
+  expect(drives.map(({ driver, bus, unit, addr }) => [driver, bus, unit, addr])).toEqual([
+    ['ide-hd', 'ide.0', 0, undefined],
+    ['virtio-blk-pci', undefined, undefined, '0x10'],
+    ['ide-hd', 'ide.0', 1, undefined],
+  ])
+})
+
+test('memory is loaded into a QEMU like the one that it was saved from', () => {
+  const words = commandLine(id, bare, 'tcg', { memoryMiB: 128, hasBalloon: false })
+  expect(valuesOf(words, '-m')).toEqual(['128M'])
+  const balloon = { driver: 'virtio-balloon-pci', id: 'balloon', addr: '0x1f' }
+  expect(devicesOf(words)).not.toContainEqual(balloon)
+  expect(devicesOf(commandLine(id, bare, 'tcg'))).toEqual([...devicesOf(words), balloon])
 })
 
 test('devices are tried in the order that is wanted, and not at all where a kernel is booted', () => {
