@@ -27,6 +27,9 @@ counted=$((counted + 1))
 echo "$counted" >"$memory/awaitvm-count"
 `
 
+/** A kernel without hardware virtualization, on a loaded machine. */
+const bootTimeoutMs = 50_000
+
 /** A POSIX system whose agent runs programs: what `vm.guest.exec` gives. */
 class ExecGuest implements Guest {
   readonly #vm: Vm
@@ -43,7 +46,7 @@ class ExecGuest implements Guest {
   async untilReady(): Promise<void> {
     if (this.#booted !== undefined) {
       const console = new ConsoleReader(this.#vm.console())
-      await console.until(this.#booted)
+      await console.until(this.#booted, bootTimeoutMs)
       console.close()
     }
     // A folder in memory can be made once in each life of the guest.

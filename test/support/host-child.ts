@@ -1,9 +1,19 @@
 // Works on the VMs of a host for the tests of several processes: obeys lines on its standard input, or changes VMs without end.
 import { createInterface } from 'node:readline'
-import { connect, VmError, type VmSpec } from '../../src/index.js'
+import { connect, type Vm, VmError, type VmSpec } from '../../src/index.js'
 
 const [uri = '', mode = 'obey', kernel] = process.argv.slice(2)
 const server = await connect(uri).unwrap()
+
+/** Runs programs in a guest, several at a time, and sees that each has its own output. */
+async function runPrograms(vm: Vm): Promise<void> {
+  for (let round = 0; round < 5; round += 1) {
+    const inputs = [0, 1, 2].map((place) => `${String(process.pid)}-${String(round)}-${String(place)}`)
+    const results = await Promise.all(inputs.map((input) => vm.guest.exec(['cat'], { input }).unwrap()))
+    const outputs = results.map(({ stdout }) => Buffer.from(stdout).toString())
+    if (outputs.join() !== inputs.join()) throw new Error(`${outputs.join()} for ${inputs.join()}`)
+  }
+}
 
 async function obey(line: string): Promise<void> {
   const [verb = '', name = ''] = line.split(' ')
@@ -15,10 +25,10 @@ async function obey(line: string): Promise<void> {
     else if (verb === 'pause') await vm.pause().unwrap()
     else if (verb === 'resume') await vm.resume().unwrap()
     else if (verb === 'suspend') await vm.suspend().unwrap()
-    else if (verb === 'clone') await vm.clone({ name: `${name}-copy` }).unwrap()
+    else if (verb === 'run') await runPrograms(vm)
     else if (verb === 'kill') await vm.stop({ mode: 'kill' }).unwrap()
     else if (verb === 'shutdown') await vm.stop(say(line)).unwrap()
-    else if (verb === 'clone') await vm.clone({ name: `${name}-clone`, ...say(line) }).unwrap()
+    else if (verb === 'clone') await vm.clone({ name: `${name}-copy`, ...say(line) }).unwrap()
     else throw new Error(`unknown: ${line}`)
   }
   console.log(`did ${line}`)

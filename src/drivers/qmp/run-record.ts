@@ -69,6 +69,13 @@ export async function hasToldOfChange(folder: string): Promise<boolean> {
 /** How a QEMU that is gone has ended: one that was killed, or that crashed, has had no time to say anything. */
 export const endOfRun = async (folder: string): Promise<RunEnd> => (await announcedEnd(folder)) ?? 'crash'
 
+/** Why a QEMU that is gone has ended so, as far as that was said. */
+export async function causeOfCrash(folder: string): Promise<string> {
+  if ((await announcedEnd(folder)) === 'crash') return 'the kernel of the guest panicked'
+  const words = await lastWords(folder)
+  return words === '' ? 'QEMU ended without a word' : words
+}
+
 /** The last that QEMU itself has said. */
 export async function lastWords(folder: string): Promise<string> {
   return (await readLogTail(folder, runFiles.log, tailBytes)).trim()

@@ -9,7 +9,7 @@ import { openMonitor, SharedMonitor } from './monitor.js'
 import type { QmpClient } from './protocol/qmp-client.js'
 import { QmpConnectionError, QmpTimeoutError } from './protocol/qmp-errors.js'
 import { hasEnded, untilEnded } from './qemu-end.js'
-import { announcedEnd, endOfRun, lastWords, readRun, type RunEnd, type RunRecord } from './run-record.js'
+import { announcedEnd, causeOfCrash, endOfRun, readRun, type RunEnd, type RunRecord } from './run-record.js'
 
 const statusSchema = v.object({ status: v.string() })
 
@@ -46,7 +46,7 @@ export interface Sight {
   readonly run?: RunRecord | undefined
   /** How the last QEMU ended, where nobody has taken note of it yet. */
   readonly end?: RunEnd | undefined
-  /** Of a crash: QEMU's last words. */
+  /** Of a crash: what is known of its cause. */
   readonly message?: string | undefined
 }
 
@@ -91,11 +91,11 @@ export class VmInspector {
     }
     if (definition.memory !== undefined) return { state: 'suspended' }
     const end = await endOfRun(folder)
-    const message = await lastWords(folder)
+    const message = await causeOfCrash(folder)
     // What was read is another's where somebody has started the VM again meanwhile.
     if ((await readRun(folder))?.startedAt !== run.startedAt) return this.lookAtRun(definition, timeoutMs)
     if (end !== 'crash') return { state: 'stopped', end }
-    return { state: 'crashed', end, message: message === '' ? 'QEMU ended without a word' : message }
+    return { state: 'crashed', end, message }
   }
 
   /** What the guest does; nothing where QEMU has just ended. */

@@ -1,0 +1,227 @@
+import { existsSync } from 'node:fs'
+import { readdir, readFile, stat, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { connect, type Vm } from 'awaitvm'
+import { beforeAll, beforeEach, expect, test } from 'vitest'
+import { Child } from '../support/child-process.js'
+import { ConsoleReader } from '../support/console-reader.js'
+import { within } from '../support/deadline.js'
+import type { DebianLinux } from '../support/debian-build.js'
+import { debianWithAgent } from '../support/debian-with-agent.js'
+import { EventLog } from '../support/event-log.js'
+import { failureOf } from '../support/expect-failure.js'
+import { skipWithout } from '../support/optional-tool.js'
+import { missingQemu, QmpHost } from '../support/qmp-host.js'
+
+let linux: DebianLinux
+beforeAll(async () => {
+  if (missingQemu === undefined) linux = await debianWithAgent()
+}, 300_000)
+beforeEach((context) => {
+  skipWithout(context, missingQemu ?? linux.unavailable)
+})
+
+const bootTimeoutMs = 60_000
+
+/** A VM whose guest has an agent, and its console, where a shell is. */
+async function bootLinux(host: QmpHost): Promise<{ vm: Vm; console: ConsoleReader }> {
+  if (linux.unavailable !== undefined) throw new Error(linux.unavailable)
+  const { kernel, initrd } = linux
+  const boot = { kernel, initrd, commandLine: 'console=ttyS0 quiet' }
+  const vm = await host.createVm({ memoryMiB: 128, boot })
+  await vm.start().unwrap()
+  const console = new ConsoleReader(vm.console())
+  await untilUp(vm, console)
+  return { vm, console }
+}
+
+async function untilUp(vm: Vm, console: ConsoleReader): Promise<void> {
+  await console.until('shell ready', bootTimeoutMs)
+  const answer = async (): Promise<void> => {
+    while ((await vm.guest.exec(['true'])).isErr());
+  }
+  await within(answer(), () => 'the agent')
+}
+
+async function outputOf(vm: Vm, ...argv: readonly string[]): Promise<string> {
+  const { stdout } = await vm.guest.exec(argv).unwrap()
+  return Buffer.from(stdout).toString()
+}
+
+/** Waits until the guest has so many processes of the name. */
+async function untilRunning(vm: Vm, name: string, count: number): Promise<void> {
+  const look = async (): Promise<void> => {
+    while ((await outputOf(vm, 'pidof', name)).split(/\s+/).filter(Boolean).length !== count);
+  }
+  await within(look(), () => `${String(count)} processes ${name}`)
+}
+
+const timeout = 180_000
+
+test('a guest that panics has crashed, takes its programs along, and starts again', { timeout }, async () => {
+  await using host = await QmpHost.open()
+  const { vm, console } = await bootLinux(host)
+  const log = new EventLog(host.server.events())
+  const program = vm.guest.exec(['sleep', '600'])
+  await untilRunning(vm, 'sleep', 1)
+  console.send('echo c > /proc/sysrq-trigger')
+  expect(await log.until(({ type }) => type === 'state')).toMatchObject({
+    state: 'crashed',
+    previous: 'running',
+    reason: 'crash',
+    message: 'the kernel of the guest panicked',
+  })
+  expect((await failureOf(program, 'INVALID_STATE')).state).toBe('crashed')
+  expect(await vm.getState().unwrap()).toBe('crashed')
+  expect(await console.untilClosed()).toBeUndefined()
+  expect(console.text).toContain('Kernel panic')
+  await log.close()
+  await vm.start().unwrap()
+  const again = new ConsoleReader(vm.console())
+  await untilUp(vm, again)
+  await vm.stop().unwrap()
+  expect(await vm.getState().unwrap()).toBe('stopped')
+})
+
+test('a shutdown that the guest panics over says that the VM crashed', { timeout }, async () => {
+  await using host = await QmpHost.open()
+  const { vm, console } = await bootLinux(host)
+  await console.ask('kill $(pidof dd); echo de""af', 'deaf')
+  const shutdown = vm.stop()
+  console.send('echo c > /proc/sysrq-trigger')
+  expect((await failureOf(shutdown, 'INVALID_STATE')).state).toBe('crashed')
+})
+
+test('a program whose agent goes has an unknown end, and there is no agent then', { timeout }, async () => {
+  await using host = await QmpHost.open()
+  const { vm, console } = await bootLinux(host)
+  const program = vm.guest.exec(['sleep', '600'])
+  await untilRunning(vm, 'sleep', 1)
+  console.send('kill $(pidof qemu-ga)')
+  expect((await failureOf(program, 'OUTCOME_UNKNOWN')).hint).toBeTruthy()
+  const error = await failureOf(vm.guest.exec(['true']), 'GUEST_UNAVAILABLE')
+  expect(error.hint).toContain('qemu-guest-agent')
+
+  console.send('reboot -f')
+  await untilUp(vm, console)
+  const reboot = vm.guest.exec(['reboot', '-f'])
+  await failureOf(reboot, 'OUTCOME_UNKNOWN')
+  await untilUp(vm, console)
+  expect((await failureOf(vm.guest.exec(['poweroff', '-f']), 'INVALID_STATE')).state).toBe('stopped')
+})
+
+test('an agent that hangs is waited for, but not without end', { timeout }, async () => {
+  await using host = await QmpHost.open()
+  const { vm, console } = await bootLinux(host)
+  const program = vm.guest.exec(['sh', '-c', 'until [ -e /run/go ]; do sleep 0.1; done; echo gone'])
+  await untilRunning(vm, 'sleep', 1)
+  await console.ask('kill -STOP $(pidof qemu-ga); echo stop""ped', 'stopped')
+  // All who wait are told when the first is.
+  await Promise.all([
+    failureOf(vm.guest.exec(['true']), 'GUEST_UNAVAILABLE'),
+    failureOf(vm.guest.getNetworkAddresses(), 'GUEST_UNAVAILABLE'),
+    failureOf(vm.guest.copyIn(host.kernel, '/root/x'), 'GUEST_UNAVAILABLE'),
+  ])
+  expect(await program.wait({ timeoutMs: 0 })).toMatchObject({ error: { code: 'WAIT_TIMEOUT' } })
+  expect(program.status).toBe('unknown')
+  await console.ask('touch /run/go; kill -CONT $(pidof qemu-ga); echo a""wake', 'awake')
+  const { exitCode, stdout } = await program.unwrap()
+  expect([exitCode, Buffer.from(stdout).toString()]).toEqual([0, 'gone\n'])
+  expect(program.status).toBe('finished')
+})
+
+test('programs of several processes run at once, and one that dies is in nobody’s way', { timeout }, async () => {
+  await using host = await QmpHost.open()
+  const { vm } = await bootLinux(host)
+  await using first = new Child('host-child.ts', [host.uri])
+  await using second = new Child('host-child.ts', [host.uri])
+  const long = vm.guest.exec(['sh', '-c', 'until [ -e /run/go ]; do sleep 0.1; done'])
+  for (const child of [first, second]) child.send(`run ${vm.name}`)
+  await first.printed(`did run ${vm.name}`)
+  await second.printed(`did run ${vm.name}`)
+  first.send(`run ${vm.name}`)
+  await vm.guest.exec(['true']).unwrap()
+  await first.kill()
+  await vm.guest.exec(['touch', '/run/go']).unwrap()
+  expect((await long.unwrap()).exitCode).toBe(0)
+})
+
+test('a program that is cancelled is killed with all that it has started', { timeout }, async () => {
+  await using host = await QmpHost.open()
+  const { vm } = await bootLinux(host)
+  const script = 'trap "" TERM INT HUP; sleep 600 & (sleep 600; true) & sh -c "sleep 600; true" & wait'
+  const program = vm.guest.exec(['sh', '-c', script])
+  await untilRunning(vm, 'sleep', 3)
+  await program.cancel().unwrap()
+  await failureOf(program, 'JOB_CANCELLED')
+  await untilRunning(vm, 'sleep', 0)
+
+  // What has left its parent goes on, and keeps the outputs open: that holds nobody up.
+  const daemon = vm.guest.exec(['sh', '-c', '(sleep 600 &); sleep 600'])
+  await untilRunning(vm, 'sleep', 2)
+  await daemon.cancel().unwrap()
+  await failureOf(daemon, 'JOB_CANCELLED')
+  await untilRunning(vm, 'sleep', 1)
+
+  const other = vm.guest.exec(['sleep', '601'])
+  await untilRunning(vm, 'sleep', 2)
+  await host.server.close().unwrap()
+  await failureOf(other, 'CONNECTION_FAILED')
+  await using server = await connect(host.uri).unwrap()
+  const found = await server.getVm(vm.id).unwrap()
+  expect(found.state).toBe('running')
+  await untilRunning(found, 'sleep', 1)
+})
+
+test('a copy is whole or not there, on either side', { timeout }, async () => {
+  await using host = await QmpHost.open()
+  const { vm } = await bootLinux(host)
+  const path = (name: string): string => join(host.folder, name)
+  await writeFile(path('tool'), '#!/bin/sh\necho works\n', { mode: 0o750 })
+  await vm.guest.copyIn(path('tool'), '/root/-tool').unwrap()
+  expect(await outputOf(vm, 'stat', '-c', '%a %s', '/root/-tool')).toBe('750 21\n')
+  expect(await outputOf(vm, '/root/-tool')).toBe('works\n')
+  await vm.guest.copyOut('/root/-tool', path('back')).unwrap()
+  expect((await stat(path('back'))).mode & 0o777).toBe(0o600)
+  expect(await readFile(path('back'), 'utf8')).toBe('#!/bin/sh\necho works\n')
+  await vm.guest.copyOut('/proc/version', path('version')).unwrap()
+  expect(await readFile(path('version'), 'utf8')).toMatch(/^Linux version/)
+
+  await writeFile(path('large'), Buffer.alloc(8_000_000, 'x'))
+  const copyIn = vm.guest.copyIn(path('large'), '/root/large')
+  for await (const { done = 0 } of copyIn) if (done > 0) break
+  await copyIn.cancel().unwrap()
+  await failureOf(copyIn, 'JOB_CANCELLED')
+  expect(await outputOf(vm, 'ls', '-A', '/root')).toBe('-tool\n')
+
+  await outputOf(vm, 'sh', '-c', 'mkdir /small; mount -t tmpfs -o size=1m none /small; echo old >/small/file')
+  await failureOf(vm.guest.copyIn(path('large'), '/small/file'), 'INSUFFICIENT_RESOURCES')
+  expect(await outputOf(vm, 'sh', '-c', 'ls -A /small; cat /small/file')).toBe('file\nold\n')
+
+  await outputOf(vm, 'sh', '-c', 'head -c 8000000 /dev/zero >/root/large; mkfifo /root/pipe')
+  const before = await readdir(host.folder)
+  const copyOut = vm.guest.copyOut('/root/large', path('out'))
+  for await (const { done = 0 } of copyOut) if (done > 0) break
+  await copyOut.cancel().unwrap()
+  await failureOf(copyOut, 'JOB_CANCELLED')
+  for (const [from, to, wrong] of [
+    ['/root/pipe', path('out'), 'from'],
+    ['/dev/zero', path('out'), 'from'],
+    ['/root', path('out'), 'from'],
+    ['/root/large', join(host.folder, 'vms'), 'to'],
+    ['/root/large', path('none/out'), 'to'],
+  ] as const) {
+    expect(await failureOf(vm.guest.copyOut(from, to), 'INVALID_ARGUMENT')).toMatchObject({ path: wrong })
+  }
+  await failureOf(vm.guest.copyIn(path('tool'), '/root'), 'INVALID_ARGUMENT')
+  expect(await readdir(host.folder)).toEqual(before)
+  expect(existsSync(path('out'))).toBe(false)
+
+  const last = vm.guest.copyIn(path('large'), '/root/last')
+  for await (const { done = 0 } of last) if (done > 0) break
+  await host.server.close().unwrap()
+  await failureOf(last, 'CONNECTION_FAILED')
+  await using server = await connect(host.uri).unwrap()
+  const found = await server.getVm(vm.id).unwrap()
+  expect(await outputOf(found, 'ls', '-A', '/root')).toBe('-tool\nlarge\npipe\n')
+})
