@@ -52,6 +52,7 @@ export const guestActions: Actions<GuestOperation> = {
     if (content === undefined) {
       throw new InvalidArgumentError({ path: 'from', reason: `the guest has no file ${JSON.stringify(from)}` })
     }
+    run.throwIfInterrupted()
     run.refuseCancels()
     await run.busy(writeLocalFile(to, content))
   },
