@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import { existsSync } from 'node:fs'
-import { readFile, writeFile } from 'node:fs/promises'
+import { readdir, readFile, writeFile } from 'node:fs/promises'
 import { isIP } from 'node:net'
 import type { ExecOptions, Vm } from 'awaitvm'
 import { expect } from 'vitest'
@@ -62,7 +62,7 @@ async function endlessProgram(vm: Vm): Promise<{ job: ReturnType<Vm['guest']['ex
   return { job, pid }
 }
 
-export const guestAgent: Cases = ({ promises }) => {
+export const guestAgent: Cases = ({ host, promises }) => {
   for (const operation of vmOperations.filter((operation) => operation.startsWith('guest.'))) {
     promises(
       `${operation} ends with GUEST_UNAVAILABLE where no agent answers`,
@@ -89,6 +89,8 @@ export const guestAgent: Cases = ({ promises }) => {
     const input = Buffer.from(Array.from({ length: 70_000 }, (_, index) => (index * 7) % 256))
     const { stdout } = await vm.guest.exec(['cat'], { input }).unwrap()
     expect(Buffer.compare(Buffer.from(stdout), input)).toBe(0)
+    const { stderr } = await vm.guest.exec(['sh', '-c', 'cat >&2'], { input }).unwrap()
+    expect(Buffer.compare(Buffer.from(stderr), input)).toBe(0)
     expect(await outputOf(vm, ['cat'], { input: 'Ünïcödé' })).toBe('Ünïcödé')
     expect(await outputOf(vm, ['cat'])).toBe('')
     // One that does not read what it is given is no trouble.
@@ -166,6 +168,35 @@ export const guestAgent: Cases = ({ promises }) => {
     expect(outputs).toEqual(numbers)
   })
 
+  if (host.sharesRunningVms) {
+    promises('programs of several connections run at once', ['guest.exec'], async (trial) => {
+      const vm = await trial.vmWithAgent()
+      const others = [vm]
+      for (const server of [await trial.connectAgain(), await trial.connectAgain()]) {
+        others.push(await server.getVm(vm.id).unwrap())
+      }
+      const inputs = Array.from({ length: 9 }, (_, index) => String(index))
+      const outputs = inputs.map((input, index) => outputOf(others[index % others.length]!, ['cat'], { input }))
+      expect(await Promise.all(outputs)).toEqual(inputs)
+    })
+  }
+
+  promises(
+    'a program ends after a pause of its VM as it would have without',
+    ['guest.exec', 'vm.pause', 'vm.resume'],
+    async (trial) => {
+      const vm = await trial.vmWithAgent()
+      const { job, pid } = await endlessProgram(vm)
+      await vm.pause().unwrap()
+      expect((await failureOf(vm.guest.exec(['true']), 'INVALID_STATE')).state).toBe('paused')
+      await vm.resume().unwrap()
+      expect(job.status).toBe('running')
+      await outputOf(vm, ['kill', '-9', pid])
+      const { exitCode, signal } = await job.unwrap()
+      expect(exitCode === undefined ? signal : exitCode - 128).toBe(9)
+    },
+  )
+
   promises('a program that is cancelled is stopped, or goes on, as it says', ['guest.exec'], async (trial) => {
     const vm = await trial.vmWithAgent()
     const { job, pid } = await endlessProgram(vm)
@@ -242,6 +273,28 @@ export const guestAgent: Cases = ({ promises }) => {
       expect(existsSync(trial.path('out'))).toBe(false)
       await writeFile(trial.path('in'), 'x')
       await failureOf(vm.guest.copyIn(trial.path('in'), '/nowhere/none'), 'INVALID_ARGUMENT', 'HOST_ERROR')
+    },
+  )
+
+  promises(
+    'a copy out of the guest that is cancelled leaves nothing, or is whole',
+    ['guest.copyIn', 'guest.copyOut', 'guest.exec'],
+    async (trial) => {
+      const vm = await trial.vmWithAgent()
+      const file = `/tmp/awaitvm-${randomBytes(6).toString('hex')}`
+      const size = 2_000_000
+      await writeFile(trial.path('in'), Buffer.alloc(size))
+      await vm.guest.copyIn(trial.path('in'), file).unwrap()
+      const before = await readdir(trial.path('.'))
+      const job = vm.guest.copyOut(file, trial.path('out'))
+      await job.cancel()
+      const result = await job
+      if (result.isOk()) expect((await readFile(trial.path('out'))).byteLength).toBe(size)
+      else {
+        expect(result.error.code).toBe('JOB_CANCELLED')
+        expect(await readdir(trial.path('.'))).toEqual(before)
+      }
+      await outputOf(vm, ['rm', file])
     },
   )
 }

@@ -11,6 +11,8 @@ import { print, terminal } from './terminal.js'
 /** Beyond this many bytes of arguments, Parallels Desktop 26.4 hangs. */
 const hangingLength = 3900
 
+const whileProgramsLive = ['running', 'pausing', 'paused', 'continuing']
+
 /** Runs a program in the guest: the words are joined, and split again by the guest's shell. */
 export const exec: Command = {
   takesId: 'always',
@@ -88,7 +90,7 @@ export const exec: Command = {
       }
       const isOver = dispatcher.transact(({ machines }) => {
         const machine = machines[machineId]
-        return machine?.boot !== boot || !['running', 'paused'].includes(machine.state)
+        return machine?.boot !== boot || !whileProgramsLive.includes(machine.state)
       })
       if (isOver) {
         kill()
