@@ -16,17 +16,19 @@ export async function openParallels(uri: URL, { operation, signal }: Task): Prom
   const runner = new ProgramRunner(transport)
   const prlctl = new Prlctl(runner, options)
   const host = new ParallelsHost(prlctl, transport, runner)
-  const driver = new ParallelsDriver(host)
   try {
     const { version } = serviceInfoOf(await prlctl.service('info', '--json'))
     prlctl.flavour = /^desktop/i.test(version) ? 'desktop' : 'virtuozzo'
+    prlctl.sendsKeys = prlctl.flavour === 'desktop' && (await prlctl.knows('send-key-event'))
     signal.throwIfAborted()
     await host.open()
     signal.throwIfAborted()
+    const driver = new ParallelsDriver(host)
     driver.tidyUp()
     return driver
   } catch (error) {
-    await driver.close()
+    await host.stop()
+    await transport.close()
     throw parallelsError(error, { operation, isQuery: true })
   }
 }

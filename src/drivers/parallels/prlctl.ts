@@ -27,6 +27,8 @@ export class Prlctl {
   readonly #options: PrlctlOptions
   /** Known once the host has told of itself. */
   flavour: Flavour = 'desktop'
+  /** Whether it can send keys to a VM; known once it was asked. */
+  sendsKeys = false
 
   constructor(runner: ProgramRunner, options: PrlctlOptions) {
     this.#runner = runner
@@ -98,6 +100,12 @@ export class Prlctl {
   /** Runs it, and leaves what became of it to the caller. */
   async run(words: readonly string[], options: Partial<RunOptions> = {}): Promise<Outcome> {
     return await this.#runner.run([this.program, ...words], { timeoutMs: this.changeTimeoutMs, ...options })
+  }
+
+  /** Whether this version has the command: called with nothing at all, one that it has complains of that. */
+  async knows(command: string): Promise<boolean> {
+    const { stderr } = await this.run([command], { timeoutMs: this.#options.queryTimeoutMs })
+    return /invalid usage/i.test(stderr.toString())
   }
 
   /** Containers are none of our business. */

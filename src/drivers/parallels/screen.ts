@@ -1,9 +1,10 @@
 import type { DriverOperations } from '../../driver.js'
 import type { ParallelsHost } from './host.js'
+import { keyEvents } from './key-events.js'
 import { argumentOf } from './vm-id.js'
 import { expectedStates, type VmWork } from './vm-work.js'
 
-/** Pictures of a VM's screen; they get in the way of nothing. */
+/** Pictures of a VM's screen, which get in the way of nothing, and keys, where this version of prlctl can send them. */
 export const screenOperations = (host: ParallelsHost, work: VmWork): DriverOperations => ({
   'vm.screenshot': ({ vm }, task) =>
     work.guard({ operation: task.operation, vm, isQuery: true, expected: expectedStates(task) }, async () => {
@@ -17,4 +18,14 @@ export const screenOperations = (host: ParallelsHost, work: VmWork): DriverOpera
       }
       return await host.transport.takeFile(path)
     }),
+  ...(host.prlctl.sendsKeys && {
+    'vm.sendKeys': ({ vm, keys }, task) =>
+      work.change(task, vm, async () => {
+        const events = keyEvents(keys)
+        if (events.length === 0) return
+        await host.prlctl.change(['send-key-event', argumentOf(vm), '-j'], {
+          input: Buffer.from(JSON.stringify(events)),
+        })
+      }),
+  }),
 })

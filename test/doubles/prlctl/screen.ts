@@ -45,21 +45,22 @@ export const capture: Command = {
 }
 
 interface KeyEvent {
-  readonly scancode: number
+  readonly key: number
   readonly event: 'press' | 'release'
 }
 
-/** Set 1 make codes of the keys that the guest of the double tells apart; two bytes begin with 0xE0. */
+/** The SDK's codes of the keys that the guest of the double tells apart. */
 const names: Record<number, string> = {
-  0x1e: 'KeyA',
-  0x30: 'KeyB',
-  0x2c: 'KeyZ',
-  0x02: 'Digit1',
-  0x2a: 'ShiftLeft',
-  0x1d: 'ControlLeft',
-  0x38: 'AltLeft',
-  0x1c: 'Enter',
-  0x3b: 'F1',
+  10: 'Digit1',
+  36: 'Enter',
+  37: 'ControlLeft',
+  38: 'KeyA',
+  50: 'ShiftLeft',
+  52: 'KeyZ',
+  56: 'KeyB',
+  64: 'AltLeft',
+  67: 'F1',
+  107: 'Delete',
 }
 
 export const sendKeyEvent: Command = {
@@ -72,8 +73,8 @@ export const sendKeyEvent: Command = {
       dispatcher.transact((registry) => {
         const machine = lookUp(registry, id)
         if (machine.state !== 'running') throw new Failure(texts.notStarted())
-        for (const { scancode, event } of events) {
-          if (event === 'press') machine.guest.keys.push(names[scancode] ?? `scancode ${String(scancode)}`)
+        for (const { key, event } of events) {
+          if (event === 'press') machine.guest.keys.push(names[key] ?? `key ${String(key)}`)
         }
       }),
     )
