@@ -1,6 +1,5 @@
 import { execFile, spawn, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
-import { existsSync } from 'node:fs'
 import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { createServer, type AddressInfo } from 'node:net'
 import { tmpdir, userInfo } from 'node:os'
@@ -8,12 +7,14 @@ import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { promisify } from 'node:util'
 import { within } from './deadline.js'
+import { missingFile } from './optional-tool.js'
 
 const run = promisify(execFile)
 const program = '/usr/sbin/sshd'
 
-/** Why there can be no server on this machine. */
-export const sshServerMissing = existsSync(program) ? undefined : `${program} is missing: apt install openssh-server`
+/** Why there can be no server on this machine, or no client of it. */
+export const sshMissing =
+  missingFile(program, 'apt install openssh-server') ?? missingFile('/usr/bin/ssh', 'apt install openssh-client')
 
 async function freePort(): Promise<number> {
   const server = createServer().listen(0, '127.0.0.1')
@@ -81,6 +82,11 @@ MaxStartups 100
     })()
     await within(listening, () => `an ssh server, which said ${said.join('\n')}`)
     return server
+  }
+
+  /** The host of a double behind this server. */
+  uriOf({ prlctl }: { readonly prlctl: string }, sshConfig = this.config): string {
+    return `parallels+ssh://127.0.0.1:${this.port}?${new URLSearchParams({ prlctl, sshConfig }).toString()}`
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -59,7 +59,7 @@ export class SshTransport implements Transport {
   }
 
   static async open(target: SshTarget, config: string | undefined): Promise<SshTransport> {
-    return new SshTransport(target, config, await mkdtemp(join(tmpdir(), 'awaitvm-ssh-')))
+    return new SshTransport(target, config, await mkdtemp(join(tmpdir(), 'awaitvm-')))
   }
 
   start(argv: readonly string[], { hasInput, isLive = false }: StartOptions): HostProgram {

@@ -3,31 +3,31 @@ import { hostname } from 'node:os'
 import { join } from 'node:path'
 import { connect, type ConnectOptions, type Server } from 'awaitvm'
 import { decode } from 'fast-png'
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { within } from '../../support/deadline.js'
 import { EventLog } from '../../support/event-log.js'
 import { failureOf } from '../../support/expect-failure.js'
 import { PrlctlDouble } from '../../support/prlctl-double.js'
-import { SshServer, sshServerMissing } from '../../support/ssh-server.js'
+import { skipWithout } from '../../support/optional-tool.js'
+import { SshServer, sshMissing } from '../../support/ssh-server.js'
 
-const isRequired = process.env['AWAITVM_TEST_HOSTS'] === 'all'
-
-describe.skipIf(sshServerMissing !== undefined && !isRequired)('a Parallels host over ssh', () => {
+describe('a Parallels host over ssh', () => {
   let ssh: SshServer
 
   beforeAll(async () => {
-    ssh = await SshServer.start()
+    if (sshMissing === undefined) ssh = await SshServer.start()
+  })
+
+  beforeEach((context) => {
+    skipWithout(context, sshMissing)
   })
 
   afterAll(async () => {
-    await ssh[Symbol.asyncDispose]()
+    if (sshMissing === undefined) await ssh[Symbol.asyncDispose]()
   })
 
-  const uriOf = (double: PrlctlDouble, config = ssh.config): string =>
-    `parallels+ssh://127.0.0.1:${ssh.port}?${new URLSearchParams({ prlctl: double.prlctl, sshConfig: config }).toString()}`
-
   const connected = async (double: PrlctlDouble, options?: ConnectOptions): Promise<Server> =>
-    await connect(uriOf(double), options).unwrap()
+    await connect(ssh.uriOf(double), options).unwrap()
 
   test('tells of the machine at the other end', async () => {
     await using double = await PrlctlDouble.make()
@@ -125,9 +125,8 @@ describe.skipIf(sshServerMissing !== undefined && !isRequired)('a Parallels host
     expect((await failureOf(connect(nobody), 'CONNECTION_FAILED')).message).toContain('refused')
     const stranger = join(double.folder, 'stranger')
     await writeFile(stranger, (await readFile(ssh.config, 'utf8')).replace('/user\n', '/host\n'))
-    await failureOf(connect(uriOf(double, stranger)), 'AUTHENTICATION_FAILED')
-    const query = new URLSearchParams({ sshConfig: ssh.config, prlctl: '/nowhere/prlctl' }).toString()
-    const missing = await failureOf(connect(`parallels+ssh://127.0.0.1:${ssh.port}?${query}`), 'HOST_TOOL_NOT_FOUND')
+    await failureOf(connect(ssh.uriOf(double, stranger)), 'AUTHENTICATION_FAILED')
+    const missing = await failureOf(connect(ssh.uriOf({ prlctl: '/nowhere/prlctl' })), 'HOST_TOOL_NOT_FOUND')
     expect(missing.hint).toContain('prlctl=')
   })
 })
