@@ -36,6 +36,8 @@ export interface GuestProfile {
   readonly spec: Omit<VmSpec, 'name'>
   /** The same with one blank disk, which `writeDisk` and `readDisk` work on. */
   readonly specWithDisk: Omit<VmSpec, 'name'>
+  /** Why there is no guest; cases that need one are skipped, with this for a reason. */
+  readonly missing?: string | undefined
   /** What it takes of the host to talk to the guest. */
   readonly needs: readonly Capability[]
   /** Begins to talk to the guest of a VM that runs. */

@@ -6,6 +6,8 @@ export interface OpenHost {
   readonly server: Server
   /** Another connection to the same host, where there can be several. */
   connectAgain?(options?: ConnectOptions): Promise<Server>
+  /** Makes a VM that has a guest, where one that is made of a spec has none. */
+  createVmWithGuest?(server: Server, spec: VmSpec): Promise<Vm>
   /** Everything that the host keeps on disk, as paths; a case compares before and after. */
   files?(): Promise<readonly string[]>
   /** What makes the host know the VM again after `vm.unregister()`. */

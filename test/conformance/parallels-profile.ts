@@ -3,11 +3,16 @@ import type { Knobs } from '../doubles/prlctl/knobs.js'
 import { PrlctlDouble } from '../support/prlctl-double.js'
 import { execGuest } from './exec-guest.js'
 import type { ConformanceHost } from './host.js'
+import { parallelsTraits } from './parallels-traits.js'
 
-/** The hosts of the double, by its flavour. */
-export const parallelsHost = (name: string, flavour: Knobs['flavour']): ConformanceHost => ({
+/** The hosts of the double, by its flavour and by how they are connected to. */
+export const parallelsHost = (
+  name: string,
+  flavour: Knobs['flavour'],
+  uriOf: (double: PrlctlDouble) => string = ({ uri }) => uri,
+): ConformanceHost => ({
+  ...parallelsTraits,
   name,
-  driver: 'parallels',
   guest: execGuest(
     { spec: {}, specWithDisk: { disks: [{ sizeMiB: 64 }] } },
     {
@@ -22,28 +27,12 @@ export const parallelsHost = (name: string, flavour: Knobs['flavour']): Conforma
     },
   ),
   specWithoutAgent: { description: 'without tools' },
-  keepsVms: true,
-  onClose: 'runs-on',
-  sharesRunningVms: true,
-  withdrawsPowerButton: false,
-  afterCrash: 'stopped',
-  untold: ['createdAt', 'reason'],
-  refusedSettings: [
-    'spec.boot.kernel',
-    'spec.boot.firmware',
-    'spec.disks.image',
-    'spec.floppies.image',
-    'spec.networkAdapters',
-  ],
-  refusedFrom: {
-    'vm.clone': ['running', 'paused'],
-    'vm.edit.name': ['running', 'paused', 'suspended'],
-  },
   async open(options) {
     const double = await PrlctlDouble.make({ flavour })
+    const uri = uriOf(double)
     return {
-      server: await connect(double.uri, options).unwrap(),
-      connectAgain: (again) => connect(double.uri, again).unwrap(),
+      server: await connect(uri, options).unwrap(),
+      connectAgain: (again) => connect(uri, again).unwrap(),
       files: () => double.files(),
       registrationPath: (vm) => `${double.state}/vms/${vm.id}.pvm`,
       async dispose() {

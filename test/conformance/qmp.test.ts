@@ -1,26 +1,17 @@
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { mkdtemp, readdir, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { connect } from 'awaitvm'
-import { afterAll, beforeAll } from 'vitest'
-import { builtInGuest } from '../../src/drivers/embedded/machine/guest.js'
+import { beforeAll } from 'vitest'
 import { type DebianLinux } from '../support/debian-build.js'
 import { debianWithAgent } from '../support/debian-with-agent.js'
 import { missingTools } from '../support/optional-tool.js'
 import { qemusIn } from '../support/qemu-processes.js'
 import { execGuest } from './exec-guest.js'
 import { GuestLacksError, type GuestProfile } from './guest.js'
-import { serialGuest } from './serial-guest.js'
+import { qmpProfile } from './qmp-profile.js'
 import { describeConformance } from './suite.js'
-
-const folder = mkdtempSync(join(tmpdir(), 'awaitvm-guest-'))
-const kernel = join(folder, 'guest.bin')
-writeFileSync(kernel, builtInGuest())
-afterAll(() => {
-  rmSync(folder, { recursive: true })
-})
 
 let linux: DebianLinux
 beforeAll(async () => {
@@ -41,19 +32,10 @@ function linuxGuest(): GuestProfile {
 const ofRun = /\.(?:sock|log|pid)$|run\.json$|claim\.\d+$/
 
 describeConformance({
+  ...qmpProfile,
   name: 'qmp:///dir',
-  driver: 'qmp',
   unavailable: missingTools('qemu-system-x86_64', 'qemu-img'),
-  guest: serialGuest({
-    spec: { memoryMiB: 16, boot: { kernel } },
-    specWithDisk: { memoryMiB: 16, disks: [{ sizeMiB: 1 }], boot: { kernel } },
-  }),
   guestWithAgent: linuxGuest,
-  keepsVms: true,
-  onClose: 'runs-on',
-  sharesRunningVms: true,
-  withdrawsPowerButton: false,
-  afterCrash: 'running',
   async open(options) {
     const directory = await mkdtemp(join(tmpdir(), 'awaitvm-host-'))
     const uri = pathToFileURL(directory).href.replace('file:', 'qmp:')

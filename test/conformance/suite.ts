@@ -13,8 +13,11 @@ interface CaseOptions {
   readonly connect?: ConnectOptions
 }
 
-/** What a case needs of a host; `'guest'`: whatever it takes there to talk to the guest. */
-export type Need = Capability | 'guest'
+/**
+ * What a case needs of a host; `'guest'`: whatever it takes there to talk to the guest; `'agent'`: a guest whose agent
+ * answers, which the host may offer or not.
+ */
+export type Need = Capability | 'guest' | 'agent'
 
 /** Cases are registered through this, once for each host. */
 interface Conformance {
@@ -26,13 +29,23 @@ interface Conformance {
   promises(title: string, needs: readonly Need[], run: (trial: Trial) => Promise<void>, options?: CaseOptions): void
 }
 
+/** What a reader of the results is told of each. */
+declare module 'vitest' {
+  interface TaskMeta {
+    /** What it needs of the host. */
+    needs?: readonly Capability[]
+    /** What of this the host does not offer: it was checked that it says so. */
+    refused?: readonly Capability[]
+  }
+}
+
 export type Cases = (conformance: Conformance) => void
 
 /** The value of `AWAITVM_TEST_HOSTS`: hosts that have to be there; where it is absent, those that are there. */
 const wanted = process.env['AWAITVM_TEST_HOSTS']
 
-/** Holds a host to every promise of the public API. */
-export function describeConformance(host: ConformanceHost): void {
+/** Holds a host to every promise of the public API, or to those of some subjects. */
+export function describeConformance(host: ConformanceHost, subjects?: readonly string[]): void {
   const scheme = host.name.split(':')[0]!
   const isRequired = wanted !== undefined && (wanted === 'all' || wanted.split(',').includes(scheme))
   if (wanted !== undefined && !isRequired) {
@@ -48,12 +61,23 @@ export function describeConformance(host: ConformanceHost): void {
     })
   } else {
     describe(`conformance of ${host.name}`, () => {
-      checkAll(host)
+      const record = checkAll(host, subjects)
+      // What some subjects show is no whole column of the table.
+      if (subjects !== undefined) return
+      describe('the README', () => {
+        test('tells the capabilities that were found', async ({ skip }) => {
+          await recordCapabilities(host.name, record)
+          const differences = await differencesFromReadme({ host: host.name, capabilities: record })
+          if (differences === undefined) skip('there is no README with a table of capabilities')
+          else expect(differences, 'run `npx tsx test/conformance/capability-table.ts`').toEqual([])
+        })
+      })
     })
   }
 }
 
-function checkAll(host: ConformanceHost): void {
+/** Makes a test of each case of the subjects, and answers what they will have found. */
+export function checkAll(host: ConformanceHost, subjects: readonly string[] = Object.keys(allCases)): CapabilityRecord {
   const record: CapabilityRecord = new Map()
   const note = (capabilities: readonly Capability[], outcome: 'offered' | 'refused' | 'failed'): void => {
     for (const capability of capabilities) {
@@ -62,11 +86,21 @@ function checkAll(host: ConformanceHost): void {
   }
 
   const promises: Conformance['promises'] = (title, abstractNeeds, run, options) => {
-    const needs = abstractNeeds.flatMap((need) => (need === 'guest' ? host.guest.needs : [need]))
-    test(title, async ({ skip }) => {
-      const trial = await Trial.open(host, options?.connect)
+    const needs = abstractNeeds.flatMap((need) => {
+      if (need === 'guest') return host.guest.needs
+      return need === 'agent' ? [] : [need]
+    })
+    const needsGuest = abstractNeeds.includes('guest') || abstractNeeds.includes('agent')
+    test(title, { meta: { needs } }, async ({ task, skip, signal }) => {
+      if (needsGuest && host.guest.missing !== undefined) skip(host.guest.missing)
+      const trial = await Trial.open(host, { needsGuest, connect: options?.connect })
+      const interrupt = (): void => {
+        trial.interrupt()
+      }
+      signal.addEventListener('abort', interrupt)
       const { capabilities } = trial.server
       const missing = needs.filter((capability) => !capabilities.has(capability))
+      if (missing.length > 0) task.meta.refused = missing
       try {
         if (missing.length === 0) await run(trial)
         else await expectRefusal(trial, missing)
@@ -79,6 +113,8 @@ function checkAll(host: ConformanceHost): void {
         // What it leaves behind is of less interest than why it failed.
         await trial.dispose().catch(() => undefined)
         throw error
+      } finally {
+        signal.removeEventListener('abort', interrupt)
       }
       await trial.dispose()
       if (missing.length === 0) note(needs, 'offered')
@@ -86,25 +122,25 @@ function checkAll(host: ConformanceHost): void {
     })
   }
 
-  test('what the host does not offer, it says so of, and nothing is changed', async () => {
-    const trial = await Trial.open(host)
+  test('what the host does not offer, it says so of, and nothing is changed', async ({ task }) => {
+    const trial = await Trial.open(host, { needsGuest: host.guest.missing === undefined })
     const missing = refusable.filter((capability) => !trial.server.capabilities.has(capability))
-    await expectRefusal(trial, missing)
+    task.meta.refused = missing
+    try {
+      await expectRefusal(trial, missing)
+    } catch (error) {
+      note(missing, 'failed')
+      await trial.dispose().catch(() => undefined)
+      throw error
+    }
     await trial.dispose()
     note(missing, 'refused')
   })
 
-  for (const [subject, cases] of Object.entries(allCases)) {
+  for (const subject of subjects) {
     describe(subject, () => {
-      cases({ host, promises })
+      allCases[subject]?.({ host, promises })
     })
   }
-  describe('the README', () => {
-    test('tells the capabilities that were found', async ({ skip }) => {
-      await recordCapabilities(host.name, record)
-      const differences = await differencesFromReadme({ host: host.name, capabilities: record })
-      if (differences === undefined) skip('there is no README with a table of capabilities')
-      else expect(differences, 'run `npx tsx test/conformance/capability-table.ts`').toEqual([])
-    })
-  })
+  return record
 }

@@ -23,34 +23,48 @@ export interface RunningVm {
   readonly guest: Guest
 }
 
+export interface TrialOptions {
+  /** Whether the VMs of the case have a guest; else they are only what their spec says. */
+  readonly needsGuest: boolean
+  readonly connect?: ConnectOptions | undefined
+}
+
 /** One run of one case, on a host of its own, and the means to bring VMs where the case needs them. */
 export class Trial {
   readonly host: ConformanceHost
   /** What VMs and guests the host has in the cases. */
   readonly profile: GuestProfile
   readonly opened: OpenHost
+  readonly #needsGuest: boolean
   readonly #folder: string
   readonly #resources: readonly string[]
   readonly #servers: Server[]
   #lastName = 0
 
-  private constructor(host: ConformanceHost, opened: OpenHost, folder: string, resources: readonly string[]) {
+  private constructor(
+    host: ConformanceHost,
+    opened: OpenHost,
+    needsGuest: boolean,
+    folder: string,
+    resources: readonly string[],
+  ) {
     this.host = host
     this.profile = host.guest
     this.opened = opened
+    this.#needsGuest = needsGuest
     this.#folder = folder
     this.#resources = resources
     this.#servers = [opened.server]
   }
 
-  static async open(host: ConformanceHost, options?: ConnectOptions): Promise<Trial> {
+  static async open(host: ConformanceHost, { needsGuest, connect }: TrialOptions): Promise<Trial> {
     const resources = openResources()
     const folder = await mkdtemp(join(tmpdir(), 'awaitvm-'))
     // Whatever is made in the temporary folder meanwhile is to be gone when the case is over.
     process.env['TMPDIR'] = join(folder, 'tmp')
     await mkdir(tmpdir())
     try {
-      return new Trial(host, await host.open(options), folder, resources)
+      return new Trial(host, await host.open(connect), needsGuest, folder, resources)
     } catch (error) {
       restoreTmpdir()
       await rm(folder, { recursive: true, force: true })
@@ -79,7 +93,11 @@ export class Trial {
   }
 
   async createVm(changes: Partial<VmSpec> = {}): Promise<Vm> {
-    return await this.server.createVm({ name: this.newName(), ...this.profile.spec, ...changes }).unwrap()
+    const spec = { name: this.newName(), ...this.profile.spec, ...changes }
+    if (this.#needsGuest && this.opened.createVmWithGuest !== undefined) {
+      return await this.opened.createVmWithGuest(this.server, spec)
+    }
+    return await this.server.createVm(spec).unwrap()
   }
 
   async runningVm(changes: Partial<VmSpec> = {}): Promise<RunningVm> {
@@ -92,6 +110,7 @@ export class Trial {
   }
 
   async startVm(vm: Vm): Promise<RunningVm> {
+    if (!this.#needsGuest) throw new Error('A case that starts a guest is to say that it needs one')
     await vm.start().unwrap()
     const guest = this.talkTo(vm)
     await guest.untilReady()
@@ -100,6 +119,7 @@ export class Trial {
 
   /** A running VM whose guest has an agent that answers. */
   async vmWithAgent(): Promise<Vm> {
+    if (!this.#needsGuest) throw new Error('A case that starts a guest is to say that it needs one')
     const { spec, talkTo } = this.host.guestWithAgent?.() ?? this.profile
     const vm = await this.createVm(spec)
     await vm.start().unwrap()
@@ -168,6 +188,11 @@ export class Trial {
   async expectState(vm: Vm, state: VmState): Promise<void> {
     expect(vm.state, 'the state that the facade knows').toBe(state)
     expect(await vm.getState().unwrap(), 'the state that the host tells').toBe(state)
+  }
+
+  /** Ends whatever goes on: the case then fails. */
+  interrupt(): void {
+    for (const server of this.#servers) void server.close()
   }
 
   /** Closes and removes everything, and asserts that nothing else is left. */

@@ -94,10 +94,14 @@ export const close: Cases = ({ host, promises }) => {
     await failureOf(left.getVmList(), 'CONNECTION_FAILED')
   })
 
-  promises('a close that nobody waits for keeps nothing alive', ['server.close', 'vm.start'], async (trial) => {
-    await trial.runningVm()
-    void trial.server.close()
-  })
+  promises(
+    'a close that nobody waits for keeps nothing alive',
+    ['server.close', 'vm.start', 'guest'],
+    async (trial) => {
+      await trial.runningVm()
+      void trial.server.close()
+    },
+  )
 
   if (!host.keepsVms) {
     promises('VMs in memory are gone with the connection', ['server.close'], async (trial) => {

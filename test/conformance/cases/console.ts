@@ -104,7 +104,7 @@ export const consoleCases: Cases = ({ promises }) => {
 
   promises(
     'writing to a console whose VM has stopped fails, and harms nothing',
-    [...needs, 'vm.stop'],
+    [...needs, 'vm.stop', 'guest'],
     async (trial) => {
       const { vm, console } = await trial.runningSerialVm()
       await vm.stop({ mode: 'kill' }).unwrap()

@@ -78,26 +78,30 @@ export const guestAgent: Cases = ({ host, promises }) => {
     )
   }
 
-  promises('the arguments of a program reach it to the letter', ['guest.exec'], async (trial) => {
+  promises('the arguments of a program reach it to the letter', ['guest.exec', 'agent'], async (trial) => {
     const vm = await trial.vmWithAgent()
     const expected = oddArguments.map((word) => `[${word}]\n`).join('')
     expect(await outputOf(vm, [...printArguments, ...oddArguments])).toBe(expected)
   })
 
-  promises('what a program is given on its standard input reaches it byte for byte', ['guest.exec'], async (trial) => {
-    const vm = await trial.vmWithAgent()
-    const input = Buffer.from(Array.from({ length: 70_000 }, (_, index) => (index * 7) % 256))
-    const { stdout } = await vm.guest.exec(['cat'], { input }).unwrap()
-    expect(Buffer.compare(Buffer.from(stdout), input)).toBe(0)
-    const { stderr } = await vm.guest.exec(['sh', '-c', 'cat >&2'], { input }).unwrap()
-    expect(Buffer.compare(Buffer.from(stderr), input)).toBe(0)
-    expect(await outputOf(vm, ['cat'], { input: 'Ünïcödé' })).toBe('Ünïcödé')
-    expect(await outputOf(vm, ['cat'])).toBe('')
-    // One that does not read what it is given is no trouble.
-    expect(await outputOf(vm, ['true'], { input })).toBe('')
-  })
+  promises(
+    'what a program is given on its standard input reaches it byte for byte',
+    ['guest.exec', 'agent'],
+    async (trial) => {
+      const vm = await trial.vmWithAgent()
+      const input = Buffer.from(Array.from({ length: 70_000 }, (_, index) => (index * 7) % 256))
+      const { stdout } = await vm.guest.exec(['cat'], { input }).unwrap()
+      expect(Buffer.compare(Buffer.from(stdout), input)).toBe(0)
+      const { stderr } = await vm.guest.exec(['sh', '-c', 'cat >&2'], { input }).unwrap()
+      expect(Buffer.compare(Buffer.from(stderr), input)).toBe(0)
+      expect(await outputOf(vm, ['cat'], { input: 'Ünïcödé' })).toBe('Ünïcödé')
+      expect(await outputOf(vm, ['cat'])).toBe('')
+      // One that does not read what it is given is no trouble.
+      expect(await outputOf(vm, ['true'], { input })).toBe('')
+    },
+  )
 
-  promises('standard output and standard error are told apart', ['guest.exec'], async (trial) => {
+  promises('standard output and standard error are told apart', ['guest.exec', 'agent'], async (trial) => {
     const vm = await trial.vmWithAgent()
     const result = await vm.guest.exec(['sh', '-c', 'printf out; printf err >&2; exit 3']).unwrap()
     expect({
@@ -112,7 +116,7 @@ export const guestAgent: Cases = ({ host, promises }) => {
     })
   })
 
-  promises('every exit code comes back as it was', ['guest.exec'], async (trial) => {
+  promises('every exit code comes back as it was', ['guest.exec', 'agent'], async (trial) => {
     const vm = await trial.vmWithAgent()
     for (const code of [0, 1, 2, 126, 253, 254, 255]) {
       const { exitCode } = await vm.guest.exec(['sh', '-c', 'exit "$1"', 'sh', String(code)]).unwrap()
@@ -120,28 +124,28 @@ export const guestAgent: Cases = ({ host, promises }) => {
     }
   })
 
-  promises('a program that a signal ends says so', ['guest.exec'], async (trial) => {
+  promises('a program that a signal ends says so', ['guest.exec', 'agent'], async (trial) => {
     const vm = await trial.vmWithAgent()
     const { exitCode, signal } = await vm.guest.exec(['sh', '-c', 'kill -9 $$']).unwrap()
     // As the kernel tells it, or as a shell in between does.
     expect(exitCode === undefined ? signal : exitCode - 128).toBe(9)
   })
 
-  promises('a program that is not there is told of', ['guest.exec'], async (trial) => {
+  promises('a program that is not there is told of', ['guest.exec', 'agent'], async (trial) => {
     const vm = await trial.vmWithAgent()
     const result = await vm.guest.exec(['awaitvm-no-such-program'])
     if (result.isOk()) expect(result.value.exitCode).toBe(127)
     else expect(await failureOf(Promise.resolve(result), 'INVALID_ARGUMENT')).toMatchObject({ path: 'argv[0]' })
   })
 
-  promises('a program has the variables that it was given', ['guest.exec'], async (trial) => {
+  promises('a program has the variables that it was given', ['guest.exec', 'agent'], async (trial) => {
     const vm = await trial.vmWithAgent()
     const env = { AWAITVM_PLAIN: 'plain', AWAITVM_ODD: ` it's "$HOME" \`id\`\n=; ` }
     const script = 'printf "%s|%s|%s" "$AWAITVM_PLAIN" "$AWAITVM_ODD" "${AWAITVM_NONE-none}"'
     expect(await outputOf(vm, ['sh', '-c', script], { env })).toBe(`plain|${env.AWAITVM_ODD}|none`)
   })
 
-  promises('a program runs in the folder that it was given', ['guest.exec'], async (trial) => {
+  promises('a program runs in the folder that it was given', ['guest.exec', 'agent'], async (trial) => {
     const vm = await trial.vmWithAgent()
     expect(await outputOf(vm, ['pwd'], { cwd: '/usr' })).toBe('/usr\n')
     const folder = `/tmp/awaitvm it's "$HOME" ${randomBytes(6).toString('hex')}`
@@ -150,7 +154,7 @@ export const guestAgent: Cases = ({ host, promises }) => {
     await outputOf(vm, ['rmdir', folder])
   })
 
-  promises('a large output comes whole, or is said to be cut off', ['guest.exec'], async (trial) => {
+  promises('a large output comes whole, or is said to be cut off', ['guest.exec', 'agent'], async (trial) => {
     const vm = await trial.vmWithAgent()
     const size = 5_000_000
     const script = `head -c ${size} /dev/zero | tr '\\0' x; printf end`
@@ -161,7 +165,7 @@ export const guestAgent: Cases = ({ host, promises }) => {
     else expect(stdout.length).toBe(size + 3)
   })
 
-  promises('programs that run at once have each their own output', ['guest.exec'], async (trial) => {
+  promises('programs that run at once have each their own output', ['guest.exec', 'agent'], async (trial) => {
     const vm = await trial.vmWithAgent()
     const numbers = Array.from({ length: 6 }, (_, index) => String(index))
     const outputs = await Promise.all(numbers.map((number) => outputOf(vm, ['cat'], { input: number })))
@@ -169,7 +173,7 @@ export const guestAgent: Cases = ({ host, promises }) => {
   })
 
   if (host.sharesRunningVms) {
-    promises('programs of several connections run at once', ['guest.exec'], async (trial) => {
+    promises('programs of several connections run at once', ['guest.exec', 'agent'], async (trial) => {
       const vm = await trial.vmWithAgent()
       const others = [vm]
       for (const server of [await trial.connectAgain(), await trial.connectAgain()]) {
@@ -183,7 +187,7 @@ export const guestAgent: Cases = ({ host, promises }) => {
 
   promises(
     'a program ends after a pause of its VM as it would have without',
-    ['guest.exec', 'vm.pause', 'vm.resume'],
+    ['guest.exec', 'agent', 'vm.pause', 'vm.resume'],
     async (trial) => {
       const vm = await trial.vmWithAgent()
       const { job, pid } = await endlessProgram(vm)
@@ -197,7 +201,7 @@ export const guestAgent: Cases = ({ host, promises }) => {
     },
   )
 
-  promises('a program that is cancelled is stopped, or goes on, as it says', ['guest.exec'], async (trial) => {
+  promises('a program that is cancelled is stopped, or goes on, as it says', ['guest.exec', 'agent'], async (trial) => {
     const vm = await trial.vmWithAgent()
     const { job, pid } = await endlessProgram(vm)
     const verdict = await job.cancel()
@@ -217,28 +221,36 @@ export const guestAgent: Cases = ({ host, promises }) => {
     }
   })
 
-  promises('a program that takes too long ends with TIMEOUT, or nobody knows', ['guest.exec'], async (trial) => {
-    const vm = await trial.vmWithAgent()
-    const error = await failureOf(vm.guest.exec(['sleep', '600'], { timeoutMs: 300 }), 'TIMEOUT', 'OUTCOME_UNKNOWN')
-    expect(error.hint).toBeTruthy()
-    await trial.expectState(vm, 'running')
-  })
+  promises(
+    'a program that takes too long ends with TIMEOUT, or nobody knows',
+    ['guest.exec', 'agent'],
+    async (trial) => {
+      const vm = await trial.vmWithAgent()
+      const error = await failureOf(vm.guest.exec(['sleep', '600'], { timeoutMs: 300 }), 'TIMEOUT', 'OUTCOME_UNKNOWN')
+      expect(error.hint).toBeTruthy()
+      await trial.expectState(vm, 'running')
+    },
+  )
 
-  promises('a VM that is killed ends the programs that run in it', ['guest.exec', 'vm.stop'], async (trial) => {
-    const vm = await trial.vmWithAgent()
-    const { job } = await endlessProgram(vm)
-    await vm.stop({ mode: 'kill' }).unwrap()
-    await failureOf(
-      { then: (...args) => within(job, () => 'the end of the program').then(...args) },
-      'INVALID_STATE',
-      'GUEST_UNAVAILABLE',
-      'OUTCOME_UNKNOWN',
-      'HOST_ERROR',
-    )
-    await trial.expectState(vm, 'stopped')
-  })
+  promises(
+    'a VM that is killed ends the programs that run in it',
+    ['guest.exec', 'vm.stop', 'agent'],
+    async (trial) => {
+      const vm = await trial.vmWithAgent()
+      const { job } = await endlessProgram(vm)
+      await vm.stop({ mode: 'kill' }).unwrap()
+      await failureOf(
+        { then: (...args) => within(job, () => 'the end of the program').then(...args) },
+        'INVALID_STATE',
+        'GUEST_UNAVAILABLE',
+        'OUTCOME_UNKNOWN',
+        'HOST_ERROR',
+      )
+      await trial.expectState(vm, 'stopped')
+    },
+  )
 
-  promises('the addresses of a guest are addresses', ['guest.getNetworkAddresses'], async (trial) => {
+  promises('the addresses of a guest are addresses', ['guest.getNetworkAddresses', 'agent'], async (trial) => {
     const vm = await trial.vmWithAgent()
     for (const { address, family, interfaceName, macAddress } of await vm.guest.getNetworkAddresses().unwrap()) {
       expect(isIP(address), address).toBe(family === 'ipv4' ? 4 : 6)
@@ -249,7 +261,7 @@ export const guestAgent: Cases = ({ host, promises }) => {
 
   promises(
     'a file comes back from the guest as it was copied in',
-    ['guest.copyIn', 'guest.copyOut', 'guest.exec'],
+    ['guest.copyIn', 'guest.copyOut', 'guest.exec', 'agent'],
     async (trial) => {
       const vm = await trial.vmWithAgent()
       for (const content of [randomBytes(1_000_000), Buffer.alloc(0), Buffer.from('old\n')]) {
@@ -265,7 +277,7 @@ export const guestAgent: Cases = ({ host, promises }) => {
 
   promises(
     'a copy of a file that is not there is told of, and nothing is made',
-    ['guest.copyIn', 'guest.copyOut'],
+    ['guest.copyIn', 'guest.copyOut', 'agent'],
     async (trial) => {
       const vm = await trial.vmWithAgent()
       expect((await failureOf(vm.guest.copyIn(trial.path('none'), '/tmp/x'), 'INVALID_ARGUMENT')).path).toBe('from')

@@ -246,7 +246,7 @@ export const inputThatIsWrong: Cases = ({ host, promises }) => {
 
   promises(
     'arguments of VM operations that are wrong end with INVALID_ARGUMENT, and nothing is done',
-    ['vm.stop', 'vm.waitForState'],
+    ['vm.stop', 'vm.waitForState', 'guest'],
     async (trial) => {
       const vm = await trial.vmIn('running')
       expect((await failureOf(vm.stop({ mode: 'gently' as never }), 'INVALID_ARGUMENT')).path).toBe('options.mode')

@@ -53,18 +53,22 @@ export const lookup: Cases = ({ host, promises }) => {
     }
   })
 
-  promises('the list can be filtered by name and by state', ['server.getVmList', 'vm.start'], async (trial) => {
-    const { server } = trial
-    const stopped = await trial.createVm()
-    const { vm: running } = await trial.runningVm()
-    expect(await server.getVmList({ name: stopped.name }).unwrap()).toEqual([stopped])
-    expect(await server.getVmList({ name: stopped.name.slice(0, -1) }).unwrap()).toEqual([])
-    expect(await server.getVmList({ state: 'running' }).unwrap()).toEqual([running])
-    expect(await server.getVmList({ state: 'stopped' }).unwrap()).toEqual([stopped])
-    expect(await server.getVmList({ state: 'paused' }).unwrap()).toEqual([])
-    expect(await server.getVmList({ state: 'running', name: stopped.name }).unwrap()).toEqual([])
-    expect(await server.getVmList({ state: 'running', name: running.name }).unwrap()).toEqual([running])
-  })
+  promises(
+    'the list can be filtered by name and by state',
+    ['server.getVmList', 'vm.start', 'guest'],
+    async (trial) => {
+      const { server } = trial
+      const stopped = await trial.createVm()
+      const { vm: running } = await trial.runningVm()
+      expect(await server.getVmList({ name: stopped.name }).unwrap()).toEqual([stopped])
+      expect(await server.getVmList({ name: stopped.name.slice(0, -1) }).unwrap()).toEqual([])
+      expect(await server.getVmList({ state: 'running' }).unwrap()).toEqual([running])
+      expect(await server.getVmList({ state: 'stopped' }).unwrap()).toEqual([stopped])
+      expect(await server.getVmList({ state: 'paused' }).unwrap()).toEqual([])
+      expect(await server.getVmList({ state: 'running', name: stopped.name }).unwrap()).toEqual([])
+      expect(await server.getVmList({ state: 'running', name: running.name }).unwrap()).toEqual([running])
+    },
+  )
 
   promises('a name or id that no VM has ends with VM_NOT_FOUND', ['server.getVm'], async ({ server }) => {
     for (const name of [

@@ -1,0 +1,23 @@
+import type { ConformanceHost } from './host.js'
+
+/** What Parallels documents where hosts differ. */
+export const parallelsTraits = {
+  driver: 'parallels',
+  keepsVms: true,
+  onClose: 'runs-on',
+  sharesRunningVms: true,
+  withdrawsPowerButton: false,
+  afterCrash: 'stopped',
+  untold: ['createdAt', 'reason'],
+  refusedSettings: [
+    'spec.boot.kernel',
+    'spec.boot.firmware',
+    'spec.disks.image',
+    'spec.floppies.image',
+    'spec.networkAdapters',
+  ],
+  refusedFrom: {
+    'vm.clone': ['running', 'paused'],
+    'vm.edit.name': ['running', 'paused', 'suspended'],
+  },
+} as const satisfies Partial<ConformanceHost>
