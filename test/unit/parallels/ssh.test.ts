@@ -78,6 +78,48 @@ describe('a Parallels host over ssh', () => {
     expect((await vm.guest.exec(['sh', '-c', 'exit 255']).unwrap()).exitCode).toBe(255)
   })
 
+  test('names, descriptions and paths of all kinds are taken to the letter', async () => {
+    await using double = await PrlctlDouble.make()
+    await using server = await connected(double)
+    const odd = `-rf --help 'a' "b" $(id) \`id\` ; & | * ~ %s ünï`
+    const image = join(double.folder, `${odd}\nsecond line.iso`.replaceAll('/', ''))
+    await writeFile(image, 'an image')
+    const description = `${odd}\nsecond line\n`
+    const vm = await server.createVm({ name: odd, description, cdroms: [{ image }] }).unwrap()
+    expect(vm.config).toMatchObject({ name: odd, description, cdroms: [{ image }] })
+    const second = await server.createVm({ name: '--name' }).unwrap()
+    const renamed = await second.edit({ name: '$(reboot)', description: '-d' }).unwrap()
+    expect(renamed).toMatchObject({ name: '$(reboot)', description: '-d' })
+    const snapshot = await vm.createSnapshot({ name: odd, description }).unwrap()
+    expect(snapshot).toMatchObject({ name: odd, description })
+    const missing = server.createVm({ name: 'x', cdroms: [{ image: `${image} too` }] })
+    expect((await failureOf(missing, 'INVALID_ARGUMENT')).path).toBe('spec.cdroms[0].image')
+    expect((await server.getVmList().unwrap()).map(({ name }) => name).sort()).toEqual(['$(reboot)', odd].sort())
+  })
+
+  test('ten megabytes of any bytes come through both ways', async () => {
+    await using double = await PrlctlDouble.make()
+    await using server = await connected(double)
+    const vm = await server.createVm({ name: 'web-1' }).unwrap()
+    await vm.start().unwrap()
+    // Much of it is no UTF-8.
+    const bytes = Buffer.alloc(10_000_000, Buffer.from(Array.from({ length: 251 }, (_, index) => (index * 37) % 256)))
+    const { stdout, isTruncated } = await vm.guest.exec(['cat'], { input: bytes }).unwrap()
+    expect(isTruncated).toBe(false)
+    expect(Buffer.compare(Buffer.from(stdout), bytes)).toBe(0)
+    const { stderr } = await vm.guest.exec(['sh', '-c', String.raw`printf '\377\300\0\33[2Jx' >&2`]).unwrap()
+    expect([...stderr]).toEqual([0xff, 0xc0, 0, 0x1b, ...Buffer.from('[2Jx')])
+  })
+
+  test('a list with raw control characters and words before it is read', async () => {
+    await using double = await PrlctlDouble.make()
+    await using server = await connected(double)
+    const vm = await server.createVm({ name: 'web-1' }).unwrap()
+    await double.set({ rawInStrings: '\u0000\u0007\u001b[31m', jsonPrefix: 'Operation progress ...  5%' })
+    expect(await server.getVmList().unwrap()).toEqual([vm])
+    expect(await vm.getState().unwrap()).toBe('stopped')
+  })
+
   test('files are copied in and out', async () => {
     await using double = await PrlctlDouble.make()
     await using server = await connected(double)
