@@ -1,6 +1,7 @@
 import { err, ok, type Result } from 'neverthrow'
 import * as v from 'valibot'
 import type { Driver } from './driver.js'
+import { driverLoaders } from './driver-loaders.js'
 import { InvalidArgumentError } from './errors.js'
 import { interceptionOf, type OpenDriver } from './interceptions.js'
 import type { JobOptions } from './job/job-options.js'
@@ -30,14 +31,6 @@ const serveSchema = keysOf({
   maxConcurrentOperations: optional(v.pipe(v.number(atLeastOne), v.minValue(1, atLeastOne))),
   onUnobservedFailure: optional(v.function('must be a function')),
 })
-
-/** The drivers, by the scheme of the URI; each is loaded when it is used first. */
-const drivers: Readonly<Record<string, () => Promise<OpenDriver>>> = {
-  embedded: async () => (await import('./drivers/embedded/open.js')).openEmbedded,
-  qmp: async () => (await import('./drivers/qmp/open.js')).openQmp,
-  parallels: async () => (await import('./drivers/parallels/open.js')).openParallels,
-  'parallels+ssh': async () => (await import('./drivers/parallels/open.js')).openParallels,
-}
 
 /**
  * Connects to a host of virtual machines.
@@ -112,7 +105,7 @@ function parseUri(uri: unknown): Result<ParsedUri, InvalidArgumentError> {
   const intercepted = interceptionOf(uri)
   if (intercepted !== undefined) return ok({ url, load: () => Promise.resolve(intercepted) })
   const scheme = url.protocol.slice(0, -1)
-  const load = Object.hasOwn(drivers, scheme) ? drivers[scheme] : undefined
+  const load = Object.hasOwn(driverLoaders, scheme) ? driverLoaders[scheme] : undefined
   if (load === undefined) return wrong(`no host has the scheme "${scheme}"`)
   return ok({ url, load })
 }
@@ -126,7 +119,7 @@ function withoutCredentials(uri: unknown): string {
   return url.href
 }
 
-const known = Object.keys(drivers)
+const known = Object.keys(driverLoaders)
   .map((scheme) => `${scheme}:`)
   .join(', ')
 

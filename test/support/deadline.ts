@@ -1,5 +1,10 @@
 /** Long enough for a loaded machine; what takes longer hangs. */
-const defaultDeadlineMs = 20_000
+let defaultDeadlineMs = 20_000
+
+/** For hosts whose guests take minutes to come up. */
+export function setDefaultDeadline(ms: number): void {
+  defaultDeadlineMs = ms
+}
 
 /** The promise's value, or an error that says what was waited for in vain. */
 export async function within<T>(

@@ -61,6 +61,10 @@ export class PrlctlDouble implements AsyncDisposable {
       )
       await chmod(path, 0o755)
     }
+    // What turns a guest off by itself: never the machine of the tests.
+    for (const verb of ['poweroff', 'reboot']) {
+      await writeFile(join(state, 'bin', verb), `#!/bin/sh\nexec guestctl ${verb}\n`, { mode: 0o755 })
+    }
     await double.set(settings)
     return double
   }
