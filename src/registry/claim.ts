@@ -1,4 +1,4 @@
-import { link, readdir, readFile, rm, writeFile } from 'node:fs/promises'
+import { link, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import * as v from 'valibot'
 import { ProtocolError, ResourceBusyError } from '../errors.js'
@@ -9,7 +9,6 @@ import { draftIn, replaceFile } from './replace-file.js'
 
 const recordSchema = v.object({
   ...processIdentitySchema.entries,
-  isReleased: v.boolean(),
   state: v.picklist(vmStates),
 })
 
@@ -23,89 +22,107 @@ export const heldBy = (pid: number): ResourceBusyError =>
     hint: 'Stop it there, or wait until that process lets go of it.',
   })
 
-const fileOf = (folder: string, generation: number): string => join(folder, `claim.${String(generation)}`)
+const nameOf = (generation: number): string => `claim.${String(generation)}`
+const fileOf = (folder: string, generation: number): string => join(folder, nameOf(generation))
+const releasedSuffix = '.released'
 
 /**
  * The claim of one process on a folder, safe against death at any moment. Each claim is a file of the next generation,
  * made by link(2), which fails if somebody was faster; the highest generation counts, and is never removed, only
- * succeeded. Whoever finds that its process is gone may succeed it.
+ * succeeded. Letting go of it gives the file another name. Whoever finds that its process is gone may succeed it.
  */
 export class Claim {
   readonly #folder: string
   readonly #generation: number
   /** Whether whoever had it before died without letting go of it. */
   readonly isInherited: boolean
+  /** What was in the folder when it was taken. */
+  readonly found: readonly string[]
+  #state: VmState
   #isReleased = false
 
-  private constructor(folder: string, generation: number, isInherited: boolean) {
+  private constructor(
+    folder: string,
+    generation: number,
+    state: VmState,
+    details: { readonly isInherited: boolean; readonly found: readonly string[] },
+  ) {
     this.#folder = folder
     this.#generation = generation
-    this.isInherited = isInherited
+    this.#state = state
+    this.isInherited = details.isInherited
+    this.found = details.found
   }
 
   /** The claim, or the record of the process that has it. */
   static async take(folder: string, state: VmState): Promise<Claim | ClaimRecord> {
     for (;;) {
-      const generations = await listGenerations(folder)
-      const last = generations.at(-1)
-      const holder = last === undefined ? undefined : await readClaim(folder, last)
-      if (holder !== undefined && isHeld(holder)) return holder
-      const generation = (last ?? 0) + 1
+      const last = newest(await readdir(folder))
+      const holder = await readClaim(folder, last)
+      if (holder !== undefined && isAlive(holder)) return holder
+      const generation = (last?.generation ?? 0) + 1
       if (!(await write(folder, generation, state))) continue
+      const found = await readdir(folder)
+      const others = found.flatMap((name) => parse(name) ?? []).filter(({ name }) => name !== nameOf(generation))
       // Somebody may have come, gone and been succeeded between the listing and the link: the highest counts.
-      const after = await listGenerations(folder)
-      if (after.at(-1) !== generation) {
+      if (others.some((other) => other.generation >= generation)) {
         await rm(fileOf(folder, generation), { force: true })
         continue
       }
-      for (const old of after.slice(0, -1)) await rm(fileOf(folder, old), { force: true })
-      return new Claim(folder, generation, holder !== undefined && !holder.isReleased)
+      await Promise.all(others.map(({ name }) => rm(join(folder, name), { force: true })))
+      return new Claim(folder, generation, state, { isInherited: holder !== undefined, found })
     }
   }
 
   /** Who has the folder at present. */
   static async holder(folder: string): Promise<ClaimRecord | undefined> {
-    const last = (await listGenerations(folder)).at(-1)
-    const record = last === undefined ? undefined : await readClaim(folder, last)
-    return record !== undefined && isHeld(record) ? record : undefined
+    const record = await readClaim(folder, newest(await readdir(folder)))
+    return record !== undefined && isAlive(record) ? record : undefined
   }
 
   /** Whether somebody died who had the folder. */
   static async isAbandoned(folder: string): Promise<boolean> {
-    const last = (await listGenerations(folder)).at(-1)
-    const record = last === undefined ? undefined : await readClaim(folder, last)
-    return record !== undefined && !record.isReleased && !isHeld(record)
+    const record = await readClaim(folder, newest(await readdir(folder)))
+    return record !== undefined && !isAlive(record)
   }
 
+  /** What everybody else is told meanwhile. */
   async setState(state: VmState): Promise<void> {
-    await this.#replace({ ...ownIdentity(), isReleased: false, state })
+    if (state === this.#state) return
+    this.#state = state
+    await replaceFile(fileOf(this.#folder, this.#generation), JSON.stringify({ ...ownIdentity(), state }), false)
   }
 
   async release(): Promise<void> {
     if (this.#isReleased) return
     this.#isReleased = true
-    await this.#replace({ ...ownIdentity(), isReleased: true, state: 'stopped' })
-  }
-
-  async #replace(record: ClaimRecord): Promise<void> {
-    await replaceFile(fileOf(this.#folder, this.#generation), JSON.stringify(record), false)
+    const path = fileOf(this.#folder, this.#generation)
+    await rename(path, `${path}${releasedSuffix}`)
   }
 }
 
-const isHeld = (record: ClaimRecord): boolean => !record.isReleased && isAlive(record)
-
-async function listGenerations(folder: string): Promise<number[]> {
-  const names = await readdir(folder)
-  return names
-    .map((name) => /^claim\.(\d{1,15})$/.exec(name)?.[1])
-    .filter((digits) => digits !== undefined)
-    .map(Number)
-    .sort((a, b) => a - b)
+interface ClaimFile {
+  readonly name: string
+  readonly generation: number
+  readonly isReleased: boolean
 }
 
-/** Nothing where it has been succeeded and removed meanwhile. */
-async function readClaim(folder: string, generation: number): Promise<ClaimRecord | undefined> {
-  const path = fileOf(folder, generation)
+function parse(name: string): ClaimFile | undefined {
+  const [, digits, suffix] = /^claim\.(\d{1,15})(\.released)?$/.exec(name) ?? []
+  return digits === undefined ? undefined : { name, generation: Number(digits), isReleased: suffix !== undefined }
+}
+
+/** Of one generation, a claim that was let go of counts: the other one comes too late, and is about to notice that. */
+const newest = (names: readonly string[]): ClaimFile | undefined =>
+  names
+    .flatMap((name) => parse(name) ?? [])
+    .sort((a, b) => a.generation - b.generation || Number(a.isReleased) - Number(b.isReleased))
+    .at(-1)
+
+/** Nothing where nobody has it, or it has been let go of or succeeded meanwhile. */
+async function readClaim(folder: string, file: ClaimFile | undefined): Promise<ClaimRecord | undefined> {
+  if (file === undefined || file.isReleased) return undefined
+  const path = join(folder, file.name)
   try {
     return v.parse(recordSchema, JSON.parse(await readFile(path, 'utf8')))
   } catch (error) {
@@ -122,7 +139,7 @@ async function readClaim(folder: string, generation: number): Promise<ClaimRecor
 async function write(folder: string, generation: number, state: VmState): Promise<boolean> {
   const draft = draftIn(folder)
   try {
-    await writeFile(draft, JSON.stringify({ ...ownIdentity(), isReleased: false, state }), { flag: 'wx', mode: 0o600 })
+    await writeFile(draft, JSON.stringify({ ...ownIdentity(), state }), { flag: 'wx', mode: 0o600 })
     await link(draft, fileOf(folder, generation))
     return true
   } catch (error) {

@@ -7,12 +7,18 @@ export const draftPrefix = 'draft-'
 
 export const draftIn = (folder: string): string => join(folder, `${draftPrefix}${randomUUID()}`)
 
-/**
- * Replaces a file in one step: whenever the process dies, it is the old one or the new one, whole.
- * @param isDurable whether that holds for the machine's death too, at the price of waiting for the disk
- */
-export async function replaceFile(path: string, content: string | Uint8Array, isDurable: boolean): Promise<void> {
+/** A file that is written, and does not count yet. */
+export interface Draft {
+  /** Makes it count, in one step. */
+  keep(): Promise<void>
+  /** Removes it, where it does not count yet. */
+  drop(): Promise<void>
+}
+
+/** @param isDurable whether it outlives the machine's death too, at the price of waiting for the disk */
+export async function draftOf(path: string, content: string | Uint8Array, isDurable: boolean): Promise<Draft> {
   const draft = draftIn(dirname(path))
+  const drop = (): Promise<void> => rm(draft, { force: true })
   try {
     const file = await open(draft, 'wx', 0o600)
     try {
@@ -21,9 +27,23 @@ export async function replaceFile(path: string, content: string | Uint8Array, is
     } finally {
       await file.close()
     }
-    await rename(draft, path)
   } catch (error) {
-    await rm(draft, { force: true })
+    await drop()
+    throw error
+  }
+  return { keep: () => rename(draft, path), drop }
+}
+
+/**
+ * Replaces a file in one step: whenever the process dies, it is the old one or the new one, whole.
+ * @param isDurable whether that holds for the machine's death too, at the price of waiting for the disk
+ */
+export async function replaceFile(path: string, content: string | Uint8Array, isDurable: boolean): Promise<void> {
+  const draft = await draftOf(path, content, isDurable)
+  try {
+    await draft.keep()
+  } catch (error) {
+    await draft.drop()
     throw error
   }
 }

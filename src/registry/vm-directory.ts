@@ -147,7 +147,7 @@ export class VmDirectory<D extends WrittenVm> {
         await write()
       })
     }
-    await this.#dropLeftovers(definition)
+    await this.#dropLeftovers(definition, await readdir(folder))
   }
 
   async delete(id: string): Promise<void> {
@@ -156,14 +156,23 @@ export class VmDirectory<D extends WrittenVm> {
     await rm(gone, { recursive: true, force: true })
   }
 
-  /** @throws ResourceBusyError while another process or connection has the VM */
-  async claim(id: string, state: VmState): Promise<Claim> {
+  /**
+   * The claim, and the definition as it is from then on; nothing where there is none.
+   * @param state what is told of the VM meanwhile
+   * @throws ResourceBusyError while another process or connection has the VM
+   */
+  async claim(id: string, state: VmState): Promise<{ readonly claim: Claim; readonly definition: D | undefined }> {
     const claim = await Claim.take(this.folder(id), state)
     if (!(claim instanceof Claim)) throw heldBy(claim.pid)
-    // Whoever had it before may have died over a change.
-    const definition = await this.get(id)
-    if (definition !== undefined) await this.#dropLeftovers(definition)
-    return claim
+    try {
+      const definition = await this.get(id)
+      // Whoever had it before may have died over a change.
+      if (definition !== undefined) await this.#dropLeftovers(definition, claim.found)
+      return { claim, definition }
+    } catch (error) {
+      await claim.release()
+      throw error
+    }
   }
 
   /** Who has the VM at present, and the state that is told of it meanwhile. */
@@ -254,10 +263,10 @@ export class VmDirectory<D extends WrittenVm> {
     }
   }
 
-  async #dropLeftovers(definition: D): Promise<void> {
+  async #dropLeftovers(definition: D, names: readonly string[]): Promise<void> {
     const folder = join(this.vms, definition.id)
     const wanted = this.#format.filesOf(definition)
-    for (const name of await readdir(folder)) {
+    for (const name of names) {
       const data = this.#format.dataNameOf(name)
       const isLeftover = data === undefined ? name.startsWith(draftPrefix) : !wanted.has(data)
       if (isLeftover) await rm(join(folder, name), { force: true })

@@ -87,7 +87,7 @@ export class OwnVmsDriver implements Driver {
         }),
       ...(getJobs && {
         'server.getJobs': async (input, task) =>
-          (await getJobs(input, task)).filter(({ vmId }) => vmId !== undefined && this.#own.has(vmId)),
+          (await getJobs(input, task)).filter(({ vm }) => vm !== undefined && this.#own.has(vm.id)),
       }),
     }
   }

@@ -29,7 +29,7 @@ function linuxGuest(): GuestProfile {
 }
 
 /** What belongs to a running QEMU, or tells who works on a VM, and is not kept. */
-const ofRun = /\.(?:sock|log|pid)$|run\.json$|claim\.\d+$/
+const ofRun = /\.(?:sock|log|pid)$|run\.json$|claim\.\d+(?:\.released)?$/
 
 describeConformance({
   ...qmpProfile,

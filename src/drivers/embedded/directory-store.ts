@@ -62,7 +62,7 @@ export class DirectoryStore implements VmStore {
   }
 
   async lease(id: string): Promise<Lease> {
-    return this.#directory.claim(id, 'stopped')
+    return (await this.#directory.claim(id, 'stopped')).claim
   }
 
   async holder(id: string): Promise<Holder | undefined> {

@@ -26,7 +26,7 @@ import { sendKeys } from './send-keys.js'
 import { VmAccess } from './vm-access.js'
 import { VmConsole } from './vm-console.js'
 import { VmInspector } from './vm-inspector.js'
-import { VmLifecycle, type ChangeOptions } from './vm-lifecycle.js'
+import { throughStart, VmLifecycle, type ChangeOptions } from './vm-lifecycle.js'
 import { VmObserver } from './vm-observer.js'
 import { VmProvisioning } from './vm-provisioning.js'
 import { VmShutdown } from './vm-shutdown.js'
@@ -106,11 +106,13 @@ export class QmpDriver implements Driver {
     'server.getJobs': () => this.#guard(() => this.#jobs.list()),
     'server.attachJob': ({ token }, task) => this.#guard(() => this.#attach(token, task)),
     'vm.getState': ({ vm }) => this.#guard(async () => (await this.#inspector.look(await this.#access.get(vm))).state),
-    'vm.start': ({ vm }, task) => this.#change(vm, task, (held) => this.#lifecycle.powerOn(held, task)),
+    'vm.start': ({ vm }, task) =>
+      this.#change(vm, task, (held) => this.#lifecycle.powerOn(held, task), { through: throughStart }),
     'vm.stop': ({ vm, mode }, task) =>
       this.#keep(task, () => (mode === 'kill' ? this.#kill(vm, task) : this.#shutdown.stop(vm, task))),
     'vm.pause': ({ vm }, task) => this.#change(vm, task, (held) => this.#lifecycle.pause(held)),
-    'vm.resume': ({ vm }, task) => this.#change(vm, task, (held) => this.#lifecycle.resume(held, task)),
+    'vm.resume': ({ vm }, task) =>
+      this.#change(vm, task, (held) => this.#lifecycle.resume(held, task), { through: throughStart }),
     'vm.suspend': ({ vm }, task) => this.#change(vm, task, (held) => this.#lifecycle.suspend(held, task)),
     'vm.reset': ({ vm }, task) => this.#change(vm, task, (held) => this.#lifecycle.reset(held)),
     'vm.restart': ({ vm }, task) => this.#keep(task, () => this.#shutdown.restart(vm, task)),
@@ -207,8 +209,8 @@ export class QmpDriver implements Driver {
   }
 
   /** Changes a VM as a job that other processes see. */
-  #change<T>(vm: string, task: Task, action: (held: HeldVm) => Promise<T>): Promise<T> {
-    return this.#keep(task, () => this.#alter(vm, task, action))
+  #change<T>(vm: string, task: Task, action: (held: HeldVm) => Promise<T>, how?: ChangeOptions): Promise<T> {
+    return this.#keep(task, () => this.#alter(vm, task, action, how))
   }
 
   #alter<T>(vm: string, task: Task, action: (held: HeldVm) => Promise<T>, how?: ChangeOptions): Promise<T> {

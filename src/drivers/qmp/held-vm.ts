@@ -62,6 +62,13 @@ export class HeldVm {
     this.#observer.tellState(this.#definition, state, { before })
   }
 
+  /** Tells of the last state that the operation brings it into; to other processes, letting go of the claim tells that. */
+  finish(state: VmState): void {
+    const before = this.#state
+    this.#state = state
+    this.#observer.tellState(this.#definition, state, { before })
+  }
+
   /** Replaces the definition in one step. */
   async save(definition: Definition): Promise<void> {
     await this.#directory.save(definition)

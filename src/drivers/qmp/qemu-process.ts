@@ -1,4 +1,4 @@
-import { spawn } from 'node:child_process'
+import { spawn, type ChildProcess } from 'node:child_process'
 import { constants, existsSync } from 'node:fs'
 import { open, readdir, readFile, rm } from 'node:fs/promises'
 import { join } from 'node:path'
@@ -18,56 +18,70 @@ import { lastWords } from './run-record.js'
 const startTimeoutMs = 60_000
 const pollMs = 3
 
-/** A QEMU that was just started, its guest halted, and the connection to it. */
-export interface StartedQemu {
+/** A QEMU that was just started, its guest halted, and the connections to it. */
+export interface StartedQemu<T> {
   readonly identity: ProcessIdentity
   readonly monitor: QmpClient
+  readonly events: QmpClient
+  readonly prepared: T
+}
+
+interface StartOptions<T> {
+  readonly signal: AbortSignal
+  readonly onExit: () => void
+  /** What is done while it comes up. */
+  readonly prepare: (identity: ProcessIdentity) => Promise<T>
 }
 
 /** Starts a QEMU that outlives this process. Whatever it says goes to a file, which a failure quotes. */
-export async function startQemu(
+export async function startQemu<T>(
   folder: string,
   program: string,
   args: readonly string[],
-  options: { readonly signal: AbortSignal; readonly onExit: () => void },
-): Promise<StartedQemu> {
+  options: StartOptions<T>,
+): Promise<StartedQemu<T>> {
+  const child = await spawnLogged(folder, program, args)
+  const ended = new Promise<never>((_resolve, reject) => {
+    child.once('error', (cause) => {
+      reject(errorCode(cause) === 'ENOENT' ? gone(program, cause) : cause)
+    })
+    child.once('exit', (code, signal) => {
+      options.onExit()
+      lastWords(folder).then((said) => {
+        reject(new QemuProgramError('QEMU', code ?? signal, said))
+      }, reject)
+    })
+  })
+  ended.catch(() => {
+    // Of interest only while it is waited for: later its end is seen by all in the same way.
+  })
+  const waiting = new AbortController()
+  try {
+    const ready = async (): Promise<StartedQemu<T>> => {
+      const identity = identityOf(child.pid ?? 0)
+      const [prepared, monitors] = await Promise.all([options.prepare(identity), firstMonitors(folder, waiting.signal)])
+      return { identity, prepared, ...monitors }
+    }
+    return await Promise.race([ended, ready(), aborted(options.signal, waiting)])
+  } catch (error) {
+    waiting.abort()
+    if (child.pid !== undefined && child.exitCode === null && child.signalCode === null) {
+      child.kill('SIGKILL')
+      await ended.catch(() => undefined)
+    }
+    throw error
+  } finally {
+    waiting.abort()
+  }
+}
+
+async function spawnLogged(folder: string, program: string, args: readonly string[]): Promise<ChildProcess> {
   const { O_WRONLY, O_CREAT, O_TRUNC, O_APPEND } = constants
   const log = await open(join(folder, runFiles.log), O_WRONLY | O_CREAT | O_TRUNC | O_APPEND, 0o600)
   try {
     const child = spawn(program, args, { cwd: folder, detached: true, stdio: ['ignore', log.fd, log.fd] })
     child.unref()
-    const ended = new Promise<never>((_resolve, reject) => {
-      child.once('error', (cause) => {
-        reject(errorCode(cause) === 'ENOENT' ? gone(program, cause) : cause)
-      })
-      child.once('exit', (code, signal) => {
-        options.onExit()
-        lastWords(folder).then((said) => {
-          reject(new QemuProgramError('QEMU', code ?? signal, said))
-        }, reject)
-      })
-    })
-    ended.catch(() => {
-      // Of interest only while it is waited for: later its end is seen by all in the same way.
-    })
-    const waiting = new AbortController()
-    try {
-      const monitor = await Promise.race([
-        ended,
-        firstMonitor(folder, waiting.signal),
-        aborted(options.signal, waiting),
-      ])
-      return { identity: identityOf(child.pid ?? 0), monitor }
-    } catch (error) {
-      waiting.abort()
-      if (child.pid !== undefined && child.exitCode === null && child.signalCode === null) {
-        child.kill('SIGKILL')
-        await ended.catch(() => undefined)
-      }
-      throw error
-    } finally {
-      waiting.abort()
-    }
+    return child
   } finally {
     await log.close()
   }
@@ -90,18 +104,34 @@ const aborted = (signal: AbortSignal, waiting: AbortController): Promise<never> 
     signal.addEventListener('abort', onAbort, { once: true, signal: waiting.signal })
   })
 
-/** The socket comes some time after the process, and is bound before anybody listens. */
-async function firstMonitor(folder: string, signal: AbortSignal): Promise<QmpClient> {
+/** The sockets come some time after the process, and are bound before anybody listens. */
+async function firstMonitors(
+  folder: string,
+  signal: AbortSignal,
+): Promise<{ readonly monitor: QmpClient; readonly events: QmpClient }> {
   const deadline = Date.now() + startTimeoutMs
-  const path = join(folder, runFiles.control)
+  const last = join(folder, runFiles.events)
   for (;;) {
     try {
       // Looking for the file costs next to nothing; an attempt to connect, while many QEMUs start, does not.
-      if (existsSync(path) || Date.now() > deadline) return await openMonitor(folder, runFiles.control)
+      if (existsSync(last) || Date.now() > deadline) return await openBoth(folder)
     } catch (error) {
       if (!(error instanceof QmpConnectionError) || Date.now() > deadline) throw error
     }
     await delay(pollMs, undefined, { signal })
+  }
+}
+
+async function openBoth(folder: string): Promise<{ readonly monitor: QmpClient; readonly events: QmpClient }> {
+  const opening = [openMonitor(folder, runFiles.control), openMonitor(folder, runFiles.events)] as const
+  try {
+    const [monitor, events] = await Promise.all(opening)
+    return { monitor, events }
+  } catch (error) {
+    // One of them may be there, and keeps the next attempt out.
+    for (const client of await Promise.allSettled(opening))
+      if (client.status === 'fulfilled') await client.value.close()
+    throw error
   }
 }
 

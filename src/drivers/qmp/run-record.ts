@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import * as v from 'valibot'
 import { errorCode } from '../../errors/native.js'
 import { processIdentitySchema } from '../../registry/process-identity.js'
-import { replaceFile } from '../../registry/replace-file.js'
+import { draftOf, type Draft } from '../../registry/replace-file.js'
 import { accelerators } from './accelerator.js'
 import { runFiles } from './command-line.js'
 import { layoutSchema } from './layout.js'
@@ -36,8 +36,8 @@ export async function readRun(folder: string): Promise<RunRecord | undefined> {
   }
 }
 
-export const writeRun = (folder: string, run: RunRecord): Promise<void> =>
-  replaceFile(join(folder, recordFile), JSON.stringify(run), false)
+export const draftRun = (folder: string, run: RunRecord): Promise<Draft> =>
+  draftOf(join(folder, recordFile), JSON.stringify(run), false)
 
 export const removeRun = (folder: string): Promise<void> => rm(join(folder, recordFile), { force: true })
 

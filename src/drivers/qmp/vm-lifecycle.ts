@@ -11,20 +11,16 @@ import { heldBy, type Claim } from '../../registry/claim.js'
 import { Exclusive } from '../../registry/exclusive.js'
 import type { VmDirectory } from '../../registry/vm-directory.js'
 import { bestAccelerator, type Accelerator } from './accelerator.js'
-import { commandLine, runFiles } from './command-line.js'
 import { stateAtRest, withoutRest, type Definition } from './definition.js'
 import type { DiskImages } from './disk-images.js'
 import { newMemoryFile } from './hardware.js'
 import { HeldVm } from './held-vm.js'
-import { firstLayout, newLayout } from './layout.js'
-import { loadMemory, saveMemory } from './memory-image.js'
-import { openMonitor } from './monitor.js'
+import { launch } from './launch.js'
+import { saveMemory } from './memory-image.js'
 import { requirePlugged } from './plugged-disks.js'
-import { openForwards } from './port-forwards.js'
 import { QmpConnectionError } from './protocol/qmp-errors.js'
 import { endQemu } from './qemu-end.js'
-import { removeRunFiles, startQemu } from './qemu-process.js'
-import { removeRun, writeRun, type RunRecord } from './run-record.js'
+import { removeRun } from './run-record.js'
 import { settle } from './settle.js'
 import type { VmInspector } from './vm-inspector.js'
 import type { VmObserver } from './vm-observer.js'
@@ -40,7 +36,11 @@ export interface LifecycleParts {
   readonly accelerator: Accelerator | undefined
 }
 
+type Claimed = Awaited<ReturnType<VmDirectory<Definition>['claim']>>
+
 export interface ChangeOptions {
+  /** What others are told of the VM meanwhile; the state that it has, if absent. */
+  readonly through?: ((state: VmState, definition: Definition) => VmState) | undefined
   /** The states in which it may be done, where they are not those of the task's operation. */
   readonly expected?: readonly VmState[] | undefined
   /** How long QEMU may take to answer what its guest does. */
@@ -53,11 +53,17 @@ export interface ChangeOptions {
 const turnTimeoutMs = 60_000
 const turnPollMs = 20
 
+/** What others are told of a VM that comes up from rest; one that is paused only goes on. */
+export const throughStart = (state: VmState, { memory }: Definition): VmState =>
+  state === 'paused' ? state : memory === undefined ? 'starting' : 'resuming'
+
 /** Runs VMs: how QEMUs come to life and how they end, each change by whoever has the claim on the VM. */
 export class VmLifecycle {
   readonly #parts: LifecycleParts
   readonly #exclusive = new Exclusive()
   readonly #underWay = new Set<AbortController>()
+  /** Connections to QEMUs that were let go of, and that these have not noticed yet. */
+  readonly #leaving = new Set<Promise<unknown>>()
 
   constructor(parts: LifecycleParts) {
     this.#parts = parts
@@ -95,9 +101,9 @@ export class VmLifecycle {
           const definition = await directory.get(id)
           if (definition === undefined) return
           const { state } = await this.#parts.inspector.lookAtRun(definition)
-          const claim = await directory.claim(id, state)
+          const { claim, definition: found } = await directory.claim(id, state)
           try {
-            await settle({ directory, images }, definition, claim.isInherited)
+            if (found !== undefined) await settle({ directory, images }, found, claim.isInherited)
           } finally {
             await claim.release()
           }
@@ -112,27 +118,36 @@ export class VmLifecycle {
   /** Runs a VM that is at rest, from its saved memory where it has one. */
   async powerOn(vm: HeldVm, task: Task): Promise<VmState> {
     const { memory } = vm.definition
-    await vm.setState(memory === undefined ? 'starting' : 'resuming')
+    await vm.setState(throughStart(vm.state, vm.definition))
     try {
-      vm.run = await this.#launch(vm, task)
+      const { program, observer } = this.#parts
+      const accelerator = memory?.accelerator ?? (await this.accelerator())
+      const onExit = (): void => {
+        observer.look(vm.id)
+      }
+      const { run, leaving } = await launch(vm, task, { program, accelerator, onExit })
+      vm.run = run
+      this.#leaving.add(leaving)
+      void leaving.then(() => this.#leaving.delete(leaving))
+      vm.finish(memory?.isPaused === true ? 'paused' : 'running')
       return vm.state
     } catch (error) {
       // The guest has not run: it is what it was.
-      await vm.setState(stateAtRest(vm.definition))
+      vm.finish(stateAtRest(vm.definition))
       throw error
     }
   }
 
   async pause(vm: HeldVm): Promise<VmState> {
     await vm.withMonitor((client) => client.execute('stop'))
-    await vm.setState('paused')
+    vm.finish('paused')
     return vm.state
   }
 
   async resume(vm: HeldVm, task: Task): Promise<VmState> {
     if (vm.run === undefined) return this.powerOn(vm, task)
     await vm.withMonitor((client) => client.execute('cont'))
-    await vm.setState('running')
+    vm.finish('running')
     return vm.state
   }
 
@@ -141,7 +156,7 @@ export class VmLifecycle {
       await client.execute('system_reset')
       await client.execute('cont')
     })
-    await vm.setState('running')
+    vm.finish('running')
     return vm.state
   }
 
@@ -149,7 +164,7 @@ export class VmLifecycle {
   async kill(vm: HeldVm): Promise<VmState> {
     if (vm.run === undefined) await vm.save(withoutRest(vm.definition))
     else await this.end(vm)
-    await vm.setState('stopped')
+    vm.finish('stopped')
     return vm.state
   }
 
@@ -180,14 +195,14 @@ export class VmLifecycle {
         await saveMemory(client, this.#parts.images, { folder: vm.folder, file, tag, disks: [] })
         if (vm.signal.aborted) {
           await rm(join(vm.folder, file))
-          throw cancelled('the memory was kept')
+          throw new JobCancelledError({ reason: 'it was cancelled before the memory was kept' })
         }
         const { accelerator, layout } = run
         await vm.save({ ...vm.definition, memory: { file, tag, isPaused: false, accelerator, layout } })
       } catch (error) {
         // A QEMU that is gone can't go on, which the next look shows.
         if (before === 'running' && !(error instanceof QmpConnectionError)) await client.execute('cont')
-        await vm.setState(before)
+        vm.finish(before)
         throw error
       }
     })
@@ -195,7 +210,7 @@ export class VmLifecycle {
     await endQemu(vm.folder, run.process)
     await removeRun(vm.folder)
     vm.run = undefined
-    await vm.setState('suspended')
+    vm.finish('suspended')
     return vm.state
   }
 
@@ -203,6 +218,7 @@ export class VmLifecycle {
   async close(): Promise<void> {
     for (const operation of this.#underWay) operation.abort(new DOMException('the server was closed', 'AbortError'))
     await this.#exclusive.drain()
+    await Promise.all(this.#leaving)
   }
 
   async #changeAlone<T>(
@@ -214,9 +230,8 @@ export class VmLifecycle {
   ): Promise<T> {
     const { directory, inspector, observer, images } = this.#parts
     const { expected, timeoutMs } = how
-    const claim = await this.#claim(id, task, signal, how)
+    const { claim, definition: found } = await this.#claim(id, task, signal, how)
     try {
-      const found = await directory.get(id)
       if (found === undefined) throw vmNotFound(id)
       const definition = await settle({ directory, images }, found, claim.isInherited)
       const { state, run } = await inspector.lookAtRun(definition, timeoutMs)
@@ -229,7 +244,7 @@ export class VmLifecycle {
   }
 
   /** Claims a VM whose state allows the change; a refusal leaves no trace. */
-  async #claim(id: string, task: Task, signal: AbortSignal, how: ChangeOptions): Promise<Claim> {
+  async #claim(id: string, task: Task, signal: AbortSignal, how: ChangeOptions): Promise<Claimed> {
     const deadline = Date.now() + turnTimeoutMs
     for (;;) {
       try {
@@ -242,71 +257,22 @@ export class VmLifecycle {
     }
   }
 
-  async #claimNow(id: string, task: Task, { expected, timeoutMs }: ChangeOptions): Promise<Claim> {
+  async #claimNow(id: string, task: Task, { expected, timeoutMs, through }: ChangeOptions): Promise<Claimed> {
     const { directory, inspector } = this.#parts
-    const definition = await directory.get(id)
+    const [definition, holder] = await Promise.all([directory.get(id), directory.holder(id)])
     if (definition === undefined) throw vmNotFound(id)
-    const holder = await directory.holder(id)
     if (holder !== undefined) throw heldBy(holder.pid)
     const { state } = await inspector.lookAtRun(definition, timeoutMs)
     requireState(task.operation, state, expected)
     try {
-      return await directory.claim(id, state)
+      return await directory.claim(id, through?.(state, definition) ?? state)
     } catch (error) {
       // Deleted meanwhile.
       if (errorCode(error) === 'ENOENT') throw vmNotFound(id)
       throw error
     }
   }
-
-  async #launch(vm: HeldVm, task: Task): Promise<RunRecord> {
-    const { program, observer } = this.#parts
-    const { id, definition, folder } = vm
-    const { memory, hardware } = definition
-    const accelerator = memory?.accelerator ?? (await this.accelerator())
-    const layout = memory === undefined ? newLayout(hardware) : (memory.layout ?? firstLayout(hardware))
-    const args = commandLine(id, hardware, accelerator, layout)
-    await removeRunFiles(folder, memory !== undefined)
-    task.progress({ percent: 10, phase: 'starting QEMU' })
-    const onExit = (): void => {
-      observer.look(id)
-    }
-    const { identity, monitor } = await startQemu(folder, program, args, { signal: vm.signal, onExit })
-    try {
-      await startEventLog(folder)
-      const networkAdapters = await openForwards(monitor, hardware.networkAdapters)
-      if (memory !== undefined) {
-        task.progress({ percent: 40, phase: 'loading memory' })
-        await loadMemory(monitor, memory)
-      }
-      if (vm.signal.aborted) throw cancelled('the guest ran')
-      const run = { process: identity, startedAt: Date.now(), accelerator, layout, commandLine: [program, ...args] }
-      await writeRun(folder, run)
-      // The saved memory is given up before the guest runs on: from then on it does not fit the disks any more.
-      if (memory !== undefined || definition.hasCrashed === true || networkAdapters !== hardware.networkAdapters) {
-        await vm.save(withoutRest({ ...definition, hardware: { ...hardware, networkAdapters } }))
-      }
-      task.progress({ percent: 90, phase: 'starting the processors' })
-      if (memory?.isPaused !== true) await monitor.execute('cont')
-      await Promise.all([monitor.close(), vm.setState(memory?.isPaused === true ? 'paused' : 'running')])
-      return run
-    } catch (error) {
-      await endQemu(folder, identity, monitor)
-      await removeRun(folder)
-      if (vm.definition !== definition) await vm.save(definition)
-      throw error
-    }
-  }
 }
-
-/** Once somebody has listened, QEMU goes on writing its events to the log, whether anybody listens or not. */
-async function startEventLog(folder: string): Promise<void> {
-  const client = await openMonitor(folder, runFiles.events)
-  await client.close()
-}
-
-const cancelled = (before: string): JobCancelledError =>
-  new JobCancelledError({ reason: `it was cancelled before ${before}` })
 
 /** Of a VM that was deleted, there is nothing left to let go of. */
 async function release(claim: Claim): Promise<void> {

@@ -9,7 +9,7 @@ import { pressUntilOff } from './power-button.js'
 import type { RunningVm } from './running-vm.js'
 import type { VmAccess } from './vm-access.js'
 import type { VmInspector } from './vm-inspector.js'
-import type { VmLifecycle } from './vm-lifecycle.js'
+import { throughStart, type VmLifecycle } from './vm-lifecycle.js'
 import type { VmObserver } from './vm-observer.js'
 
 interface Parts {
@@ -49,7 +49,7 @@ export class VmShutdown {
   async restart(vm: string, task: Task): Promise<VmState> {
     const { access, lifecycle } = this.#parts
     await this.stop(vm, task)
-    const how = { expected: operations['vm.start'].from, isSequel: true }
+    const how = { expected: operations['vm.start'].from, through: throughStart, isSequel: true }
     try {
       return await access.change(vm, task, (held) => lifecycle.powerOn(held, task), how)
     } catch (error) {

@@ -73,7 +73,7 @@ export class VmSnapshots {
       const { children: _children, ...created } = snapshotNode(changed, kept)
       return created
     } finally {
-      await vm.setState(before)
+      vm.finish(before)
     }
   }
 
@@ -87,7 +87,7 @@ export class VmSnapshots {
     await vm.save({ ...vm.definition, switchingTo: id })
     await vm.save(await takeBack(this.#parts, vm.definition, id))
     if (vm.definition.memory !== undefined) return this.#parts.lifecycle.powerOn(vm, task)
-    await vm.setState('stopped')
+    vm.finish('stopped')
     return vm.state
   }
 
