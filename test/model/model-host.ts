@@ -5,6 +5,8 @@ import type { Trouble } from './step.js'
 export interface ModelHost {
   /** The connection that is used at present. */
   readonly server: Server
+  /** Another connection to the same host, which makes some of the calls. */
+  readonly second?: Server | undefined
   readonly spec: Omit<VmSpec, 'name'>
   /** The states in which the memory's size can be changed. */
   readonly resizableIn: readonly VmState[]

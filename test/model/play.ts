@@ -56,13 +56,16 @@ export class Play {
       await this.#create(first)
       return
     }
+    const seconds = await this.#seenBySecond()
     const prepared = calls.map((call) => {
       const known = this.#choose(call.vm)
+      // Which of the connections makes the call is as random as all else of it.
+      const vm = (call.turns % 2 === 1 ? seconds.get(known.vm.id) : undefined) ?? known.vm
       const isGrowing = call.what === 'create' || call.what === 'clone'
       const what = isGrowing && this.#known.size + calls.length > maxVms ? 'look' : call.what
       const other = calls.length === 1 && call.snapshot > 6 ? this.#choose(call.vm + 1) : undefined
       const taken = other === known ? undefined : other?.model.name
-      return { known, call, ...prepare({ ...call, what }, known, this.#host, this.#newName(), taken) }
+      return { known, call, ...prepare({ ...call, what }, { ...known, vm }, this.#host, this.#newName(), taken) }
     })
     const struck = trouble === undefined ? undefined : prepared[trouble.call % prepared.length]
     const endTrouble =
@@ -80,6 +83,11 @@ export class Play {
       )
     }
     await this.#adopt(begun)
+  }
+
+  async #seenBySecond(): Promise<ReadonlyMap<string, Vm>> {
+    const vms = (await this.#host.second?.getVmList().unwrap()) ?? []
+    return new Map(vms.map((vm) => [vm.id, vm]))
   }
 
   /** Lets time go on until all have ended. What would never end by itself is cancelled. */
@@ -195,9 +203,11 @@ export class Play {
   }
 
   async #checkList(): Promise<void> {
-    const told = (await this.#server.getVmList().unwrap()).map(({ id, name, state }) => [id, name, state])
-    const expected = [...this.#known].map(([id, { model }]) => [id, model.name, model.state])
-    assert.deepEqual(told.sort(), expected.sort())
+    const expected = [...this.#known].map(([id, { model }]) => [id, model.name, model.state]).sort()
+    for (const server of [this.#server, this.#host.second]) {
+      const told = await server?.getVmList().unwrap()
+      if (told !== undefined) assert.deepEqual(told.map(({ id, name, state }) => [id, name, state]).sort(), expected)
+    }
   }
 
   #choose(number: number): Known {

@@ -12,15 +12,18 @@ export class QmpModelHost implements ModelHost, AsyncDisposable {
   readonly shutdownTimeoutMs = 10_000
   readonly #uri: string
   #server: Server
+  readonly second: Server | undefined
 
-  private constructor(uri: string, server: Server, kernel: string) {
+  private constructor(uri: string, server: Server, second: Server | undefined, kernel: string) {
     this.#uri = uri
     this.#server = server
+    this.second = second
     this.spec = { memoryMiB: 16, boot: { kernel } }
   }
 
-  static async open(uri: string, kernel: string): Promise<QmpModelHost> {
-    return new QmpModelHost(uri, await connect(uri).unwrap(), kernel)
+  static async open(uri: string, kernel: string, hasSecond: boolean): Promise<QmpModelHost> {
+    const server = await connect(uri).unwrap()
+    return new QmpModelHost(uri, server, hasSecond ? await connect(uri).unwrap() : undefined, kernel)
   }
 
   get server(): Server {
@@ -53,5 +56,6 @@ export class QmpModelHost implements ModelHost, AsyncDisposable {
       if (vm.state !== 'stopped') await vm.stop({ mode: 'kill' }).unwrap()
     }
     await this.#server.close().unwrap()
+    await this.second?.close().unwrap()
   }
 }
