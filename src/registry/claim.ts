@@ -9,10 +9,13 @@ import { draftIn, replaceFile } from './replace-file.js'
 
 const recordSchema = v.object({
   ...processIdentitySchema.entries,
+  /** What is told of the VM meanwhile. */
   state: v.picklist(vmStates),
+  /** What it was before. */
+  before: v.picklist(vmStates),
 })
 
-type ClaimRecord = Readonly<v.InferOutput<typeof recordSchema>>
+export type ClaimRecord = Readonly<v.InferOutput<typeof recordSchema>>
 
 /** What whoever comes too late is told. */
 export const heldBy = (pid: number): ResourceBusyError =>
@@ -34,34 +37,35 @@ const releasedSuffix = '.released'
 export class Claim {
   readonly #folder: string
   readonly #generation: number
-  /** Whether whoever had it before died without letting go of it. */
-  readonly isInherited: boolean
+  /** Whoever had it before, and died without letting go of it. */
+  readonly inherited: ClaimRecord | undefined
   /** What was in the folder when it was taken. */
   readonly found: readonly string[]
-  #state: VmState
+  #record: ClaimRecord
   #isReleased = false
 
   private constructor(
     folder: string,
     generation: number,
-    state: VmState,
-    details: { readonly isInherited: boolean; readonly found: readonly string[] },
+    record: ClaimRecord,
+    details: { readonly inherited: ClaimRecord | undefined; readonly found: readonly string[] },
   ) {
     this.#folder = folder
     this.#generation = generation
-    this.#state = state
-    this.isInherited = details.isInherited
+    this.#record = record
+    this.inherited = details.inherited
     this.found = details.found
   }
 
   /** The claim, or the record of the process that has it. */
-  static async take(folder: string, state: VmState): Promise<Claim | ClaimRecord> {
+  static async take(folder: string, state: VmState, before: VmState = state): Promise<Claim | ClaimRecord> {
+    const record = { ...ownIdentity(), state, before }
     for (;;) {
       const last = newest(await readdir(folder))
       const holder = await readClaim(folder, last)
       if (holder !== undefined && isAlive(holder)) return holder
       const generation = (last?.generation ?? 0) + 1
-      if (!(await write(folder, generation, state))) continue
+      if (!(await write(folder, generation, record))) continue
       const found = await readdir(folder)
       const others = found.flatMap((name) => parse(name) ?? []).filter(({ name }) => name !== nameOf(generation))
       // Somebody may have come, gone and been succeeded between the listing and the link: the highest counts.
@@ -70,7 +74,7 @@ export class Claim {
         continue
       }
       await Promise.all(others.map(({ name }) => rm(join(folder, name), { force: true })))
-      return new Claim(folder, generation, state, { isInherited: holder !== undefined, found })
+      return new Claim(folder, generation, record, { inherited: holder, found })
     }
   }
 
@@ -88,9 +92,9 @@ export class Claim {
 
   /** What everybody else is told meanwhile. */
   async setState(state: VmState): Promise<void> {
-    if (state === this.#state) return
-    this.#state = state
-    await replaceFile(fileOf(this.#folder, this.#generation), JSON.stringify({ ...ownIdentity(), state }), false)
+    if (state === this.#record.state) return
+    this.#record = { ...this.#record, state }
+    await replaceFile(fileOf(this.#folder, this.#generation), JSON.stringify(this.#record), false)
   }
 
   async release(): Promise<void> {
@@ -136,10 +140,10 @@ async function readClaim(folder: string, file: ClaimFile | undefined): Promise<C
   }
 }
 
-async function write(folder: string, generation: number, state: VmState): Promise<boolean> {
+async function write(folder: string, generation: number, record: ClaimRecord): Promise<boolean> {
   const draft = draftIn(folder)
   try {
-    await writeFile(draft, JSON.stringify({ ...ownIdentity(), state }), { flag: 'wx', mode: 0o600 })
+    await writeFile(draft, JSON.stringify(record), { flag: 'wx', mode: 0o600 })
     await link(draft, fileOf(folder, generation))
     return true
   } catch (error) {

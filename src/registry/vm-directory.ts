@@ -159,10 +159,15 @@ export class VmDirectory<D extends WrittenVm> {
   /**
    * The claim, and the definition as it is from then on; nothing where there is none.
    * @param state what is told of the VM meanwhile
+   * @param before what it is, where that is something else
    * @throws ResourceBusyError while another process or connection has the VM
    */
-  async claim(id: string, state: VmState): Promise<{ readonly claim: Claim; readonly definition: D | undefined }> {
-    const claim = await Claim.take(this.folder(id), state)
+  async claim(
+    id: string,
+    state: VmState,
+    before?: VmState,
+  ): Promise<{ readonly claim: Claim; readonly definition: D | undefined }> {
+    const claim = await Claim.take(this.folder(id), state, before)
     if (!(claim instanceof Claim)) throw heldBy(claim.pid)
     try {
       const definition = await this.get(id)

@@ -65,6 +65,21 @@ test.each([
   await expectWholeAndClean(host)
 })
 
+test.each(['start: starting the processors', 'suspend: pausing', 'suspend: saving memory'])(
+  'a guest that nobody lets run, since its process was killed at "%s", runs on',
+  async (moment) => {
+    await using host = await QmpHost.open()
+    const child = new Child('host-child.ts', [host.uri, 'churn', host.kernel])
+    await child.printed(moment)
+    await child.kill()
+    await using again = await connect(host.uri).unwrap()
+    const [vm] = await again.getVmList().unwrap()
+    // What it had begun may have been finished before it was killed.
+    expect(['running', 'suspended']).toContain(vm?.state)
+    await expectWholeAndClean(host)
+  },
+)
+
 test('two processes that change VMs of one directory at the same time, and are killed, leave it whole', async () => {
   await using host = await QmpHost.open()
   const children = [1, 2].map(() => new Child('host-child.ts', [host.uri, 'churn', host.kernel]))

@@ -1,6 +1,7 @@
 import { join } from 'node:path'
 import * as v from 'valibot'
 import { isAlive } from '../../registry/process-identity.js'
+import type { ClaimRecord } from '../../registry/claim.js'
 import type { VmDirectory } from '../../registry/vm-directory.js'
 import { diskDevice, runFiles } from './command-line.js'
 import { tagOf, type Definition, type Hardware } from './definition.js'
@@ -21,9 +22,10 @@ interface Parts {
  * Brings a VM in order that whoever had it before may have left at any moment. What it goes by:
  * - a QEMU that is not written down has not run its guest, and one whose memory was saved has no more to do: both are ended;
  * - of a QEMU that is gone, the definition keeps whether it crashed;
+ * - a guest that was halted only to save its memory, which was not kept, or that was about to run, runs on;
  * - disks that were being taken back to a snapshot are taken back, from the beginning.
  */
-export async function settle(parts: Parts, found: Definition, isInherited: boolean): Promise<Definition> {
+export async function settle(parts: Parts, found: Definition, inherited: ClaimRecord | undefined): Promise<Definition> {
   const folder = parts.directory.folder(found.id)
   let definition = found
   const save = async (changed: Definition): Promise<void> => {
@@ -32,7 +34,7 @@ export async function settle(parts: Parts, found: Definition, isInherited: boole
   }
   const run = await readRun(folder)
   const isRunning = run !== undefined && isAlive(run.process)
-  const orphan = run === undefined ? await findOrphan(folder, found.id, isInherited) : undefined
+  const orphan = run === undefined ? await findOrphan(folder, found.id, inherited !== undefined) : undefined
   if (orphan !== undefined) await endQemu(folder, orphan)
   if (isRunning && definition.memory !== undefined) await endQemu(folder, run.process)
   if (run !== undefined && !(isRunning && definition.memory === undefined)) {
@@ -41,8 +43,8 @@ export async function settle(parts: Parts, found: Definition, isInherited: boole
     await removeRun(folder)
   }
   if (definition.switchingTo !== undefined) await save(await takeBack(parts, definition, definition.switchingTo))
-  if (isInherited) {
-    if (isRunning && definition.memory === undefined) await settleQemu(folder, definition.hardware)
+  if (inherited !== undefined) {
+    if (isRunning && definition.memory === undefined) await settleQemu(folder, definition.hardware, inherited)
     else await dropTags(parts, definition)
   }
   return definition
@@ -75,8 +77,14 @@ const filesOfDisks = ({ disks }: Definition['hardware']): string[] => disks.map(
 const nodesSchema = v.array(v.object({ 'node-name': v.optional(v.string()) }))
 const jobsSchema = v.array(v.object({ id: v.string() }))
 
-/** A QEMU whose master died over a change: it gets back to what the definition says. */
-async function settleQemu(folder: string, hardware: Hardware): Promise<void> {
+/** Whether whoever died had halted a guest that ran, or was about to let it run. */
+const wasToRun = ({ state, before }: ClaimRecord): boolean =>
+  state === 'starting' ||
+  (state === 'suspending' && before === 'running') ||
+  (state === 'resuming' && before === 'suspended')
+
+/** A QEMU whose master died over a change: it gets back to what the definition says, and a guest that was halted for it goes on. */
+async function settleQemu(folder: string, hardware: Hardware, inherited: ClaimRecord): Promise<void> {
   const client = await openMonitor(folder, runFiles.control)
   try {
     // Nobody waits for what its jobs make: that they are cancelled is what is wanted here.
@@ -91,6 +99,7 @@ async function settleQemu(folder: string, hardware: Hardware): Promise<void> {
       if (isLeft) await client.execute('blockdev-del', { 'node-name': name })
     }
     for (const disk of missing) await plugDisk(client, disk)
+    if (wasToRun(inherited)) await client.execute('cont')
   } finally {
     await client.close()
   }

@@ -103,7 +103,7 @@ export class VmLifecycle {
           const { state } = await this.#parts.inspector.lookAtRun(definition)
           const { claim, definition: found } = await directory.claim(id, state)
           try {
-            if (found !== undefined) await settle({ directory, images }, found, claim.isInherited)
+            if (found !== undefined) await settle({ directory, images }, found, claim.inherited)
           } finally {
             await claim.release()
           }
@@ -233,7 +233,7 @@ export class VmLifecycle {
     const { claim, definition: found } = await this.#claim(id, task, signal, how)
     try {
       if (found === undefined) throw vmNotFound(id)
-      const definition = await settle({ directory, images }, found, claim.isInherited)
+      const definition = await settle({ directory, images }, found, claim.inherited)
       const { state, run } = await inspector.lookAtRun(definition, timeoutMs)
       requireState(task.operation, state, expected)
       signal.throwIfAborted()
@@ -265,7 +265,7 @@ export class VmLifecycle {
     const { state } = await inspector.lookAtRun(definition, timeoutMs)
     requireState(task.operation, state, expected)
     try {
-      return await directory.claim(id, through?.(state, definition) ?? state)
+      return await directory.claim(id, through?.(state, definition) ?? state, state)
     } catch (error) {
       // Deleted meanwhile.
       if (errorCode(error) === 'ENOENT') throw vmNotFound(id)
