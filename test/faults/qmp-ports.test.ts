@@ -140,6 +140,20 @@ test('a port is open as long as the VM runs, whether it is paused or reset', asy
   await using _free = await TakenPort.take('tcp', port)
 })
 
+test('what a VM that runs reaches is not edited, and its other hardware is', async () => {
+  await using host = await QmpHost.open()
+  const vm = await host.createVm({ networkAdapters: [{ outbound: true, portForwards: [{ guestPort: 22 }] }] })
+  await host.boot(vm)
+  const before = await vm.refresh().unwrap()
+  for (const networkAdapters of [[], [{ portForwards: [{ guestPort: 22 }] }], [...before.networkAdapters!, {}]]) {
+    const error = await failureOf(vm.edit({ description: 'half of it', networkAdapters }), 'INVALID_STATE')
+    expect(error.message).toContain('its network adapters only change while it is stopped. Stop it first')
+    expect(await vm.refresh().unwrap()).toEqual(before)
+  }
+  const edited = await vm.edit({ disks: [...before.disks, { sizeMiB: 1 }] })
+  expect(edited._unsafeUnwrap().networkAdapters).toEqual(before.networkAdapters)
+})
+
 test('what is written down of adapters goes into no command unless it is what it should be', async () => {
   await using host = await QmpHost.open()
   const vm = await vmWith(host, { guestPort: 22 })

@@ -19,6 +19,9 @@ export function requireLive(
   }
   if (wanted.cpus !== before.cpus) refuse('the number of its processors only changes while it is stopped')
   if (!isDeepStrictEqual(wanted.boot, before.boot)) refuse('what it boots only changes while it is stopped')
+  if (!isDeepStrictEqual(wanted.networkAdapters, before.networkAdapters)) {
+    refuse('its network adapters only change while it is stopped')
+  }
   for (const kind of ['cdroms', 'floppies'] as const) {
     if (wanted[kind].length === before[kind].length) continue
     refuse(`the number of its drives (${kind}) only changes while it is stopped; what is in them may change`)
