@@ -145,6 +145,8 @@ export interface Driver {
   readonly features: ReadonlySet<Feature>
   /** How many operations at once the host takes. */
   readonly maxConcurrentOperations: number
+  /** Operations that take no place in line for the host, since all they do is to wait for a guest. */
+  readonly waitingOperations?: ReadonlySet<DriverOperation> | undefined
   /** Calls the listener at each event until the returned function is called. */
   subscribe(listener: (event: VmEvent) => void): () => void
   /** Ends what runs in this process and lets go of everything; operations under way end first, with an error. */

@@ -45,7 +45,8 @@ export function callDriver<O extends DriverOperation, C extends OperationCode, T
   }
   if (input instanceof InvalidArgumentError) return runner.refuse(operation, target, input)
   const job = { operation, target, options, work: async (task: Task) => map(await perform(input, task)) }
-  return call.isAside === true ? runner.runAside(job) : runner.run(job)
+  const isAside = call.isAside === true || driver.waitingOperations?.has(call.method) === true
+  return isAside ? runner.runAside(job) : runner.run(job)
 }
 
 export const notSupported = (driver: Driver, capability: Capability): NotSupportedError =>

@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs'
 import { readdir, readFile, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { connect, type Vm } from 'awaitvm'
+import { connect, type NetworkAddress, type Vm, type VmSpec } from 'awaitvm'
 import { beforeAll, beforeEach, expect, test } from 'vitest'
 import { Child } from '../support/child-process.js'
 import { ConsoleReader } from '../support/console-reader.js'
@@ -24,11 +24,11 @@ beforeEach((context) => {
 const bootTimeoutMs = 60_000
 
 /** A VM whose guest has an agent, and its console, where a shell is. */
-async function bootLinux(host: QmpHost): Promise<{ vm: Vm; console: ConsoleReader }> {
+async function bootLinux(host: QmpHost, changes: Partial<VmSpec> = {}): Promise<{ vm: Vm; console: ConsoleReader }> {
   if (linux.unavailable !== undefined) throw new Error(linux.unavailable)
   const { kernel, initrd } = linux
   const boot = { kernel, initrd, commandLine: 'console=ttyS0 quiet' }
-  const vm = await host.createVm({ memoryMiB: 128, boot })
+  const vm = await host.createVm({ memoryMiB: 128, boot, ...changes })
   await vm.start().unwrap()
   const console = new ConsoleReader(vm.console())
   await untilUp(vm, console)
@@ -144,6 +144,34 @@ test('programs of several processes run at once, and one that dies is in nobodyâ
   await first.kill()
   await vm.guest.exec(['touch', '/run/go']).unwrap()
   expect((await long.unwrap()).exitCode).toBe(0)
+
+  // A program takes no place in line from what is done to VMs.
+  await using narrow = await connect(host.uri, { maxConcurrentOperations: 1 }).unwrap()
+  const found = await narrow.getVm(vm.id).unwrap()
+  const endless = found.guest.exec(['sleep', '600'])
+  await untilRunning(vm, 'sleep', 1)
+  await found.stop({ mode: 'kill' }).unwrap()
+  expect((await failureOf(endless, 'INVALID_STATE')).state).toBe('stopped')
+})
+
+test('the addresses of a guest are those of its network', { timeout }, async () => {
+  await using host = await QmpHost.open()
+  const { vm } = await bootLinux(host, { networkAdapters: [{}] })
+  const look = async (): Promise<NetworkAddress> => {
+    for (;;) {
+      const found = await vm.guest.getNetworkAddresses().unwrap()
+      const address = found.find(({ family }) => family === 'ipv4')
+      if (address !== undefined) return address
+    }
+  }
+  const address = await within(look(), () => 'an address')
+  const [adapter] = (await vm.refresh().unwrap()).networkAdapters ?? []
+  expect(address).toEqual({
+    interfaceName: 'eth0',
+    address: expect.stringMatching(/^\d+\.\d+\.\d+\.\d+$/),
+    family: 'ipv4',
+    macAddress: adapter?.macAddress,
+  })
 })
 
 test('a program that is cancelled is killed with all that it has started', { timeout }, async () => {

@@ -1,6 +1,14 @@
 import { availableParallelism, freemem, hostname, totalmem } from 'node:os'
 import type { Duplex } from 'node:stream'
-import type { Driver, DriverOperations, DriverOperationTypes, Feature, Task, VmRecord } from '../../driver.js'
+import type {
+  Driver,
+  DriverOperation,
+  DriverOperations,
+  DriverOperationTypes,
+  Feature,
+  Task,
+  VmRecord,
+} from '../../driver.js'
 import { vmNotFound } from '../../errors/lookup.js'
 import { ConnectionError, OutcomeUnknownError } from '../../errors.js'
 import type { HostInfo } from '../../model/host-info.js'
@@ -43,6 +51,7 @@ const killPatienceMs = 1000
 export class QmpDriver implements Driver {
   readonly name = 'qmp'
   readonly maxConcurrentOperations = maxConcurrentOperations
+  readonly waitingOperations = new Set<DriverOperation>(['guest.exec'])
   readonly features: ReadonlySet<Feature> = new Set<Feature>(['server.events.global', 'vm.edit.live'])
   readonly #directory: VmDirectory<Definition>
   readonly #tools: QemuTools
