@@ -290,7 +290,7 @@ export const guestAgent: Cases = ({ host, promises }) => {
 
   promises(
     'a copy out of the guest that is cancelled leaves nothing, or is whole',
-    ['guest.copyIn', 'guest.copyOut', 'guest.exec'],
+    ['guest.copyIn', 'guest.copyOut', 'guest.exec', 'agent'],
     async (trial) => {
       const vm = await trial.vmWithAgent()
       const file = `/tmp/awaitvm-${randomBytes(6).toString('hex')}`
