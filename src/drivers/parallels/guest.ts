@@ -1,14 +1,7 @@
-import { randomUUID } from 'node:crypto'
-import { once } from 'node:events'
-import { createReadStream, createWriteStream } from 'node:fs'
-import { access, constants, rename, rm, stat } from 'node:fs/promises'
-import { basename, dirname, join } from 'node:path'
-import type { Writable } from 'node:stream'
+import { createReadStream } from 'node:fs'
 import { finished } from 'node:stream/promises'
 import * as v from 'valibot'
 import type { DriverOperations, Task } from '../../driver.js'
-import { errnoError } from '../../errors/errno.js'
-import { nativeErrorOf } from '../../errors/native.js'
 import {
   GuestUnavailableError,
   HostError,
@@ -16,6 +9,8 @@ import {
   NotSupportedError,
   OutcomeUnknownError,
 } from '../../errors.js'
+import { requireFile } from '../../files/require-file.js'
+import { writeWholeFile } from '../../files/whole-file.js'
 import type { ExecOptions, ExecResult, NetworkAddress } from '../../model/exec.js'
 import { Cksum } from './cksum.js'
 import { endOf, guestProgram } from './guest-program.js'
@@ -136,9 +131,8 @@ export class ParallelsGuest {
   }
 
   async #copyOut(vm: string, from: string, to: string, signal: AbortSignal): Promise<void> {
-    const draft = join(dirname(to), `.${basename(to)}.${randomUUID()}`)
-    const output = await openDraft(draft)
-    try {
+    await writeWholeFile(to, 'parallels', async (file) => {
+      const output = file.createWriteStream()
       const sum = new Cksum()
       const argv = ['sh', '-c', 'cat "$1" && cksum <"$1" >&2', 'sh', from]
       const onOutput = (piece: Buffer): void => {
@@ -148,12 +142,7 @@ export class ParallelsGuest {
       output.end()
       await finished(output)
       this.#requireSum({ ...result, stdout: result.stderr }, sum, 'from', from)
-      await rename(draft, to)
-    } catch (error) {
-      output.destroy()
-      await rm(draft, { force: true })
-      throw error
-    }
+    })
   }
 
   /** Throws where the guest tells of another content than was sent or received. */
@@ -208,24 +197,3 @@ const unknownEnd = (cause: ParallelsFailure | undefined): OutcomeUnknownError =>
   })
 
 const isLinkLocal = (address: string): boolean => /^fe[89ab]/i.test(address)
-
-async function requireFile(from: string): Promise<void> {
-  try {
-    await access(from, constants.R_OK)
-    if ((await stat(from)).isFile()) return
-  } catch (cause) {
-    throw new InvalidArgumentError({ path: 'from', reason: `from is ${from}, which can't be read`, cause })
-  }
-  throw new InvalidArgumentError({ path: 'from', reason: `from is ${from}, which is no file` })
-}
-
-async function openDraft(path: string): Promise<Writable> {
-  const file = createWriteStream(path, { flags: 'wx', mode: 0o600 })
-  try {
-    await once(file, 'open')
-    return file
-  } catch (cause) {
-    const native = nativeErrorOf('parallels', cause)
-    throw errnoError(cause, native) ?? new InvalidArgumentError({ path: 'to', reason: native.message, native, cause })
-  }
-}
