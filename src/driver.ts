@@ -39,6 +39,8 @@ export interface Task {
   progress(update: ProgressUpdate): void
   /** Makes the job cancellable by asking; returns what takes the handler away, where it can't be stopped any more. */
   cancelWith(handler: CancelHandler): () => void
+  /** Calls the listener if the job ends while it is still worked on: its time is over, and nobody waits for the work any more. */
+  onGivenUp(listener: () => void): () => void
   /** Says whether the host can be asked about the job at present; while it can't, the job's status is `'unknown'`. */
   setReachable(isReachable: boolean): void
   /** What finds this job again on its host, from any process. */

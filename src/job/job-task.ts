@@ -31,6 +31,10 @@ export class JobTask implements Task {
     return this.#core.cancellation.add(handler)
   }
 
+  onGivenUp(listener: () => void): () => void {
+    return this.#core.listen({ onSettled: listener })
+  }
+
   setReachable(isReachable: boolean): void {
     this.#core.setReachable(isReachable)
   }

@@ -6,17 +6,23 @@ import { QmpConnectionError, QmpTimeoutError } from './protocol/qmp-errors.js'
 const firstPauseMs = 500
 const presses = 9
 
+interface PowerButton {
+  /** Resolves when the QEMU is gone, or nobody looks any more. */
+  readonly ended: Promise<void>
+  readonly press: () => Promise<unknown>
+  /** Aborted when nobody waits for the end any more: then nothing is pressed either. */
+  readonly givenUp: AbortSignal
+}
+
 /** Presses the power button of the guest of a QEMU until that is gone, by whatever cause. */
-export async function pressUntilOff(
-  qemu: ProcessIdentity,
-  { ended, press }: { readonly ended: Promise<void>; readonly press: () => Promise<unknown> },
-): Promise<void> {
+export async function pressUntilOff(qemu: ProcessIdentity, { ended, press, givenUp }: PowerButton): Promise<void> {
   const off = new AbortController()
   const hasEnded = ended.then(() => {
     off.abort()
   })
+  const waiting = AbortSignal.any([off.signal, givenUp])
   // The button of the next QEMU is not to be pressed.
-  for (let count = 0; count < presses && isAlive(qemu); count += 1) {
+  for (let count = 0; count < presses && isAlive(qemu) && !givenUp.aborted; count += 1) {
     try {
       await press()
     } catch (error) {
@@ -24,7 +30,16 @@ export async function pressUntilOff(
       const isTold = error instanceof QmpConnectionError || (error instanceof QmpTimeoutError && count > 0)
       if (!isTold) throw error
     }
-    await delay(firstPauseMs * 2 ** count, undefined, { signal: off.signal }).catch(() => undefined)
+    await delay(firstPauseMs * 2 ** count, undefined, { signal: waiting }).catch(() => undefined)
   }
-  await hasEnded
+  await Promise.race([hasEnded, aborted(givenUp)])
+  givenUp.throwIfAborted()
 }
+
+const aborted = (signal: AbortSignal): Promise<void> =>
+  new Promise((resolve) => {
+    if (signal.aborted) resolve()
+    signal.addEventListener('abort', () => {
+      resolve()
+    })
+  })

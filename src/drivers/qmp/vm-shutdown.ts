@@ -30,25 +30,23 @@ export class VmShutdown {
     this.#parts = parts
   }
 
-  /**
-   * Presses the power button, and waits until the guest has gone. A press can't be taken back, and QEMU does not tell whether
-   * the guest has noticed it: the operation can't be cancelled.
-   */
+  /** Asks the guest to go. Once the job has ended, since its time is over, nobody asks any more. */
   async stop(vm: string, task: Task): Promise<VmState> {
-    const { access, observer } = this.#parts
-    const before = observer.stateOf(vm)
+    const wait = new AbortController()
+    const forget = task.onGivenUp(() => {
+      wait.abort()
+    })
     try {
-      return await access.use(vm, task, (running) => this.#untilOff(running, task))
-    } catch (error) {
-      // It ran when this was asked for, and the guest was faster.
-      if (before === 'running' && error instanceof InvalidStateError && error.state === 'stopped') return 'stopped'
-      throw error
+      return await this.#shutDown(vm, task, wait.signal)
+    } finally {
+      forget()
     }
   }
 
+  /** A guest that goes only after the job's time is over comes up all the same, rather than that it stays away. */
   async restart(vm: string, task: Task): Promise<VmState> {
     const { access, lifecycle } = this.#parts
-    await this.stop(vm, task)
+    await this.#shutDown(vm, task, new AbortController().signal)
     const how = { expected: operations['vm.start'].from, through: throughStart, isSequel: true }
     try {
       return await access.change(vm, task, (held) => lifecycle.powerOn(held, task), how)
@@ -60,11 +58,28 @@ export class VmShutdown {
     }
   }
 
-  async #untilOff({ definition: { id }, run, monitor }: RunningVm, task: Task): Promise<VmState> {
+  /**
+   * Presses the power button, and waits until the guest has gone. A press can't be taken back, and QEMU does not tell whether
+   * the guest has noticed it: the operation can't be cancelled.
+   */
+  async #shutDown(vm: string, task: Task, givenUp: AbortSignal): Promise<VmState> {
+    const { access, observer } = this.#parts
+    const before = observer.stateOf(vm)
+    try {
+      return await access.use(vm, task, (running) => this.#untilOff(running, task, givenUp))
+    } catch (error) {
+      // It ran when this was asked for, and the guest was faster.
+      if (before === 'running' && error instanceof InvalidStateError && error.state === 'stopped') return 'stopped'
+      throw error
+    }
+  }
+
+  async #untilOff({ definition: { id }, run, monitor }: RunningVm, task: Task, givenUp: AbortSignal): Promise<VmState> {
     task.progress({ percent: 10, phase: 'waiting for the guest' })
     await pressUntilOff(run.process, {
       ended: this.#parts.observer.ended(id, run.process),
       press: () => monitor((client) => client.execute('system_powerdown')),
+      givenUp,
     })
     const state = await this.#leftBehind(id)
     if (state === 'running') throw goneMeanwhile(task.operation, state)
