@@ -4,6 +4,7 @@ import type { SuiteOutcome } from './outcome.js'
 import { Redaction } from './redaction.js'
 import { removeVms } from './removal.js'
 import { reportOf } from './report.js'
+import { needsTemplate } from './settings.js'
 import { runSuite } from './suite-run.js'
 
 export interface CheckOptions {
@@ -26,6 +27,10 @@ export interface CheckResult {
 export async function check(options: CheckOptions): Promise<CheckResult> {
   const { signal, template } = options
   const uri = new URL(options.uri).href
+  const scheme = new URL(uri).protocol.slice(0, -1)
+  if (template !== undefined && !needsTemplate(scheme)) {
+    throw new Error(`A template is of no use for ${scheme}:, whose guest comes with awaitvm`)
+  }
   const prefix = `awaitvm-check-${randomBytes(4).toString('hex')}-`
   await using keeper = await connect(uri, { signal }).unwrap()
   if (template !== undefined && !keeper.capabilities.has('guest.exec')) {
@@ -40,7 +45,7 @@ export async function check(options: CheckOptions): Promise<CheckResult> {
   const redaction = new Redaction(namesIn(uri, info.hostName, prefix, [...others, ...after]))
   const report = reportOf({
     awaitvm: options.awaitvm,
-    scheme: new URL(uri).protocol.slice(0, -1),
+    scheme,
     info,
     capabilities: keeper.capabilities,
     hasTemplate: template !== undefined,

@@ -87,7 +87,12 @@ export class OwnVmsDriver implements Driver {
         }),
       ...(getJobs && {
         'server.getJobs': async (input, task) =>
-          (await getJobs(input, task)).filter(({ vm }) => vm !== undefined && this.#own.has(vm.id)),
+          (await getJobs(input, task)).flatMap((job) => {
+            const { vm } = job
+            return vm !== undefined && this.#own.has(vm.id)
+              ? [{ ...job, vm: { ...vm, name: this.#ownName(vm.name) } }]
+              : []
+          }),
       }),
     }
   }

@@ -3,6 +3,7 @@ import { driverLoaders } from '../../src/driver-loaders.js'
 import { intercept, type OpenDriver } from '../../src/interceptions.js'
 import { Exclusive } from '../../src/registry/exclusive.js'
 import { execGuest } from '../conformance/exec-guest.js'
+import { GuestLacksError } from '../conformance/guest.js'
 import type { ConformanceHost, OpenHost } from '../conformance/host.js'
 import { OwnVmsDriver } from './own-vms-driver.js'
 import { removeVms } from './removal.js'
@@ -29,7 +30,12 @@ async function traitsOf(scheme: string, hasTemplate: boolean): Promise<Traits> {
         keepsVms: false,
       }
     case 'qmp':
-      return (await import('../conformance/qmp-profile.js')).qmpProfile
+      return {
+        ...(await import('../conformance/qmp-profile.js')).qmpProfile,
+        guestWithAgent() {
+          throw new GuestLacksError('the guest that comes with awaitvm has no agent')
+        },
+      }
     default:
       return {
         ...(await import('../conformance/parallels-traits.js')).parallelsTraits,

@@ -19,3 +19,6 @@ declare module 'vitest' {
 /** How long a case may take, and how long a guest may take to come up, in milliseconds. */
 export const caseTimeoutMs = 900_000
 export const guestTimeoutMs = 300_000
+
+/** Hosts on which a guest can only be had by a clone; the others have one that comes with awaitvm. */
+export const needsTemplate = (scheme: string): boolean => scheme.startsWith('parallels')
