@@ -125,6 +125,17 @@ test('an interruption takes everything away, and tells what there is by then', {
   expect(report).toMatch(/- \d+: The test run was aborted by the user/)
 })
 
+test('an interruption stops the copying of the template', { timeout: minutes }, async () => {
+  await using double = await inhabitedHost({ delays: { clone: 600_000 } })
+  const before = await everythingOf(double)
+  const run = runCheck(double.uri, '--template', 'Template')
+  await run.untilLine(/^cloning Template: \d/)
+  run.interrupt()
+  expect((await within(run.ended, () => 'the end of the check', minutes)).code).toBe(130)
+  expect(await everythingOf(double)).toEqual(before)
+  expect(await double.processes()).toEqual([])
+})
+
 test('a template that is not there, or no host, is told of, and nothing is made', { timeout: minutes }, async () => {
   await using double = await inhabitedHost()
   const before = await everythingOf(double)

@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto'
-import { connect, type Server, type Vm } from '../../src/index.js'
+import { connect, type Progress, type Server, type Vm } from '../../src/index.js'
 import type { SuiteOutcome } from './outcome.js'
 import { Redaction } from './redaction.js'
 import { removeVms } from './removal.js'
@@ -96,8 +96,10 @@ const recordOf = ({ id, name, state, config }: Vm): Pick<Vm, 'id' | 'name' | 'st
 async function makeBase(keeper: Server, template: string, name: string, options: CheckOptions): Promise<string> {
   const { signal, say } = options
   const original = await keeper.getVm(template, { signal }).unwrap()
-  say(`cloning ${template}`)
-  await original.clone({ name, linked: false, signal }).unwrap()
+  const onProgress = ({ percent }: Progress): void => {
+    say(`cloning ${template}: ${percent} %`)
+  }
+  await original.clone({ name, linked: false, signal, onProgress }).unwrap()
   return name
 }
 

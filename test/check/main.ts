@@ -21,9 +21,9 @@ const { values, positionals } = parseArgs({
   },
 })
 const [uri, ...rest] = positionals
+const interruption = new AbortController()
 
 async function main(host: string): Promise<void> {
-  const interruption = new AbortController()
   const interrupt = (): void => {
     if (interruption.signal.aborted) process.exit(130)
     console.error('ending the check: what it made is taken away; once more, and it is left behind')
@@ -46,8 +46,7 @@ async function main(host: string): Promise<void> {
   })
   console.log(report)
   if (values.report !== undefined) await writeFile(values.report, report)
-  if (interruption.signal.aborted) process.exitCode = 130
-  else if (!isClean) process.exitCode = 1
+  if (!isClean) process.exitCode = 1
 }
 
 if (values.help === true || uri === undefined || rest.length > 0) {
@@ -58,4 +57,5 @@ if (values.help === true || uri === undefined || rest.length > 0) {
     console.error(error instanceof Error ? error.message : String(error))
     process.exitCode = 2
   })
+  if (interruption.signal.aborted) process.exitCode = 130
 }
