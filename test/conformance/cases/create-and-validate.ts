@@ -63,7 +63,7 @@ export const createAndValidate: Cases = ({ host, promises }) => {
         server.createVm({ ...profile.spec, name: vm.name, description: 'the second' }),
         'ALREADY_EXISTS',
       )
-      expect(error.message).toContain(JSON.stringify(vm.name))
+      expect(error.message).toContain(vm.name)
       expect(await server.getVmList().unwrap()).toEqual([vm])
       expect(await vm.refresh().unwrap()).toEqual(before)
       await trial.expectState(vm, 'running')
