@@ -1,6 +1,6 @@
 import { execFile, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { chmod, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
+import { chmod, mkdir, mkdtemp, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
@@ -12,9 +12,12 @@ import type { Machine } from '../doubles/prlctl/machine.js'
 
 const run = promisify(execFile)
 
-type TrueVm = Pick<Machine, 'id' | 'name' | 'description' | 'state' | 'settings' | 'snapshots' | 'currentSnapshot'>
+export type TrueVm = Pick<
+  Machine,
+  'id' | 'name' | 'description' | 'state' | 'settings' | 'snapshots' | 'currentSnapshot' | 'boot'
+>
 
-type Settings = { [K in keyof Knobs]?: Knobs[K] extends object ? Partial<Knobs[K]> : Knobs[K] }
+export type Settings = { [K in keyof Knobs]?: Knobs[K] extends object ? Partial<Knobs[K]> : Knobs[K] }
 
 const sources = join(import.meta.dirname, '../doubles/prlctl')
 
@@ -83,7 +86,10 @@ export class PrlctlDouble implements AsyncDisposable {
 
   /** Turns knobs; those that are not named go back to where they were at first. */
   async set(settings: Settings): Promise<void> {
-    await writeFile(join(this.state, 'knobs.json'), JSON.stringify(settings))
+    // As a whole: a program of the double may begin at any moment.
+    const draft = join(this.state, 'knobs.json.new')
+    await writeFile(draft, JSON.stringify(settings))
+    await rename(draft, join(this.state, 'knobs.json'))
   }
 
   /** Runs a program of the double's, as somebody else at the same host would. */
@@ -108,7 +114,17 @@ export class PrlctlDouble implements AsyncDisposable {
       const { stdout } = await run(join(this.state, 'bin/truthctl'), { maxBuffer: Infinity })
       const { machines, pending } = JSON.parse(stdout) as Registry
       const vms = Object.values(machines)
-      if (pending.length === 0 && vms.every(({ transition }) => transition === undefined)) return vms
+      if (pending.length > 0 || vms.some(({ transition }) => transition !== undefined)) continue
+      return vms.map(({ id, name, description, state, settings, snapshots, currentSnapshot, boot }) => ({
+        id,
+        name,
+        description,
+        state,
+        settings,
+        snapshots,
+        currentSnapshot,
+        boot,
+      }))
     }
   }
 

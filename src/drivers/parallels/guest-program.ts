@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import type { ExecOptions } from '../../model/exec.js'
+import type { Outcome } from './program-runner.js'
 import { quoteWords } from './quote.js'
 
 /**
@@ -28,17 +29,15 @@ export interface GuestProgramEnd {
   /** Absent where the program has not said that it ended. */
   readonly exitCode: number | undefined
   readonly stderr: Buffer
-  /** What prlctl said itself, after the program had ended. */
-  readonly complaint: string
 }
 
-export function endOf({ mark }: GuestProgram, stderr: Buffer): GuestProgramEnd {
-  const from = stderr.lastIndexOf(`\n${mark} `)
-  const [line = '', exitCode] = from < 0 ? [] : (/^\n\S+ (\d{1,3})\n/.exec(stderr.toString('latin1', from)) ?? [])
-  if (exitCode === undefined) return { exitCode: undefined, stderr, complaint: stderr.toString() }
-  return {
-    exitCode: Number(exitCode),
-    stderr: stderr.subarray(0, from),
-    complaint: stderr.toString('utf8', from + line.length),
-  }
+export function endOf(
+  { mark }: GuestProgram,
+  { stderr, stderrEnd }: Pick<Outcome, 'stderr' | 'stderrEnd'>,
+): GuestProgramEnd {
+  const told = stderrEnd.length === 0 ? stderr : Buffer.concat([stderr, stderrEnd])
+  const from = told.lastIndexOf(`\n${mark} `)
+  const exitCode = from < 0 ? undefined : /^\n\S+ (\d{1,3})\n/.exec(told.toString('latin1', from))?.[1]
+  if (exitCode === undefined) return { exitCode: undefined, stderr }
+  return { exitCode: Number(exitCode), stderr: told.subarray(0, Math.min(from, stderr.length)) }
 }

@@ -91,14 +91,14 @@ export class ParallelsGuest {
       timeoutMs: programTimeoutMs,
       limit: outputLimit,
     })
-    const { exitCode, stderr } = endOf(program, outcome.stderr)
+    const { exitCode, stderr } = endOf(program, outcome)
     // Whatever prlctl says besides, the program has ended by itself.
     if (exitCode !== undefined) {
       return { exitCode, stdout: outcome.stdout, stderr, isTruncated: outcome.isTruncated }
     }
     const failure = failureOf(outcome, 'prlctl')
     if (failure !== undefined && isOfWindowsShell(failure))
-      throw withoutShell('its guest has the shell of Windows', failure)
+      throw withoutShell('guest.exec', 'its guest has the shell of Windows', failure)
     if (failure === undefined || isSpurious(failure)) throw unknownEnd(failure)
     throw failure
   }
@@ -169,12 +169,12 @@ function requireTools({ tools, isWindows }: VmInfo, { operation }: Task): void {
       hint: 'Install them with "prlctl installtools", and start the guest again.',
     })
   }
-  if (isWindows && operation !== 'guest.getNetworkAddresses') throw withoutShell('its guest is Windows')
+  if (isWindows && operation !== 'guest.getNetworkAddresses') throw withoutShell(operation, 'its guest is Windows')
 }
 
-const withoutShell = (reason: string, failure?: ParallelsFailure): NotSupportedError =>
+const withoutShell = (capability: string, reason: string, failure?: ParallelsFailure): NotSupportedError =>
   new NotSupportedError({
-    capability: 'guest.exec',
+    capability,
     reason: `${reason}, and programs and files are handed over to a POSIX shell`,
     hint: 'Use the guest’s own means of remote administration, or share a folder with it.',
     native: failure?.native,

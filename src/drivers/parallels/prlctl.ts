@@ -136,10 +136,10 @@ export class Prlctl {
       const { stdout } = await this.#succeed(argv, { timeoutMs: this.#options.queryTimeoutMs })
       output = stdout.toString()
       if (isWhole(output)) return output
-      // Some editions answer with a sentence, and yet succeed.
-      if (/not available in this edition/i.test(output)) {
-        throw new ParallelsFailure('edition', { driver: 'parallels', message: output.trim().slice(0, 1000) })
-      }
+    }
+    // Some editions answer with a sentence, and yet succeed.
+    if (/not available in this edition/i.test(output)) {
+      throw new ParallelsFailure('edition', { driver: 'parallels', message: output.trim().slice(0, 1000) })
     }
     const message = output.trim().slice(0, 200)
     throw new ProtocolError({

@@ -11,6 +11,8 @@ export interface Outcome {
   readonly wasInterrupted: boolean
   readonly stdout: Buffer
   readonly stderr: Buffer
+  /** The last of what was not kept of the standard error, where it is said how things ended. */
+  readonly stderrEnd: Buffer
   /** Whether it printed more than was kept. */
   readonly isTruncated: boolean
 }
@@ -27,7 +29,7 @@ export interface RunOptions {
   readonly limit?: number | undefined
   /** Hears of the standard output piece by piece. */
   readonly onOutput?: ((piece: Buffer) => void) | undefined
-  /** Where the standard output goes, no faster than it is taken; then it is not kept. */
+  /** Where the standard output goes, no faster than it is taken; then only its beginning is kept. */
   readonly output?: Writable | undefined
 }
 
@@ -36,6 +38,12 @@ const graceMs = 5000
 
 /** How long a program may take once everything was stopped. */
 const afterwardsMs = 5000
+
+/** How many bytes are kept of an output that goes elsewhere, since prlctl may have said something there. */
+const beginningLimit = 4096
+
+/** How many bytes beyond the limit are kept of the end. */
+const endLimit = 4096
 
 const defaultLimit = 64 * 2 ** 20
 
@@ -81,7 +89,7 @@ export class ProgramRunner {
     signal?.addEventListener('abort', onAbort)
     if (signal?.aborted === true) onAbort()
     try {
-      const stdout = new Collected(program.stdout, output === undefined ? limit : 0, onOutput)
+      const stdout = new Collected(program.stdout, output === undefined ? limit : beginningLimit, onOutput)
       const stderr = new Collected(program.stderr, limit)
       if (output !== undefined) program.stdout.pipe(output, { end: false })
       feed(program, input)
@@ -92,7 +100,8 @@ export class ProgramRunner {
         wasInterrupted,
         stdout: stdout.bytes,
         stderr: stderr.bytes,
-        isTruncated: stdout.isTruncated || stderr.isTruncated,
+        stderrEnd: stderr.end,
+        isTruncated: (output === undefined && stdout.isTruncated) || stderr.isTruncated,
       }
     } finally {
       clearTimeout(deadline)
@@ -126,6 +135,7 @@ const notBegun = (error: Error): Outcome => ({
   wasInterrupted: false,
   stdout: Buffer.alloc(0),
   stderr: Buffer.alloc(0),
+  stderrEnd: Buffer.alloc(0),
   isTruncated: false,
 })
 
@@ -133,16 +143,25 @@ const notBegun = (error: Error): Outcome => ({
 class Collected {
   readonly #pieces: Buffer[] = []
   #size = 0
+  #end = Buffer.alloc(0)
   isTruncated = false
 
   constructor(stream: Readable, limit: number, onPiece?: (piece: Buffer) => void) {
     stream.on('data', (piece: Buffer) => {
       onPiece?.(piece)
       const kept = piece.subarray(0, limit - this.#size)
-      if (kept.length < piece.length && limit > 0) this.isTruncated = true
+      if (kept.length < piece.length) {
+        this.isTruncated = true
+        this.#end = Buffer.concat([this.#end, piece.subarray(kept.length)]).subarray(-endLimit)
+      }
       this.#size += kept.length
       if (kept.length > 0) this.#pieces.push(kept)
     })
+  }
+
+  /** The last of what came beyond the limit. */
+  get end(): Buffer {
+    return this.#end
   }
 
   get bytes(): Buffer {

@@ -48,7 +48,7 @@ const defaultKnobs = {
   truncatedSnapshotLists: 0,
   /** What stands before each JSON. */
   jsonPrefix: '',
-  /** What stands raw in a string of each list. */
+  /** What stands raw in a string of each list: a byte for each character. */
   rawInStrings: '',
   /** A VM is gone before these commands reach it. */
   vanishesOn: [] as string[],

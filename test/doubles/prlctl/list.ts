@@ -3,7 +3,7 @@ import { find, lookUp } from './command.js'
 import type { Dispatcher } from './dispatcher.js'
 import { json } from './json.js'
 import type { Machine } from './machine.js'
-import { print } from './terminal.js'
+import { print, terminal } from './terminal.js'
 
 const isUp = ({ state }: Machine): boolean => state === 'running'
 
@@ -123,8 +123,10 @@ export const list: Command = {
             name: machine.name,
           },
     )
-    const whole = `${knobs.jsonPrefix}${json(rows)}\n`.replace('"OS": "', `"OS": "${knobs.rawInStrings}`)
-    print(isTruncated ? whole.slice(0, whole.length / 2) : whole)
+    const pieces = `${knobs.jsonPrefix}${json(rows)}\n`.split(/(?<="OS": ")/)
+    const raw = Buffer.from(knobs.rawInStrings, 'latin1')
+    const whole = Buffer.concat(pieces.flatMap((piece, index) => [...(index === 0 ? [] : [raw]), Buffer.from(piece)]))
+    terminal().write('stdout', isTruncated ? whole.subarray(0, whole.length / 2) : whole)
   },
 }
 

@@ -1,0 +1,108 @@
+import { writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { connect, type Server, type Vm, type VmChanges } from 'awaitvm'
+import { expect, test } from 'vitest'
+import { failureOf } from '../support/expect-failure.js'
+import { PrlctlDouble } from '../support/prlctl-double.js'
+
+interface Trial {
+  readonly double: PrlctlDouble
+  readonly server: Server
+  readonly vm: Vm
+  /** Changes that are each a command of their own, or several. */
+  readonly changes: VmChanges
+}
+
+/** The commands that the changes of a trial are. */
+const commandCount = 5
+
+async function trial(run: (trial: Trial) => Promise<void>): Promise<void> {
+  await using double = await PrlctlDouble.make()
+  await using server = await connect(double.uri).unwrap()
+  const [first, second] = [join(double.folder, 'first.iso'), join(double.folder, 'second.iso')]
+  await writeFile(first, 'x')
+  await writeFile(second, 'x')
+  const spec = { name: 'web-1', description: 'before', memoryMiB: 512, disks: [{ sizeMiB: 64 }, { sizeMiB: 65 }] }
+  const vm = await server.createVm({ ...spec, cdroms: [{ image: first }] }).unwrap()
+  const changes: VmChanges = {
+    name: 'renamed',
+    description: '--cpus',
+    cpus: 3,
+    memoryMiB: 1024,
+    disks: [...spec.disks, { sizeMiB: 66 }],
+    cdroms: [{ image: second }, { image: first }],
+    boot: { order: ['cdrom', 'disk'] },
+  }
+  await run({ double, server, vm, changes })
+}
+
+const wrong = 'Something is wrong with it.\nFailed to configure the virtual machine.'
+
+test.each(Array.from({ length: commandCount }, (_, after) => after))(
+  'an edit of which %i commands succeed changes nothing',
+  async (after) => {
+    await trial(async ({ double, server, vm, changes }) => {
+      const before = await double.truth()
+      await double.set({ failures: { set: { text: wrong, times: 1, after } } })
+      await failureOf(vm.edit(changes), 'INVALID_ARGUMENT')
+      expect(await double.truth()).toEqual(before)
+      expect(await server.getVmList().unwrap()).toEqual([vm])
+      expect(vm.name).toBe('web-1')
+      await double.set({})
+      expect(await vm.edit(changes).unwrap()).toMatchObject(changes)
+    })
+  },
+)
+
+test('an edit that has all its commands succeed is as it was asked for', async () => {
+  await trial(async ({ double, vm, changes }) => {
+    await double.set({ failures: { set: { text: wrong, times: 1, after: commandCount } } })
+    expect(await vm.edit(changes).unwrap()).toMatchObject(changes)
+    const [{ settings } = { settings: undefined }] = await double.truth()
+    expect(settings).toMatchObject({ cpus: 3, memory: 1024, bootOrder: 'cdrom0 hdd0' })
+  })
+})
+
+test.each(['lost', 'silence'] as const)(
+  'an edit whose answers do not come (%s) is whole or put back',
+  async (ending) => {
+    await trial(async ({ double, vm, changes }) => {
+      await double.set({ endings: { set: ending } })
+      // One command: what can be seen of it decides.
+      expect(await vm.edit({ description: 'after' }).unwrap()).toMatchObject({ description: 'after' })
+      const before = await double.truth()
+      await failureOf(vm.edit(changes), 'OUTCOME_UNKNOWN')
+      expect(await double.truth()).toEqual(before)
+    })
+  },
+)
+
+test('what can not be put back is said', async () => {
+  await trial(async ({ double, vm }) => {
+    await double.set({ failures: { set: { text: wrong, times: 1, after: 2 } } })
+    const error = await failureOf(vm.edit({ description: 'after', disks: [] }), 'OUTCOME_UNKNOWN')
+    expect(error.message).toMatch(/not put back: disks\./)
+    expect(error.native?.message).toContain('Something is wrong')
+    expect(await vm.refresh().unwrap()).toMatchObject({ description: 'before', disks: [{ sizeMiB: 64 }] })
+  })
+})
+
+test('an edit that can neither be finished nor put back says so', async () => {
+  await trial(async ({ double, vm, changes }) => {
+    await double.set({ failures: { set: { text: wrong, times: 1000, after: 1 } } })
+    const error = await failureOf(vm.edit(changes), 'OUTCOME_UNKNOWN')
+    expect(error.message).toMatch(/not put back: name, description, cpus, memoryMiB\./)
+    await double.set({})
+    expect(await vm.refresh().unwrap()).toMatchObject({ name: 'renamed', disks: [{ sizeMiB: 64 }, { sizeMiB: 65 }] })
+  })
+})
+
+test('an edit during which the service goes says what it may have left', async () => {
+  await trial(async ({ double, vm, changes }) => {
+    const text = 'Login failed: Unable to connect to Parallels Service.'
+    await double.set({ failures: { set: { text, times: 1000, after: 1 }, list: { text, times: 1000, after: 1 } } })
+    await failureOf(vm.edit(changes), 'OUTCOME_UNKNOWN')
+    await double.set({ isServiceDown: true })
+    await failureOf(vm.edit(changes), 'CONNECTION_FAILED')
+  })
+})
