@@ -104,10 +104,11 @@ async function round(fault: Settings, mayFail: boolean): Promise<void> {
   await using double = await PrlctlDouble.make({ flavour })
   // What hangs is given up soon; all else has time.
   const isShort = hangs !== undefined || Object.values(endings).includes('hang')
+  const limit = isShort ? { timeoutMs: 1000 } : {}
   const times = isShort ? '&queryTimeoutMs=1000&changeTimeoutMs=1000' : ''
   const server = await connect(`${double.uri}${times}`).unwrap()
   for (const [name, step] of Object.entries(steps)) {
-    await run({ double, server }, step, fault, mayFail).catch((error: unknown) => {
+    await run({ double, server, limit }, step, fault, mayFail).catch((error: unknown) => {
       throw new Error(name, { cause: error })
     })
   }

@@ -7,6 +7,8 @@ import type { PrlctlDouble, TrueVm } from '../support/prlctl-double.js'
 export interface Host {
   readonly double: PrlctlDouble
   readonly server: Server
+  /** For what may take any time by itself: copies, and programs in a guest. */
+  readonly limit: { readonly timeoutMs?: number | undefined }
 }
 
 /** What the host itself knows, and what a program in the guest has left. */
@@ -116,7 +118,7 @@ export const steps: Readonly<Record<string, Step>> = {
   },
   'vm.clone': {
     from: 'stopped',
-    call: ({ vm }) => vm.clone({ name: 'copy' }),
+    call: ({ vm, limit }) => vm.clone({ name: 'copy', ...limit }),
     isDone: (after) => named(after, 'copy') !== undefined,
   },
   'vm.edit': {
@@ -158,14 +160,14 @@ export const steps: Readonly<Record<string, Step>> = {
   },
   'guest.exec': {
     from: 'running',
-    call: ({ vm }) => vm.guest.exec(['sh', '-c', `printf x >>${runsFile}; exit 7`]),
+    call: ({ vm, limit }) => vm.guest.exec(['sh', '-c', `printf x >>${runsFile}; exit 7`], limit),
     isDone: (after, { before }, value) => after.runs === before.runs + 1 && (value as ExecResult).exitCode === 7,
   },
   'guest.copyIn': {
     from: 'running',
     call: async (moment) => {
       await writeFile(local(moment), 'copied in')
-      return await moment.vm.guest.copyIn(local(moment), 'in')
+      return await moment.vm.guest.copyIn(local(moment), 'in', moment.limit)
     },
     isDone: async (_after, { double, vm }) => (await readFile(inGuest(double, vm, 'in'), 'utf8')) === 'copied in',
   },
@@ -174,7 +176,7 @@ export const steps: Readonly<Record<string, Step>> = {
     call: async (moment) => {
       await writeFile(inGuest(moment.double, moment.vm, 'out'), 'copied out')
       await rm(local(moment), { force: true })
-      const result = await moment.vm.guest.copyOut('out', local(moment))
+      const result = await moment.vm.guest.copyOut('out', local(moment), moment.limit)
       if (result.isErr() && existsSync(local(moment))) throw new Error('A copy that failed has left a file.')
       return result
     },
@@ -185,7 +187,7 @@ export const steps: Readonly<Record<string, Step>> = {
 }
 
 /** Brings the host to where a step begins: it has one VM in this state, with a snapshot. No fault may be there. */
-export async function prepare({ double, server }: Host, from: Settled): Promise<Vm> {
+export async function prepare({ double, server }: Pick<Host, 'double' | 'server'>, from: Settled): Promise<Vm> {
   for (const { id, name: other } of (await truthOf(double)).vms) {
     if (other !== name) await double.prlctlOutput('delete', `{${id}}`)
   }

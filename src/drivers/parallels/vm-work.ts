@@ -85,7 +85,8 @@ export class VmWork {
   /** Runs a command that changes the VM's state, and answers the state that it has led to. */
   async changeState(info: VmInfo, to: VmState, words: readonly string[]): Promise<VmState> {
     const { id, state: from } = info.record
-    const isDone = async (): Promise<boolean> => (await this.#host.look(id)).record.state === to
+    // A reset leads to where it began: nothing can be seen of it.
+    const isDone = async (): Promise<boolean> => from !== to && (await this.#host.look(id)).record.state === to
     await this.changeOnce(words, isDone)
     return await this.settle(id, to, from)
   }
