@@ -55,6 +55,10 @@ test.each([
   'delete the snapshot',
   'kill',
   'copy: copying disks',
+  'link',
+  'link: linking disks',
+  'out of the base',
+  'out of the base: copying the snapshot',
   'delete',
 ])('a process that is killed at "%s" leaves a directory that opens, whole and clean', async (moment) => {
   await using host = await QmpHost.open()

@@ -3,6 +3,7 @@ import { readdirSync, statfsSync } from 'node:fs'
 import { mkdtemp, open, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import type { Vm } from 'awaitvm'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { failureOf } from '../support/expect-failure.js'
 import { skipWithout } from '../support/optional-tool.js'
@@ -93,4 +94,42 @@ test('what has no room leaves the VM as it was, and gives back what it took', as
   await vm.resume().unwrap()
   await vm.stop({ mode: 'kill' }).unwrap()
   expect(await host.damage(vm)).toEqual([])
+})
+
+const disksOf = (host: QmpHost, vm: Vm): string[] =>
+  readdirSync(host.folderOf(vm)).filter((name) => name.endsWith('.qcow2'))
+
+test('a linked clone, and a snapshot in a base, that have no room leave the VM as it was', async () => {
+  await using host = await QmpHost.open(mountPoint)
+  const vm = await host.createVm({ disks: [{ sizeMiB: 1 }] })
+  const guest = await host.boot(vm)
+  await guest.writeDisk(0x4e)
+  await vm.stop().unwrap()
+  const { id } = await vm.createSnapshot({ name: 'one' }).unwrap()
+  const before = disksOf(host, vm)
+  // Enough for one of the two files that are made.
+  const filler = await fill(host.folder, 300)
+  await failureOf(vm.clone({ name: 'copy', linked: true }), 'INSUFFICIENT_RESOURCES')
+  expect(disksOf(host, vm)).toEqual(before)
+  expect(freeBytes(host.folder)).toBeGreaterThan(200 * 1024)
+  expect(await host.server.getVmList().unwrap()).toEqual([vm])
+
+  await rm(filler)
+  const clone = await vm.clone({ name: 'copy', linked: true }).unwrap()
+  const running = await host.boot(vm)
+  await running.writeDisk(0x4f)
+  const linked = disksOf(host, vm)
+  await fill(host.folder, 100)
+  await failureOf(vm.switchToSnapshot(id), 'INSUFFICIENT_RESOURCES')
+  expect(await vm.getState().unwrap()).toBe('running')
+  expect(await running.readDisk()).toBe(0x4f)
+  expect(disksOf(host, vm)).toEqual(linked)
+
+  await rm(filler)
+  await vm.switchToSnapshot(id).unwrap()
+  for (const each of [vm, clone]) {
+    expect(await (await host.boot(each)).readDisk()).toBe(0x4e)
+    await each.stop().unwrap()
+    expect(await host.damage(each)).toEqual([])
+  }
 })

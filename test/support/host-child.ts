@@ -65,6 +65,9 @@ async function churn(): Promise<never> {
     await vm.deleteSnapshot(snapshot.id, say('delete the snapshot')).unwrap()
     await vm.stop({ mode: 'kill', ...say('kill') }).unwrap()
     await vm.clone({ name: `${name}-copy`, ...say('copy') }).unwrap()
+    const old = await vm.createSnapshot({ name: 'old' }).unwrap()
+    await vm.clone({ name: `${name}-link`, linked: true, ...say('link') }).unwrap()
+    await vm.switchToSnapshot(old.id, say('out of the base')).unwrap()
     if (round % 2 === 0) await vm.delete(say('delete')).unwrap()
   }
 }

@@ -1,5 +1,6 @@
 import type { Accelerator } from './accelerator.js'
 import type { DiskDefinition, Hardware } from './definition.js'
+import { backingOf, readOnlyRaw, type QemuOptions } from './disk-chain.js'
 import { newLayout, type Layout } from './layout.js'
 import { networkDevices } from './network-devices.js'
 
@@ -70,10 +71,8 @@ export function commandLine(
   ]
 }
 
-type Json = Readonly<Record<string, unknown>>
-
-const device = (options: Json): string[] => ['-device', JSON.stringify(options)]
-const blockdev = (options: Json): string[] => ['-blockdev', JSON.stringify(options)]
+const device = (options: QemuOptions): string[] => ['-device', JSON.stringify(options)]
+const blockdev = (options: QemuOptions): string[] => ['-blockdev', JSON.stringify(options)]
 
 const socket = (id: string, path: string, log?: string): string[] => [
   '-chardev',
@@ -87,25 +86,18 @@ const monitor = (id: string, path: string, log?: string): string[] => [
 
 const slotAddress = (slot: number): string => `0x${slot.toString(16)}`
 
-/** An image that is only read. */
-export const readOnlyRaw = (filename: string): Json => ({
-  driver: 'raw',
-  'read-only': true,
-  file: { driver: 'file', filename, 'read-only': true },
-})
-
 /** A disk's file as QEMU opens it: everything that it is made of is named, and nothing is taken from its header. */
-export const diskBlockdev = (disk: DiskDefinition): Json => ({
+export const diskBlockdev = (disk: DiskDefinition): QemuOptions => ({
   'node-name': diskNode(disk),
   driver: 'qcow2',
   // Room that a snapshot or the guest gives back is given back to the file system, too.
   discard: 'unmap',
   file: { driver: 'file', filename: disk.file, discard: 'unmap' },
-  backing: disk.image === undefined ? null : readOnlyRaw(disk.image),
+  backing: backingOf(disk),
 })
 
 /** The device of a disk that is not one of IDE's. */
-export const virtioDisk = (disk: DiskDefinition): Json => ({
+export const virtioDisk = (disk: DiskDefinition): QemuOptions => ({
   driver: 'virtio-blk-pci',
   ...(disk.slot !== undefined && { addr: slotAddress(disk.slot) }),
   id: diskDevice(disk),
@@ -132,7 +124,7 @@ function drives(hardware: Hardware): string[] {
     const rank = order.indexOf(kind)
     return rank < 0 || boot.kernel !== undefined ? {} : { bootindex: rank * 100 + index }
   }
-  const ide = (place: number): Json => ({ bus: `ide.${String(place >> 1)}`, unit: place & 1 })
+  const ide = (place: number): QemuOptions => ({ bus: `ide.${String(place >> 1)}`, unit: place & 1 })
   const places = idePlaces(hardware)
   return [
     ...disks.flatMap((disk, index) => {

@@ -8,7 +8,7 @@ const copyNode = (index: number): string => `copy${String(index)}`
 
 /**
  * Copies the disks of a VM that runs into files that were made for it, as all of them are at one moment; the guest goes on
- * meanwhile. Of a disk that begins as an image, only the differences are copied.
+ * meanwhile. Of a disk that begins as an image, or is upon a base, only the differences are copied.
  */
 export async function copyLive(
   client: QmpClient,
@@ -37,7 +37,7 @@ export async function copyLive(
           'job-id': copyNode(index),
           device: diskNode(disk),
           target: copyNode(index),
-          sync: disk.image === undefined ? 'full' : 'top',
+          sync: disk.image === undefined && disk.bases === undefined ? 'full' : 'top',
           'auto-dismiss': false,
         },
       })),

@@ -11,15 +11,22 @@ import { layoutSchema } from './layout.js'
 const text = v.string()
 const optionalText = v.optional(text)
 /** Names of the VM's own files: never a path. */
-const fileName = v.pipe(text, v.regex(/^(?:disk|memory)-[0-9a-f-]{36}\.qcow2$/))
+const fileName = (pattern: RegExp): v.GenericSchema<string> => v.pipe(text, v.regex(pattern))
+const baseFile = fileName(/^base-[0-9a-f-]{36}\.qcow2$/)
 
-const diskSchema = v.object({
-  image: optionalText,
-  sizeMiB: v.optional(v.number()),
-  file: fileName,
-  /** The PCI slot of a virtio disk that had a QEMU while it was edited; others get theirs in turn. */
-  slot: v.optional(v.pipe(v.number(), v.integer(), v.minValue(0), v.maxValue(31))),
-})
+/** Each file that a disk is made of is opened with it, and is looked through for what those above do not have. */
+export const maxBases = 64
+
+const diskSchema = (file: v.GenericSchema<string>) =>
+  v.object({
+    image: optionalText,
+    sizeMiB: v.optional(v.number()),
+    file,
+    /** What the file only keeps the differences to, nearest first: `base-` files, which nobody writes to any more. */
+    bases: v.optional(v.pipe(v.array(baseFile), v.maxLength(maxBases))),
+    /** The PCI slot of a virtio disk that had a QEMU while it was edited; others get theirs in turn. */
+    slot: v.optional(v.pipe(v.number(), v.integer(), v.minValue(0), v.maxValue(31))),
+  })
 const mediaSchema = v.object({ image: text })
 const adapterSchema = v.object({
   macAddress: macAddressSchema,
@@ -35,7 +42,7 @@ const adapterSchema = v.object({
   ),
 })
 const memorySchema = v.object({
-  file: fileName,
+  file: fileName(/^memory-[0-9a-f-]{36}\.qcow2$/),
   /** The tag that QEMU saved it under. */
   tag: text,
   /** Whether the machine goes on running with it, or stays paused. */
@@ -45,12 +52,11 @@ const memorySchema = v.object({
   /** What it fits, beside the hardware. */
   layout: v.optional(layoutSchema),
 })
-const hardwareSchema = v.object({
+const hardwareSettings = {
   /** QEMU's name for the machine, which stays the same over its versions. */
   machine: v.pipe(text, v.regex(/^[\w.+-]+$/)),
   cpus: v.number(),
   memoryMiB: v.number(),
-  disks: v.array(diskSchema),
   cdroms: v.array(mediaSchema),
   floppies: v.array(mediaSchema),
   boot: v.object({
@@ -62,6 +68,15 @@ const hardwareSchema = v.object({
     order: v.optional(v.array(v.picklist(['disk', 'cdrom', 'floppy']))),
   }),
   networkAdapters: v.optional(v.array(adapterSchema), []),
+}
+const hardwareSchema = v.object({
+  ...hardwareSettings,
+  disks: v.array(diskSchema(fileName(/^disk-[0-9a-f-]{36}\.qcow2$/))),
+})
+/** A snapshot's disks may have become bases since. */
+const keptHardwareSchema = v.object({
+  ...hardwareSettings,
+  disks: v.array(diskSchema(fileName(/^(?:disk|base)-[0-9a-f-]{36}\.qcow2$/))),
 })
 const snapshotSchema = v.object({
   id: v.pipe(text, v.uuid()),
@@ -69,7 +84,7 @@ const snapshotSchema = v.object({
   description: text,
   createdAt: text,
   parentId: optionalText,
-  hardware: hardwareSchema,
+  hardware: keptHardwareSchema,
   memory: v.optional(memorySchema),
 })
 
@@ -100,8 +115,11 @@ export const definitionFormat: VmFormat<Definition> = {
   driver: 'qmp',
   schema: definitionSchema,
   filesOf,
-  dataNameOf: (file) => (/^(?:disk|memory)-/.test(file) ? file : undefined),
+  dataNameOf: (file) => (/^(?:disk|memory|base)-/.test(file) ? file : undefined),
 }
+
+/** Whether a disk's file is a base, which other VMs may have, too: it is never written to. */
+export const isBase = (file: string): boolean => file.startsWith('base-')
 
 /** The tag of a snapshot in the VM's disks: begins with a letter, since a number may be taken for QEMU's own id. */
 export const tagOf = ({ id }: Pick<SnapshotDefinition, 'id'>): string => `s-${id}`
@@ -118,7 +136,7 @@ export function withoutRest({ memory: _memory, hasCrashed: _hasCrashed, ...defin
 function filesOf({ hardware, memory, snapshots }: Definition): Set<string> {
   const files = new Set<string>()
   for (const part of [{ hardware, memory }, ...snapshots]) {
-    for (const { file } of part.hardware.disks) files.add(file)
+    for (const { file, bases = [] } of part.hardware.disks) for (const name of [file, ...bases]) files.add(name)
     if (part.memory !== undefined) files.add(part.memory.file)
   }
   return files

@@ -1,13 +1,24 @@
 import { rm } from 'node:fs/promises'
+import { join } from 'node:path'
+import type { DiskDefinition } from './definition.js'
+import { backingOf, type QemuOptions } from './disk-chain.js'
 import { runProgram, type ProgramOptions } from './qemu-program.js'
 
-/** A disk's own file, and the image that it only keeps the differences to. */
+/** A disk's own file, and what it only keeps the differences to: an image, or the name of a base beside it. */
 export interface ImageFile {
   readonly path: string
   readonly backing?: { readonly path: string; readonly format: 'raw' | 'qcow2' } | undefined
 }
 
 const mebibyte = 2 ** 20
+
+/** A disk of a VM that no QEMU runs. */
+export interface DiskAtRest {
+  readonly folder: string
+  readonly disk: DiskDefinition
+  /** The snapshot in it that is meant, and not what it holds now. */
+  readonly tag?: string | undefined
+}
 
 /** Makes, copies and marks the files of disks that no VM uses at present. Formats are always told, never probed. */
 export class DiskImages {
@@ -24,27 +35,35 @@ export class DiskImages {
     await this.#make(path, ['create', '-q', '-f', 'qcow2', ...from, path, ...size], options)
   }
 
-  /** Copies what a disk holds now, without its snapshots, and without what it has from the backing file of the copy. */
-  async copy(from: string, { path, backing }: ImageFile, options: ProgramOptions): Promise<void> {
+  /** Copies what a disk's own file holds now or held at a snapshot, without its snapshots; the copy has the same backing file. */
+  async copy({ folder, disk, tag }: DiskAtRest, { path, backing }: ImageFile, options: ProgramOptions): Promise<void> {
     const over = backing === undefined ? [] : ['-B', backing.path, '-F', backing.format]
-    await this.#make(path, ['convert', '-p', '-f', 'qcow2', '-O', 'qcow2', ...over, from, path], options)
+    const from = named(join(folder, disk.file), backingOf(disk, folder))
+    const at = tag === undefined ? [] : ['-l', `snapshot.name=${tag}`]
+    await this.#make(path, ['convert', '-p', ...at, '-O', 'qcow2', ...over, from, path], options)
+  }
+
+  /** Whether nothing was ever written to a disk's own file: not even that something is empty. */
+  async isUnwritten(path: string): Promise<boolean> {
+    const map = await runProgram(this.#img, ['map', '--output=json', named(path, null)])
+    return map.includes('"present": false') && !map.includes('"present": true')
   }
 
   async createSnapshot(path: string, tag: string): Promise<void> {
-    await runProgram(this.#img, ['snapshot', '-q', '-c', tag, ...qcow2(path)])
+    await runProgram(this.#img, ['snapshot', '-q', '-c', tag, named(path, null)])
   }
 
   async applySnapshot(path: string, tag: string): Promise<void> {
-    await runProgram(this.#img, ['snapshot', '-q', '-a', tag, ...qcow2(path)])
+    await runProgram(this.#img, ['snapshot', '-q', '-a', tag, named(path, null)])
   }
 
   async deleteSnapshot(path: string, tag: string): Promise<void> {
-    await runProgram(this.#img, ['snapshot', '-q', '-d', tag, ...qcow2(path)])
+    await runProgram(this.#img, ['snapshot', '-q', '-d', tag, named(path, null)])
   }
 
   /** The tags of the snapshots in a disk. */
   async snapshotTags(path: string): Promise<string[]> {
-    const listing = await runProgram(this.#img, ['snapshot', '-l', ...qcow2(path)])
+    const listing = await runProgram(this.#img, ['snapshot', '-l', named(path, null)])
     return listing.split('\n').flatMap((line) => /^\s*\d+\s+(s-[0-9a-f-]{36})\s/.exec(line)?.[1] ?? [])
   }
 
@@ -59,8 +78,6 @@ export class DiskImages {
   }
 }
 
-/** A file as what it is, for the commands that would guess. */
-const qcow2 = (path: string): string[] => [
-  '--image-opts',
-  `driver=qcow2,file.driver=file,file.filename=${path.replaceAll(',', ',,')}`,
-]
+/** A file as what it is, over what it is told to be, whatever its header says. */
+const named = (filename: string, backing: QemuOptions | null): string =>
+  `json:${JSON.stringify({ driver: 'qcow2', file: { driver: 'file', filename }, backing })}`

@@ -52,7 +52,11 @@ export class QmpDriver implements Driver {
   readonly name = 'qmp'
   readonly maxConcurrentOperations = maxConcurrentOperations
   readonly waitingOperations = new Set<DriverOperation>(['guest.exec'])
-  readonly features: ReadonlySet<Feature> = new Set<Feature>(['server.events.global', 'vm.edit.live'])
+  readonly features: ReadonlySet<Feature> = new Set<Feature>([
+    'vm.clone.linked',
+    'vm.edit.live',
+    'server.events.global',
+  ])
   readonly #directory: VmDirectory<Definition>
   readonly #tools: QemuTools
   readonly #inspector: VmInspector
@@ -130,8 +134,11 @@ export class QmpDriver implements Driver {
         await this.#provisioning.edit(held, changes)
         return { id: vm, state: held.state, config: configOf(held.definition, held.run !== undefined) }
       }),
-    'vm.clone': ({ vm, name }, task) =>
-      this.#change(vm, task, async (held) => this.#told(await this.#provisioning.clone(held, name, task))),
+    'vm.clone': ({ vm, name, linked }, task) =>
+      this.#change(vm, task, async (held) => {
+        const kind = linked ? 'cloneLinked' : 'clone'
+        return this.#told(await this.#provisioning[kind](held, name, task))
+      }),
     'vm.delete': ({ vm }, task) =>
       this.#change(vm, task, async (held) => {
         await this.#provisioning.delete(held)

@@ -20,10 +20,13 @@ const newDiskFile = (): string => `disk-${randomUUID()}.qcow2`
 const newMacAddress = (): string => macAddressOf(randomBytes(3).toString('hex'))
 export const newMemoryFile = (): string => `memory-${randomUUID()}.qcow2`
 
+/** A disk of the same kind, under a new name. */
+export const withNewFile = (disk: DiskDefinition): DiskDefinition => ({ ...disk, file: newDiskFile() })
+
 /** The hardware of a clone: its disks have new names, and its adapters new addresses. */
 export const cloneHardware = (hardware: Hardware): Hardware => ({
   ...hardware,
-  disks: hardware.disks.map((disk) => ({ ...disk, file: newDiskFile() })),
+  disks: hardware.disks.map(withNewFile),
   networkAdapters: cloneAdapters(hardware.networkAdapters, newMacAddress),
 })
 

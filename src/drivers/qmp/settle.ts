@@ -4,7 +4,7 @@ import { isAlive } from '../../registry/process-identity.js'
 import type { ClaimRecord } from '../../registry/claim.js'
 import type { VmDirectory } from '../../registry/vm-directory.js'
 import { diskDevice, runFiles } from './command-line.js'
-import { tagOf, type Definition, type Hardware } from './definition.js'
+import { isBase, tagOf, type Definition, type Hardware } from './definition.js'
 import type { DiskImages } from './disk-images.js'
 import { openMonitor } from './monitor.js'
 import { differences, plugDisk } from './plugged-disks.js'
@@ -67,6 +67,7 @@ async function dropTags({ directory, images }: Parts, { id, hardware, snapshots 
   const known = new Set(snapshots.map(tagOf))
   const files = new Set([hardware, ...snapshots.map((snapshot) => snapshot.hardware)].flatMap(filesOfDisks))
   for (const file of files) {
+    if (isBase(file)) continue
     const path = join(directory.folder(id), file)
     for (const tag of await images.snapshotTags(path)) if (!known.has(tag)) await images.deleteSnapshot(path, tag)
   }

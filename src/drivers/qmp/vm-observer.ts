@@ -7,7 +7,7 @@ import { isAlive, type ProcessIdentity } from '../../registry/process-identity.j
 import type { VmDirectory } from '../../registry/vm-directory.js'
 import { runFiles } from './command-line.js'
 import { cutLog } from './cut-log.js'
-import type { Definition } from './definition.js'
+import { configOf, type Definition } from './definition.js'
 import { runLogs, type RunLog } from './kept-part.js'
 import { hasToldOfChange, isRunRecord } from './run-record.js'
 import type { Sight, VmInspector } from './vm-inspector.js'
@@ -220,7 +220,7 @@ export class VmObserver {
     const { definition: before } = watched
     this.#baseline(watched, definition)
     if (before === undefined) return
-    if (!isDeepStrictEqual(configPart(before), configPart(definition))) this.#tell('config', definition)
+    if (!isDeepStrictEqual(configOf(before, true), configOf(definition, true))) this.#tell('config', definition)
     if (!isDeepStrictEqual(snapshotPart(before), snapshotPart(definition))) this.#tell('snapshots', definition)
   }
 
@@ -315,5 +315,7 @@ export class VmObserver {
   }
 }
 
-const configPart = ({ name, description, hardware }: Definition): unknown => ({ name, description, hardware })
-const snapshotPart = ({ snapshots, currentSnapshot }: Definition): unknown => ({ snapshots, currentSnapshot })
+const snapshotPart = ({ snapshots, currentSnapshot }: Definition): unknown => ({
+  snapshots: snapshots.map(({ hardware: _hardware, memory: _memory, ...visible }) => visible),
+  currentSnapshot,
+})

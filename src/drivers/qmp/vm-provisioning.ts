@@ -6,9 +6,11 @@ import type { VmChanges, VmSpec } from '../../model/vm-spec.js'
 import type { VmDirectory } from '../../registry/vm-directory.js'
 import { copyLive } from './copy-live.js'
 import type { Definition, DiskDefinition, Hardware } from './definition.js'
-import type { DiskImages, ImageFile } from './disk-images.js'
+import { imageFileOf } from './disk-chain.js'
+import type { DiskImages } from './disk-images.js'
 import { cloneHardware, planHardware } from './hardware.js'
 import type { HeldVm } from './held-vm.js'
+import { linkBases, planSharing, shareDisks } from './linked-disks.js'
 import { editLive } from './live-edit.js'
 import { withLastSlots } from './plugged-disks.js'
 
@@ -62,12 +64,13 @@ export class VmProvisioning {
     }
   }
 
-  /** A VM of its own, with the disks as they are now. */
+  /** A VM of its own, with the disks as they are now. Bases, which nobody writes to, it has in common with the original. */
   async clone(vm: HeldVm, name: string, task: Task): Promise<Definition> {
     const { directory } = this.#parts
     const clone = newVm(name, vm.definition.description, cloneHardware(vm.definition.hardware))
     await directory.create(clone, async () => {
       const folder = directory.folder(clone.id)
+      await linkBases(vm.folder, folder, clone.hardware.disks)
       const onProgress = (percent: number): void => {
         task.progress({ percent: percent * 0.95, phase: 'copying disks' })
       }
@@ -85,12 +88,30 @@ export class VmProvisioning {
     return clone
   }
 
+  /** A VM of its own, whose disks only keep the differences to what those of the original hold now. */
+  async cloneLinked(vm: HeldVm, name: string, task: Task): Promise<Definition> {
+    const { directory, images } = this.#parts
+    if (vm.run !== undefined) throw invalidState(vm.state, ['stopped', 'crashed'])
+    task.progress({ percent: 0, phase: 'linking disks' })
+    const { turns, hardware } = await planSharing(images, vm)
+    const clone = newVm(name, vm.definition.description, hardware)
+    await directory.create(clone, async () => {
+      const folder = directory.folder(clone.id)
+      await shareDisks(images, vm, turns, async () => {
+        await linkBases(vm.folder, folder, hardware.disks)
+        await this.#makeDisks(folder, hardware.disks, vm.signal)
+        vm.signal.throwIfAborted()
+      })
+    })
+    return clone
+  }
+
   async delete(vm: HeldVm): Promise<void> {
     await this.#parts.directory.delete(vm.id)
   }
 
   async #makeDisks(folder: string, disks: readonly DiskDefinition[], signal: AbortSignal): Promise<void> {
-    for (const disk of disks) await this.#parts.images.create(fileOf(folder, disk), disk.sizeMiB, { signal })
+    for (const disk of disks) await this.#parts.images.create(imageFileOf(folder, disk), disk.sizeMiB, { signal })
   }
 
   async #copyDisks(
@@ -103,7 +124,7 @@ export class VmProvisioning {
     for (const [index, disk] of disks.entries()) {
       const target = targets[index]
       if (target === undefined) continue
-      await this.#parts.images.copy(join(vm.folder, disk.file), fileOf(folder, target), {
+      await this.#parts.images.copy({ folder: vm.folder, disk }, imageFileOf(folder, target), {
         signal: vm.signal,
         onProgress: (percent) => {
           onProgress((100 * index + percent) / disks.length)
@@ -120,9 +141,4 @@ const newVm = (name: string, description: string, hardware: Hardware): Definitio
   createdAt: new Date().toISOString(),
   hardware,
   snapshots: [],
-})
-
-const fileOf = (folder: string, { file, image }: DiskDefinition): ImageFile => ({
-  path: join(folder, file),
-  ...(image !== undefined && { backing: { path: image, format: 'raw' as const } }),
 })

@@ -9,7 +9,7 @@ import type { VmState } from '../../model/vm-state.js'
 import { snapshotNode } from '../../registry/kept-vm.js'
 import type { VmDirectory } from '../../registry/vm-directory.js'
 import { diskNode } from './command-line.js'
-import { tagOf, type Definition, type Memory, type SnapshotDefinition } from './definition.js'
+import { isBase, tagOf, type Definition, type Memory, type SnapshotDefinition } from './definition.js'
 import type { DiskImages } from './disk-images.js'
 import { newMemoryFile } from './hardware.js'
 import type { HeldVm } from './held-vm.js'
@@ -17,6 +17,7 @@ import { saveMemory } from './memory-image.js'
 import { requirePlugged } from './plugged-disks.js'
 import { runJob } from './qemu-job.js'
 import type { RunRecord } from './run-record.js'
+import { takeOutOfBases } from './snapshot-in-base.js'
 import { takeBack } from './settle.js'
 import type { VmLifecycle } from './vm-lifecycle.js'
 
@@ -79,7 +80,10 @@ export class VmSnapshots {
 
   /** The VM's hardware and, where it ran, its memory as they were; what it has become since is lost. */
   async switchTo(vm: HeldVm, id: string, task: Task): Promise<VmState> {
-    find(vm.definition, id)
+    const onProgress = (percent: number): void => {
+      task.progress({ percent: percent * 0.2, phase: 'copying the snapshot' })
+    }
+    await takeOutOfBases(this.#parts.images, vm, find(vm.definition, id), onProgress)
     vm.signal.throwIfAborted()
     await this.#parts.lifecycle.end(vm)
     task.progress({ percent: 20, phase: 'taking the disks back' })
@@ -127,8 +131,9 @@ export class VmSnapshots {
     const devices: string[] = []
     for (const { file } of snapshot.hardware.disks) {
       if (inUse.has(file)) devices.push(diskNode({ file }))
-      // A disk that was taken away, and in no other snapshot, has gone with the definition.
-      else if (isSpokenOf(vm.definition, file)) await this.#parts.images.deleteSnapshot(join(vm.folder, file), tag)
+      // A disk that was taken away, and in no other snapshot, has gone with the definition. Bases are left as they are.
+      else if (!isBase(file) && isSpokenOf(vm.definition, file))
+        await this.#parts.images.deleteSnapshot(join(vm.folder, file), tag)
     }
     if (devices.length === 0) return
     await vm.withMonitor((client) =>

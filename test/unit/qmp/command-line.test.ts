@@ -62,6 +62,23 @@ test('the format of every image is told, and no header is believed', () => {
   expect(words).not.toContain('-drive')
 })
 
+test('what a disk keeps only the differences to is named down to the last, and is only read', () => {
+  const disks = [{ image: '/image', file: 'disk-a.qcow2', bases: ['base-b.qcow2', 'base-c.qcow2'] }]
+  const [text = ''] = valuesOf(commandLine(id, { ...bare, disks }, 'tcg'), '-blockdev')
+  const readOnly = (filename: string): unknown => ({ driver: 'file', filename, 'read-only': true })
+  expect(JSON.parse(text).backing).toEqual({
+    driver: 'qcow2',
+    'read-only': true,
+    file: readOnly('base-b.qcow2'),
+    backing: {
+      driver: 'qcow2',
+      'read-only': true,
+      file: readOnly('base-c.qcow2'),
+      backing: { driver: 'raw', 'read-only': true, file: readOnly('/image') },
+    },
+  })
+})
+
 test('disks and CD-ROMs share four IDE places, and further disks are virtio', () => {
   const disks = Array.from({ length: 4 }, (_, index) => ({ sizeMiB: 1, file: `disk-${index}.qcow2` }))
   const words = commandLine(id, { ...bare, disks, cdroms: [{ image: '/cd' }] }, 'tcg')
