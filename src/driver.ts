@@ -6,6 +6,7 @@ import type { Snapshot, SnapshotNode } from './model/snapshot.js'
 import type { VmStatistics } from './model/statistics.js'
 import type { VmConfig } from './model/vm-config.js'
 import type { VmEvent } from './model/vm-event.js'
+import type { VmNative } from './model/vm-native.js'
 import type { VmChanges, VmFilter, VmSpec } from './model/vm-spec.js'
 import type { VmState } from './model/vm-state.js'
 import type { JobTarget, OperationCode } from './operations.js'
@@ -58,6 +59,8 @@ export interface VmRecord {
   readonly id: string
   readonly state: VmState
   readonly config: VmConfig
+  /** What only this kind of host has to tell of it. */
+  readonly native?: VmNative | undefined
 }
 
 /** A job that the host itself keeps, as it was when the host was asked. */

@@ -37,6 +37,7 @@ export type {
   VmConfig,
 } from './model/vm-config.js'
 export type { EventFilter, VmEvent } from './model/vm-event.js'
+export type { VmNative } from './model/vm-native.js'
 export type { VmChanges, VmFilter, VmSpec } from './model/vm-spec.js'
 export { vmStates, type VmState } from './model/vm-state.js'
 export * from './operations.js'

@@ -13,6 +13,7 @@ import type { VmStatistics } from './model/statistics.js'
 import { nonEmpty } from './model/schema.js'
 import { validate } from './model/validate.js'
 import type { VmConfig } from './model/vm-config.js'
+import type { VmNative } from './model/vm-native.js'
 import { vmChangesSchema, type VmChanges } from './model/vm-spec.js'
 import type { VmState } from './model/vm-state.js'
 import type * as operation from './operations.js'
@@ -99,6 +100,14 @@ export class Vm {
 
   get state(): VmState {
     return this.#record.state
+  }
+
+  /**
+   * What only this kind of host tells, as of the last time that it told of the VM's settings; absent where there is nothing.
+   * Of QEMU, the command line: `vm.native?.commandLine`.
+   */
+  get native(): VmNative | undefined {
+    return this.#record.native
   }
 
   /** The VM as errors and jobs name it. */

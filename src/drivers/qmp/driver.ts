@@ -132,7 +132,7 @@ export class QmpDriver implements Driver {
     'vm.edit': ({ vm, changes }, task) =>
       this.#change(vm, task, async (held) => {
         await this.#provisioning.edit(held, changes)
-        return { id: vm, state: held.state, config: configOf(held.definition, held.run !== undefined) }
+        return this.#record(held.definition)
       }),
     'vm.clone': ({ vm, name, linked }, task) =>
       this.#change(vm, task, async (held) => {
@@ -267,7 +267,9 @@ export class QmpDriver implements Driver {
 
   async #record(definition: Definition): Promise<VmRecord> {
     const { state, run } = await this.#inspector.look(definition)
-    return { id: definition.id, state, config: configOf(definition, run !== undefined) }
+    const { commandLine } = run ?? (await this.#lifecycle.plan(definition))
+    const config = configOf(definition, run !== undefined)
+    return { id: definition.id, state, config, native: { driver: this.name, commandLine } }
   }
 
   /** Of a VM that was made: tells everybody of it. */

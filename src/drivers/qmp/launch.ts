@@ -1,20 +1,16 @@
 import type { Task } from '../../driver.js'
 import { JobCancelledError } from '../../errors.js'
 import type { Draft } from '../../registry/replace-file.js'
-import type { Accelerator } from './accelerator.js'
-import { commandLine } from './command-line.js'
 import { withoutRest } from './definition.js'
 import type { HeldVm } from './held-vm.js'
-import { firstLayout, newLayout } from './layout.js'
 import { loadMemory } from './memory-image.js'
 import { openForwards } from './port-forwards.js'
 import { endQemu } from './qemu-end.js'
 import { removeRunFiles, startQemu } from './qemu-process.js'
-import { draftRun, removeRun, type RunRecord } from './run-record.js'
+import { draftRun, removeRun, type RunPlan, type RunRecord } from './run-record.js'
 
 interface Launch {
-  readonly program: string
-  readonly accelerator: Accelerator
+  readonly plan: RunPlan
   readonly onExit: () => void
 }
 
@@ -25,19 +21,17 @@ interface Launched {
 }
 
 /** Starts the QEMU of a VM, and its guest, from the saved memory where it has one. Where that fails, there is no QEMU. */
-export async function launch(vm: HeldVm, task: Task, { program, accelerator, onExit }: Launch): Promise<Launched> {
-  const { id, definition, folder } = vm
+export async function launch(vm: HeldVm, task: Task, { plan, onExit }: Launch): Promise<Launched> {
+  const { definition, folder } = vm
   const { memory, hardware } = definition
-  const layout = memory === undefined ? newLayout(hardware) : (memory.layout ?? firstLayout(hardware))
-  const args = commandLine(id, hardware, accelerator, layout)
   await removeRunFiles(folder, memory !== undefined)
   task.progress({ percent: 10, phase: 'starting QEMU' })
   let drafting: Promise<Draft> | undefined
-  const { identity, monitor, events, prepared } = await startQemu(folder, program, args, {
+  const { identity, monitor, events, prepared } = await startQemu(folder, plan.commandLine, {
     signal: vm.signal,
     onExit,
     async prepare(process) {
-      const run: RunRecord = { process, startedAt: Date.now(), accelerator, layout, commandLine: [program, ...args] }
+      const run: RunRecord = { process, startedAt: Date.now(), ...plan }
       drafting = draftRun(folder, run)
       return { run, draft: await drafting }
     },

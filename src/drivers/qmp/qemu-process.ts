@@ -12,7 +12,7 @@ import { openMonitor } from './monitor.js'
 import type { QmpClient } from './protocol/qmp-client.js'
 import { QmpConnectionError } from './protocol/qmp-errors.js'
 import { QemuProgramError } from './qemu-errors.js'
-import { lastWords } from './run-record.js'
+import { lastWords, type RunPlan } from './run-record.js'
 
 /** A QEMU that has not answered by then, on however busy a computer, is not going to. */
 const startTimeoutMs = 60_000
@@ -36,8 +36,7 @@ interface StartOptions<T> {
 /** Starts a QEMU that outlives this process. Whatever it says goes to a file, which a failure quotes. */
 export async function startQemu<T>(
   folder: string,
-  program: string,
-  args: readonly string[],
+  [program, ...args]: RunPlan['commandLine'],
   options: StartOptions<T>,
 ): Promise<StartedQemu<T>> {
   const child = await spawnLogged(folder, program, args)

@@ -17,11 +17,14 @@ const runSchema = v.object({
   accelerator: v.picklist(accelerators),
   layout: v.optional(layoutSchema),
   /** The program and its arguments. */
-  commandLine: v.array(v.string()),
+  commandLine: v.tupleWithRest([v.string()], v.string()),
 })
 
 /** A QEMU that was started for a VM, written down before its guest ran, and kept until somebody has seen that it is gone. */
 export type RunRecord = Readonly<v.InferOutput<typeof runSchema>>
+
+/** How a QEMU is started. */
+export type RunPlan = Pick<RunRecord, 'accelerator' | 'layout' | 'commandLine'>
 
 const recordFile = 'run.json'
 

@@ -11,16 +11,18 @@ import { heldBy, type Claim } from '../../registry/claim.js'
 import { Exclusive } from '../../registry/exclusive.js'
 import type { VmDirectory } from '../../registry/vm-directory.js'
 import { bestAccelerator, type Accelerator } from './accelerator.js'
+import { commandLine } from './command-line.js'
 import { stateAtRest, withoutRest, type Definition } from './definition.js'
 import type { DiskImages } from './disk-images.js'
 import { newMemoryFile } from './hardware.js'
 import { HeldVm } from './held-vm.js'
 import { launch } from './launch.js'
+import { firstLayout, newLayout } from './layout.js'
 import { saveMemory } from './memory-image.js'
 import { requirePlugged } from './plugged-disks.js'
 import { QmpConnectionError } from './protocol/qmp-errors.js'
 import { endQemu } from './qemu-end.js'
-import { removeRun } from './run-record.js'
+import { removeRun, type RunPlan } from './run-record.js'
 import { settle } from './settle.js'
 import type { VmInspector } from './vm-inspector.js'
 import type { VmObserver } from './vm-observer.js'
@@ -73,6 +75,17 @@ export class VmLifecycle {
     return this.#parts.accelerator ?? (await bestAccelerator())
   }
 
+  /** The QEMU that would be started for a VM now. */
+  async plan({ id, hardware, memory }: Definition): Promise<RunPlan> {
+    const accelerator = memory?.accelerator ?? (await this.accelerator())
+    const layout = memory === undefined ? newLayout(hardware) : (memory.layout ?? firstLayout(hardware))
+    return {
+      accelerator,
+      layout,
+      commandLine: [this.#parts.program, ...commandLine(id, hardware, accelerator, layout)],
+    }
+  }
+
   /** Changes a VM that is in one of the states that the operation needs, with nobody else at it. */
   change<T>(id: string, task: Task, action: (vm: HeldVm) => Promise<T>, how: ChangeOptions = {}): Promise<T> {
     // Made before any waiting, so that the job can be cancelled from its first moment.
@@ -120,12 +133,12 @@ export class VmLifecycle {
     const { memory } = vm.definition
     await vm.setState(throughStart(vm.state, vm.definition))
     try {
-      const { program, observer } = this.#parts
-      const accelerator = memory?.accelerator ?? (await this.accelerator())
+      const { observer } = this.#parts
+      const plan = await this.plan(vm.definition)
       const onExit = (): void => {
         observer.look(vm.id)
       }
-      const { run, leaving } = await launch(vm, task, { program, accelerator, onExit })
+      const { run, leaving } = await launch(vm, task, { plan, onExit })
       vm.run = run
       this.#leaving.add(leaving)
       void leaving.then(() => this.#leaving.delete(leaving))

@@ -93,6 +93,12 @@ export const lookup: Cases = ({ host, promises }) => {
     expect(await trial.server.getVm('Web-1').unwrap()).toBe(vm)
   })
 
+  promises('what only this kind of host tells of a VM, it tells under its name', ['server.createVm'], async (trial) => {
+    const { native } = await trial.createVm()
+    if (native !== undefined) expect(native.driver).toBe(trial.server.driver)
+    else expect(trial.server.driver).not.toBe('qmp')
+  })
+
   promises('odd names are kept to the letter', ['server.createVm', 'server.getVm'], async (trial) => {
     for (const name of oddNames) {
       const vm = await trial.createVm({ name })

@@ -1,0 +1,8 @@
+interface QemuNative {
+  readonly driver: 'qmp'
+  /** QEMU's program and its arguments, word for word: with which it was started, or would be. It is started in the VM's folder. */
+  readonly commandLine: readonly string[]
+}
+
+/** What only one kind of host has to tell of a VM; `driver` tells which it is. */
+export type VmNative = QemuNative
