@@ -8,6 +8,12 @@ export const nameIsTaken = (name: string, id: string): AlreadyExistsError =>
     hint: 'Choose another name, or delete that VM.',
   })
 
+export const idIsTaken = (id: string, name: string): AlreadyExistsError =>
+  new AlreadyExistsError({
+    reason: `there is a VM of the id ${id} already, named ${JSON.stringify(name)}`,
+    hint: 'It may be the same one. If it is not wanted, delete it.',
+  })
+
 export const vmNotFound = (nameOrId: string): VmNotFoundError =>
   new VmNotFoundError({
     reason: `there is no VM of the name or id ${JSON.stringify(nameOrId)}`,

@@ -35,7 +35,7 @@ const releasedSuffix = '.released'
  * succeeded. Letting go of it gives the file another name. Whoever finds that its process is gone may succeed it.
  */
 export class Claim {
-  readonly #folder: string
+  #folder: string
   readonly #generation: number
   /** Whoever had it before, and died without letting go of it. */
   readonly inherited: ClaimRecord | undefined
@@ -88,6 +88,11 @@ export class Claim {
   static async isAbandoned(folder: string): Promise<boolean> {
     const record = await readClaim(folder, newest(await readdir(folder)))
     return record !== undefined && !isAlive(record)
+  }
+
+  /** The folder has another path now, and the claim with it. */
+  follow(folder: string): void {
+    this.#folder = folder
   }
 
   /** What everybody else is told meanwhile. */

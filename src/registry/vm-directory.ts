@@ -1,9 +1,9 @@
 import { mkdir, readdir, readFile, rename, rm } from 'node:fs/promises'
-import { join } from 'node:path'
+import { basename, dirname, join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import * as v from 'valibot'
 import { InvalidArgumentError, ProtocolError, ResourceBusyError } from '../errors.js'
-import { nameIsTaken } from '../errors/lookup.js'
+import { idIsTaken, nameIsTaken } from '../errors/lookup.js'
 import { errorCode, nativeErrorOf } from '../errors/native.js'
 import type { VmState } from '../model/vm-state.js'
 import { Claim, heldBy } from './claim.js'
@@ -46,6 +46,7 @@ const namingRetryMs = 5
  * vms/ID/vm.json       the definition: what it does not speak of is not kept
  * vms/ID/claim.N       which process changes the VM
  * vms/ID/...           files that the definition speaks of
+ * unregistered/ID/...  VMs that are kept here, and are none of the host's
  * ```
  */
 export class VmDirectory<D extends WrittenVm> {
@@ -87,13 +88,11 @@ export class VmDirectory<D extends WrittenVm> {
 
   async get(id: string): Promise<D | undefined> {
     if (!idPattern.test(id)) return undefined
-    const path = join(this.vms, id, definitionFile)
-    const text = await readIfThere(path)
-    if (text === undefined) return undefined
-    const hint = `Restore it, or remove the folder ${join(this.vms, id)} to give the VM up.`
-    const definition = this.#parse(this.#format.schema, text, path, hint)
-    if (definition.id !== id) throw this.damaged(path, new Error(`it speaks of the VM ${definition.id}`), 'Restore it.')
-    return definition
+    const folder = join(this.vms, id)
+    const definition = await this.readFrom(folder, `Restore it, or remove the folder ${folder} to give the VM up.`)
+    if (definition === undefined || definition.id === id) return definition
+    const cause = new Error(`it speaks of the VM ${definition.id}`)
+    throw this.damaged(join(folder, definitionFile), cause, 'Restore it.')
   }
 
   async findByName(name: string): Promise<D | undefined> {
@@ -156,6 +155,50 @@ export class VmDirectory<D extends WrittenVm> {
     await rm(gone, { recursive: true, force: true })
   }
 
+  /** Makes a VM none of the host's; answers the path of its folder from then on. */
+  async unregister(id: string): Promise<string> {
+    const aside = join(this.root, 'unregistered')
+    await mkdir(aside, { recursive: true, mode: 0o700 })
+    const folder = join(aside, id)
+    await rename(join(this.vms, id), folder)
+    return folder
+  }
+
+  /**
+   * Makes the folder of a VM from elsewhere one of the host's, in one step; answers its path from then on. Refuses a name or
+   * an id that is taken.
+   */
+  async adopt(definition: D, from: string): Promise<string> {
+    const folder = join(this.vms, definition.id)
+    await this.alone(async () => {
+      await this.assertIsFree(definition)
+      await rename(from, folder)
+    })
+    return folder
+  }
+
+  /** Refuses a name or an id that is taken. */
+  async assertIsFree(definition: D): Promise<void> {
+    const present = await this.get(definition.id)
+    if (present !== undefined) throw idIsTaken(present.id, present.name)
+    await this.#assertNameIsFree(definition)
+  }
+
+  /** The directory whose VM a folder is; nothing where it is none's. */
+  async ownerOf(folder: string): Promise<string | undefined> {
+    const vms = dirname(folder)
+    const root = dirname(vms)
+    if (basename(vms) !== basename(this.vms)) return undefined
+    return (await readIfThere(join(root, this.#marker))) === undefined ? undefined : root
+  }
+
+  /** The definition in a folder, wherever that is; nothing where there is none. */
+  async readFrom(folder: string, hint: string): Promise<D | undefined> {
+    const path = join(folder, definitionFile)
+    const text = await readIfThere(path)
+    return text === undefined ? undefined : this.#parse(this.#format.schema, text, path, hint)
+  }
+
   /**
    * The claim, and the definition as it is from then on; nothing where there is none.
    * @param state what is told of the VM meanwhile
@@ -208,9 +251,14 @@ export class VmDirectory<D extends WrittenVm> {
     return new ProtocolError({ reason: `the file ${path} is damaged: ${native.message}`, hint, cause, native })
   }
 
+  /** The file that says what the directory is. */
+  get #marker(): string {
+    return `awaitvm-${this.#format.driver}.json`
+  }
+
   async #mark(): Promise<void> {
     const format = `awaitvm-${this.#format.driver}`
-    const name = `${format}.json`
+    const name = this.#marker
     const path = join(this.root, name)
     const text = await readIfThere(path)
     if (text === undefined) {

@@ -10,7 +10,7 @@ export interface OpenHost {
   createVmWithGuest?(server: Server, spec: VmSpec): Promise<Vm>
   /** Everything that the host keeps on disk, as paths; a case compares before and after. */
   files?(): Promise<readonly string[]>
-  /** What makes the host know the VM again after `vm.unregister()`. */
+  /** Where the VM's files are at present, which makes the host know it again after `vm.unregister()`. */
   registrationPath?(vm: Vm): string
   /** The URI of another host that VMs can be moved to. */
   readonly migrationTarget?: string

@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs'
 import { mkdtemp, readdir, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -38,24 +39,37 @@ describeConformance({
   guestWithAgent: linuxGuest,
   async open(options) {
     const directory = await mkdtemp(join(tmpdir(), 'awaitvm-host-'))
-    const uri = pathToFileURL(directory).href.replace('file:', 'qmp:')
+    const other = await mkdtemp(join(tmpdir(), 'awaitvm-host-'))
+    const uriOf = (folder: string): string => pathToFileURL(folder).href.replace('file:', 'qmp:')
+    const uri = uriOf(directory)
     return {
       server: await connect(uri, options).unwrap(),
       connectAgain: (again) => connect(uri, again).unwrap(),
+      registrationPath({ id }) {
+        const aside = join(directory, 'unregistered', id)
+        return existsSync(aside) ? aside : join(directory, 'vms', id)
+      },
+      migrationTarget: uriOf(other),
       async files() {
         const names = await readdir(join(directory, 'vms'), { recursive: true })
         return names.filter((name) => !ofRun.test(name)).sort()
       },
       async dispose() {
-        const server = await connect(uri).unwrap()
-        for (const vm of await server.getVmList().unwrap()) {
-          if (vm.state !== 'stopped') await vm.stop({ mode: 'kill' }).unwrap()
+        const left: number[] = []
+        for (const folder of [directory, other]) {
+          await stopAll(uriOf(folder))
+          left.push(...(await qemusIn(folder)))
+          await rm(folder, { recursive: true })
         }
-        await server.close().unwrap()
-        const left = await qemusIn(directory)
-        await rm(directory, { recursive: true })
         return left.map((pid) => `QEMU ${String(pid)}`)
       },
     }
   },
 })
+
+async function stopAll(uri: string): Promise<void> {
+  await using server = await connect(uri).unwrap()
+  for (const vm of await server.getVmList().unwrap()) {
+    if (vm.state !== 'stopped') await vm.stop({ mode: 'kill' }).unwrap()
+  }
+}

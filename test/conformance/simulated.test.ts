@@ -49,7 +49,7 @@ describeConformance({
     return {
       server: simulated.server,
       connectAgain: async (again) => simulated.connect(again),
-      registrationPath: ({ id }) => simulated.vm(id).path,
+      registrationPath: ({ id }) => `/simulated/${id}`,
       migrationTarget: target.uri,
       files: async () => {
         const server = simulated.connect()

@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { Vm } from 'awaitvm'
 import { afterEach, beforeEach, expect, test } from 'vitest'
+import { SerialGuest } from '../conformance/serial-guest.js'
 import { failureOf } from '../support/expect-failure.js'
 import { skipWithout } from '../support/optional-tool.js'
 import { missingQemu, QmpHost } from '../support/qmp-host.js'
@@ -98,6 +99,23 @@ test('what has no room leaves the VM as it was, and gives back what it took', as
 
 const disksOf = (host: QmpHost, vm: Vm): string[] =>
   readdirSync(host.folderOf(vm)).filter((name) => name.endsWith('.qcow2'))
+
+test('a VM that has no room where it is moved to stays where it is', async () => {
+  await using host = await QmpHost.open()
+  await using target = await QmpHost.open(mountPoint)
+  const vm = await host.createVm({ disks: [{ sizeMiB: 1 }] })
+  const guest = await host.boot(vm)
+  await guest.writeDisk(0x4e)
+  await vm.suspend().unwrap()
+  await fill(target.folder, 300)
+  const free = freeBytes(target.folder)
+  await failureOf(vm.migrate(target.uri), 'INSUFFICIENT_RESOURCES')
+  expect(await vm.getState().unwrap()).toBe('suspended')
+  expect(await target.server.getVmList().unwrap()).toEqual([])
+  expect(freeBytes(target.folder)).toBeGreaterThanOrEqual(free - 16 * 1024)
+  await vm.resume().unwrap()
+  expect(await new SerialGuest(vm).readDisk()).toBe(0x4e)
+})
 
 test('a linked clone, and a snapshot in a base, that have no room leave the VM as it was', async () => {
   await using host = await QmpHost.open(mountPoint)

@@ -1,8 +1,9 @@
-// Works on the VMs of a host for the tests of several processes: obeys lines on its standard input, or changes VMs without end.
+// Works on the VMs of a host for the tests of several processes: obeys lines on its standard input, changes VMs without end, or
+// moves one to and fro.
 import { createInterface } from 'node:readline'
 import { connect, type Vm, VmError, type VmSpec } from '../../src/index.js'
 
-const [uri = '', mode = 'obey', kernel] = process.argv.slice(2)
+const [uri = '', mode = 'obey', kernel, target = ''] = process.argv.slice(2)
 const server = await connect(uri).unwrap()
 
 /** Runs programs in a guest, several at a time, and sees that each has its own output. */
@@ -72,7 +73,17 @@ async function churn(): Promise<never> {
   }
 }
 
+/** Moves a VM there and back without end, to be killed in the midst of it. */
+async function wander(): Promise<never> {
+  const other = await connect(target).unwrap()
+  for (;;) {
+    await (await server.getVm('web-1').unwrap()).migrate(target, say('there')).unwrap()
+    await (await other.getVm('web-1').unwrap()).migrate(uri, say('back')).unwrap()
+  }
+}
+
 if (mode === 'churn') await churn()
+if (mode === 'wander') await wander()
 console.log('ready')
 for await (const line of createInterface({ input: process.stdin })) {
   await obey(line).catch((error: unknown) => {

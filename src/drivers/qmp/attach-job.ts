@@ -18,6 +18,7 @@ export async function attachJob({ jobs, find, record }: Parts, token: string, ta
   const { operation, vm, answer } = await jobs.follow(token, task)
   switch (operation) {
     case 'server.createVm':
+    case 'server.registerVm':
     case 'vm.clone':
     case 'vm.edit': {
       const made = answer === undefined ? undefined : await find(answer)

@@ -10,6 +10,7 @@ import { layoutSchema } from './layout.js'
 /** How a VM is written down: everything that belongs to it is named here, so that replacing this is one step for all. */
 const text = v.string()
 const optionalText = v.optional(text)
+const timestamp = v.pipe(text, v.isoTimestamp())
 /** Names of the VM's own files: never a path. */
 const fileName = (pattern: RegExp): v.GenericSchema<string> => v.pipe(text, v.regex(pattern))
 const baseFile = fileName(/^base-[0-9a-f-]{36}\.qcow2$/)
@@ -82,7 +83,7 @@ const snapshotSchema = v.object({
   id: v.pipe(text, v.uuid()),
   name: text,
   description: text,
-  createdAt: text,
+  createdAt: timestamp,
   parentId: optionalText,
   hardware: keptHardwareSchema,
   memory: v.optional(memorySchema),
@@ -92,7 +93,7 @@ const definitionSchema = v.object({
   id: v.pipe(text, v.uuid()),
   name: text,
   description: text,
-  createdAt: text,
+  createdAt: timestamp,
   hardware: hardwareSchema,
   /** The saved memory of a suspended VM. */
   memory: v.optional(memorySchema),
@@ -101,6 +102,10 @@ const definitionSchema = v.object({
   currentSnapshot: optionalText,
   /** The snapshot that the disks are being taken back to: until that is done, they are neither here nor there. */
   switchingTo: optionalText,
+  /** The directory that it is being moved to: once it is there, this is not the VM any more. */
+  movingTo: optionalText,
+  /** The folder that it was moved from, until that has gone. */
+  movedFrom: optionalText,
 })
 
 type Frozen<T> = T extends object ? { readonly [K in keyof T]: Frozen<T[K]> } : T

@@ -36,6 +36,7 @@ import { VmConsole } from './vm-console.js'
 import { VmInspector } from './vm-inspector.js'
 import { throughStart, VmLifecycle, type ChangeOptions } from './vm-lifecycle.js'
 import { VmObserver } from './vm-observer.js'
+import { VmMoves } from './vm-moves.js'
 import { VmProvisioning } from './vm-provisioning.js'
 import { VmShutdown } from './vm-shutdown.js'
 import { VmSnapshots } from './vm-snapshots.js'
@@ -65,6 +66,7 @@ export class QmpDriver implements Driver {
   readonly #access: VmAccess
   readonly #shutdown: VmShutdown
   readonly #provisioning: VmProvisioning
+  readonly #moves: VmMoves
   readonly #snapshots: VmSnapshots
   readonly #jobs: JobLedger
   readonly #input = new ConsoleInput()
@@ -95,6 +97,7 @@ export class QmpDriver implements Driver {
     this.#shutdown = new VmShutdown({ directory, access: this.#access, inspector, lifecycle, observer })
     const machine = async (): Promise<string> => (await this.#readBuild()).machine
     this.#provisioning = new VmProvisioning({ directory, images, machine })
+    this.#moves = new VmMoves(directory)
     this.#snapshots = new VmSnapshots({ directory, images, lifecycle })
     this.#jobs = new JobLedger(directory.root, this.name, qemuError)
   }
@@ -116,6 +119,7 @@ export class QmpDriver implements Driver {
     'server.getVm': ({ nameOrId }) => this.#guard(async () => this.#record(await this.#find(nameOrId))),
     'server.createVm': ({ spec }, task) =>
       this.#keep(task, async () => this.#told(await this.#provisioning.create(spec, task))),
+    'server.registerVm': ({ path }, task) => this.#keep(task, async () => this.#told(await this.#moves.register(path))),
     'server.getJobs': () => this.#guard(() => this.#jobs.list()),
     'server.attachJob': ({ token }, task) => this.#guard(() => this.#attach(token, task)),
     'vm.getState': ({ vm }) => this.#guard(async () => (await this.#inspector.look(await this.#access.get(vm))).state),
@@ -139,11 +143,9 @@ export class QmpDriver implements Driver {
         const kind = linked ? 'cloneLinked' : 'clone'
         return this.#told(await this.#provisioning[kind](held, name, task))
       }),
-    'vm.delete': ({ vm }, task) =>
-      this.#change(vm, task, async (held) => {
-        await this.#provisioning.delete(held)
-        this.#observer.tellDeleted(held.definition)
-      }),
+    'vm.delete': ({ vm }, task) => this.#takeAway(vm, task, (held) => this.#provisioning.delete(held)),
+    'vm.unregister': ({ vm }, task) => this.#takeAway(vm, task, (held) => this.#moves.unregister(held)),
+    'vm.migrate': ({ vm, to }, task) => this.#takeAway(vm, task, (held) => this.#moves.migrate(held, to, task)),
     'vm.createSnapshot': ({ vm, ...details }, task) =>
       this.#change(vm, task, (held) => this.#snapshots.create(held, details, task)),
     'vm.getSnapshotTree': ({ vm }) => this.#guard(async () => this.#snapshots.tree(await this.#access.get(vm))),
@@ -231,6 +233,14 @@ export class QmpDriver implements Driver {
 
   #alter<T>(vm: string, task: Task, action: (held: HeldVm) => Promise<T>, how?: ChangeOptions): Promise<T> {
     return this.#guard(() => this.#access.change(vm, task, action, how))
+  }
+
+  /** Something after which the VM is not there any more, of which everybody is told. */
+  #takeAway(vm: string, task: Task, action: (held: HeldVm) => Promise<void>): Promise<void> {
+    return this.#change(vm, task, async (held) => {
+      await action(held)
+      this.#observer.tellDeleted(held.definition)
+    })
   }
 
   #use<T>(vm: string, task: Task, action: (running: RunningVm) => Promise<T>): Promise<T> {

@@ -10,7 +10,7 @@ import type { VmObserver } from './vm-observer.js'
 
 /** A VM that this connection has the claim on: nobody else changes it. */
 export class HeldVm {
-  readonly folder: string
+  #folder: string
   /** Aborted when the operation is to stop, since its job is cancelled or the connection closed. */
   readonly signal: AbortSignal
   readonly #claim: Claim
@@ -36,10 +36,20 @@ export class HeldVm {
     this.#claim = parts.claim
     this.#directory = parts.directory
     this.#observer = parts.observer
-    this.folder = parts.directory.folder(definition.id)
+    this.#folder = parts.directory.folder(definition.id)
     this.#definition = definition
     this.#state = state
     this.run = run
+  }
+
+  get folder(): string {
+    return this.#folder
+  }
+
+  /** Its folder has another path now: what is let go of is let go of there. */
+  follow(folder: string): void {
+    this.#folder = folder
+    this.#claim.follow(folder)
   }
 
   get id(): string {

@@ -6,6 +6,7 @@ import type { VmDirectory } from '../../registry/vm-directory.js'
 import { diskDevice, runFiles } from './command-line.js'
 import { isBase, tagOf, type Definition, type Hardware } from './definition.js'
 import type { DiskImages } from './disk-images.js'
+import { settleMove } from './migration.js'
 import { openMonitor } from './monitor.js'
 import { differences, plugDisk } from './plugged-disks.js'
 import { followJobs } from './qemu-job.js'
@@ -23,11 +24,19 @@ interface Parts {
  * - a QEMU that is not written down has not run its guest, and one whose memory was saved has no more to do: both are ended;
  * - of a QEMU that is gone, the definition keeps whether it crashed;
  * - a guest that was halted only to save its memory, which was not kept, or that was about to run, runs on;
- * - disks that were being taken back to a snapshot are taken back, from the beginning.
+ * - disks that were being taken back to a snapshot are taken back, from the beginning;
+ * - a VM that was on its way to another directory is either there or here: answers nothing where it has gone.
  */
-export async function settle(parts: Parts, found: Definition, inherited: ClaimRecord | undefined): Promise<Definition> {
+export async function settle(
+  parts: Parts,
+  found: Definition,
+  inherited: ClaimRecord | undefined,
+): Promise<Definition | undefined> {
   const folder = parts.directory.folder(found.id)
-  let definition = found
+  const isMoved = found.movingTo !== undefined || found.movedFrom !== undefined
+  const present = isMoved ? await settleMove(parts.directory, found) : found
+  if (present === undefined) return undefined
+  let definition = present
   const save = async (changed: Definition): Promise<void> => {
     await parts.directory.save(changed)
     definition = changed

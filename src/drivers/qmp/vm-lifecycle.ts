@@ -118,7 +118,7 @@ export class VmLifecycle {
           try {
             if (found !== undefined) await settle({ directory, images }, found, claim.inherited)
           } finally {
-            await claim.release()
+            await release(claim)
           }
         })
       } catch (error) {
@@ -247,6 +247,7 @@ export class VmLifecycle {
     try {
       if (found === undefined) throw vmNotFound(id)
       const definition = await settle({ directory, images }, found, claim.inherited)
+      if (definition === undefined) throw vmNotFound(id)
       const { state, run } = await inspector.lookAtRun(definition, timeoutMs)
       requireState(task.operation, state, expected)
       signal.throwIfAborted()

@@ -7,7 +7,7 @@ import { isAlive, type ProcessIdentity } from '../../registry/process-identity.j
 import type { VmDirectory } from '../../registry/vm-directory.js'
 import { runFiles } from './command-line.js'
 import { cutLog } from './cut-log.js'
-import { configOf, type Definition } from './definition.js'
+import { configOf, stateAtRest, type Definition } from './definition.js'
 import { runLogs, type RunLog } from './kept-part.js'
 import { hasToldOfChange, isRunRecord } from './run-record.js'
 import type { Sight, VmInspector } from './vm-inspector.js'
@@ -115,7 +115,7 @@ export class VmObserver {
   /** What this connection has made of a VM. */
   tellDefinition(definition: Definition): void {
     const watched = this.#vms.get(definition.id)
-    if (watched === undefined) this.#addNew(definition, 'stopped')
+    if (watched === undefined) this.#addNew(definition, stateAtRest(definition))
     else {
       watched.epoch += 1
       this.#setDefinition(watched, definition)

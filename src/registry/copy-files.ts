@@ -1,0 +1,42 @@
+import { open, readdir, stat, type FileHandle } from 'node:fs/promises'
+import { join } from 'node:path'
+
+const chunkBytes = 2 ** 20
+
+/**
+ * Copies the files of one folder into another, where none of them is yet, and has them written to the disk itself.
+ * @param isWanted which of the names are copied
+ */
+export async function copyFiles(
+  from: string,
+  to: string,
+  isWanted: (name: string) => boolean,
+  options: { readonly signal: AbortSignal; readonly onProgress: (doneBytes: number, totalBytes: number) => void },
+): Promise<void> {
+  const entries = await readdir(from, { withFileTypes: true })
+  const names = entries.filter((entry) => entry.isFile() && isWanted(entry.name)).map(({ name }) => name)
+  const sizes = await Promise.all(names.map(async (name) => (await stat(join(from, name))).size))
+  const total = sizes.reduce((sum, size) => sum + size, 0)
+  let done = 0
+  for (const name of names) {
+    await using source = await open(join(from, name), 'r')
+    await using target = await open(join(to, name), 'wx', 0o600)
+    for await (const bytes of copyChunks(source, target)) {
+      done += bytes
+      options.onProgress(done, total)
+      options.signal.throwIfAborted()
+    }
+    await target.sync()
+  }
+}
+
+/** Answers with the size of each chunk when it has been copied. */
+async function* copyChunks(source: FileHandle, target: FileHandle): AsyncGenerator<number> {
+  const buffer = Buffer.alloc(chunkBytes)
+  for (;;) {
+    const { bytesRead } = await source.read(buffer, 0, chunkBytes)
+    if (bytesRead === 0) return
+    await target.writeFile(buffer.subarray(0, bytesRead))
+    yield bytesRead
+  }
+}
