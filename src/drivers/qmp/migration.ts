@@ -23,28 +23,32 @@ export async function moveByCopy(directory: Directory, target: Directory, vm: He
   await target.assertIsFree(definition)
   const [movingTo, movedFrom] = await Promise.all([realpath(target.root), realpath(vm.folder)])
   await vm.setState('migrating')
+  const claim = await copyTo(target, vm, { movingTo, movedFrom }, task).catch(async (error: unknown) => {
+    await vm.save(definition)
+    await vm.setState(state)
+    throw error
+  })
+  // From here on the copy is the VM, whatever happens.
   try {
-    await vm.save({ ...definition, movingTo })
-    const claim = await copyTo(target, vm, { ...definition, movedFrom }, task)
-    // From here on the copy is the VM, whatever happens.
     task.progress({ percent: 95, phase: 'handing over' })
     await directory.delete(id)
     await target.save(definition)
+  } finally {
     await claim.release()
-  } catch (error) {
-    if ((await target.get(id)) === undefined) {
-      await vm.save(definition)
-      await vm.setState(state)
-    }
-    throw error
   }
 }
 
 /** The claim on the copy, which is one of the directory's VMs by then. */
-async function copyTo(target: Directory, vm: HeldVm, definition: Definition, task: Task): Promise<Claim> {
-  const { id } = definition
+async function copyTo(
+  target: Directory,
+  vm: HeldVm,
+  { movingTo, movedFrom }: { readonly movingTo: string; readonly movedFrom: string },
+  task: Task,
+): Promise<Claim> {
+  const { definition, id } = vm
   let claim: Claim | undefined
-  await target.create(definition, async () => {
+  await vm.save({ ...definition, movingTo })
+  await target.create({ ...definition, movedFrom }, async () => {
     ;({ claim } = await target.claim(id, 'migrating'))
     await copyFiles(vm.folder, target.folder(id), (name) => !/^(?:claim\.|draft-|vm\.json$)/.test(name), {
       signal: vm.signal,

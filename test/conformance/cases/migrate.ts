@@ -28,19 +28,28 @@ export const migrate: Cases = ({ promises }) => {
     expect(await trial.opened.files?.()).toEqual([])
   })
 
-  promises('a VM that runs is moved without its guest noticing', ['vm.migrate', 'guest'], async (trial) => {
-    const { vm, guest } = await trial.runningVmWithDisk()
-    await guest.writeDisk(0x31)
-    const counted = await guest.count()
-    guest.close()
-    await moved(trial, vm, async (there) => {
-      await trial.expectState(there, 'running')
-      const again = trial.talkTo(there)
-      expect(await again.count()).toBe(counted + 1)
-      expect(await again.readDisk()).toBe(0x31)
-      again.close()
-    })
-  })
+  promises(
+    'a VM that runs is moved without its guest noticing',
+    ['vm.migrate', 'vm.suspend', 'guest'],
+    async (trial) => {
+      const { vm, guest } = await trial.runningVmWithDisk()
+      await guest.writeDisk(0x31)
+      const counted = await guest.count()
+      guest.close()
+      await moved(trial, vm, async (there) => {
+        await trial.expectState(there, 'running')
+        const again = trial.talkTo(there)
+        expect(await again.count()).toBe(counted + 1)
+        expect(await again.readDisk()).toBe(0x31)
+        again.close()
+        await there.suspend().unwrap()
+        await there.resume().unwrap()
+        const resumed = trial.talkTo(there)
+        expect(await resumed.count()).toBe(counted + 3)
+        resumed.close()
+      })
+    },
+  )
 
   for (const state of ['paused', 'suspended'] as const) {
     const verb = state === 'paused' ? 'vm.pause' : 'vm.suspend'
