@@ -1,22 +1,17 @@
-import { open, readdir, stat, type FileHandle } from 'node:fs/promises'
+import { open, stat, type FileHandle } from 'node:fs/promises'
 import { join } from 'node:path'
 
 const chunkBytes = 2 ** 20
 
-/**
- * Copies the files of one folder into another, where none of them is yet, and has them written to the disk itself.
- * @param isWanted which of the names are copied
- */
+/** Copies files of one folder into another, where none of them is yet, and has them written to the disk itself. */
 export async function copyFiles(
   from: string,
   to: string,
-  isWanted: (name: string) => boolean,
+  names: Iterable<string>,
   options: { readonly signal: AbortSignal; readonly onProgress: (doneBytes: number, totalBytes: number) => void },
 ): Promise<void> {
-  const entries = await readdir(from, { withFileTypes: true })
-  const names = entries.filter((entry) => entry.isFile() && isWanted(entry.name)).map(({ name }) => name)
-  const sizes = await Promise.all(names.map(async (name) => (await stat(join(from, name))).size))
-  const total = sizes.reduce((sum, size) => sum + size, 0)
+  let total = 0
+  for (const name of names) total += (await stat(join(from, name))).size
   let done = 0
   for (const name of names) {
     await using source = await open(join(from, name), 'r')

@@ -6,7 +6,7 @@ import { errorCode } from '../../errors/native.js'
 import { Claim, heldBy } from '../../registry/claim.js'
 import { copyFiles } from '../../registry/copy-files.js'
 import type { VmDirectory } from '../../registry/vm-directory.js'
-import type { Definition } from './definition.js'
+import { definitionFormat, type Definition } from './definition.js'
 import type { HeldVm } from './held-vm.js'
 
 type Directory = VmDirectory<Definition>
@@ -50,7 +50,7 @@ async function copyTo(
   await vm.save({ ...definition, movingTo })
   await target.create({ ...definition, movedFrom }, async () => {
     ;({ claim } = await target.claim(id, 'migrating'))
-    await copyFiles(vm.folder, target.folder(id), (name) => !/^(?:claim\.|draft-|vm\.json$)/.test(name), {
+    await copyFiles(vm.folder, target.folder(id), definitionFormat.filesOf(definition), {
       signal: vm.signal,
       onProgress: (done, total) => {
         task.progress({ percent: (90 * done) / total, phase: 'copying', done, total, unit: 'bytes' })
