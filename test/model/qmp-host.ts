@@ -42,9 +42,11 @@ export class QmpModelHost implements ModelHost, AsyncDisposable {
   }
 
   async happen(vm: Vm, what: 'crash' | 'powerOff'): Promise<void> {
+    // A reset at the very first, while the firmware copies itself, leaves a guest that never comes up: it is started anew.
+    await vm.stop({ mode: 'kill' }).unwrap()
+    await vm.start().unwrap()
     const guest = new SerialGuest(vm)
-    // One that came back from a snapshot does not say that it is ready: it answers.
-    await Promise.any([guest.untilReady(), guest.count()])
+    await guest.untilReady()
     await guest[what]()
     if (what === 'crash') await guest.untilReady()
     else await vm.waitForState('stopped', { timeoutMs: 20_000 }).unwrap()
