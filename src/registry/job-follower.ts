@@ -93,6 +93,6 @@ const unknownToken = (token: string): InvalidArgumentError =>
 
 const outcomeUnknown = ({ owner: { pid } }: JobRecord): OutcomeUnknownError =>
   new OutcomeUnknownError({
-    reason: `the process ${String(pid)} has gone without telling how it ended`,
+    reason: `the process ${String(pid)} has not told how it ended`,
     hint: 'Ask for the state of the VM: what was half done is finished or undone by whoever works on it next.',
   })

@@ -91,7 +91,7 @@ test('nobody can say how a job ended whose process was killed, and no clone is l
   const job = await jobOfOther(host.server)
   await child.kill()
   const error = await failureOf(job.wait(), 'OUTCOME_UNKNOWN')
-  expect(error.message).toContain(`the process ${child.pid} has gone without telling how it ended`)
+  expect(error.message).toContain(`the process ${child.pid} has not told how it ended`)
   expect(job.status).toBe('unknown')
   process.kill(copier, 'SIGKILL')
   await using again = await connect(host.uri).unwrap()

@@ -29,7 +29,6 @@ export const diskNode = ({ file }: Pick<DiskDefinition, 'file'>): string =>
 export const diskDevice = (disk: Pick<DiskDefinition, 'file'>): string => `drive-${diskNode(disk)}`
 export const driveDevice = (kind: DriveKind, index: number): string => `drive-${kind}${String(index)}`
 
-export const balloonDevice = 'balloon'
 /** The last slot, so that the others have the slots that they had before there was a balloon. */
 const balloonSlot = 31
 
@@ -60,7 +59,7 @@ export function commandLine(
     ...device({ driver: 'virtio-serial-pci' }),
     ...socket('agent', runFiles.agent),
     ...device({ driver: 'virtserialport', id: 'agent-port', chardev: 'agent', name: 'org.qemu.guest_agent.0' }),
-    ...(hasBalloon ? device({ driver: 'virtio-balloon-pci', id: balloonDevice, addr: slotAddress(balloonSlot) }) : []),
+    ...(hasBalloon ? device({ driver: 'virtio-balloon-pci', id: 'balloon', addr: slotAddress(balloonSlot) }) : []),
     // Before the disks, which may come and go while the VM runs: so these have the same slots whichever disks there are.
     ...networkDevices(hardware.networkAdapters),
     ...drives(hardware),

@@ -9,10 +9,12 @@ import type { DiskImages } from './disk-images.js'
 import { settleMove } from './migration.js'
 import { openMonitor } from './monitor.js'
 import { differences, plugDisk } from './plugged-disks.js'
+import type { QmpClient } from './protocol/qmp-client.js'
+import { QmpCommandError } from './protocol/qmp-errors.js'
 import { followJobs } from './qemu-job.js'
 import { endQemu } from './qemu-end.js'
 import { findOrphan } from './qemu-process.js'
-import { endOfRun, readRun, removeRun } from './run-record.js'
+import { endOfRun, readRun, removeRun, type RunRecord } from './run-record.js'
 
 interface Parts {
   readonly directory: VmDirectory<Definition>
@@ -53,7 +55,7 @@ export async function settle(
   }
   if (definition.switchingTo !== undefined) await save(await takeBack(parts, definition, definition.switchingTo))
   if (inherited !== undefined) {
-    if (isRunning && definition.memory === undefined) await settleQemu(folder, definition.hardware, inherited)
+    if (isRunning && definition.memory === undefined) await settleQemu(folder, definition, run, inherited)
     else await dropTags(parts, definition)
   }
   return definition
@@ -94,23 +96,41 @@ const wasToRun = ({ state, before }: ClaimRecord): boolean =>
   (state === 'resuming' && before === 'suspended')
 
 /** A QEMU whose master died over a change: it gets back to what the definition says, and a guest that was halted for it goes on. */
-async function settleQemu(folder: string, hardware: Hardware, inherited: ClaimRecord): Promise<void> {
+async function settleQemu(
+  folder: string,
+  { hardware }: Definition,
+  run: RunRecord,
+  inherited: ClaimRecord,
+): Promise<void> {
   const client = await openMonitor(folder, runFiles.control)
   try {
     // Nobody waits for what its jobs make: that they are cancelled is what is wanted here.
     const ids = v.parse(jobsSchema, await client.execute('query-jobs')).map(({ id }) => id)
     await followJobs(client, ids, { signal: AbortSignal.abort() }).catch(() => undefined)
-    const { missing, unknown } = await differences(client, hardware)
-    const used = new Set([...hardware.disks.map(diskDevice), ...unknown])
     const nodes = v.parse(nodesSchema, await client.execute('query-named-block-nodes', { flat: true }))
-    for (const { 'node-name': name = '' } of nodes) {
-      const isLeft =
-        name === 'memory' || name.startsWith('copy') || (name.startsWith('disk-') && !used.has(`drive-${name}`))
-      if (isLeft) await client.execute('blockdev-del', { 'node-name': name })
+    const names = nodes.flatMap(({ 'node-name': name }) => name ?? [])
+    for (const name of names.filter((name) => name === 'memory' || name.startsWith('copy'))) {
+      await client.execute('blockdev-del', { 'node-name': name })
     }
-    for (const disk of missing) await plugDisk(client, disk)
+    if (run.layout?.hasBalloon === true) await settlePlugs(client, hardware, names)
     if (wasToRun(inherited)) await client.execute('cont')
   } finally {
     await client.close()
+  }
+}
+
+/** An edit that was not finished: its disks are plugged that are written down, and others are closed. */
+async function settlePlugs(client: QmpClient, hardware: Hardware, nodes: readonly string[]): Promise<void> {
+  const { missing, unknown } = await differences(client, hardware)
+  const devices = new Set([...hardware.disks.map(diskDevice), ...unknown])
+  try {
+    for (const node of nodes.filter((name) => name.startsWith('disk-') && !devices.has(`drive-${name}`))) {
+      await client.execute('blockdev-del', { 'node-name': node })
+    }
+    for (const disk of missing) await plugDisk(client, disk)
+  } catch (error) {
+    if (!(error instanceof QmpCommandError)) throw error
+    // Whatever does not need them can still be done: memory is not saved without them.
+    process.emitWarning(`Disks that an edit was about to change are not in order: ${error.message}`, 'AwaitvmWarning')
   }
 }

@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto'
-import type { Vm } from 'awaitvm'
+import type { Vm, VmSpec } from 'awaitvm'
 import { beforeEach, expect, test } from 'vitest'
 import { ConsoleReader } from '../../support/console-reader.js'
 import { debianWithAgent } from '../../support/debian-with-agent.js'
@@ -12,12 +12,12 @@ beforeEach(async (context) => {
 })
 
 /** A running Linux, and its shell. */
-async function bootLinux(host: QmpHost, name: string): Promise<{ vm: Vm; shell: Shell }> {
+async function bootLinux(host: QmpHost, spec: Partial<VmSpec> = {}): Promise<{ vm: Vm; shell: Shell }> {
   const linux = await debianWithAgent()
   if (linux.unavailable !== undefined) throw new Error(linux.unavailable)
   const { kernel, initrd } = linux
   const boot = { kernel, initrd, commandLine: 'console=ttyS0 quiet' }
-  const vm = await host.server.createVm({ name, memoryMiB: 192, boot }).unwrap()
+  const vm = await host.server.createVm({ name: 'linux', memoryMiB: 192, boot, ...spec }).unwrap()
   await vm.start().unwrap()
   const shell = new Shell(vm)
   await shell.console.until('shell ready', 120_000)
@@ -49,7 +49,7 @@ const megabytes = "awk '/MemTotal/ { print int($2 / 1024) }' /proc/meminfo"
 
 test('Linux sees disks that are plugged, keeps them over a suspension and a snapshot, and lets go of them', async () => {
   await using host = await QmpHost.open()
-  const { vm, shell } = await bootLinux(host, 'linux')
+  const { vm, shell } = await bootLinux(host)
   expect(await shell.run('ls /dev/vd*')).toContain('No such file')
 
   const [first, second] = [{ sizeMiB: 8 }, { sizeMiB: 16 }]
@@ -92,7 +92,7 @@ test('Linux sees disks that are plugged, keeps them over a suspension and a snap
 
 test('Linux gives memory back and gets it again, up to what it was started with', async () => {
   await using host = await QmpHost.open()
-  const { vm, shell } = await bootLinux(host, 'linux')
+  const { vm, shell } = await bootLinux(host)
   const whole = Number(await shell.run(megabytes))
   expect((await vm.edit({ memoryMiB: 144 }).unwrap()).memoryMiB).toBe(144)
   await shell.until(`[ $(${megabytes}) -le ${whole - 48} ]`)
@@ -110,4 +110,22 @@ test('Linux gives memory back and gets it again, up to what it was started with'
     "it was started with 192 MiB of memory, which it can't exceed. Give it at most 192 MiB",
   )
   expect(await vm.refresh().unwrap()).toMatchObject({ memoryMiB: 192, description: '' })
+})
+
+test('a disk that was there from the start can be taken away, and moves no other device', async () => {
+  await using host = await QmpHost.open()
+  const disks = [1, 2, 3, 4, 5, 6].map((sizeMiB) => ({ sizeMiB }))
+  const { vm, shell } = await bootLinux(host, { disks, networkAdapters: [{}] })
+  const sizes = 'cat /sys/block/vd*/size'
+  expect(await shell.run(sizes)).toBe('10240\n12288')
+  const slots = `for device in /sys/bus/virtio/drivers/virtio_net/virtio* /sys/bus/virtio/drivers/virtio_blk/virtio*; do
+    readlink $device | sed 's,/virtio.*,,; s,.*/,,'; done`.replaceAll('\n', ' ')
+  const [network, , second] = (await shell.run(slots)).split('\n')
+  await vm.edit({ disks: disks.filter(({ sizeMiB }) => sizeMiB !== 5) }).unwrap()
+  await vm.suspend().unwrap()
+  await vm.resume().unwrap()
+  const resumed = new Shell(vm)
+  expect(await resumed.run(sizes)).toBe('12288')
+  expect((await resumed.run(slots)).split('\n')).toEqual([network, second])
+  expect(await resumed.run('ip link show eth0 | wc -l')).toBe('2')
 })

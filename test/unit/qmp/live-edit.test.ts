@@ -1,17 +1,22 @@
+import { randomUUID } from 'node:crypto'
 import { readdir, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Vm, VmChanges } from 'awaitvm'
 import * as v from 'valibot'
 import { beforeEach, expect, test } from 'vitest'
-import { commandLine } from '../../../src/drivers/qmp/command-line.js'
+import { commandLine, diskDevice } from '../../../src/drivers/qmp/command-line.js'
 import { definitionFormat, type Definition } from '../../../src/drivers/qmp/definition.js'
 import { DiskImages } from '../../../src/drivers/qmp/disk-images.js'
 import { newMemoryFile } from '../../../src/drivers/qmp/hardware.js'
 import { firstLayout } from '../../../src/drivers/qmp/layout.js'
 import { saveMemory } from '../../../src/drivers/qmp/memory-image.js'
 import { openMonitor } from '../../../src/drivers/qmp/monitor.js'
+import { openDisk } from '../../../src/drivers/qmp/plugged-disks.js'
 import { endQemu } from '../../../src/drivers/qmp/qemu-end.js'
 import { startQemu } from '../../../src/drivers/qmp/qemu-process.js'
+import { settle } from '../../../src/drivers/qmp/settle.js'
+import { ownIdentity } from '../../../src/registry/process-identity.js'
+import { VmDirectory } from '../../../src/registry/vm-directory.js'
 import { failureOf } from '../../support/expect-failure.js'
 import { skipWithout } from '../../support/optional-tool.js'
 import { missingQemu, QmpHost } from '../../support/qmp-host.js'
@@ -189,11 +194,38 @@ test('memory that was saved before there was a balloon is loaded into a QEMU wit
   await vm.resume().unwrap()
   await expect(ask(host, vm, 'query-balloon')).rejects.toThrow('No balloon device')
   const error = await failureOf(vm.edit({ memoryMiB: 8 }), 'INVALID_STATE')
-  expect(error.message).toContain('it was started without the device that changes its memory. Stop it first')
+  expect(error.message).toContain('it was started before its hardware could change meanwhile. Stop it first')
   expect((await vm.getStatistics().unwrap()).memoryMiB).toBe(16)
   await vm.suspend().unwrap()
   await vm.resume().unwrap()
   await vm.stop({ mode: 'kill' }).unwrap()
   await vm.start().unwrap()
   await vm.edit({ memoryMiB: 8 }).unwrap()
+})
+
+test('an edit that was not finished is finished where it was written down, and else undone', async () => {
+  await using host = await QmpHost.open()
+  const vm = await host.createVm()
+  await host.boot(vm)
+  const directory = await VmDirectory.open(host.directory, definitionFormat)
+  const images = new DiskImages('qemu-img')
+  const definition = (await directory.get(vm.id))!
+  const [written, other] = [1, 2].map((sizeMiB) => ({ sizeMiB, file: `disk-${randomUUID()}.qcow2`, slot: 16 }))
+  const monitor = await openMonitor(host.folderOf(vm), 'control.sock')
+  for (const disk of [written!, other!]) {
+    await images.create({ path: join(host.folderOf(vm), disk.file) }, disk.sizeMiB)
+    await openDisk(monitor, disk)
+  }
+  await monitor.close()
+  await directory.save({ ...definition, hardware: { ...definition.hardware, disks: [written!] } })
+
+  const dead = { ...ownIdentity(), state: 'running', before: 'running' } as const
+  await settle({ directory, images }, (await directory.get(vm.id))!, dead)
+  const [{ devices }] = await ask<PciBus>(host, vm, 'query-pci')
+  expect(devices.filter(({ slot }) => slot === 16).map(({ qdev_id: id }) => id)).toEqual([diskDevice(written!)])
+  const files = (await ask<Nodes>(host, vm, 'query-named-block-nodes')).map(({ file }) => file)
+  expect(files).toContain(written!.file)
+  expect(files).not.toContain(other!.file)
+  await vm.suspend().unwrap()
+  await vm.resume().unwrap()
 })
