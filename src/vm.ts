@@ -191,15 +191,6 @@ export class Vm {
    * `'vm.edit.live'`, and as far as the host can: the rest ends with an `InvalidStateError` that tells the way out. Memory that a
    * running VM is to give back is its guest's to give: `config.memoryMiB` is what was asked for, `getStatistics()` tells what it
    * has, both in MiB.
-   *
-   * @example
-   * ```ts
-   * import { connect } from 'awaitvm'
-   *
-   * await using server = await connect('qmp:///srv/vms').unwrap()
-   * const vm = await server.getVm('web-1').unwrap()
-   * await vm.edit({ memoryMiB: 512, disks: [...vm.config.disks, { sizeMiB: 1024 }] }).unwrap()
-   * ```
    */
   edit(changes: VmChanges, options?: JobOptions): Job<VmConfig, operation.EditError> {
     const valid = validate(vmChangesSchema, changes, 'changes')
