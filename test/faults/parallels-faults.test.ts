@@ -31,7 +31,7 @@ const startedVm = async ({ double, vm }: Trial, settings: Settings = {}): Promis
   await double.set(settings)
 }
 
-const short = { queryTimeoutMs: '700', changeTimeoutMs: '1000' }
+const short = { queryTimeoutMs: '2000', changeTimeoutMs: '2000' }
 
 test('a service that is not there', async () => {
   await using double = await PrlctlDouble.make({ isServiceDown: true })

@@ -1,4 +1,4 @@
-import { connect, type Result, type VmError } from 'awaitvm'
+import { connect, type Result, type Server, type Vm, type VmError } from 'awaitvm'
 import { expect, test } from 'vitest'
 import { within } from '../support/deadline.js'
 import { PrlctlDouble, type Settings } from '../support/prlctl-double.js'
@@ -71,11 +71,19 @@ const harmful: Record<string, Settings> = {
   },
 }
 
+interface TriedHost extends Host {
+  /** A connection that has all the time that it needs. */
+  readonly calm: Server
+  readonly vms: Map<string, Vm>
+}
+
 /** Does the step on a host with the fault, and holds its verdict against what the host itself knows. */
-async function run(host: Host, step: Step, fault: Settings, mayFail: boolean): Promise<void> {
+async function run(host: TriedHost, step: Step, fault: Settings, mayFail: boolean): Promise<void> {
   const { double } = host
   await double.set(fault.flavour === undefined ? {} : { flavour: fault.flavour })
-  const vm = await prepare(host, step.from)
+  const { id } = await prepare({ double, server: host.calm }, step.from)
+  const vm = host.vms.get(id) ?? (await host.server.getVm(id).unwrap())
+  host.vms.set(id, vm)
   const before = await truthOf(double)
   const moment = { ...host, vm, before }
   await double.set(fault)
@@ -105,14 +113,18 @@ async function round(fault: Settings, mayFail: boolean): Promise<void> {
   // What hangs is given up soon; all else has time.
   const isShort = hangs !== undefined || Object.values(endings).includes('hang')
   const limit = isShort ? { timeoutMs: 1000 } : {}
-  const times = isShort ? '&queryTimeoutMs=1000&changeTimeoutMs=1000' : ''
+  const queryTimeoutMs = hangs?.includes('list') === true ? 1000 : 10_000
+  const times = isShort ? `&queryTimeoutMs=${String(queryTimeoutMs)}&changeTimeoutMs=1000` : ''
   const server = await connect(`${double.uri}${times}`).unwrap()
+  const calm = await connect(double.uri).unwrap()
+  const vms = new Map<string, Vm>()
   for (const [name, step] of Object.entries(steps)) {
-    await run({ double, server, limit }, step, fault, mayFail).catch((error: unknown) => {
+    await run({ double, server, limit, calm, vms }, step, fault, mayFail).catch((error: unknown) => {
       throw new Error(name, { cause: error })
     })
   }
   await within(server.close().unwrap(), () => 'the close')
+  await calm.close().unwrap()
   expect(await double.processes()).toEqual([])
 }
 

@@ -25,7 +25,7 @@ const infoSchema = v.object({
 type Info = v.InferOutput<typeof infoSchema>
 
 /** A CD-ROM drive, with what is in it. */
-export interface CdromDrive {
+interface CdromDrive {
   /** `cdrom0` */
   readonly name: string
   /** The path of an image; empty where there is none. */
