@@ -133,7 +133,7 @@ test.each(Object.keys(harmless))(
   async (fault) => {
     await round(harmless[fault] ?? {}, false)
   },
-  180_000,
+  600_000,
 )
 
 test.each(Object.keys(harmful))(
@@ -141,5 +141,5 @@ test.each(Object.keys(harmful))(
   async (fault) => {
     await round(harmful[fault] ?? {}, true)
   },
-  180_000,
+  600_000,
 )
