@@ -2,7 +2,7 @@ import { readdir, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { connect, type Vm } from 'awaitvm'
 import { beforeEach, expect, test } from 'vitest'
-import { keptBytes } from '../../src/drivers/qmp/cut-log.js'
+import { keptBytes } from '../../src/drivers/qmp/logs/cut-log.js'
 import { skipWithout } from '../support/optional-tool.js'
 import { missingQemu, QmpHost } from '../support/qmp-host.js'
 

@@ -4,8 +4,8 @@ import type { VmConfig } from '../../model/vm-config.js'
 import { shownAdapters } from '../../network/kept-adapter.js'
 import { keptConfig } from '../../registry/kept-vm.js'
 import type { VmFormat } from '../../registry/vm-directory.js'
-import { accelerators } from './accelerator.js'
-import { layoutSchema } from './layout.js'
+import { accelerators } from './process/accelerator.js'
+import { layoutSchema } from './hardware/layout.js'
 
 /** How a VM is written down: everything that belongs to it is named here, so that replacing this is one step for all. */
 const text = v.string()

@@ -1,11 +1,11 @@
 import type { VmState } from '../../model/vm-state.js'
 import type { Claim } from '../../registry/claim.js'
 import type { VmDirectory } from '../../registry/vm-directory.js'
-import { runFiles } from './command-line.js'
+import { runFiles } from './hardware/command-line.js'
 import type { Definition } from './definition.js'
-import { openMonitor } from './monitor.js'
+import { openMonitor } from './process/monitor.js'
 import type { QmpClient } from './protocol/qmp-client.js'
-import type { RunRecord } from './run-record.js'
+import type { RunRecord } from './process/run-record.js'
 import type { VmObserver } from './vm-observer.js'
 
 /** A VM that this connection has the claim on: nobody else changes it. */

@@ -4,7 +4,7 @@ import { VmDirectory } from '../../registry/vm-directory.js'
 import { definitionFormat } from './definition.js'
 import { QmpDriver } from './driver.js'
 import { qemuError } from './qemu-errors.js'
-import { findQemuTools } from './qemu-tools.js'
+import { findQemuTools } from './process/qemu-tools.js'
 import { parseQmpUri } from './uri.js'
 
 /** `qmp:///dir` runs QEMU for the VMs of a directory; `?accel=tcg` says what is to run their guests. */

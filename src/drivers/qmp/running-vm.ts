@@ -1,7 +1,7 @@
 import type { VmState } from '../../model/vm-state.js'
 import type { QmpClient } from './protocol/qmp-client.js'
 import type { Definition } from './definition.js'
-import type { RunRecord } from './run-record.js'
+import type { RunRecord } from './process/run-record.js'
 
 /** A VM that runs, as those see it who only look at it or send it something. */
 export interface RunningVm {

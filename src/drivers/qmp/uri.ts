@@ -1,6 +1,6 @@
 import { fileURLToPath } from 'node:url'
 import { InvalidArgumentError } from '../../errors.js'
-import { accelerators, type Accelerator } from './accelerator.js'
+import { accelerators, type Accelerator } from './process/accelerator.js'
 
 /** What `qmp:///dir?accel=tcg` says. */
 export interface QmpUri {

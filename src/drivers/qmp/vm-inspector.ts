@@ -3,13 +3,13 @@ import * as v from 'valibot'
 import type { VmState } from '../../model/vm-state.js'
 import { isAlive, type ProcessIdentity } from '../../registry/process-identity.js'
 import type { VmDirectory } from '../../registry/vm-directory.js'
-import { runFiles } from './command-line.js'
+import { runFiles } from './hardware/command-line.js'
 import { stateAtRest, type Definition } from './definition.js'
-import { openMonitor, SharedMonitor } from './monitor.js'
+import { openMonitor, SharedMonitor } from './process/monitor.js'
 import type { QmpClient } from './protocol/qmp-client.js'
 import { QmpConnectionError, QmpTimeoutError } from './protocol/qmp-errors.js'
-import { hasEnded, untilEnded } from './qemu-end.js'
-import { announcedEnd, causeOfCrash, endOfRun, readRun, type RunEnd, type RunRecord } from './run-record.js'
+import { hasEnded, untilEnded } from './process/qemu-end.js'
+import { announcedEnd, causeOfCrash, endOfRun, readRun, type RunEnd, type RunRecord } from './process/run-record.js'
 
 const statusSchema = v.object({ status: v.string() })
 

@@ -4,7 +4,7 @@ import { errorCode } from '../../errors/native.js'
 import type { VmStatistics } from '../../model/statistics.js'
 import type { Hardware } from './definition.js'
 import type { QmpClient } from './protocol/qmp-client.js'
-import type { RunRecord } from './run-record.js'
+import type { RunRecord } from './process/run-record.js'
 
 const blockStatsSchema = v.array(
   v.object({

@@ -1,0 +1,83 @@
+import { rm } from 'node:fs/promises'
+import { join } from 'node:path'
+import type { DiskDefinition } from '../definition.js'
+import { backingOf, type QemuOptions } from './disk-chain.js'
+import { runProgram, type ProgramOptions } from '../process/qemu-program.js'
+
+/** A disk's own file, and what it only keeps the differences to: an image, or the name of a base beside it. */
+export interface ImageFile {
+  readonly path: string
+  readonly backing?: { readonly path: string; readonly format: 'raw' | 'qcow2' } | undefined
+}
+
+const mebibyte = 2 ** 20
+
+/** A disk of a VM that no QEMU runs. */
+export interface DiskAtRest {
+  readonly folder: string
+  readonly disk: DiskDefinition
+  /** The snapshot in it that is meant, and not what it holds now. */
+  readonly tag?: string | undefined
+}
+
+/** Makes, copies and marks the files of disks that no VM uses at present. Formats are always told, never probed. */
+export class DiskImages {
+  readonly #img: string
+
+  constructor(img: string) {
+    this.#img = img
+  }
+
+  /** A blank disk, or one that begins as its backing file. Refuses to overwrite: `path` must be new. */
+  async create({ path, backing }: ImageFile, sizeMiB: number | undefined, options?: ProgramOptions): Promise<void> {
+    const from = backing === undefined ? [] : ['-b', backing.path, '-F', backing.format]
+    const size = sizeMiB === undefined ? [] : [String(sizeMiB * mebibyte)]
+    await this.#make(path, ['create', '-q', '-f', 'qcow2', ...from, path, ...size], options)
+  }
+
+  /** Copies what a disk's own file holds now or held at a snapshot, without its snapshots; the copy has the same backing file. */
+  async copy({ folder, disk, tag }: DiskAtRest, { path, backing }: ImageFile, options: ProgramOptions): Promise<void> {
+    const over = backing === undefined ? [] : ['-B', backing.path, '-F', backing.format]
+    const from = named(join(folder, disk.file), backingOf(disk, folder))
+    const at = tag === undefined ? [] : ['-l', `snapshot.name=${tag}`]
+    await this.#make(path, ['convert', '-p', ...at, '-O', 'qcow2', ...over, from, path], options)
+  }
+
+  /** Whether nothing was ever written to a disk's own file: not even that something is empty. */
+  async isUnwritten(path: string): Promise<boolean> {
+    const map = await runProgram(this.#img, ['map', '--output=json', named(path, null)])
+    return map.includes('"present": false') && !map.includes('"present": true')
+  }
+
+  async createSnapshot(path: string, tag: string): Promise<void> {
+    await runProgram(this.#img, ['snapshot', '-q', '-c', tag, named(path, null)])
+  }
+
+  async applySnapshot(path: string, tag: string): Promise<void> {
+    await runProgram(this.#img, ['snapshot', '-q', '-a', tag, named(path, null)])
+  }
+
+  async deleteSnapshot(path: string, tag: string): Promise<void> {
+    await runProgram(this.#img, ['snapshot', '-q', '-d', tag, named(path, null)])
+  }
+
+  /** The tags of the snapshots in a disk. */
+  async snapshotTags(path: string): Promise<string[]> {
+    const listing = await runProgram(this.#img, ['snapshot', '-l', named(path, null)])
+    return listing.split('\n').flatMap((line) => /^\s*\d+\s+(s-[0-9a-f-]{36})\s/.exec(line)?.[1] ?? [])
+  }
+
+  async #make(path: string, args: readonly string[], options?: ProgramOptions): Promise<void> {
+    try {
+      await runProgram(this.#img, args, options)
+    } catch (error) {
+      // What there is of it is of no use to anybody.
+      await rm(path, { force: true })
+      throw error
+    }
+  }
+}
+
+/** A file as what it is, over what it is told to be, whatever its header says. */
+const named = (filename: string, backing: QemuOptions | null): string =>
+  `json:${JSON.stringify({ driver: 'qcow2', file: { driver: 'file', filename }, backing })}`

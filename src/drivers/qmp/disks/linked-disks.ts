@@ -1,0 +1,98 @@
+import { randomUUID } from 'node:crypto'
+import { link, rm } from 'node:fs/promises'
+import { join } from 'node:path'
+import { InsufficientResourcesError } from '../../../errors.js'
+import { maxBases, type Definition, type DiskDefinition, type Hardware } from '../definition.js'
+import { imageFileOf } from './disk-chain.js'
+import type { DiskImages } from './disk-images.js'
+import { cloneHardware, withNewFile } from '../hardware/hardware.js'
+import type { HeldVm } from '../held-vm.js'
+
+/**
+ * Disks of several VMs that have in common what none of them writes to any more. The file of such a base has a name in the
+ * folder of each VM that needs it, made by link(2): it is there as long as one of them is, whichever goes first, and no VM
+ * has to know of any other.
+ */
+
+/** A disk whose file becomes a base, and what its VM goes on with. */
+interface Turn {
+  readonly file: string
+  readonly base: string
+  readonly next: DiskDefinition
+}
+
+interface Sharing {
+  readonly turns: readonly Turn[]
+  /** The hardware of the clone. */
+  readonly hardware: Hardware
+}
+
+/** What has to become a base, so that the disks of a VM at rest can be shared. Where nothing was written, the bases do. */
+export async function planSharing(images: DiskImages, { folder, definition }: HeldVm): Promise<Sharing> {
+  const turns: Turn[] = []
+  const disks: DiskDefinition[] = []
+  for (const disk of definition.hardware.disks) {
+    const { file, bases = [] } = disk
+    if (bases.length > 0 && (await images.isUnwritten(join(folder, file)))) {
+      disks.push(disk)
+      continue
+    }
+    if (bases.length >= maxBases) throw tooDeep()
+    const base = `base-${randomUUID()}.qcow2`
+    const next = { ...withNewFile(disk), bases: [base, ...bases] }
+    turns.push({ file, base, next })
+    disks.push(next)
+  }
+  return { turns, hardware: cloneHardware({ ...definition.hardware, disks }) }
+}
+
+/** Makes bases of a VM's disks; `use` has them while all can still be undone, and the VM itself is changed last, in one step. */
+export async function shareDisks(
+  images: DiskImages,
+  vm: HeldVm,
+  turns: readonly Turn[],
+  use: () => Promise<void>,
+): Promise<void> {
+  const made: string[] = []
+  try {
+    for (const { file, base, next } of turns) {
+      made.push(join(vm.folder, base), join(vm.folder, next.file))
+      await link(join(vm.folder, file), join(vm.folder, base))
+      await images.create(imageFileOf(vm.folder, next), next.sizeMiB, { signal: vm.signal })
+    }
+    await use()
+  } catch (error) {
+    for (const path of made) await rm(path, { force: true })
+    throw error
+  }
+  if (turns.length > 0) await vm.save(withTurns(vm.definition, turns))
+}
+
+/** Gives the bases of disks a name in another folder. */
+export async function linkBases(from: string, to: string, disks: readonly DiskDefinition[]): Promise<void> {
+  const bases = new Set(disks.flatMap((disk) => disk.bases ?? []))
+  for (const base of bases) await link(join(from, base), join(to, base))
+}
+
+/** The snapshots in a file that became a base stay there. */
+function withTurns(definition: Definition, turns: readonly Turn[]): Definition {
+  const byFile = new Map(turns.map((turn) => [turn.file, turn]))
+  const { hardware, snapshots } = definition
+  return {
+    ...definition,
+    hardware: { ...hardware, disks: hardware.disks.map((disk) => byFile.get(disk.file)?.next ?? disk) },
+    snapshots: snapshots.map((snapshot) => ({
+      ...snapshot,
+      hardware: {
+        ...snapshot.hardware,
+        disks: snapshot.hardware.disks.map((disk) => ({ ...disk, file: byFile.get(disk.file)?.base ?? disk.file })),
+      },
+    })),
+  }
+}
+
+const tooDeep = (): InsufficientResourcesError =>
+  new InsufficientResourcesError({
+    reason: `its disks have ${String(maxBases)} bases upon each other, and QEMU would open them all`,
+    hint: 'Clone it without linked, and link further clones to one that is never started: its disks get no new bases.',
+  })

@@ -1,0 +1,135 @@
+import { setTimeout as delay } from 'node:timers/promises'
+import * as v from 'valibot'
+import { InsufficientResourcesError, ResourceBusyError } from '../../../errors.js'
+import { diskBlockdev, diskDevice, diskNode, idePlaces, virtioDisk } from '../hardware/command-line.js'
+import type { DiskDefinition, Hardware } from '../definition.js'
+import type { QmpClient } from '../protocol/qmp-client.js'
+import { QmpCommandError } from '../protocol/qmp-errors.js'
+
+const busSchema = v.array(v.object({ devices: v.array(v.object({ slot: v.number(), qdev_id: v.string() })) }))
+
+/** Hot-plugged disks have slots from the first of these on: those before are given in turn when a QEMU starts. */
+const plugSlots = { first: 16, last: 30 }
+
+/** How long a guest may take to let go of a disk, which takes one that knows about it some 100 ms. */
+const unplugTimeoutMs = 10_000
+const pollMs = 100
+
+/** The PCI slots of a QEMU, and the ids of the devices in them. */
+async function readSlots(client: QmpClient): Promise<Map<number, string>> {
+  const [bus] = v.parse(busSchema, await client.execute('query-pci'))
+  return new Map(bus?.devices.map(({ slot, qdev_id: id }): [number, string] => [slot, id]))
+}
+
+/** The disks that are to be there once it is done: each virtio disk with the slot that it has, or a free one. */
+export async function withSlots(client: QmpClient, before: Hardware, wanted: Hardware): Promise<Hardware> {
+  const slots = await readSlots(client)
+  const ide = new Set(ideDisks(before).map(({ file }) => file))
+  const disks = wanted.disks.map((disk) => {
+    if (ide.has(disk.file)) return disk
+    const device = diskDevice(disk)
+    const [slot = freeSlot(slots)] = [...slots].find(([, id]) => id === device) ?? []
+    slots.set(slot, device)
+    return { ...disk, slot }
+  })
+  return { ...wanted, disks }
+}
+
+/** The same with slots that no device gets in turn: for a QEMU that starts afresh, with whatever else was edited. */
+export function withLastSlots(hardware: Hardware): Hardware {
+  const pinned = hardware.disks.filter(({ slot }) => slot !== undefined)
+  let next = plugSlots.last - pinned.length
+  const disks = hardware.disks.map((disk) => (disk.slot === undefined ? disk : { ...disk, slot: (next += 1) }))
+  return { ...hardware, disks }
+}
+
+/** Behind the other disks where there is room, so that guests count them in the same order. */
+function freeSlot(slots: ReadonlyMap<number, string>): number {
+  const { first, last } = plugSlots
+  const used = [...slots.keys()].filter((slot) => slot <= last)
+  const next = Math.max(first, ...used.map((slot) => slot + 1))
+  if (next <= last) return next
+  for (let slot = last; slot > 0; slot -= 1) if (!slots.has(slot)) return slot
+  throw new InsufficientResourcesError({ reason: 'it has no PCI slot left', hint: 'Take another disk away first.' })
+}
+
+/** Disks that can't be plugged while the guest runs. */
+export const ideDisks = (hardware: Hardware): DiskDefinition[] => {
+  const places = idePlaces(hardware)
+  return hardware.disks.filter((_disk, index) => places[index] !== undefined)
+}
+
+const virtioDisks = (hardware: Hardware): DiskDefinition[] => {
+  const places = idePlaces(hardware)
+  return hardware.disks.filter((_disk, index) => places[index] === undefined)
+}
+
+/** The virtio disks of a definition that a QEMU lacks, and the devices of disks that it has beyond them. */
+export async function differences(
+  client: QmpClient,
+  hardware: Hardware,
+): Promise<{ readonly missing: readonly DiskDefinition[]; readonly unknown: readonly string[] }> {
+  const devices = new Set([...(await readSlots(client)).values()].filter((id) => id.startsWith('drive-disk-')))
+  const missing = virtioDisks(hardware).filter((disk) => !devices.delete(diskDevice(disk)))
+  return { missing, unknown: [...devices] }
+}
+
+/**
+ * Refuses what needs the disks to be those of the definition: memory that was saved with others can't be loaded. A guest may let
+ * go of a disk long after it was asked to.
+ */
+export async function requirePlugged(client: QmpClient, hardware: Hardware): Promise<void> {
+  const { missing, unknown } = await differences(client, hardware)
+  if (missing.length === 0 && unknown.length === 0) return
+  throw new ResourceBusyError({
+    reason: 'its disks are not those that it is to have, since an edit could not be finished',
+    hint: 'Edit its disks again with vm.edit({ disks: vm.config.disks }), or stop it.',
+    retryable: false,
+  })
+}
+
+/** Opens a disk's file, for a device that is plugged then. */
+export const openDisk = async (client: QmpClient, disk: DiskDefinition): Promise<void> => {
+  await client.execute('blockdev-add', diskBlockdev(disk))
+}
+
+export const closeDisk = async (client: QmpClient, disk: DiskDefinition): Promise<void> => {
+  await client.execute('blockdev-del', { 'node-name': diskNode(disk) })
+}
+
+/** Plugs a disk, which the guest sees at once where it knows about that, or else when it starts. */
+export const plugDisk = async (client: QmpClient, disk: DiskDefinition): Promise<void> => {
+  await client.execute('device_add', virtioDisk(disk))
+}
+
+/** Asks the guest to let go of a disk, and waits until it has; a guest that does not know how never does. */
+export async function unplugDisk(client: QmpClient, disk: DiskDefinition): Promise<void> {
+  const id = diskDevice(disk)
+  const deadline = Date.now() + unplugTimeoutMs
+  for (;;) {
+    const change = new AbortController()
+    const forget = client.onEvent(({ name, data }) => {
+      if (name === 'DEVICE_DELETED' && data['device'] === id) change.abort()
+    })
+    try {
+      await client.execute('device_del', { id }).catch(unlessAsked)
+      if (![...(await readSlots(client)).values()].includes(id)) return
+      if (Date.now() > deadline) throw stillInUse()
+      await delay(pollMs, undefined, { signal: change.signal }).catch(() => undefined)
+    } finally {
+      forget()
+    }
+  }
+}
+
+/** It has been asked already, and is about to let go or has done so. */
+function unlessAsked(error: unknown): void {
+  const isAsked = error instanceof QmpCommandError && /in the process of unplug|not found/.test(error.message)
+  if (!isAsked) throw error
+}
+
+const stillInUse = (): ResourceBusyError =>
+  new ResourceBusyError({
+    reason: 'its guest does not let go of the disk',
+    hint: 'It may do so later: then the same edit succeeds. Or stop the VM first.',
+  })

@@ -1,0 +1,41 @@
+import { join } from 'node:path'
+import { isBase, tagOf, type DiskDefinition, type SnapshotDefinition } from '../definition.js'
+import { imageFileOf } from './disk-chain.js'
+import type { DiskImages } from './disk-images.js'
+import { withNewFile } from '../hardware/hardware.js'
+import type { HeldVm } from '../held-vm.js'
+
+/**
+ * A snapshot in a file that became a base can't be taken back there, since a base is not written to: what it holds is copied
+ * into a disk of the VM's own, where it is from then on. The VM itself, which may run, does not notice it.
+ */
+export async function takeOutOfBases(
+  images: DiskImages,
+  vm: HeldVm,
+  snapshot: SnapshotDefinition,
+  onProgress: (percent: number) => void,
+): Promise<void> {
+  const { hardware } = snapshot
+  if (!hardware.disks.some(({ file }) => isBase(file))) return
+  const tag = tagOf(snapshot)
+  const disks: DiskDefinition[] = []
+  for (const [index, disk] of hardware.disks.entries()) {
+    if (!isBase(disk.file)) {
+      disks.push(disk)
+      continue
+    }
+    const own = withNewFile(disk)
+    await images.copy({ folder: vm.folder, disk, tag }, imageFileOf(vm.folder, own), {
+      signal: vm.signal,
+      onProgress: (percent) => {
+        onProgress((100 * index + percent) / hardware.disks.length)
+      },
+    })
+    await images.createSnapshot(join(vm.folder, own.file), tag)
+    disks.push(own)
+  }
+  const snapshots = vm.definition.snapshots.map((other) =>
+    other.id === snapshot.id ? { ...other, hardware: { ...hardware, disks } } : other,
+  )
+  await vm.save({ ...vm.definition, snapshots })
+}

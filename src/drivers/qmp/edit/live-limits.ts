@@ -1,0 +1,54 @@
+import { isDeepStrictEqual } from 'node:util'
+import { InvalidStateError } from '../../../errors.js'
+import type { VmState } from '../../../model/vm-state.js'
+import { shownAdapters } from '../../../network/kept-adapter.js'
+import type { Hardware } from '../definition.js'
+import { firstLayout } from '../hardware/layout.js'
+import { ideDisks } from '../disks/plugged-disks.js'
+import type { RunRecord } from '../process/run-record.js'
+
+interface WayOut {
+  readonly hint?: string
+  readonly expected?: readonly VmState[]
+}
+
+/** Refuses what QEMU can't change of a VM that it runs. */
+export function requireLive(
+  before: Hardware,
+  wanted: Hardware,
+  { layout = firstLayout(before) }: RunRecord,
+  state: VmState,
+): void {
+  const refuse = (what: string, { hint = 'Stop it first, with vm.stop().', expected = atRest }: WayOut = {}): never => {
+    throw new InvalidStateError({ state, expected, reason: `it is ${state}, and ${what}`, hint })
+  }
+  if (!layout.hasBalloon) refuse('it was started before its hardware could change meanwhile')
+  if (wanted.cpus !== before.cpus) refuse('the number of its processors only changes while it is stopped')
+  if (!isSame(wanted.boot, before.boot)) refuse('what it boots only changes while it is stopped')
+  if (!isSame(shownAdapters(wanted.networkAdapters, true), shownAdapters(before.networkAdapters, true))) {
+    refuse('its network adapters only change while it is stopped')
+  }
+  for (const kind of ['cdroms', 'floppies'] as const) {
+    if (wanted[kind].length === before[kind].length) continue
+    refuse(`the number of its drives (${kind}) only changes while it is stopped; what is in them may change`)
+  }
+  if (wanted.memoryMiB !== before.memoryMiB && wanted.memoryMiB > layout.memoryMiB) {
+    const most = `${String(layout.memoryMiB)} MiB`
+    const hint = `Give it at most ${most}, or stop it first.`
+    refuse(`it was started with ${most} of memory, which it can't exceed`, { hint })
+  }
+  const fixed = ideDisks(before).map(({ file }) => file)
+  const keptInOrder = wanted.disks.map(({ file }) => file).filter((file) => fixed.includes(file))
+  if (!isSame(fixed, keptInOrder)) refuse('its IDE disks, which are the first ones, only change while it is stopped')
+  const isLessened = before.disks.some(({ file }) => !wanted.disks.some((disk) => disk.file === file))
+  if (isLessened && state !== 'running') {
+    const wayOut: WayOut = { hint: 'Resume it first.', expected: ['running', ...atRest] }
+    refuse('a disk is only taken away once its guest lets go of it', wayOut)
+  }
+}
+
+const atRest: readonly VmState[] = ['stopped', 'crashed']
+
+/** Of two values as they are written down: a key that is absent and one that is undefined are the same. */
+const isSame = (one: unknown, other: unknown): boolean =>
+  isDeepStrictEqual(JSON.parse(JSON.stringify(one)), JSON.parse(JSON.stringify(other)))

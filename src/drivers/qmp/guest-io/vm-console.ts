@@ -1,0 +1,99 @@
+import { Duplex } from 'node:stream'
+import type { RunLogReader } from '../logs/run-log-reader.js'
+
+/** What a console needs of the VM that it belongs to. */
+export interface ConsoleSource {
+  /** The log of what the guest has printed; the console closes it. */
+  readonly log: RunLogReader
+  /** Calls the listener whenever there may be more in the log, until the returned function is called. */
+  onPrinted(listener: () => void): () => void
+  /** Resolves when no more comes. */
+  readonly ended: Promise<void>
+  send(bytes: Uint8Array): Promise<void>
+}
+
+/** One reader and writer of a VM's serial port. It reads the log that QEMU writes, and ends when QEMU has ended. */
+export class VmConsole extends Duplex {
+  readonly #source: ConsoleSource
+  readonly #forget: () => void
+  #isWanted = false
+  #isReading = false
+  #mustReadAgain = false
+  #hasEnded = false
+
+  constructor(source: ConsoleSource) {
+    super({ allowHalfOpen: false })
+    this.#source = source
+    this.#forget = source.onPrinted(() => {
+      this.#pump()
+    })
+    void source.ended.then(() => {
+      this.#hasEnded = true
+      this.#pump()
+    })
+  }
+
+  override _read(): void {
+    this.#isWanted = true
+    this.#pump()
+  }
+
+  override _write(chunk: Buffer, _encoding: BufferEncoding, done: (error?: Error | null) => void): void {
+    this.#source.send(chunk).then(
+      () => {
+        done()
+      },
+      (error: unknown) => {
+        done(error as Error)
+      },
+    )
+  }
+
+  override _destroy(error: Error | null, done: (error?: Error | null) => void): void {
+    this.#forget()
+    this.#source.log.close().then(
+      () => {
+        done(error)
+      },
+      (failure: unknown) => {
+        done(error ?? (failure as Error))
+      },
+    )
+  }
+
+  #pump(): void {
+    this.#mustReadAgain = true
+    if (!this.#isWanted || this.#isReading || this.destroyed) return
+    this.#isReading = true
+    this.#readAll().then(
+      () => {
+        this.#isReading = false
+      },
+      (error: unknown) => {
+        // A read that is overtaken by the end of the stream is nobody's any more.
+        if (!this.destroyed) this.destroy(error as Error)
+      },
+    )
+  }
+
+  async #readAll(): Promise<void> {
+    while (this.#mustReadAgain) {
+      this.#mustReadAgain = false
+      // What has ended before the last read has nothing more to say after it.
+      const isLast = this.#hasEnded
+      for (;;) {
+        const bytes = await this.#source.log.read()
+        if (bytes.byteLength === 0) break
+        if (!this.push(bytes)) {
+          this.#isWanted = false
+          this.#mustReadAgain = true
+          return
+        }
+      }
+      if (isLast) {
+        this.push(null)
+        return
+      }
+    }
+  }
+}

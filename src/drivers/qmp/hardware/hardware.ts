@@ -1,0 +1,131 @@
+import { randomBytes, randomUUID } from 'node:crypto'
+import { open } from 'node:fs/promises'
+import { totalmem } from 'node:os'
+import { InvalidArgumentError } from '../../../errors.js'
+import type { DiskConfig } from '../../../model/vm-config.js'
+import type { VmChanges } from '../../../model/vm-spec.js'
+import { checkFile as checkFileOf } from '../../../files/check-file.js'
+import { cloneAdapters, keepAdapters, macAddressOf } from '../../../network/kept-adapter.js'
+import { keepDisks } from '../../../registry/kept-vm.js'
+import type { DiskDefinition, Hardware } from '../definition.js'
+import { kernelProblem } from './kernel-image.js'
+
+const mebibyte = 2 ** 20
+/** What the machine `pc` has: four IDE drives, disks beyond them being virtio's, two floppy drives, 255 processors. */
+const limits = { disks: 16, cdroms: 2, floppies: 2, cpus: 255, maxDiskMiB: 64 * 2 ** 20 }
+const defaultMemoryMiB = 512
+const sectorBytes = 512
+
+const newDiskFile = (): string => `disk-${randomUUID()}.qcow2`
+const newMacAddress = (): string => macAddressOf(randomBytes(3).toString('hex'))
+export const newMemoryFile = (): string => `memory-${randomUUID()}.qcow2`
+
+/** A disk of the same kind, under a new name. */
+export const withNewFile = (disk: DiskDefinition): DiskDefinition => ({ ...disk, file: newDiskFile() })
+
+/** The hardware of a clone: its disks have new names, and its adapters new addresses. */
+export const cloneHardware = (hardware: Hardware): Hardware => ({
+  ...hardware,
+  disks: hardware.disks.map(withNewFile),
+  networkAdapters: cloneAdapters(hardware.networkAdapters, newMacAddress),
+})
+
+/** The hardware that a spec or an edit leads to, checked down to the images. Disks that stay keep their content. */
+export async function planHardware(
+  spec: Omit<VmChanges, 'name' | 'description'>,
+  present: Hardware | { readonly machine: string },
+  root: string,
+): Promise<Hardware> {
+  const before: Hardware = {
+    cpus: 1,
+    memoryMiB: defaultMemoryMiB,
+    disks: [],
+    cdroms: [],
+    floppies: [],
+    boot: {},
+    networkAdapters: [],
+    ...present,
+  }
+  const hardware = {
+    machine: before.machine,
+    cpus: spec.cpus ?? before.cpus,
+    memoryMiB: spec.memoryMiB ?? before.memoryMiB,
+    disks: spec.disks === undefined ? before.disks : keepDisks(spec.disks, before.disks, newDisk),
+    cdroms: spec.cdroms ?? before.cdroms,
+    floppies: spec.floppies ?? before.floppies,
+    boot: spec.boot ?? before.boot,
+    networkAdapters:
+      spec.networkAdapters === undefined
+        ? before.networkAdapters
+        : keepAdapters(spec.networkAdapters, before.networkAdapters, newMacAddress),
+  }
+  await check(hardware, root)
+  return hardware
+}
+
+const newDisk = (disk: DiskConfig): DiskDefinition => ({ ...disk, file: newDiskFile() })
+
+async function check(hardware: Hardware, root: string): Promise<void> {
+  const { cpus, memoryMiB, disks, cdroms, floppies, boot } = hardware
+  if (cpus > limits.cpus) throw wrong(`${root}.cpus`, `must be at most ${String(limits.cpus)}, and is ${String(cpus)}`)
+  const maxMemoryMiB = Math.floor(totalmem() / mebibyte)
+  if (memoryMiB > maxMemoryMiB) {
+    const has = `must be at most ${String(maxMemoryMiB)}, which this computer has`
+    throw wrong(`${root}.memoryMiB`, `${has}, and is ${String(memoryMiB)}`)
+  }
+  for (const kind of ['disks', 'cdroms', 'floppies'] as const) {
+    const { length } = hardware[kind]
+    if (length > limits[kind])
+      throw wrong(`${root}.${kind}`, `must have at most ${String(limits[kind])} entries, and has ${String(length)}`)
+  }
+  for (const [index, { image, sizeMiB }] of disks.entries()) {
+    const path = `${root}.disks[${String(index)}]`
+    if (image !== undefined) await checkDiskImage(image, `${path}.image`)
+    else if (sizeMiB !== undefined && sizeMiB > limits.maxDiskMiB) {
+      throw wrong(`${path}.sizeMiB`, `must be at most ${String(limits.maxDiskMiB)}, and is ${String(sizeMiB)}`)
+    }
+  }
+  for (const [index, { image }] of cdroms.entries()) await checkFile(image, `${root}.cdroms[${String(index)}].image`)
+  for (const [index, { image }] of floppies.entries())
+    await checkFile(image, `${root}.floppies[${String(index)}].image`)
+  for (const key of ['firmware', 'videoFirmware', 'kernel', 'initrd'] as const) {
+    const image = boot[key]
+    if (image !== undefined) await checkFile(image, `${root}.boot.${key}`)
+  }
+  if (boot.kernel !== undefined) {
+    const problem = await kernelProblem(boot.kernel)
+    if (problem !== undefined)
+      throw wrong(`${root}.boot.kernel`, `can't be booted: ${JSON.stringify(boot.kernel)} ${problem}`)
+  }
+}
+
+const checkFile = (file: string, path: string): Promise<number> => checkFileOf(file, path, 'qmp')
+
+async function checkDiskImage(image: string, path: string): Promise<void> {
+  const size = await checkFile(image, path)
+  // Taken for raw, the guest would see the container and not the disk.
+  if (await isQcow2(image)) {
+    throw new InvalidArgumentError({
+      path,
+      reason: `${path} must be a raw image, and ${image} is a qcow2 one`,
+      hint: 'Convert it: qemu-img convert -O raw OLD NEW.',
+    })
+  }
+  if (size % sectorBytes !== 0) {
+    const allowed = `a multiple of ${String(sectorBytes)} bytes`
+    throw wrong(path, `must be a raw image of ${allowed}, and ${image} has ${String(size)} bytes`)
+  }
+}
+
+async function isQcow2(path: string): Promise<boolean> {
+  const file = await open(path, 'r')
+  try {
+    const { buffer } = await file.read(Buffer.alloc(4), 0, 4, 0)
+    return buffer.toString('latin1') === 'QFI\xfb'
+  } finally {
+    await file.close()
+  }
+}
+
+const wrong = (path: string, what: string): InvalidArgumentError =>
+  new InvalidArgumentError({ path, reason: `${path} ${what}` })

@@ -1,0 +1,137 @@
+import { constants } from 'node:fs'
+import { lstat, open, readdir, realpath } from 'node:fs/promises'
+import { join } from 'node:path'
+import * as v from 'valibot'
+import { AlreadyExistsError, InvalidArgumentError, ResourceBusyError } from '../../../errors.js'
+import { errorCode, nativeErrorOf } from '../../../errors/native.js'
+import { validate } from '../../../model/validate.js'
+import { descriptionSchema, vmNameSchema } from '../../../model/vm-spec.js'
+import { Claim, heldBy } from '../../../registry/claim.js'
+import { isAlive } from '../../../registry/process-identity.js'
+import type { VmDirectory } from '../../../registry/vm-directory.js'
+import { definitionFormat, isBase, type Definition, type DiskDefinition } from '../definition.js'
+import { imageFileOf } from '../disks/disk-chain.js'
+import { planHardware } from '../hardware/hardware.js'
+import { parseQcow2Header, qcow2HeaderBytes, type Qcow2Header } from '../disks/qcow2-header.js'
+import { readRun } from '../process/run-record.js'
+
+/** The folder of a VM that is to be registered. */
+export interface FoundVm {
+  readonly folder: string
+  readonly definition: Definition
+}
+
+/** More than that, a VM's folder never has. */
+const maxEntries = 10_000
+const maxDefinitionBytes = 16 * 2 ** 20
+const labelsSchema = v.object({ name: vmNameSchema, description: descriptionSchema })
+
+/**
+ * Looks through a folder that is to become a VM's, and that anybody may have made: what is taken over has all of its own
+ * files, speaks of nothing outside but what a spec may name, and is used by nobody.
+ */
+export async function findVm(directory: VmDirectory<Definition>, path: string): Promise<FoundVm> {
+  const folder = await realpath(path).catch((error: unknown) => {
+    throw notThere(path, error)
+  })
+  await requireUnregistered(directory, folder)
+  await checkEntries(folder)
+  const definition = await directory.readFrom(folder, 'Restore it.')
+  if (definition === undefined) throw wrong(`there is no VM at ${path}: it has no vm.json`)
+  await checkDefinition(definition)
+  for (const file of definitionFormat.filesOf(definition)) await checkFile(folder, file, diskOf(definition, file))
+  const holder = await Claim.holder(folder)
+  if (holder !== undefined) throw heldBy(holder.pid)
+  const run = await readRun(folder)
+  if (run !== undefined && isAlive(run.process)) {
+    const reason = `QEMU runs it, as the process ${String(run.process.pid)}`
+    throw new ResourceBusyError({ pid: run.process.pid, reason, hint: 'Stop it where it runs.' })
+  }
+  return { folder, definition }
+}
+
+async function requireUnregistered(directory: VmDirectory<Definition>, folder: string): Promise<void> {
+  const owner = await directory.ownerOf(folder)
+  if (owner === undefined) return
+  if (owner === (await realpath(directory.root))) {
+    throw new AlreadyExistsError({
+      reason: `the VM at ${folder} is registered already`,
+      hint: 'server.getVm() finds it.',
+    })
+  }
+  const hint = `Unregister it there, or move it with vm.migrate('qmp://${directory.root}').`
+  throw wrong(`the VM at ${folder} is registered in ${owner}`, hint)
+}
+
+/** A link or a folder in it would lead elsewhere once a program writes there. */
+async function checkEntries(folder: string): Promise<void> {
+  const entries = await readdir(folder, { withFileTypes: true }).catch((error: unknown) => {
+    throw notThere(folder, error)
+  })
+  if (entries.length > maxEntries) throw wrong(`${folder} has more than ${String(maxEntries)} files`)
+  for (const entry of entries) {
+    if (!entry.isFile() && !entry.isSocket()) throw wrong(`${join(folder, entry.name)} is not a file`)
+    if (/^claim\.\d{10}/.test(entry.name)) throw wrong(`${join(folder, entry.name)} is none of a VM's files`)
+    if (entry.name !== 'vm.json') continue
+    const { size } = await lstat(join(folder, entry.name))
+    if (size > maxDefinitionBytes) throw wrong(`${join(folder, entry.name)} has ${String(size)} bytes`)
+  }
+}
+
+async function checkDefinition(definition: Definition): Promise<void> {
+  const { name, description, hardware, snapshots } = definition
+  if (definition.movingTo !== undefined || definition.movedFrom !== undefined) throw wrong('it is being moved')
+  const labels = validate(labelsSchema, { name, description }, 'path')
+  if (labels.isErr()) throw labels.error
+  const ids = new Set(snapshots.map(({ id }) => id))
+  if (ids.size !== snapshots.length) throw wrong('two snapshots have the same id')
+  for (const { parentId } of snapshots) {
+    if (parentId !== undefined && !ids.has(parentId)) throw wrong(`there is no snapshot ${JSON.stringify(parentId)}`)
+  }
+  await planHardware({}, hardware, 'path')
+}
+
+/** The disk that a file is of, or is the base of; nothing for saved memory. */
+function diskOf({ hardware, snapshots }: Definition, file: string): DiskDefinition | undefined {
+  for (const disk of [hardware, ...snapshots.map((snapshot) => snapshot.hardware)].flatMap(({ disks }) => disks)) {
+    const chain = [disk.file, ...(disk.bases ?? [])]
+    const index = chain.indexOf(file)
+    if (index >= 0) return { ...disk, file, bases: chain.slice(index + 1) }
+  }
+  return undefined
+}
+
+async function checkFile(folder: string, file: string, disk: DiskDefinition | undefined): Promise<void> {
+  const path = join(folder, file)
+  const header = await readHeader(path, isBase(file))
+  if (header === undefined) throw wrong(`${path} is not a qcow2 file`)
+  const expected = disk === undefined ? undefined : imageFileOf(folder, disk).backing?.path
+  if (header.hasDataFile) throw wrong(`${path} has its data in another file`)
+  if (header.backing !== expected) {
+    throw wrong(`${path} is upon ${header.backing ?? 'nothing'}, and is to be upon ${expected ?? 'nothing'}`)
+  }
+}
+
+async function readHeader(path: string, isShared: boolean): Promise<Qcow2Header | undefined> {
+  const file = await open(path, constants.O_RDONLY | constants.O_NOFOLLOW).catch((error: unknown) => {
+    throw notThere(path, error)
+  })
+  try {
+    const { nlink } = await file.stat()
+    if (nlink > 1 && !isShared) throw wrong(`${path} has another name elsewhere, under which it may be written to`)
+    const { buffer, bytesRead } = await file.read(Buffer.alloc(qcow2HeaderBytes), 0, qcow2HeaderBytes, 0)
+    return parseQcow2Header(buffer.subarray(0, bytesRead))
+  } finally {
+    await file.close()
+  }
+}
+
+const wrong = (reason: string, hint?: string): InvalidArgumentError =>
+  new InvalidArgumentError({ path: 'path', reason, hint })
+
+function notThere(path: string, cause: unknown): InvalidArgumentError {
+  const native = nativeErrorOf('qmp', cause)
+  const isMissing = errorCode(cause) === 'ENOENT'
+  const reason = isMissing ? `${path} is not there` : `${path} can't be read: ${native.message}`
+  return new InvalidArgumentError({ path: 'path', reason, cause, native })
+}

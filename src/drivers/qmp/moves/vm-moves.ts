@@ -1,0 +1,74 @@
+import { realpath } from 'node:fs/promises'
+import { join } from 'node:path'
+import type { Task } from '../../../driver.js'
+import { InvalidArgumentError, NotSupportedError } from '../../../errors.js'
+import { errorCode } from '../../../errors/native.js'
+import { VmDirectory } from '../../../registry/vm-directory.js'
+import { definitionFormat, type Definition } from '../definition.js'
+import type { HeldVm } from '../held-vm.js'
+import { moveByCopy } from './migration.js'
+import { findVm } from './registration.js'
+import { parseQmpUri } from '../uri.js'
+
+/**
+ * Moves VMs in and out of the directory. All that belongs to a VM is in its folder, so that giving the folder another path is
+ * all there is to it, and takes place in one step. A QEMU that runs does not notice it: it has the folder open.
+ */
+export class VmMoves {
+  readonly #directory: VmDirectory<Definition>
+
+  constructor(directory: VmDirectory<Definition>) {
+    this.#directory = directory
+  }
+
+  async unregister(vm: HeldVm): Promise<void> {
+    vm.follow(await this.#directory.unregister(vm.id))
+  }
+
+  async register(path: string): Promise<Definition> {
+    const { folder, definition } = await findVm(this.#directory, path)
+    try {
+      await this.#directory.adopt(definition, folder)
+    } catch (error) {
+      if (errorCode(error) !== 'EXDEV') throw error
+      throw new InvalidArgumentError({
+        path: 'path',
+        reason: `${folder} is on another file system than ${this.#directory.root}`,
+        hint: `Copy it into ${join(this.#directory.root, 'unregistered')}, and register the copy.`,
+        cause: error,
+      })
+    }
+    return definition
+  }
+
+  async migrate(vm: HeldVm, to: string, task: Task): Promise<void> {
+    const target = await this.#openTarget(to)
+    vm.signal.throwIfAborted()
+    try {
+      vm.follow(await target.adopt(vm.definition, vm.folder))
+    } catch (error) {
+      if (errorCode(error) !== 'EXDEV') throw error
+      await moveByCopy(this.#directory, target, vm, task)
+    }
+  }
+
+  async #openTarget(to: string): Promise<VmDirectory<Definition>> {
+    if (!URL.canParse(to)) throw new InvalidArgumentError({ path: 'to', reason: `${JSON.stringify(to)} is no URI` })
+    const uri = new URL(to)
+    if (uri.protocol !== 'qmp:') {
+      throw new NotSupportedError({
+        capability: 'vm.migrate',
+        reason: `a VM of QEMU can't be moved to ${uri.protocol}`,
+        hint: 'Name another directory of this computer: qmp:///var/lib/vms.',
+      })
+    }
+    const { directory } = parseQmpUri(uri, 'to')
+    const target = await VmDirectory.open(directory, definitionFormat)
+    if ((await realpath(target.root)) !== (await realpath(this.#directory.root))) return target
+    throw new InvalidArgumentError({
+      path: 'to',
+      reason: `it is in ${directory} already`,
+      hint: 'Name another directory.',
+    })
+  }
+}

@@ -1,0 +1,68 @@
+import type { Task } from '../../../driver.js'
+import { JobCancelledError } from '../../../errors.js'
+import type { Draft } from '../../../registry/replace-file.js'
+import { withoutRest } from '../definition.js'
+import type { HeldVm } from '../held-vm.js'
+import { loadMemory } from './memory-image.js'
+import { openForwards } from '../network/port-forwards.js'
+import { endQemu } from './qemu-end.js'
+import { removeRunFiles, startQemu } from './qemu-process.js'
+import { draftRun, removeRun, type RunPlan, type RunRecord } from './run-record.js'
+
+interface Launch {
+  readonly plan: RunPlan
+  readonly onExit: () => void
+}
+
+/** What runs by now, and what is still to be let go of: nobody else has to wait for that. */
+interface Launched {
+  readonly run: RunRecord
+  readonly leaving: Promise<unknown>
+}
+
+/** Starts the QEMU of a VM, and its guest, from the saved memory where it has one. Where that fails, there is no QEMU. */
+export async function launch(vm: HeldVm, task: Task, { plan, onExit }: Launch): Promise<Launched> {
+  const { definition, folder } = vm
+  const { memory, hardware } = definition
+  await removeRunFiles(folder, memory !== undefined)
+  task.progress({ percent: 10, phase: 'starting QEMU' })
+  let drafting: Promise<Draft> | undefined
+  const { identity, monitor, events, prepared } = await startQemu(folder, plan.commandLine, {
+    signal: vm.signal,
+    onExit,
+    async prepare(process) {
+      const run: RunRecord = { process, startedAt: Date.now(), ...plan }
+      drafting = draftRun(folder, run)
+      return { run, draft: await drafting }
+    },
+  }).catch(async (error: unknown) => {
+    const draft = await drafting?.catch(() => undefined)
+    await draft?.drop()
+    throw error
+  })
+  const { run, draft } = prepared
+  // Once somebody has listened, QEMU goes on writing its events to the log, whether anybody listens or not.
+  const leavingEvents = events.close()
+  try {
+    const networkAdapters = await openForwards(monitor, hardware.networkAdapters)
+    if (memory !== undefined) {
+      task.progress({ percent: 40, phase: 'loading memory' })
+      await loadMemory(monitor, memory)
+    }
+    if (vm.signal.aborted) throw new JobCancelledError({ reason: 'it was cancelled before the guest ran' })
+    await draft.keep()
+    // The saved memory is given up before the guest runs on: from then on it does not fit the disks any more.
+    if (memory !== undefined || definition.hasCrashed === true || networkAdapters !== hardware.networkAdapters) {
+      await vm.save(withoutRest({ ...definition, hardware: { ...hardware, networkAdapters } }))
+    }
+    task.progress({ percent: 90, phase: 'starting the processors' })
+    if (memory?.isPaused !== true) await monitor.execute('cont')
+    return { run, leaving: Promise.all([leavingEvents, monitor.close()]) }
+  } catch (error) {
+    await draft.drop()
+    await endQemu(folder, identity, monitor)
+    await removeRun(folder)
+    if (vm.definition !== definition) await vm.save(definition)
+    throw error
+  }
+}

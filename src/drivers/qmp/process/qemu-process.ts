@@ -1,0 +1,163 @@
+import { spawn, type ChildProcess } from 'node:child_process'
+import { constants, existsSync } from 'node:fs'
+import { open, readdir, readFile, rm } from 'node:fs/promises'
+import { join } from 'node:path'
+import { setTimeout as delay } from 'node:timers/promises'
+import { errorCode } from '../../../errors/native.js'
+import { HostToolNotFoundError } from '../../../errors.js'
+import { identityOf, isAlive, type ProcessIdentity } from '../../../registry/process-identity.js'
+import { runFiles } from '../hardware/command-line.js'
+import { parseKeptName } from '../logs/kept-part.js'
+import { openMonitor } from './monitor.js'
+import type { QmpClient } from '../protocol/qmp-client.js'
+import { QmpConnectionError } from '../protocol/qmp-errors.js'
+import { QemuProgramError } from '../qemu-errors.js'
+import { lastWords, type RunPlan } from './run-record.js'
+
+/** A QEMU that has not answered by then, on however busy a computer, is not going to. */
+const startTimeoutMs = 60_000
+const pollMs = 3
+
+/** A QEMU that was just started, its guest halted, and the connections to it. */
+export interface StartedQemu<T> {
+  readonly identity: ProcessIdentity
+  readonly monitor: QmpClient
+  readonly events: QmpClient
+  readonly prepared: T
+}
+
+interface StartOptions<T> {
+  readonly signal: AbortSignal
+  readonly onExit: () => void
+  /** What is done while it comes up. */
+  readonly prepare: (identity: ProcessIdentity) => Promise<T>
+}
+
+/** Starts a QEMU that outlives this process. Whatever it says goes to a file, which a failure quotes. */
+export async function startQemu<T>(
+  folder: string,
+  [program, ...args]: RunPlan['commandLine'],
+  options: StartOptions<T>,
+): Promise<StartedQemu<T>> {
+  const child = await spawnLogged(folder, program, args)
+  const ended = new Promise<never>((_resolve, reject) => {
+    child.once('error', (cause) => {
+      reject(errorCode(cause) === 'ENOENT' ? gone(program, cause) : cause)
+    })
+    child.once('exit', (code, signal) => {
+      options.onExit()
+      lastWords(folder).then((said) => {
+        reject(new QemuProgramError('QEMU', code ?? signal, said))
+      }, reject)
+    })
+  })
+  ended.catch(() => {
+    // Of interest only while it is waited for: later its end is seen by all in the same way.
+  })
+  const waiting = new AbortController()
+  try {
+    const ready = async (): Promise<StartedQemu<T>> => {
+      const identity = identityOf(child.pid ?? 0)
+      const [prepared, monitors] = await Promise.all([options.prepare(identity), firstMonitors(folder, waiting.signal)])
+      return { identity, prepared, ...monitors }
+    }
+    return await Promise.race([ended, ready(), aborted(options.signal, waiting)])
+  } catch (error) {
+    waiting.abort()
+    if (child.pid !== undefined && child.exitCode === null && child.signalCode === null) {
+      child.kill('SIGKILL')
+      await ended.catch(() => undefined)
+    }
+    throw error
+  } finally {
+    waiting.abort()
+  }
+}
+
+async function spawnLogged(folder: string, program: string, args: readonly string[]): Promise<ChildProcess> {
+  const { O_WRONLY, O_CREAT, O_TRUNC, O_APPEND } = constants
+  const log = await open(join(folder, runFiles.log), O_WRONLY | O_CREAT | O_TRUNC | O_APPEND, 0o600)
+  try {
+    const child = spawn(program, args, { cwd: folder, detached: true, stdio: ['ignore', log.fd, log.fd] })
+    child.unref()
+    return child
+  } finally {
+    await log.close()
+  }
+}
+
+const gone = (program: string, cause: unknown): HostToolNotFoundError =>
+  new HostToolNotFoundError({
+    reason: `the program ${program} is not there any more`,
+    hint: 'Install it again.',
+    cause,
+  })
+
+/** Rejects when the start is called off. */
+const aborted = (signal: AbortSignal, waiting: AbortController): Promise<never> =>
+  new Promise((_resolve, reject) => {
+    const onAbort = (): void => {
+      reject(signal.reason as Error)
+    }
+    if (signal.aborted) onAbort()
+    signal.addEventListener('abort', onAbort, { once: true, signal: waiting.signal })
+  })
+
+/** The sockets come some time after the process, and are bound before anybody listens. */
+async function firstMonitors(
+  folder: string,
+  signal: AbortSignal,
+): Promise<{ readonly monitor: QmpClient; readonly events: QmpClient }> {
+  const deadline = Date.now() + startTimeoutMs
+  const last = join(folder, runFiles.events)
+  for (;;) {
+    try {
+      // Looking for the file costs next to nothing; an attempt to connect, while many QEMUs start, does not.
+      if (existsSync(last) || Date.now() > deadline) return await openBoth(folder)
+    } catch (error) {
+      if (!(error instanceof QmpConnectionError) || Date.now() > deadline) throw error
+    }
+    await delay(pollMs, undefined, { signal })
+  }
+}
+
+async function openBoth(folder: string): Promise<{ readonly monitor: QmpClient; readonly events: QmpClient }> {
+  const opening = [openMonitor(folder, runFiles.control), openMonitor(folder, runFiles.events)] as const
+  try {
+    const [monitor, events] = await Promise.all(opening)
+    return { monitor, events }
+  } catch (error) {
+    // One of them may be there, and keeps the next attempt out.
+    for (const client of await Promise.allSettled(opening))
+      if (client.status === 'fulfilled') await client.value.close()
+    throw error
+  }
+}
+
+/** What an earlier QEMU has left: a file of the name would be taken for the new one's. */
+export async function removeRunFiles(folder: string, isConsoleKept: boolean): Promise<void> {
+  const names: ReadonlySet<string> = new Set(Object.values(runFiles))
+  const left = (await readdir(folder)).filter((file) => {
+    const name = parseKeptName(file)?.log ?? file
+    return names.has(name) && !(isConsoleKept && name === runFiles.console)
+  })
+  await Promise.all(left.map((file) => rm(join(folder, file), { force: true })))
+}
+
+/** A QEMU that was started for the VM and not written down, since its starter died: its guest has not run. */
+export async function findOrphan(
+  folder: string,
+  id: string,
+  isInherited: boolean,
+): Promise<ProcessIdentity | undefined> {
+  const written = await readFile(join(folder, runFiles.pid), 'utf8').catch(() => '')
+  // One that has only just begun has no file yet; where somebody has died, it is looked for.
+  const pids = isInherited ? [written, ...(await readdir('/proc').catch(() => []))] : [written]
+  for (const pid of new Set(pids.map((text) => text.trim()))) {
+    if (!/^[1-9]\d*$/.test(pid)) continue
+    const identity = identityOf(Number(pid))
+    const words = await readFile(`/proc/${pid}/cmdline`, 'utf8').catch(() => '')
+    if (words.split('\0').includes(id) && isAlive(identity)) return identity
+  }
+  return undefined
+}

@@ -1,0 +1,85 @@
+import { readFile, rm } from 'node:fs/promises'
+import { join } from 'node:path'
+import * as v from 'valibot'
+import { errorCode } from '../../../errors/native.js'
+import { processIdentitySchema } from '../../../registry/process-identity.js'
+import { draftOf, type Draft } from '../../../registry/replace-file.js'
+import { accelerators } from './accelerator.js'
+import { runFiles } from '../hardware/command-line.js'
+import { layoutSchema } from '../hardware/layout.js'
+import { readLogTail } from '../logs/run-log-reader.js'
+
+const runSchema = v.object({
+  /** The QEMU that runs the VM. */
+  process: processIdentitySchema,
+  /** Milliseconds since 1970. */
+  startedAt: v.number(),
+  accelerator: v.picklist(accelerators),
+  layout: v.optional(layoutSchema),
+  /** The program and its arguments. */
+  commandLine: v.tupleWithRest([v.string()], v.string()),
+})
+
+/** A QEMU that was started for a VM, written down before its guest ran, and kept until somebody has seen that it is gone. */
+export type RunRecord = Readonly<v.InferOutput<typeof runSchema>>
+
+/** How a QEMU is started. */
+export type RunPlan = Pick<RunRecord, 'accelerator' | 'layout' | 'commandLine'>
+
+const recordFile = 'run.json'
+
+export const isRunRecord = (name: string): boolean => name === recordFile
+
+export async function readRun(folder: string): Promise<RunRecord | undefined> {
+  try {
+    return v.parse(runSchema, JSON.parse(await readFile(join(folder, recordFile), 'utf8')))
+  } catch (error) {
+    if (errorCode(error) === 'ENOENT') return undefined
+    throw error
+  }
+}
+
+export const draftRun = (folder: string, run: RunRecord): Promise<Draft> =>
+  draftOf(join(folder, recordFile), JSON.stringify(run), false)
+
+export const removeRun = (folder: string): Promise<void> => rm(join(folder, recordFile), { force: true })
+
+/** How a QEMU that is gone has ended. */
+export type RunEnd = 'guest' | 'request' | 'crash'
+
+/** An event has some 150 bytes, and nothing but the end of others comes after the last one that counts. */
+const tailBytes = 64 * 1024
+const eventBytes = 4096
+
+/** What the log of events says of the end of a QEMU, once it has begun to end. */
+export async function announcedEnd(folder: string): Promise<RunEnd | undefined> {
+  const lines = (await readLogTail(folder, runFiles.eventLog, tailBytes)).split('\n')
+  const last = lines.findLast((line) => line.includes('"event": "SHUTDOWN"'))
+  if (last === undefined) return undefined
+  if (last.includes('"guest-panic"')) return 'crash'
+  return last.includes('"guest": true') ? 'guest' : 'request'
+}
+
+/** The events after which a guest does something else. */
+const changes = /"event": "(?:STOP|RESUME|SHUTDOWN|GUEST_PANICKED|SUSPEND|WAKEUP|WATCHDOG)"/
+
+/** Whether the last that QEMU has said is of a change, and not of one of the many things that change nothing. */
+export async function hasToldOfChange(folder: string): Promise<boolean> {
+  const last = (await readLogTail(folder, runFiles.eventLog, eventBytes)).trimEnd().split('\n').at(-1)
+  return last !== undefined && changes.test(last)
+}
+
+/** How a QEMU that is gone has ended: one that was killed, or that crashed, has had no time to say anything. */
+export const endOfRun = async (folder: string): Promise<RunEnd> => (await announcedEnd(folder)) ?? 'crash'
+
+/** Why a QEMU that is gone has ended so, as far as that was said. */
+export async function causeOfCrash(folder: string): Promise<string> {
+  if ((await announcedEnd(folder)) === 'crash') return 'the kernel of the guest panicked'
+  const words = await lastWords(folder)
+  return words === '' ? 'QEMU ended without a word' : words
+}
+
+/** The last that QEMU itself has said. */
+export async function lastWords(folder: string): Promise<string> {
+  return (await readLogTail(folder, runFiles.log, tailBytes)).trim()
+}

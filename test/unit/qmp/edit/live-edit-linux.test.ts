@@ -1,0 +1,131 @@
+import { randomUUID } from 'node:crypto'
+import type { Vm, VmSpec } from 'awaitvm'
+import { beforeEach, expect, test } from 'vitest'
+import { ConsoleReader } from '../../../support/console-reader.js'
+import { debianWithAgent } from '../../../support/debian-with-agent.js'
+import { failureOf } from '../../../support/expect-failure.js'
+import { skipWithout } from '../../../support/optional-tool.js'
+import { missingQemu, QmpHost } from '../../../support/qmp-host.js'
+
+beforeEach(async (context) => {
+  skipWithout(context, missingQemu ?? (await debianWithAgent()).unavailable)
+})
+
+/** A running Linux, and its shell. */
+async function bootLinux(host: QmpHost, spec: Partial<VmSpec> = {}): Promise<{ vm: Vm; shell: Shell }> {
+  const linux = await debianWithAgent()
+  if (linux.unavailable !== undefined) throw new Error(linux.unavailable)
+  const { kernel, initrd } = linux
+  const boot = { kernel, initrd, commandLine: 'console=ttyS0 quiet' }
+  const vm = await host.server.createVm({ name: 'linux', memoryMiB: 192, boot, ...spec }).unwrap()
+  await vm.start().unwrap()
+  const shell = new Shell(vm)
+  await shell.console.until('shell ready', 120_000)
+  return { vm, shell }
+}
+
+class Shell {
+  readonly console: ConsoleReader
+
+  constructor(vm: Vm) {
+    this.console = new ConsoleReader(vm.console())
+  }
+
+  /** What a command prints. The mark is typed in two parts, so that its echo is not taken for the answer. */
+  async run(command: string): Promise<string> {
+    const mark = randomUUID()
+    this.console.send(`echo be""gin ${mark}; ${command}; echo en""d ${mark}`)
+    const [, said] = await this.console.until(new RegExp(`begin ${mark}\\r\\n([^]*?)end ${mark}\\r\\n`), 60_000)
+    return said!.replaceAll('\r', '').trim()
+  }
+
+  /** Waits until a condition holds in the guest. */
+  async until(condition: string): Promise<void> {
+    await this.run(`until ${condition}; do sleep 0.1; done`)
+  }
+}
+
+const megabytes = "awk '/MemTotal/ { print int($2 / 1024) }' /proc/meminfo"
+
+test('Linux sees disks that are plugged, keeps them over a suspension and a snapshot, and lets go of them', async () => {
+  await using host = await QmpHost.open()
+  const { vm, shell } = await bootLinux(host)
+  expect(await shell.run('ls /dev/vd*')).toContain('No such file')
+
+  const [first, second] = [{ sizeMiB: 8 }, { sizeMiB: 16 }]
+  expect((await vm.edit({ disks: [first, second] }).unwrap()).disks).toEqual([first, second])
+  await shell.until('[ -b /dev/vda -a -b /dev/vdb ]')
+  expect(await shell.run('cat /sys/block/vda/size /sys/block/vdb/size')).toBe('16384\n32768')
+  await shell.run('echo of the first > /dev/vda; echo of the second > /dev/vdb; sync')
+  const snapshot = await vm.createSnapshot({ name: 'both' }).unwrap()
+
+  await vm.suspend().unwrap()
+  await vm.resume().unwrap()
+  const resumed = new Shell(vm)
+  expect(await resumed.run('echo 3 > /proc/sys/vm/drop_caches; head -n 1 /dev/vda /dev/vdb')).toMatch(
+    /of the first[^]*of the second/,
+  )
+
+  await vm.edit({ disks: [second] }).unwrap()
+  expect(await resumed.run('ls /dev/vd*')).toBe('/dev/vdb')
+  expect(await resumed.run('echo 3 > /proc/sys/vm/drop_caches; head -n 1 /dev/vdb')).toBe('of the second')
+  await vm.suspend().unwrap()
+  await vm.resume().unwrap()
+  expect(await new Shell(vm).run('ls /dev/vd*')).toBe('/dev/vdb')
+
+  await vm.switchToSnapshot(snapshot.id).unwrap()
+  expect(vm.state).toBe('running')
+  const back = new Shell(vm)
+  expect(await back.run('echo 3 > /proc/sys/vm/drop_caches; head -n 1 /dev/vda /dev/vdb')).toMatch(
+    /of the first[^]*of the second/,
+  )
+  expect((await vm.refresh().unwrap()).disks).toEqual([first, second])
+
+  await vm.stop({ mode: 'kill' }).unwrap()
+  await vm.start().unwrap()
+  const restarted = new Shell(vm)
+  await restarted.console.until('shell ready', 120_000)
+  expect(await restarted.run('head -n 1 /dev/vda /dev/vdb')).toMatch(/of the first[^]*of the second/)
+  await vm.stop({ mode: 'kill' }).unwrap()
+  expect(await host.damage(vm)).toEqual([])
+})
+
+test('Linux gives memory back and gets it again, up to what it was started with', async () => {
+  await using host = await QmpHost.open()
+  const { vm, shell } = await bootLinux(host)
+  const whole = Number(await shell.run(megabytes))
+  expect((await vm.edit({ memoryMiB: 144 }).unwrap()).memoryMiB).toBe(144)
+  await shell.until(`[ $(${megabytes}) -le ${whole - 48} ]`)
+  expect((await vm.getStatistics().unwrap()).memoryMiB).toBe(144)
+
+  await vm.suspend().unwrap()
+  await vm.resume().unwrap()
+  const resumed = new Shell(vm)
+  expect(Number(await resumed.run(megabytes))).toBe(whole - 48)
+  await vm.edit({ memoryMiB: 192 }).unwrap()
+  await resumed.until(`[ $(${megabytes}) -ge ${whole} ]`)
+
+  const error = await failureOf(vm.edit({ memoryMiB: 193, description: 'half of it' }), 'INVALID_STATE')
+  expect(error.message).toContain(
+    "it was started with 192 MiB of memory, which it can't exceed. Give it at most 192 MiB",
+  )
+  expect(await vm.refresh().unwrap()).toMatchObject({ memoryMiB: 192, description: '' })
+})
+
+test('a disk that was there from the start can be taken away, and moves no other device', async () => {
+  await using host = await QmpHost.open()
+  const disks = [1, 2, 3, 4, 5, 6].map((sizeMiB) => ({ sizeMiB }))
+  const { vm, shell } = await bootLinux(host, { disks, networkAdapters: [{}] })
+  const sizes = 'cat /sys/block/vd*/size'
+  expect(await shell.run(sizes)).toBe('10240\n12288')
+  const slots = `for device in /sys/bus/virtio/drivers/virtio_net/virtio* /sys/bus/virtio/drivers/virtio_blk/virtio*; do
+    readlink $device | sed 's,/virtio.*,,; s,.*/,,'; done`.replaceAll('\n', ' ')
+  const [network, , second] = (await shell.run(slots)).split('\n')
+  await vm.edit({ disks: disks.filter(({ sizeMiB }) => sizeMiB !== 5) }).unwrap()
+  await vm.suspend().unwrap()
+  await vm.resume().unwrap()
+  const resumed = new Shell(vm)
+  expect(await resumed.run(sizes)).toBe('12288')
+  expect((await resumed.run(slots)).split('\n')).toEqual([network, second])
+  expect(await resumed.run('ip link show eth0 | wc -l')).toBe('2')
+})

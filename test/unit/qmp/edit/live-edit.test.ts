@@ -1,0 +1,231 @@
+import { randomUUID } from 'node:crypto'
+import { readdir, readFile, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import type { Vm, VmChanges } from 'awaitvm'
+import * as v from 'valibot'
+import { beforeEach, expect, test } from 'vitest'
+import { commandLine, diskDevice } from '../../../../src/drivers/qmp/hardware/command-line.js'
+import { definitionFormat, type Definition } from '../../../../src/drivers/qmp/definition.js'
+import { DiskImages } from '../../../../src/drivers/qmp/disks/disk-images.js'
+import { newMemoryFile } from '../../../../src/drivers/qmp/hardware/hardware.js'
+import { firstLayout } from '../../../../src/drivers/qmp/hardware/layout.js'
+import { saveMemory } from '../../../../src/drivers/qmp/process/memory-image.js'
+import { openMonitor } from '../../../../src/drivers/qmp/process/monitor.js'
+import { openDisk } from '../../../../src/drivers/qmp/disks/plugged-disks.js'
+import { endQemu } from '../../../../src/drivers/qmp/process/qemu-end.js'
+import { startQemu } from '../../../../src/drivers/qmp/process/qemu-process.js'
+import { settle } from '../../../../src/drivers/qmp/settle.js'
+import { ownIdentity } from '../../../../src/registry/process-identity.js'
+import { VmDirectory } from '../../../../src/registry/vm-directory.js'
+import { failureOf } from '../../../support/expect-failure.js'
+import { skipWithout } from '../../../support/optional-tool.js'
+import { missingQemu, QmpHost } from '../../../support/qmp-host.js'
+
+beforeEach((context) => {
+  skipWithout(context, missingQemu)
+})
+
+type PciBus = [{ readonly devices: readonly { readonly slot: number; readonly qdev_id: string }[] }]
+type Nodes = readonly { readonly file: string }[]
+type Blocks = readonly {
+  readonly qdev: string
+  readonly inserted: { readonly drv: string; readonly ro: boolean; readonly image: { readonly filename: string } }
+}[]
+
+/** Asks the VM's QEMU itself. */
+async function ask<T>(host: QmpHost, vm: Vm, command: string): Promise<T> {
+  const monitor = await openMonitor(host.folderOf(vm), 'watch.sock')
+  try {
+    return (await monitor.execute(command)) as T
+  } finally {
+    await monitor.close()
+  }
+}
+
+/** The images and files that QEMU has open, and the devices that it has for disks. */
+async function hardwareOf(host: QmpHost, vm: Vm): Promise<unknown> {
+  const [{ devices }] = await ask<PciBus>(host, vm, 'query-pci')
+  const nodes = await ask<Nodes>(host, vm, 'query-named-block-nodes')
+  return {
+    balloon: await ask(host, vm, 'query-balloon'),
+    disks: devices.map(({ slot, qdev_id: id }) => [slot, id]),
+    files: [...new Set(nodes.map(({ file }) => file))].sort(),
+    folder: (await readdir(host.folderOf(vm))).filter((name) => name.endsWith('.qcow2')).sort(),
+  }
+}
+
+async function imageIn(host: QmpHost, name: string): Promise<string> {
+  const path = join(host.folder, name)
+  await writeFile(path, Buffer.alloc(1 << 20))
+  return path
+}
+
+test.each<[string, VmChanges, string]>([
+  ['processors', { cpus: 2 }, 'processors only changes while it is stopped. Stop it first, with vm.stop().'],
+  ['more memory', { memoryMiB: 17 }, 'Give it at most 16 MiB, or stop it first.'],
+  ['kernels', { boot: {} }, 'what it boots only changes while it is stopped'],
+  ['drives', { cdroms: [] }, 'drives (cdroms) only changes while it is stopped; what is in them may change'],
+  ['IDE disks', { disks: [] }, 'its IDE disks, which are the first ones, only change while it is stopped'],
+])('a running VM refuses other %s with the way out, and nothing is changed', async (_what, changes, message) => {
+  await using host = await QmpHost.open()
+  const vm = await host.createVm({ disks: [{ sizeMiB: 1 }], cdroms: [{ image: await imageIn(host, 'cd') }] })
+  await host.boot(vm)
+  const before = [vm.config, await hardwareOf(host, vm)]
+  const disks = [{ sizeMiB: 1 }, { sizeMiB: 2 }]
+  const error = await failureOf(vm.edit({ disks, description: 'half of it', ...changes }), 'INVALID_STATE')
+  expect(error.state).toBe('running')
+  expect(error.message).toContain(message)
+  expect([await vm.refresh().unwrap(), await hardwareOf(host, vm)]).toEqual(before)
+})
+
+test('an edit that fails at its last step has changed nothing', async () => {
+  await using host = await QmpHost.open()
+  await host.createVm({ name: 'taken' })
+  const cdroms = [{ image: await imageIn(host, 'one.iso') }]
+  const vm = await host.createVm({ disks: [{ sizeMiB: 1 }], cdroms })
+  await host.boot(vm)
+  const before = [vm.config, await hardwareOf(host, vm)]
+  const changes = {
+    name: 'taken',
+    memoryMiB: 8,
+    disks: [{ sizeMiB: 1 }, { sizeMiB: 2 }],
+    cdroms: [{ image: await imageIn(host, 'two.iso') }],
+  }
+  await failureOf(vm.edit(changes), 'ALREADY_EXISTS')
+  expect([await vm.refresh().unwrap(), await hardwareOf(host, vm)]).toEqual(before)
+  await vm.edit({ ...changes, name: 'free' }).unwrap()
+  expect(await hardwareOf(host, vm)).not.toEqual(before[1])
+})
+
+test('a guest that does not let go of a disk keeps it, and so does its VM', async () => {
+  await using host = await QmpHost.open()
+  const vm = await host.createVm()
+  await host.boot(vm)
+  const disks = [{ sizeMiB: 1 }]
+  await vm.edit({ disks }).unwrap()
+  const before = [vm.config, await hardwareOf(host, vm)]
+  const error = await failureOf(vm.edit({ disks: [], memoryMiB: 8 }), 'RESOURCE_BUSY')
+  expect(error.message).toContain('its guest does not let go of the disk')
+  expect([await vm.refresh().unwrap(), await hardwareOf(host, vm)]).toEqual(before)
+
+  // A reset takes away what the guest was asked for.
+  await vm.reset().unwrap()
+  await failureOf(vm.suspend(), 'RESOURCE_BUSY')
+  expect(vm.state).toBe('running')
+  await vm.edit({ disks }).unwrap()
+  expect([await vm.refresh().unwrap(), await hardwareOf(host, vm)]).toEqual(before)
+  await vm.suspend().unwrap()
+  await vm.resume().unwrap()
+  expect(await hardwareOf(host, vm)).toEqual(before[1])
+})
+
+test('a disk of a paused VM is not taken away, since its guest could not let go of it', async () => {
+  await using host = await QmpHost.open()
+  const vm = await host.createVm()
+  await host.boot(vm)
+  await vm.pause().unwrap()
+  await vm.edit({ disks: [{ sizeMiB: 1 }] }).unwrap()
+  const error = await failureOf(vm.edit({ disks: [] }), 'INVALID_STATE')
+  expect(error.message).toContain('it is paused, and a disk is only taken away once its guest lets go of it. Resume it')
+})
+
+test('media are changed as raw images, and what was changed is there after a suspension, a snapshot and a start', async () => {
+  await using host = await QmpHost.open()
+  const [first, second, third] = [
+    await imageIn(host, 'one'),
+    await imageIn(host, 'two, 2'),
+    await imageIn(host, 'three'),
+  ]
+  const vm = await host.createVm({ cdroms: [{ image: first }], floppies: [{ image: first }] })
+  await host.boot(vm)
+  const media = async (): Promise<unknown> => {
+    const blocks = await ask<Blocks>(host, vm, 'query-block')
+    return Object.fromEntries(blocks.map(({ qdev, inserted: { drv, ro, image } }) => [qdev, [image.filename, drv, ro]]))
+  }
+  const expected = (cd: string, floppy: string): unknown => ({
+    'drive-cdrom0': [cd, 'raw', true],
+    'drive-floppy0': [floppy, 'raw', true],
+  })
+  await vm.edit({ cdroms: [{ image: second }] }).unwrap()
+  expect(await media()).toEqual(expected(second, first))
+  const snapshot = await vm.createSnapshot({ name: 'second' }).unwrap()
+  await vm.edit({ cdroms: [{ image: third }], floppies: [{ image: third }] }).unwrap()
+  expect(await media()).toEqual(expected(third, third))
+  const files = new Set((await ask<Nodes>(host, vm, 'query-named-block-nodes')).map(({ file }) => file))
+  expect([...files]).toEqual([third])
+  await vm.suspend().unwrap()
+  await vm.resume().unwrap()
+  expect(await media()).toEqual(expected(third, third))
+  await vm.switchToSnapshot(snapshot.id).unwrap()
+  expect(await media()).toEqual(expected(second, first))
+  await vm.stop({ mode: 'kill' }).unwrap()
+  await vm.start().unwrap()
+  expect(await media()).toEqual(expected(second, first))
+})
+
+test('an edit while it is stopped leaves room for devices that get their slots in turn', async () => {
+  await using host = await QmpHost.open()
+  const vm = await host.createVm()
+  await host.boot(vm)
+  await vm.edit({ disks: [{ sizeMiB: 1 }, { sizeMiB: 2 }] }).unwrap()
+  await vm.stop({ mode: 'kill' }).unwrap()
+  await vm.edit({ disks: [{ sizeMiB: 1 }, { sizeMiB: 3 }, { sizeMiB: 2 }] }).unwrap()
+  await vm.start().unwrap()
+  const [{ devices }] = await ask<PciBus>(host, vm, 'query-pci')
+  const slots = devices.filter(({ qdev_id: id }) => id.startsWith('drive-')).map(({ slot }) => slot)
+  expect(slots).toEqual([29, 30])
+})
+
+test('memory that was saved before there was a balloon is loaded into a QEMU without one', async () => {
+  await using host = await QmpHost.open()
+  const vm = await host.createVm({ disks: [{ sizeMiB: 1 }] })
+  const folder = host.folderOf(vm)
+  const file = join(folder, 'vm.json')
+  const definition: Definition = v.parse(definitionFormat.schema, JSON.parse(await readFile(file, 'utf8')))
+  const args = commandLine(vm.id, definition.hardware, 'tcg', firstLayout(definition.hardware))
+  const options = { signal: new AbortController().signal, onExit: () => {}, prepare: async () => {} }
+  const { identity, monitor, events } = await startQemu(folder, ['qemu-system-x86_64', ...args], options)
+  const memory = { file: newMemoryFile(), tag: 'suspended' }
+  await saveMemory(monitor, new DiskImages('qemu-img'), { ...memory, folder, disks: [] })
+  await events.close()
+  await endQemu(folder, identity, monitor)
+  await writeFile(file, JSON.stringify({ ...definition, memory: { ...memory, isPaused: false, accelerator: 'tcg' } }))
+
+  await vm.resume().unwrap()
+  await expect(ask(host, vm, 'query-balloon')).rejects.toThrow('No balloon device')
+  const error = await failureOf(vm.edit({ memoryMiB: 8 }), 'INVALID_STATE')
+  expect(error.message).toContain('it was started before its hardware could change meanwhile. Stop it first')
+  expect((await vm.getStatistics().unwrap()).memoryMiB).toBe(16)
+  await vm.suspend().unwrap()
+  await vm.resume().unwrap()
+  await vm.stop({ mode: 'kill' }).unwrap()
+  await vm.start().unwrap()
+  await vm.edit({ memoryMiB: 8 }).unwrap()
+})
+
+test('an edit that was not finished is finished where it was written down, and else undone', async () => {
+  await using host = await QmpHost.open()
+  const vm = await host.createVm()
+  await host.boot(vm)
+  const directory = await VmDirectory.open(host.directory, definitionFormat)
+  const images = new DiskImages('qemu-img')
+  const definition = (await directory.get(vm.id))!
+  const [written, other] = [1, 2].map((sizeMiB) => ({ sizeMiB, file: `disk-${randomUUID()}.qcow2`, slot: 16 }))
+  const monitor = await openMonitor(host.folderOf(vm), 'control.sock')
+  for (const disk of [written!, other!]) {
+    await images.create({ path: join(host.folderOf(vm), disk.file) }, disk.sizeMiB)
+    await openDisk(monitor, disk)
+  }
+  await monitor.close()
+  await directory.save({ ...definition, hardware: { ...definition.hardware, disks: [written!] } })
+
+  const dead = { ...ownIdentity(), state: 'running', before: 'running' } as const
+  await settle({ directory, images }, (await directory.get(vm.id))!, dead)
+  const [{ devices }] = await ask<PciBus>(host, vm, 'query-pci')
+  expect(devices.filter(({ slot }) => slot === 16).map(({ qdev_id: id }) => id)).toEqual([diskDevice(written!)])
+  const files = (await ask<Nodes>(host, vm, 'query-named-block-nodes')).map(({ file }) => file)
+  expect(files).toContain(written!.file)
+  expect(files).not.toContain(other!.file)
+  await vm.suspend().unwrap()
+  await vm.resume().unwrap()
+})

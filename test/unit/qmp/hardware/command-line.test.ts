@@ -1,0 +1,162 @@
+import { expect, test } from 'vitest'
+import { commandLine } from '../../../../src/drivers/qmp/hardware/command-line.js'
+import type { Hardware } from '../../../../src/drivers/qmp/definition.js'
+
+const id = '01234567-89ab-4cde-8f01-23456789abcd'
+const bare: Hardware = {
+  machine: 'pc-i440fx-7.2',
+  cpus: 2,
+  memoryMiB: 64,
+  disks: [],
+  cdroms: [],
+  floppies: [],
+  boot: {},
+  networkAdapters: [],
+}
+
+/** What follows each use of an option. */
+function valuesOf(words: readonly string[], option: string): string[] {
+  return words.flatMap((word, index) => (word === option ? [words[index + 1] ?? ''] : []))
+}
+const devicesOf = (words: readonly string[]): Record<string, unknown>[] =>
+  valuesOf(words, '-device').map((text) => JSON.parse(text))
+
+test('a VM is halted at first, sandboxed, and nothing but what is named', () => {
+  const words = commandLine(id, bare, 'tcg')
+  for (const word of ['-S', '-nodefaults', '-no-user-config']) expect(words).toContain(word)
+  expect(valuesOf(words, '-sandbox')).toEqual([
+    'on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny',
+  ])
+  expect(valuesOf(words, '-machine')).toEqual(['pc-i440fx-7.2'])
+  expect(valuesOf(words, '-uuid')).toEqual([id])
+  expect([valuesOf(words, '-smp'), valuesOf(words, '-m')]).toEqual([['2'], ['64M']])
+  expect(words).not.toContain('-netdev')
+})
+
+test('the processor is as good as what runs it has', () => {
+  expect(valuesOf(commandLine(id, bare, 'kvm'), '-cpu')).toEqual(['host'])
+  expect(valuesOf(commandLine(id, bare, 'tcg'), '-cpu')).toEqual(['max'])
+})
+
+test('the format of every image is told, and no header is believed', () => {
+  const words = commandLine(
+    id,
+    {
+      ...bare,
+      disks: [
+        { sizeMiB: 1, file: 'disk-01234567-89ab-4cde-8f01-23456789abcd.qcow2' },
+        { image: '/images/a,b.raw', file: 'disk-b.qcow2' },
+      ],
+      cdroms: [{ image: '/images/cd.iso' }],
+      floppies: [{ image: '/images/floppy' }],
+    },
+    'tcg',
+  )
+  const nodes = valuesOf(words, '-blockdev').map((text) => JSON.parse(text))
+  expect(nodes.map(({ driver }) => driver)).toEqual(['qcow2', 'qcow2', 'raw', 'raw'])
+  expect(nodes[0]).toMatchObject({ 'node-name': 'disk-01234567-89ab-4cde', backing: null })
+  expect(nodes[1]).toMatchObject({
+    backing: { driver: 'raw', 'read-only': true, file: { filename: '/images/a,b.raw' } },
+  })
+  expect(nodes.slice(2).every((node) => node['read-only'] === true)).toBe(true)
+  expect(words).not.toContain('-drive')
+})
+
+test('what a disk keeps only the differences to is named down to the last, and is only read', () => {
+  const disks = [{ image: '/image', file: 'disk-a.qcow2', bases: ['base-b.qcow2', 'base-c.qcow2'] }]
+  const [text = ''] = valuesOf(commandLine(id, { ...bare, disks }, 'tcg'), '-blockdev')
+  const readOnly = (filename: string): unknown => ({ driver: 'file', filename, 'read-only': true })
+  expect(JSON.parse(text).backing).toEqual({
+    driver: 'qcow2',
+    'read-only': true,
+    file: readOnly('base-b.qcow2'),
+    backing: {
+      driver: 'qcow2',
+      'read-only': true,
+      file: readOnly('base-c.qcow2'),
+      backing: { driver: 'raw', 'read-only': true, file: readOnly('/image') },
+    },
+  })
+})
+
+test('disks and CD-ROMs share four IDE places, and further disks are virtio', () => {
+  const disks = Array.from({ length: 4 }, (_, index) => ({ sizeMiB: 1, file: `disk-${index}.qcow2` }))
+  const words = commandLine(id, { ...bare, disks, cdroms: [{ image: '/cd' }] }, 'tcg')
+  const drives = devicesOf(words).filter(({ drive }) => drive !== undefined)
+  expect(drives.map(({ driver, bus, unit }) => [driver, bus, unit])).toEqual([
+    ['ide-hd', 'ide.0', 0],
+    ['ide-hd', 'ide.0', 1],
+    ['ide-hd', 'ide.1', 0],
+    ['virtio-blk-pci', undefined, undefined],
+    ['ide-cd', 'ide.1', 1],
+  ])
+})
+
+test('a disk that was plugged while its VM ran stays in its slot, and leaves the IDE place to others', () => {
+  const disks = [1, 2, 3].map((sizeMiB) => ({
+    sizeMiB,
+    file: `disk-${sizeMiB}.qcow2`,
+    ...(sizeMiB === 2 && { slot: 16 }),
+  }))
+  const drives = devicesOf(commandLine(id, { ...bare, disks }, 'tcg')).filter(({ drive }) => drive !== undefined)
+  expect(drives.map(({ driver, bus, unit, addr }) => [driver, bus, unit, addr])).toEqual([
+    ['ide-hd', 'ide.0', 0, undefined],
+    ['virtio-blk-pci', undefined, undefined, '0x10'],
+    ['ide-hd', 'ide.0', 1, undefined],
+  ])
+})
+
+test('memory is loaded into a QEMU like the one that it was saved from', () => {
+  const words = commandLine(id, bare, 'tcg', { memoryMiB: 128, hasBalloon: false })
+  expect(valuesOf(words, '-m')).toEqual(['128M'])
+  const balloon = { driver: 'virtio-balloon-pci', id: 'balloon', addr: '0x1f' }
+  expect(devicesOf(words)).not.toContainEqual(balloon)
+  expect(devicesOf(commandLine(id, bare, 'tcg'))).toEqual([...devicesOf(words), balloon])
+})
+
+test('devices are tried in the order that is wanted, and not at all where a kernel is booted', () => {
+  const hardware: Hardware = { ...bare, disks: [{ sizeMiB: 1, file: 'disk-a.qcow2' }], cdroms: [{ image: '/cd' }] }
+  const indexes = (boot: Hardware['boot']): unknown[] =>
+    devicesOf(commandLine(id, { ...hardware, boot }, 'tcg'))
+      .filter(({ drive }) => drive !== undefined)
+      .map(({ bootindex }) => bootindex)
+  expect(indexes({})).toEqual([0, 100])
+  expect(indexes({ order: ['cdrom', 'disk'] })).toEqual([100, 0])
+  expect(indexes({ order: ['cdrom'] })).toEqual([undefined, 0])
+  expect(indexes({ kernel: '/vmlinuz' })).toEqual([undefined, undefined])
+})
+
+test('each network adapter has a network of its own, restricted unless it is to reach out', () => {
+  const adapter = {
+    outbound: false,
+    portForwards: [{ guestPort: 22, protocol: 'tcp' as const, hostAddress: '127.0.0.1' }],
+  }
+  const networkAdapters = [
+    { ...adapter, macAddress: '52:54:00:00:00:01' },
+    { ...adapter, macAddress: '52:54:00:00:00:02', outbound: true },
+  ]
+  const words = commandLine(id, { ...bare, networkAdapters }, 'tcg')
+  expect(valuesOf(words, '-netdev').map((text) => JSON.parse(text))).toEqual([
+    { type: 'user', id: 'net0', net: '10.0.2.0/24', ipv6: false, restrict: true },
+    { type: 'user', id: 'net1', net: '10.0.3.0/24', ipv6: false, restrict: false },
+  ])
+  expect(devicesOf(words).filter(({ driver }) => driver === 'virtio-net-pci')).toEqual([
+    { driver: 'virtio-net-pci', netdev: 'net0', mac: '52:54:00:00:00:01', romfile: '' },
+    { driver: 'virtio-net-pci', netdev: 'net1', mac: '52:54:00:00:00:02', romfile: '' },
+  ])
+})
+
+test('a floppy has its place in the order by way of its controller', () => {
+  const hardware: Hardware = { ...bare, floppies: [{ image: '/a' }, { image: '/b' }] }
+  const globals = (boot: Hardware['boot']): string[] =>
+    valuesOf(commandLine(id, { ...hardware, boot }, 'tcg'), '-global')
+  expect(globals({ order: ['floppy'] })).toEqual(['isa-fdc.bootindexA=0', 'isa-fdc.bootindexB=1'])
+  expect(globals({ order: ['disk'] })).toEqual([])
+})
+
+test('what the caller says of the boot goes in as whole words', () => {
+  const boot = { kernel: '/a b,c', initrd: '/initrd', commandLine: 'console=ttyS0 quiet, -daemonize' }
+  const words = commandLine(id, { ...bare, boot }, 'tcg')
+  expect(valuesOf(words, '-kernel')).toEqual(['/a b,c'])
+  expect(valuesOf(words, '-append')).toEqual(['console=ttyS0 quiet, -daemonize'])
+})

@@ -1,0 +1,140 @@
+import { appendFileSync, mkdtempSync, readdirSync, rmSync, statSync, truncateSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterEach, beforeEach, expect, test } from 'vitest'
+import { cutLog, keptBytes } from '../../../../src/drivers/qmp/logs/cut-log.js'
+import { RunLogReader, readLogTail } from '../../../../src/drivers/qmp/logs/run-log-reader.js'
+import { announcedEnd } from '../../../../src/drivers/qmp/process/run-record.js'
+
+let folder = ''
+let lastLine = 0
+const readers: RunLogReader[] = []
+
+beforeEach(() => {
+  folder = mkdtempSync(join(tmpdir(), 'awaitvm-log-'))
+  lastLine = 0
+  writeFileSync(path(), '')
+})
+
+afterEach(async () => {
+  for (const reader of readers.splice(0)) await reader.close()
+  rmSync(folder, { recursive: true })
+})
+
+const log = 'console.log'
+const path = (): string => join(folder, log)
+
+/** Numbered lines of 16 bytes, appended as QEMU does. */
+function print(lines: number): void {
+  const first = lastLine + 1
+  lastLine += lines
+  appendFileSync(
+    path(),
+    Array.from({ length: lines }, (_, index) => `${String(first + index).padStart(15)}\n`).join(''),
+  )
+}
+
+async function openReader(): Promise<RunLogReader> {
+  const reader = await RunLogReader.open(folder, log)
+  readers.push(reader)
+  return reader
+}
+
+const linesOf = (bytes: number): number => bytes / 16
+
+async function readAll(reader: RunLogReader): Promise<number[]> {
+  const parts: Buffer[] = []
+  for (let part = await reader.read(); part.byteLength > 0; part = await reader.read()) parts.push(part)
+  const text = Buffer.concat(parts).toString('latin1')
+  return text === '' ? [] : text.trimEnd().split('\n').map(Number)
+}
+
+const consecutive = (first: number, last: number): number[] =>
+  Array.from({ length: last - first + 1 }, (_, index) => first + index)
+
+test('a log that has not grown beyond what is kept is left alone', async () => {
+  print(linesOf(keptBytes))
+  cutLog(folder, log)
+  expect(readdirSync(folder)).toEqual([log])
+  const reader = await openReader()
+  expect(await readAll(reader)).toEqual(consecutive(1, lastLine))
+})
+
+test('after any number of cuts, a new reader begins with what is kept, and nothing is missing from then on', async () => {
+  for (let round = 0; round < 5; round += 1) {
+    print(linesOf(1.5 * keptBytes))
+    cutLog(folder, log)
+  }
+  print(10)
+  const reader = await openReader()
+  expect(await readAll(reader)).toEqual(consecutive(lastLine - 10 - linesOf(keptBytes) + 1, lastLine))
+  print(10)
+  expect(await readAll(reader)).toEqual(consecutive(lastLine - 9, lastLine))
+  const used = readdirSync(folder).reduce((sum, name) => sum + statSync(join(folder, name)).blocks * 512, 0)
+  expect(used).toBeLessThan(1.2 * keptBytes)
+  expect(readdirSync(folder)).toHaveLength(2)
+})
+
+test('a reader at the end does not notice a cut', async () => {
+  print(linesOf(2 * keptBytes))
+  const reader = await openReader()
+  expect(await readAll(reader)).toEqual(consecutive(1, lastLine))
+  cutLog(folder, log)
+  expect(await readAll(reader)).toEqual([])
+  print(1)
+  expect(await readAll(reader)).toEqual([lastLine])
+})
+
+test('a reader that is behind goes on where what is kept begins, and sees nothing twice', async () => {
+  print(linesOf(3 * keptBytes))
+  const reader = await openReader()
+  const first = linesOf((await reader.read()).byteLength)
+  cutLog(folder, log)
+  print(5)
+  const rest = await readAll(reader)
+  expect(rest).toEqual(consecutive(lastLine - 5 - linesOf(keptBytes) + 1, lastLine))
+  expect(rest[0]).toBeGreaterThan(first)
+})
+
+test('a cut that somebody died over is finished by the next one', async () => {
+  print(linesOf(2 * keptBytes))
+  const reader = await openReader()
+  await readAll(reader)
+  cutLog(folder, log)
+  // The blocks are given back, and the length is not there again.
+  truncateSync(path(), 0)
+  print(linesOf(2 * keptBytes) / 2 + 1)
+  cutLog(folder, log)
+  print(3)
+  expect(await readAll(reader)).toEqual(consecutive(lastLine - 2, lastLine))
+})
+
+test('what is kept belongs to the log that it was cut from, and not to the next of the name', async () => {
+  print(linesOf(2 * keptBytes))
+  const before = await openReader()
+  cutLog(folder, log)
+  rmSync(path())
+  writeFileSync(path(), 'anew\n')
+  expect(await readLogTail(folder, log, 100)).toBe('anew\n')
+  expect(await readAll(before)).toEqual(consecutive(linesOf(keptBytes) + 1, lastLine))
+})
+
+test('the last bytes are told across a cut, and so is the end of a QEMU', async () => {
+  const events = join(folder, 'events.log')
+  const storm = '{"timestamp": {"seconds": 1, "microseconds": 2}, "event": "RESET", "data": {"guest": true}}\r\n'
+  writeFileSync(events, storm.repeat(Math.ceil(keptBytes / storm.length)))
+  appendFileSync(events, '{"event": "SHUTDOWN", "data": {"guest": true, "reason": "guest-shutdown"}}\r\n')
+  cutLog(folder, 'events.log')
+  expect(readdirSync(folder)).toHaveLength(3)
+  expect(await announcedEnd(folder)).toBe('guest')
+  appendFileSync(events, storm)
+  expect(await announcedEnd(folder)).toBe('guest')
+  expect(await readLogTail(folder, 'events.log', 10)).toMatch(/true\}\}\r\n$/)
+})
+
+test('there is nothing to cut where there is no log', () => {
+  rmSync(path())
+  cutLog(folder, log)
+  cutLog(join(folder, 'deleted'), log)
+  expect(readdirSync(folder)).toEqual([])
+})
