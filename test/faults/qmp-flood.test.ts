@@ -44,7 +44,7 @@ async function expectNumbers(vm: Vm, bytes: number): Promise<{ first: number }> 
       last = number
     }
     read += (chunk as Buffer).byteLength
-    if (read > bytes) break
+    if (read > bytes && first > 0) break
   }
   return { first }
 }

@@ -5,35 +5,37 @@ import { connect, type Job, type Server, type Vm } from 'awaitvm'
 import { beforeEach, expect, test, vi } from 'vitest'
 import { Child } from '../support/child-process.js'
 import { failureOf } from '../support/expect-failure.js'
-import { missingTools, skipWithout } from '../support/optional-tool.js'
+import { skipWithout } from '../support/optional-tool.js'
 import { missingQemu, QmpHost } from '../support/qmp-host.js'
 
 beforeEach((context) => {
-  skipWithout(context, missingQemu ?? missingTools('qemu-io'))
+  skipWithout(context, missingQemu)
 })
-
-/** The pid of the qemu-img that a process has started. */
-async function copierOf(parent: number): Promise<number> {
-  for (const pid of (await readdir('/proc')).filter((name) => /^\d+$/.test(name))) {
-    const stat = await readFile(`/proc/${pid}/stat`, 'latin1').catch(() => '')
-    if (stat.includes('(qemu-img)') && stat.split(') ')[1]?.split(' ')[1] === String(parent)) return Number(pid)
-  }
-  throw new Error(`the process ${parent} has no qemu-img`)
-}
 
 const soon = { timeout: 20_000, interval: 5 }
 
-/** Another process clones the VM, and is halted in the midst of it. */
+/** The pid of the qemu-img that a process has started, and that is halted. */
+async function copierOf(parent: number): Promise<number> {
+  for (const pid of (await readdir('/proc')).filter((name) => /^\d+$/.test(name))) {
+    const stat = await readFile(`/proc/${pid}/stat`, 'latin1').catch(() => '')
+    if (stat.includes(`(qemu-img) T ${parent} `)) return Number(pid)
+  }
+  throw new Error(`the process ${parent} has no qemu-img that is halted`)
+}
+
+/** Another process clones the VM, with a qemu-img that halts before it copies anything. */
 async function haltedClone(host: QmpHost): Promise<{ vm: Vm; child: Child; copier: number }> {
-  const vm = await host.createVm({ disks: [{ sizeMiB: 256 }] })
-  const [disk = ''] = (await readdir(host.folderOf(vm))).filter((name) => name.startsWith('disk-'))
-  execFileSync('qemu-io', ['-f', 'qcow2', '-c', 'write -q -P 7 0 192M', join(host.folderOf(vm), disk)])
+  const vm = await host.createVm({ disks: [{ sizeMiB: 1 }] })
+  const program = execFileSync('which', ['qemu-img'], { encoding: 'utf8' }).trim()
+  const script = `#!/bin/sh\n[ "$1" = convert ] && kill -STOP $$\nexec ${program} "$@"\n`
+  await writeFile(join(host.folder, 'qemu-img'), script, { mode: 0o755 })
+  const path = process.env['PATH']
+  process.env['PATH'] = `${host.folder}:${path}`
   const child = new Child('host-child.ts', [host.uri])
+  process.env['PATH'] = path
   await child.printed('ready')
   child.send('clone web-1')
-  const copier = await vi.waitFor(() => copierOf(child.pid), soon)
-  process.kill(copier, 'SIGSTOP')
-  return { vm, child, copier }
+  return { vm, child, copier: await vi.waitFor(() => copierOf(child.pid), soon) }
 }
 
 /** The only job that another process works on. */

@@ -54,7 +54,7 @@ export function prepare(
       const memoryMiB = model.memoryMiB === 16 ? 24 : 16
       return {
         operation: 'vm.edit',
-        action: { kind: 'resize', memoryMiB, states: host.resizableIn },
+        action: { kind: 'resize', memoryMiB, states: host.resizableIn, growsIn: host.growsIn },
         begin: (options) => vm.edit({ memoryMiB }, options),
       }
     }

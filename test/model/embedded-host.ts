@@ -8,6 +8,7 @@ export class EmbeddedModelHost implements ModelHost, AsyncDisposable {
   readonly spec = { memoryMiB: 16 }
   readonly afterCrash = 'crashed'
   readonly resizableIn = ['stopped', 'crashed'] as const
+  readonly growsIn = this.resizableIn
   readonly reconnect?: () => Promise<(state: VmState) => VmState>
   #server: Server
 

@@ -10,6 +10,8 @@ export interface ModelHost {
   readonly spec: Omit<VmSpec, 'name'>
   /** The states in which the memory's size can be changed. */
   readonly resizableIn: readonly VmState[]
+  /** Those of them in which it may become more than what the guest was started with. */
+  readonly growsIn: readonly VmState[]
   /** Where a guest that dies leads to. */
   readonly afterCrash: VmState
   /** How long a guest is given to go down, where its button can't be unpressed; absent where a shutdown leaves no trace. */

@@ -6,6 +6,7 @@ export interface ModelSnapshot {
   readonly parent: string | undefined
   readonly state: VmState
   readonly memoryMiB: number
+  readonly bootMiB: number
 }
 
 /** What the reference knows of a VM in a settled state. */
@@ -14,6 +15,8 @@ export interface ModelVm {
   readonly state: VmState
   readonly description: string
   readonly memoryMiB: number
+  /** What it had when its guest was started. */
+  readonly bootMiB: number
   readonly snapshots: readonly ModelSnapshot[]
   readonly current: string | undefined
 }
@@ -23,7 +26,13 @@ export type VmAction =
   | { readonly kind: 'look' }
   | { readonly kind: 'move'; readonly operation: Movement; readonly isKill: boolean }
   | { readonly kind: 'describe'; readonly description: string }
-  | { readonly kind: 'resize'; readonly memoryMiB: number; readonly states: readonly VmState[] }
+  | {
+      readonly kind: 'resize'
+      readonly memoryMiB: number
+      readonly states: readonly VmState[]
+      /** Those of the states in which it may be more than the guest was started with. */
+      readonly growsIn: readonly VmState[]
+    }
   | { readonly kind: 'rename'; readonly name: string; readonly isTaken: boolean }
   | { readonly kind: 'clone'; readonly name: string; readonly isTaken: boolean }
   | { readonly kind: 'delete' }
@@ -60,7 +69,7 @@ const specOf = {
 /** The states from which the action is possible, by the table of operations. */
 export function statesFor(action: VmAction): readonly VmState[] | undefined {
   if (action.kind === 'look' || action.kind === 'happen') return undefined
-  if (action.kind === 'resize') return action.states
+  if (action.kind === 'resize') return action.growsIn
   const spec: OperationSpec = action.kind === 'move' ? specOf.move(action) : specOf[action.kind]()
   return action.kind === 'move' && action.isKill ? spec.fromKill : spec.from
 }
@@ -68,19 +77,19 @@ export function statesFor(action: VmAction): readonly VmState[] | undefined {
 /** What is to come of an action on a VM; on one that is not there, where it has been deleted. */
 export function expectedOf(vm: ModelVm | undefined, action: VmAction): Expected {
   if (vm === undefined) return { code: 'VM_NOT_FOUND' }
-  const states = statesFor(action)
+  const states = action.kind === 'resize' ? action.states : statesFor(action)
   if (states?.includes(vm.state) === false) return { code: 'INVALID_STATE' }
   switch (action.kind) {
     case 'look':
       return { vm }
     case 'happen':
-      return { vm: { ...vm, state: action.from.includes(vm.state) ? action.state : vm.state } }
+      return { vm: action.from.includes(vm.state) ? inState(vm, action.state) : vm }
     case 'move':
-      return { vm: { ...vm, state: operations[action.operation].to } }
+      return { vm: inState(vm, operations[action.operation].to) }
     case 'describe':
       return { vm: { ...vm, description: action.description } }
     case 'resize':
-      return { vm: { ...vm, memoryMiB: action.memoryMiB } }
+      return resized(vm, action)
     case 'rename':
       return action.isTaken ? { code: 'ALREADY_EXISTS' } : { vm: { ...vm, name: action.name } }
     case 'clone':
@@ -96,17 +105,30 @@ export function expectedOf(vm: ModelVm | undefined, action: VmAction): Expected 
   }
 }
 
+/** A guest that is started, by whatever, has the memory that the VM has by then. */
+const inState = (vm: ModelVm, state: VmState): ModelVm => ({
+  ...vm,
+  state,
+  bootMiB: vm.state === 'stopped' || vm.state === 'crashed' ? vm.memoryMiB : vm.bootMiB,
+})
+
+function resized(vm: ModelVm, { memoryMiB, growsIn }: Extract<VmAction, { kind: 'resize' }>): Expected {
+  if (memoryMiB > vm.bootMiB && !growsIn.includes(vm.state)) return { code: 'INVALID_STATE' }
+  return { vm: { ...vm, memoryMiB } }
+}
+
 function withSnapshot(vm: ModelVm, name: string): Expected {
   const state: VmState = vm.state === 'running' || vm.state === 'paused' ? vm.state : 'stopped'
-  const snapshot = { name, parent: vm.current, state, memoryMiB: vm.memoryMiB }
+  const { memoryMiB, bootMiB } = vm
+  const snapshot = { name, parent: vm.current, state, memoryMiB, bootMiB }
   return { vm: { ...vm, snapshots: [...vm.snapshots, snapshot], current: name } }
 }
 
 function switched(vm: ModelVm, name: string | undefined): Expected {
   const snapshot = vm.snapshots.find((candidate) => candidate.name === name)
   if (snapshot === undefined) return { code: 'SNAPSHOT_NOT_FOUND' }
-  const { state, memoryMiB } = snapshot
-  return { vm: { ...vm, state, memoryMiB, current: snapshot.name } }
+  const { state, memoryMiB, bootMiB } = snapshot
+  return { vm: { ...vm, state, memoryMiB, bootMiB, current: snapshot.name } }
 }
 
 function withoutSnapshot(vm: ModelVm, name: string | undefined): Expected {

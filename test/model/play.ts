@@ -185,7 +185,9 @@ export class Play {
     await this.#host.happen(known.vm, what)
     this.operations += 1
     const observed = await observe(known.vm)
-    const model = { ...known.model, state: what === 'crash' ? this.#host.afterCrash : ('stopped' as const) }
+    const state = what === 'crash' ? this.#host.afterCrash : 'stopped'
+    // The guest is started anew before that.
+    const model = { ...known.model, state, bootMiB: known.model.memoryMiB }
     assert.ok(agrees(model, observed?.model))
     this.#keep(known, model, known.snapshotIds)
   }

@@ -8,7 +8,8 @@ export class QmpModelHost implements ModelHost, AsyncDisposable {
   readonly spec: ModelHost['spec']
   /** A dead guest makes the machine start again. */
   readonly afterCrash = 'running'
-  readonly resizableIn = ['stopped', 'crashed'] as const
+  readonly resizableIn = ['stopped', 'crashed', 'running', 'paused'] as const
+  readonly growsIn = ['stopped', 'crashed'] as const
   readonly shutdownTimeoutMs = 10_000
   readonly #uri: string
   #server: Server

@@ -25,6 +25,7 @@ export class SimulatedModelHost implements ModelHost, AsyncDisposable {
   readonly spec = { memoryMiB: 16 }
   readonly afterCrash = 'crashed'
   readonly resizableIn = ['stopped', 'running', 'paused', 'crashed'] as const
+  readonly growsIn = this.resizableIn
   readonly #simulated: SimulatedServer
   #server: Server
 

@@ -25,10 +25,11 @@ export async function observe(
     state: node.state,
     // It is not told; what the reference has stands.
     memoryMiB: 0,
+    bootMiB: 0,
   }))
   const current = nodes.find(({ isCurrent }) => isCurrent)?.name
   return {
-    model: { name, state: await vm.getState().unwrap(), description, memoryMiB, snapshots, current },
+    model: { name, state: await vm.getState().unwrap(), description, memoryMiB, bootMiB: 0, snapshots, current },
     snapshotIds: new Map(nodes.map((node) => [node.name, node.id])),
   }
 }
@@ -38,7 +39,7 @@ const flat = (nodes: readonly SnapshotNode[]): SnapshotNode[] => nodes.flatMap((
 /** Whether the reference agrees with what the host says, as far as that is told. */
 export function agrees(model: ModelVm | undefined, observed: ModelVm | undefined): boolean {
   if (model === undefined || observed === undefined) return model === observed
-  const told = ({ snapshots, ...rest }: ModelVm): string =>
+  const told = ({ snapshots, bootMiB: _untold, ...rest }: ModelVm): string =>
     JSON.stringify([
       Object.entries(rest).sort(),
       snapshots.map(({ name, parent, state }) => [name, parent, state]).sort(),

@@ -8,11 +8,18 @@ import type { QmpClient } from './protocol/qmp-client.js'
 import type { RunRecord } from './process/run-record.js'
 import type { VmObserver } from './vm-observer.js'
 
+/** How an operation is stopped. */
+export interface Course {
+  /** Aborted when the operation is to stop, since its job is cancelled or the connection closed. */
+  readonly signal: AbortSignal
+  /** From here on only closing the connection stops it: what it has done by now is not undone. */
+  readonly commit: () => void
+}
+
 /** A VM that this connection has the claim on: nobody else changes it. */
 export class HeldVm {
   #folder: string
-  /** Aborted when the operation is to stop, since its job is cancelled or the connection closed. */
-  readonly signal: AbortSignal
+  readonly #course: Course
   readonly #claim: Claim
   readonly #directory: VmDirectory<Definition>
   readonly #observer: VmObserver
@@ -26,13 +33,13 @@ export class HeldVm {
       readonly claim: Claim
       readonly directory: VmDirectory<Definition>
       readonly observer: VmObserver
-      readonly signal: AbortSignal
+      readonly course: Course
     },
     definition: Definition,
     state: VmState,
     run: RunRecord | undefined,
   ) {
-    this.signal = parts.signal
+    this.#course = parts.course
     this.#claim = parts.claim
     this.#directory = parts.directory
     this.#observer = parts.observer
@@ -40,6 +47,14 @@ export class HeldVm {
     this.#definition = definition
     this.#state = state
     this.run = run
+  }
+
+  get signal(): AbortSignal {
+    return this.#course.signal
+  }
+
+  commit(): void {
+    this.#course.commit()
   }
 
   get folder(): string {

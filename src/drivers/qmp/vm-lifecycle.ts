@@ -15,7 +15,7 @@ import { commandLine } from './hardware/command-line.js'
 import { stateAtRest, withoutRest, type Definition } from './definition.js'
 import type { DiskImages } from './disks/disk-images.js'
 import { newMemoryFile } from './hardware/hardware.js'
-import { HeldVm } from './held-vm.js'
+import { HeldVm, type Course } from './held-vm.js'
 import { launch } from './process/launch.js'
 import { firstLayout, newLayout } from './hardware/layout.js'
 import { saveMemory } from './process/memory-image.js'
@@ -94,13 +94,17 @@ export class VmLifecycle {
     const stop = (): void => {
       operation.abort(signal?.reason)
     }
+    const commit = (): void => {
+      signal?.removeEventListener('abort', stop)
+    }
     signal?.addEventListener('abort', stop)
     this.#underWay.add(operation)
+    const course = { signal: operation.signal, commit }
     const work = this.#exclusive.run(id, () =>
-      this.#parts.observer.owning(id, () => this.#changeAlone(id, task, operation.signal, action, how)),
+      this.#parts.observer.owning(id, () => this.#changeAlone(id, task, course, action, how)),
     )
     return work.finally(() => {
-      signal?.removeEventListener('abort', stop)
+      commit()
       this.#underWay.delete(operation)
     })
   }
@@ -237,12 +241,13 @@ export class VmLifecycle {
   async #changeAlone<T>(
     id: string,
     task: Task,
-    signal: AbortSignal,
+    course: Course,
     action: (vm: HeldVm) => Promise<T>,
     how: ChangeOptions,
   ): Promise<T> {
     const { directory, inspector, observer, images } = this.#parts
     const { expected, timeoutMs } = how
+    const { signal } = course
     const { claim, definition: found } = await this.#claim(id, task, signal, how)
     try {
       if (found === undefined) throw vmNotFound(id)
@@ -251,7 +256,7 @@ export class VmLifecycle {
       const { state, run } = await inspector.lookAtRun(definition, timeoutMs)
       requireState(task.operation, state, expected)
       signal.throwIfAborted()
-      return await action(new HeldVm({ claim, directory, observer, signal }, definition, state, run))
+      return await action(new HeldVm({ claim, directory, observer, course }, definition, state, run))
     } finally {
       await release(claim)
     }

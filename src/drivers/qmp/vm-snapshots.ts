@@ -85,6 +85,7 @@ export class VmSnapshots {
     }
     await takeOutOfBases(this.#parts.images, vm, find(vm.definition, id), onProgress)
     vm.signal.throwIfAborted()
+    vm.commit()
     await this.#parts.lifecycle.end(vm)
     task.progress({ percent: 20, phase: 'taking the disks back' })
     // From here on, whoever comes next finishes what is not finished.

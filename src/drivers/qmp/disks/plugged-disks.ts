@@ -15,6 +15,11 @@ const plugSlots = { first: 16, last: 30 }
 const unplugTimeoutMs = 10_000
 const pollMs = 100
 
+const blocksSchema = v.array(v.object({ inserted: v.optional(v.object({ 'node-name': v.optional(v.string()) })) }))
+/** Far longer than QEMU takes; it is QEMU that refuses what is still in use then. */
+const freeTimeoutMs = 5000
+const freePollMs = 5
+
 /** The PCI slots of a QEMU, and the ids of the devices in them. */
 async function readSlots(client: QmpClient): Promise<Map<number, string>> {
   const [bus] = v.parse(busSchema, await client.execute('query-pci'))
@@ -94,12 +99,25 @@ export const openDisk = async (client: QmpClient, disk: DiskDefinition): Promise
 }
 
 export const closeDisk = async (client: QmpClient, disk: DiskDefinition): Promise<void> => {
+  await untilLetGo(client, disk)
   await client.execute('blockdev-del', { 'node-name': diskNode(disk) })
 }
 
 /** Plugs a disk, which the guest sees at once where it knows about that, or else when it starts. */
 export const plugDisk = async (client: QmpClient, disk: DiskDefinition): Promise<void> => {
+  await untilLetGo(client, disk)
   await client.execute('device_add', virtioDisk(disk))
+}
+
+/** A device that is gone from its slot may hold its disk for a moment more, until QEMU has freed it. */
+async function untilLetGo(client: QmpClient, disk: DiskDefinition): Promise<void> {
+  const node = diskNode(disk)
+  const deadline = Date.now() + freeTimeoutMs
+  while (Date.now() < deadline) {
+    const blocks = v.parse(blocksSchema, await client.execute('query-block'))
+    if (!blocks.some(({ inserted }) => inserted?.['node-name'] === node)) return
+    await delay(freePollMs)
+  }
 }
 
 /** Asks the guest to let go of a disk, and waits until it has; a guest that does not know how never does. */

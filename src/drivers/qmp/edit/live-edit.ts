@@ -1,7 +1,7 @@
 import { rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { MediaConfig } from '../../../model/vm-config.js'
-import { diskNode, driveDevice } from '../hardware/command-line.js'
+import { driveDevice } from '../hardware/command-line.js'
 import type { DiskDefinition, Hardware } from '../definition.js'
 import type { HeldVm } from '../held-vm.js'
 import { requireLive } from './live-limits.js'
@@ -96,7 +96,8 @@ async function perform(client: QmpClient, edit: Edit, undo: UndoStack): Promise<
       () => unplugDisk(client, disk),
     )
   }
-  await close(client, [...removed.map(diskNode), ...spent])
+  await closed(removed.map((disk) => closeDisk(client, disk)))
+  await closed(spent.map((node) => client.execute('blockdev-del', { 'node-name': node })))
 }
 
 const without = (disks: readonly DiskDefinition[], others: readonly DiskDefinition[]): DiskDefinition[] =>
@@ -131,10 +132,9 @@ async function changeMedia(
 }
 
 /** That a file can't be closed is no reason for an edit to fail that has been made. */
-async function close(client: QmpClient, nodes: readonly string[]): Promise<void> {
-  for (const node of nodes) {
-    await client.execute('blockdev-del', { 'node-name': node }).catch((error: unknown) => {
-      process.emitWarning(`QEMU keeps the file of ${node} open: ${String(error)}`, 'AwaitvmWarning')
-    })
+async function closed(closing: readonly Promise<unknown>[]): Promise<void> {
+  for (const result of await Promise.allSettled(closing)) {
+    if (result.status === 'fulfilled') continue
+    process.emitWarning(`QEMU keeps a file open: ${String(result.reason)}`, 'AwaitvmWarning')
   }
 }
