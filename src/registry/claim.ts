@@ -1,4 +1,5 @@
-import { link, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
+import { linkSync, readdirSync } from 'node:fs'
+import { rename, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import * as v from 'valibot'
 import { ProtocolError, ResourceBusyError } from '../errors.js'
@@ -6,6 +7,7 @@ import { errorCode, nativeErrorOf } from '../errors/native.js'
 import { vmStates, type VmState } from '../model/vm-state.js'
 import { isAlive, ownIdentity, processIdentitySchema } from './process-identity.js'
 import { draftIn, replaceFile } from './replace-file.js'
+import { readSmallFile, writeSmallFile } from './small-file.js'
 
 const recordSchema = v.object({
   ...processIdentitySchema.entries,
@@ -33,6 +35,7 @@ const releasedSuffix = '.released'
  * The claim of one process on a folder, safe against death at any moment. Each claim is a file of the next generation,
  * made by link(2), which fails if somebody was faster; the highest generation counts, and is never removed, only
  * succeeded. Letting go of it gives the file another name. Whoever finds that its process is gone may succeed it.
+ * What takes microseconds is done at once, and not handed to another thread.
  */
 export class Claim {
   #folder: string
@@ -61,12 +64,12 @@ export class Claim {
   static async take(folder: string, state: VmState, before: VmState = state): Promise<Claim | ClaimRecord> {
     const record = { ...ownIdentity(), state, before }
     for (;;) {
-      const last = newest(await readdir(folder))
+      const last = newest(readdirSync(folder))
       const holder = await readClaim(folder, last)
       if (holder !== undefined && isAlive(holder)) return holder
       const generation = (last?.generation ?? 0) + 1
       if (!(await write(folder, generation, record))) continue
-      const found = await readdir(folder)
+      const found = readdirSync(folder)
       const others = found.flatMap((name) => parse(name) ?? []).filter(({ name }) => name !== nameOf(generation))
       // Somebody may have come, gone and been succeeded between the listing and the link: the highest counts.
       if (others.some((other) => other.generation >= generation)) {
@@ -80,13 +83,13 @@ export class Claim {
 
   /** Who has the folder at present. */
   static async holder(folder: string): Promise<ClaimRecord | undefined> {
-    const record = await readClaim(folder, newest(await readdir(folder)))
+    const record = await readClaim(folder, newest(readdirSync(folder)))
     return record !== undefined && isAlive(record) ? record : undefined
   }
 
   /** Whether somebody died who had the folder. */
   static async isAbandoned(folder: string): Promise<boolean> {
-    const record = await readClaim(folder, newest(await readdir(folder)))
+    const record = await readClaim(folder, newest(readdirSync(folder)))
     return record !== undefined && !isAlive(record)
   }
 
@@ -133,7 +136,7 @@ async function readClaim(folder: string, file: ClaimFile | undefined): Promise<C
   if (file === undefined || file.isReleased) return undefined
   const path = join(folder, file.name)
   try {
-    return v.parse(recordSchema, JSON.parse(await readFile(path, 'utf8')))
+    return v.parse(recordSchema, JSON.parse(await readSmallFile(path)))
   } catch (error) {
     if (errorCode(error) === 'ENOENT') return undefined
     throw new ProtocolError({
@@ -148,8 +151,8 @@ async function readClaim(folder: string, file: ClaimFile | undefined): Promise<C
 async function write(folder: string, generation: number, record: ClaimRecord): Promise<boolean> {
   const draft = draftIn(folder)
   try {
-    await writeFile(draft, JSON.stringify(record), { flag: 'wx', mode: 0o600 })
-    await link(draft, fileOf(folder, generation))
+    await writeSmallFile(draft, JSON.stringify(record))
+    linkSync(draft, fileOf(folder, generation))
     return true
   } catch (error) {
     // The holder may have taken the draft for a leftover.

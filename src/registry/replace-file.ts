@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import { open, rename, rm } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
+import { writeSmallFile } from './small-file.js'
 
 /** What every file that is not yet whole is called: whoever has the claim on the folder removes those left behind. */
 export const draftPrefix = 'draft-'
@@ -20,18 +21,22 @@ export async function draftOf(path: string, content: string | Uint8Array, isDura
   const draft = draftIn(dirname(path))
   const drop = (): Promise<void> => rm(draft, { force: true })
   try {
-    const file = await open(draft, 'wx', 0o600)
-    try {
-      await file.writeFile(content)
-      if (isDurable) await file.sync()
-    } finally {
-      await file.close()
-    }
+    await (isDurable ? writeDurably(draft, content) : writeSmallFile(draft, content))
   } catch (error) {
     await drop()
     throw error
   }
   return { keep: () => rename(draft, path), drop }
+}
+
+async function writeDurably(path: string, content: string | Uint8Array): Promise<void> {
+  const file = await open(path, 'wx', 0o600)
+  try {
+    await file.writeFile(content)
+    await file.sync()
+  } finally {
+    await file.close()
+  }
 }
 
 /**

@@ -1,4 +1,4 @@
-import { mkdir, readdir, readFile, rename, rm } from 'node:fs/promises'
+import { mkdir, readdir, rename, rm } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import * as v from 'valibot'
@@ -10,6 +10,7 @@ import { Claim, heldBy } from './claim.js'
 import { Exclusive } from './exclusive.js'
 import { isAlive, ownIdentity } from './process-identity.js'
 import { draftPrefix, replaceFile } from './replace-file.js'
+import { readSmallFile } from './small-file.js'
 
 /** What every VM that is written down has, whatever its host. */
 export interface WrittenVm {
@@ -330,7 +331,7 @@ export class VmDirectory<D extends WrittenVm> {
 /** Those of this process take turns; only other processes are polled for. */
 const turns = new Exclusive()
 
-const readIfThere = (path: string): Promise<string | undefined> => ifThere(readFile(path, 'utf8'))
+const readIfThere = (path: string): Promise<string | undefined> => ifThere(readSmallFile(path))
 
 /** Nothing where what is read is not there, or was deleted meanwhile. */
 async function ifThere<T>(reading: Promise<T>): Promise<T | undefined> {

@@ -1,5 +1,5 @@
 import { spawn, type ChildProcess } from 'node:child_process'
-import { constants, existsSync } from 'node:fs'
+import { constants, existsSync, watch, type FSWatcher } from 'node:fs'
 import { open, readdir, readFile, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
@@ -16,7 +16,10 @@ import { lastWords, type RunPlan } from './run-record.js'
 
 /** A QEMU that has not answered by then, on however busy a computer, is not going to. */
 const startTimeoutMs = 60_000
-const pollMs = 3
+/** A watcher may miss a change. */
+const pollMs = 20
+/** A socket is there some microseconds before anybody listens. */
+const retryMs = 1
 
 /** A QEMU that was just started, its guest halted, and the connections to it. */
 export interface StartedQemu<T> {
@@ -109,15 +112,56 @@ async function firstMonitors(
   signal: AbortSignal,
 ): Promise<{ readonly monitor: QmpClient; readonly events: QmpClient }> {
   const deadline = Date.now() + startTimeoutMs
-  const last = join(folder, runFiles.events)
+  await untilBound(folder, { signal, deadline })
   for (;;) {
     try {
-      // Looking for the file costs next to nothing; an attempt to connect, while many QEMUs start, does not.
-      if (existsSync(last) || Date.now() > deadline) return await openBoth(folder)
+      return await openBoth(folder)
     } catch (error) {
       if (!(error instanceof QmpConnectionError) || Date.now() > deadline) throw error
     }
-    await delay(pollMs, undefined, { signal })
+    await delay(retryMs, undefined, { signal })
+  }
+}
+
+/** Until the last of the sockets is there, or it is late. */
+function untilBound(
+  folder: string,
+  { signal, deadline }: { readonly signal: AbortSignal; readonly deadline: number },
+): Promise<void> {
+  const last = join(folder, runFiles.events)
+  return new Promise((resolve, reject) => {
+    const end = (settle: () => void): void => {
+      watcher?.close()
+      clearInterval(timer)
+      signal.removeEventListener('abort', abort)
+      settle()
+    }
+    const look = (): void => {
+      if (existsSync(last) || Date.now() > deadline) end(resolve)
+    }
+    const abort = (): void => {
+      end(() => {
+        reject(signal.reason as Error)
+      })
+    }
+    const watcher = watcherOf(folder, look)
+    const timer = setInterval(look, pollMs)
+    signal.addEventListener('abort', abort)
+  })
+}
+
+/** Nothing where the system has no watcher left: looking now and then does, too. */
+function watcherOf(folder: string, onChange: () => void): FSWatcher | undefined {
+  try {
+    const watcher = watch(folder, { persistent: false }, onChange)
+    watcher.on('error', () => {
+      watcher.close()
+    })
+    return watcher
+  } catch (error) {
+    const code = errorCode(error)
+    if (code === 'ENOSPC' || code === 'EMFILE') return undefined
+    throw error
   }
 }
 

@@ -1,9 +1,10 @@
-import { readFile, rm } from 'node:fs/promises'
+import { rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import * as v from 'valibot'
 import { errorCode } from '../../../errors/native.js'
 import { processIdentitySchema } from '../../../registry/process-identity.js'
 import { draftOf, type Draft } from '../../../registry/replace-file.js'
+import { readSmallFile } from '../../../registry/small-file.js'
 import { accelerators } from './accelerator.js'
 import { runFiles } from '../hardware/command-line.js'
 import { layoutSchema } from '../hardware/layout.js'
@@ -32,7 +33,7 @@ export const isRunRecord = (name: string): boolean => name === recordFile
 
 export async function readRun(folder: string): Promise<RunRecord | undefined> {
   try {
-    return v.parse(runSchema, JSON.parse(await readFile(join(folder, recordFile), 'utf8')))
+    return v.parse(runSchema, JSON.parse(await readSmallFile(join(folder, recordFile))))
   } catch (error) {
     if (errorCode(error) === 'ENOENT') return undefined
     throw error
