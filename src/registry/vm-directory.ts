@@ -124,14 +124,14 @@ export class VmDirectory<D extends WrittenVm> {
       await replaceFile(join(folder, definitionFile), JSON.stringify(definition), true)
       await this.alone(async () => {
         await this.#assertNameIsFree(definition)
-        await rename(folder, join(this.vms, id))
+        // Whoever sees the VM from here on looks for it at its place.
         this.#pending.delete(id)
+        await rename(folder, join(this.vms, id))
       })
     } catch (error) {
+      this.#pending.delete(id)
       await rm(folder, { recursive: true, force: true })
       throw error
-    } finally {
-      this.#pending.delete(id)
     }
   }
 
