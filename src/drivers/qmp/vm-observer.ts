@@ -1,11 +1,11 @@
 import { watch, type FSWatcher } from 'node:fs'
-import { isDeepStrictEqual } from 'node:util'
 import { errorCode } from '../../errors/native.js'
 import type { VmEvent } from '../../model/vm-event.js'
 import type { VmState } from '../../model/vm-state.js'
 import { isAlive, type ProcessIdentity } from '../../registry/process-identity.js'
 import type { VmDirectory } from '../../registry/vm-directory.js'
 import { runFiles } from './hardware/command-line.js'
+import { isSame } from './is-same.js'
 import { cutLog } from './logs/cut-log.js'
 import { configOf, stateAtRest, type Definition } from './definition.js'
 import { runLogs, type RunLog } from './logs/kept-part.js'
@@ -220,8 +220,8 @@ export class VmObserver {
     const { definition: before } = watched
     this.#baseline(watched, definition)
     if (before === undefined) return
-    if (!isDeepStrictEqual(configOf(before, true), configOf(definition, true))) this.#tell('config', definition)
-    if (!isDeepStrictEqual(snapshotPart(before), snapshotPart(definition))) this.#tell('snapshots', definition)
+    if (!isSame(configOf(before, true), configOf(definition, true))) this.#tell('config', definition)
+    if (!isSame(snapshotPart(before), snapshotPart(definition))) this.#tell('snapshots', definition)
   }
 
   #baseline(watched: Watched, definition: Definition): void {

@@ -1,10 +1,10 @@
-import { isDeepStrictEqual } from 'node:util'
 import { InvalidStateError } from '../../../errors.js'
 import type { VmState } from '../../../model/vm-state.js'
 import { shownAdapters } from '../../../network/kept-adapter.js'
 import type { Hardware } from '../definition.js'
 import { firstLayout } from '../hardware/layout.js'
 import { ideDisks } from '../disks/plugged-disks.js'
+import { isSame } from '../is-same.js'
 import type { RunRecord } from '../process/run-record.js'
 
 interface WayOut {
@@ -48,7 +48,3 @@ export function requireLive(
 }
 
 const atRest: readonly VmState[] = ['stopped', 'crashed']
-
-/** Of two values as they are written down: a key that is absent and one that is undefined are the same. */
-const isSame = (one: unknown, other: unknown): boolean =>
-  isDeepStrictEqual(JSON.parse(JSON.stringify(one)), JSON.parse(JSON.stringify(other)))
