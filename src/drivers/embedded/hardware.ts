@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import { readFile, stat } from 'node:fs/promises'
 import { InvalidArgumentError, NotSupportedError } from '../../errors.js'
+import { checkDrives } from '../../files/check-drives.js'
 import { checkFile } from '../../files/check-file.js'
 import type { DiskConfig } from '../../model/vm-config.js'
 import type { VmChanges } from '../../model/vm-spec.js'
@@ -72,29 +73,14 @@ export async function planHardware(
 const newDisk = (disk: DiskConfig): DiskDefinition => ({ ...disk, overlay: newDiskFile() })
 
 async function check(hardware: Hardware, root: string): Promise<void> {
-  const { memoryMiB, disks, cdroms, floppies, boot } = hardware
+  const { memoryMiB, boot } = hardware
   if (memoryMiB < limits.minMemoryMiB || memoryMiB > limits.maxMemoryMiB) {
     throw wrong(
       `${root}.memoryMiB`,
       `must be from ${String(limits.minMemoryMiB)} to ${String(limits.maxMemoryMiB)}, and is ${String(memoryMiB)}`,
     )
   }
-  for (const kind of ['disks', 'cdroms', 'floppies'] as const) {
-    const { length } = hardware[kind]
-    if (length > limits[kind])
-      throw wrong(`${root}.${kind}`, `must have at most ${String(limits[kind])} entries, and has ${String(length)}`)
-  }
-  for (const [index, { image, sizeMiB }] of disks.entries()) {
-    const path = `${root}.disks[${String(index)}]`
-    if (image !== undefined) await checkDiskImage(image, `${path}.image`)
-    else if (sizeMiB !== undefined && sizeMiB > limits.maxDiskMiB) {
-      throw wrong(`${path}.sizeMiB`, `must be at most ${String(limits.maxDiskMiB)}, and is ${String(sizeMiB)}`)
-    }
-  }
-  for (const [index, { image }] of cdroms.entries())
-    await checkFile(image, `${root}.cdroms[${String(index)}].image`, 'embedded')
-  for (const [index, { image }] of floppies.entries())
-    await checkFile(image, `${root}.floppies[${String(index)}].image`, 'embedded')
+  await checkDrives(hardware, root, { limits, driver: 'embedded', checkDiskImage })
   for (const key of ['firmware', 'videoFirmware'] as const) {
     const image = boot[key]
     if (image !== undefined) await checkFile(image, `${root}.boot.${key}`, 'embedded')

@@ -4,6 +4,7 @@ import { totalmem } from 'node:os'
 import { InvalidArgumentError } from '../../../errors.js'
 import type { DiskConfig } from '../../../model/vm-config.js'
 import type { VmChanges } from '../../../model/vm-spec.js'
+import { checkDrives } from '../../../files/check-drives.js'
 import { checkFile as checkFileOf } from '../../../files/check-file.js'
 import { cloneAdapters, keepAdapters, macAddressOf } from '../../../network/kept-adapter.js'
 import { keepDisks } from '../../../registry/kept-vm.js'
@@ -66,28 +67,14 @@ export async function planHardware(
 const newDisk = (disk: DiskConfig): DiskDefinition => ({ ...disk, file: newDiskFile() })
 
 async function check(hardware: Hardware, root: string): Promise<void> {
-  const { cpus, memoryMiB, disks, cdroms, floppies, boot } = hardware
+  const { cpus, memoryMiB, boot } = hardware
   if (cpus > limits.cpus) throw wrong(`${root}.cpus`, `must be at most ${String(limits.cpus)}, and is ${String(cpus)}`)
   const maxMemoryMiB = Math.floor(totalmem() / mebibyte)
   if (memoryMiB > maxMemoryMiB) {
     const has = `must be at most ${String(maxMemoryMiB)}, which this computer has`
     throw wrong(`${root}.memoryMiB`, `${has}, and is ${String(memoryMiB)}`)
   }
-  for (const kind of ['disks', 'cdroms', 'floppies'] as const) {
-    const { length } = hardware[kind]
-    if (length > limits[kind])
-      throw wrong(`${root}.${kind}`, `must have at most ${String(limits[kind])} entries, and has ${String(length)}`)
-  }
-  for (const [index, { image, sizeMiB }] of disks.entries()) {
-    const path = `${root}.disks[${String(index)}]`
-    if (image !== undefined) await checkDiskImage(image, `${path}.image`)
-    else if (sizeMiB !== undefined && sizeMiB > limits.maxDiskMiB) {
-      throw wrong(`${path}.sizeMiB`, `must be at most ${String(limits.maxDiskMiB)}, and is ${String(sizeMiB)}`)
-    }
-  }
-  for (const [index, { image }] of cdroms.entries()) await checkFile(image, `${root}.cdroms[${String(index)}].image`)
-  for (const [index, { image }] of floppies.entries())
-    await checkFile(image, `${root}.floppies[${String(index)}].image`)
+  await checkDrives(hardware, root, { limits, driver: 'qmp', checkDiskImage })
   for (const key of ['firmware', 'videoFirmware', 'kernel', 'initrd'] as const) {
     const image = boot[key]
     if (image !== undefined) await checkFile(image, `${root}.boot.${key}`)
