@@ -2,10 +2,11 @@ import { linkSync, readdirSync } from 'node:fs'
 import { rename, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import * as v from 'valibot'
-import { ProtocolError, ResourceBusyError } from '../errors.js'
-import { errorCode, nativeErrorOf } from '../errors/native.js'
+import { ResourceBusyError } from '../errors.js'
+import { errorCode } from '../errors/native.js'
 import { vmStates, type VmState } from '../model/vm-state.js'
 import { isAlive, ownIdentity, processIdentitySchema } from './process-identity.js'
+import { readRecord } from './record-file.js'
 import { draftIn, replaceFile } from './replace-file.js'
 import { readSmallFile, writeSmallFile } from './small-file.js'
 
@@ -134,18 +135,8 @@ const newest = (names: readonly string[]): ClaimFile | undefined =>
 /** Nothing where nobody has it, or it has been let go of or succeeded meanwhile. */
 async function readClaim(folder: string, file: ClaimFile | undefined): Promise<ClaimRecord | undefined> {
   if (file === undefined || file.isReleased) return undefined
-  const path = join(folder, file.name)
-  try {
-    return v.parse(recordSchema, JSON.parse(await readSmallFile(path)))
-  } catch (error) {
-    if (errorCode(error) === 'ENOENT') return undefined
-    throw new ProtocolError({
-      reason: `the file ${path} is damaged`,
-      hint: 'Remove it if no process uses the VM.',
-      native: nativeErrorOf('registry', error),
-      cause: error,
-    })
-  }
+  const hint = 'Remove it if no process uses the VM.'
+  return readRecord(join(folder, file.name), recordSchema, { read: readSmallFile, hint })
 }
 
 async function write(folder: string, generation: number, record: ClaimRecord): Promise<boolean> {

@@ -2,11 +2,10 @@ import { existsSync } from 'node:fs'
 import { open, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import * as v from 'valibot'
-import { ProtocolError } from '../errors.js'
-import { errorCode, nativeErrorOf } from '../errors/native.js'
 import { writtenErrorSchema } from '../errors/written-error.js'
 import { operations, type OperationCode } from '../operations.js'
 import { processIdentitySchema } from './process-identity.js'
+import { readRecord } from './record-file.js'
 import { replaceFile } from './replace-file.js'
 
 const text = v.pipe(v.string(), v.maxLength(4096))
@@ -49,7 +48,7 @@ const recordFile = (folder: string, token: string): string => join(folder, `${to
 const requestFile = (folder: string, token: string): string => join(folder, `${token}.cancel`)
 
 export const readJob = (folder: string, token: string): Promise<JobRecord | undefined> =>
-  read(recordFile(folder, token), recordSchema)
+  readRecord(recordFile(folder, token), recordSchema, reading)
 
 export const writeJob = (folder: string, token: string, record: JobRecord): Promise<void> =>
   replaceFile(recordFile(folder, token), JSON.stringify(record), false)
@@ -66,7 +65,7 @@ export async function takeStopRequest(folder: string, token: string): Promise<st
   const path = requestFile(folder, token)
   if (!existsSync(path)) return undefined
   try {
-    return (await read(path, requestSchema))?.reason
+    return (await readRecord(path, requestSchema, reading))?.reason
   } finally {
     await rm(path, { force: true })
   }
@@ -75,23 +74,14 @@ export async function takeStopRequest(folder: string, token: string): Promise<st
 const maxReason = 1000
 /** More than any record has. */
 const maxBytes = 256 * 1024
+const reading = { read: readBounded, hint: 'Remove it: only who follows that job reads it.' }
 
-async function read<S extends v.GenericSchema>(path: string, schema: S): Promise<v.InferOutput<S> | undefined> {
+async function readBounded(path: string): Promise<string> {
+  const file = await open(path, 'r')
   try {
-    const file = await open(path, 'r')
-    try {
-      const { buffer, bytesRead } = await file.read(Buffer.alloc(maxBytes), 0, maxBytes, 0)
-      return v.parse(schema, JSON.parse(buffer.toString('utf8', 0, bytesRead)))
-    } finally {
-      await file.close()
-    }
-  } catch (error) {
-    if (errorCode(error) === 'ENOENT') return undefined
-    throw new ProtocolError({
-      reason: `the file ${path} is damaged`,
-      hint: 'Remove it: only who follows that job reads it.',
-      native: nativeErrorOf('registry', error),
-      cause: error,
-    })
+    const { buffer, bytesRead } = await file.read(Buffer.alloc(maxBytes), 0, maxBytes, 0)
+    return buffer.toString('utf8', 0, bytesRead)
+  } finally {
+    await file.close()
   }
 }
