@@ -8,7 +8,7 @@ import { isBase, tagOf, type Definition, type Hardware } from './definition.js'
 import type { DiskImages } from './disks/disk-images.js'
 import { settleMove } from './moves/migration.js'
 import { openMonitor } from './process/monitor.js'
-import { differences, plugDisk } from './disks/plugged-disks.js'
+import { differences, plugDisk, readSlots } from './disks/plugged-disks.js'
 import type { QmpClient } from './protocol/qmp-client.js'
 import { QmpCommandError } from './protocol/qmp-errors.js'
 import { followJobs } from './process/qemu-job.js'
@@ -121,7 +121,7 @@ async function settleQemu(
 
 /** An edit that was not finished: its disks are plugged that are written down, and others are closed. */
 async function settlePlugs(client: QmpClient, hardware: Hardware, nodes: readonly string[]): Promise<void> {
-  const { missing, unknown } = await differences(client, hardware)
+  const { missing, unknown } = differences(await readSlots(client), hardware)
   const devices = new Set([...hardware.disks.map(diskDevice), ...unknown])
   try {
     for (const node of nodes.filter((name) => name.startsWith('disk-') && !devices.has(`drive-${name}`))) {

@@ -5,6 +5,7 @@ import { diskBlockdev, diskDevice, diskNode, idePlaces, virtioDisk } from '../ha
 import type { DiskDefinition, Hardware } from '../definition.js'
 import type { QmpClient } from '../protocol/qmp-client.js'
 import { QmpCommandError } from '../protocol/qmp-errors.js'
+import { blockDevices } from './block-devices.js'
 
 const busSchema = v.array(v.object({ devices: v.array(v.object({ slot: v.number(), qdev_id: v.string() })) }))
 
@@ -15,20 +16,21 @@ const plugSlots = { first: 16, last: 30 }
 const unplugTimeoutMs = 10_000
 const pollMs = 100
 
-const blocksSchema = v.array(v.object({ inserted: v.optional(v.object({ 'node-name': v.optional(v.string()) })) }))
 /** Far longer than QEMU takes; it is QEMU that refuses what is still in use then. */
 const freeTimeoutMs = 5000
 const freePollMs = 5
 
 /** The PCI slots of a QEMU, and the ids of the devices in them. */
-async function readSlots(client: QmpClient): Promise<Map<number, string>> {
+export type Slots = ReadonlyMap<number, string>
+
+export async function readSlots(client: QmpClient): Promise<Slots> {
   const [bus] = v.parse(busSchema, await client.execute('query-pci'))
   return new Map(bus?.devices.map(({ slot, qdev_id: id }): [number, string] => [slot, id]))
 }
 
 /** The disks that are to be there once it is done: each virtio disk with the slot that it has, or a free one. */
-export async function withSlots(client: QmpClient, before: Hardware, wanted: Hardware): Promise<Hardware> {
-  const slots = await readSlots(client)
+export function withSlots(present: Slots, before: Hardware, wanted: Hardware): Hardware {
+  const slots = new Map(present)
   const ide = new Set(ideDisks(before).map(({ file }) => file))
   const disks = wanted.disks.map((disk) => {
     if (ide.has(disk.file)) return disk
@@ -49,7 +51,7 @@ export function withLastSlots(hardware: Hardware): Hardware {
 }
 
 /** Behind the other disks where there is room, so that guests count them in the same order. */
-function freeSlot(slots: ReadonlyMap<number, string>): number {
+function freeSlot(slots: Slots): number {
   const { first, last } = plugSlots
   const used = [...slots.keys()].filter((slot) => slot <= last)
   const next = Math.max(first, ...used.map((slot) => slot + 1))
@@ -70,11 +72,11 @@ const virtioDisks = (hardware: Hardware): DiskDefinition[] => {
 }
 
 /** The virtio disks of a definition that a QEMU lacks, and the devices of disks that it has beyond them. */
-export async function differences(
-  client: QmpClient,
+export function differences(
+  slots: Slots,
   hardware: Hardware,
-): Promise<{ readonly missing: readonly DiskDefinition[]; readonly unknown: readonly string[] }> {
-  const devices = new Set([...(await readSlots(client)).values()].filter((id) => id.startsWith('drive-disk-')))
+): { readonly missing: readonly DiskDefinition[]; readonly unknown: readonly string[] } {
+  const devices = new Set([...slots.values()].filter((id) => id.startsWith('drive-disk-')))
   const missing = virtioDisks(hardware).filter((disk) => !devices.delete(diskDevice(disk)))
   return { missing, unknown: [...devices] }
 }
@@ -84,7 +86,7 @@ export async function differences(
  * go of a disk long after it was asked to.
  */
 export async function requirePlugged(client: QmpClient, hardware: Hardware): Promise<void> {
-  const { missing, unknown } = await differences(client, hardware)
+  const { missing, unknown } = differences(await readSlots(client), hardware)
   if (missing.length === 0 && unknown.length === 0) return
   throw new ResourceBusyError({
     reason: 'its disks are not those that it is to have, since an edit could not be finished',
@@ -114,8 +116,8 @@ async function untilLetGo(client: QmpClient, disk: DiskDefinition): Promise<void
   const node = diskNode(disk)
   const deadline = Date.now() + freeTimeoutMs
   while (Date.now() < deadline) {
-    const blocks = v.parse(blocksSchema, await client.execute('query-block'))
-    if (!blocks.some(({ inserted }) => inserted?.['node-name'] === node)) return
+    const devices = await blockDevices(client)
+    if (!devices.some(({ inserted }) => inserted?.['node-name'] === node)) return
     await delay(freePollMs)
   }
 }

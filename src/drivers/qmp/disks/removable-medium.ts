@@ -1,15 +1,8 @@
 import { setTimeout as delay } from 'node:timers/promises'
-import * as v from 'valibot'
 import { ResourceBusyError } from '../../../errors.js'
 import type { QmpClient } from '../protocol/qmp-client.js'
 import { QmpCommandError } from '../protocol/qmp-errors.js'
-
-const blockSchema = v.array(
-  v.object({
-    qdev: v.optional(v.string()),
-    inserted: v.optional(v.object({ 'node-name': v.optional(v.string()) })),
-  }),
-)
+import { blockDevices } from './block-devices.js'
 
 /** How long a guest that has locked the tray may take to open it, once it was asked to. */
 const openTimeoutMs = 10_000
@@ -17,8 +10,8 @@ const pollMs = 100
 
 /** The node that is in a drive and has a name of its own, which stays when another medium is put in. */
 export async function namedMedium(client: QmpClient, drive: string): Promise<string | undefined> {
-  const blocks = v.parse(blockSchema, await client.execute('query-block'))
-  const node = blocks.find(({ qdev }) => qdev === drive)?.inserted?.['node-name']
+  const devices = await blockDevices(client)
+  const node = devices.find(({ qdev }) => qdev === drive)?.inserted?.['node-name']
   // Names that QEMU gives by itself begin so, and such nodes go by themselves.
   return node?.startsWith('#') === true ? undefined : node
 }

@@ -5,7 +5,7 @@ import { driveDevice } from '../hardware/command-line.js'
 import type { DiskDefinition, Hardware } from '../definition.js'
 import type { HeldVm } from '../held-vm.js'
 import { requireLive } from './live-limits.js'
-import { closeDisk, differences, openDisk, plugDisk, unplugDisk, withSlots } from '../disks/plugged-disks.js'
+import { closeDisk, differences, openDisk, plugDisk, readSlots, unplugDisk, withSlots } from '../disks/plugged-disks.js'
 import type { QmpClient } from '../protocol/qmp-client.js'
 import { changeMedium, namedMedium } from '../disks/removable-medium.js'
 import type { RunRecord } from '../process/run-record.js'
@@ -59,11 +59,12 @@ export async function editLive(
  */
 async function perform(client: QmpClient, edit: Edit, undo: UndoStack): Promise<void> {
   const { before } = edit
-  const present = await withSlots(client, before, before)
-  const hardware = await withSlots(client, before, edit.wanted)
+  const slots = await readSlots(client)
+  const present = withSlots(slots, before, before)
+  const hardware = withSlots(slots, before, edit.wanted)
   const removed = without(present.disks, hardware.disks)
   const added = without(hardware.disks, present.disks)
-  const { missing } = await differences(client, hardware)
+  const { missing } = differences(slots, hardware)
 
   undo.add(() => edit.removeDisks(added))
   await edit.makeDisks(added)
