@@ -86,7 +86,8 @@ test('a guest that panics has crashed, takes its programs along, and starts agai
 test('a shutdown that the guest panics over says that the VM crashed', { timeout }, async () => {
   await using host = await QmpHost.open()
   const { vm, console } = await bootLinux(host)
-  await console.ask('until kill $(pidof dd); do sleep 0.1; done; echo de""af', 'deaf')
+  // Killed, what waits for the button would be followed by the shutdown.
+  await console.ask('until kill -STOP $(pidof dd); do sleep 0.1; done; echo de""af', 'deaf')
   const shutdown = vm.stop()
   console.send('echo c > /proc/sysrq-trigger')
   expect((await failureOf(shutdown, 'INVALID_STATE')).state).toBe('crashed')
