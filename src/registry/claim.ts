@@ -1,5 +1,4 @@
-import { linkSync, readdirSync } from 'node:fs'
-import { rename, rm } from 'node:fs/promises'
+import { linkSync, readdirSync, renameSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import * as v from 'valibot'
 import { ResourceBusyError } from '../errors.js'
@@ -7,7 +6,7 @@ import { errorCode } from '../errors/native.js'
 import { vmStates, type VmState } from '../model/vm-state.js'
 import { isAlive, ownIdentity, processIdentitySchema } from './process-identity.js'
 import { readRecord } from './record-file.js'
-import { draftIn, replaceFile } from './replace-file.js'
+import { draftIn, replaceSmallFile } from './replace-file.js'
 import { readSmallFile, writeSmallFile } from './small-file.js'
 
 const recordSchema = v.object({
@@ -36,7 +35,6 @@ const releasedSuffix = '.released'
  * The claim of one process on a folder, safe against death at any moment. Each claim is a file of the next generation,
  * made by link(2), which fails if somebody was faster; the highest generation counts, and is never removed, only
  * succeeded. Letting go of it gives the file another name. Whoever finds that its process is gone may succeed it.
- * What takes microseconds is done at once, and not handed to another thread.
  */
 export class Claim {
   #folder: string
@@ -62,35 +60,35 @@ export class Claim {
   }
 
   /** The claim, or the record of the process that has it. */
-  static async take(folder: string, state: VmState, before: VmState = state): Promise<Claim | ClaimRecord> {
+  static take(folder: string, state: VmState, before: VmState = state): Claim | ClaimRecord {
     const record = { ...ownIdentity(), state, before }
     for (;;) {
       const last = newest(readdirSync(folder))
-      const holder = await readClaim(folder, last)
+      const holder = readClaim(folder, last)
       if (holder !== undefined && isAlive(holder)) return holder
       const generation = (last?.generation ?? 0) + 1
-      if (!(await write(folder, generation, record))) continue
+      if (!write(folder, generation, record)) continue
       const found = readdirSync(folder)
       const others = found.flatMap((name) => parse(name) ?? []).filter(({ name }) => name !== nameOf(generation))
       // Somebody may have come, gone and been succeeded between the listing and the link: the highest counts.
       if (others.some((other) => other.generation >= generation)) {
-        await rm(fileOf(folder, generation), { force: true })
+        rmSync(fileOf(folder, generation), { force: true })
         continue
       }
-      await Promise.all(others.map(({ name }) => rm(join(folder, name), { force: true })))
+      for (const { name } of others) rmSync(join(folder, name), { force: true })
       return new Claim(folder, generation, record, { inherited: holder, found })
     }
   }
 
   /** Who has the folder at present. */
-  static async holder(folder: string): Promise<ClaimRecord | undefined> {
-    const record = await readClaim(folder, newest(readdirSync(folder)))
+  static holder(folder: string): ClaimRecord | undefined {
+    const record = readClaim(folder, newest(readdirSync(folder)))
     return record !== undefined && isAlive(record) ? record : undefined
   }
 
   /** Whether somebody died who had the folder. */
-  static async isAbandoned(folder: string): Promise<boolean> {
-    const record = await readClaim(folder, newest(readdirSync(folder)))
+  static isAbandoned(folder: string): boolean {
+    const record = readClaim(folder, newest(readdirSync(folder)))
     return record !== undefined && !isAlive(record)
   }
 
@@ -100,17 +98,17 @@ export class Claim {
   }
 
   /** What everybody else is told meanwhile. */
-  async setState(state: VmState): Promise<void> {
+  setState(state: VmState): void {
     if (state === this.#record.state) return
     this.#record = { ...this.#record, state }
-    await replaceFile(fileOf(this.#folder, this.#generation), JSON.stringify(this.#record), false)
+    replaceSmallFile(fileOf(this.#folder, this.#generation), JSON.stringify(this.#record))
   }
 
-  async release(): Promise<void> {
+  release(): void {
     if (this.#isReleased) return
     this.#isReleased = true
     const path = fileOf(this.#folder, this.#generation)
-    await rename(path, `${path}${releasedSuffix}`)
+    renameSync(path, `${path}${releasedSuffix}`)
   }
 }
 
@@ -133,16 +131,16 @@ const newest = (names: readonly string[]): ClaimFile | undefined =>
     .at(-1)
 
 /** Nothing where nobody has it, or it has been let go of or succeeded meanwhile. */
-async function readClaim(folder: string, file: ClaimFile | undefined): Promise<ClaimRecord | undefined> {
+function readClaim(folder: string, file: ClaimFile | undefined): ClaimRecord | undefined {
   if (file === undefined || file.isReleased) return undefined
   const hint = 'Remove it if no process uses the VM.'
   return readRecord(join(folder, file.name), recordSchema, { read: readSmallFile, hint })
 }
 
-async function write(folder: string, generation: number, record: ClaimRecord): Promise<boolean> {
+function write(folder: string, generation: number, record: ClaimRecord): boolean {
   const draft = draftIn(folder)
   try {
-    await writeSmallFile(draft, JSON.stringify(record))
+    writeSmallFile(draft, JSON.stringify(record))
     linkSync(draft, fileOf(folder, generation))
     return true
   } catch (error) {
@@ -150,6 +148,6 @@ async function write(folder: string, generation: number, record: ClaimRecord): P
     if (errorCode(error) === 'EEXIST' || errorCode(error) === 'ENOENT') return false
     throw error
   } finally {
-    await rm(draft, { force: true })
+    rmSync(draft, { force: true })
   }
 }

@@ -34,7 +34,7 @@ export class JobFollower {
 
   /** Follows it to its end, which it shares; whoever works on it may die, and then nobody can say how it ended. */
   async follow(signal: AbortSignal): Promise<FollowedJob> {
-    let record = await this.#read()
+    let record = this.#read()
     if (record === undefined) throw unknownToken(this.#token)
     this.#task.setToken(this.#token)
     try {
@@ -44,7 +44,7 @@ export class JobFollower {
         const isOwned = isAlive(record.owner)
         if (isOwned) await delay(pollMs, undefined, { signal })
         // One that has died may have told the outcome as the last that it did.
-        const next = await this.#read()
+        const next = this.#read()
         if (next === undefined || (!isOwned && next.outcome === undefined)) throw outcomeUnknown(record)
         record = next
       }
@@ -54,7 +54,7 @@ export class JobFollower {
     }
   }
 
-  async #read(): Promise<JobRecord | undefined> {
+  #read(): JobRecord | undefined {
     return isJobToken(this.#token) ? readJob(this.#folder, this.#token) : undefined
   }
 
@@ -74,7 +74,7 @@ export class JobFollower {
     const answered = new Promise<boolean>((resolve) => {
       this.#answerRequest = resolve
     })
-    await requestStop(this.#folder, this.#token, reason)
+    requestStop(this.#folder, this.#token, reason)
     return answered
   }
 }

@@ -11,6 +11,9 @@ import { isAlive } from './process-identity.js'
 
 /** How long the outcome of a job is kept: who follows it looks many times as often. */
 const keptMs = 60_000
+/** How often jobs are tended, and how many at a time: however many there are, it takes some 1 % of a processor. */
+const tendedEveryMs = 100
+const tendedAtOnce = 10
 
 /**
  * The jobs of a directory of VMs, whichever process works on them: each that lasts longer than a moment is a file there, until a
@@ -25,7 +28,9 @@ export class JobLedger {
   readonly #folder: string
   readonly #driver: string
   readonly #explain: (error: unknown) => VmError
-  readonly #own = new Set<string>()
+  /** Those of this connection by their tokens, the one that was tended last behind all others. */
+  readonly #own = new Map<string, KeptJob>()
+  #timer: NodeJS.Timeout | undefined
   readonly #closing = new AbortController()
   #lastSweep = 0
 
@@ -39,16 +44,23 @@ export class JobLedger {
   /** Does the work of a job where others can see it. */
   async keep<T>(task: Task, work: () => Promise<T>): Promise<T> {
     const job = new KeptJob(this.#folder, task)
-    this.#own.add(job.token)
+    this.#own.set(job.token, job)
+    this.#timer ??= setInterval(() => {
+      this.#tend()
+    }, tendedEveryMs)
     try {
-      const output = await work().catch(async (error: unknown) => {
-        await this.#end(job, { kind: 'failed', error: writeError(this.#driver, this.#explain(error)) })
+      const output = await work().catch((error: unknown) => {
+        this.#end(job, { kind: 'failed', error: writeError(this.#driver, this.#explain(error)) })
         throw error
       })
-      await this.#end(job, { kind: 'succeeded', answer: answerOf(output) })
+      this.#end(job, { kind: 'succeeded', answer: answerOf(output) })
       return output
     } finally {
       this.#own.delete(job.token)
+      if (this.#own.size === 0) {
+        clearInterval(this.#timer)
+        this.#timer = undefined
+      }
     }
   }
 
@@ -58,7 +70,7 @@ export class JobLedger {
     for (const name of await this.#files()) {
       const token = tokenOfRecord(name)
       if (token === undefined || this.#own.has(token)) continue
-      const record = await readJob(this.#folder, token)
+      const record = readJob(this.#folder, token)
       if (record === undefined || record.outcome !== undefined || !isAlive(record.owner)) continue
       const { operation, vm, progress } = record
       jobs.push({ token, operation, vm, progress })
@@ -75,9 +87,19 @@ export class JobLedger {
     this.#closing.abort(new DOMException('the server was closed', 'AbortError'))
   }
 
-  async #end(job: KeptJob, outcome: Parameters<KeptJob['end']>[0]): Promise<void> {
-    if (!(await job.end(outcome))) return
-    await this.#sweep().catch((error: unknown) => {
+  #tend(): void {
+    const due = [...this.#own.values()].filter((job) => job.hasLasted).slice(0, tendedAtOnce)
+    for (const job of due) {
+      this.#own.delete(job.token)
+      this.#own.set(job.token, job)
+      job.tend()
+    }
+  }
+
+  #end(job: KeptJob, outcome: Parameters<KeptJob['end']>[0]): void {
+    if (!job.end(outcome)) return
+    // The job does not wait for what others have left.
+    this.#sweep().catch((error: unknown) => {
       process.emitWarning(`Jobs that have ended can't be removed: ${String(error)}`, 'AwaitvmWarning')
     })
   }
@@ -92,13 +114,22 @@ export class JobLedger {
       const token = tokenOfRecord(name)
       try {
         if (now - (await stat(path)).mtimeMs < keptMs) continue
-        const record = token === undefined ? undefined : await readJob(this.#folder, token).catch(() => undefined)
-        if (record !== undefined && record.outcome === undefined && isAlive(record.owner)) continue
+        if (token !== undefined && this.#isUnderWay(token)) continue
         await rm(path, { force: true })
       } catch (error) {
         // Somebody else sweeps, too.
         if (errorCode(error) !== 'ENOENT') throw error
       }
+    }
+  }
+
+  /** Of a record that can't be read, nobody learns anything. */
+  #isUnderWay(token: string): boolean {
+    try {
+      const record = readJob(this.#folder, token)
+      return record !== undefined && record.outcome === undefined && isAlive(record.owner)
+    } catch {
+      return false
     }
   }
 

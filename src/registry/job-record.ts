@@ -1,12 +1,11 @@
-import { existsSync } from 'node:fs'
-import { open, rm } from 'node:fs/promises'
+import { closeSync, existsSync, openSync, readSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import * as v from 'valibot'
 import { writtenErrorSchema } from '../errors/written-error.js'
 import { operations, type OperationCode } from '../operations.js'
 import { processIdentitySchema } from './process-identity.js'
 import { readRecord } from './record-file.js'
-import { replaceFile } from './replace-file.js'
+import { replaceSmallFile } from './replace-file.js'
 
 const text = v.pipe(v.string(), v.maxLength(4096))
 const amount = v.optional(v.pipe(v.number(), v.minValue(0)))
@@ -47,27 +46,30 @@ export const tokenOfRecord = (file: string): string | undefined => {
 const recordFile = (folder: string, token: string): string => join(folder, `${token}.json`)
 const requestFile = (folder: string, token: string): string => join(folder, `${token}.cancel`)
 
-export const readJob = (folder: string, token: string): Promise<JobRecord | undefined> =>
+export const readJob = (folder: string, token: string): JobRecord | undefined =>
   readRecord(recordFile(folder, token), recordSchema, reading)
 
-export const writeJob = (folder: string, token: string, record: JobRecord): Promise<void> =>
-  replaceFile(recordFile(folder, token), JSON.stringify(record), false)
+export const writeJob = (folder: string, token: string, record: JobRecord): void => {
+  replaceSmallFile(recordFile(folder, token), JSON.stringify(record))
+}
 
-export const removeJob = (folder: string, token: string): Promise<void> =>
-  rm(recordFile(folder, token), { force: true })
+export const removeJob = (folder: string, token: string): void => {
+  rmSync(recordFile(folder, token), { force: true })
+}
 
 /** Asks whoever works on the job to stop it. */
-export const requestStop = (folder: string, token: string, reason: string): Promise<void> =>
-  replaceFile(requestFile(folder, token), JSON.stringify({ reason: reason.slice(0, maxReason) }), false)
+export const requestStop = (folder: string, token: string, reason: string): void => {
+  replaceSmallFile(requestFile(folder, token), JSON.stringify({ reason: reason.slice(0, maxReason) }))
+}
 
 /** The reason of the request to stop, if there is one; then it is there no more. */
-export async function takeStopRequest(folder: string, token: string): Promise<string | undefined> {
+export function takeStopRequest(folder: string, token: string): string | undefined {
   const path = requestFile(folder, token)
   if (!existsSync(path)) return undefined
   try {
-    return (await readRecord(path, requestSchema, reading))?.reason
+    return readRecord(path, requestSchema, reading)?.reason
   } finally {
-    await rm(path, { force: true })
+    rmSync(path, { force: true })
   }
 }
 
@@ -76,12 +78,12 @@ const maxReason = 1000
 const maxBytes = 256 * 1024
 const reading = { read: readBounded, hint: 'Remove it: only who follows that job reads it.' }
 
-async function readBounded(path: string): Promise<string> {
-  const file = await open(path, 'r')
+function readBounded(path: string): string {
+  const file = openSync(path, 'r')
   try {
-    const { buffer, bytesRead } = await file.read(Buffer.alloc(maxBytes), 0, maxBytes, 0)
-    return buffer.toString('utf8', 0, bytesRead)
+    const buffer = Buffer.alloc(maxBytes)
+    return buffer.toString('utf8', 0, readSync(file, buffer, 0, maxBytes, 0))
   } finally {
-    await file.close()
+    closeSync(file)
   }
 }

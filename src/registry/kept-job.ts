@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto'
-import { mkdir } from 'node:fs/promises'
+import { mkdirSync } from 'node:fs'
 import { isDeepStrictEqual } from 'node:util'
 import type { Task } from '../driver.js'
 import { removeJob, takeStopRequest, writeJob, type JobRecord } from './job-record.js'
@@ -7,59 +7,60 @@ import { ownIdentity } from './process-identity.js'
 
 /** What ends sooner is not written down: nobody would come in time to see it, and it would only cost. */
 const shownAfterMs = 250
-/** How often what is written down is renewed, and requests to stop are looked for. */
-const renewedEveryMs = 100
 
 /** A job of this process, from its beginning on, and what others are told of it. */
 export class KeptJob {
   readonly token = randomUUID()
   readonly #folder: string
   readonly #task: Task
-  #timer: NodeJS.Timeout
-  /** The last of the steps that write, which go one after another. */
-  #step: Promise<void> = Promise.resolve()
-  #isBusy = false
+  readonly #began = Date.now()
   #written: JobRecord | undefined
   #refusals = 0
+  #hasWarned = false
 
   constructor(folder: string, task: Task) {
     this.#folder = folder
     this.#task = task
-    this.#timer = setTimeout(() => {
-      this.#do(() => this.#show())
-    }, shownAfterMs)
+  }
+
+  get hasLasted(): boolean {
+    return Date.now() - this.#began >= shownAfterMs
+  }
+
+  /** Renews what others are told, and looks for a request to stop. */
+  tend(): void {
+    this.#tell(() => {
+      if (this.#written === undefined) this.#show()
+      else this.#renew()
+    })
   }
 
   /** Tells those who follow it how it has ended; whether others were told of it at all. */
-  async end(outcome: JobRecord['outcome']): Promise<boolean> {
-    clearTimeout(this.#timer)
-    await this.#step
-    clearInterval(this.#timer)
+  end(outcome: JobRecord['outcome']): boolean {
     if (this.#written === undefined) return false
-    this.#do(() => this.#write({ ...this.#present(), outcome }))
-    await this.#step
+    this.#tell(() => {
+      this.#write({ ...this.#present(), outcome })
+    })
     if (this.#written.outcome === undefined) {
       // The disk may be full; without any record, those who follow it know that they can't know.
-      this.#do(() => removeJob(this.#folder, this.token))
-      await this.#step
+      this.#tell(() => {
+        removeJob(this.#folder, this.token)
+      })
     }
     return true
   }
 
-  async #show(): Promise<void> {
-    await mkdir(this.#folder, { recursive: true, mode: 0o700 })
-    await this.#write(this.#present())
+  #show(): void {
+    mkdirSync(this.#folder, { recursive: true, mode: 0o700 })
+    this.#write(this.#present())
     this.#task.setToken(this.token)
-    this.#timer = setInterval(() => {
-      if (!this.#isBusy) this.#do(() => this.#renew())
-    }, renewedEveryMs)
   }
 
-  async #renew(): Promise<void> {
-    const reason = await takeStopRequest(this.#folder, this.token)
+  #renew(): void {
+    const reason = takeStopRequest(this.#folder, this.token)
     if (reason !== undefined) void this.#ask(reason)
     const present = this.#present()
-    if (!isDeepStrictEqual(present, this.#written)) await this.#write(present)
+    if (!isDeepStrictEqual(present, this.#written)) this.#write(present)
   }
 
   async #ask(reason: string): Promise<void> {
@@ -79,21 +80,19 @@ export class KeptJob {
     }
   }
 
-  async #write(record: JobRecord): Promise<void> {
-    await writeJob(this.#folder, this.token, record)
+  #write(record: JobRecord): void {
+    writeJob(this.#folder, this.token, record)
     this.#written = record
   }
 
   /** What can't be told to others is no reason for the job itself to fail. */
-  #do(step: () => Promise<void>): void {
-    this.#isBusy = true
-    this.#step = this.#step
-      .then(step)
-      .catch((error: unknown) => {
-        process.emitWarning(`Job ${this.token} can't be shown to others: ${String(error)}`, 'AwaitvmWarning')
-      })
-      .finally(() => {
-        this.#isBusy = false
-      })
+  #tell(step: () => void): void {
+    try {
+      step()
+    } catch (error) {
+      if (this.#hasWarned) return
+      this.#hasWarned = true
+      process.emitWarning(`Job ${this.token} can't be shown to others: ${String(error)}`, 'AwaitvmWarning')
+    }
   }
 }

@@ -35,17 +35,18 @@ const beganAt = (pid: number): string | undefined => {
   return fields?.[0] === 'Z' ? undefined : fields?.[19]
 }
 
-/** A process of this host that runs at present. */
-export const identityOf = (pid: number): ProcessIdentity => ({
-  host: hostname(),
-  pid,
-  boot: read('/proc/sys/kernel/random/boot_id')?.trim() ?? '',
-  began: beganAt(pid) ?? '',
-})
-
 let own: ProcessIdentity | undefined
 
-export const ownIdentity = (): ProcessIdentity => (own ??= identityOf(process.pid))
+export const ownIdentity = (): ProcessIdentity =>
+  (own ??= {
+    host: hostname(),
+    pid: process.pid,
+    boot: read('/proc/sys/kernel/random/boot_id')?.trim() ?? '',
+    began: beganAt(process.pid) ?? '',
+  })
+
+/** A process of this host that runs at present. */
+export const identityOf = (pid: number): ProcessIdentity => ({ ...ownIdentity(), pid, began: beganAt(pid) ?? '' })
 
 /** Whether the process still runs. One of another host can't be asked, and counts as running. */
 export function isAlive({ host, pid, boot, began }: ProcessIdentity): boolean {

@@ -7,13 +7,13 @@ import { errorCode, nativeErrorOf } from '../errors/native.js'
  * @param read reads the file
  * @param hint what to do about a file that is not what it should be
  */
-export async function readRecord<S extends v.GenericSchema>(
+export function readRecord<S extends v.GenericSchema>(
   path: string,
   schema: S,
-  { read, hint }: { readonly read: (path: string) => Promise<string>; readonly hint: string },
-): Promise<v.InferOutput<S> | undefined> {
+  { read, hint }: { readonly read: (path: string) => string; readonly hint: string },
+): v.InferOutput<S> | undefined {
   try {
-    return v.parse(schema, JSON.parse(await read(path)))
+    return v.parse(schema, JSON.parse(read(path)))
   } catch (error) {
     if (errorCode(error) === 'ENOENT') return undefined
     throw new ProtocolError({

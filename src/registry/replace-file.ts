@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto'
+import { renameSync, rmSync } from 'node:fs'
 import { open, rename, rm } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { writeSmallFile } from './small-file.js'
@@ -8,47 +9,56 @@ export const draftPrefix = 'draft-'
 
 export const draftIn = (folder: string): string => join(folder, `${draftPrefix}${randomUUID()}`)
 
-/** A file that is written, and does not count yet. */
+/** A small file that is written, and does not count yet. */
 export interface Draft {
   /** Makes it count, in one step. */
-  keep(): Promise<void>
+  keep(): void
   /** Removes it, where it does not count yet. */
-  drop(): Promise<void>
+  drop(): void
 }
 
-/** @param isDurable whether it outlives the machine's death too, at the price of waiting for the disk */
-export async function draftOf(path: string, content: string | Uint8Array, isDurable: boolean): Promise<Draft> {
+export function draftOf(path: string, content: string): Draft {
   const draft = draftIn(dirname(path))
-  const drop = (): Promise<void> => rm(draft, { force: true })
+  const drop = (): void => {
+    rmSync(draft, { force: true })
+  }
   try {
-    await (isDurable ? writeDurably(draft, content) : writeSmallFile(draft, content))
+    writeSmallFile(draft, content)
   } catch (error) {
-    await drop()
+    drop()
     throw error
   }
-  return { keep: () => rename(draft, path), drop }
+  const keep = (): void => {
+    renameSync(draft, path)
+  }
+  return { keep, drop }
 }
 
-async function writeDurably(path: string, content: string | Uint8Array): Promise<void> {
-  const file = await open(path, 'wx', 0o600)
+/** Replaces a small file in one step: whenever the process dies, it is the old one or the new one, whole. */
+export function replaceSmallFile(path: string, content: string): void {
+  const draft = draftOf(path, content)
   try {
-    await file.writeFile(content)
-    await file.sync()
-  } finally {
-    await file.close()
+    draft.keep()
+  } catch (error) {
+    draft.drop()
+    throw error
   }
 }
 
-/**
- * Replaces a file in one step: whenever the process dies, it is the old one or the new one, whole.
- * @param isDurable whether that holds for the machine's death too, at the price of waiting for the disk
- */
-export async function replaceFile(path: string, content: string | Uint8Array, isDurable: boolean): Promise<void> {
-  const draft = await draftOf(path, content, isDurable)
+/** Replaces a file in one step, also where the machine dies over it; at the price of waiting for the disk. */
+export async function replaceFile(path: string, content: string | Uint8Array): Promise<void> {
+  const draft = draftIn(dirname(path))
   try {
-    await draft.keep()
+    const file = await open(draft, 'wx', 0o600)
+    try {
+      await file.writeFile(content)
+      await file.sync()
+    } finally {
+      await file.close()
+    }
+    await rename(draft, path)
   } catch (error) {
-    await draft.drop()
+    await rm(draft, { force: true })
     throw error
   }
 }

@@ -121,7 +121,7 @@ export class VmDirectory<D extends WrittenVm> {
     this.#pending.set(id, folder)
     try {
       await fill()
-      await replaceFile(join(folder, definitionFile), JSON.stringify(definition), true)
+      await replaceFile(join(folder, definitionFile), JSON.stringify(definition))
       await this.alone(async () => {
         await this.#assertNameIsFree(definition)
         // Whoever sees the VM from here on looks for it at its place.
@@ -138,7 +138,7 @@ export class VmDirectory<D extends WrittenVm> {
   /** Replaces the definition in one step, and then drops files that it no longer speaks of. Refuses a name that is taken. */
   async save(definition: D): Promise<void> {
     const folder = join(this.vms, definition.id)
-    const write = (): Promise<void> => replaceFile(join(folder, definitionFile), JSON.stringify(definition), true)
+    const write = (): Promise<void> => replaceFile(join(folder, definitionFile), JSON.stringify(definition))
     const known = await this.get(definition.id)
     if (known?.name === definition.name) await write()
     else {
@@ -190,13 +190,13 @@ export class VmDirectory<D extends WrittenVm> {
     const vms = dirname(folder)
     const root = dirname(vms)
     if (basename(vms) !== basename(this.vms)) return undefined
-    return (await readIfThere(join(root, this.#marker))) === undefined ? undefined : root
+    return readIfThere(join(root, this.#marker)) === undefined ? undefined : root
   }
 
   /** The definition in a folder, wherever that is; nothing where there is none. */
   async readFrom(folder: string, hint: string): Promise<D | undefined> {
     const path = join(folder, definitionFile)
-    const text = await readIfThere(path)
+    const text = readIfThere(path)
     return text === undefined ? undefined : this.#parse(this.#format.schema, text, path, hint)
   }
 
@@ -211,7 +211,7 @@ export class VmDirectory<D extends WrittenVm> {
     state: VmState,
     before?: VmState,
   ): Promise<{ readonly claim: Claim; readonly definition: D | undefined }> {
-    const claim = await Claim.take(this.folder(id), state, before)
+    const claim = Claim.take(this.folder(id), state, before)
     if (!(claim instanceof Claim)) throw heldBy(claim.pid)
     try {
       const definition = await this.get(id)
@@ -219,20 +219,20 @@ export class VmDirectory<D extends WrittenVm> {
       if (definition !== undefined) await this.#dropLeftovers(definition, claim.found)
       return { claim, definition }
     } catch (error) {
-      await claim.release()
+      claim.release()
       throw error
     }
   }
 
   /** Who has the VM at present, and the state that is told of it meanwhile. */
-  async holder(id: string): Promise<{ readonly pid: number; readonly state: VmState } | undefined> {
-    return ifThere(Claim.holder(this.folder(id)))
+  holder(id: string): { readonly pid: number; readonly state: VmState } | undefined {
+    return ifThere(() => Claim.holder(this.folder(id)))
   }
 
   /** The VMs that somebody had who died over it. */
   async abandoned(): Promise<string[]> {
     const ids: string[] = []
-    for (const id of await this.ids()) if (await ifThere(Claim.isAbandoned(this.folder(id)))) ids.push(id)
+    for (const id of await this.ids()) if (ifThere(() => Claim.isAbandoned(this.folder(id))) === true) ids.push(id)
     return ids
   }
 
@@ -261,11 +261,11 @@ export class VmDirectory<D extends WrittenVm> {
     const format = `awaitvm-${this.#format.driver}`
     const name = this.#marker
     const path = join(this.root, name)
-    const text = await readIfThere(path)
+    const text = readIfThere(path)
     if (text === undefined) {
       const others = (await readdir(this.root)).filter((other) => !other.startsWith(draftPrefix) && other !== name)
-      if (others.length > 0 && (await readIfThere(path)) === undefined) throw notARegistry(this.root, name)
-      await replaceFile(path, `${JSON.stringify({ format, version: 1 })}\n`, true)
+      if (others.length > 0 && readIfThere(path) === undefined) throw notARegistry(this.root, name)
+      await replaceFile(path, `${JSON.stringify({ format, version: 1 })}\n`)
     } else {
       const schema = v.object({ format: v.literal(format), version: v.literal(1) })
       this.#parse(schema, text, path, 'It says what the directory is; a newer awaitvm may have made it.')
@@ -287,7 +287,7 @@ export class VmDirectory<D extends WrittenVm> {
 
   async #withDirectoryClaim<T>(action: () => Promise<T>): Promise<T> {
     const deadline = Date.now() + namingTimeoutMs
-    let claim = await Claim.take(this.root, 'stopped')
+    let claim = Claim.take(this.root, 'stopped')
     while (!(claim instanceof Claim)) {
       if (Date.now() > deadline) {
         throw new ResourceBusyError({
@@ -296,12 +296,12 @@ export class VmDirectory<D extends WrittenVm> {
         })
       }
       await delay(namingRetryMs)
-      claim = await Claim.take(this.root, 'stopped')
+      claim = Claim.take(this.root, 'stopped')
     }
     try {
       return await action()
     } finally {
-      await claim.release()
+      claim.release()
     }
   }
 
@@ -331,12 +331,12 @@ export class VmDirectory<D extends WrittenVm> {
 /** Those of this process take turns; only other processes are polled for. */
 const turns = new Exclusive()
 
-const readIfThere = (path: string): Promise<string | undefined> => ifThere(readSmallFile(path))
+const readIfThere = (path: string): string | undefined => ifThere(() => readSmallFile(path))
 
 /** Nothing where what is read is not there, or was deleted meanwhile. */
-async function ifThere<T>(reading: Promise<T>): Promise<T | undefined> {
+function ifThere<T>(read: () => T): T | undefined {
   try {
-    return await reading
+    return read()
   } catch (error) {
     if (errorCode(error) === 'ENOENT' || errorCode(error) === 'ENOTDIR') return undefined
     throw error

@@ -83,7 +83,7 @@ export class DirectoryStore implements VmStore {
 
   async putMemory(id: string, file: string, content: Uint8Array): Promise<void> {
     // Most of a guest's memory is alike: the fastest level takes most of the gain.
-    await replaceFile(this.#path(id, file), await deflated(content, { level: 1 }), true)
+    await replaceFile(this.#path(id, file), await deflated(content, { level: 1 }))
   }
 
   async getMemory(id: string, file: string): Promise<Uint8Array> {

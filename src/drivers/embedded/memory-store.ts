@@ -8,7 +8,7 @@ interface Kept {
   readonly files: Map<string, Uint8Array>
 }
 
-const noLease: Lease = { setState: () => Promise.resolve(), release: () => Promise.resolve() }
+const noLease: Lease = { setState: () => undefined, release: () => undefined }
 
 /** VMs that are gone when the connection is closed. */
 export class MemoryStore implements VmStore {

@@ -73,7 +73,7 @@ export class VmProvisioning {
     try {
       await this.#store.delete(definition.id)
     } catch (error) {
-      await lease.release()
+      lease.release()
       throw error
     }
   }

@@ -76,11 +76,11 @@ export class VmSnapshots {
       const switched: Definition = { ...withoutRest(definition), hardware, memory, currentSnapshot: id }
       await this.#store.save(switched)
       if (memory !== undefined) return await this.#lifecycle.powerOn(switched, task, lease)
-      await lease.release()
+      lease.release()
       this.#lifecycle.tell(switched, 'stopped', live?.state ?? 'stopped')
       return 'stopped'
     } catch (error) {
-      await lease.release()
+      lease.release()
       if (live !== undefined) this.#lifecycle.tell(definition, 'stopped', 'stopping')
       throw error
     }

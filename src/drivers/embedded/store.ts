@@ -5,8 +5,8 @@ import type { DiskOverlaySpec } from './machine/protocol.js'
 /** The right to run a VM and to change it, held by one connection of one process at a time. */
 export interface Lease {
   /** Tells other processes the state that the VM is in. */
-  setState(state: VmState): Promise<void>
-  release(): Promise<void>
+  setState(state: VmState): void
+  release(): void
 }
 
 /** Who runs a VM, if not this connection. */

@@ -57,13 +57,13 @@ export class VmLifecycle {
     const lease = await this.#store.lease(id)
     this.#claimed.set(id, stateAtRest(definition))
     return {
-      setState: async (state) => {
+      setState: (state) => {
         this.#claimed.set(id, state)
-        await lease.setState(state)
+        lease.setState(state)
       },
-      release: async () => {
+      release: () => {
         this.#claimed.delete(id)
-        await lease.release()
+        lease.release()
       },
     }
   }
@@ -74,7 +74,7 @@ export class VmLifecycle {
     try {
       return await action(lease)
     } finally {
-      await lease.release()
+      lease.release()
     }
   }
 
@@ -98,7 +98,7 @@ export class VmLifecycle {
     const through = memory === undefined ? 'starting' : 'resuming'
     let live: LiveVm | undefined
     try {
-      await held.setState(through)
+      held.setState(through)
       this.tell(definition, through, atRest)
       task.progress({ percent: 20, phase: 'loading the machine' })
       live = await LiveVm.load(this.#store, definition, held, through, { boot, initialState })
@@ -111,7 +111,7 @@ export class VmLifecycle {
       this.#live.delete(id)
       await live?.discard()
       const now = (await this.#store.get(id)) ?? definition
-      await held.release()
+      held.release()
       this.tell(definition, stateAtRest(now), through)
       throw error
     }
@@ -140,7 +140,7 @@ export class VmLifecycle {
     const previous = live.state
     live.state = state
     this.#emit({ type: 'state', vmId: live.id, name, state, previous, reason, at: new Date() })
-    await live.lease.setState(state)
+    live.lease.setState(state)
   }
 
   /** Waits until the VM does not run any more, by whatever cause. */
@@ -211,7 +211,7 @@ export class VmLifecycle {
     this.#isClosed = true
     for (const live of this.#live.values()) await live.discard()
     await this.#exclusive.drain()
-    for (const live of this.#live.values()) await live.lease.release()
+    for (const live of this.#live.values()) live.lease.release()
     this.#live.clear()
   }
 
@@ -250,7 +250,7 @@ export class VmLifecycle {
     message?: string,
   ): Promise<void> {
     await live.discard()
-    await live.lease.release()
+    live.lease.release()
     this.#live.delete(live.id)
     const previous = live.state
     live.state = state

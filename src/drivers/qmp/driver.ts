@@ -190,7 +190,7 @@ export class QmpDriver implements Driver {
       hostName: hostname(),
       hypervisor: 'QEMU',
       version: (await this.#readBuild()).version,
-      accelerator: await this.#lifecycle.accelerator(),
+      accelerator: this.#lifecycle.accelerator(),
       cpus: availableParallelism(),
       memoryMiB: Math.floor(totalmem() / mebibyte),
       freeMemoryMiB: Math.floor(freemem() / mebibyte),
@@ -277,7 +277,7 @@ export class QmpDriver implements Driver {
 
   async #record(definition: Definition): Promise<VmRecord> {
     const { state, run } = await this.#inspector.look(definition)
-    const { commandLine } = run ?? (await this.#lifecycle.plan(definition))
+    const { commandLine } = run ?? this.#lifecycle.plan(definition)
     const config = configOf(definition, run !== undefined)
     return { id: definition.id, state, config, native: { driver: this.name, commandLine } }
   }

@@ -82,7 +82,7 @@ export class HeldVm {
 
   async setState(state: VmState): Promise<void> {
     const before = this.#state
-    await this.#claim.setState(state)
+    this.#claim.setState(state)
     this.#state = state
     this.#observer.tellState(this.#definition, state, { before })
   }

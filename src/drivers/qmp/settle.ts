@@ -43,7 +43,7 @@ export async function settle(
     await parts.directory.save(changed)
     definition = changed
   }
-  const run = await readRun(folder)
+  const run = readRun(folder)
   const isRunning = run !== undefined && isAlive(run.process)
   const orphan = run === undefined ? await findOrphan(folder, found.id, inherited !== undefined) : undefined
   if (orphan !== undefined) await endQemu(folder, orphan)
@@ -51,7 +51,7 @@ export async function settle(
   if (run !== undefined && !(isRunning && definition.memory === undefined)) {
     const hasCrashed = definition.memory === undefined && (await endOfRun(folder)) === 'crash'
     if (hasCrashed) await save({ ...definition, hasCrashed })
-    await removeRun(folder)
+    removeRun(folder)
   }
   if (definition.switchingTo !== undefined) await save(await takeBack(parts, definition, definition.switchingTo))
   if (inherited !== undefined) {

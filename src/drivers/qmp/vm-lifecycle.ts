@@ -71,13 +71,13 @@ export class VmLifecycle {
     this.#parts = parts
   }
 
-  async accelerator(): Promise<Accelerator> {
-    return this.#parts.accelerator ?? (await bestAccelerator())
+  accelerator(): Accelerator {
+    return this.#parts.accelerator ?? bestAccelerator()
   }
 
   /** The QEMU that would be started for a VM now. */
-  async plan({ id, hardware, memory }: Definition): Promise<RunPlan> {
-    const accelerator = memory?.accelerator ?? (await this.accelerator())
+  plan({ id, hardware, memory }: Definition): RunPlan {
+    const accelerator = memory?.accelerator ?? this.accelerator()
     const layout = memory === undefined ? newLayout(hardware) : (memory.layout ?? firstLayout(hardware))
     return {
       accelerator,
@@ -122,7 +122,7 @@ export class VmLifecycle {
           try {
             if (found !== undefined) await settle({ directory, images }, found, claim.inherited)
           } finally {
-            await release(claim)
+            release(claim)
           }
         })
       } catch (error) {
@@ -138,7 +138,7 @@ export class VmLifecycle {
     await vm.setState(throughStart(vm.state, vm.definition))
     try {
       const { observer } = this.#parts
-      const plan = await this.plan(vm.definition)
+      const plan = this.plan(vm.definition)
       const onExit = (): void => {
         observer.look(vm.id)
       }
@@ -191,7 +191,7 @@ export class VmLifecycle {
     if (run === undefined) return
     await vm.setState('stopping')
     await endQemu(vm.folder, run.process)
-    await removeRun(vm.folder)
+    removeRun(vm.folder)
     vm.run = undefined
   }
 
@@ -225,7 +225,7 @@ export class VmLifecycle {
     })
     task.progress({ percent: 90, phase: 'ending QEMU' })
     await endQemu(vm.folder, run.process)
-    await removeRun(vm.folder)
+    removeRun(vm.folder)
     vm.run = undefined
     vm.finish('suspended')
     return vm.state
@@ -258,7 +258,7 @@ export class VmLifecycle {
       signal.throwIfAborted()
       return await action(new HeldVm({ claim, directory, observer, course }, definition, state, run))
     } finally {
-      await release(claim)
+      release(claim)
     }
   }
 
@@ -278,8 +278,9 @@ export class VmLifecycle {
 
   async #claimNow(id: string, task: Task, { expected, timeoutMs, through }: ChangeOptions): Promise<Claimed> {
     const { directory, inspector } = this.#parts
-    const [definition, holder] = await Promise.all([directory.get(id), directory.holder(id)])
+    const definition = await directory.get(id)
     if (definition === undefined) throw vmNotFound(id)
+    const holder = directory.holder(id)
     if (holder !== undefined) throw heldBy(holder.pid)
     const { state } = await inspector.lookAtRun(definition, timeoutMs)
     requireState(task.operation, state, expected)
@@ -294,9 +295,9 @@ export class VmLifecycle {
 }
 
 /** Of a VM that was deleted, there is nothing left to let go of. */
-async function release(claim: Claim): Promise<void> {
+function release(claim: Claim): void {
   try {
-    await claim.release()
+    claim.release()
   } catch (error) {
     if (errorCode(error) !== 'ENOENT') throw error
   }

@@ -9,7 +9,8 @@ import { isSame } from './is-same.js'
 import { cutLog } from './logs/cut-log.js'
 import { configOf, stateAtRest, type Definition } from './definition.js'
 import { runLogs, type RunLog } from './logs/kept-part.js'
-import { hasToldOfChange, isRunRecord } from './process/run-record.js'
+import { lastChange } from './logs/last-change.js'
+import { isRunRecord } from './process/run-record.js'
 import type { Sight, VmInspector } from './vm-inspector.js'
 
 type StateReason = 'guest' | 'request' | 'crash'
@@ -29,12 +30,18 @@ interface Watched {
   epoch: number
   isLooking: boolean
   mustLookAgain: boolean
+  /** Until a look that is due soon, and sees all that changes until then. */
+  due: NodeJS.Timeout | undefined
+  /** The last that its QEMU has said of a change. */
+  change: string | undefined
   readonly onConsole: Set<() => void>
   readonly onEnd: Map<ProcessIdentity, Set<() => void>>
 }
 
 /** How often to see whether a QEMU is still there, since one that is killed says nothing, and whether its guest has printed. */
 const pollMs = 200
+/** How long a change that others have made is not looked at after one of this connection's own, whose traces look the same. */
+const settleMs = 20
 const isClaim = (name: string): boolean => name.startsWith('claim.')
 
 /**
@@ -95,7 +102,10 @@ export class VmObserver {
     } finally {
       watched.owners -= 1
       watched.epoch += 1
-      this.look(id)
+      watched.due ??= setTimeout(() => {
+        watched.due = undefined
+        this.look(id)
+      }, settleMs)
     }
   }
 
@@ -179,7 +189,10 @@ export class VmObserver {
       watched.mustLookAgain = false
       const { epoch } = watched
       const definition = await this.#directory.get(id)
-      const sight = definition === undefined ? undefined : await this.#inspector.look(definition)
+      const sight =
+        definition === undefined
+          ? undefined
+          : (this.#inspector.glance(definition) ?? (await this.#inspector.look(definition)))
       if (this.#isClosed || this.#vms.get(id) !== watched) return
       if (definition === undefined || sight === undefined) this.#delete(id)
       else if (watched.epoch !== epoch) watched.mustLookAgain = watched.owners === 0
@@ -249,6 +262,8 @@ export class VmObserver {
       epoch: 0,
       isLooking: false,
       mustLookAgain: false,
+      due: undefined,
+      change: undefined,
       onConsole: new Set(),
       onEnd: new Map(),
     }
@@ -257,8 +272,9 @@ export class VmObserver {
       const log = runLogs.find((known) => known === name)
       if (log !== undefined) watched.grown.add(log)
       if (name === runFiles.console) for (const listener of watched.onConsole) listener()
-      else if (name === runFiles.eventLog) void this.#hear(id)
-      else if (name === 'vm.json' || isClaim(name) || isRunRecord(name)) this.look(id)
+      else if (name === 'vm.json' || isClaim(name) || isRunRecord(name) || name === runFiles.eventLog) {
+        this.#hear(id, watched, name)
+      }
     })
     return watched
   }
@@ -275,10 +291,21 @@ export class VmObserver {
     }
   }
 
-  async #hear(id: string): Promise<void> {
-    // Of a log that can't be read, any line may tell of a change.
-    const isChange = await hasToldOfChange(this.#directory.folder(id)).catch(() => true)
-    if (isChange) this.look(id)
+  /** Something may have changed that is to be seen in the file. */
+  #hear(id: string, watched: Watched, file: string): void {
+    if (watched.owners > 0 || watched.due !== undefined) return
+    if (file !== runFiles.eventLog || this.#hasChanged(id, watched)) this.look(id)
+  }
+
+  #hasChanged(id: string, watched: Watched): boolean {
+    try {
+      const before = watched.change
+      watched.change = lastChange(this.#directory.folder(id))
+      return watched.change !== before
+    } catch {
+      // Of a log that can't be read, any line may tell of a change.
+      return true
+    }
   }
 
   #delete(id: string): void {
@@ -290,6 +317,7 @@ export class VmObserver {
   #remove(id: string): void {
     const watched = this.#vms.get(id)
     this.#vms.delete(id)
+    clearTimeout(watched?.due)
     watched?.watcher?.close()
     for (const waiting of watched?.onEnd.values() ?? []) for (const resolve of waiting) resolve()
   }

@@ -92,7 +92,7 @@ export class VmShutdown {
   async #leftBehind(id: string): Promise<VmState> {
     const { access, directory, inspector } = this.#parts
     const definition = await access.get(id)
-    const holder = await directory.holder(id)
+    const holder = directory.holder(id)
     const { state } = await inspector.lookAtRun(definition)
     // The memory of a snapshot, or what was suspended only just before: it goes on with that.
     const comesUp = state === 'suspended' && holder !== undefined && !holder.state.startsWith('suspend')

@@ -34,7 +34,7 @@ export async function moveByCopy(directory: Directory, target: Directory, vm: He
     await directory.delete(id)
     await target.save(definition)
   } finally {
-    await claim.release()
+    claim.release()
   }
 }
 
@@ -87,7 +87,7 @@ async function hasArrived(root: string, id: string): Promise<boolean> {
 async function dropOriginal(directory: Directory, folder: string, id: string): Promise<void> {
   const original = await directory.readFrom(folder, 'Restore it.')
   if (original?.id !== id || original.movingTo !== (await realpath(directory.root))) return
-  const claim = await Claim.take(folder, 'migrating')
+  const claim = Claim.take(folder, 'migrating')
   if (!(claim instanceof Claim)) throw heldBy(claim.pid)
   const gone = join(dirname(folder), `gone-${id}`)
   await rename(folder, gone)

@@ -40,9 +40,9 @@ export async function findVm(directory: VmDirectory<Definition>, path: string): 
   if (definition === undefined) throw wrong(`there is no VM at ${path}: it has no vm.json`)
   await checkDefinition(definition)
   for (const file of definitionFormat.filesOf(definition)) await checkFile(folder, file, diskOf(definition, file))
-  const holder = await Claim.holder(folder)
+  const holder = Claim.holder(folder)
   if (holder !== undefined) throw heldBy(holder.pid)
-  const run = await readRun(folder)
+  const run = readRun(folder)
   if (run !== undefined && isAlive(run.process)) {
     const reason = `QEMU runs it, as the process ${String(run.process.pid)}`
     throw new ResourceBusyError({ pid: run.process.pid, reason, hint: 'Stop it where it runs.' })

@@ -24,25 +24,22 @@ interface Launched {
 export async function launch(vm: HeldVm, task: Task, { plan, onExit }: Launch): Promise<Launched> {
   const { definition, folder } = vm
   const { memory, hardware } = definition
-  await removeRunFiles(folder, memory !== undefined)
+  removeRunFiles(folder, memory !== undefined)
   task.progress({ percent: 10, phase: 'starting QEMU' })
-  let drafting: Promise<Draft> | undefined
-  const { identity, monitor, events, prepared } = await startQemu(folder, plan.commandLine, {
+  let drafted: Draft | undefined
+  const { identity, monitor, prepared } = await startQemu(folder, plan.commandLine, {
     signal: vm.signal,
     onExit,
-    async prepare(process) {
+    prepare(process) {
       const run: RunRecord = { process, startedAt: Date.now(), ...plan }
-      drafting = draftRun(folder, run)
-      return { run, draft: await drafting }
+      const draft = (drafted = draftRun(folder, run))
+      return { run, draft }
     },
-  }).catch(async (error: unknown) => {
-    const draft = await drafting?.catch(() => undefined)
-    await draft?.drop()
+  }).catch((error: unknown) => {
+    drafted?.drop()
     throw error
   })
   const { run, draft } = prepared
-  // Once somebody has listened, QEMU goes on writing its events to the log, whether anybody listens or not.
-  const leavingEvents = events.close()
   try {
     const networkAdapters = await openForwards(monitor, hardware.networkAdapters)
     if (memory !== undefined) {
@@ -50,18 +47,18 @@ export async function launch(vm: HeldVm, task: Task, { plan, onExit }: Launch): 
       await loadMemory(monitor, memory)
     }
     if (vm.signal.aborted) throw new JobCancelledError({ reason: 'it was cancelled before the guest ran' })
-    await draft.keep()
+    draft.keep()
     // The saved memory is given up before the guest runs on: from then on it does not fit the disks any more.
     if (memory !== undefined || definition.hasCrashed === true || networkAdapters !== hardware.networkAdapters) {
       await vm.save(withoutRest({ ...definition, hardware: { ...hardware, networkAdapters } }))
     }
     task.progress({ percent: 90, phase: 'starting the processors' })
     if (memory?.isPaused !== true) await monitor.execute('cont')
-    return { run, leaving: Promise.all([leavingEvents, monitor.close()]) }
+    return { run, leaving: monitor.close() }
   } catch (error) {
-    await draft.drop()
+    draft.drop()
     await endQemu(folder, identity, monitor)
-    await removeRun(folder)
+    removeRun(folder)
     if (vm.definition !== definition) await vm.save(definition)
     throw error
   }

@@ -1,11 +1,12 @@
 import { spawn, type ChildProcess } from 'node:child_process'
-import { constants, existsSync, watch, type FSWatcher } from 'node:fs'
-import { open, readdir, readFile, rm } from 'node:fs/promises'
+import { closeSync, constants, existsSync, openSync, readdirSync, rmSync, watch, type FSWatcher } from 'node:fs'
+import { readdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { errorCode } from '../../../errors/native.js'
 import { HostToolNotFoundError } from '../../../errors.js'
 import { identityOf, isAlive, type ProcessIdentity } from '../../../registry/process-identity.js'
+import { readSmallFile } from '../../../registry/small-file.js'
 import { runFiles } from '../hardware/command-line.js'
 import { parseKeptName } from '../logs/kept-part.js'
 import { openMonitor } from './monitor.js'
@@ -21,11 +22,10 @@ const pollMs = 20
 /** A socket is there some microseconds before anybody listens. */
 const retryMs = 1
 
-/** A QEMU that was just started, its guest halted, and the connections to it. */
+/** A QEMU that was just started, its guest halted, and the connection to it. */
 export interface StartedQemu<T> {
   readonly identity: ProcessIdentity
   readonly monitor: QmpClient
-  readonly events: QmpClient
   readonly prepared: T
 }
 
@@ -33,22 +33,22 @@ interface StartOptions<T> {
   readonly signal: AbortSignal
   readonly onExit: () => void
   /** What is done while it comes up. */
-  readonly prepare: (identity: ProcessIdentity) => Promise<T>
+  readonly prepare: (identity: ProcessIdentity) => T
 }
 
 /** Starts a QEMU that outlives this process. Whatever it says goes to a file, which a failure quotes. */
 export async function startQemu<T>(
   folder: string,
   [program, ...args]: RunPlan['commandLine'],
-  options: StartOptions<T>,
+  { signal, onExit, prepare }: StartOptions<T>,
 ): Promise<StartedQemu<T>> {
-  const child = await spawnLogged(folder, program, args)
+  const child = spawnLogged(folder, program, args)
   const ended = new Promise<never>((_resolve, reject) => {
     child.once('error', (cause) => {
       reject(errorCode(cause) === 'ENOENT' ? gone(program, cause) : cause)
     })
     child.once('exit', (code, signal) => {
-      options.onExit()
+      onExit()
       lastWords(folder).then((said) => {
         reject(new QemuProgramError('QEMU', code ?? signal, said))
       }, reject)
@@ -59,12 +59,10 @@ export async function startQemu<T>(
   })
   const waiting = new AbortController()
   try {
-    const ready = async (): Promise<StartedQemu<T>> => {
-      const identity = identityOf(child.pid ?? 0)
-      const [prepared, monitors] = await Promise.all([options.prepare(identity), firstMonitors(folder, waiting.signal)])
-      return { identity, prepared, ...monitors }
-    }
-    return await Promise.race([ended, ready(), aborted(options.signal, waiting)])
+    const identity = identityOf(child.pid ?? 0)
+    const prepared = prepare(identity)
+    const monitor = await Promise.race([ended, firstMonitor(folder, waiting.signal), aborted(signal, waiting)])
+    return { identity, monitor, prepared }
   } catch (error) {
     waiting.abort()
     if (child.pid !== undefined && child.exitCode === null && child.signalCode === null) {
@@ -77,15 +75,15 @@ export async function startQemu<T>(
   }
 }
 
-async function spawnLogged(folder: string, program: string, args: readonly string[]): Promise<ChildProcess> {
+function spawnLogged(folder: string, program: string, args: readonly string[]): ChildProcess {
   const { O_WRONLY, O_CREAT, O_TRUNC, O_APPEND } = constants
-  const log = await open(join(folder, runFiles.log), O_WRONLY | O_CREAT | O_TRUNC | O_APPEND, 0o600)
+  const log = openSync(join(folder, runFiles.log), O_WRONLY | O_CREAT | O_TRUNC | O_APPEND, 0o600)
   try {
-    const child = spawn(program, args, { cwd: folder, detached: true, stdio: ['ignore', log.fd, log.fd] })
+    const child = spawn(program, args, { cwd: folder, detached: true, stdio: ['ignore', log, log] })
     child.unref()
     return child
   } finally {
-    await log.close()
+    closeSync(log)
   }
 }
 
@@ -106,16 +104,16 @@ const aborted = (signal: AbortSignal, waiting: AbortController): Promise<never> 
     signal.addEventListener('abort', onAbort, { once: true, signal: waiting.signal })
   })
 
-/** The sockets come some time after the process, and are bound before anybody listens. */
-async function firstMonitors(
-  folder: string,
-  signal: AbortSignal,
-): Promise<{ readonly monitor: QmpClient; readonly events: QmpClient }> {
+/**
+ * The monitor whose events go to the log: once somebody has listened to it, QEMU goes on writing them there, whether anybody
+ * listens or not. Its socket is the last; each comes some time after the process, and is bound before anybody listens.
+ */
+async function firstMonitor(folder: string, signal: AbortSignal): Promise<QmpClient> {
   const deadline = Date.now() + startTimeoutMs
   await untilBound(folder, { signal, deadline })
   for (;;) {
     try {
-      return await openBoth(folder)
+      return await openMonitor(folder, runFiles.events)
     } catch (error) {
       if (!(error instanceof QmpConnectionError) || Date.now() > deadline) throw error
     }
@@ -165,27 +163,14 @@ function watcherOf(folder: string, onChange: () => void): FSWatcher | undefined 
   }
 }
 
-async function openBoth(folder: string): Promise<{ readonly monitor: QmpClient; readonly events: QmpClient }> {
-  const opening = [openMonitor(folder, runFiles.control), openMonitor(folder, runFiles.events)] as const
-  try {
-    const [monitor, events] = await Promise.all(opening)
-    return { monitor, events }
-  } catch (error) {
-    // One of them may be there, and keeps the next attempt out.
-    for (const client of await Promise.allSettled(opening))
-      if (client.status === 'fulfilled') await client.value.close()
-    throw error
-  }
-}
-
 /** What an earlier QEMU has left: a file of the name would be taken for the new one's. */
-export async function removeRunFiles(folder: string, isConsoleKept: boolean): Promise<void> {
+export function removeRunFiles(folder: string, isConsoleKept: boolean): void {
   const names: ReadonlySet<string> = new Set(Object.values(runFiles))
-  const left = (await readdir(folder)).filter((file) => {
+  const left = readdirSync(folder).filter((file) => {
     const name = parseKeptName(file)?.log ?? file
     return names.has(name) && !(isConsoleKept && name === runFiles.console)
   })
-  await Promise.all(left.map((file) => rm(join(folder, file), { force: true })))
+  for (const file of left) rmSync(join(folder, file), { force: true })
 }
 
 /** A QEMU that was started for the VM and not written down, since its starter died: its guest has not run. */
@@ -194,14 +179,23 @@ export async function findOrphan(
   id: string,
   isInherited: boolean,
 ): Promise<ProcessIdentity | undefined> {
-  const written = await readFile(join(folder, runFiles.pid), 'utf8').catch(() => '')
+  const written = readIfThere(join(folder, runFiles.pid))
   // One that has only just begun has no file yet; where somebody has died, it is looked for.
   const pids = isInherited ? [written, ...(await readdir('/proc').catch(() => []))] : [written]
   for (const pid of new Set(pids.map((text) => text.trim()))) {
     if (!/^[1-9]\d*$/.test(pid)) continue
     const identity = identityOf(Number(pid))
-    const words = await readFile(`/proc/${pid}/cmdline`, 'utf8').catch(() => '')
+    const words = readIfThere(`/proc/${pid}/cmdline`)
     if (words.split('\0').includes(id) && isAlive(identity)) return identity
   }
   return undefined
+}
+
+/** Empty where it can't be read. */
+function readIfThere(path: string): string {
+  try {
+    return readSmallFile(path)
+  } catch {
+    return ''
+  }
 }

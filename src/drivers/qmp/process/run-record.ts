@@ -1,4 +1,4 @@
-import { rm } from 'node:fs/promises'
+import { rmSync } from 'node:fs'
 import { join } from 'node:path'
 import * as v from 'valibot'
 import { errorCode } from '../../../errors/native.js'
@@ -31,26 +31,27 @@ const recordFile = 'run.json'
 
 export const isRunRecord = (name: string): boolean => name === recordFile
 
-export async function readRun(folder: string): Promise<RunRecord | undefined> {
+export function readRun(folder: string): RunRecord | undefined {
   try {
-    return v.parse(runSchema, JSON.parse(await readSmallFile(join(folder, recordFile))))
+    return v.parse(runSchema, JSON.parse(readSmallFile(join(folder, recordFile))))
   } catch (error) {
     if (errorCode(error) === 'ENOENT') return undefined
     throw error
   }
 }
 
-export const draftRun = (folder: string, run: RunRecord): Promise<Draft> =>
-  draftOf(join(folder, recordFile), JSON.stringify(run), false)
+export const draftRun = (folder: string, run: RunRecord): Draft =>
+  draftOf(join(folder, recordFile), JSON.stringify(run))
 
-export const removeRun = (folder: string): Promise<void> => rm(join(folder, recordFile), { force: true })
+export const removeRun = (folder: string): void => {
+  rmSync(join(folder, recordFile), { force: true })
+}
 
 /** How a QEMU that is gone has ended. */
 export type RunEnd = 'guest' | 'request' | 'crash'
 
 /** An event has some 150 bytes, and nothing but the end of others comes after the last one that counts. */
 const tailBytes = 64 * 1024
-const eventBytes = 4096
 
 /** What the log of events says of the end of a QEMU, once it has begun to end. */
 export async function announcedEnd(folder: string): Promise<RunEnd | undefined> {
@@ -59,15 +60,6 @@ export async function announcedEnd(folder: string): Promise<RunEnd | undefined> 
   if (last === undefined) return undefined
   if (last.includes('"guest-panic"')) return 'crash'
   return last.includes('"guest": true') ? 'guest' : 'request'
-}
-
-/** The events after which a guest does something else. */
-const changes = /"event": "(?:STOP|RESUME|SHUTDOWN|GUEST_PANICKED|SUSPEND|WAKEUP|WATCHDOG)"/
-
-/** Whether the last that QEMU has said is of a change, and not of one of the many things that change nothing. */
-export async function hasToldOfChange(folder: string): Promise<boolean> {
-  const last = (await readLogTail(folder, runFiles.eventLog, eventBytes)).trimEnd().split('\n').at(-1)
-  return last !== undefined && changes.test(last)
 }
 
 /** How a QEMU that is gone has ended: one that was killed, or that crashed, has had no time to say anything. */

@@ -183,11 +183,10 @@ test('memory that was saved before there was a balloon is loaded into a QEMU wit
   const file = join(folder, 'vm.json')
   const definition: Definition = v.parse(definitionFormat.schema, JSON.parse(await readFile(file, 'utf8')))
   const args = commandLine(vm.id, definition.hardware, 'tcg', firstLayout(definition.hardware))
-  const options = { signal: new AbortController().signal, onExit: () => {}, prepare: async () => {} }
-  const { identity, monitor, events } = await startQemu(folder, ['qemu-system-x86_64', ...args], options)
+  const options = { signal: new AbortController().signal, onExit: () => {}, prepare: () => {} }
+  const { identity, monitor } = await startQemu(folder, ['qemu-system-x86_64', ...args], options)
   const memory = { file: newMemoryFile(), tag: 'suspended' }
   await saveMemory(monitor, new DiskImages('qemu-img'), { ...memory, folder, disks: [] })
-  await events.close()
   await endQemu(folder, identity, monitor)
   await writeFile(file, JSON.stringify({ ...definition, memory: { ...memory, isPaused: false, accelerator: 'tcg' } }))
 
