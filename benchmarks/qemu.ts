@@ -108,7 +108,7 @@ async function commands(): Promise<Figure> {
 }
 
 try {
-  report([await starts(1, 15), await commands(), await starts(100, 3)])
+  report([await starts(1, 15), await commands(), await starts(100, 5)])
 } finally {
   await rm(folder, { recursive: true, force: true })
 }

@@ -38,7 +38,7 @@ const releasedSuffix = '.released'
  */
 export class Claim {
   #folder: string
-  readonly #generation: number
+  readonly generation: number
   /** Whoever had it before, and died without letting go of it. */
   readonly inherited: ClaimRecord | undefined
   /** What was in the folder when it was taken. */
@@ -53,7 +53,7 @@ export class Claim {
     details: { readonly inherited: ClaimRecord | undefined; readonly found: readonly string[] },
   ) {
     this.#folder = folder
-    this.#generation = generation
+    this.generation = generation
     this.#record = record
     this.inherited = details.inherited
     this.found = details.found
@@ -101,13 +101,13 @@ export class Claim {
   setState(state: VmState): void {
     if (state === this.#record.state) return
     this.#record = { ...this.#record, state }
-    replaceSmallFile(fileOf(this.#folder, this.#generation), JSON.stringify(this.#record))
+    replaceSmallFile(fileOf(this.#folder, this.generation), JSON.stringify(this.#record))
   }
 
   release(): void {
     if (this.#isReleased) return
     this.#isReleased = true
-    const path = fileOf(this.#folder, this.#generation)
+    const path = fileOf(this.#folder, this.generation)
     renameSync(path, `${path}${releasedSuffix}`)
   }
 }
@@ -122,6 +122,9 @@ function parse(name: string): ClaimFile | undefined {
   const [, digits, suffix] = /^claim\.(\d{1,15})(\.released)?$/.exec(name) ?? []
   return digits === undefined ? undefined : { name, generation: Number(digits), isReleased: suffix !== undefined }
 }
+
+/** The generation of the claim that a file is of. */
+export const claimGeneration = (file: string): number | undefined => parse(file)?.generation
 
 /** Of one generation, a claim that was let go of counts: the other one comes too late, and is about to notice that. */
 const newest = (names: readonly string[]): ClaimFile | undefined =>

@@ -249,6 +249,7 @@ export class VmLifecycle {
     const { expected, timeoutMs } = how
     const { signal } = course
     const { claim, definition: found } = await this.#claim(id, task, signal, how)
+    observer.tellClaim(id, claim)
     try {
       if (found === undefined) throw vmNotFound(id)
       const definition = await settle({ directory, images }, found, claim.inherited)

@@ -2,6 +2,7 @@ import { watch, type FSWatcher } from 'node:fs'
 import { errorCode } from '../../errors/native.js'
 import type { VmEvent } from '../../model/vm-event.js'
 import type { VmState } from '../../model/vm-state.js'
+import { claimGeneration, type Claim } from '../../registry/claim.js'
 import { isAlive, type ProcessIdentity } from '../../registry/process-identity.js'
 import type { VmDirectory } from '../../registry/vm-directory.js'
 import { runFiles } from './hardware/command-line.js'
@@ -10,7 +11,6 @@ import { cutLog } from './logs/cut-log.js'
 import { configOf, stateAtRest, type Definition } from './definition.js'
 import { runLogs, type RunLog } from './logs/kept-part.js'
 import { lastChange } from './logs/last-change.js'
-import { isRunRecord } from './process/run-record.js'
 import type { Sight, VmInspector } from './vm-inspector.js'
 
 type StateReason = 'guest' | 'request' | 'crash'
@@ -30,8 +30,8 @@ interface Watched {
   epoch: number
   isLooking: boolean
   mustLookAgain: boolean
-  /** Until a look that is due soon, and sees all that changes until then. */
-  due: NodeJS.Timeout | undefined
+  /** The last claim of this connection on it, whose traces may be seen after its end. */
+  ownClaim: number
   /** The last that its QEMU has said of a change. */
   change: string | undefined
   readonly onConsole: Set<() => void>
@@ -40,9 +40,6 @@ interface Watched {
 
 /** How often to see whether a QEMU is still there, since one that is killed says nothing, and whether its guest has printed. */
 const pollMs = 200
-/** How long a change that others have made is not looked at after one of this connection's own, whose traces look the same. */
-const settleMs = 20
-const isClaim = (name: string): boolean => name.startsWith('claim.')
 
 /**
  * Tells what happens to VMs, whoever does it. What this connection does, its operations tell; for the rest the files are
@@ -102,11 +99,14 @@ export class VmObserver {
     } finally {
       watched.owners -= 1
       watched.epoch += 1
-      watched.due ??= setTimeout(() => {
-        watched.due = undefined
-        this.look(id)
-      }, settleMs)
+      this.look(id)
     }
+  }
+
+  /** An operation of this connection has the VM. */
+  tellClaim(id: string, { generation }: Claim): void {
+    const watched = this.#vms.get(id)
+    if (watched !== undefined) watched.ownClaim = generation
   }
 
   /** A state that this connection has brought a VM into; `before` is what it was, for the first that is told of it. */
@@ -262,7 +262,7 @@ export class VmObserver {
       epoch: 0,
       isLooking: false,
       mustLookAgain: false,
-      due: undefined,
+      ownClaim: 0,
       change: undefined,
       onConsole: new Set(),
       onEnd: new Map(),
@@ -272,9 +272,7 @@ export class VmObserver {
       const log = runLogs.find((known) => known === name)
       if (log !== undefined) watched.grown.add(log)
       if (name === runFiles.console) for (const listener of watched.onConsole) listener()
-      else if (name === 'vm.json' || isClaim(name) || isRunRecord(name) || name === runFiles.eventLog) {
-        this.#hear(id, watched, name)
-      }
+      else this.#hear(id, watched, name)
     })
     return watched
   }
@@ -291,10 +289,14 @@ export class VmObserver {
     }
   }
 
-  /** Something may have changed that is to be seen in the file. */
+  /** Something has happened to a file. Whoever changes the VM claims it first, and lets go of it afterwards. */
   #hear(id: string, watched: Watched, file: string): void {
-    if (watched.owners > 0 || watched.due !== undefined) return
-    if (file !== runFiles.eventLog || this.#hasChanged(id, watched)) this.look(id)
+    if (watched.owners > 0) return
+    const isChange =
+      file === runFiles.eventLog
+        ? this.#hasChanged(id, watched)
+        : file === 'vm.json' || (claimGeneration(file) ?? 0) > watched.ownClaim
+    if (isChange) this.look(id)
   }
 
   #hasChanged(id: string, watched: Watched): boolean {
@@ -317,7 +319,6 @@ export class VmObserver {
   #remove(id: string): void {
     const watched = this.#vms.get(id)
     this.#vms.delete(id)
-    clearTimeout(watched?.due)
     watched?.watcher?.close()
     for (const waiting of watched?.onEnd.values() ?? []) for (const resolve of waiting) resolve()
   }

@@ -179,20 +179,20 @@ export async function findOrphan(
   id: string,
   isInherited: boolean,
 ): Promise<ProcessIdentity | undefined> {
-  const written = readIfThere(join(folder, runFiles.pid))
+  const written = readOrEmpty(join(folder, runFiles.pid))
   // One that has only just begun has no file yet; where somebody has died, it is looked for.
   const pids = isInherited ? [written, ...(await readdir('/proc').catch(() => []))] : [written]
   for (const pid of new Set(pids.map((text) => text.trim()))) {
     if (!/^[1-9]\d*$/.test(pid)) continue
     const identity = identityOf(Number(pid))
-    const words = readIfThere(`/proc/${pid}/cmdline`)
+    const words = readOrEmpty(`/proc/${pid}/cmdline`)
     if (words.split('\0').includes(id) && isAlive(identity)) return identity
   }
   return undefined
 }
 
 /** Empty where it can't be read. */
-function readIfThere(path: string): string {
+function readOrEmpty(path: string): string {
   try {
     return readSmallFile(path)
   } catch {

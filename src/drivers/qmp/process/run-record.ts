@@ -29,8 +29,6 @@ export type RunPlan = Pick<RunRecord, 'accelerator' | 'layout' | 'commandLine'>
 
 const recordFile = 'run.json'
 
-export const isRunRecord = (name: string): boolean => name === recordFile
-
 export function readRun(folder: string): RunRecord | undefined {
   try {
     return v.parse(runSchema, JSON.parse(readSmallFile(join(folder, recordFile))))
