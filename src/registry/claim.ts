@@ -1,23 +1,17 @@
-import { linkSync, readdirSync, renameSync, rmSync } from 'node:fs'
+import { readdirSync, renameSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import * as v from 'valibot'
-import { ResourceBusyError } from '../errors.js'
+import { ProtocolError, ResourceBusyError } from '../errors.js'
 import { errorCode } from '../errors/native.js'
 import { vmStates, type VmState } from '../model/vm-state.js'
-import { isAlive, ownIdentity, processIdentitySchema } from './process-identity.js'
-import { readRecord } from './record-file.js'
-import { draftIn, replaceSmallFile } from './replace-file.js'
-import { readSmallFile, writeSmallFile } from './small-file.js'
+import { isAlive, ownIdentity, type ProcessIdentity } from './process-identity.js'
 
-const recordSchema = v.object({
-  ...processIdentitySchema.entries,
+export interface ClaimRecord extends ProcessIdentity {
   /** What is told of the VM meanwhile. */
-  state: v.picklist(vmStates),
+  readonly state: VmState
   /** What it was before. */
-  before: v.picklist(vmStates),
-})
-
-export type ClaimRecord = Readonly<v.InferOutput<typeof recordSchema>>
+  readonly before: VmState
+}
 
 /** What whoever comes too late is told. */
 export const heldBy = (pid: number): ResourceBusyError =>
@@ -27,69 +21,68 @@ export const heldBy = (pid: number): ResourceBusyError =>
     hint: 'Stop it there, or wait until that process lets go of it.',
   })
 
-const nameOf = (generation: number): string => `claim.${String(generation)}`
-const fileOf = (folder: string, generation: number): string => join(folder, nameOf(generation))
-const releasedSuffix = '.released'
-
 /**
- * The claim of one process on a folder, safe against death at any moment. Each claim is a file of the next generation,
- * made by link(2), which fails if somebody was faster; the highest generation counts, and is never removed, only
- * succeeded. Letting go of it gives the file another name. Whoever finds that its process is gone may succeed it.
+ * The claim of one process on a folder, safe against death at any moment. It is the name of an empty file: `claim` while
+ * nobody has it, and else also who has it, and what is told meanwhile. Taking it is a rename(2), which fails for all but the
+ * first; whoever finds that its process is gone may rename it, too. No file is made, since that costs a file system much more.
  */
 export class Claim {
   #folder: string
-  readonly generation: number
+  /** Told apart from any other claim, of this process too. */
+  readonly owner: string
   /** Whoever had it before, and died without letting go of it. */
   readonly inherited: ClaimRecord | undefined
   /** What was in the folder when it was taken. */
   readonly found: readonly string[]
-  #record: ClaimRecord
+  readonly #before: VmState
+  #file: string
   #isReleased = false
 
   private constructor(
     folder: string,
-    generation: number,
-    record: ClaimRecord,
+    owner: string,
+    states: Pick<ClaimRecord, 'state' | 'before'>,
     details: { readonly inherited: ClaimRecord | undefined; readonly found: readonly string[] },
   ) {
     this.#folder = folder
-    this.generation = generation
-    this.#record = record
+    this.owner = owner
+    this.#before = states.before
+    this.#file = fileOf(owner, states)
     this.inherited = details.inherited
     this.found = details.found
   }
 
   /** The claim, or the record of the process that has it. */
   static take(folder: string, state: VmState, before: VmState = state): Claim | ClaimRecord {
-    const record = { ...ownIdentity(), state, before }
+    const owner = nextOwner()
+    const file = fileOf(owner, { state, before })
     for (;;) {
-      const last = newest(readdirSync(folder))
-      const holder = readClaim(folder, last)
-      if (holder !== undefined && isAlive(holder)) return holder
-      const generation = (last?.generation ?? 0) + 1
-      if (!write(folder, generation, record)) continue
       const found = readdirSync(folder)
-      const others = found.flatMap((name) => parse(name) ?? []).filter(({ name }) => name !== nameOf(generation))
-      // Somebody may have come, gone and been succeeded between the listing and the link: the highest counts.
-      if (others.some((other) => other.generation >= generation)) {
-        rmSync(fileOf(folder, generation), { force: true })
-        continue
+      const claims = claimsIn(folder, found)
+      const holder = claims.find(({ record }) => isAlive(record))
+      if (holder !== undefined) return holder.record
+      const [left] = claims
+      if (left === undefined && !found.includes(freeFile)) makeFree(folder)
+      else if (tryToRename(folder, left?.file ?? freeFile, file)) {
+        // Where it was missing, and several have made it, there may be two: both give way to each other, and one is left.
+        const others = claimsIn(folder, readdirSync(folder)).filter((other) => other.file !== file)
+        if (!others.some(({ record }) => isAlive(record))) {
+          return new Claim(folder, owner, { state, before }, { inherited: left?.record, found })
+        }
+        renameSync(join(folder, file), join(folder, freeFile))
       }
-      for (const { name } of others) rmSync(join(folder, name), { force: true })
-      return new Claim(folder, generation, record, { inherited: holder, found })
     }
   }
 
   /** Who has the folder at present. */
   static holder(folder: string): ClaimRecord | undefined {
-    const record = readClaim(folder, newest(readdirSync(folder)))
-    return record !== undefined && isAlive(record) ? record : undefined
+    return claimsIn(folder, readdirSync(folder)).find(({ record }) => isAlive(record))?.record
   }
 
   /** Whether somebody died who had the folder. */
   static isAbandoned(folder: string): boolean {
-    const record = readClaim(folder, newest(readdirSync(folder)))
-    return record !== undefined && !isAlive(record)
+    const claims = claimsIn(folder, readdirSync(folder))
+    return claims.length > 0 && !claims.some(({ record }) => isAlive(record))
   }
 
   /** The folder has another path now, and the claim with it. */
@@ -99,58 +92,73 @@ export class Claim {
 
   /** What everybody else is told meanwhile. */
   setState(state: VmState): void {
-    if (state === this.#record.state) return
-    this.#record = { ...this.#record, state }
-    replaceSmallFile(fileOf(this.#folder, this.generation), JSON.stringify(this.#record))
+    const file = fileOf(this.owner, { state, before: this.#before })
+    if (file === this.#file) return
+    renameSync(join(this.#folder, this.#file), join(this.#folder, file))
+    this.#file = file
   }
 
   release(): void {
     if (this.#isReleased) return
     this.#isReleased = true
-    const path = fileOf(this.#folder, this.generation)
-    renameSync(path, `${path}${releasedSuffix}`)
+    renameSync(join(this.#folder, this.#file), join(this.#folder, freeFile))
   }
 }
 
-interface ClaimFile {
-  readonly name: string
-  readonly generation: number
-  readonly isReleased: boolean
+const freeFile = 'claim'
+const heldPrefix = 'claim,'
+
+let claims = 0
+
+function nextOwner(): string {
+  const { pid, began, boot, host } = ownIdentity()
+  return [pid, (claims += 1), began, boot, host].join(',')
 }
 
-function parse(name: string): ClaimFile | undefined {
-  const [, digits, suffix] = /^claim\.(\d{1,15})(\.released)?$/.exec(name) ?? []
-  return digits === undefined ? undefined : { name, generation: Number(digits), isReleased: suffix !== undefined }
+/** The longest has some 250 characters, of the 255 that file systems allow. */
+const fileOf = (owner: string, { state, before }: Pick<ClaimRecord, 'state' | 'before'>): string =>
+  `${heldPrefix}${state},${before},${owner}`
+
+const stateSchema = v.picklist(vmStates)
+const pattern = /^claim,(\w+),(\w+),(([1-9]\d{0,9}),\d+,(\d*),([\da-f-]*),([^,]*))$/
+
+/** Whose claim a file is, and what it says; nothing for any other file. */
+export function parseClaim(file: string): { readonly owner: string; readonly record: ClaimRecord } | undefined {
+  const [, state, before, owner = '', pid, began = '', boot = '', host = ''] = pattern.exec(file) ?? []
+  if (!v.is(stateSchema, state) || !v.is(stateSchema, before)) return undefined
+  return { owner, record: { host, pid: Number(pid), boot, began, state, before } }
 }
 
-/** The generation of the claim that a file is of. */
-export const claimGeneration = (file: string): number | undefined => parse(file)?.generation
-
-/** Of one generation, a claim that was let go of counts: the other one comes too late, and is about to notice that. */
-const newest = (names: readonly string[]): ClaimFile | undefined =>
-  names
-    .flatMap((name) => parse(name) ?? [])
-    .sort((a, b) => a.generation - b.generation || Number(a.isReleased) - Number(b.isReleased))
-    .at(-1)
-
-/** Nothing where nobody has it, or it has been let go of or succeeded meanwhile. */
-function readClaim(folder: string, file: ClaimFile | undefined): ClaimRecord | undefined {
-  if (file === undefined || file.isReleased) return undefined
-  const hint = 'Remove it if no process uses the VM.'
-  return readRecord(join(folder, file.name), recordSchema, { read: readSmallFile, hint })
+function claimsIn(folder: string, files: readonly string[]): { readonly file: string; readonly record: ClaimRecord }[] {
+  return files
+    .filter((file) => file.startsWith(heldPrefix))
+    .map((file) => {
+      const claim = parseClaim(file)
+      if (claim !== undefined) return { file, record: claim.record }
+      const message = 'its name says nothing of whoever has the VM'
+      throw new ProtocolError({
+        reason: `the file ${join(folder, file)} is damaged: ${message}`,
+        hint: 'Remove it if no process uses the VM.',
+        native: { driver: 'registry', message },
+      })
+    })
 }
 
-function write(folder: string, generation: number, record: ClaimRecord): boolean {
-  const draft = draftIn(folder)
+function makeFree(folder: string): void {
   try {
-    writeSmallFile(draft, JSON.stringify(record))
-    linkSync(draft, fileOf(folder, generation))
+    writeFileSync(join(folder, freeFile), '', { flag: 'wx', mode: 0o600 })
+  } catch (error) {
+    if (errorCode(error) !== 'EEXIST') throw error
+  }
+}
+
+/** False where somebody was faster. */
+function tryToRename(folder: string, from: string, to: string): boolean {
+  try {
+    renameSync(join(folder, from), join(folder, to))
     return true
   } catch (error) {
-    // The holder may have taken the draft for a leftover.
-    if (errorCode(error) === 'EEXIST' || errorCode(error) === 'ENOENT') return false
+    if (errorCode(error) === 'ENOENT') return false
     throw error
-  } finally {
-    rmSync(draft, { force: true })
   }
 }

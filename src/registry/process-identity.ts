@@ -4,6 +4,7 @@ import * as v from 'valibot'
 
 /** A process, told apart from a later one of the same pid. */
 export const processIdentitySchema = v.object({
+  /** As it can be a part of a file's name. */
   host: v.string(),
   pid: v.pipe(v.number(), v.integer(), v.minValue(1)),
   /** Changes with each start of the machine; empty where the system does not tell. */
@@ -35,11 +36,14 @@ const beganAt = (pid: number): string | undefined => {
   return fields?.[0] === 'Z' ? undefined : fields?.[19]
 }
 
+/** Names of hosts have 64 characters at most on Linux, and hardly ever any that is encoded. */
+const maxHostLength = 128
+
 let own: ProcessIdentity | undefined
 
 export const ownIdentity = (): ProcessIdentity =>
   (own ??= {
-    host: hostname(),
+    host: encodeURIComponent(hostname()).slice(0, maxHostLength),
     pid: process.pid,
     boot: read('/proc/sys/kernel/random/boot_id')?.trim() ?? '',
     began: beganAt(process.pid) ?? '',

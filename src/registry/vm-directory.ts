@@ -43,9 +43,9 @@ const namingRetryMs = 5
  *
  * ```
  * awaitvm-DRIVER.json  says what the directory is
- * claim.N              who is naming a VM at present
+ * claim                who is naming a VM at present; see Claim
  * vms/ID/vm.json       the definition: what it does not speak of is not kept
- * vms/ID/claim.N       which process changes the VM
+ * vms/ID/claim         which process changes the VM
  * vms/ID/...           files that the definition speaks of
  * unregistered/ID/...  VMs that are kept here, and are none of the host's
  * ```

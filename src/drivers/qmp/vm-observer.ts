@@ -2,7 +2,7 @@ import { watch, type FSWatcher } from 'node:fs'
 import { errorCode } from '../../errors/native.js'
 import type { VmEvent } from '../../model/vm-event.js'
 import type { VmState } from '../../model/vm-state.js'
-import { claimGeneration, type Claim } from '../../registry/claim.js'
+import { parseClaim, type Claim } from '../../registry/claim.js'
 import { isAlive, type ProcessIdentity } from '../../registry/process-identity.js'
 import type { VmDirectory } from '../../registry/vm-directory.js'
 import { runFiles } from './hardware/command-line.js'
@@ -30,8 +30,8 @@ interface Watched {
   epoch: number
   isLooking: boolean
   mustLookAgain: boolean
-  /** The last claim of this connection on it, whose traces may be seen after its end. */
-  ownClaim: number
+  /** The owner of this connection's last claim on it, whose traces may be seen after its end. */
+  ownClaim: string | undefined
   /** The last that its QEMU has said of a change. */
   change: string | undefined
   readonly onConsole: Set<() => void>
@@ -104,9 +104,9 @@ export class VmObserver {
   }
 
   /** An operation of this connection has the VM. */
-  tellClaim(id: string, { generation }: Claim): void {
+  tellClaim(id: string, { owner }: Claim): void {
     const watched = this.#vms.get(id)
-    if (watched !== undefined) watched.ownClaim = generation
+    if (watched !== undefined) watched.ownClaim = owner
   }
 
   /** A state that this connection has brought a VM into; `before` is what it was, for the first that is told of it. */
@@ -262,7 +262,7 @@ export class VmObserver {
       epoch: 0,
       isLooking: false,
       mustLookAgain: false,
-      ownClaim: 0,
+      ownClaim: undefined,
       change: undefined,
       onConsole: new Set(),
       onEnd: new Map(),
@@ -292,11 +292,9 @@ export class VmObserver {
   /** Something has happened to a file. Whoever changes the VM claims it first, and lets go of it afterwards. */
   #hear(id: string, watched: Watched, file: string): void {
     if (watched.owners > 0) return
-    const isChange =
-      file === runFiles.eventLog
-        ? this.#hasChanged(id, watched)
-        : file === 'vm.json' || (claimGeneration(file) ?? 0) > watched.ownClaim
-    if (isChange) this.look(id)
+    const claim = parseClaim(file)
+    const isOthers = claim !== undefined && claim.owner !== watched.ownClaim
+    if (isOthers || file === 'vm.json' || (file === runFiles.eventLog && this.#hasChanged(id, watched))) this.look(id)
   }
 
   #hasChanged(id: string, watched: Watched): boolean {

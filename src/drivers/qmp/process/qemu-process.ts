@@ -163,12 +163,12 @@ function watcherOf(folder: string, onChange: () => void): FSWatcher | undefined 
   }
 }
 
-/** What an earlier QEMU has left: a file of the name would be taken for the new one's. */
+/** What an earlier QEMU has left: a file of the name would be taken for the new one's. Its log is emptied by the next. */
 export function removeRunFiles(folder: string, isConsoleKept: boolean): void {
   const names: ReadonlySet<string> = new Set(Object.values(runFiles))
   const left = readdirSync(folder).filter((file) => {
     const name = parseKeptName(file)?.log ?? file
-    return names.has(name) && !(isConsoleKept && name === runFiles.console)
+    return names.has(name) && file !== runFiles.log && !(isConsoleKept && name === runFiles.console)
   })
   for (const file of left) rmSync(join(folder, file), { force: true })
 }

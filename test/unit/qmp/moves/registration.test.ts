@@ -155,7 +155,7 @@ const traps: Record<string, (folder: string, host: QmpHost) => void> = {
     execFileSync('qemu-img', ['create', '-q', '-f', 'qcow2', '-o', options, diskIn(folder), '1M'])
   },
   'a claim that none can follow': (folder) => {
-    writeFileSync(join(folder, 'claim.999999999999999'), '{}')
+    writeFileSync(join(folder, 'claim,of,nobody'), '')
   },
   'a name that climbs': (folder) => {
     rewrite(folder, (definition) => (definition.name = '../web-1'))
