@@ -1,0 +1,32 @@
+// Claims a folder again and again, in competition with others, and sees that it is alone; or claims it once, and stays.
+import { rmSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { setImmediate as turn } from 'node:timers/promises'
+import { Claim } from '../../src/registry/claim.js'
+
+const [folder = '', rounds = '0'] = process.argv.slice(2)
+const mark = join(folder, 'in-use')
+
+async function claim(): Promise<Claim> {
+  for (;;) {
+    const taken = Claim.take(folder, 'starting', 'stopped')
+    if (taken instanceof Claim) return taken
+    await turn()
+  }
+}
+
+for (let round = 0; round < Number(rounds); round += 1) {
+  const claimed = await claim()
+  // Fails where it is there, since another process has the folder, too.
+  writeFileSync(mark, '', { flag: 'wx' })
+  await turn()
+  claimed.setState('running')
+  await turn()
+  rmSync(mark)
+  claimed.release()
+}
+if (rounds === '0') {
+  await claim()
+  process.stdin.resume()
+}
+console.log('done')
