@@ -3,9 +3,11 @@ import { goneMeanwhile, invalidState } from '../../errors/state.js'
 import { InvalidStateError, ResourceBusyError } from '../../errors.js'
 import type { VmState } from '../../model/vm-state.js'
 import { operations } from '../../operations.js'
+import { isAlive } from '../../registry/process-identity.js'
 import type { VmDirectory } from '../../registry/vm-directory.js'
 import type { Definition } from './definition.js'
 import { pressUntilOff } from './power-button.js'
+import { readRun } from './process/run-record.js'
 import type { RunningVm } from './running-vm.js'
 import type { VmAccess } from './vm-access.js'
 import type { VmInspector } from './vm-inspector.js'
@@ -63,15 +65,22 @@ export class VmShutdown {
    * the guest has noticed it: the operation can't be cancelled.
    */
   async #shutDown(vm: string, task: Task, givenUp: AbortSignal): Promise<VmState> {
-    const { access, observer } = this.#parts
-    const before = observer.stateOf(vm)
+    const { access } = this.#parts
+    const wasRunning = this.#seemsToRun(vm)
     try {
       return await access.use(vm, task, (running) => this.#untilOff(running, task, givenUp))
     } catch (error) {
       // It ran when this was asked for, and the guest was faster.
-      if (before === 'running' && error instanceof InvalidStateError && error.state === 'stopped') return 'stopped'
+      if (wasRunning && error instanceof InvalidStateError && error.state === 'stopped') return 'stopped'
       throw error
     }
+  }
+
+  /** What was told last may have been overtaken: of a VM that somebody has stopped by now, there is no QEMU. */
+  #seemsToRun(id: string): boolean {
+    const { directory, observer } = this.#parts
+    const run = readRun(directory.folder(id))
+    return run !== undefined && isAlive(run.process) && observer.stateOf(id) === 'running'
   }
 
   async #untilOff({ definition: { id }, run, monitor }: RunningVm, task: Task, givenUp: AbortSignal): Promise<VmState> {
