@@ -30,7 +30,7 @@ function linuxGuest(): GuestProfile {
 }
 
 /** What belongs to a running QEMU, or tells who works on a VM, and is not kept. */
-const ofRun = /\.(?:sock|log|pid)$|run\.json$|^claim$/
+const ofRun = /\.(?:sock|log|pid)$|run\.json$|\/claim(?:,[^/]*)?$/
 
 describeConformance({
   ...qmpProfile,
