@@ -11,6 +11,8 @@ import { Trial } from './trial.js'
 interface CaseOptions {
   /** How the connection is made. */
   readonly connect?: ConnectOptions
+  /** Where a host may need longer than for any other case. */
+  readonly timeoutMs?: number
 }
 
 /**
@@ -91,7 +93,8 @@ export function checkAll(host: ConformanceHost, subjects: readonly string[] = Ob
       return need === 'agent' ? [] : [need]
     })
     const needsGuest = abstractNeeds.includes('guest') || abstractNeeds.includes('agent')
-    test(title, { meta: { needs } }, async ({ task, skip, signal }) => {
+    const timeout = options?.timeoutMs
+    test(title, { meta: { needs }, ...(timeout !== undefined && { timeout }) }, async ({ task, skip, signal }) => {
       if (needsGuest && host.guest.missing !== undefined) skip(host.guest.missing)
       const trial = await Trial.open(host, { needsGuest, connect: options?.connect })
       const interrupt = (): void => {

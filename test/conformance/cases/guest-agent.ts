@@ -154,16 +154,22 @@ export const guestAgent: Cases = ({ host, promises }) => {
     await outputOf(vm, ['rmdir', folder])
   })
 
-  promises('a large output comes whole, or is said to be cut off', ['guest.exec', 'agent'], async (trial) => {
-    const vm = await trial.vmWithAgent()
-    const size = 5_000_000
-    const script = `head -c ${size} /dev/zero | tr '\\0' x; printf end`
-    const { exitCode, stdout, isTruncated } = await vm.guest.exec(['sh', '-c', script]).unwrap()
-    expect(exitCode).toBe(0)
-    expect(Buffer.from(stdout.subarray(0, 1000)).toString()).toBe('x'.repeat(1000))
-    if (isTruncated) expect(stdout.length).toBeLessThan(size)
-    else expect(stdout.length).toBe(size + 3)
-  })
+  promises(
+    'a large output comes whole, or is said to be cut off',
+    ['guest.exec', 'agent'],
+    async (trial) => {
+      const vm = await trial.vmWithAgent()
+      const size = 5_000_000
+      const script = `head -c ${size} /dev/zero | tr '\\0' x; printf end`
+      const { exitCode, stdout, isTruncated } = await vm.guest.exec(['sh', '-c', script]).unwrap()
+      expect(exitCode).toBe(0)
+      expect(Buffer.from(stdout.subarray(0, 1000)).toString()).toBe('x'.repeat(1000))
+      if (isTruncated) expect(stdout.length).toBeLessThan(size)
+      else expect(stdout.length).toBe(size + 3)
+    },
+    // QEMU's agent takes 4 KiB at a time, and rests for 0.1 s where nobody is connected to it.
+    { timeoutMs: 240_000 },
+  )
 
   promises('programs that run at once have each their own output', ['guest.exec', 'agent'], async (trial) => {
     const vm = await trial.vmWithAgent()
