@@ -108,11 +108,12 @@ export class Claim {
 const freeFile = 'claim'
 const heldPrefix = 'claim,'
 
-let claims = 0
+/** How many claims this process has tried to take. */
+let lastSerial = 0
 
 function nextOwner(): string {
   const { pid, began, boot, host } = ownIdentity()
-  return [pid, (claims += 1), began, boot, host].join(',')
+  return [pid, (lastSerial += 1), began, boot, host].join(',')
 }
 
 /** The longest has some 250 characters, of the 255 that file systems allow. */
@@ -129,19 +130,23 @@ export function parseClaim(file: string): { readonly owner: string; readonly rec
   return { owner, record: { host, pid: Number(pid), boot, began, state, before } }
 }
 
+/** Whether a file looks like a claim that somebody has, and says nothing. */
+export const isDamagedClaim = (file: string): boolean => file.startsWith(heldPrefix) && parseClaim(file) === undefined
+
 function claimsIn(folder: string, files: readonly string[]): { readonly file: string; readonly record: ClaimRecord }[] {
-  return files
-    .filter((file) => file.startsWith(heldPrefix))
-    .map((file) => {
-      const claim = parseClaim(file)
-      if (claim !== undefined) return { file, record: claim.record }
-      const message = 'its name says nothing of whoever has the VM'
-      throw new ProtocolError({
-        reason: `the file ${join(folder, file)} is damaged: ${message}`,
-        hint: 'Remove it if no process uses the VM.',
-        native: { driver: 'registry', message },
-      })
+  const damaged = files.find(isDamagedClaim)
+  if (damaged !== undefined) {
+    const message = 'its name says nothing of whoever has the VM'
+    throw new ProtocolError({
+      reason: `the file ${join(folder, damaged)} is damaged: ${message}`,
+      hint: 'Remove it if no process uses the VM.',
+      native: { driver: 'registry', message },
     })
+  }
+  return files.flatMap((file) => {
+    const claim = parseClaim(file)
+    return claim === undefined ? [] : [{ file, record: claim.record }]
+  })
 }
 
 function makeFree(folder: string): void {

@@ -1,10 +1,11 @@
 import { closeSync, existsSync, openSync, readSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import * as v from 'valibot'
+import { ProtocolError } from '../errors.js'
+import { errorCode, nativeErrorOf } from '../errors/native.js'
 import { writtenErrorSchema } from '../errors/written-error.js'
 import { operations, type OperationCode } from '../operations.js'
 import { processIdentitySchema } from './process-identity.js'
-import { readRecord } from './record-file.js'
 import { replaceSmallFile } from './replace-file.js'
 
 const text = v.pipe(v.string(), v.maxLength(4096))
@@ -47,7 +48,7 @@ const recordFile = (folder: string, token: string): string => join(folder, `${to
 const requestFile = (folder: string, token: string): string => join(folder, `${token}.cancel`)
 
 export const readJob = (folder: string, token: string): JobRecord | undefined =>
-  readRecord(recordFile(folder, token), recordSchema, reading)
+  read(recordFile(folder, token), recordSchema)
 
 export const writeJob = (folder: string, token: string, record: JobRecord): void => {
   replaceSmallFile(recordFile(folder, token), JSON.stringify(record))
@@ -67,7 +68,7 @@ export function takeStopRequest(folder: string, token: string): string | undefin
   const path = requestFile(folder, token)
   if (!existsSync(path)) return undefined
   try {
-    return readRecord(path, requestSchema, reading)?.reason
+    return read(path, requestSchema)?.reason
   } finally {
     rmSync(path, { force: true })
   }
@@ -76,7 +77,20 @@ export function takeStopRequest(folder: string, token: string): string | undefin
 const maxReason = 1000
 /** More than any record has. */
 const maxBytes = 256 * 1024
-const reading = { read: readBounded, hint: 'Remove it: only who follows that job reads it.' }
+
+function read<S extends v.GenericSchema>(path: string, schema: S): v.InferOutput<S> | undefined {
+  try {
+    return v.parse(schema, JSON.parse(readBounded(path)))
+  } catch (error) {
+    if (errorCode(error) === 'ENOENT') return undefined
+    throw new ProtocolError({
+      reason: `the file ${path} is damaged`,
+      hint: 'Remove it: only who follows that job reads it.',
+      native: nativeErrorOf('registry', error),
+      cause: error,
+    })
+  }
+}
 
 function readBounded(path: string): string {
   const file = openSync(path, 'r')

@@ -80,7 +80,7 @@ export class HeldVm {
     return this.#state
   }
 
-  async setState(state: VmState): Promise<void> {
+  setState(state: VmState): void {
     const before = this.#state
     this.#claim.setState(state)
     this.#state = state

@@ -70,20 +70,10 @@ export class VmInspector {
     return monitor.use(action)
   }
 
-  /** What can be seen without asking QEMU, which costs a hundredth; nothing where only QEMU can tell. */
-  glance(definition: Definition): Sight | undefined {
-    const { id, memory } = definition
-    if (memory !== undefined || this.#directory.holder(id) !== undefined) return undefined
-    const folder = this.#directory.folder(id)
-    const run = readRun(folder)
-    if (run === undefined) return { state: stateAtRest(definition) }
-    const change = isAlive(run.process) ? lastChange(folder) : undefined
-    return change !== undefined && isResumed(change) ? { state: 'running', run } : undefined
-  }
-
-  async look(definition: Definition): Promise<Sight> {
+  /** @param trustsLog whether QEMU, which costs a hundred times as much, is only asked where its log of events does not tell */
+  async look(definition: Definition, trustsLog = false): Promise<Sight> {
     const holder = this.#directory.holder(definition.id)
-    const sight = await this.lookAtRun(definition, holder === undefined ? answerTimeoutMs : 0)
+    const sight = await this.lookAtRun(definition, holder === undefined ? answerTimeoutMs : 0, trustsLog)
     if (holder === undefined) return sight
     // Whoever has the VM may not have noticed yet that its QEMU has gone.
     const hasGone = sight.run === undefined && (holder.state === 'running' || holder.state === 'paused')
@@ -91,21 +81,22 @@ export class VmInspector {
   }
 
   /** What there is without regard to whoever works on the VM; with no time for asking QEMU, one that runs is `running`. */
-  async lookAtRun(definition: Definition, timeoutMs = answerTimeoutMs): Promise<Sight> {
+  async lookAtRun(definition: Definition, timeoutMs = answerTimeoutMs, trustsLog = false): Promise<Sight> {
     const folder = this.#directory.folder(definition.id)
     const run = readRun(folder)
     if (run === undefined) return { state: stateAtRest(definition) }
     if (isAlive(run.process)) {
       // The memory was saved, and its saver died before it ended QEMU: what is saved counts.
       if (definition.memory !== undefined) return { state: 'suspended', run }
-      const state = timeoutMs === 0 ? 'running' : await this.#ask(definition.id, run.process, timeoutMs)
+      const isKnown = timeoutMs === 0 || (trustsLog && isResumed(lastChange(folder)))
+      const state = isKnown ? 'running' : await this.#ask(definition.id, run.process, timeoutMs)
       if (state !== undefined) return { state, run }
     }
     if (definition.memory !== undefined) return { state: 'suspended' }
     const end = await endOfRun(folder)
     const message = await causeOfCrash(folder)
     // What was read is another's where somebody has started the VM again meanwhile.
-    if (readRun(folder)?.startedAt !== run.startedAt) return this.lookAtRun(definition, timeoutMs)
+    if (readRun(folder)?.startedAt !== run.startedAt) return this.lookAtRun(definition, timeoutMs, trustsLog)
     if (end !== 'crash') return { state: 'stopped', end }
     return { state: 'crashed', end, message }
   }

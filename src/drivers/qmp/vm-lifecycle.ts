@@ -135,7 +135,7 @@ export class VmLifecycle {
   /** Runs a VM that is at rest, from its saved memory where it has one. */
   async powerOn(vm: HeldVm, task: Task): Promise<VmState> {
     const { memory } = vm.definition
-    await vm.setState(throughStart(vm.state, vm.definition))
+    vm.setState(throughStart(vm.state, vm.definition))
     try {
       const { observer } = this.#parts
       const plan = this.plan(vm.definition)
@@ -189,7 +189,7 @@ export class VmLifecycle {
   async end(vm: HeldVm): Promise<void> {
     const { run } = vm
     if (run === undefined) return
-    await vm.setState('stopping')
+    vm.setState('stopping')
     await endQemu(vm.folder, run.process)
     removeRun(vm.folder)
     vm.run = undefined
@@ -201,7 +201,7 @@ export class VmLifecycle {
     if (run === undefined) return before
     const file = newMemoryFile()
     const tag = 'suspended'
-    await vm.setState('suspending')
+    vm.setState('suspending')
     await vm.withMonitor(async (client) => {
       try {
         await requirePlugged(client, vm.definition.hardware)

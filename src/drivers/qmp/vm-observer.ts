@@ -1,5 +1,4 @@
-import { watch, type FSWatcher } from 'node:fs'
-import { errorCode } from '../../errors/native.js'
+import type { FSWatcher } from 'node:fs'
 import type { VmEvent } from '../../model/vm-event.js'
 import type { VmState } from '../../model/vm-state.js'
 import { parseClaim, type Claim } from '../../registry/claim.js'
@@ -12,6 +11,7 @@ import { configOf, stateAtRest, type Definition } from './definition.js'
 import { runLogs, type RunLog } from './logs/kept-part.js'
 import { lastChange } from './logs/last-change.js'
 import type { Sight, VmInspector } from './vm-inspector.js'
+import { watchFolder } from './watch-folder.js'
 
 type StateReason = 'guest' | 'request' | 'crash'
 
@@ -189,10 +189,7 @@ export class VmObserver {
       watched.mustLookAgain = false
       const { epoch } = watched
       const definition = await this.#directory.get(id)
-      const sight =
-        definition === undefined
-          ? undefined
-          : (this.#inspector.glance(definition) ?? (await this.#inspector.look(definition)))
+      const sight = definition === undefined ? undefined : await this.#inspector.look(definition, true)
       if (this.#isClosed || this.#vms.get(id) !== watched) return
       if (definition === undefined || sight === undefined) this.#delete(id)
       else if (watched.epoch !== epoch) watched.mustLookAgain = watched.owners === 0
@@ -327,18 +324,9 @@ export class VmObserver {
 
   /** A folder that is gone by now is deleted, and somebody else sees that. */
   #watch(folder: string, onChange: (name: string) => void): FSWatcher | undefined {
-    try {
-      const watcher = watch(folder, { persistent: false }, (_type, name) => {
-        if (name !== null) onChange(name)
-      })
-      watcher.on('error', () => {
-        watcher.close()
-      })
-      return watcher
-    } catch (error) {
-      if (errorCode(error) === 'ENOENT') return undefined
-      throw error
-    }
+    return watchFolder(folder, ['ENOENT'], (name) => {
+      if (name !== null) onChange(name)
+    })
   }
 }
 

@@ -58,7 +58,7 @@ export class VmSnapshots {
       parentId,
       hardware,
     }
-    await vm.setState('snapshotting')
+    vm.setState('snapshotting')
     try {
       task.progress({ percent: 10, phase: 'saving' })
       const memory = run === undefined ? undefined : await this.#saveLive(vm, run, snapshot, before)

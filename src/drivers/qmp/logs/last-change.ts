@@ -20,7 +20,7 @@ export function lastChange(folder: string): string | undefined {
 }
 
 /** Whether it is that the guest runs, as it has done since. */
-export const isResumed = (change: string): boolean => change.includes('"RESUME"')
+export const isResumed = (change: string | undefined): boolean => change?.includes('"RESUME"') === true
 
 function readEnd(path: string): string {
   try {

@@ -22,10 +22,10 @@ export async function moveByCopy(directory: Directory, target: Directory, vm: He
   const { id } = definition
   await target.assertIsFree(definition)
   const [movingTo, movedFrom] = await Promise.all([realpath(target.root), realpath(vm.folder)])
-  await vm.setState('migrating')
+  vm.setState('migrating')
   const claim = await copyTo(target, vm, { movingTo, movedFrom }, task).catch(async (error: unknown) => {
     await vm.save(definition)
-    await vm.setState(state)
+    vm.setState(state)
     throw error
   })
   // From here on the copy is the VM, whatever happens.

@@ -6,7 +6,7 @@ import { AlreadyExistsError, InvalidArgumentError, ResourceBusyError } from '../
 import { errorCode, nativeErrorOf } from '../../../errors/native.js'
 import { validate } from '../../../model/validate.js'
 import { descriptionSchema, vmNameSchema } from '../../../model/vm-spec.js'
-import { Claim, heldBy, parseClaim } from '../../../registry/claim.js'
+import { Claim, heldBy, isDamagedClaim } from '../../../registry/claim.js'
 import { isAlive } from '../../../registry/process-identity.js'
 import type { VmDirectory } from '../../../registry/vm-directory.js'
 import { definitionFormat, isBase, type Definition, type DiskDefinition } from '../definition.js'
@@ -71,8 +71,7 @@ async function checkEntries(folder: string): Promise<void> {
   if (entries.length > maxEntries) throw wrong(`${folder} has more than ${String(maxEntries)} files`)
   for (const entry of entries) {
     if (!entry.isFile() && !entry.isSocket()) throw wrong(`${join(folder, entry.name)} is not a file`)
-    if (entry.name.startsWith('claim,') && parseClaim(entry.name) === undefined)
-      throw wrong(`${join(folder, entry.name)} is none of a VM's files`)
+    if (isDamagedClaim(entry.name)) throw wrong(`${join(folder, entry.name)} is none of a VM's files`)
     if (entry.name !== 'vm.json') continue
     const { size } = await lstat(join(folder, entry.name))
     if (size > maxDefinitionBytes) throw wrong(`${join(folder, entry.name)} has ${String(size)} bytes`)

@@ -1,5 +1,5 @@
 import { spawn, type ChildProcess } from 'node:child_process'
-import { closeSync, constants, existsSync, openSync, readdirSync, rmSync, watch, type FSWatcher } from 'node:fs'
+import { closeSync, constants, existsSync, openSync, readdirSync, rmSync } from 'node:fs'
 import { readdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
@@ -13,6 +13,7 @@ import { openMonitor } from './monitor.js'
 import type { QmpClient } from '../protocol/qmp-client.js'
 import { QmpConnectionError } from '../protocol/qmp-errors.js'
 import { QemuProgramError } from '../qemu-errors.js'
+import { watchFolder } from '../watch-folder.js'
 import { lastWords, type RunPlan } from './run-record.js'
 
 /** A QEMU that has not answered by then, on however busy a computer, is not going to. */
@@ -142,25 +143,11 @@ function untilBound(
         reject(signal.reason as Error)
       })
     }
-    const watcher = watcherOf(folder, look)
+    // Where the system has no watcher left, looking now and then does, too.
+    const watcher = watchFolder(folder, ['ENOSPC', 'EMFILE'], look)
     const timer = setInterval(look, pollMs)
     signal.addEventListener('abort', abort)
   })
-}
-
-/** Nothing where the system has no watcher left: looking now and then does, too. */
-function watcherOf(folder: string, onChange: () => void): FSWatcher | undefined {
-  try {
-    const watcher = watch(folder, { persistent: false }, onChange)
-    watcher.on('error', () => {
-      watcher.close()
-    })
-    return watcher
-  } catch (error) {
-    const code = errorCode(error)
-    if (code === 'ENOSPC' || code === 'EMFILE') return undefined
-    throw error
-  }
 }
 
 /** What an earlier QEMU has left: a file of the name would be taken for the new one's. Its log is emptied by the next. */
