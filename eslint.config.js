@@ -61,6 +61,21 @@ export default defineConfig(
     },
   },
 
+  {
+    files: ['src/**/*.ts'],
+    ignores: ['src/clock.ts'],
+    rules: {
+      'no-restricted-properties': [
+        'error',
+        {
+          object: 'Date',
+          property: 'now',
+          message: 'Measure spans with performance.now(); for a date, use new Date() or wallClockMs().',
+        },
+      ],
+    },
+  },
+
   // The rule takes a Result that is handed on for one that is dropped, so it is for code that uses the package.
   { files: ['src/quickstart/**/*.ts'], plugins: { neverthrow }, rules: { 'neverthrow/must-consume-result': 'error' } },
 

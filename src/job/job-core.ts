@@ -1,5 +1,6 @@
 import type { Result } from 'neverthrow'
 import { err, ok } from 'neverthrow'
+import { wallClockMs } from '../clock.js'
 import { JobCancelledError, OutcomeUnknownError, TimeoutError, VmError } from '../errors.js'
 import type { JobTarget, OperationCode } from '../operations.js'
 import { callSafely } from './call-safely.js'
@@ -44,7 +45,7 @@ let lastNumber = 0
  */
 export class JobCore<T, E extends VmError> {
   readonly number = ++lastNumber
-  readonly startedAtMs = Date.now()
+  readonly startedAtMs = wallClockMs()
   finishedAtMs: number | undefined
   progress: Progress = noProgress
   result: Result<T, E> | undefined
@@ -225,7 +226,7 @@ export class JobCore<T, E extends VmError> {
 
   #settle(result: Result<T, E>, failure: VmError | undefined): void {
     this.result = result
-    this.finishedAtMs = Date.now()
+    this.finishedAtMs = wallClockMs()
     this.#resolve?.(result as never)
     if (this.#extras !== undefined) this.#announceEnd(this.#extras)
     publishJobEvent('end', this)

@@ -1,5 +1,6 @@
 import { readdir, rm, stat } from 'node:fs/promises'
 import { join } from 'node:path'
+import { hostClockMs, wallClockMs } from '../clock.js'
 import type { HostJob, Task } from '../driver.js'
 import { errorCode } from '../errors/native.js'
 import { writeError } from '../errors/written-error.js'
@@ -32,7 +33,7 @@ export class JobLedger {
   readonly #own = new Map<string, KeptJob>()
   #timer: NodeJS.Timeout | undefined
   readonly #closing = new AbortController()
-  #lastSweep = 0
+  #lastSweep = Number.NEGATIVE_INFINITY
 
   /** @param explain an error of the work as others are to be told of it */
   constructor(root: string, driver: string, explain: (error: unknown) => VmError) {
@@ -106,15 +107,15 @@ export class JobLedger {
 
   /** Removes what nobody comes for any more. */
   async #sweep(): Promise<void> {
-    const now = Date.now()
+    const now = performance.now()
     if (now - this.#lastSweep < keptMs) return
     this.#lastSweep = now
     for (const name of await this.#files()) {
       const path = join(this.#folder, name)
       const token = tokenOfRecord(name)
       try {
-        if (now - (await stat(path)).mtimeMs < keptMs) continue
-        if (token !== undefined && this.#isUnderWay(token)) continue
+        if (wallClockMs() - (await stat(path)).mtimeMs < keptMs) continue
+        if (token !== undefined && this.#isWanted(token)) continue
         await rm(path, { force: true })
       } catch (error) {
         // Somebody else sweeps, too.
@@ -123,11 +124,17 @@ export class JobLedger {
     }
   }
 
-  /** Of a record that can't be read, nobody learns anything. */
-  #isUnderWay(token: string): boolean {
+  /**
+   * Whether the job is under way, or ended a short time ago; its file looks older once the system's clock was set forward. A
+   * record that can't be read is of no use to anyone.
+   */
+  #isWanted(token: string): boolean {
     try {
       const record = readJob(this.#folder, token)
-      return record !== undefined && record.outcome === undefined && isAlive(record.owner)
+      if (record === undefined) return false
+      if (record.outcome === undefined) return isAlive(record.owner)
+      const agoMs = hostClockMs() - (record.endedAt ?? 0)
+      return agoMs >= 0 && agoMs < keptMs
     } catch {
       return false
     }

@@ -21,6 +21,8 @@ const recordSchema = v.object({
   isCancelable: v.boolean(),
   /** How many requests to stop have been refused. */
   refusals: v.number(),
+  /** With `outcome`: when it ended, of `hostClockMs`. */
+  endedAt: v.optional(v.number()),
   outcome: v.optional(
     v.variant('kind', [
       /** `answer`: the state that it led to, or the id of what it made. */

@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import { mkdirSync } from 'node:fs'
 import { isDeepStrictEqual } from 'node:util'
+import { hostClockMs } from '../clock.js'
 import type { Task } from '../driver.js'
 import { removeJob, takeStopRequest, writeJob, type JobRecord } from './job-record.js'
 import { ownIdentity } from './process-identity.js'
@@ -13,7 +14,7 @@ export class KeptJob {
   readonly token = randomUUID()
   readonly #folder: string
   readonly #task: Task
-  readonly #began = Date.now()
+  readonly #began = performance.now()
   #written: JobRecord | undefined
   #refusals = 0
   #hasWarned = false
@@ -24,7 +25,7 @@ export class KeptJob {
   }
 
   get hasLasted(): boolean {
-    return Date.now() - this.#began >= shownAfterMs
+    return performance.now() - this.#began >= shownAfterMs
   }
 
   /** Renews what others are told, and looks for a request to stop. */
@@ -39,7 +40,7 @@ export class KeptJob {
   end(outcome: JobRecord['outcome']): boolean {
     if (this.#written === undefined) return false
     this.#tell(() => {
-      this.#write({ ...this.#present(), outcome })
+      this.#write({ ...this.#present(), endedAt: hostClockMs(), outcome })
     })
     if (this.#written.outcome === undefined) {
       // The disk may be full; without any record, those who follow it know that they can't know.

@@ -286,10 +286,10 @@ export class VmDirectory<D extends WrittenVm> {
   }
 
   async #withDirectoryClaim<T>(action: () => Promise<T>): Promise<T> {
-    const deadline = Date.now() + namingTimeoutMs
+    const deadline = performance.now() + namingTimeoutMs
     let claim = Claim.take(this.root, 'stopped')
     while (!(claim instanceof Claim)) {
-      if (Date.now() > deadline) {
+      if (performance.now() > deadline) {
         throw new ResourceBusyError({
           pid: claim.pid,
           reason: `the process ${String(claim.pid)} is changing the directory ${this.root}`,

@@ -209,7 +209,7 @@ export class EmbeddedDriver implements Driver {
     const { cpuTimeMs, diskReadBytes, diskWriteBytes } = await live.machine.statistics()
     return {
       takenAt: new Date(),
-      uptimeMs: Date.now() - live.startedAt,
+      uptimeMs: performance.now() - live.startedAt,
       cpuTimeMs,
       memoryMiB: hardware.memoryMiB,
       diskReadBytes,

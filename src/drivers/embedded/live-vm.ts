@@ -21,7 +21,7 @@ export class LiveVm {
   readonly lease: Lease
   readonly console: ConsoleBuffer
   readonly machine: MachineThread
-  readonly startedAt = Date.now()
+  readonly startedAt = performance.now()
   /** Settles when the guest powers off, or the machine dies; never where it is taken away before. */
   readonly ended: Promise<MachineEnd>
   /** Settles when the machine has been taken away. */

@@ -265,12 +265,12 @@ export class VmLifecycle {
 
   /** Claims a VM whose state allows the change; a refusal leaves no trace. */
   async #claim(id: string, task: Task, signal: AbortSignal, how: ChangeOptions): Promise<Claimed> {
-    const deadline = Date.now() + turnTimeoutMs
+    const deadline = performance.now() + turnTimeoutMs
     for (;;) {
       try {
         return await this.#claimNow(id, task, how)
       } catch (error) {
-        const isInTurn = how.isSequel === true && error instanceof ResourceBusyError && Date.now() < deadline
+        const isInTurn = how.isSequel === true && error instanceof ResourceBusyError && performance.now() < deadline
         if (!isInTurn) throw error
         await delay(turnPollMs, undefined, { signal })
       }

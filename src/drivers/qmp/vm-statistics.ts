@@ -1,5 +1,6 @@
 import { readFile } from 'node:fs/promises'
 import * as v from 'valibot'
+import { hostClockMs } from '../../clock.js'
 import { errorCode } from '../../errors/native.js'
 import type { VmStatistics } from '../../model/statistics.js'
 import type { Hardware } from './definition.js'
@@ -24,7 +25,7 @@ export async function readStatistics(client: QmpClient, run: RunRecord, hardware
   const cpuTimeMs = await processorTime(run.process.pid)
   return {
     takenAt: new Date(),
-    uptimeMs: Date.now() - run.startedAt,
+    uptimeMs: hostClockMs() - run.startedAt,
     ...(cpuTimeMs !== undefined && { cpuTimeMs }),
     memoryMiB: run.layout?.hasBalloon === true ? await memoryOutsideBalloon(client) : hardware.memoryMiB,
     diskReadBytes: sum('rd_bytes'),

@@ -1,3 +1,4 @@
+import { wallClockMs } from '../../clock.js'
 import { requireDuration, type HostClock } from './clock.js'
 
 interface Pending {
@@ -15,7 +16,7 @@ export class RealClock implements HostClock {
   #isSuspended = false
 
   get now(): number {
-    return Date.now()
+    return wallClockMs()
   }
 
   get elapsedMs(): number {

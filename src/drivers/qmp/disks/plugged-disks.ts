@@ -114,8 +114,8 @@ export const plugDisk = async (client: QmpClient, disk: DiskDefinition): Promise
 /** A device that is gone from its slot may hold its disk for a moment more, until QEMU has freed it. */
 async function untilLetGo(client: QmpClient, disk: DiskDefinition): Promise<void> {
   const node = diskNode(disk)
-  const deadline = Date.now() + freeTimeoutMs
-  while (Date.now() < deadline) {
+  const deadline = performance.now() + freeTimeoutMs
+  while (performance.now() < deadline) {
     const devices = await blockDevices(client)
     if (!devices.some(({ inserted }) => inserted?.['node-name'] === node)) return
     await delay(freePollMs)
@@ -125,7 +125,7 @@ async function untilLetGo(client: QmpClient, disk: DiskDefinition): Promise<void
 /** Asks the guest to let go of a disk, and waits until it has; a guest that does not know how never does. */
 export async function unplugDisk(client: QmpClient, disk: DiskDefinition): Promise<void> {
   const id = diskDevice(disk)
-  const deadline = Date.now() + unplugTimeoutMs
+  const deadline = performance.now() + unplugTimeoutMs
   for (;;) {
     const change = new AbortController()
     const forget = client.onEvent(({ name, data }) => {
@@ -134,7 +134,7 @@ export async function unplugDisk(client: QmpClient, disk: DiskDefinition): Promi
     try {
       await client.execute('device_del', { id }).catch(unlessAsked)
       if (![...(await readSlots(client)).values()].includes(id)) return
-      if (Date.now() > deadline) throw stillInUse()
+      if (performance.now() > deadline) throw stillInUse()
       await delay(pollMs, undefined, { signal: change.signal }).catch(() => undefined)
     } finally {
       forget()

@@ -21,7 +21,7 @@ export async function namedMedium(client: QmpClient, drive: string): Promise<str
  * asks a guest that has locked the tray to open it.
  */
 export async function changeMedium(client: QmpClient, drive: string, filename: string): Promise<void> {
-  const deadline = Date.now() + openTimeoutMs
+  const deadline = performance.now() + openTimeoutMs
   for (;;) {
     try {
       await client.execute('blockdev-change-medium', {
@@ -33,7 +33,7 @@ export async function changeMedium(client: QmpClient, drive: string, filename: s
       return
     } catch (error) {
       if (!(error instanceof QmpCommandError) || !error.message.includes('is locked')) throw error
-      if (Date.now() > deadline) throw trayIsLocked(error)
+      if (performance.now() > deadline) throw trayIsLocked(error)
       await delay(pollMs)
     }
   }

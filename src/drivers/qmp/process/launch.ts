@@ -1,3 +1,4 @@
+import { hostClockMs } from '../../../clock.js'
 import type { Task } from '../../../driver.js'
 import { JobCancelledError } from '../../../errors.js'
 import type { Draft } from '../../../registry/replace-file.js'
@@ -31,7 +32,7 @@ export async function launch(vm: HeldVm, task: Task, { plan, onExit }: Launch): 
     signal: vm.signal,
     onExit,
     prepare(process) {
-      const run: RunRecord = { process, startedAt: Date.now(), ...plan }
+      const run: RunRecord = { process, startedAt: hostClockMs(), ...plan }
       const draft = (drafted = draftRun(folder, run))
       return { run, draft }
     },

@@ -50,9 +50,9 @@ export async function untilEnded(folder: string, identity: ProcessIdentity): Pro
  * answers a command (monitor_cleanup); by then its disks are closed, and it has nothing left to lose.
  */
 export async function hasEnded(folder: string, identity: ProcessIdentity, timeoutMs: number): Promise<boolean> {
-  const began = Date.now()
+  const began = performance.now()
   while (isAlive(identity)) {
-    const waited = Date.now() - began
+    const waited = performance.now() - began
     if (waited > timeoutMs) return false
     if (waited > graceMs && (await announcedEnd(folder)) !== undefined && !(await hasOpenDisks(identity.pid))) {
       signalTo(identity, 'SIGKILL')

@@ -110,13 +110,13 @@ const aborted = (signal: AbortSignal, waiting: AbortController): Promise<never> 
  * listens or not. Its socket is the last; each comes some time after the process, and is bound before anybody listens.
  */
 async function firstMonitor(folder: string, signal: AbortSignal): Promise<QmpClient> {
-  const deadline = Date.now() + startTimeoutMs
+  const deadline = performance.now() + startTimeoutMs
   await untilBound(folder, { signal, deadline })
   for (;;) {
     try {
       return await openMonitor(folder, runFiles.events)
     } catch (error) {
-      if (!(error instanceof QmpConnectionError) || Date.now() > deadline) throw error
+      if (!(error instanceof QmpConnectionError) || performance.now() > deadline) throw error
     }
     await delay(retryMs, undefined, { signal })
   }
@@ -136,7 +136,7 @@ function untilBound(
       settle()
     }
     const look = (): void => {
-      if (existsSync(last) || Date.now() > deadline) end(resolve)
+      if (existsSync(last) || performance.now() > deadline) end(resolve)
     }
     const abort = (): void => {
       end(() => {

@@ -13,7 +13,7 @@ import { readLogTail } from '../logs/run-log-reader.js'
 const runSchema = v.object({
   /** The QEMU that runs the VM. */
   process: processIdentitySchema,
-  /** Milliseconds since 1970. */
+  /** Of `hostClockMs`. */
   startedAt: v.number(),
   accelerator: v.picklist(accelerators),
   layout: v.optional(layoutSchema),

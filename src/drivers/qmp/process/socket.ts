@@ -12,13 +12,13 @@ const retryMs = 5
 
 /** Connects to a socket in a folder, however long the folder's path is. */
 export async function connectSocket(folder: string, name: string, timeoutMs: number): Promise<Socket> {
-  const deadline = Date.now() + timeoutMs
+  const deadline = performance.now() + timeoutMs
   for (;;) {
     try {
       return await connectOnce(folder, name)
     } catch (error) {
       if (errorCode(error) !== 'EAGAIN') throw new QmpConnectionError(`there is no connection to ${name}`, error)
-      if (Date.now() > deadline) throw new QmpTimeoutError('the connection', timeoutMs)
+      if (performance.now() > deadline) throw new QmpTimeoutError('the connection', timeoutMs)
       await delay(retryMs)
     }
   }
