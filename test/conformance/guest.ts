@@ -46,3 +46,6 @@ export interface GuestProfile {
 
 /** A guest of the profile can't do what a case is about: the case is skipped, with this for a reason. */
 export class GuestLacksError extends Error {}
+
+/** The guest can't be had on this machine. */
+export class GuestMissingError extends GuestLacksError {}

@@ -1,9 +1,10 @@
 import { afterAll } from 'vitest'
-import { SshServer, sshMissing } from '../support/ssh-server.js'
+import { SshServer } from '../support/ssh-server.js'
+import { missingSsh } from '../support/optional-tool.js'
 import { parallelsHost } from './parallels-profile.js'
 import { describeConformance } from './suite.js'
 
-const ssh = sshMissing === undefined ? await SshServer.start() : undefined
+const ssh = missingSsh === undefined ? await SshServer.start() : undefined
 afterAll(async () => {
   await ssh?.[Symbol.asyncDispose]()
 })
@@ -12,6 +13,6 @@ afterAll(async () => {
 const subjects = ['connect and info', 'lifecycle', 'clone', 'screen and keys', 'guest agent', 'close']
 
 describeConformance(
-  { ...parallelsHost('parallels+ssh:', 'desktop', (double) => ssh!.uriOf(double)), unavailable: sshMissing },
+  { ...parallelsHost('parallels+ssh:', 'desktop', (double) => ssh!.uriOf(double)), unavailable: missingSsh },
   subjects,
 )

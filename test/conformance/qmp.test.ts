@@ -6,24 +6,21 @@ import { pathToFileURL } from 'node:url'
 import { connect } from 'awaitvm'
 import { beforeAll } from 'vitest'
 import { type DebianLinux } from '../support/debian-build.js'
+import { missingQemu } from '../support/optional-tool.js'
 import { debianWithAgent } from '../support/debian-with-agent.js'
-import { missingTools } from '../support/optional-tool.js'
 import { qemusIn } from '../support/qemu-processes.js'
 import { execGuest } from './exec-guest.js'
-import { GuestLacksError, type GuestProfile } from './guest.js'
+import { GuestMissingError, type GuestProfile } from './guest.js'
 import { qmpProfile } from './qmp-profile.js'
 import { describeConformance } from './suite.js'
 
 let linux: DebianLinux
 beforeAll(async () => {
   linux = await debianWithAgent()
-}, 300_000)
+})
 
 function linuxGuest(): GuestProfile {
-  if (linux.unavailable !== undefined) {
-    const LacksError = process.env['AWAITVM_TEST_HOSTS'] === 'all' ? Error : GuestLacksError
-    throw new LacksError(linux.unavailable)
-  }
+  if (linux.unavailable !== undefined) throw new GuestMissingError(linux.unavailable)
   const { kernel, initrd } = linux
   const spec = { memoryMiB: 128, boot: { kernel, initrd, commandLine: 'console=ttyS0 quiet' } }
   return execGuest({ spec, specWithDisk: { ...spec, disks: [{ sizeMiB: 1 }] } }, {}, 'shell ready')
@@ -35,7 +32,7 @@ const ofRun = /\.(?:sock|log|pid)$|run\.json$|\/claim(?:,[^/]*)?$/
 describeConformance({
   ...qmpProfile,
   name: 'qmp:///dir',
-  unavailable: missingTools('qemu-system-x86_64', 'qemu-img'),
+  unavailable: missingQemu,
   guestWithAgent: linuxGuest,
   async open(options) {
     const directory = await mkdtemp(join(tmpdir(), 'awaitvm-host-'))

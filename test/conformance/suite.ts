@@ -3,7 +3,8 @@ import { describe, expect, test } from 'vitest'
 import { allCases } from './cases.js'
 import { recordCapabilities, type CapabilityRecord } from './capability-record.js'
 import { differencesFromReadme } from './capability-table.js'
-import { GuestLacksError } from './guest.js'
+import { skipWithout, wantedHosts } from '../support/optional-tool.js'
+import { GuestLacksError, GuestMissingError } from './guest.js'
 import type { ConformanceHost } from './host.js'
 import { expectRefusal, refusable } from './refusal.js'
 import { Trial } from './trial.js'
@@ -43,23 +44,19 @@ declare module 'vitest' {
 
 export type Cases = (conformance: Conformance) => void
 
-/** The value of `AWAITVM_TEST_HOSTS`: hosts that have to be there; where it is absent, those that are there. */
-const wanted = process.env['AWAITVM_TEST_HOSTS']
-
 /** Holds a host to every promise of the public API, or to those of some subjects. */
 export function describeConformance(host: ConformanceHost, subjects?: readonly string[]): void {
   const scheme = host.name.split(':')[0]!
-  const isRequired = wanted !== undefined && (wanted === 'all' || wanted.split(',').includes(scheme))
-  if (wanted !== undefined && !isRequired) {
+  const isRequired = wantedHosts !== undefined && (wantedHosts === 'all' || wantedHosts.split(',').includes(scheme))
+  if (wantedHosts !== undefined && !isRequired) {
     describe.skip(`conformance of ${host.name}`, () => {
       test(`AWAITVM_TEST_HOSTS leaves it out`)
     })
   } else if (host.unavailable !== undefined) {
     const { unavailable } = host
-    describe.skipIf(!isRequired)(`conformance of ${host.name}`, () => {
-      test(`is not on this machine: ${unavailable}`, () => {
-        throw new Error(unavailable)
-      })
+    test(`conformance of ${host.name}`, (context) => {
+      if (isRequired) throw new Error(unavailable)
+      skipWithout(context, unavailable)
     })
   } else {
     describe(`conformance of ${host.name}`, () => {
@@ -94,7 +91,8 @@ export function checkAll(host: ConformanceHost, subjects: readonly string[] = Ob
     })
     const needsGuest = abstractNeeds.includes('guest') || abstractNeeds.includes('agent')
     const timeout = options?.timeoutMs
-    test(title, { meta: { needs }, ...(timeout !== undefined && { timeout }) }, async ({ task, skip, signal }) => {
+    test(title, { meta: { needs }, ...(timeout !== undefined && { timeout }) }, async (context) => {
+      const { task, skip, signal } = context
       if (needsGuest && host.guest.missing !== undefined) skip(host.guest.missing)
       const trial = await Trial.open(host, { needsGuest, connect: options?.connect })
       const interrupt = (): void => {
@@ -110,6 +108,7 @@ export function checkAll(host: ConformanceHost, subjects: readonly string[] = Ob
       } catch (error) {
         if (error instanceof GuestLacksError) {
           await trial.dispose()
+          if (error instanceof GuestMissingError) skipWithout(context, error.message)
           skip(error.message)
         }
         note(missing.length === 0 ? needs : missing, 'failed')

@@ -256,8 +256,8 @@ test('events come in spite of noise, of being kept back, and of a monitor that d
     const log = new EventLog(server.events())
     await double.prlctlOutput('create', 'by-another')
     await double.prlctlOutput('start', 'by-another')
-    await log.until((event) => event.type === 'created' && event.name === 'by-another', 30_000)
-    await log.until((event) => event.type === 'state' && event.state === 'running', 30_000)
+    await log.until((event) => event.type === 'created' && event.name === 'by-another')
+    await log.until((event) => event.type === 'state' && event.state === 'running')
   }
 })
 

@@ -3,9 +3,9 @@ import { join } from 'node:path'
 import { connect } from 'awaitvm'
 import { beforeEach, expect, test } from 'vitest'
 import { Child } from '../support/child-process.js'
-import { skipWithout } from '../support/optional-tool.js'
+import { missingQemu, skipWithout } from '../support/optional-tool.js'
 import { qemusIn } from '../support/qemu-processes.js'
-import { missingQemu, QmpHost } from '../support/qmp-host.js'
+import { QmpHost } from '../support/qmp-host.js'
 
 beforeEach((context) => {
   skipWithout(context, missingQemu)

@@ -3,8 +3,8 @@ import { join } from 'node:path'
 import { connect, type Vm } from 'awaitvm'
 import { beforeEach, expect, test } from 'vitest'
 import { keptBytes } from '../../src/drivers/qmp/logs/cut-log.js'
-import { skipWithout } from '../support/optional-tool.js'
-import { missingQemu, QmpHost } from '../support/qmp-host.js'
+import { missingQemu, skipWithout } from '../support/optional-tool.js'
+import { QmpHost } from '../support/qmp-host.js'
 
 beforeEach((context) => {
   skipWithout(context, missingQemu)

@@ -10,8 +10,8 @@ import type { DebianLinux } from '../support/debian-build.js'
 import { debianWithAgent } from '../support/debian-with-agent.js'
 import { EventLog } from '../support/event-log.js'
 import { failureOf } from '../support/expect-failure.js'
-import { skipWithout } from '../support/optional-tool.js'
-import { missingQemu, QmpHost } from '../support/qmp-host.js'
+import { missingQemu, skipWithout } from '../support/optional-tool.js'
+import { QmpHost } from '../support/qmp-host.js'
 
 let linux: DebianLinux
 beforeAll(async () => {

@@ -4,15 +4,14 @@ import { join } from 'node:path'
 import { connect, type Job, type Server, type Vm } from 'awaitvm'
 import { beforeEach, expect, test, vi } from 'vitest'
 import { Child } from '../support/child-process.js'
+import { soon } from '../support/deadline.js'
 import { failureOf } from '../support/expect-failure.js'
-import { skipWithout } from '../support/optional-tool.js'
-import { missingQemu, QmpHost } from '../support/qmp-host.js'
+import { missingQemu, skipWithout } from '../support/optional-tool.js'
+import { QmpHost } from '../support/qmp-host.js'
 
 beforeEach((context) => {
   skipWithout(context, missingQemu)
 })
-
-const soon = { timeout: 20_000, interval: 5 }
 
 /** The pid of the qemu-img that a process has started, and that is halted. */
 async function copierOf(parent: number): Promise<number> {

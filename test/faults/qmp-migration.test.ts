@@ -7,9 +7,9 @@ import { beforeEach, expect, test } from 'vitest'
 import { SerialGuest } from '../conformance/serial-guest.js'
 import { Child } from '../support/child-process.js'
 import { failureOf } from '../support/expect-failure.js'
-import { skipWithout } from '../support/optional-tool.js'
+import { missingQemu, skipWithout } from '../support/optional-tool.js'
 import { qemusIn } from '../support/qemu-processes.js'
-import { missingQemu, QmpHost } from '../support/qmp-host.js'
+import { QmpHost } from '../support/qmp-host.js'
 
 /** A folder on another file system than the temporary one, which Linux has. */
 const elsewhere = '/dev/shm'

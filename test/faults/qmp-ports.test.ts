@@ -7,9 +7,9 @@ import type { PortForward, Vm } from 'awaitvm'
 import { beforeEach, expect, test } from 'vitest'
 import { SerialGuest } from '../conformance/serial-guest.js'
 import { failureOf } from '../support/expect-failure.js'
-import { skipWithout } from '../support/optional-tool.js'
+import { missingQemu, skipWithout } from '../support/optional-tool.js'
 import { qemusIn } from '../support/qemu-processes.js'
-import { missingQemu, QmpHost } from '../support/qmp-host.js'
+import { QmpHost } from '../support/qmp-host.js'
 
 beforeEach((context) => {
   skipWithout(context, missingQemu)

@@ -2,8 +2,8 @@ import { connect, type Vm } from 'awaitvm'
 import { beforeEach, expect, test } from 'vitest'
 import { failureOf } from '../support/expect-failure.js'
 import { EventLog } from '../support/event-log.js'
-import { skipWithout } from '../support/optional-tool.js'
-import { missingQemu, QmpHost } from '../support/qmp-host.js'
+import { missingQemu, skipWithout } from '../support/optional-tool.js'
+import { QmpHost } from '../support/qmp-host.js'
 
 beforeEach((context) => {
   skipWithout(context, missingQemu)

@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { expect, test, type TestContext } from 'vitest'
 import { builtInGuest } from '../../src/drivers/embedded/machine/guest.js'
-import { missingTools, skipWithout } from '../support/optional-tool.js'
+import { missingQemu, skipWithout } from '../support/optional-tool.js'
 import { qemusIn } from '../support/qemu-processes.js'
 import { playAtRandom } from './play-at-random.js'
 import { QmpModelHost } from './qmp-host.js'
@@ -13,7 +13,7 @@ import { QmpModelHost } from './qmp-host.js'
 const operations = Number(process.env['AWAITVM_QMP_OPERATIONS'] ?? 500)
 
 async function play(context: TestContext, hasSecond: boolean): Promise<void> {
-  skipWithout(context, missingTools('qemu-system-x86_64', 'qemu-img'))
+  skipWithout(context, missingQemu)
   const folder = await mkdtemp(join(tmpdir(), 'awaitvm-model-'))
   const kernel = join(folder, 'guest.bin')
   await writeFile(kernel, builtInGuest())

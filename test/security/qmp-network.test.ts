@@ -7,8 +7,8 @@ import { expect, test } from 'vitest'
 import { openMonitor } from '../../src/drivers/qmp/process/monitor.js'
 import { ConsoleReader } from '../support/console-reader.js'
 import { debianWithAgent } from '../support/debian-with-agent.js'
-import { skipWithout } from '../support/optional-tool.js'
-import { missingQemu, QmpHost } from '../support/qmp-host.js'
+import { missingQemu, skipWithout } from '../support/optional-tool.js'
+import { QmpHost } from '../support/qmp-host.js'
 
 const bootTimeoutMs = 50_000
 

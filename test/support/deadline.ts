@@ -1,5 +1,8 @@
-/** Long enough for a loaded machine; what takes longer hangs. */
-let defaultDeadlineMs = 20_000
+/** Long enough for a machine with many times its load; what takes longer hangs. */
+let defaultDeadlineMs = 120_000
+
+/** For `vi.waitFor`, whose own limit is a second. */
+export const soon = { timeout: defaultDeadlineMs, interval: 5 }
 
 /** For hosts whose guests take minutes to come up. */
 export function setDefaultDeadline(ms: number): void {

@@ -6,6 +6,7 @@ import { basename, join } from 'node:path'
 import { promisify } from 'node:util'
 import { gzipSync } from 'node:zlib'
 import { type ArchiveEntry, newcArchive } from './newc-archive.js'
+import { missingTools } from './optional-tool.js'
 
 export type DebianLinux =
   | { readonly kernel: string; readonly initrd: string; readonly unavailable?: undefined }
@@ -31,6 +32,8 @@ export interface DebianRecipe {
 
 /** Downloads and builds it once, into `$AWAITVM_FIXTURES` or the temporary folder. */
 export const buildDebian = async (recipe: DebianRecipe): Promise<DebianLinux> => {
+  const leftOut = missingTools()
+  if (leftOut !== undefined) return { unavailable: leftOut }
   const cache = process.env['AWAITVM_FIXTURES'] ?? join(tmpdir(), 'awaitvm-fixtures')
   const folder = join(cache, recipe.name)
   const files = { kernel: join(folder, 'vmlinuz'), initrd: join(folder, 'initrd.gz') }
@@ -50,11 +53,15 @@ export const buildDebian = async (recipe: DebianRecipe): Promise<DebianLinux> =>
     return files
   } catch (error) {
     const why = error instanceof Error ? error.message : String(error)
-    return { unavailable: `Debian's ${recipe.architecture} packages cannot be had: ${why}` }
+    return {
+      unavailable: `Debian's ${recipe.architecture} packages can't be had by apt-get download: ${firstLineOf(why)}`,
+    }
   }
 }
 
 const run = promisify(execFile)
+
+const firstLineOf = (text: string): string => text.split('\n', 1)[0] ?? ''
 
 const executable = 0o100755
 const folderMode = 0o040755

@@ -2,22 +2,69 @@ import { execFileSync } from 'node:child_process'
 import { existsSync } from 'node:fs'
 import type { TestContext } from 'vitest'
 
-/** With `AWAITVM_TEST_HOSTS=all`, a test that cannot run because something is missing fails. */
+/** Why a test did not run, for the list at the end of the run. */
+declare module 'vitest' {
+  interface TaskMeta {
+    missing?: string
+  }
+}
+
+/**
+ * The value of `AWAITVM_TEST_HOSTS`: `all`, or the hosts whose conformance is to be tested, each of which has to be there;
+ * `none` leaves out all that needs a program besides Node. If absent, what is there is tested.
+ */
+export const wantedHosts = process.env['AWAITVM_TEST_HOSTS']
+
+/** Skips the test, with the reason, if something is missing; with `AWAITVM_TEST_HOSTS=all` the test fails. */
 export const skipWithout = (context: TestContext, missing: string | undefined): void => {
   if (missing === undefined) return
-  if (process.env['AWAITVM_TEST_HOSTS'] === 'all') throw new Error(missing)
+  if (wantedHosts === 'all') throw new Error(missing)
+  context.task.meta.missing = missing
   context.skip(missing)
 }
 
-export const missingTools = (...tools: readonly string[]): string | undefined => {
+/** Debian's packages of the programs that tests run. */
+const packages = {
+  gcc: 'gcc libc6-dev',
+  ld: 'binutils',
+  objcopy: 'binutils',
+  'qemu-img': 'qemu-utils',
+  'qemu-io': 'qemu-utils',
+  'qemu-system-x86_64': 'qemu-system-x86',
+  script: 'bsdutils',
+  unshare: 'util-linux',
+} as const satisfies Readonly<Record<string, string>>
+
+type Tool = keyof typeof packages
+
+const leftOut = 'AWAITVM_TEST_HOSTS=none leaves out what needs other programs than Node'
+
+/** Why the programs can't be run, and what to install. */
+export const missingTools = (...tools: readonly Tool[]): string | undefined => {
+  if (wantedHosts === 'none') return leftOut
   const missing = tools.filter((tool) => !canRun(tool))
-  return missing.length === 0 ? undefined : `not installed: ${missing.join(', ')}`
+  if (missing.length === 0) return undefined
+  const needed = new Set(missing.map((tool) => packages[tool]))
+  return `not installed: ${missing.join(', ')} (apt install ${[...needed].join(' ')})`
 }
 
-export const missingFile = (path: string, hint: string): string | undefined =>
-  existsSync(path) ? undefined : `${path} is missing: ${hint}`
+/** Why the file can't be used, and which package of Debian has it. */
+export const missingFile = (path: string, debianPackage: string): string | undefined =>
+  existsSync(path) ? undefined : `not installed: ${path} (apt install ${debianPackage})`
 
-const canRun = (tool: string): boolean => {
+export const sshServer = '/usr/sbin/sshd'
+
+const found = new Map<Tool, boolean>()
+
+function canRun(tool: Tool): boolean {
+  const known = found.get(tool)
+  if (known !== undefined) return known
+  const isThere = tryToRun(tool)
+  found.set(tool, isThere)
+  return isThere
+}
+
+function tryToRun(tool: Tool): boolean {
   try {
     execFileSync(tool, ['--version'], { stdio: 'ignore' })
     return true
@@ -25,3 +72,9 @@ const canRun = (tool: string): boolean => {
     return false
   }
 }
+
+export const missingQemu = missingTools('qemu-system-x86_64', 'qemu-img')
+
+/** Why there can be no ssh server on this machine, or no client of it. */
+export const missingSsh =
+  missingTools() ?? missingFile(sshServer, 'openssh-server') ?? missingFile('/usr/bin/ssh', 'openssh-client')

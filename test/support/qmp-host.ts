@@ -6,10 +6,7 @@ import { promisify } from 'node:util'
 import { connect, type Server, type Vm, type VmSpec } from 'awaitvm'
 import { builtInGuest } from '../../src/drivers/embedded/machine/guest.js'
 import { SerialGuest } from '../conformance/serial-guest.js'
-import { missingTools } from './optional-tool.js'
 import { qemusIn } from './qemu-processes.js'
-
-export const missingQemu = missingTools('qemu-system-x86_64', 'qemu-img')
 
 const run = promisify(execFile)
 

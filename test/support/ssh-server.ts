@@ -7,14 +7,9 @@ import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { promisify } from 'node:util'
 import { within } from './deadline.js'
-import { missingFile } from './optional-tool.js'
+import { sshServer } from './optional-tool.js'
 
 const run = promisify(execFile)
-const program = '/usr/sbin/sshd'
-
-/** Why there can be no server on this machine, or no client of it. */
-export const sshMissing =
-  missingFile(program, 'apt install openssh-server') ?? missingFile('/usr/bin/ssh', 'apt install openssh-client')
 
 async function freePort(): Promise<number> {
   const server = createServer().listen(0, '127.0.0.1')
@@ -70,7 +65,7 @@ MaxStartups 100
 `,
     )
     if (userInfo().uid === 0) await mkdir('/run/sshd', { recursive: true })
-    const child = spawn(program, ['-D', '-e', '-f', file('server')], { stdio: ['ignore', 'ignore', 'pipe'] })
+    const child = spawn(sshServer, ['-D', '-e', '-f', file('server')], { stdio: ['ignore', 'ignore', 'pipe'] })
     const server = new SshServer(folder, port, child)
     const said: string[] = []
     const listening = (async () => {

@@ -1,5 +1,6 @@
 import { connect, type ConnectOptions } from 'awaitvm'
 import { afterEach, describe, expect, test, vi } from 'vitest'
+import { soon } from '../support/deadline.js'
 import { FakeDriver, hostInfo } from '../support/fake-driver.js'
 
 const known = 'Known are: embedded:, qmp:, parallels:, parallels+ssh:.'
@@ -102,7 +103,7 @@ test('a connection that comes too late is closed', async () => {
     let open: (driver: FakeDriver) => void = () => undefined
     openEmbedded.mockReturnValue(new Promise((resolve) => (open = resolve)))
     const job = connect('embedded:', { timeoutMs: 1000 })
-    await vi.waitFor(() => expect(openEmbedded).toHaveBeenCalled())
+    await vi.waitFor(() => expect(openEmbedded).toHaveBeenCalled(), soon)
     await vi.advanceTimersByTimeAsync(1000 + 30_000)
     expect(job.retCode).toBe('OUTCOME_UNKNOWN')
     open(driver)

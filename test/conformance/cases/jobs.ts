@@ -1,12 +1,10 @@
 import { type CancelError, Job, type Progress, type Result, type Vm, type VmError, type VmState } from 'awaitvm'
 import { setImmediate as turn } from 'node:timers/promises'
 import { expect, vi } from 'vitest'
+import { soon } from '../../support/deadline.js'
 import { failureOf } from '../../support/expect-failure.js'
 import type { Cases } from '../suite.js'
 import type { Trial } from '../trial.js'
-
-/** Other connections see a job once it has lasted for a moment. */
-const soon = { timeout: 20_000, interval: 5 }
 
 /** A shutdown that goes on for as long as the case wants. */
 async function endlessShutdown(trial: Trial): Promise<{ vm: Vm; job: ReturnType<Vm['stop']> }> {

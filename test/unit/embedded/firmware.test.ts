@@ -4,16 +4,12 @@ import { join } from 'node:path'
 import { connect, type Server, type VmSpec } from 'awaitvm'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { findFirmware } from '../../../src/drivers/embedded/firmware.js'
+import { skipWithout } from '../../support/optional-tool.js'
 
-const installed = await findFirmware().then(
+const missing = await findFirmware().then(
   () => undefined,
-  (error: unknown) => String(error),
+  () => 'not installed: SeaBIOS (apt install seabios)',
 )
-const isRequired = process.env['AWAITVM_TEST_HOSTS'] === 'all'
-if (installed !== undefined) {
-  if (isRequired) throw new Error(installed)
-  console.warn(`skipped: ${installed}`)
-}
 
 let directory: string
 
@@ -59,15 +55,16 @@ function bootableCd(name: string): Buffer {
   return sectors
 }
 
-describe.skipIf(installed !== undefined)('with SeaBIOS', () => {
+describe('with SeaBIOS', () => {
   let server: Server
 
-  beforeEach(async () => {
+  beforeEach(async (context) => {
+    skipWithout(context, missing)
     server = await connect('embedded:').unwrap()
   })
 
   afterEach(async () => {
-    await server.close()
+    if (missing === undefined) await server.close()
   })
 
   const image = async (name: string, content: Buffer): Promise<string> => {

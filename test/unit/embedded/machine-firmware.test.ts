@@ -8,7 +8,7 @@ import { missingFile, skipWithout } from '../../support/optional-tool.js'
 
 const biosPath = '/usr/share/seabios/bios.bin'
 const videoBiosPath = '/usr/share/seabios/vgabios-stdvga.bin'
-const missingFirmware = missingFile(biosPath, 'install the package seabios')
+const missingFirmware = missingFile(biosPath, 'seabios')
 
 let folder: string
 beforeEach(() => {

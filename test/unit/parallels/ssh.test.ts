@@ -8,22 +8,22 @@ import { within } from '../../support/deadline.js'
 import { EventLog } from '../../support/event-log.js'
 import { failureOf } from '../../support/expect-failure.js'
 import { PrlctlDouble } from '../../support/prlctl-double.js'
-import { skipWithout } from '../../support/optional-tool.js'
-import { SshServer, sshMissing } from '../../support/ssh-server.js'
+import { missingSsh, skipWithout } from '../../support/optional-tool.js'
+import { SshServer } from '../../support/ssh-server.js'
 
 describe('a Parallels host over ssh', () => {
   let ssh: SshServer
 
   beforeAll(async () => {
-    if (sshMissing === undefined) ssh = await SshServer.start()
+    if (missingSsh === undefined) ssh = await SshServer.start()
   })
 
   beforeEach((context) => {
-    skipWithout(context, sshMissing)
+    skipWithout(context, missingSsh)
   })
 
   afterAll(async () => {
-    if (sshMissing === undefined) await ssh[Symbol.asyncDispose]()
+    if (missingSsh === undefined) await ssh[Symbol.asyncDispose]()
   })
 
   const connected = async (double: PrlctlDouble, options?: ConnectOptions): Promise<Server> =>

@@ -1,8 +1,8 @@
 import { readFile } from 'node:fs/promises'
 import { connect } from 'awaitvm'
 import { beforeEach, expect, test } from 'vitest'
-import { skipWithout } from '../../support/optional-tool.js'
-import { missingQemu, QmpHost } from '../../support/qmp-host.js'
+import { missingQemu, skipWithout } from '../../support/optional-tool.js'
+import { QmpHost } from '../../support/qmp-host.js'
 
 beforeEach((context) => {
   skipWithout(context, missingQemu)

@@ -1,8 +1,8 @@
 import { connect } from 'awaitvm'
 import { beforeEach, expect, test } from 'vitest'
 import { failureOf } from '../../support/expect-failure.js'
-import { skipWithout } from '../../support/optional-tool.js'
-import { missingQemu, QmpHost } from '../../support/qmp-host.js'
+import { missingQemu, skipWithout } from '../../support/optional-tool.js'
+import { QmpHost } from '../../support/qmp-host.js'
 
 beforeEach((context) => {
   skipWithout(context, missingQemu)

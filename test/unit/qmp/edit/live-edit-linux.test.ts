@@ -4,8 +4,8 @@ import { beforeEach, expect, test } from 'vitest'
 import { ConsoleReader } from '../../../support/console-reader.js'
 import { debianWithAgent } from '../../../support/debian-with-agent.js'
 import { failureOf } from '../../../support/expect-failure.js'
-import { skipWithout } from '../../../support/optional-tool.js'
-import { missingQemu, QmpHost } from '../../../support/qmp-host.js'
+import { missingQemu, skipWithout } from '../../../support/optional-tool.js'
+import { QmpHost } from '../../../support/qmp-host.js'
 
 beforeEach(async (context) => {
   skipWithout(context, missingQemu ?? (await debianWithAgent()).unavailable)
@@ -20,7 +20,7 @@ async function bootLinux(host: QmpHost, spec: Partial<VmSpec> = {}): Promise<{ v
   const vm = await host.server.createVm({ name: 'linux', memoryMiB: 192, boot, ...spec }).unwrap()
   await vm.start().unwrap()
   const shell = new Shell(vm)
-  await shell.console.until('shell ready', 120_000)
+  await shell.console.until('shell ready')
   return { vm, shell }
 }
 
@@ -35,7 +35,7 @@ class Shell {
   async run(command: string): Promise<string> {
     const mark = randomUUID()
     this.console.send(`echo be""gin ${mark}; ${command}; echo en""d ${mark}`)
-    const [, said] = await this.console.until(new RegExp(`begin ${mark}\\r\\n([^]*?)end ${mark}\\r\\n`), 60_000)
+    const [, said] = await this.console.until(new RegExp(`begin ${mark}\\r\\n([^]*?)end ${mark}\\r\\n`))
     return said!.replaceAll('\r', '').trim()
   }
 
@@ -84,7 +84,7 @@ test('Linux sees disks that are plugged, keeps them over a suspension and a snap
   await vm.stop({ mode: 'kill' }).unwrap()
   await vm.start().unwrap()
   const restarted = new Shell(vm)
-  await restarted.console.until('shell ready', 120_000)
+  await restarted.console.until('shell ready')
   expect(await restarted.run('head -n 1 /dev/vda /dev/vdb')).toMatch(/of the first[^]*of the second/)
   await vm.stop({ mode: 'kill' }).unwrap()
   expect(await host.damage(vm)).toEqual([])

@@ -18,8 +18,8 @@ import { settle } from '../../../../src/drivers/qmp/settle.js'
 import { ownIdentity } from '../../../../src/registry/process-identity.js'
 import { VmDirectory } from '../../../../src/registry/vm-directory.js'
 import { failureOf } from '../../../support/expect-failure.js'
-import { skipWithout } from '../../../support/optional-tool.js'
-import { missingQemu, QmpHost } from '../../../support/qmp-host.js'
+import { missingQemu, skipWithout } from '../../../support/optional-tool.js'
+import { QmpHost } from '../../../support/qmp-host.js'
 
 beforeEach((context) => {
   skipWithout(context, missingQemu)

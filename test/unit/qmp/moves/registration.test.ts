@@ -14,8 +14,8 @@ import { join } from 'node:path'
 import { connect, type Vm } from 'awaitvm'
 import { beforeEach, expect, test } from 'vitest'
 import { failureOf } from '../../../support/expect-failure.js'
-import { skipWithout } from '../../../support/optional-tool.js'
-import { missingQemu, QmpHost } from '../../../support/qmp-host.js'
+import { missingQemu, skipWithout } from '../../../support/optional-tool.js'
+import { QmpHost } from '../../../support/qmp-host.js'
 
 beforeEach((context) => {
   skipWithout(context, missingQemu)
