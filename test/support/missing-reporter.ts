@@ -1,12 +1,17 @@
-import type { Reporter, TestModule } from 'vitest/node'
+import type { Reporter, TestModule, Vitest } from 'vitest/node'
 
 /** Says at the end of a run which tests did not run for want of something, why, and how to have it. */
 export class MissingReporter implements Reporter {
   readonly #unmeasured: readonly string[]
+  #isMeasuring = false
 
   /** @param unmeasured the sources that the coverage leaves out, since only such tests reach them */
   constructor(unmeasured: readonly string[]) {
     this.#unmeasured = unmeasured
+  }
+
+  onInit(vitest: Vitest): void {
+    this.#isMeasuring = vitest.config.coverage.enabled
   }
 
   onTestRunEnd(modules: readonly TestModule[]): void {
@@ -19,7 +24,7 @@ export class MissingReporter implements Reporter {
     }
     const lines = [
       ...[...counts].map(([missing, count]) => `${String(count)} tests: ${missing}`),
-      ...this.#unmeasured.map((sources) => `coverage of ${sources}: only those tests reach it`),
+      ...(this.#isMeasuring ? this.#unmeasured : []).map((sources) => `coverage of ${sources}: only those tests reach it`),
     ]
     if (lines.length === 0) return
     // Below the table of the coverage, which is printed later.
