@@ -24,7 +24,9 @@ export class MissingReporter implements Reporter {
     }
     const lines = [
       ...[...counts].map(([missing, count]) => `${String(count)} tests: ${missing}`),
-      ...(this.#isMeasuring ? this.#unmeasured : []).map((sources) => `coverage of ${sources}: only those tests reach it`),
+      ...(this.#isMeasuring ? this.#unmeasured : []).map(
+        (sources) => `coverage of ${sources}: only those tests reach it`,
+      ),
     ]
     if (lines.length === 0) return
     // Below the table of the coverage, which is printed later.

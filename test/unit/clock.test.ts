@@ -6,8 +6,8 @@ import { afterEach, expect, onTestFinished, test, vi } from 'vitest'
 import type { Task } from '../../src/driver.js'
 import { HostError } from '../../src/errors.js'
 import { JobLedger } from '../../src/registry/job-ledger.js'
-import { skipWithout } from '../support/optional-tool.js'
-import { missingQemu, QmpHost } from '../support/qmp-host.js'
+import { missingQemu, skipWithout } from '../support/optional-tool.js'
+import { QmpHost } from '../support/qmp-host.js'
 
 const hourMs = 3_600_000
 
