@@ -1,3 +1,5 @@
+import type { CancelRequest } from './cancellation.js'
+
 /**
  * The listeners of one signal. However many jobs share it, it gets one of its own: `addEventListener` compares each new
  * listener with all that are there, and 100,000 would take half a minute.
@@ -30,6 +32,14 @@ class AbortListeners {
 }
 
 const listenersOf = new WeakMap<AbortSignal, AbortListeners>()
+
+/** Why a signal stops something: its own words where it has more to say than that it was aborted, and its reason itself. */
+export function abortRequest(signal: AbortSignal): CancelRequest {
+  const cause: unknown = signal.reason
+  const words =
+    typeof cause === 'string' ? cause : cause instanceof Error && cause.name !== 'AbortError' ? cause.message : ''
+  return { by: 'signal', reason: `its signal was aborted${words === '' ? '' : `: ${words}`}`, cause }
+}
 
 /** Calls the listener when the signal is aborted, until the returned function is called. */
 export function onAbort(signal: AbortSignal, listener: () => void): () => void {

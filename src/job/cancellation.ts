@@ -5,6 +5,8 @@ import type { CancelHandler } from '../driver.js'
 export interface CancelRequest {
   readonly by: 'caller' | 'signal' | 'timeout'
   readonly reason: string
+  /** The reason that the signal was aborted with. */
+  readonly cause?: unknown
 }
 
 export interface Refusal {

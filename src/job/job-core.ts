@@ -256,9 +256,9 @@ export class JobCore<T, E extends VmError> {
   }
 }
 
-function stopped({ by, reason }: CancelRequest, error?: VmError): JobCancelledError | TimeoutError {
+function stopped(request: CancelRequest, error?: VmError): JobCancelledError | TimeoutError {
+  const { by, reason, cause = error?.cause } = request
   const native = error?.native
-  const cause = error?.cause
   return by === 'timeout'
     ? new TimeoutError({ reason, hint: 'The operation was cancelled.', native, cause })
     : new JobCancelledError({ reason, native, cause })

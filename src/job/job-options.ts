@@ -1,5 +1,5 @@
 import { InvalidArgumentError, JobCancelledError, type VmError } from '../errors.js'
-import { onAbort } from './abort-listeners.js'
+import { abortRequest, onAbort } from './abort-listeners.js'
 import type { JobCore } from './job-core.js'
 import type { Progress } from './progress.js'
 import { checkTimeout } from './timeout.js'
@@ -43,9 +43,8 @@ export const applyOptions = (
   withOptions(options, ({ signal, timeoutMs = defaultTimeoutMs, onProgress }) => {
     if (signal === undefined && timeoutMs === undefined && onProgress === undefined) return undefined
     if (onProgress !== undefined) core.observe()
-    const reason = 'its signal was aborted'
-    if (signal?.aborted === true) return new JobCancelledError({ reason })
-    const unlisten = signal && onAbort(signal, () => void core.cancel({ by: 'signal', reason }))
+    if (signal?.aborted === true) return new JobCancelledError(abortRequest(signal))
+    const unlisten = signal && onAbort(signal, () => void core.cancel(abortRequest(signal)))
     const timer = timeoutMs === undefined ? undefined : setTimeout(() => void core.expire(timeoutMs), timeoutMs)
     core.listen({
       ...(onProgress !== undefined && { onProgress }),

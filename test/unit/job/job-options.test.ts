@@ -1,5 +1,5 @@
 import { getEventListeners } from 'node:events'
-import { JobCancelledError, ResourceBusyError } from 'awaitvm'
+import { connect, JobCancelledError, ResourceBusyError } from 'awaitvm'
 import { createJob } from 'awaitvm/testing'
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
 import { fakeServer } from '../../support/fake-server.js'
@@ -160,6 +160,52 @@ describe('signal', () => {
     first.succeed()
     controller.abort()
     expect((await second.job)._unsafeUnwrapErr().code).toBe('JOB_CANCELLED')
+  })
+})
+
+describe('the reason of an abort is the cause of the error', () => {
+  const reason = new Error('the user has left')
+
+  test('where it was aborted before', async () => {
+    const { vm } = await fakeServer()
+    const error = (await vm.start({ signal: AbortSignal.abort(reason) }))._unsafeUnwrapErr()
+    expect(error).toMatchObject({ code: 'JOB_CANCELLED', reason: 'its signal was aborted: the user has left' })
+    expect(error.cause).toBe(reason)
+    const connected = (await connect('embedded:', { signal: AbortSignal.abort(reason) }))._unsafeUnwrapErr()
+    expect(connected.cause).toBe(reason)
+    const statistics = vm.watchStatistics({ signal: AbortSignal.abort(reason) })
+    await expect(statistics.next()).rejects.toMatchObject({ code: 'JOB_CANCELLED', cause: reason })
+  })
+
+  test.for(['its signal', 'the error of the host'])('where the driver ends with %s', async (end) => {
+    const controller = new AbortController()
+    const { driver, vm } = await fakeServer()
+    const job = vm.start({ signal: controller.signal })
+    const { task, fail } = driver.last
+    task.signal.addEventListener('abort', () => fail(end === 'its signal' ? task.signal.reason : stopped()))
+    controller.abort(reason)
+    const error = (await job)._unsafeUnwrapErr()
+    expect([error.code, error.cause]).toEqual(['JOB_CANCELLED', reason])
+  })
+
+  test('in line', async () => {
+    const controller = new AbortController()
+    const { vm } = await fakeServer({ maxConcurrentOperations: 1 })
+    void vm.start()
+    const queued = vm.pause({ signal: controller.signal })
+    controller.abort(reason)
+    expect((await queued)._unsafeUnwrapErr().cause).toBe(reason)
+  })
+
+  test('so the time of a signal can be told from an abort', async () => {
+    const signal = AbortSignal.timeout(1)
+    const { job, task, fail } = createJob({ signal })
+    task.cancelWith(() => fail(stopped()))
+    const error = (await job)._unsafeUnwrapErr()
+    expect(error).toMatchObject({ code: 'JOB_CANCELLED', cause: { name: 'TimeoutError' } })
+    expect(error.message).toContain('its signal was aborted: The operation was aborted due to timeout')
+    const waited = await createJob().job.wait({ signal })
+    expect(waited._unsafeUnwrapErr()).toMatchObject({ code: 'WAIT_ABORTED', cause: { name: 'TimeoutError' } })
   })
 })
 
