@@ -4,6 +4,7 @@ export type { BatchContext, BatchOperation } from './batch/batch-operation.js'
 export type { BackoffOptions, BatchOptions, RetryOptions } from './batch/batch-options.js'
 export type {
   BatchFailure,
+  BatchFunctionError,
   BatchItemError,
   BatchOutcome,
   BatchReport,
@@ -41,7 +42,7 @@ export type { VmNative } from './model/vm-native.js'
 export type { VmChanges, VmFilter, VmSpec } from './model/vm-spec.js'
 export { vmStates, type VmState } from './model/vm-state.js'
 export * from './operations.js'
-export { err, errAsync, ok, okAsync, type Result, ResultAsync } from './result.js'
+export { Err, err, errAsync, Ok, ok, okAsync, type Result, ResultAsync } from './result.js'
 export { type Server } from './server.js'
 export type { CloneOptions, SnapshotOptions, StopOptions, WatchOptions } from './vm-arguments.js'
 export type { Vm } from './vm.js'

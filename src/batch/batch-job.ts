@@ -6,7 +6,7 @@ import type { BatchRun } from './batch-run.js'
 import { OutcomeReader } from './outcome-reader.js'
 
 /** A batch under way: a job that ends with a {@link BatchReport}, also where items failed or it was cancelled. */
-export class BatchJob<Item, T, E extends VmError = VmError> extends Job<BatchReport<Item, T, E>, InvalidArgumentError> {
+export class BatchJob<Item, T, E = VmError> extends Job<BatchReport<Item, T, E>, InvalidArgumentError> {
   readonly #run: BatchRun<Item, T, E> | undefined
 
   /** @internal */
@@ -15,9 +15,9 @@ export class BatchJob<Item, T, E extends VmError = VmError> extends Job<BatchRep
     this.#run = run
   }
 
-  /** The jobs of the items under way. */
-  get jobs(): readonly JobRef<T, E>[] {
-    return this.#run?.jobs ?? []
+  /** The jobs of the items under way, where the function gives one for each item. */
+  get jobs(): readonly JobRef<T, Extract<E, VmError>>[] {
+    return (this.#run?.jobs ?? []) as readonly JobRef<T, Extract<E, VmError>>[]
   }
 
   /**

@@ -4,7 +4,10 @@ import { keysOf, object, optional } from '../model/schema.js'
 
 /** When an item that failed is tried again. */
 export interface RetryOptions {
-  /** How often an item is tried at the most, the first time included. Only `retryable` errors are tried again. */
+  /**
+   * How often an item is tried at the most, the first time included. Only errors whose `retryable` is `true` are tried again, those
+   * of yours included.
+   */
   readonly attempts: number
   readonly backoff?: BackoffOptions | undefined
 }

@@ -1,5 +1,5 @@
 import { inspect } from 'node:util'
-import { err, type Result } from 'neverthrow'
+import { err, type Err, type Result } from 'neverthrow'
 import { InvalidArgumentError, JobCancelledError, OutcomeUnknownError, VmError } from '../errors.js'
 import type { CancelRequest } from '../job/cancellation.js'
 import { confirmationMs, type JobCore } from '../job/job-core.js'
@@ -7,23 +7,24 @@ import type { JobRef } from '../job/job.js'
 import type { ItemCounts } from '../job/progress.js'
 import { backoffMs } from './backoff.js'
 import { BatchIntake } from './batch-intake.js'
-import { attempt, coreOf, ItemContext, wordsOf, type BatchOperation } from './batch-operation.js'
+import { attempt, coreOf, wordsOf, type BatchOperation } from './batch-operation.js'
 import type { BatchOptions } from './batch-options.js'
 import { BatchQueue } from './batch-queue.js'
 import { BatchReport, type BatchItemError, type BatchOutcome, type BatchStop } from './batch-report.js'
+import { BatchSignal } from './batch-signal.js'
 import { BatchTally } from './batch-tally.js'
 import type { ItemSource } from './item-source.js'
 import type { OutcomeReader } from './outcome-reader.js'
 
 /** One item, from the moment it was taken from the list. */
-interface Entry<Item> {
+interface Entry<Item, E> {
   readonly index: number
   readonly item: Item
   attempts: number
   jobId: string | undefined
   percent: number
   /** While it waits for another attempt: what the last one ended with. */
-  failure: VmError | undefined
+  failure: Err<never, BatchItemError<E>> | undefined
   timer: NodeJS.Timeout | undefined
 }
 
@@ -31,7 +32,7 @@ interface Entry<Item> {
 const choice = 1000
 
 /** The life of a batch: takes items as places become free, tries each, and ends its job with the report. */
-export class BatchRun<Item, T, E extends VmError> {
+export class BatchRun<Item, T, E> {
   readonly #core: JobCore<BatchReport<Item, T, E>, InvalidArgumentError>
   readonly #operation: BatchOperation<Item, T, E>
   readonly #options: BatchOptions<Item>
@@ -40,16 +41,14 @@ export class BatchRun<Item, T, E extends VmError> {
   readonly #tally = new BatchTally<Item, T, E>()
   /** How many items may wait in line. */
   readonly #room: number
-  readonly #waiting = new Set<Entry<Item>>()
-  readonly #running = new Map<Entry<Item>, JobRef<T, E> | undefined>()
+  readonly #waiting = new Set<Entry<Item, E>>()
+  readonly #running = new Map<Entry<Item, E>, JobRef<T> | undefined>()
   /** The sum over all items of how far each has come. */
   #percents = 0
   #stop: BatchStop | undefined
   /** Whether something was left undone for that. */
   #isCut = false
-  /** Why it was cancelled: also one that had stopped before for another reason may be. */
-  #cancelReason: string | undefined
-  #controller: AbortController | undefined
+  readonly #signal = new BatchSignal()
   #isFilling = false
   #timer: NodeJS.Timeout | undefined
   #isReportDue = false
@@ -85,19 +84,18 @@ export class BatchRun<Item, T, E extends VmError> {
   /** @param refusal where it was cancelled before it began: then it only reports */
   begin(refusal?: JobCancelledError): void {
     this.#core.cancellation.add(async (reason = 'the batch was cancelled') => {
-      const by = this.#core.cancellation.request?.by ?? 'caller'
-      const refusals = await this.#cancel({ by, reason })
+      const refusals = await this.#cancel(this.#core.cancellation.request ?? { by: 'caller', reason })
       if (refusals === 0) return
       throw new Error(`${String(refusals)} of its running items can't be stopped, and no further one is started`)
     })
     const { timeoutMs } = this.#options
-    if (refusal !== undefined) void this.#cancel({ by: 'signal', reason: refusal.reason })
+    if (refusal !== undefined) void this.#cancel({ by: 'signal', reason: refusal.reason, cause: refusal.cause })
     else if (timeoutMs !== undefined) this.#timer = setTimeout(this.#expire, timeoutMs)
     this.#goOn()
   }
 
   /** The jobs under way. */
-  get jobs(): readonly JobRef<T, E>[] {
+  get jobs(): readonly JobRef<T>[] {
     return [...this.#running.values()].filter((job) => job !== undefined)
   }
 
@@ -127,7 +125,7 @@ export class BatchRun<Item, T, E extends VmError> {
 
   #accept(item: Item, index: number): void {
     if (this.#core.isSettled) return
-    const entry: Entry<Item> = {
+    const entry: Entry<Item, E> = {
       index,
       item,
       attempts: 0,
@@ -140,7 +138,7 @@ export class BatchRun<Item, T, E extends VmError> {
     else this.#end(entry, this.#neverStarted())
   }
 
-  #enqueue(entry: Entry<Item>): void {
+  #enqueue(entry: Entry<Item, E>): void {
     this.#waiting.add(entry)
     const place = this.#place(entry.item)
     // Its functions may have cancelled the batch.
@@ -166,17 +164,13 @@ export class BatchRun<Item, T, E extends VmError> {
     }
   }
 
-  #try(entry: Entry<Item>): Promise<void> {
+  #try(entry: Entry<Item, E>): Promise<void> {
     this.#waiting.delete(entry)
     // The function itself may cancel the batch: from here on it runs.
     this.#running.set(entry, undefined)
     entry.attempts += 1
     entry.failure = undefined
-    const { job, outcome } = attempt(
-      this.#operation,
-      entry.item,
-      new ItemContext(entry.index, entry.attempts, this.#signal),
-    )
+    const { job, outcome } = attempt(this.#operation, entry, this.#signal)
     this.#running.set(entry, job)
     if (job !== undefined) this.#follow(entry, job)
     this.#goOn()
@@ -185,7 +179,7 @@ export class BatchRun<Item, T, E extends VmError> {
     })
   }
 
-  #follow(entry: Entry<Item>, job: JobRef<T, E>): void {
+  #follow(entry: Entry<Item, E>, job: JobRef<T>): void {
     const core = coreOf(job)
     core.observe()
     entry.jobId = job.id
@@ -199,21 +193,21 @@ export class BatchRun<Item, T, E extends VmError> {
     })
   }
 
-  #settle(entry: Entry<Item>, result: Result<T, BatchItemError<E>>): void {
+  #settle(entry: Entry<Item, E>, result: Result<T, BatchItemError<E>>): void {
     const job = this.#running.get(entry)
     // It may have been given up.
     if (!this.#running.delete(entry)) return
     if (result.isErr() && job !== undefined) this.#core.failures ??= coreOf(job).failures
-    if (result.isErr() && this.#mayRetry(entry, result.error)) this.#retryLater(entry, result.error)
+    if (result.isErr() && this.#mayRetry(entry, result.error)) this.#retryLater(entry, err(result.error))
     else this.#end(entry, result)
     this.#goOn()
   }
 
-  #mayRetry({ attempts }: Entry<Item>, error: VmError): boolean {
-    return error.retryable && this.#stop === undefined && attempts < (this.#options.retry?.attempts ?? 1)
+  #mayRetry({ attempts }: Entry<Item, E>, error: unknown): boolean {
+    return isRetryable(error) && this.#stop === undefined && attempts < (this.#options.retry?.attempts ?? 1)
   }
 
-  #retryLater(entry: Entry<Item>, failure: VmError): void {
+  #retryLater(entry: Entry<Item, E>, failure: Err<never, BatchItemError<E>>): void {
     this.#percents -= entry.percent
     entry.percent = 0
     entry.failure = failure
@@ -227,7 +221,7 @@ export class BatchRun<Item, T, E extends VmError> {
   }
 
   /** Files the outcome of an item that won't be tried again. */
-  #end({ index, item, jobId, attempts, percent }: Entry<Item>, result: Result<T, BatchItemError<E>>): void {
+  #end({ index, item, jobId, attempts, percent }: Entry<Item, E>, result: Result<T, BatchItemError<E>>): void {
     this.#percents += 100 - percent
     const { failed } = this.#tally
     this.#tally.file({ index, item, jobId, result, attempts })
@@ -245,20 +239,20 @@ export class BatchRun<Item, T, E extends VmError> {
     this.#isCut = waiting.length > 0 || stop.by === 'items'
     for (const entry of waiting) {
       clearTimeout(entry.timer)
-      this.#end(entry, entry.failure === undefined ? this.#neverStarted() : err(entry.failure as E))
+      this.#end(entry, entry.failure ?? this.#neverStarted())
     }
     this.#intake.leave()
   }
 
   /** How many of the running items refused to be stopped. */
-  async #cancel({ by, reason }: CancelRequest): Promise<number> {
-    this.#cancelReason ??= reason
-    this.#breakOff({ by, reason })
-    this.#controller?.abort(new DOMException(reason, 'AbortError'))
+  async #cancel(request: CancelRequest): Promise<number> {
+    this.#breakOff(request)
+    this.#signal.abort(request)
     this.#goOn()
+    const { reason, cause } = request
     // Where the function of an item asks for it, there is a job of that item only once it has returned.
     await Promise.resolve()
-    const verdicts = await Promise.all(this.jobs.map((job) => coreOf(job).cancel({ by: 'caller', reason })))
+    const verdicts = await Promise.all(this.jobs.map((job) => coreOf(job).cancel({ by: 'caller', reason, cause })))
     return verdicts.filter(({ kind }) => kind === 'refused' || kind === 'unknown').length
   }
 
@@ -276,18 +270,12 @@ export class BatchRun<Item, T, E extends VmError> {
     void this.#cancel({ by: 'timeout', reason })
   }
 
-  readonly #signal = (): AbortSignal => {
-    this.#controller ??= new AbortController()
-    const reason = this.#cancelReason
-    if (reason !== undefined) this.#controller.abort(new DOMException(reason, 'AbortError'))
-    return this.#controller.signal
-  }
-
   #never: Result<never, JobCancelledError> | undefined
 
   /** One for all of them: thousands of errors would each take their time. */
   #neverStarted(): Result<never, JobCancelledError> {
-    this.#never ??= err(located(new JobCancelledError({ reason: 'the batch was stopped before its turn' })))
+    const cause = this.#stop?.by === 'signal' ? this.#stop.cause : undefined
+    this.#never ??= err(located(new JobCancelledError({ reason: 'the batch was stopped before its turn', cause })))
     return this.#never
   }
 
@@ -338,6 +326,10 @@ function checkedPriority(priority: unknown): number {
   }
   throw new TypeError(`its priority must be a number, and is ${inspect(priority)}`)
 }
+
+/** A user's own error may say it, too. */
+const isRetryable = (error: unknown): boolean =>
+  typeof error === 'object' && error !== null && 'retryable' in error && error.retryable === true
 
 function located<X extends VmError>(error: X): X {
   VmError.locate(error, 'batch', undefined)

@@ -1,13 +1,14 @@
 import type { Result } from 'neverthrow'
-import type { VmError } from '../errors.js'
+import { VmError } from '../errors.js'
 import { isCancelled, type BatchItemError, type BatchOutcome } from './batch-report.js'
 import { OutcomeReader } from './outcome-reader.js'
 
 /** What has become of the items so far: an outcome goes to whoever reads them, or is kept for the report. */
-export class BatchTally<Item, T, E extends VmError> {
+export class BatchTally<Item, T, E> {
   succeeded = 0
   failed = 0
   cancelled = 0
+  /** The first of awaitvm's own: only jobs tell of failures that nobody looked at. */
   firstError: VmError | undefined
   #kept: BatchOutcome<Item, T, E>[] = []
   /** What the report has: a reader may leave when it is made already. */
@@ -67,7 +68,7 @@ export class BatchTally<Item, T, E extends VmError> {
     else if (isCancelled(result)) this.cancelled += 1
     else {
       this.failed += 1
-      this.firstError ??= result.error
+      if (result.error instanceof VmError) this.firstError ??= result.error
     }
   }
 }

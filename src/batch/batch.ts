@@ -1,13 +1,14 @@
 import { InvalidArgumentError, type JobCancelledError, type VmError } from '../errors.js'
 import { JobCore } from '../job/job-core.js'
+import type { JobRef } from '../job/job.js'
 import { applyOptions, withOptions } from '../job/job-options.js'
 import { validate } from '../model/validate.js'
 import { Server } from '../server.js'
 import { Vm } from '../vm.js'
 import { BatchJob } from './batch-job.js'
-import type { BatchOperation } from './batch-operation.js'
+import type { BatchContext, BatchOperation } from './batch-operation.js'
 import { batchSchema, type BatchOptions } from './batch-options.js'
-import type { BatchReport } from './batch-report.js'
+import type { BatchFunctionError, BatchReport } from './batch-report.js'
 import { BatchRun } from './batch-run.js'
 import { itemSource, type ItemSource } from './item-source.js'
 
@@ -34,6 +35,17 @@ import { itemSource, type ItemSource } from './item-source.js'
  * ```
  */
 export function batch<Item, T, E extends VmError>(
+  items: Iterable<Item> | AsyncIterable<Item>,
+  operation: (item: Item, context: BatchContext) => JobRef<T, E>,
+  options?: BatchOptions<Item>,
+): BatchJob<Item, T, E>
+/** Of an `async` function: an item may also fail with errors of its own, which stay as they are. */
+export function batch<Item, T, E>(
+  items: Iterable<Item> | AsyncIterable<Item>,
+  operation: BatchOperation<Item, T, E>,
+  options?: BatchOptions<Item>,
+): BatchJob<Item, T, BatchFunctionError<E>>
+export function batch<Item, T, E>(
   items: Iterable<Item> | AsyncIterable<Item>,
   operation: BatchOperation<Item, T, E>,
   options: BatchOptions<Item> = {},

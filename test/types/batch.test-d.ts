@@ -2,6 +2,7 @@ import {
   batch,
   err,
   ok,
+  type BatchFunctionError,
   type BatchItemError,
   type BatchJob,
   type BatchOutcome,
@@ -12,6 +13,7 @@ import {
   type StartError,
   type StopError,
   type Vm,
+  VmError,
   type VmNotFoundError,
 } from 'awaitvm'
 import { expectTypeOf, test } from 'vitest'
@@ -30,7 +32,42 @@ test('an async function gives Results', () => {
     await Promise.resolve()
     return name === '' ? err(gone) : ok(1)
   })
-  expectTypeOf(job).toEqualTypeOf<BatchJob<string, number, VmNotFoundError>>()
+  expectTypeOf(job).toEqualTypeOf<BatchJob<string, number, BatchFunctionError<VmNotFoundError>>>()
+})
+
+test('an async function may fail with anything that unwrap throws: a switch over what it declares does not suffice', async () => {
+  const report = await batch(vms, async (vm) => {
+    await vm.start().unwrap()
+    return vm.name === '' ? err(gone) : ok(1)
+  }).unwrap()
+  for (const { result } of report.failed) {
+    expectTypeOf(result.error).toEqualTypeOf<BatchItemError<VmNotFoundError | VmError | Error>>()
+    // @ts-expect-error it may be no error of awaitvm
+    expectTypeOf(result.error).toHaveProperty('code')
+    if (result.error instanceof VmError) expectTypeOf(result.error.code).toEqualTypeOf<string>()
+  }
+  for (const { result } of report.succeeded) expectTypeOf(result.value).toEqualTypeOf<number>()
+})
+
+class BuildFailed extends Error {
+  readonly exitCode = 1
+}
+
+test("a user's own error keeps its type", async () => {
+  const job = batch(vms, (vm) => Promise.resolve(vm.name === '' ? err(new BuildFailed()) : ok('built')))
+  expectTypeOf(job).toEqualTypeOf<BatchJob<Vm, string, BatchFunctionError<BuildFailed>>>()
+  for (const { result } of (await job.unwrap()).failed) {
+    if (result.error instanceof BuildFailed) expectTypeOf(result.error.exitCode).toEqualTypeOf<number>()
+  }
+  const named = batch(vms, () => Promise.resolve(err('too bad' as const)))
+  expectTypeOf(named).toEqualTypeOf<BatchJob<Vm, never, BatchFunctionError<'too bad'>>>()
+})
+
+test('a function that gives a job or a promise is as one that is async', () => {
+  const build = (vm: Vm): JobRef<void> | Promise<Result<void, BuildFailed>> =>
+    vm.name === '' ? vm.start() : Promise.resolve(err(new BuildFailed()))
+  const job = batch(vms, build)
+  expectTypeOf(job).toEqualTypeOf<BatchJob<Vm, void, BatchFunctionError<BuildFailed>>>()
 })
 
 test('an outcome narrows', async () => {

@@ -1,4 +1,4 @@
-import { batch, err, ok, ResourceBusyError, VmNotFoundError, type BatchJob, type Progress } from 'awaitvm'
+import { batch, err, ok, ResourceBusyError, VmNotFoundError, type BatchJob, type Progress, type Result } from 'awaitvm'
 import { createJob } from 'awaitvm/testing'
 import { setImmediate as turn } from 'node:timers/promises'
 import { describe, expect, test } from 'vitest'
@@ -205,7 +205,7 @@ describe('what the function gives', () => {
       return item === 1 ? ok(result.value * 10) : err(gone())
     }).unwrap()
     expect(report.succeeded.map(({ result }) => result.value)).toEqual([10])
-    expect(report.failed.map(({ result }) => result.error.code)).toEqual(['VM_NOT_FOUND'])
+    expect(report.failed.map(({ result }) => result.error)).toMatchObject([{ code: 'VM_NOT_FOUND' }])
     expect(report.outcomes.map(({ jobId }) => jobId)).toEqual([undefined, undefined])
   })
 
@@ -219,14 +219,58 @@ describe('what the function gives', () => {
     expect(report.failed[0]?.result.error).toBe(error)
   })
 
+  describe("a user's own error", () => {
+    class BuildFailed extends Error {
+      readonly exitCode = 2
+    }
+
+    test.for<[string, (error: unknown) => Promise<Result<void, unknown>>]>([
+      ['returned', (error) => Promise.resolve(err(error))],
+      // eslint-disable-next-line @typescript-eslint/prefer-promise-reject-errors -- it is one
+      ['thrown', (error) => Promise.reject(error)],
+    ])('that is %s is the error of the item, as itself', async ([, fail]) => {
+      const error = new BuildFailed('make ended with 2')
+      const job = batch(['a', 'b'], (item) => (item === 'a' ? fail(error) : Promise.resolve(ok())), {
+        stopOnError: true,
+      })
+      const report = await job.unwrap()
+      expect(report.failed.map(({ result }) => result.error)).toEqual([error])
+      expect(report.failed[0]?.result.error).toBe(error)
+      expect(report.counts).toMatchObject({ succeeded: 1, failed: 1 })
+      expect(JSON.parse(JSON.stringify(report))).toMatchObject({
+        failures: [{ item: 'a', error: { name: 'Error', message: 'make ended with 2' } }],
+      })
+    })
+
+    test('need be no Error', async () => {
+      const report = await batch(['a', 'b'], (item) => Promise.resolve(err(item === 'a' ? 'no' : undefined))).unwrap()
+      expect(report.failed.map(({ result }) => result.error)).toEqual(['no', undefined])
+    })
+
+    test('is tried again where it is retryable', async () => {
+      const attempts: string[] = []
+      const fail = (item: string): Promise<Result<void, Error>> => {
+        attempts.push(item)
+        return Promise.reject(Object.assign(new Error(item), { retryable: item === 'flaky' }))
+      }
+      const retry = { attempts: 2, backoff: { initialMs: 0 } }
+      const report = await batch(['flaky', 'broken'], fail, { retry }).unwrap()
+      expect(attempts).toEqual(['flaky', 'broken', 'flaky'])
+      expect(report.outcomes.map(({ attempts: tried }) => tried)).toEqual([2, 1])
+      expect(report.failed[0]?.result.error).toMatchObject({ message: 'flaky' })
+    })
+  })
+
   test.for<[string, () => unknown, RegExp]>([
     ['throws', () => JSON.parse('{'), /Cannot run the batch: the function threw: /],
-    ['rejects', () => Promise.reject(new Error('no luck')), /the function threw: no luck/],
     ['is nothing', () => undefined, /the function gave neither a job nor a Result\. Return the job itself/],
     ['is a promise of nothing', () => Promise.resolve(), /neither a job nor a Result/],
-    ['is an error of another kind', () => Promise.resolve(err(undefined)), /an error that is no VmError/],
     ['rejects with what has no words', () => Promise.reject(Object.create(null) as Error), /the function threw: /],
-    ['is a false Result', () => Promise.resolve({ isOk: () => JSON.parse('{'), isErr: 1 }), /the function threw: /],
+    [
+      'is a false Result',
+      () => Promise.resolve({ isOk: () => JSON.parse('{'), isErr: () => false }),
+      /the function threw: /,
+    ],
   ])('a function that %s is told of, and the others go on', async ([, operation, message]) => {
     const report = await batch([1, 2], (item) => (item === 1 ? operation() : Promise.resolve(ok(2))) as never).unwrap()
     expect(report.failed[0]?.result.error).toMatchObject({ code: 'INVALID_ARGUMENT', path: 'operation' })

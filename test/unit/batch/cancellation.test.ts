@@ -1,6 +1,16 @@
-import { getEventListeners } from 'node:events'
-import { setImmediate as turn } from 'node:timers/promises'
-import { batch, JobCancelledError, ok, type BatchReport, type VmError } from 'awaitvm'
+import { getEventListeners, once } from 'node:events'
+import { setImmediate as turn, setTimeout as delay } from 'node:timers/promises'
+import {
+  batch,
+  err,
+  JobCancelledError,
+  ok,
+  type BatchContext,
+  type BatchReport,
+  type JobRef,
+  type Result,
+  type VmError,
+} from 'awaitvm'
 import { createJob } from 'awaitvm/testing'
 import { afterEach, describe, expect, test, vi } from 'vitest'
 import { ItemsInHand } from '../../support/items-in-hand.js'
@@ -92,7 +102,8 @@ describe('by a signal', () => {
     expect(getEventListeners(controller.signal, 'abort')).toHaveLength(1)
     controller.abort()
     const report = await job.unwrap()
-    expect(report.stopped).toEqual({ by: 'signal', reason: 'its signal was aborted' })
+    const cause: unknown = controller.signal.reason
+    expect(report.stopped).toEqual({ by: 'signal', reason: 'its signal was aborted', cause })
     expect(report.counts.cancelled).toBe(1000)
     expect(hands.running).toEqual([])
     expect(getEventListeners(controller.signal, 'abort')).toHaveLength(0)
@@ -126,6 +137,70 @@ test('an async function hears of it by its signal', async () => {
   expect((await job.cancel('enough'))._unsafeUnwrapErr().code).toBe('JOB_FINISHED')
   const report = await job.unwrap()
   expect(report.succeeded[0]?.result.value).toMatchObject({ name: 'AbortError', message: 'enough' })
+})
+
+describe('a function that fails because its signal was aborted was cancelled', () => {
+  test.for<[string, (signal: AbortSignal) => Promise<Result<void, unknown>>]>([
+    ['it rejects with an AbortError', (signal) => delay(1e9, ok(), { signal })],
+    [
+      'it throws the reason',
+      async (signal) => {
+        await once(signal, 'abort')
+        signal.throwIfAborted()
+        return ok()
+      },
+    ],
+    [
+      'it returns the reason',
+      async (signal) => {
+        await once(signal, 'abort')
+        return err(signal.reason as unknown)
+      },
+    ],
+  ])('%s', async ([, operation]) => {
+    const job = batch([1, 2, 3], (_item, { signal }) => operation(signal), { concurrency: 2 })
+    expect((await job.cancel('enough')).isOk()).toBe(true)
+    const report = await job.unwrap()
+    expect(report.counts).toMatchObject({ failed: 0, cancelled: 3 })
+    expect(report.cancelled[0]?.result.error).toMatchObject({
+      code: 'JOB_CANCELLED',
+      message: 'Cannot run the batch: enough.',
+      cause: { name: 'AbortError' },
+    })
+    expect(report.stopped).toMatchObject({ by: 'caller', reason: 'enough' })
+  })
+
+  test('by the signal of the batch: its reason is that of the signal of the functions, and the cause of every error', async () => {
+    const reason = new Error('the user has left')
+    const controller = new AbortController()
+    const hands = new ItemsInHand<number>()
+    const reasons: unknown[] = []
+    const operation = (item: number, { signal }: BatchContext): JobRef<void> | Promise<Result<void, never>> => {
+      if (item === 1) return hands.begin(item)
+      signal.addEventListener('abort', () => reasons.push(signal.reason))
+      return delay(1e9, ok<void>(undefined), { signal })
+    }
+    const job = batch([1, 2, 3], operation, { concurrency: 2, signal: controller.signal })
+    controller.abort(reason)
+    const report = await job.unwrap()
+    expect(reasons).toEqual([reason])
+    expect(report.cancelled.map(({ result }) => (result.error as Error).cause)).toEqual([reason, reason, reason])
+    expect(report.stopped).toEqual({
+      by: 'signal',
+      reason: 'its signal was aborted: the user has left',
+      cause: reason,
+    })
+  })
+
+  test('an error of its own at that time stays one', async () => {
+    const error = new Error('could not clean up')
+    const job = batch([1], async (_item, { signal }): Promise<Result<void, never>> => {
+      await once(signal, 'abort')
+      throw error
+    })
+    expect((await job.cancel())._unsafeUnwrapErr().code).toBe('JOB_FINISHED')
+    expect((await job.unwrap()).failed[0]?.result.error).toBe(error)
+  })
 })
 
 describe('by timeoutMs', () => {

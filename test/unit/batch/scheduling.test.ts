@@ -169,7 +169,7 @@ describe('priority', () => {
   ])('one that %s fails its item only', async ([, priority]) => {
     const job = batch([1, 2], () => Promise.resolve(ok()), { priority: (item) => (item === 1 ? priority(item) : 0) })
     const report = await job.unwrap()
-    expect(report.failed.map(({ item, result }) => [item, result.error.code])).toEqual([[1, 'INVALID_ARGUMENT']])
+    expect(report.failed).toMatchObject([{ item: 1, result: { error: { code: 'INVALID_ARGUMENT' } } }])
     expect(report.counts.succeeded).toBe(1)
   })
 })
