@@ -182,7 +182,7 @@ export class WaitAbortedError extends VmError {
   readonly code = 'WAIT_ABORTED' as const
 }
 
-/** No agent answers in the guest. */
+/** No agent answers in the guest. It is `retryable` where one may yet come up, as in a guest that boots. */
 export class GuestUnavailableError extends VmError {
   static {
     this.prototype.name = 'GuestUnavailableError'

@@ -119,12 +119,21 @@ export class Trial {
 
   /** A running VM whose guest has an agent that answers. */
   async vmWithAgent(): Promise<Vm> {
-    if (!this.#needsGuest) throw new Error('A case that starts a guest is to say that it needs one')
-    const { spec, talkTo } = this.host.guestWithAgent?.() ?? this.profile
-    const vm = await this.createVm(spec)
-    await vm.start().unwrap()
-    await talkTo(vm).untilReady()
+    const vm = await this.bootVmWithAgent()
+    await this.#guestWithAgent().talkTo(vm).untilReady()
     return vm
+  }
+
+  /** A running VM whose guest has an agent that answers soon. */
+  async bootVmWithAgent(): Promise<Vm> {
+    if (!this.#needsGuest) throw new Error('A case that starts a guest is to say that it needs one')
+    const vm = await this.createVm(this.#guestWithAgent().spec)
+    await vm.start().unwrap()
+    return vm
+  }
+
+  #guestWithAgent(): GuestProfile {
+    return this.host.guestWithAgent?.() ?? this.profile
   }
 
   talkTo(vm: Vm): Guest {

@@ -2,13 +2,8 @@ import { createReadStream } from 'node:fs'
 import { finished } from 'node:stream/promises'
 import * as v from 'valibot'
 import type { DriverOperations, Task } from '../../driver.js'
-import {
-  GuestUnavailableError,
-  HostError,
-  InvalidArgumentError,
-  NotSupportedError,
-  OutcomeUnknownError,
-} from '../../errors.js'
+import { GuestUnavailableError, HostError, InvalidArgumentError, NotSupportedError } from '../../errors.js'
+import { programEndUnknown } from '../../errors/program-end.js'
 import { requireFile } from '../../files/require-file.js'
 import { writeWholeFile } from '../../files/whole-file.js'
 import type { ExecOptions, ExecResult, NetworkAddress } from '../../model/exec.js'
@@ -91,7 +86,7 @@ export class ParallelsGuest {
       timeoutMs: programTimeoutMs,
       limit: outputLimit,
     })
-    const { exitCode, stderr } = endOf(program, outcome)
+    const { hasBegun, exitCode, stderr } = endOf(program, outcome)
     // Whatever prlctl says besides, the program has ended by itself.
     if (exitCode !== undefined) {
       return { exitCode, stdout: outcome.stdout, stderr, isTruncated: outcome.isTruncated }
@@ -99,8 +94,13 @@ export class ParallelsGuest {
     const failure = failureOf(outcome, 'prlctl')
     if (failure !== undefined && isOfWindowsShell(failure))
       throw withoutShell('guest.exec', 'its guest has the shell of Windows', failure)
-    if (failure === undefined || isSpurious(failure)) throw unknownEnd(failure)
-    throw failure
+    const isStopped = failure?.kind === 'cancelled' && outcome.wasInterrupted
+    if (failure !== undefined && (isStopped || !(hasBegun || isSpurious(failure)))) throw failure
+    const reason = `prlctl does not say ${hasBegun ? 'how the program ended' : 'whether the program has run'}`
+    throw programEndUnknown(failure === undefined ? reason : `${reason}: ${failure.message}`, {
+      cause: failure,
+      native: failure?.native,
+    })
   }
 
   async #addresses(vm: string): Promise<readonly NetworkAddress[]> {
@@ -187,13 +187,5 @@ const isOfWindowsShell = ({ message }: ParallelsFailure): boolean =>
 
 /** prlctl is known to fail so now and then, whether or not the program has run. */
 const isSpurious = ({ message }: ParallelsFailure): boolean => /PrlJob_Get(?:RetCode|Result)/.test(message)
-
-const unknownEnd = (cause: ParallelsFailure | undefined): OutcomeUnknownError =>
-  new OutcomeUnknownError({
-    reason: 'prlctl does not say whether the program has run',
-    hint: 'Find out what it has done, and run it again if that does no harm.',
-    native: cause?.native,
-    cause,
-  })
 
 const isLinkLocal = (address: string): boolean => /^fe[89ab]/i.test(address)

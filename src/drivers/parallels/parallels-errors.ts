@@ -101,6 +101,7 @@ export function parallelsError(error: unknown, context: FailureContext): VmError
       return new GuestUnavailableError({
         ...options,
         hint: 'Install Parallels Tools in the guest, or wait until they have started.',
+        retryable: true,
       })
     case 'tool-missing':
       return new HostToolNotFoundError({

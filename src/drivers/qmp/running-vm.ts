@@ -11,4 +11,6 @@ export interface RunningVm {
   readonly monitor: <T>(action: (client: QmpClient) => Promise<T>) => Promise<T>
   /** The state at present, as everybody sees it. */
   readonly look: () => Promise<VmState>
+  /** Throws where it is another life of the guest than when the VM was first looked at. */
+  readonly requireSameLife: () => Promise<void>
 }

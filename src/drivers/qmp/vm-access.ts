@@ -1,9 +1,11 @@
 import type { Task } from '../../driver.js'
 import { vmNotFound } from '../../errors/lookup.js'
 import { goneMeanwhile, invalidState, requireState } from '../../errors/state.js'
+import type { VmState } from '../../model/vm-state.js'
 import type { VmDirectory } from '../../registry/vm-directory.js'
 import type { Definition } from './definition.js'
 import type { HeldVm } from './held-vm.js'
+import { GuestLife } from './process/guest-life.js'
 import { QmpConnectionError } from './protocol/qmp-errors.js'
 import type { RunningVm } from './running-vm.js'
 import type { VmInspector } from './vm-inspector.js'
@@ -42,12 +44,18 @@ export class VmAccess {
     const { state, run } = await inspector.look(definition)
     requireState(task.operation, state)
     if (run === undefined) throw invalidState(state, ['running'])
+    const folder = directory.folder(id)
+    const life = new GuestLife(folder, run)
+    const look = async (): Promise<VmState> => (await inspector.look(await this.get(id))).state
     const running: RunningVm = {
       definition,
-      folder: directory.folder(id),
+      folder,
       run,
       monitor: (use) => inspector.monitor(id, use),
-      look: async () => (await inspector.look(await this.get(id))).state,
+      look,
+      async requireSameLife() {
+        if (await life.isOver()) throw goneMeanwhile(task.operation, await look())
+      },
     }
     return action(running).catch((error: unknown) => this.#explain(id, task, error))
   }

@@ -1,6 +1,6 @@
 import type { DriverOperation } from '../../driver.js'
 import { GuestUnavailableError, InvalidArgumentError } from '../../errors.js'
-import { goneMeanwhile } from '../../errors/state.js'
+import { programEndUnknown } from '../../errors/program-end.js'
 import type { Actions } from './action.js'
 import type { HostClock } from './clock.js'
 import {
@@ -28,7 +28,7 @@ export const guestActions: Actions<GuestOperation> = {
     const result = await run.until(
       machine,
       async (signal) => handler(programOf(host, { argv, options, vm: vm.name, signal })),
-      () => goneMeanwhile('guest.exec', vm.state),
+      () => programEndUnknown(`its guest has gone meanwhile, and it is ${vm.state}`),
     )
     return execResult(result ?? noSuchProgram(argv))
   },
@@ -68,6 +68,7 @@ function requireAgent(
   throw new GuestUnavailableError({
     reason: 'no agent answers in the guest',
     hint: 'Install an agent in the guest, or wait until it is up.',
+    retryable: true,
   })
 }
 

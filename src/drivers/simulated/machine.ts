@@ -35,6 +35,7 @@ export class Machine<D extends MachineDisk = MachineDisk> {
   #buffer: ConsoleBuffer | undefined
   #pending: Input[] | undefined
   #waiting: Set<() => void> | undefined
+  #programs: Set<() => void> | undefined
   isPaused = false
   hasEnded = false
   diskReadBytes = 0
@@ -112,6 +113,14 @@ export class Machine<D extends MachineDisk = MachineDisk> {
     for (const { taken } of this.#pending ?? []) taken()
     this.#pending = undefined
     this.print(readyLine)
+    this.#tellLifeEnd()
+  }
+
+  /** Calls the listener when the guest that runs now is gone, also by a reset, unless the returned function is called before. */
+  onLifeEnd(listener: () => void): () => void {
+    const programs = (this.#programs ??= new Set())
+    programs.add(listener)
+    return () => void programs.delete(listener)
   }
 
   /** Calls the listener when the machine is gone, unless the returned function is called before. */
@@ -131,8 +140,14 @@ export class Machine<D extends MachineDisk = MachineDisk> {
 
   /** Tells those who wait that it is gone; the VM's new state must be there by then. */
   tellEnd(): void {
+    this.#tellLifeEnd()
     for (const listener of this.#waiting ?? []) listener()
     this.#waiting = undefined
+  }
+
+  #tellLifeEnd(): void {
+    for (const listener of this.#programs ?? []) listener()
+    this.#programs = undefined
   }
 
   get #guest(): GuestMemory {

@@ -9,14 +9,14 @@ interface Traits {
    * shutdown can be taken back until the guest has taken note of it. Anything can be while it waits in line for its VM.
    */
   readonly isCancelable: boolean
-  /** Whether the host keeps it as a job, with a token: what changes something. */
+  /** Whether the host keeps it as a job, with a token: what changes a VM. No host keeps what is done inside of a guest. */
   readonly isJob: boolean
 }
 
 const look: Traits = { isCancelable: false, isJob: false }
 const step: Traits = { isCancelable: false, isJob: true }
 const work: Traits = { isCancelable: true, isJob: true }
-/** Only waits. */
+/** Takes its time, and changes no VM. */
 const wait: Traits = { isCancelable: true, isJob: false }
 
 export const traits: Readonly<Record<SimulatedOperation, Traits>> = {
@@ -49,8 +49,8 @@ export const traits: Readonly<Record<SimulatedOperation, Traits>> = {
   'vm.screenshot': look,
   'vm.sendKeys': look,
   'vm.console': look,
-  'guest.exec': work,
+  'guest.exec': wait,
   'guest.getNetworkAddresses': look,
-  'guest.copyIn': work,
-  'guest.copyOut': work,
+  'guest.copyIn': wait,
+  'guest.copyOut': wait,
 }

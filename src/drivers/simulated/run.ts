@@ -189,10 +189,10 @@ export class Run<T = unknown> {
     return result
   }
 
-  /** Waits for what a test's code does with a machine; a cancel breaks it, and so does the machine's end. */
+  /** Waits for a program of a guest; a cancel breaks it, and so does the end of its guest. */
   async until<R>(machine: Machine, work: (signal: AbortSignal) => Promise<R>, explainEnd: () => VmError): Promise<R> {
     const controller = new AbortController()
-    const unlisten = machine.onEnd(() => {
+    const unlisten = machine.onLifeEnd(() => {
       this.onMachineEnd(explainEnd())
     })
     try {

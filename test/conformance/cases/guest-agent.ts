@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto'
 import { existsSync } from 'node:fs'
 import { readdir, readFile, writeFile } from 'node:fs/promises'
 import { isIP } from 'node:net'
-import type { ExecOptions, Vm } from 'awaitvm'
+import type { Capability, ExecOptions, Vm, VmState } from 'awaitvm'
 import { expect } from 'vitest'
 import { within } from '../../support/deadline.js'
 import { failureOf } from '../../support/expect-failure.js'
@@ -62,6 +62,19 @@ async function endlessProgram(vm: Vm): Promise<{ job: ReturnType<Vm['guest']['ex
   return { job, pid }
 }
 
+/** What ends the programs of a guest, and the state that it leads to. */
+const endsOfPrograms: readonly (readonly [string, readonly Capability[], (vm: Vm) => Promise<unknown>, VmState])[] = [
+  ['suspended', ['vm.suspend'], (vm) => vm.suspend().unwrap(), 'suspended'],
+  ['killed', ['vm.stop'], (vm) => vm.stop({ mode: 'kill' }).unwrap(), 'stopped'],
+  ['reset', ['vm.reset'], (vm) => vm.reset().unwrap(), 'running'],
+]
+
+/** The program has run: nothing may say that it has not. */
+async function expectUnknownEnd(program: ReturnType<Vm['guest']['exec']>): Promise<void> {
+  await within(program, () => 'the end of the program')
+  expect((await failureOf(program, 'OUTCOME_UNKNOWN')).hint).toBeTruthy()
+}
+
 export const guestAgent: Cases = ({ host, promises }) => {
   for (const operation of vmOperations.filter((operation) => operation.startsWith('guest.'))) {
     promises(
@@ -77,6 +90,22 @@ export const guestAgent: Cases = ({ host, promises }) => {
       },
     )
   }
+
+  promises(
+    'GUEST_UNAVAILABLE of a guest that boots is retryable until its agent answers',
+    ['guest.exec', 'agent'],
+    async (trial) => {
+      const vm = await trial.bootVmWithAgent()
+      const answer = async (): Promise<void> => {
+        for (;;) {
+          const result = await vm.guest.exec(['true'])
+          if (result.isOk()) return
+          expect(result.error).toMatchObject({ code: 'GUEST_UNAVAILABLE', retryable: true })
+        }
+      }
+      await within(answer(), () => 'the agent')
+    },
+  )
 
   promises('the arguments of a program reach it to the letter', ['guest.exec', 'agent'], async (trial) => {
     const vm = await trial.vmWithAgent()
@@ -238,21 +267,38 @@ export const guestAgent: Cases = ({ host, promises }) => {
     },
   )
 
+  for (const [happens, needs, change, state] of endsOfPrograms) {
+    promises(
+      `a program that runs when its VM is ${happens} has an unknown outcome`,
+      ['guest.exec', 'agent', ...needs],
+      async (trial) => {
+        const vm = await trial.vmWithAgent()
+        const { job } = await endlessProgram(vm)
+        await change(vm)
+        await expectUnknownEnd(job)
+        await trial.expectState(vm, state)
+      },
+    )
+  }
+
   promises(
-    'a VM that is killed ends the programs that run in it',
-    ['guest.exec', 'vm.stop', 'agent'],
+    'a program of the guest before a switch of snapshots is not taken for one of the guest after it',
+    ['guest.exec', 'agent', 'vm.createSnapshot', 'vm.switchToSnapshot'],
     async (trial) => {
       const vm = await trial.vmWithAgent()
+      const snapshot = await vm.createSnapshot({ name: 'before' }).unwrap()
       const { job } = await endlessProgram(vm)
-      await vm.stop({ mode: 'kill' }).unwrap()
-      await failureOf(
-        { then: (...args) => within(job, () => 'the end of the program').then(...args) },
-        'INVALID_STATE',
-        'GUEST_UNAVAILABLE',
-        'OUTCOME_UNKNOWN',
-        'HOST_ERROR',
-      )
-      await trial.expectState(vm, 'stopped')
+      await vm.switchToSnapshot(snapshot.id).unwrap()
+      if (vm.state !== 'running') await vm.start().unwrap()
+      const run = async (): Promise<string> => {
+        for (;;) {
+          const result = await vm.guest.exec(['sh', '-c', 'sleep 2; echo after'])
+          if (result.isOk()) return Buffer.from(result.value.stdout).toString()
+          expect(result.error.code).toBe('GUEST_UNAVAILABLE')
+        }
+      }
+      const [output] = await Promise.all([run(), expectUnknownEnd(job)])
+      expect(output).toBe('after\n')
     },
   )
 

@@ -81,14 +81,20 @@ describe('programs', () => {
     const down = vm.guest.exec(['down'])
     await simulated.clock.advance(500)
     await vm.stop().unwrap()
-    expect((await failureOf(down, 'INVALID_STATE')).state).toBe('stopped')
+    expect((await failureOf(down, 'OUTCOME_UNKNOWN')).reason).toContain('stopped')
 
     await vm.start().unwrap()
     const crashed = vm.guest.exec(['crashed'])
     await simulated.clock.advance(500)
     simulated.vm('web-1').crash()
-    expect((await failureOf(crashed, 'INVALID_STATE')).state).toBe('crashed')
-    expect(stopped).toEqual(['cancelled', 'down', 'crashed'])
+    expect((await failureOf(crashed, 'OUTCOME_UNKNOWN')).reason).toContain('crashed')
+
+    await vm.start().unwrap()
+    const reset = vm.guest.exec(['reset'])
+    await simulated.clock.advance(500)
+    await vm.reset().unwrap()
+    expect((await failureOf(reset, 'OUTCOME_UNKNOWN')).reason).toContain('resetting')
+    expect(stopped).toEqual(['cancelled', 'down', 'crashed', 'reset'])
     expect(await simulated.clock.next()).toBe(false)
   })
 

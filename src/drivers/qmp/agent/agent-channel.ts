@@ -47,6 +47,7 @@ export class AgentChannel {
       }, watchMs)
       try {
         await this.#synchronize(vm.folder, agent)
+        await vm.requireSameLife()
         return await action(agent)
       } finally {
         clearInterval(watch)

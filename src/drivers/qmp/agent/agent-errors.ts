@@ -53,11 +53,11 @@ export class NoShellError extends Error {
 export function agentError(error: unknown, operation: OperationCode): unknown {
   if (error instanceof AgentAbsentError) {
     const hint = 'Install the package qemu-guest-agent in the guest, or wait until the agent is up.'
-    return new GuestUnavailableError({ reason: error.message, hint, cause: error })
+    return new GuestUnavailableError({ reason: error.message, hint, cause: error, retryable: true })
   }
   if (error instanceof AgentSilentError) {
     const hint = 'It hangs, the guest is busy, or another process keeps its connection. Start it again if that lasts.'
-    return new GuestUnavailableError({ reason: error.message, hint, cause: error })
+    return new GuestUnavailableError({ reason: error.message, hint, cause: error, retryable: true })
   }
   if (error instanceof NoShellError) {
     const hint = 'Run the program without cwd and env, or by the means of the guest’s own system.'

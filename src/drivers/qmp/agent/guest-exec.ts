@@ -1,6 +1,13 @@
 import { setTimeout as delay } from 'node:timers/promises'
-import { InvalidArgumentError, InvalidStateError, JobCancelledError, OutcomeUnknownError } from '../../../errors.js'
+import {
+  InvalidArgumentError,
+  InvalidStateError,
+  JobCancelledError,
+  type OutcomeUnknownError,
+  VmError,
+} from '../../../errors.js'
 import { nativeErrorOf } from '../../../errors/native.js'
+import { programEndUnknown } from '../../../errors/program-end.js'
 import type { Task } from '../../../driver.js'
 import type { ExecResult } from '../../../model/exec.js'
 import type { RunningVm } from '../running-vm.js'
@@ -100,7 +107,7 @@ export class GuestExec {
   async #follow(pid: number): Promise<ExecResult> {
     for (let pause = firstPauseMs; ; pause = Math.min(maxPauseMs, pause * 1.5)) {
       await this.#pause(pause)
-      if (this.#isAbandoned) throw unknownEnd('the server was closed meanwhile')
+      if (this.#isAbandoned) throw programEndUnknown('the server was closed meanwhile')
       if (this.#killedAt !== undefined && performance.now() > this.#killedAt + killedMs) throw killed()
       const end = await this.#look(() => this.#channel.turn(this.#vm, (agent) => endOfProgram(agent, pid)))
       if (end !== undefined) return end
@@ -123,12 +130,9 @@ export class GuestExec {
     } catch (error) {
       // The program stands still with its guest.
       if (error instanceof InvalidStateError && error.state === 'paused') return undefined
-      if (error instanceof AgentAbsentError) throw unknownEnd('the agent has gone meanwhile', error)
-      if (error instanceof AgentCommandError) throw unknownEnd('the agent was started anew meanwhile', error)
-      if (error instanceof DOMException) throw unknownEnd('the server was closed meanwhile', error)
-      if (!(error instanceof AgentSilentError)) throw error
+      if (!(error instanceof AgentSilentError)) throw unknownEnd(error)
       this.#silentSince ??= performance.now()
-      if (performance.now() > this.#silentSince + maxSilenceMs) throw unknownEnd(error.message, error)
+      if (performance.now() > this.#silentSince + maxSilenceMs) throw unknownEnd(error)
       this.#task.setReachable(false)
       return undefined
     }
@@ -138,16 +142,21 @@ export class GuestExec {
 const killed = (): JobCancelledError =>
   new JobCancelledError({ reason: 'it was cancelled, and the program was killed' })
 
-const unknownEnd = (reason: string, cause?: unknown): OutcomeUnknownError =>
-  new OutcomeUnknownError({
-    reason,
-    hint: 'Find out what the program has done, and run it again if that does no harm.',
-    cause,
-  })
+/** Whatever went wrong, the program has begun. */
+function unknownEnd(cause: unknown): OutcomeUnknownError {
+  if (cause instanceof AgentAbsentError) return programEndUnknown('the agent has gone meanwhile', { cause })
+  if (cause instanceof AgentCommandError) return programEndUnknown('the agent was started anew meanwhile', { cause })
+  if (cause instanceof DOMException) return programEndUnknown('the server was closed meanwhile', { cause })
+  if (cause instanceof InvalidStateError)
+    return programEndUnknown(`it is ${cause.state}, and the program had not ended before`, { cause })
+  return programEndUnknown(cause instanceof VmError ? cause.reason : String(cause), { cause })
+}
 
 function startError(error: unknown, { program, isWrapped }: GuestCommand): unknown {
-  if (error instanceof AgentSilentError) return unknownEnd(`${error.message} whether it has begun`, error)
-  if (!(error instanceof AgentCommandError) || error.code === 'CommandNotFound') return error
+  // The agent may have read the command.
+  if (!(error instanceof AgentCommandError))
+    return programEndUnknown(`nobody can say whether the program has begun: ${String(error)}`, { cause: error })
+  if (error.code === 'CommandNotFound') return error
   if (isMissing(error)) return isWrapped ? new NoShellError(error) : noProgram(program.path, error)
   const native = nativeErrorOf('qmp', error)
   return new InvalidArgumentError({ path: 'argv', reason: `the guest says: ${native.message}`, native, cause: error })

@@ -11,19 +11,21 @@ export class RunLogReader {
   readonly #log: RunLog
   readonly #file: FileHandle
   readonly #inode: number
-  #position = 0
+  #position: number
 
-  private constructor(folder: string, log: RunLog, file: FileHandle, inode: number) {
+  private constructor(folder: string, log: RunLog, file: FileHandle, inode: number, from: number) {
     this.#folder = folder
     this.#log = log
     this.#file = file
     this.#inode = inode
+    this.#position = from
   }
 
-  static async open(folder: string, log: RunLog): Promise<RunLogReader> {
+  /** @param from the place to begin at */
+  static async open(folder: string, log: RunLog, from = 0): Promise<RunLogReader> {
     const file = await open(join(folder, log), 'r')
     try {
-      return new RunLogReader(folder, log, file, (await file.stat()).ino)
+      return new RunLogReader(folder, log, file, (await file.stat()).ino, from)
     } catch (error) {
       await file.close()
       throw error
@@ -59,6 +61,13 @@ export class RunLogReader {
     return Buffer.concat(parts)
   }
 
+  /** All that there is at present from the place of the reader on. */
+  async rest(): Promise<Buffer> {
+    const parts: Buffer[] = []
+    for (let part = await this.read(); part.byteLength > 0; part = await this.read()) parts.push(part)
+    return Buffer.concat(parts)
+  }
+
   async close(): Promise<void> {
     await this.#file.close()
   }
@@ -85,6 +94,17 @@ export async function readLogTail(folder: string, log: RunLog, atLeast: number):
   if (reader === undefined) return ''
   try {
     return (await reader.tail(atLeast)).toString('utf8')
+  } finally {
+    await reader.close()
+  }
+}
+
+/** What a log has from a place on, as far as it is kept; empty where there is no log. */
+export async function readLogFrom(folder: string, log: RunLog, from: number): Promise<Buffer> {
+  const reader = await orNothing(RunLogReader.open(folder, log, from))
+  if (reader === undefined) return Buffer.alloc(0)
+  try {
+    return await reader.rest()
   } finally {
     await reader.close()
   }
