@@ -32,6 +32,7 @@ export type { VmStatistics } from './model/statistics.js'
 export type {
   BootConfig,
   DiskConfig,
+  DiskSpec,
   MediaConfig,
   NetworkAdapterConfig,
   PortForward,

@@ -2,6 +2,7 @@ import { InvalidArgumentError } from '../errors.js'
 import type { VmConfig } from '../model/vm-config.js'
 import { checkFile } from './check-file.js'
 
+const mebibyte = 2 ** 20
 const kinds = ['disks', 'cdroms', 'floppies'] as const
 
 /** How many drives of each kind a machine has, and how large a blank disk may be. */
@@ -19,7 +20,8 @@ export async function checkDrives(
   host: {
     readonly limits: DriveLimits
     readonly driver: string
-    readonly checkDiskImage: (image: string, path: string) => Promise<void>
+    /** Answers the size of the image in bytes. */
+    readonly checkDiskImage: (image: string, path: string) => Promise<number>
   },
 ): Promise<void> {
   const { limits, driver, checkDiskImage } = host
@@ -30,16 +32,24 @@ export async function checkDrives(
   }
   for (const [index, { image, sizeMiB }] of drives.disks.entries()) {
     const path = `${root}.disks[${String(index)}]`
-    if (image !== undefined) await checkDiskImage(image, `${path}.image`)
-    else if (sizeMiB !== undefined && sizeMiB > limits.maxDiskMiB) {
+    if (sizeMiB !== undefined && sizeMiB > limits.maxDiskMiB) {
       throw wrong(`${path}.sizeMiB`, `must be at most ${String(limits.maxDiskMiB)}, and is ${String(sizeMiB)}`)
     }
+    if (image === undefined) continue
+    requireRoom(sizeMiB, await checkDiskImage(image, `${path}.image`), `${path}.sizeMiB`)
   }
   for (const kind of ['cdroms', 'floppies'] as const) {
     for (const [index, { image }] of drives[kind].entries()) {
       await checkFile(image, `${root}.${kind}[${String(index)}].image`, driver)
     }
   }
+}
+
+/** Throws where a disk is smaller than the image that it starts from. */
+export function requireRoom(sizeMiB: number | undefined, imageBytes: number, path: string): void {
+  const least = Math.ceil(imageBytes / mebibyte)
+  if (sizeMiB === undefined || sizeMiB >= least) return
+  throw wrong(path, `must be at least ${String(least)}, the size of the image, and is ${String(sizeMiB)}`)
 }
 
 const wrong = (path: string, what: string): InvalidArgumentError =>

@@ -1,6 +1,6 @@
 import { isIPv4 } from 'node:net'
 import * as v from 'valibot'
-import { list, object, optional, text, whole } from './schema.js'
+import { areDistinct, list, object, optional, text, whole } from './schema.js'
 
 export const portSchema = whole(65_535)
 
@@ -30,8 +30,6 @@ const networkAdapter = object({
   outbound: optional(v.boolean('must be true or false')),
   portForwards: optional(list(portForward, 64)),
 })
-
-const areDistinct = (values: readonly unknown[]): boolean => new Set(values).size === values.length
 
 export const networkAdaptersSchema = v.pipe(
   list(networkAdapter, 8),

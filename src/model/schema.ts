@@ -21,6 +21,8 @@ export const whole = (maximum: number): v.GenericSchema<number> =>
 
 export const nonEmpty = v.pipe(text, v.minLength(1, 'must not be empty'))
 
+export const areDistinct = (values: readonly unknown[]): boolean => new Set(values).size === values.length
+
 export const optional = <S extends v.GenericSchema>(schema: S): v.OptionalSchema<S, undefined> => v.optional(schema)
 
 const objectOnly = v.custom<object>(

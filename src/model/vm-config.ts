@@ -1,9 +1,37 @@
-/** A disk that the guest writes to. Changes are kept with the VM: the image itself is only read. */
-export interface DiskConfig {
+/** A new disk that the guest writes to. Changes are kept with the VM: the image itself is only read. */
+export interface DiskSpec {
+  /** Absent: the host gives the disk its id. */
+  readonly id?: undefined
   /** Absolute path of a raw image that the disk starts from; absent for a blank disk. */
   readonly image?: string | undefined
-  /** Size in MiB; that of the image where there is one. */
+  /** Size in MiB, at least that of the image; that of the image if absent. A blank disk needs one. */
   readonly sizeMiB?: number | undefined
+}
+
+/**
+ * A disk of a VM.
+ *
+ * @example
+ * ```ts
+ * import { connect } from 'awaitvm'
+ *
+ * await using server = await connect('embedded:').unwrap()
+ * const vm = await server.createVm({ name: 'db-1', disks: [{ sizeMiB: 512 }, { sizeMiB: 512 }] }).unwrap()
+ * const [system, data] = vm.config.disks
+ * if (system === undefined || data === undefined) throw new Error('two disks were asked for')
+ *
+ * // The first disk grows, and a third one is added; each keeps its content.
+ * await vm.edit({ disks: [{ ...system, sizeMiB: 1024 }, data, { sizeMiB: 64 }] }).unwrap()
+ * // Only what is named here is deleted.
+ * await vm.edit({ deleteDisks: [data.id] }).unwrap()
+ * ```
+ */
+export interface DiskConfig extends Omit<DiskSpec, 'id'> {
+  /**
+   * Unique in its VM. The host gives it when the disk is made, and it stays as long as the disk is there: over edits, snapshots and
+   * moves of the VM. A clone's disks have ids of their own where the host gives them, and else those of the original's.
+   */
+  readonly id: string
 }
 
 /** A CD-ROM or floppy image, which is only read. */

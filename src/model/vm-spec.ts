@@ -1,8 +1,8 @@
 import { isAbsolute } from 'node:path'
 import * as v from 'valibot'
 import { networkAdaptersSchema } from './network-adapter.js'
-import { keysOf, list, object, optional, plainText, text, whole } from './schema.js'
-import type { BootConfig, DiskConfig, MediaConfig, NetworkAdapterConfig } from './vm-config.js'
+import { areDistinct, keysOf, list, nonEmpty, object, optional, plainText, text, whole } from './schema.js'
+import type { BootConfig, DiskConfig, DiskSpec, MediaConfig, NetworkAdapterConfig } from './vm-config.js'
 import { vmStates, type VmState } from './vm-state.js'
 
 /** What a new VM is to be. */
@@ -14,7 +14,7 @@ export interface VmSpec {
   readonly cpus?: number | undefined
   /** Memory in MiB; what the host finds fitting if absent. */
   readonly memoryMiB?: number | undefined
-  readonly disks?: readonly DiskConfig[] | undefined
+  readonly disks?: readonly DiskSpec[] | undefined
   readonly cdroms?: readonly MediaConfig[] | undefined
   readonly floppies?: readonly MediaConfig[] | undefined
   readonly boot?: BootConfig | undefined
@@ -23,7 +23,18 @@ export interface VmSpec {
 }
 
 /** What to change of a VM; what is absent stays as it is. */
-export type VmChanges = { readonly [K in keyof VmSpec]?: VmSpec[K] | undefined }
+export interface VmChanges extends Partial<Omit<VmSpec, 'name' | 'disks'>> {
+  /** As in `VmSpec`. */
+  readonly name?: string | undefined
+  /**
+   * All disks that the VM is to have, in the order of its drives. One with an `id` is kept with its content: its `sizeMiB` may
+   * grow and never shrink, and its `image` is what it is. One without is made. A disk of the VM that is neither here nor in
+   * `deleteDisks` makes the edit fail: nothing is deleted by being left out.
+   */
+  readonly disks?: readonly (DiskSpec | DiskConfig)[] | undefined
+  /** The ids of disks that are deleted with their content. Snapshots that have them keep them. */
+  readonly deleteDisks?: readonly string[] | undefined
+}
 
 export interface VmFilter {
   readonly name?: string | undefined
@@ -33,6 +44,9 @@ export interface VmFilter {
 /** The longest name that every host of awaitvm takes: a file name of 255 bytes, at most 2 bytes of it awaitvm's own. */
 const maxNameLength = 128
 const maxDescriptionLength = 4096
+const maxDisks = 64
+/** The ids of some hosts are the names of files. */
+const maxDiskIdLength = 255
 /** 4 PiB: no host takes more, and the byte count stays an exact number. */
 const maxMiB = 2 ** 32
 
@@ -59,11 +73,21 @@ export const descriptionSchema = v.pipe(
 
 export const pathSchema = v.pipe(plainText, v.check(isAbsolute, 'must be an absolute path: use path.resolve()'))
 
-const disk = v.pipe(
-  object({ image: optional(pathSchema), sizeMiB: optional(mebibytes) }),
+const diskSettings = { image: optional(pathSchema), sizeMiB: optional(mebibytes) }
+const diskId = v.pipe(nonEmpty, v.maxLength(maxDiskIdLength, 'is not the id of a disk'))
+
+const newDisk = v.pipe(
+  object({ id: v.optional(v.undefined('must be absent, since the host gives it')), ...diskSettings }),
   v.check(
-    ({ image, sizeMiB }) => (image === undefined) !== (sizeMiB === undefined),
-    'must have either an image or a sizeMiB',
+    ({ image, sizeMiB }) => image !== undefined || sizeMiB !== undefined,
+    'must have an image, a sizeMiB or both',
+  ),
+)
+const editedDisk = v.pipe(
+  object({ id: optional(diskId), ...diskSettings }),
+  v.check(
+    ({ id, image, sizeMiB }) => id !== undefined || image !== undefined || sizeMiB !== undefined,
+    'must have an id, an image or a sizeMiB',
   ),
 )
 const media = object({ image: pathSchema })
@@ -92,15 +116,38 @@ const settings = {
   description: optional(descriptionSchema),
   cpus: optional(whole(1024)),
   memoryMiB: optional(mebibytes),
-  disks: optional(list(disk, 64)),
   cdroms: optional(list(media, 64)),
   floppies: optional(list(media, 64)),
   boot: optional(boot),
   networkAdapters: optional(networkAdaptersSchema),
 }
 
-export const vmSpecSchema = object({ name: vmNameSchema, ...settings })
-export const vmChangesSchema = object({ name: optional(vmNameSchema), ...settings })
+export const vmSpecSchema = object({ name: vmNameSchema, disks: optional(list(newDisk, maxDisks)), ...settings })
+export const vmChangesSchema = v.pipe(
+  object({
+    name: optional(vmNameSchema),
+    disks: optional(
+      v.pipe(
+        list(editedDisk, maxDisks),
+        v.check((disks) => areDistinct(disks.flatMap(({ id }) => id ?? [])), 'must not have the same id twice'),
+      ),
+    ),
+    deleteDisks: optional(
+      v.pipe(
+        list(diskId, maxDisks),
+        v.check((ids) => areDistinct(ids), 'must not have the same id twice'),
+      ),
+    ),
+    ...settings,
+  }),
+  v.forward(
+    v.check(
+      ({ disks = [], deleteDisks = [] }) => !disks.some(({ id }) => id !== undefined && deleteDisks.includes(id)),
+      'must not have the id of a disk that disks keeps',
+    ),
+    ['deleteDisks'],
+  ),
+)
 export const vmFilterSchema = keysOf({
   name: optional(text),
   state: optional(v.picklist(vmStates, `must be one of ${vmStates.join(', ')}`)),

@@ -30,7 +30,8 @@ export function keptConfig({ name, description, createdAt }: KeptVm, hardware: K
     description,
     cpus,
     memoryMiB,
-    disks: disks.map(({ image, sizeMiB }) => ({
+    disks: disks.map(({ id, image, sizeMiB }) => ({
+      id,
       ...(image !== undefined && { image }),
       ...(sizeMiB !== undefined && { sizeMiB }),
     })),
@@ -57,18 +58,4 @@ export function snapshotNode(
     isCurrent: vm.currentSnapshot === id,
     children: vm.snapshots.filter((child) => child.parentId === id).map((child) => snapshotNode(vm, child)),
   }
-}
-
-/** The disks that are wanted: those that are there already stay what they are, and others are made. */
-export function keepDisks<D extends DiskConfig>(
-  wanted: readonly DiskConfig[],
-  present: readonly D[],
-  make: (disk: DiskConfig) => D,
-): D[] {
-  const left = [...present]
-  return wanted.map((disk) => {
-    const index = left.findIndex(({ image, sizeMiB }) => image === disk.image && sizeMiB === disk.sizeMiB)
-    const [kept] = index < 0 ? [] : left.splice(index, 1)
-    return kept ?? make(disk)
-  })
 }

@@ -7,6 +7,7 @@ import { crash } from './cases/crash.js'
 import { createAndValidate } from './cases/create-and-validate.js'
 import { deleteCases } from './cases/delete.js'
 import { edit } from './cases/edit.js'
+import { editDisks } from './cases/edit-disks.js'
 import { events } from './cases/events.js'
 import { guestAgent } from './cases/guest-agent.js'
 import { inputThatIsWrong } from './cases/input-that-is-wrong.js'
@@ -41,6 +42,7 @@ export const allCases: Readonly<Record<string, Cases>> = {
   snapshots,
   clone,
   edit,
+  'edit disks': editDisks,
   'network adapters': networkAdapters,
   delete: deleteCases,
   console: consoleCases,

@@ -37,6 +37,8 @@ export interface ConformanceHost {
   readonly refusedFrom?: Partial<Record<OperationCode | 'vm.edit.name', readonly VmState[]>> | undefined
   /** Settings that the host refuses with NOT_SUPPORTED, whatever their value, by path: `spec.boot.kernel`. */
   readonly refusedSettings?: readonly string[] | undefined
+  /** Whether disks stay in the order in which they were made. */
+  readonly keepsDiskOrder?: boolean | undefined
   /** Whether VMs are still there for the next connection. Then `connectAgain` is there, too. */
   readonly keepsVms: boolean
   /** Whether a running VM runs on when the connection is closed, or is killed. */

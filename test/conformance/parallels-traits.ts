@@ -4,6 +4,7 @@ import type { ConformanceHost } from './host.js'
 export const parallelsTraits = {
   driver: 'parallels',
   keepsVms: true,
+  keepsDiskOrder: true,
   onClose: 'runs-on',
   sharesRunningVms: true,
   withdrawsPowerButton: false,

@@ -29,7 +29,7 @@ async function trial(run: (trial: Trial) => Promise<void>): Promise<void> {
     description: '--cpus',
     cpus: 3,
     memoryMiB: 1024,
-    disks: [...spec.disks, { sizeMiB: 66 }],
+    disks: [...vm.config.disks, { sizeMiB: 66 }],
     cdroms: [{ image: second }, { image: first }],
     boot: { order: ['cdrom', 'disk'] },
   }
@@ -80,7 +80,10 @@ test.each(['lost', 'silence'] as const)(
 test('what can not be put back is said', async () => {
   await trial(async ({ double, vm }) => {
     await double.set({ failures: { set: { text: wrong, times: 1, after: 2 } } })
-    const error = await failureOf(vm.edit({ description: 'after', disks: [] }), 'OUTCOME_UNKNOWN')
+    const error = await failureOf(
+      vm.edit({ description: 'after', deleteDisks: vm.config.disks.map(({ id }) => id) }),
+      'OUTCOME_UNKNOWN',
+    )
     expect(error.message).toMatch(/not put back: disks\./)
     expect(error.native?.message).toContain('Something is wrong')
     expect(await vm.refresh().unwrap()).toMatchObject({ description: 'before', disks: [{ sizeMiB: 64 }] })

@@ -62,7 +62,8 @@ async function churn(): Promise<never> {
     await vm.resume(say('resume')).unwrap()
     await vm.switchToSnapshot(snapshot.id, say('switch')).unwrap()
     await vm.edit({ description: 'edited' }, say('edit')).unwrap()
-    await vm.edit({ disks: [{ sizeMiB: 1 }, { sizeMiB: 2 }], memoryMiB: 12 }, say('edit live')).unwrap()
+    const disks = [...vm.config.disks.map((disk) => ({ ...disk, sizeMiB: 3 })), { sizeMiB: 2 }]
+    await vm.edit({ disks, memoryMiB: 12 }, say('edit live')).unwrap()
     await vm.deleteSnapshot(snapshot.id, say('delete the snapshot')).unwrap()
     await vm.stop({ mode: 'kill', ...say('kill') }).unwrap()
     await vm.clone({ name: `${name}-copy`, ...say('copy') }).unwrap()

@@ -8,7 +8,13 @@ const optionalText = v.optional(text)
 /** Names of the VM's own files: never a path. */
 const fileName = v.pipe(text, v.regex(/^[a-z]+-[0-9a-f-]{36}$/))
 
-const diskSchema = v.object({ image: optionalText, sizeMiB: v.optional(v.number()), overlay: fileName })
+const diskSchema = v.object({
+  /** What users know the disk by; snapshots have it in overlays of their own. */
+  id: v.pipe(text, v.uuid()),
+  image: optionalText,
+  sizeMiB: v.optional(v.number()),
+  overlay: fileName,
+})
 const mediaSchema = v.object({ image: text })
 const memorySchema = v.object({
   file: fileName,

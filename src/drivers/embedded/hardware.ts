@@ -3,9 +3,9 @@ import { readFile, stat } from 'node:fs/promises'
 import { InvalidArgumentError, NotSupportedError } from '../../errors.js'
 import { checkDrives } from '../../files/check-drives.js'
 import { checkFile } from '../../files/check-file.js'
-import type { DiskConfig } from '../../model/vm-config.js'
+import type { DiskSpec } from '../../model/vm-config.js'
 import type { VmChanges } from '../../model/vm-spec.js'
-import { keepDisks } from '../../registry/kept-vm.js'
+import { keepDisks } from '../../registry/keep-disks.js'
 import type { DiskDefinition, Hardware } from './definition.js'
 import { findFirmware, readFirmware } from './firmware.js'
 import { BootImageError } from './machine/boot-image-error.js'
@@ -25,8 +25,8 @@ const sectorBytes = 512
 const newDiskFile = (): string => `disk-${randomUUID()}`
 export const newMemoryFile = (): string => `memory-${randomUUID()}`
 
-/** The hardware with its disks under new names, and which old name became which new one. */
-export function withNewDisks(hardware: Hardware): {
+/** The hardware with its disks in new overlays, and which of the old became which of the new. */
+export function withNewOverlays(hardware: Hardware): {
   readonly hardware: Hardware
   readonly nameOf: (overlay: string) => string
 } {
@@ -36,6 +36,12 @@ export function withNewDisks(hardware: Hardware): {
   return { hardware: { ...hardware, disks }, nameOf }
 }
 
+/** The hardware of a clone, whose disks have ids of their own. */
+export function cloneHardware(hardware: Hardware): ReturnType<typeof withNewOverlays> {
+  const disks = hardware.disks.map((disk) => ({ ...disk, id: randomUUID() }))
+  return withNewOverlays({ ...hardware, disks })
+}
+
 /** How the VM boots, as follows from what it has. */
 const bootKind = ({ boot, disks, cdroms, floppies }: Omit<Hardware, 'memoryMiB'>): MachineBoot['kind'] => {
   if (boot.kernel !== undefined) return 'linux'
@@ -43,7 +49,7 @@ const bootKind = ({ boot, disks, cdroms, floppies }: Omit<Hardware, 'memoryMiB'>
   return hasSomethingToBoot || boot.firmware !== undefined ? 'firmware' : 'guest'
 }
 
-/** The hardware that a spec or an edit leads to, checked down to the images. Disks that stay keep their content. */
+/** The hardware that a spec or an edit leads to, checked down to the images. */
 export async function planHardware(
   spec: Omit<VmChanges, 'name' | 'description'>,
   present: Hardware | undefined,
@@ -59,7 +65,7 @@ export async function planHardware(
     })
   }
   const parts = {
-    disks: spec.disks === undefined ? (present?.disks ?? []) : keepDisks(spec.disks, present?.disks ?? [], newDisk),
+    disks: keepDisks(spec, present?.disks ?? [], newDisk),
     cdroms: spec.cdroms ?? present?.cdroms ?? [],
     floppies: spec.floppies ?? present?.floppies ?? [],
     boot: spec.boot ?? present?.boot ?? {},
@@ -70,7 +76,7 @@ export async function planHardware(
   return hardware
 }
 
-const newDisk = (disk: DiskConfig): DiskDefinition => ({ ...disk, overlay: newDiskFile() })
+const newDisk = (disk: DiskSpec): DiskDefinition => ({ ...disk, id: randomUUID(), overlay: newDiskFile() })
 
 async function check(hardware: Hardware, root: string): Promise<void> {
   const { memoryMiB, boot } = hardware
@@ -88,9 +94,9 @@ async function check(hardware: Hardware, root: string): Promise<void> {
   if (boot.kernel !== undefined) await checkKernel(hardware, `${root}.boot`)
 }
 
-async function checkDiskImage(image: string, path: string): Promise<void> {
+async function checkDiskImage(image: string, path: string): Promise<number> {
   const size = await checkFile(image, path, 'embedded')
-  if (size % sectorBytes === 0 && size <= limits.maxDiskMiB * mebibyte) return
+  if (size % sectorBytes === 0 && size <= limits.maxDiskMiB * mebibyte) return size
   const allowed = `a multiple of ${String(sectorBytes)} bytes, at most ${String(limits.maxDiskMiB)} MiB`
   throw wrong(path, `must be a raw image of ${allowed}, and ${image} has ${String(size)} bytes`)
 }
@@ -144,7 +150,7 @@ export async function readBoot(hardware: Hardware): Promise<MachineBoot> {
 
 /** The size of a disk in bytes. */
 export async function diskBytes({ image, sizeMiB }: DiskDefinition): Promise<number> {
-  return image === undefined ? (sizeMiB ?? 0) * mebibyte : (await stat(image)).size
+  return sizeMiB === undefined && image !== undefined ? (await stat(image)).size : (sizeMiB ?? 0) * mebibyte
 }
 
 const wrong = (path: string, what: string): InvalidArgumentError =>

@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto'
 import type { VmChanges, VmSpec } from '../../model/vm-spec.js'
 import { stateAtRest, type Definition } from './definition.js'
 import { invalidState } from '../../errors/state.js'
-import { planHardware, withNewDisks } from './hardware.js'
+import { cloneHardware, planHardware } from './hardware.js'
 import type { LiveVm } from './live-vm.js'
 import { copyDisks, type VmStore } from './store.js'
 import type { VmLifecycle } from './vm-lifecycle.js'
@@ -47,7 +47,7 @@ export class VmProvisioning {
   }
 
   async clone(definition: Definition, live: LiveVm | undefined, name: string): Promise<Definition> {
-    const { hardware, nameOf } = withNewDisks(definition.hardware)
+    const { hardware, nameOf } = cloneHardware(definition.hardware)
     const clone: Definition = {
       format: 1,
       id: randomUUID(),

@@ -7,7 +7,7 @@ import type { VmState } from '../../model/vm-state.js'
 import { snapshotNode } from '../../registry/kept-vm.js'
 import { withoutRest, type Definition, type Memory, type SnapshotDefinition } from './definition.js'
 import { emulatorVersion } from './emulator-version.js'
-import { newMemoryFile, withNewDisks } from './hardware.js'
+import { newMemoryFile, withNewOverlays } from './hardware.js'
 import type { LiveVm } from './live-vm.js'
 import { copyDisks, type VmStore } from './store.js'
 import type { VmLifecycle } from './vm-lifecycle.js'
@@ -36,7 +36,7 @@ export class VmSnapshots {
     if (definition.snapshots.some((snapshot) => snapshot.name === name)) {
       throw snapshotNameIsTaken(name)
     }
-    const { hardware, nameOf } = withNewDisks(definition.hardware)
+    const { hardware, nameOf } = withNewOverlays(definition.hardware)
     const id = randomUUID()
     const keep = async (memory: Memory | undefined): Promise<void> => {
       if (task.signal.aborted) throw new JobCancelledError({ reason: 'it was cancelled before the snapshot was kept' })
@@ -66,7 +66,7 @@ export class VmSnapshots {
     const snapshot = find(definition, id)
     // What the VM has become is given up first: from here on there is no way back.
     task.cancelWith(() => false)
-    const { hardware, nameOf } = withNewDisks(snapshot.hardware)
+    const { hardware, nameOf } = withNewOverlays(snapshot.hardware)
     task.progress({ percent: 10, phase: 'copying disks' })
     const lease =
       live === undefined ? await this.#lifecycle.lease(definition) : await this.#lifecycle.discard(live, definition)

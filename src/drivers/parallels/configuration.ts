@@ -1,6 +1,7 @@
 import { InvalidArgumentError, NotSupportedError } from '../../errors.js'
 import type { DiskConfig, MediaConfig } from '../../model/vm-config.js'
 import type { VmChanges, VmSpec } from '../../model/vm-spec.js'
+import { keepDisks } from '../../registry/keep-disks.js'
 import type { Transport } from './transport.js'
 import type { VmInfo } from './vm-info.js'
 
@@ -48,43 +49,53 @@ export async function requireImages({ cdroms = [] }: VmChanges, transport: Trans
 /** What makes a new VM what the spec says, its name in the last command. Throws where that can't be done. */
 export function commandsToMake(spec: VmSpec, made: VmInfo): SetCommand[] {
   const { settings, devices, order } = partsOf(spec, made)
-  return [...devices, [...settings, ...order]].filter(isAny)
+  const { additions } = diskCommands(wantedDisks(spec, made), made, made)
+  return [...additions, ...devices, [...settings, ...order]].filter(isAny)
 }
 
-/** What changes a VM, with what can't be taken back at the end. Throws where that can't be done. */
-export function commandsToEdit(changes: VmChanges, now: VmInfo): SetCommand[] {
+/**
+ * What is still to be done of a change of a VM, with what can't be taken back at the end. Throws where that can't be done.
+ * @param now the VM where a part of it has been done
+ */
+export function commandsToEdit(changes: VmChanges, before: VmInfo, now = before): SetCommand[] {
   const { settings, devices, order, removals } = partsOf(changes, now)
-  return [settings, ...devices, order, ...removals].filter(isAny)
+  const disks = diskCommands(wantedDisks(changes, before), before, now)
+  return [settings, ...disks.additions, ...devices, order, ...disks.growth, ...removals, ...disks.removals].filter(
+    isAny,
+  )
 }
 
-/** What puts back the settings that the changes name. A disk that was removed does not come back, and none is put in its place. */
+/** What puts back the settings that the changes name. A disk stays grown, and one that was removed does not come back. */
 export function commandsToPutBack(changes: VmChanges, before: VmInfo, now: VmInfo): SetCommand[] {
-  const { name, description, cpus, memoryMiB, disks, cdroms } = before.record.config
+  const { name, description, cpus, memoryMiB, cdroms } = before.record.config
   const former: VmChanges = {
     name: changes.name && name,
     description: changes.description === undefined ? undefined : description,
     cpus: changes.cpus && cpus,
     memoryMiB: changes.memoryMiB && memoryMiB,
-    disks: changes.disks && disks.slice(0, now.record.config.disks.length),
     cdroms: changes.cdroms && cdroms,
   }
   const { settings, devices, removals } = partsOf(former, now)
   const isReordered = changes.boot?.order !== undefined && before.bootOrder !== now.bootOrder
   const order = isReordered ? ['--device-bootorder', before.bootOrder] : []
-  return [...devices, order, ...removals, settings].filter(isAny)
+  const made = removalsOf(now, ({ id }) => !hasDisk(before, id))
+  return [...devices, order, ...removals, ...made, settings].filter(isAny)
 }
 
 /** The settings that the changes name and that are not as they were. */
 export const changedSettings = (changes: VmChanges, before: VmInfo, now: VmInfo): string[] =>
   vmSettings.filter(
     (setting) =>
-      changes[setting] !== undefined &&
+      isNamed(changes, setting) &&
       JSON.stringify(before.record.config[setting]) !== JSON.stringify(now.record.config[setting]),
   )
 
 /** Whether the commands change what a VM has to be stopped for. */
 export const needStop = (commands: readonly SetCommand[]): boolean =>
   commands.some(([first, , ...others]) => first !== '--description' || others.length > 0)
+
+const isNamed = (changes: VmChanges, setting: (typeof vmSettings)[number]): boolean =>
+  changes[setting] !== undefined || (setting === 'disks' && changes.deleteDisks !== undefined)
 
 const vmSettings = ['name', 'description', 'cpus', 'memoryMiB', 'disks', 'cdroms', 'boot'] as const
 
@@ -99,11 +110,10 @@ interface Parts {
   readonly removals: readonly SetCommand[]
 }
 
-function partsOf({ name, description, cpus, memoryMiB, disks, cdroms, boot }: VmChanges, now: VmInfo): Parts {
+function partsOf({ name, description, cpus, memoryMiB, cdroms, boot }: VmChanges, now: VmInfo): Parts {
   const { config } = now.record
   const option = (flag: string, value: string | number | undefined, before: string | number): string[] =>
     value === undefined || value === before ? [] : [flag, String(value)]
-  const disk = disks === undefined ? nothing : diskCommands(disks, now)
   const cdrom = cdroms === undefined ? nothing : cdromCommands(cdroms, now)
   return {
     settings: [
@@ -112,9 +122,9 @@ function partsOf({ name, description, cpus, memoryMiB, disks, cdroms, boot }: Vm
       ...option('--cpus', cpus, config.cpus),
       ...option('--memsize', memoryMiB, config.memoryMiB),
     ],
-    devices: [...disk.devices, ...cdrom.devices],
+    devices: cdrom.devices,
     order: option('--device-bootorder', boot?.order && orderOf(boot.order), orderOf(config.boot.order ?? [])),
-    removals: [...cdrom.removals, ...disk.removals],
+    removals: cdrom.removals,
   }
 }
 
@@ -125,23 +135,50 @@ const nothing: DeviceParts = { devices: [], removals: [] }
 const orderOf = (order: readonly string[]): string =>
   order.map((device) => (device === 'disk' ? 'hdd0' : 'cdrom0')).join(' ')
 
-function diskCommands(disks: readonly DiskConfig[], { record, disks: names }: VmInfo): DeviceParts {
-  const devices: SetCommand[] = []
-  for (const [index, { sizeMiB }] of disks.entries()) {
-    const before = record.config.disks[index]
-    if (before === undefined) devices.push(['--device-add', 'hdd', '--size', String(sizeMiB)])
-    else if (before.sizeMiB !== sizeMiB) {
-      throw notSupported(
-        'spec.disks',
-        `disk ${String(index)} has ${String(before.sizeMiB)} MiB, and its size stays`,
-        'Add a disk at the end, or remove the last ones.',
-      )
-    }
+/** The disks that the changes lead to; those that are to be made have no id. */
+function wantedDisks(changes: VmChanges, { record }: VmInfo): readonly DiskConfig[] {
+  const { disks } = record.config
+  const wanted = keepDisks(changes, disks, (disk) => ({ ...disk, id: '' }))
+  const ids = wanted.map(({ id }) => id)
+  const inOrder = disks.flatMap(({ id }) => (ids.includes(id) ? [id] : []))
+  if (inOrder.some((id, index) => ids[index] !== id)) {
+    throw notSupported('spec.disks', 'the order of disks is not changed here', 'Put new disks behind the others.')
   }
-  // From the last one on, so that the others keep their names.
-  const removed = names.slice(disks.length).reverse()
-  return { devices, removals: removed.map((name) => ['--device-del', name, '--destroy-image']) }
+  return wanted
 }
+
+interface DiskCommands {
+  readonly additions: readonly SetCommand[]
+  readonly growth: readonly SetCommand[]
+  readonly removals: readonly SetCommand[]
+}
+
+function diskCommands(wanted: readonly DiskConfig[], before: VmInfo, now: VmInfo): DiskCommands {
+  const { disks } = now.record.config
+  const hasMade = disks.filter(({ id }) => !hasDisk(before, id)).length
+  const toMake = wanted.filter(({ id }) => id === '').slice(hasMade)
+  const growth = wanted.flatMap(({ id, sizeMiB }): SetCommand[] => {
+    const index = disks.findIndex((disk) => disk.id === id)
+    const name = now.disks[index]
+    return name === undefined || disks[index]?.sizeMiB === sizeMiB
+      ? []
+      : [['--device-set', name, '--size', String(sizeMiB)]]
+  })
+  return {
+    additions: toMake.map(({ sizeMiB }) => ['--device-add', 'hdd', '--size', String(sizeMiB)]),
+    growth,
+    removals: removalsOf(now, ({ id }) => hasDisk(before, id) && !wanted.some((disk) => disk.id === id)),
+  }
+}
+
+const hasDisk = ({ record }: VmInfo, id: string): boolean => record.config.disks.some((disk) => disk.id === id)
+
+/** From the last one on, so that the others keep the names of their devices. */
+const removalsOf = (now: VmInfo, isWanted: (disk: DiskConfig) => boolean): SetCommand[] =>
+  now.record.config.disks
+    .flatMap((disk, index) => (isWanted(disk) ? (now.disks[index] ?? []) : []))
+    .reverse()
+    .map((name) => ['--device-del', name, '--destroy-image'])
 
 function cdromCommands(cdroms: readonly MediaConfig[], { drives }: VmInfo): DeviceParts {
   const devices: SetCommand[] = []

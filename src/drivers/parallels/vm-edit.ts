@@ -50,7 +50,7 @@ async function afterFailure(
   let cause = failure
   try {
     const now = await host.look(id)
-    if (isDoubtful(failure) && commandsToEdit(changes, now).length === 0) return now.record
+    if (isDoubtful(failure) && commandsToEdit(changes, before, now).length === 0) return now.record
     left = changedSettings(changes, before, now)
     await applyCommands(host.prlctl, id, commandsToPutBack(changes, before, now))
   } catch (error) {

@@ -1,7 +1,8 @@
+import { posix } from 'node:path'
 import * as v from 'valibot'
 import type { VmRecord } from '../../driver.js'
 import type { NetworkAddress } from '../../model/exec.js'
-import type { BootConfig, VmConfig } from '../../model/vm-config.js'
+import type { BootConfig, DiskConfig, VmConfig } from '../../model/vm-config.js'
 import { bareId, isId } from './vm-id.js'
 import { stateOf } from './vm-states.js'
 
@@ -75,7 +76,7 @@ function configOf(info: Info): VmConfig {
     description: info.Description,
     cpus: amount(hardware(info, 'cpu')['cpus']),
     memoryMiB: amount(hardware(info, 'memory')['size']),
-    disks: devicesOf(info, 'hdd').map((name) => ({ sizeMiB: amount(hardware(info, name)['size']) })),
+    disks: disksOf(info),
     cdroms: drivesOf(info).flatMap(({ image }) => (image === '' ? [] : [{ image }])),
     floppies: [],
     boot: { order: bootOrder(info['Boot order']) },
@@ -85,6 +86,21 @@ function configOf(info: Info): VmConfig {
 const hardware = ({ Hardware }: Info, name: string): Readonly<Record<string, unknown>> => {
   const parsed = v.safeParse(device, Hardware[name])
   return parsed.success ? parsed.output : {}
+}
+
+/**
+ * The disks by the names of their images, which they keep when others go: the names of devices count them, and may pass to another
+ * disk. A disk of which the host tells no image, or one that has the name of another's, goes by its device.
+ */
+function disksOf(info: Info): DiskConfig[] {
+  const disks = devicesOf(info, 'hdd').map((device) => {
+    const { image, size } = hardware(info, device)
+    return { device, image: typeof image === 'string' ? posix.basename(image) : '', sizeMiB: amount(size) }
+  })
+  return disks.map(({ device, image, sizeMiB }) => {
+    const isAmbiguous = image === '' || disks.some((other) => other.device !== device && other.image === image)
+    return { id: isAmbiguous ? device : image, sizeMiB }
+  })
 }
 
 /** The devices of one kind, by name: `hdd0` before `hdd10`. */

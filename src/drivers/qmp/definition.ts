@@ -20,6 +20,8 @@ export const maxBases = 64
 
 const diskSchema = (file: v.GenericSchema<string>) =>
   v.object({
+    /** What users know the disk by; its file may become another one. */
+    id: v.pipe(text, v.uuid()),
     image: optionalText,
     sizeMiB: v.optional(v.number()),
     file,
@@ -70,10 +72,8 @@ const hardwareSettings = {
   }),
   networkAdapters: v.optional(v.array(adapterSchema), []),
 }
-const hardwareSchema = v.object({
-  ...hardwareSettings,
-  disks: v.array(diskSchema(fileName(/^disk-[0-9a-f-]{36}\.qcow2$/))),
-})
+const diskFile = fileName(/^disk-[0-9a-f-]{36}\.qcow2$/)
+const hardwareSchema = v.object({ ...hardwareSettings, disks: v.array(diskSchema(diskFile)) })
 /** A snapshot's disks may have become bases since. */
 const keptHardwareSchema = v.object({
   ...hardwareSettings,
@@ -98,6 +98,8 @@ const definitionSchema = v.object({
   /** The saved memory of a suspended VM. */
   memory: v.optional(memorySchema),
   hasCrashed: v.optional(v.boolean()),
+  /** Files of disks that an edit takes away, until the rest of it is done: with them it can be undone. */
+  leavingFiles: v.optional(v.array(diskFile)),
   snapshots: v.array(snapshotSchema),
   currentSnapshot: optionalText,
   /** The snapshot that the disks are being taken back to: until that is done, they are neither here nor there. */
@@ -138,8 +140,8 @@ export function withoutRest({ memory: _memory, hasCrashed: _hasCrashed, ...defin
   return definition
 }
 
-function filesOf({ hardware, memory, snapshots }: Definition): Set<string> {
-  const files = new Set<string>()
+function filesOf({ hardware, memory, leavingFiles, snapshots }: Definition): Set<string> {
+  const files = new Set(leavingFiles)
   for (const part of [{ hardware, memory }, ...snapshots]) {
     for (const { file, bases = [] } of part.hardware.disks) for (const name of [file, ...bases]) files.add(name)
     if (part.memory !== undefined) files.add(part.memory.file)

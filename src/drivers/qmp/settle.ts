@@ -8,6 +8,7 @@ import { isBase, tagOf, type Definition, type Hardware } from './definition.js'
 import type { DiskImages } from './disks/disk-images.js'
 import { settleMove } from './moves/migration.js'
 import { openMonitor } from './process/monitor.js'
+import { growLive } from './disks/grow-live.js'
 import { differences, plugDisk, readSlots } from './disks/plugged-disks.js'
 import type { QmpClient } from './protocol/qmp-client.js'
 import { QmpCommandError } from './protocol/qmp-errors.js'
@@ -26,6 +27,7 @@ interface Parts {
  * - a QEMU that is not written down has not run its guest, and one whose memory was saved has no more to do: both are ended;
  * - of a QEMU that is gone, the definition keeps whether it crashed;
  * - a guest that was halted only to save its memory, which was not kept, or that was about to run, runs on;
+ * - an edit that was written down is finished: disks that were to grow are grown, and files of disks that were to leave go;
  * - disks that were being taken back to a snapshot are taken back, from the beginning;
  * - a VM that was on its way to another directory is either there or here: answers nothing where it has gone.
  */
@@ -54,9 +56,16 @@ export async function settle(
     removeRun(folder)
   }
   if (definition.switchingTo !== undefined) await save(await takeBack(parts, definition, definition.switchingTo))
+  if (definition.leavingFiles !== undefined) {
+    const { leavingFiles: _leavingFiles, ...settled } = definition
+    await save(settled)
+  }
   if (inherited !== undefined) {
     if (isRunning && definition.memory === undefined) await settleQemu(folder, definition, run, inherited)
-    else await dropTags(parts, definition)
+    else {
+      await growDisks(parts, definition)
+      await dropTags(parts, definition)
+    }
   }
   return definition
 }
@@ -71,6 +80,12 @@ export async function takeBack({ directory, images }: Parts, definition: Definit
     await images.applySnapshot(join(directory.folder(definition.id), file), tagOf(snapshot))
   }
   return { ...rest, hardware, ...(memory !== undefined && { memory }), currentSnapshot: to }
+}
+
+async function growDisks({ directory, images }: Parts, { id, hardware }: Definition): Promise<void> {
+  for (const { file, sizeMiB } of hardware.disks) {
+    if (sizeMiB !== undefined) await images.grow(join(directory.folder(id), file), sizeMiB)
+  }
 }
 
 /** Snapshots that were being made, or done away with, by somebody who died over it. */
@@ -119,7 +134,7 @@ async function settleQemu(
   }
 }
 
-/** An edit that was not finished: its disks are plugged that are written down, and others are closed. */
+/** An edit that was not finished: its disks are plugged and grown that are written down, and others are closed. */
 async function settlePlugs(client: QmpClient, hardware: Hardware, nodes: readonly string[]): Promise<void> {
   const { missing, unknown } = differences(await readSlots(client), hardware)
   const devices = new Set([...hardware.disks.map(diskDevice), ...unknown])
@@ -128,6 +143,7 @@ async function settlePlugs(client: QmpClient, hardware: Hardware, nodes: readonl
       await client.execute('blockdev-del', { 'node-name': node })
     }
     for (const disk of missing) await plugDisk(client, disk)
+    for (const disk of hardware.disks) await growLive(client, disk)
   } catch (error) {
     if (!(error instanceof QmpCommandError)) throw error
     // Whatever does not need them can still be done: memory is not saved without them.

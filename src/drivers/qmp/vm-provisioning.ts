@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto'
+import { rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Task } from '../../driver.js'
 import { invalidState } from '../../errors/state.js'
@@ -11,8 +12,9 @@ import type { DiskImages } from './disks/disk-images.js'
 import { cloneHardware, planHardware } from './hardware/hardware.js'
 import type { HeldVm } from './held-vm.js'
 import { linkBases, planSharing, shareDisks } from './disks/linked-disks.js'
+import { editAtRest } from './edit/edit-at-rest.js'
+import type { HardwareEdit } from './edit/hardware-edit.js'
 import { editLive } from './edit/live-edit.js'
-import { withLastSlots } from './disks/plugged-disks.js'
 
 interface Parts {
   readonly directory: VmDirectory<Definition>
@@ -54,14 +56,27 @@ export class VmProvisioning {
       throw invalidState(state, ['stopped', 'crashed'])
     }
     const wanted = await planHardware(hardwareChanges, definition.hardware, 'changes')
-    const makeDisks = (disks: readonly DiskDefinition[]): Promise<void> => this.#makeDisks(vm.folder, disks, vm.signal)
-    const save = (hardware: Hardware): Promise<void> => vm.save({ ...definition, name, description, hardware })
-    if (run !== undefined) await editLive(vm, run, wanted, { makeDisks, save })
-    else {
-      const before = new Set(definition.hardware.disks.map(({ file }) => file))
-      await makeDisks(wanted.disks.filter(({ file }) => !before.has(file)))
-      await save(withLastSlots(wanted))
+    const edit: HardwareEdit = {
+      before: definition.hardware,
+      wanted,
+      makeDisks: (disks) => this.#makeDisks(vm.folder, disks, vm.signal),
+      removeDisks: async (disks) => {
+        for (const { file } of disks) await rm(join(vm.folder, file), { force: true })
+      },
+      save: (hardware, leaving = []) => {
+        const leavingFiles = leaving.map(({ file }) => file)
+        return vm.save({ ...definition, name, description, hardware, ...(leaving.length > 0 && { leavingFiles }) })
+      },
+      unsave: (grown) => {
+        const sizes = new Map(grown.map(({ id, sizeMiB }) => [id, sizeMiB]))
+        const disks = definition.hardware.disks.map((disk) => ({
+          ...disk,
+          sizeMiB: sizes.get(disk.id) ?? disk.sizeMiB,
+        }))
+        return vm.save({ ...definition, hardware: { ...definition.hardware, disks } })
+      },
     }
+    await (run === undefined ? editAtRest(this.#parts.images, vm, edit) : editLive(vm, run, edit))
   }
 
   /** A VM of its own, with the disks as they are now. Bases, which nobody writes to, it has in common with the original. */

@@ -1,5 +1,6 @@
 import { open } from 'node:fs/promises'
 import { InvalidArgumentError } from '../../errors.js'
+import { requireRoom } from '../../files/check-drives.js'
 import { checkFile } from '../../files/check-file.js'
 import type { VmConfig } from '../../model/vm-config.js'
 
@@ -25,7 +26,11 @@ export async function checkFiles({ disks, cdroms, floppies, boot }: Files, root:
   const check = async (file: string | undefined, path: string): Promise<void> => {
     if (file !== undefined) await checkFile(file, `${root}.${path}`, 'simulated')
   }
-  for (const [index, { image }] of disks.entries()) await check(image, `disks[${String(index)}].image`)
+  for (const [index, { image, sizeMiB }] of disks.entries()) {
+    if (image === undefined) continue
+    const path = `${root}.disks[${String(index)}]`
+    requireRoom(sizeMiB, await checkFile(image, `${path}.image`, 'simulated'), `${path}.sizeMiB`)
+  }
   for (const [index, { image }] of cdroms.entries()) await check(image, `cdroms[${String(index)}].image`)
   for (const [index, { image }] of floppies.entries()) await check(image, `floppies[${String(index)}].image`)
   for (const key of ['firmware', 'videoFirmware', 'initrd', 'kernel'] as const) await check(boot[key], `boot.${key}`)

@@ -49,6 +49,7 @@ export class SimulatedHost {
   /** For latencies. */
   readonly random: Random
   readonly #ids: Random
+  readonly #diskIds: Random
   readonly #connections = new Set<Listener>()
   /** Runs programs in all guests that have no handler of their own. */
   execHandler: ExecHandler | undefined
@@ -66,6 +67,7 @@ export class SimulatedHost {
     this.without = settings.without
     this.random = Random.of(seed, 'latency')
     this.#ids = Random.of(seed, 'ids')
+    this.#diskIds = Random.of(seed, 'disk ids')
     this.faults = new FaultList(seed, settings.faults, 'options.faults')
     this.calls = new CallLog(settings.maxCalls)
     this.lifecycle = new Lifecycle(this.store, this.clock, (makeEvent) => {
@@ -86,6 +88,8 @@ export class SimulatedHost {
   newId(): string {
     return this.#ids.uuid()
   }
+
+  readonly newDiskId = (): string => this.#diskIds.uuid()
 
   readonly newMacAddress = (): string => macAddressOf(this.newId())
 
@@ -113,7 +117,7 @@ export class SimulatedHost {
 
   /** A VM that was there before anybody connected, in a settled state. */
   addVm(spec: VmSpec, state: VmState): void {
-    const vm = this.newVm({ config: configOf(spec, this.clock.now) })
+    const vm = this.newVm({ config: { ...configOf(spec, this), createdAt: new Date(this.clock.now) } })
     this.store.add(vm)
     if (state === 'running' || state === 'paused') vm.machine = this.lifecycle.newMachine(vm)
     if (state === 'paused') vm.machine?.pause()

@@ -4,8 +4,9 @@ import { invalidState } from '../../errors/state.js'
 import type { DiskConfig, VmConfig } from '../../model/vm-config.js'
 import type { VmChanges, VmSpec } from '../../model/vm-spec.js'
 import { keepAdapters, shownAdapters, type KeptAdapter } from '../../network/kept-adapter.js'
+import { keepDisks } from '../../registry/keep-disks.js'
 import { checkFiles, namesFiles } from './boot-files.js'
-import { disksOf, type SimulatedDisk, type VmContent } from './simulated-vm.js'
+import { newDisk, type VmContent } from './simulated-vm.js'
 
 /** What is not asked for; nobody changes it, so that all VMs share it. */
 const none: readonly never[] = Object.freeze([])
@@ -19,11 +20,18 @@ const limits = { cpus: 256, memoryMiB: 2 ** 24, floppies: 2 } as const
 const given = <T extends object>(settings: T): { [K in keyof T]: Exclude<T[K], undefined> } =>
   Object.fromEntries(Object.entries(settings).filter(([, value]) => value !== undefined)) as never
 
-export function configOf(spec: VmSpec, nowMs: number): VmConfig {
+/** What a host makes up for what is new. */
+export interface Inventions {
+  readonly newDiskId: () => string
+  readonly newMacAddress: () => string
+}
+
+/** The settings of a new VM, but for the time that it was made at. */
+export function configOf(spec: VmSpec, { newDiskId }: Pick<Inventions, 'newDiskId'>): VmConfig {
   const { name, description = '', cpus = 1, memoryMiB = usualMemoryMiB } = spec
   const { disks = none, cdroms = none, floppies = none, boot = noBoot, networkAdapters = none } = spec
-  const createdAt = new Date(nowMs)
-  return { name, description, cpus, memoryMiB, disks, cdroms, floppies, boot, networkAdapters, createdAt }
+  const withIds = disks.length === 0 ? none : disks.map((disk): DiskConfig => ({ ...disk, id: newDiskId() }))
+  return { name, description, cpus, memoryMiB, disks: withIds, cdroms, floppies, boot, networkAdapters }
 }
 
 /** Throws where the VM is too large for the host, or a file of it is missing; synchronous where there is none. */
@@ -43,18 +51,31 @@ const tooMuch = (path: string, most: number, found: number): InvalidArgumentErro
     reason: `${path} must be at most ${String(most)} on this host, and there are ${String(found)}`,
   })
 
-/** What an edit leads to; disks that stay keep what is on them. */
-export function edited(content: VmContent, changes: VmChanges, newMacAddress: () => string): VmContent {
-  const { config, disks, adapters, files } = content
-  const wanted = changes.networkAdapters
+/** What an edit leads to. */
+export function edited(
+  { config, disks, adapters, files }: VmContent,
+  { disks: wantedDisks, deleteDisks, networkAdapters: wanted, ...settings }: VmChanges,
+  { newDiskId, newMacAddress }: Inventions,
+): VmContent {
+  const kept = keepDisks({ disks: wantedDisks, deleteDisks }, config.disks, (disk) => ({ ...disk, id: newDiskId() }))
   return withAdapters(
     {
-      config: { ...config, ...given(changes) },
-      disks: changes.disks === undefined ? disks : keepDisks(changes.disks, disks),
+      config: { ...config, ...given(settings), disks: kept },
+      disks: kept.map((disk) => ({
+        ...(disks.find(({ config: { id } }) => id === disk.id) ?? newDisk(disk)),
+        config: disk,
+      })),
       files,
     },
     wanted === undefined ? adapters : keepAdapters(wanted, adapters, newMacAddress),
   )
+}
+
+/** The same for a clone, whose disks have ids of their own. */
+export function withNewDiskIds<C extends Pick<VmContent, 'config' | 'disks'>>(content: C, newDiskId: () => string): C {
+  if (content.disks.length === 0) return content
+  const disks = content.disks.map((disk) => ({ ...disk, config: { ...disk.config, id: newDiskId() } }))
+  return { ...content, disks, config: { ...content.config, disks: disks.map(({ config }) => config) } }
 }
 
 /** The content with these adapters, which its settings tell of as of a VM that does not run. */
@@ -64,16 +85,6 @@ export function withAdapters<C extends Pick<VmContent, 'config'>>(
 ): C & Pick<VmContent, 'adapters'> {
   const networkAdapters = adapters.length === 0 ? none : shownAdapters(adapters, false)
   return { ...content, config: { ...content.config, networkAdapters }, adapters }
-}
-
-function keepDisks(wanted: readonly DiskConfig[], present: readonly SimulatedDisk[]): readonly SimulatedDisk[] {
-  const left = [...present]
-  return disksOf(wanted).map((disk) => {
-    const { image, sizeMiB } = disk.config
-    const index = left.findIndex(({ config }) => config.image === image && config.sizeMiB === sizeMiB)
-    const [kept] = index < 0 ? [] : left.splice(index, 1)
-    return kept ?? disk
-  })
 }
 
 /** Throws where hardware can't be changed in this state. */

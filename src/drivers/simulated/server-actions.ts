@@ -21,13 +21,14 @@ export const serverActions: Actions<Extract<DriverOperation, `server.${string}`>
   'server.createVm': (host, run, { spec }) =>
     run.make(() => {
       host.store.requireFree(spec.name)
+      const config = configOf(spec, host)
       const commit = (): SimulatedVm['record'] => {
-        const vm = host.newVm({ config: configOf(spec, host.clock.now) })
+        const vm = host.newVm({ config: { ...config, createdAt: new Date(host.clock.now) } })
         host.store.add(vm)
         host.lifecycle.tell('created', vm)
         return vm.record
       }
-      return checkConfig(configOf(spec, 0), 'spec', host.files)?.then(() => ({ commit })) ?? { commit }
+      return checkConfig(config, 'spec', host.files)?.then(() => ({ commit })) ?? { commit }
     }),
 
   'server.registerVm': (host, run, { path }) =>

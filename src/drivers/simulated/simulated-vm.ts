@@ -46,8 +46,10 @@ const noDisks: readonly SimulatedDisk[] = []
 const noAdapters: readonly KeptAdapter[] = []
 const noSnapshots: readonly SnapshotRecord[] = []
 
-export const disksOf = (configs: readonly DiskConfig[]): readonly SimulatedDisk[] =>
-  configs.length === 0 ? noDisks : configs.map((config) => ({ config, written: undefined }))
+export const newDisk = (config: DiskConfig): SimulatedDisk => ({ config, written: undefined })
+
+const newDisks = (configs: readonly DiskConfig[]): readonly SimulatedDisk[] =>
+  configs.length === 0 ? noDisks : configs.map(newDisk)
 
 /** A VM of the simulated host. */
 export class SimulatedVm {
@@ -73,7 +75,7 @@ export class SimulatedVm {
   constructor(id: string, number: number, content: { config: VmConfig } & Partial<VmContent>) {
     this.id = id
     this.number = number
-    const { config, disks = disksOf(config.disks), adapters = noAdapters, files = noFiles } = content
+    const { config, disks = newDisks(config.disks), adapters = noAdapters, files = noFiles } = content
     this.content = { config, disks, adapters, files }
   }
 

@@ -4,7 +4,7 @@ import { cloneAdapters } from '../../network/kept-adapter.js'
 import { operations } from '../../operations.js'
 import type { Actions } from './action.js'
 import { moveTo, requireTarget } from './migration.js'
-import { checkConfig, edited, requireHardwareMayChange } from './provisioning.js'
+import { checkConfig, edited, requireHardwareMayChange, withNewDiskIds } from './provisioning.js'
 import { shutDown } from './shutdown.js'
 import {
   deleteSnapshot,
@@ -74,13 +74,13 @@ export const vmActions: Actions<Exclude<Extract<DriverOperation, `vm.${string}`>
     run.change(id, (vm) => {
       requireState('vm.edit', vm.state)
       requireHardwareMayChange(vm.state, changes, !host.without.has('vm.edit.live'))
-      const { config } = edited(vm.content, changes, host.newMacAddress)
+      const { config } = edited(vm.content, changes, host)
       host.store.requireFree(config.name, vm)
       const commit = (): typeof vm.record => {
         host.store.requireFree(config.name, vm)
         const { name } = vm
         // Its disks may have been written to meanwhile.
-        vm.content = edited(vm.content, changes, host.newMacAddress)
+        vm.content = edited(vm.content, changes, host)
         if (vm.machine !== undefined) host.lifecycle.findHostPorts(vm)
         host.store.renamed(vm, name)
         host.lifecycle.tell('config', vm)
@@ -95,7 +95,7 @@ export const vmActions: Actions<Exclude<Extract<DriverOperation, `vm.${string}`>
       host.store.requireFree(name)
       const commit = (): typeof vm.record => {
         host.store.requireFree(name)
-        const { config, adapters, ...content } = vm.content
+        const { config, adapters, ...content } = withNewDiskIds(vm.content, host.newDiskId)
         const networkAdapters = cloneAdapters(adapters, host.newMacAddress)
         const createdAt = new Date(host.clock.now)
         const clone = host.newVm({ ...content, config: { ...config, name, networkAdapters, createdAt } })

@@ -36,9 +36,9 @@ const wrongSpecs: Record<string, { path: string; spec: () => unknown }> = {
   'a long description': { path: 'spec.description', spec: () => ({ name: 'vm', description: 'x'.repeat(5000) }) },
   'an unknown setting': { path: 'spec.memory', spec: () => ({ name: 'vm', memory: 16 }) },
   'a disk that is nothing': { path: 'spec.disks[0]', spec: () => ({ name: 'vm', disks: [{}] }) },
-  'a disk that is two things': {
-    path: 'spec.disks[1]',
-    spec: () => ({ name: 'vm', disks: [{ sizeMiB: 1 }, { sizeMiB: 1, image: '/image' }] }),
+  'a disk with an id': {
+    path: 'spec.disks[1].id',
+    spec: () => ({ name: 'vm', disks: [{ sizeMiB: 1 }, { sizeMiB: 1, id: 'disk' }] }),
   },
   'a disk of negative size': { path: 'spec.disks[0].sizeMiB', spec: () => ({ name: 'vm', disks: [{ sizeMiB: -1 }] }) },
   'disks that are no list': { path: 'spec.disks', spec: () => ({ name: 'vm', disks: { sizeMiB: 1 } }) },

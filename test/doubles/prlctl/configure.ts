@@ -23,6 +23,13 @@ function requireImage(image: string): void {
   if (!existsSync(image) || !statSync(image).isFile()) refuse(texts.fileNotFound(image))
 }
 
+function freeImage({ disks }: Settings): string {
+  for (let number = 0; ; number += 1) {
+    const image = `harddisk${number === 0 ? '' : String(number)}.hdd`
+    if (!disks.some((disk) => disk.image === image)) return image
+  }
+}
+
 /** The devices after one of the `--device-*` options, whose details stand in options of their own. */
 function withDevice(settings: Settings, options: ReadonlyMap<string, string[]>): Settings {
   const [added] = options.get('--device-add') ?? []
@@ -31,7 +38,7 @@ function withDevice(settings: Settings, options: ReadonlyMap<string, string[]>):
   const [image] = options.get('--image') ?? []
   if (added === 'hdd') {
     const size = numberUpTo(2 ** 31, '--size', options.get('--size')?.[0] ?? '65536')
-    return { ...settings, disks: [...settings.disks, { size }] }
+    return { ...settings, disks: [...settings.disks, { size, image: freeImage(settings) }] }
   }
   if (added === 'cdrom') {
     requireImage(image ?? '')
@@ -47,6 +54,12 @@ function withDevice(settings: Settings, options: ReadonlyMap<string, string[]>):
     return kind === 'hdd'
       ? { ...settings, disks: settings.disks.toSpliced(index, 1) }
       : { ...settings, cdroms: settings.cdroms.toSpliced(index, 1) }
+  }
+  if (kind === 'hdd') {
+    const disk = settings.disks[index]!
+    const size = numberUpTo(2 ** 31, '--size', options.get('--size')?.[0] ?? String(disk.size))
+    if (size < disk.size) refuse(`The hard disk ${device} cannot be made smaller.`)
+    return { ...settings, disks: settings.disks.with(index, { ...disk, size }) }
   }
   requireImage(image ?? '')
   return { ...settings, cdroms: settings.cdroms.with(index, { image: image ?? '' }) }

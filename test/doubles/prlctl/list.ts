@@ -43,12 +43,12 @@ function info(machine: Machine, dispatcher: Dispatcher): Record<string, unknown>
       video: { size: '64Mb', '3d-acceleration': 'highest' },
       memory_quota: { auto: 'yes' },
       ...Object.fromEntries(
-        settings.disks.map(({ size }, index) => [
+        settings.disks.map(({ size, image }, index) => [
           `hdd${String(index)}`,
           {
             enabled: true,
             port: `sata:${String(index)}`,
-            image: `${home}/harddisk${String(index)}.hdd`,
+            image: `${home}/${image}`,
             type: 'expanded',
             size: `${String(size)}Mb`,
           },

@@ -25,7 +25,8 @@ export interface Machine {
 export interface Settings {
   cpus: number
   memory: number
-  disks: { size: number }[]
+  /** By position, which is the number of the device; the image keeps its name when others go. */
+  disks: { size: number; image: string }[]
   cdroms: { image: string }[]
   bootOrder: string
 }

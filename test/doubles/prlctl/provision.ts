@@ -41,7 +41,7 @@ export const create: Command = {
           settings: {
             cpus: 2,
             memory: 2048,
-            disks: options.has('--no-hdd') ? [] : [{ size: 65536 }],
+            disks: options.has('--no-hdd') ? [] : [{ size: 65536, image: 'harddisk.hdd' }],
             cdroms: [{ image: '' }],
             bootOrder: 'hdd0 cdrom0 usb',
           },

@@ -46,8 +46,12 @@ test.for<[unknown, string, string]>([
   [named({ memoryMiB: Infinity }), 'spec.memoryMiB', 'and is Infinity'],
   [named({ disks: {} }), 'spec.disks', 'spec.disks must be an array, and is {}'],
   [named({ disks: [5] }), 'spec.disks[0]', 'spec.disks[0] must be an object, and is 5'],
-  [named({ disks: [{}] }), 'spec.disks[0]', 'spec.disks[0] must have either an image or a sizeMiB, and is {}'],
-  [named({ disks: [{ image: path, sizeMiB: 1 }] }), 'spec.disks[0]', 'must have either an image or a sizeMiB'],
+  [named({ disks: [{}] }), 'spec.disks[0]', 'spec.disks[0] must have an image, a sizeMiB or both, and is {}'],
+  [
+    named({ disks: [{ id: 'a', sizeMiB: 1 }] }),
+    'spec.disks[0].id',
+    "spec.disks[0].id must be absent, since the host gives it, and is 'a'",
+  ],
   [
     named({ disks: [{ sizeMiB: 1 }, { image: 'disk.img' }] }),
     'spec.disks[1].image',
@@ -120,7 +124,7 @@ test('a complete spec is right, and a copy of what was given', () => {
     description: '',
     cpus: 4,
     memoryMiB: 1024,
-    disks: [{ image: path }, { sizeMiB: 10 }],
+    disks: [{ image: path }, { sizeMiB: 10 }, { image: path, sizeMiB: 10 }],
     cdroms: [{ image: path }],
     floppies: [],
     boot: { kernel: path, initrd: path, commandLine: 'console=ttyS0', order: ['cdrom', 'disk'] },

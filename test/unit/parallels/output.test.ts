@@ -67,7 +67,11 @@ test('an entry of the list is read, with the devices in the order of their numbe
       description: '',
       cpus: 10,
       memoryMiB: 16384,
-      disks: [{ sizeMiB: 262144 }, { sizeMiB: 20 }, { sizeMiB: 30 }],
+      disks: [
+        { id: 'harddisk.hdd', sizeMiB: 262144 },
+        { id: 'hdd2', sizeMiB: 20 },
+        { id: 'hdd10', sizeMiB: 30 },
+      ],
       cdroms: [{ image: '/x/tools.iso' }],
       floppies: [],
       boot: { order: ['disk', 'cdrom'] },

@@ -1,7 +1,9 @@
-import { rm } from 'node:fs/promises'
+import { open, rm } from 'node:fs/promises'
 import { join } from 'node:path'
+import { ProtocolError } from '../../../errors.js'
 import type { DiskDefinition } from '../definition.js'
 import { backingOf, type QemuOptions } from './disk-chain.js'
+import { readQcow2Header } from './qcow2-header.js'
 import { runProgram, type ProgramOptions } from '../process/qemu-program.js'
 
 /** A disk's own file, and what it only keeps the differences to: an image, or the name of a base beside it. */
@@ -43,6 +45,19 @@ export class DiskImages {
     await this.#make(path, ['convert', '-p', ...at, '-O', 'qcow2', ...over, from, path], options)
   }
 
+  /** Makes a disk's own file as large as the disk is to be; one that is larger already stays as it is. */
+  async grow(path: string, sizeMiB: number): Promise<void> {
+    const bytes = sizeMiB * mebibyte
+    if ((await diskBytesOf(path)) < bytes)
+      await runProgram(this.#img, ['resize', '-q', named(path, null), String(bytes)])
+  }
+
+  /** Cuts off what a disk's own file has beyond the end of the disk, where nobody has written. */
+  async cut(path: string, bytes: number): Promise<void> {
+    if ((await diskBytesOf(path)) <= bytes) return
+    await runProgram(this.#img, ['resize', '-q', '--shrink', named(path, null), String(bytes)])
+  }
+
   /** Whether nothing was ever written to a disk's own file: not even that something is empty. */
   async isUnwritten(path: string): Promise<boolean> {
     const map = await runProgram(this.#img, ['map', '--output=json', named(path, null)])
@@ -76,6 +91,17 @@ export class DiskImages {
       throw error
     }
   }
+}
+
+async function diskBytesOf(path: string): Promise<number> {
+  const file = await open(path, 'r')
+  try {
+    const header = await readQcow2Header(file)
+    if (header !== undefined) return header.diskBytes
+  } finally {
+    await file.close()
+  }
+  throw new ProtocolError({ reason: `${path} is not a qcow2 file`, hint: 'Restore it from a backup.' })
 }
 
 /** A file as what it is, over what it is told to be, whatever its header says. */

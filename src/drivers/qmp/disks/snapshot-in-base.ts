@@ -1,6 +1,6 @@
 import { join } from 'node:path'
 import { isBase, tagOf, type DiskDefinition, type SnapshotDefinition } from '../definition.js'
-import { imageFileOf } from './disk-chain.js'
+import { diskBytes, imageFileOf } from './disk-chain.js'
 import type { DiskImages } from './disk-images.js'
 import { withNewFile } from '../hardware/hardware.js'
 import type { HeldVm } from '../held-vm.js'
@@ -31,7 +31,10 @@ export async function takeOutOfBases(
         onProgress((100 * index + percent) / hardware.disks.length)
       },
     })
-    await images.createSnapshot(join(vm.folder, own.file), tag)
+    const path = join(vm.folder, own.file)
+    // The copy is as large as the disk of the base has become since.
+    await images.cut(path, await diskBytes(disk))
+    await images.createSnapshot(path, tag)
     disks.push(own)
   }
   const snapshots = vm.definition.snapshots.map((other) =>

@@ -1,47 +1,22 @@
-import { rm } from 'node:fs/promises'
-import { join } from 'node:path'
 import type { MediaConfig } from '../../../model/vm-config.js'
 import { driveDevice } from '../hardware/command-line.js'
-import type { DiskDefinition, Hardware } from '../definition.js'
+import type { DiskDefinition } from '../definition.js'
 import type { HeldVm } from '../held-vm.js'
 import { requireLive } from './live-limits.js'
+import { growLive } from '../disks/grow-live.js'
 import { closeDisk, differences, openDisk, plugDisk, readSlots, unplugDisk, withSlots } from '../disks/plugged-disks.js'
 import type { QmpClient } from '../protocol/qmp-client.js'
 import { changeMedium, namedMedium } from '../disks/removable-medium.js'
 import type { RunRecord } from '../process/run-record.js'
+import { diskChanges, type HardwareEdit } from './hardware-edit.js'
 import { UndoStack } from './undo-stack.js'
-
-interface Edit {
-  readonly before: Hardware
-  readonly wanted: Hardware
-  readonly makeDisks: (disks: readonly DiskDefinition[]) => Promise<void>
-  readonly removeDisks: (disks: readonly DiskDefinition[]) => Promise<void>
-  /** Writes the VM down with that hardware. */
-  readonly save: (hardware: Hardware) => Promise<void>
-  readonly unsave: () => Promise<void>
-}
 
 const mebibyte = 2 ** 20
 
 /** Changes the hardware of a VM that runs: all that is wanted, or nothing. */
-export async function editLive(
-  vm: HeldVm,
-  run: RunRecord,
-  wanted: Hardware,
-  parts: Pick<Edit, 'makeDisks' | 'save'>,
-): Promise<void> {
-  const { definition } = vm
-  requireLive(definition.hardware, wanted, run, vm.state)
+export async function editLive(vm: HeldVm, run: RunRecord, edit: HardwareEdit): Promise<void> {
+  requireLive(edit.before, edit.wanted, run, vm.state)
   vm.signal.throwIfAborted()
-  const edit: Edit = {
-    ...parts,
-    before: definition.hardware,
-    wanted,
-    unsave: () => vm.save(definition),
-    removeDisks: async (disks) => {
-      for (const { file } of disks) await rm(join(vm.folder, file), { force: true })
-    },
-  }
   await vm.withMonitor(async (client) => {
     const undo = new UndoStack()
     try {
@@ -54,16 +29,16 @@ export async function editLive(
 }
 
 /**
- * First what the guest may refuse. A disk is plugged last, since then only the guest could give it back, and when the definition
- * has it: what is written down and not plugged can be plugged by whoever comes next.
+ * First what the guest may refuse. A disk is plugged late, since then only the guest could give it back, and grown last, since the
+ * guest may write into the new room at once: it is not taken back. Both are done when the definition has it: what is written down
+ * and not done can be done by whoever comes next.
  */
-async function perform(client: QmpClient, edit: Edit, undo: UndoStack): Promise<void> {
+async function perform(client: QmpClient, edit: HardwareEdit, undo: UndoStack): Promise<void> {
   const { before } = edit
   const slots = await readSlots(client)
   const present = withSlots(slots, before, before)
   const hardware = withSlots(slots, before, edit.wanted)
-  const removed = without(present.disks, hardware.disks)
-  const added = without(hardware.disks, present.disks)
+  const { added, removed, grown } = diskChanges(present, hardware)
   const { missing } = differences(slots, hardware)
 
   undo.add(() => edit.removeDisks(added))
@@ -90,19 +65,25 @@ async function perform(client: QmpClient, edit: Edit, undo: UndoStack): Promise<
       () => closeDisk(client, disk),
     )
   }
-  await undo.step(() => edit.save(hardware), edit.unsave)
+  const stayGrown: DiskDefinition[] = []
+  await undo.step(
+    () => edit.save(hardware, removed),
+    () => edit.unsave(stayGrown),
+  )
   for (const disk of missing) {
     await undo.step(
       () => plugDisk(client, disk),
       () => unplugDisk(client, disk),
     )
   }
+  for (const disk of grown) {
+    await growLive(client, disk)
+    stayGrown.push(disk)
+  }
+  if (removed.length > 0) await edit.save(hardware)
   await closed(removed.map((disk) => closeDisk(client, disk)))
   await closed(spent.map((node) => client.execute('blockdev-del', { 'node-name': node })))
 }
-
-const without = (disks: readonly DiskDefinition[], others: readonly DiskDefinition[]): DiskDefinition[] =>
-  disks.filter(({ file }) => !others.some((other) => other.file === file))
 
 /** The guest takes and gives in its own time, if it knows about that at all. */
 async function resize(client: QmpClient, memoryMiB: number): Promise<void> {

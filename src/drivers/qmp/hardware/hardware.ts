@@ -2,12 +2,12 @@ import { randomBytes, randomUUID } from 'node:crypto'
 import { open } from 'node:fs/promises'
 import { totalmem } from 'node:os'
 import { InvalidArgumentError } from '../../../errors.js'
-import type { DiskConfig } from '../../../model/vm-config.js'
+import type { DiskSpec } from '../../../model/vm-config.js'
 import type { VmChanges } from '../../../model/vm-spec.js'
 import { checkDrives } from '../../../files/check-drives.js'
 import { checkFile as checkFileOf } from '../../../files/check-file.js'
 import { cloneAdapters, keepAdapters, macAddressOf } from '../../../network/kept-adapter.js'
-import { keepDisks } from '../../../registry/kept-vm.js'
+import { keepDisks } from '../../../registry/keep-disks.js'
 import type { DiskDefinition, Hardware } from '../definition.js'
 import { kernelProblem } from './kernel-image.js'
 
@@ -21,17 +21,17 @@ const newDiskFile = (): string => `disk-${randomUUID()}.qcow2`
 const newMacAddress = (): string => macAddressOf(randomBytes(3).toString('hex'))
 export const newMemoryFile = (): string => `memory-${randomUUID()}.qcow2`
 
-/** A disk of the same kind, under a new name. */
+/** The same disk in another file. */
 export const withNewFile = (disk: DiskDefinition): DiskDefinition => ({ ...disk, file: newDiskFile() })
 
-/** The hardware of a clone: its disks have new names, and its adapters new addresses. */
+/** The hardware of a clone: its disks have new ids and files, and its adapters new addresses. */
 export const cloneHardware = (hardware: Hardware): Hardware => ({
   ...hardware,
-  disks: hardware.disks.map(withNewFile),
+  disks: hardware.disks.map((disk) => ({ ...withNewFile(disk), id: randomUUID() })),
   networkAdapters: cloneAdapters(hardware.networkAdapters, newMacAddress),
 })
 
-/** The hardware that a spec or an edit leads to, checked down to the images. Disks that stay keep their content. */
+/** The hardware that a spec or an edit leads to, checked down to the images. */
 export async function planHardware(
   spec: Omit<VmChanges, 'name' | 'description'>,
   present: Hardware | { readonly machine: string },
@@ -51,7 +51,7 @@ export async function planHardware(
     machine: before.machine,
     cpus: spec.cpus ?? before.cpus,
     memoryMiB: spec.memoryMiB ?? before.memoryMiB,
-    disks: spec.disks === undefined ? before.disks : keepDisks(spec.disks, before.disks, newDisk),
+    disks: keepDisks(spec, before.disks, newDisk),
     cdroms: spec.cdroms ?? before.cdroms,
     floppies: spec.floppies ?? before.floppies,
     boot: spec.boot ?? before.boot,
@@ -64,7 +64,7 @@ export async function planHardware(
   return hardware
 }
 
-const newDisk = (disk: DiskConfig): DiskDefinition => ({ ...disk, file: newDiskFile() })
+const newDisk = (disk: DiskSpec): DiskDefinition => ({ ...disk, id: randomUUID(), file: newDiskFile() })
 
 async function check(hardware: Hardware, root: string): Promise<void> {
   const { cpus, memoryMiB, boot } = hardware
@@ -88,7 +88,7 @@ async function check(hardware: Hardware, root: string): Promise<void> {
 
 const checkFile = (file: string, path: string): Promise<number> => checkFileOf(file, path, 'qmp')
 
-async function checkDiskImage(image: string, path: string): Promise<void> {
+async function checkDiskImage(image: string, path: string): Promise<number> {
   const size = await checkFile(image, path)
   // Taken for raw, the guest would see the container and not the disk.
   if (await isQcow2(image)) {
@@ -102,6 +102,7 @@ async function checkDiskImage(image: string, path: string): Promise<void> {
     const allowed = `a multiple of ${String(sectorBytes)} bytes`
     throw wrong(path, `must be a raw image of ${allowed}, and ${image} has ${String(size)} bytes`)
   }
+  return size
 }
 
 async function isQcow2(path: string): Promise<boolean> {

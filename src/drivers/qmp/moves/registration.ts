@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import * as v from 'valibot'
 import { AlreadyExistsError, InvalidArgumentError, ResourceBusyError } from '../../../errors.js'
 import { errorCode, nativeErrorOf } from '../../../errors/native.js'
+import { areDistinct } from '../../../model/schema.js'
 import { validate } from '../../../model/validate.js'
 import { descriptionSchema, vmNameSchema } from '../../../model/vm-spec.js'
 import { Claim, heldBy, isDamagedClaim } from '../../../registry/claim.js'
@@ -12,7 +13,7 @@ import type { VmDirectory } from '../../../registry/vm-directory.js'
 import { definitionFormat, isBase, type Definition, type DiskDefinition } from '../definition.js'
 import { imageFileOf } from '../disks/disk-chain.js'
 import { planHardware } from '../hardware/hardware.js'
-import { parseQcow2Header, qcow2HeaderBytes, type Qcow2Header } from '../disks/qcow2-header.js'
+import { readQcow2Header, type Qcow2Header } from '../disks/qcow2-header.js'
 import { readRun } from '../process/run-record.js'
 
 /** The folder of a VM that is to be registered. */
@@ -88,6 +89,9 @@ async function checkDefinition(definition: Definition): Promise<void> {
   for (const { parentId } of snapshots) {
     if (parentId !== undefined && !ids.has(parentId)) throw wrong(`there is no snapshot ${JSON.stringify(parentId)}`)
   }
+  for (const { disks } of [hardware, ...snapshots.map((snapshot) => snapshot.hardware)]) {
+    if (!areDistinct(disks.map(({ id }) => id))) throw wrong('two disks have the same id')
+  }
   await planHardware({}, hardware, 'path')
 }
 
@@ -119,8 +123,7 @@ async function readHeader(path: string, isShared: boolean): Promise<Qcow2Header 
   try {
     const { nlink } = await file.stat()
     if (nlink > 1 && !isShared) throw wrong(`${path} has another name elsewhere, under which it may be written to`)
-    const { buffer, bytesRead } = await file.read(Buffer.alloc(qcow2HeaderBytes), 0, qcow2HeaderBytes, 0)
-    return parseQcow2Header(buffer.subarray(0, bytesRead))
+    return await readQcow2Header(file)
   } finally {
     await file.close()
   }

@@ -15,16 +15,17 @@ function header({ version = 3, offset = 0n, length = 0, features = 0n, name = ''
   bytes.writeUInt32BE(version, 4)
   bytes.writeBigUInt64BE(offset, 8)
   bytes.writeUInt32BE(length, 16)
+  bytes.writeBigUInt64BE(2n ** 20n, 24)
   bytes.writeBigUInt64BE(features, 72)
   bytes.write(name, 256)
   return bytes
 }
 
 test('a header tells what its file is upon, and whether its data are elsewhere', () => {
-  expect(parseQcow2Header(header({}))).toEqual({ backing: undefined, hasDataFile: false })
+  expect(parseQcow2Header(header({}))).toEqual({ diskBytes: 2 ** 20, backing: undefined, hasDataFile: false })
   const name = 'base-ä.qcow2'
   const upon = header({ offset: 256n, length: Buffer.byteLength(name), name })
-  expect(parseQcow2Header(upon)).toEqual({ backing: name, hasDataFile: false })
+  expect(parseQcow2Header(upon)).toEqual({ diskBytes: 2 ** 20, backing: name, hasDataFile: false })
   expect(parseQcow2Header(header({ features: 4n }))?.hasDataFile).toBe(true)
   // In version 2 there are no features at that place.
   expect(parseQcow2Header(header({ version: 2, features: 4n }))?.hasDataFile).toBe(false)

@@ -65,14 +65,21 @@ test.each<[string, VmChanges, string]>([
   ['more memory', { memoryMiB: 17 }, 'Give it at most 16 MiB, or stop it first.'],
   ['kernels', { boot: {} }, 'what it boots only changes while it is stopped'],
   ['drives', { cdroms: [] }, 'drives (cdroms) only changes while it is stopped; what is in them may change'],
-  ['IDE disks', { disks: [] }, 'its IDE disks, which are the first ones, only change while it is stopped'],
+  [
+    'IDE disks',
+    { disks: [], deleteDisks: ['first'] },
+    'its IDE disks, which are the first ones, only change while it is stopped',
+  ],
 ])('a running VM refuses other %s with the way out, and nothing is changed', async (_what, changes, message) => {
   await using host = await QmpHost.open()
   const vm = await host.createVm({ disks: [{ sizeMiB: 1 }], cdroms: [{ image: await imageIn(host, 'cd') }] })
   await host.boot(vm)
   const before = [vm.config, await hardwareOf(host, vm)]
-  const disks = [{ sizeMiB: 1 }, { sizeMiB: 2 }]
-  const error = await failureOf(vm.edit({ disks, description: 'half of it', ...changes }), 'INVALID_STATE')
+  const disks = [...vm.config.disks, { sizeMiB: 2 }]
+  const edit = { disks, description: 'half of it', ...changes }
+  const [first] = vm.config.disks
+  const deleteDisks = edit.deleteDisks?.map(() => first!.id)
+  const error = await failureOf(vm.edit({ ...edit, deleteDisks }), 'INVALID_STATE')
   expect(error.state).toBe('running')
   expect(error.message).toContain(message)
   expect([await vm.refresh().unwrap(), await hardwareOf(host, vm)]).toEqual(before)
@@ -88,7 +95,7 @@ test('an edit that fails at its last step has changed nothing', async () => {
   const changes = {
     name: 'taken',
     memoryMiB: 8,
-    disks: [{ sizeMiB: 1 }, { sizeMiB: 2 }],
+    disks: [...vm.config.disks, { sizeMiB: 2 }],
     cdroms: [{ image: await imageIn(host, 'two.iso') }],
   }
   await failureOf(vm.edit(changes), 'ALREADY_EXISTS')
@@ -101,10 +108,10 @@ test('a guest that does not let go of a disk keeps it, and so does its VM', asyn
   await using host = await QmpHost.open()
   const vm = await host.createVm()
   await host.boot(vm)
-  const disks = [{ sizeMiB: 1 }]
-  await vm.edit({ disks }).unwrap()
+  const { disks } = await vm.edit({ disks: [{ sizeMiB: 1 }] }).unwrap()
   const before = [vm.config, await hardwareOf(host, vm)]
-  const error = await failureOf(vm.edit({ disks: [], memoryMiB: 8 }), 'RESOURCE_BUSY')
+  const deleteDisks = disks.map(({ id }) => id)
+  const error = await failureOf(vm.edit({ deleteDisks, memoryMiB: 8 }), 'RESOURCE_BUSY')
   expect(error.message).toContain('its guest does not let go of the disk')
   expect([await vm.refresh().unwrap(), await hardwareOf(host, vm)]).toEqual(before)
 
@@ -124,8 +131,8 @@ test('a disk of a paused VM is not taken away, since its guest could not let go 
   const vm = await host.createVm()
   await host.boot(vm)
   await vm.pause().unwrap()
-  await vm.edit({ disks: [{ sizeMiB: 1 }] }).unwrap()
-  const error = await failureOf(vm.edit({ disks: [] }), 'INVALID_STATE')
+  const { disks } = await vm.edit({ disks: [{ sizeMiB: 1 }] }).unwrap()
+  const error = await failureOf(vm.edit({ deleteDisks: disks.map(({ id }) => id) }), 'INVALID_STATE')
   expect(error.message).toContain('it is paused, and a disk is only taken away once its guest lets go of it. Resume it')
 })
 
@@ -167,9 +174,9 @@ test('an edit while it is stopped leaves room for devices that get their slots i
   await using host = await QmpHost.open()
   const vm = await host.createVm()
   await host.boot(vm)
-  await vm.edit({ disks: [{ sizeMiB: 1 }, { sizeMiB: 2 }] }).unwrap()
+  const { disks } = await vm.edit({ disks: [{ sizeMiB: 1 }, { sizeMiB: 2 }] }).unwrap()
   await vm.stop({ mode: 'kill' }).unwrap()
-  await vm.edit({ disks: [{ sizeMiB: 1 }, { sizeMiB: 3 }, { sizeMiB: 2 }] }).unwrap()
+  await vm.edit({ disks: [...disks.slice(0, 1), { sizeMiB: 3 }, ...disks.slice(1)] }).unwrap()
   await vm.start().unwrap()
   const [{ devices }] = await ask<PciBus>(host, vm, 'query-pci')
   const slots = devices.filter(({ qdev_id: id }) => id.startsWith('drive-')).map(({ slot }) => slot)
@@ -209,7 +216,12 @@ test('an edit that was not finished is finished where it was written down, and e
   const directory = await VmDirectory.open(host.directory, definitionFormat)
   const images = new DiskImages('qemu-img')
   const definition = (await directory.get(vm.id))!
-  const [written, other] = [1, 2].map((sizeMiB) => ({ sizeMiB, file: `disk-${randomUUID()}.qcow2`, slot: 16 }))
+  const [written, other] = [1, 2].map((sizeMiB) => ({
+    id: randomUUID(),
+    sizeMiB,
+    file: `disk-${randomUUID()}.qcow2`,
+    slot: 16,
+  }))
   const monitor = await openMonitor(host.folderOf(vm), 'control.sock')
   for (const disk of [written!, other!]) {
     await images.create({ path: join(host.folderOf(vm), disk.file) }, disk.sizeMiB)

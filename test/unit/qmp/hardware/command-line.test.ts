@@ -44,8 +44,8 @@ test('the format of every image is told, and no header is believed', () => {
     {
       ...bare,
       disks: [
-        { sizeMiB: 1, file: 'disk-01234567-89ab-4cde-8f01-23456789abcd.qcow2' },
-        { image: '/images/a,b.raw', file: 'disk-b.qcow2' },
+        { id, sizeMiB: 1, file: 'disk-01234567-89ab-4cde-8f01-23456789abcd.qcow2' },
+        { id, image: '/images/a,b.raw', file: 'disk-b.qcow2' },
       ],
       cdroms: [{ image: '/images/cd.iso' }],
       floppies: [{ image: '/images/floppy' }],
@@ -63,7 +63,7 @@ test('the format of every image is told, and no header is believed', () => {
 })
 
 test('what a disk keeps only the differences to is named down to the last, and is only read', () => {
-  const disks = [{ image: '/image', file: 'disk-a.qcow2', bases: ['base-b.qcow2', 'base-c.qcow2'] }]
+  const disks = [{ id, image: '/image', file: 'disk-a.qcow2', bases: ['base-b.qcow2', 'base-c.qcow2'] }]
   const [text = ''] = valuesOf(commandLine(id, { ...bare, disks }, 'tcg'), '-blockdev')
   const readOnly = (filename: string): unknown => ({ driver: 'file', filename, 'read-only': true })
   expect(JSON.parse(text).backing).toEqual({
@@ -80,7 +80,7 @@ test('what a disk keeps only the differences to is named down to the last, and i
 })
 
 test('disks and CD-ROMs share four IDE places, and further disks are virtio', () => {
-  const disks = Array.from({ length: 4 }, (_, index) => ({ sizeMiB: 1, file: `disk-${index}.qcow2` }))
+  const disks = Array.from({ length: 4 }, (_, index) => ({ id, sizeMiB: 1, file: `disk-${index}.qcow2` }))
   const words = commandLine(id, { ...bare, disks, cdroms: [{ image: '/cd' }] }, 'tcg')
   const drives = devicesOf(words).filter(({ drive }) => drive !== undefined)
   expect(drives.map(({ driver, bus, unit }) => [driver, bus, unit])).toEqual([
@@ -94,6 +94,7 @@ test('disks and CD-ROMs share four IDE places, and further disks are virtio', ()
 
 test('a disk that was plugged while its VM ran stays in its slot, and leaves the IDE place to others', () => {
   const disks = [1, 2, 3].map((sizeMiB) => ({
+    id,
     sizeMiB,
     file: `disk-${sizeMiB}.qcow2`,
     ...(sizeMiB === 2 && { slot: 16 }),
@@ -115,7 +116,7 @@ test('memory is loaded into a QEMU like the one that it was saved from', () => {
 })
 
 test('devices are tried in the order that is wanted, and not at all where a kernel is booted', () => {
-  const hardware: Hardware = { ...bare, disks: [{ sizeMiB: 1, file: 'disk-a.qcow2' }], cdroms: [{ image: '/cd' }] }
+  const hardware: Hardware = { ...bare, disks: [{ id, sizeMiB: 1, file: 'disk-a.qcow2' }], cdroms: [{ image: '/cd' }] }
   const indexes = (boot: Hardware['boot']): unknown[] =>
     devicesOf(commandLine(id, { ...hardware, boot }, 'tcg'))
       .filter(({ drive }) => drive !== undefined)

@@ -1,0 +1,40 @@
+import { join } from 'node:path'
+import { diskBytes } from '../disks/disk-chain.js'
+import type { DiskImages } from '../disks/disk-images.js'
+import { withLastSlots } from '../disks/plugged-disks.js'
+import type { HeldVm } from '../held-vm.js'
+import { diskChanges, type HardwareEdit } from './hardware-edit.js'
+import { UndoStack } from './undo-stack.js'
+
+/**
+ * Changes the hardware of a VM that no QEMU runs: all that is wanted, or nothing. Disks are grown when the definition has it: what
+ * is written down and not done is done by whoever comes next.
+ */
+export async function editAtRest(images: DiskImages, vm: HeldVm, edit: HardwareEdit): Promise<void> {
+  const { before } = edit
+  const hardware = withLastSlots(edit.wanted)
+  const { added, removed, grown } = diskChanges(before, hardware)
+  const undo = new UndoStack()
+  try {
+    undo.add(() => edit.removeDisks(added))
+    await edit.makeDisks(added)
+    await undo.step(
+      () => edit.save(hardware, removed),
+      () => edit.unsave([]),
+    )
+    for (const { id, file, sizeMiB } of grown) {
+      const path = join(vm.folder, file)
+      const former = before.disks.find((disk) => disk.id === id)
+      if (former === undefined || sizeMiB === undefined) continue
+      const bytes = await diskBytes(former)
+      await undo.step(
+        () => images.grow(path, sizeMiB),
+        () => images.cut(path, bytes),
+      )
+    }
+    if (removed.length > 0) await edit.save(hardware)
+  } catch (error) {
+    await undo.takeBack()
+    throw error
+  }
+}
