@@ -5,6 +5,7 @@ import { keysOf, optional, plainText, text, textRecord } from './model/schema.js
 import { validate } from './model/validate.js'
 import type { JobOptions } from './job/job-options.js'
 import type { Job } from './job/job.js'
+import { reachableAddresses } from './network/reachable-addresses.js'
 import type { CopyInError, CopyOutError, ExecError, GetNetworkAddressesError, JobTarget } from './operations.js'
 import { callDriver, type ServerContext } from './server-context.js'
 
@@ -45,6 +46,10 @@ export class VmGuest {
     })
   }
 
+  /**
+   * The addresses by which others may reach the guest, IPv4 before IPv6; none while it has only link-local ones, as before its
+   * DHCP server has answered.
+   */
   getNetworkAddresses(options?: JobOptions): Job<readonly NetworkAddress[], GetNetworkAddressesError> {
     return callDriver(this.#context, {
       method: 'guest.getNetworkAddresses',
@@ -52,7 +57,7 @@ export class VmGuest {
       target: this.#vm.target,
       input: { vm: this.#vm.id },
       options,
-      map: itself,
+      map: reachableAddresses,
     })
   }
 

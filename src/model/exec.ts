@@ -16,6 +16,7 @@ export interface ExecResult {
   readonly isTruncated: boolean
 }
 
+/** An address of a guest, without a prefix length. */
 export interface NetworkAddress {
   /** The interface's name in the guest: `eth0`. */
   readonly interfaceName: string

@@ -1,4 +1,5 @@
 import { createReadStream } from 'node:fs'
+import { isIP } from 'node:net'
 import { finished } from 'node:stream/promises'
 import * as v from 'valibot'
 import type { DriverOperations, Task } from '../../driver.js'
@@ -105,13 +106,12 @@ export class ParallelsGuest {
 
   async #addresses(vm: string): Promise<readonly NetworkAddress[]> {
     if (this.#host.prlctl.flavour === 'desktop') {
-      const { addresses } = await this.#host.look(vm, { isFull: true })
-      return addresses.filter(({ address }) => !isLinkLocal(address))
+      return (await this.#host.look(vm, { isFull: true })).addresses
     }
     const rows = v.safeParse(rowsSchema, await this.#host.prlctl.row(vm))
     const words = rows.success ? rows.output.flatMap((row) => row.ip_configured.split(/[\s,]+/)) : []
     return words
-      .filter((address) => /^[0-9a-f.:]+$/i.test(address) && !isLinkLocal(address))
+      .filter((address) => isIP(address) !== 0)
       .map((address) => ({ interfaceName: 'net', address, family: address.includes(':') ? 'ipv6' : 'ipv4' }))
   }
 
@@ -187,5 +187,3 @@ const isOfWindowsShell = ({ message }: ParallelsFailure): boolean =>
 
 /** prlctl is known to fail so now and then, whether or not the program has run. */
 const isSpurious = ({ message }: ParallelsFailure): boolean => /PrlJob_Get(?:RetCode|Result)/.test(message)
-
-const isLinkLocal = (address: string): boolean => /^fe[89ab]/i.test(address)

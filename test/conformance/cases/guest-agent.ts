@@ -302,14 +302,22 @@ export const guestAgent: Cases = ({ host, promises }) => {
     },
   )
 
-  promises('the addresses of a guest are addresses', ['guest.getNetworkAddresses', 'agent'], async (trial) => {
-    const vm = await trial.vmWithAgent()
-    for (const { address, family, interfaceName, macAddress } of await vm.guest.getNetworkAddresses().unwrap()) {
-      expect(isIP(address), address).toBe(family === 'ipv4' ? 4 : 6)
-      expect(interfaceName).toMatch(/\S/)
-      if (macAddress !== undefined) expect(macAddress).toMatch(/^([0-9a-f]{2}:){5}[0-9a-f]{2}$/)
-    }
-  })
+  promises(
+    'the addresses of a guest are those by which others may reach it, IPv4 first',
+    ['guest.getNetworkAddresses', 'agent'],
+    async (trial) => {
+      const vm = await trial.vmWithAgent()
+      const addresses = await vm.guest.getNetworkAddresses().unwrap()
+      for (const { address, family, interfaceName, macAddress } of addresses) {
+        expect(isIP(address), address).toBe(family === 'ipv4' ? 4 : 6)
+        expect(address).not.toMatch(/^(127\.|169\.254\.|::1$|fe80:)/)
+        expect(interfaceName).toMatch(/\S/)
+        if (macAddress !== undefined) expect(macAddress).toMatch(/^([0-9a-f]{2}:){5}[0-9a-f]{2}$/)
+      }
+      const families = addresses.map(({ family }) => family)
+      expect(families).toEqual(families.toSorted())
+    },
+  )
 
   promises(
     'a file comes back from the guest as it was copied in',

@@ -12,13 +12,13 @@ const interfacesSchema = v.array(
   }),
 )
 
-/** The addresses by which others may reach the guest, as the guest tells them. */
+/** The addresses of the guest, as it tells them itself. */
 export async function guestAddresses(agent: AgentConnection): Promise<NetworkAddress[]> {
   const interfaces = v.parse(interfacesSchema, await agent.execute('guest-network-get-interfaces'))
   return interfaces.flatMap(({ name, 'hardware-address': mac = '', 'ip-addresses': addresses }) =>
     addresses.flatMap(({ 'ip-address': address }) => {
       const version = isIP(address)
-      if (version === 0 || isOfItself(address)) return []
+      if (version === 0) return []
       const hasMac = /^(?:[0-9a-f]{2}:){5}[0-9a-f]{2}$/i.test(mac)
       return [
         {
@@ -31,6 +31,3 @@ export async function guestAddresses(agent: AgentConnection): Promise<NetworkAdd
     }),
   )
 }
-
-/** Loopback and link-local addresses. */
-const isOfItself = (address: string): boolean => /^(?:127\.|::1$|fe[89ab])/i.test(address)

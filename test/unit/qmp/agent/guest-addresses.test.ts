@@ -3,7 +3,7 @@ import { AgentConnection } from '../../../../src/drivers/qmp/agent/agent-connect
 import { guestAddresses } from '../../../../src/drivers/qmp/agent/guest-addresses.js'
 import { FakeAgent } from '../../../support/fake-agent.js'
 
-test('only addresses by which others reach the guest are told, and only what is one', async () => {
+test('only what is an address is told', async () => {
   await using agent = await FakeAgent.listen()
   const connection = new AgentConnection(await agent.connect())
   const addresses = guestAddresses(connection)
@@ -17,8 +17,12 @@ test('only addresses by which others reach the guest are told, and only what is 
   ]
   agent.say(`${JSON.stringify({ return: interfaces, id: 1 })}\n`)
   const eth0 = { interfaceName: 'eth0', macAddress: '52:54:00:ab:cd:01' }
+  const lo = { interfaceName: 'lo', macAddress: '00:00:00:00:00:00' }
   expect(await addresses).toEqual([
+    { ...lo, address: '127.0.0.1', family: 'ipv4' },
+    { ...lo, address: '::1', family: 'ipv6' },
     { ...eth0, address: '10.0.2.15', family: 'ipv4' },
+    { ...eth0, address: 'fe80::1', family: 'ipv6' },
     { ...eth0, address: 'fd00::5', family: 'ipv6' },
     { interfaceName: 'odd [2J', address: '192.0.2.7', family: 'ipv4' },
   ])
