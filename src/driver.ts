@@ -34,7 +34,8 @@ export interface Task {
   readonly target: JobTarget | undefined
   /**
    * Aborted when the job is asked to stop. Touching it makes the job cancellable: the driver then promises to stop, and to
-   * reject with a `JobCancelledError` or the signal's reason once the operation has really been stopped.
+   * reject with a `JobCancelledError` or the signal's reason once the operation has really been stopped. A job that ends so
+   * though nobody has asked for it becomes a `HostError`.
    */
   readonly signal: AbortSignal
   progress(update: ProgressUpdate): void
@@ -50,6 +51,10 @@ export interface Task {
   readonly reported: ProgressUpdate
   /** Whether a request to stop has somebody to ask at present. */
   readonly isCancelable: boolean
+  /** Whether somebody has asked for the job to be stopped. A job that ends as cancelled though nobody asked has failed. */
+  readonly isAskedToStop: boolean
+  /** Says that somebody elsewhere has asked the host to stop it, which the host has taken. */
+  noteCancel(reason: string): void
   /** Asks the job to stop, for somebody elsewhere who follows it; `false` says that it can't be stopped, and goes on. */
   requestCancel(reason: string): Promise<boolean>
 }

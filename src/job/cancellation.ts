@@ -74,6 +74,11 @@ export class Cancellation {
     return refusal
   }
 
+  /** Somebody has asked the host itself, and it has taken the request. */
+  note(request: CancelRequest): void {
+    this.#request ??= request
+  }
+
   /** Tells whatever still works on the job that nobody waits for it any more. */
   abort(reason: string): void {
     this.#abortReason ??= new DOMException(reason, 'AbortError')

@@ -156,6 +156,11 @@ export class JobCore<T, E extends VmError> {
     return (this.#extra.cancellation ??= new Cancellation(() => this.promise))
   }
 
+  /** Whether anybody has asked for an end, and was not refused. */
+  get isAskedToStop(): boolean {
+    return this.#extras?.cancellation?.request !== undefined
+  }
+
   get isSettled(): boolean {
     return this.result !== undefined
   }

@@ -1,6 +1,7 @@
 import { inspect } from 'node:util'
 import type { Task } from '../driver.js'
-import { ConnectionError, HostError, JobCancelledError, OutcomeUnknownError, VmError } from '../errors.js'
+import { abortedError, cancelledUnasked } from '../errors/cancelled.js'
+import { ConnectionError, HostError, OutcomeUnknownError, VmError } from '../errors.js'
 import {
   operations,
   type JobTarget,
@@ -131,17 +132,29 @@ export class JobRunner {
       },
       (error: unknown) => {
         this.#active.delete(core)
-        core.fail(this.explain(error, core.operation))
+        core.fail(this.#failureOf(core, error))
       },
     )
+  }
+
+  /** A driver may say that the operation was cancelled only where somebody has asked for that. */
+  #failureOf(core: AnyCore, error: unknown): VmError {
+    const failure = this.explain(error, core.operation)
+    if (failure.code !== 'JOB_CANCELLED' || core.isAskedToStop) return failure
+    return this.#isClosed ? closedMeanwhile(failure) : cancelledUnasked(this.#driver, failure)
   }
 }
 
 const closed = (): ConnectionError =>
   new ConnectionError({ reason: 'the server is closed', hint: 'Connect again with connect().', retryable: false })
 
+/** The operation was stopped with the connection. */
+const closedMeanwhile = (cause: VmError): ConnectionError =>
+  new ConnectionError({ reason: 'the server was closed meanwhile', hint: 'It was stopped.', retryable: false, cause })
+
 /** An error that the operation's type allows: anything else is passed on whole, as what the host said. */
-function declared(error: unknown, operation: OperationCode, driver: string): VmError {
+function declared(thrown: unknown, operation: OperationCode, driver: string): VmError {
+  const error = abortedError(thrown) ?? thrown
   if (error instanceof VmError) {
     const { errors }: { readonly errors: readonly string[] } = operations[operation]
     if (errors.includes(error.code)) {
@@ -150,9 +163,6 @@ function declared(error: unknown, operation: OperationCode, driver: string): VmE
     }
     const { code, reason, hint } = error
     return new HostError({ reason, hint, cause: error, native: error.native ?? { driver, code, message: reason } })
-  }
-  if (error instanceof Error && error.name === 'AbortError') {
-    return new JobCancelledError({ reason: 'it was cancelled', cause: error })
   }
   const message = error instanceof Error ? error.message || error.name : inspect(error)
   return new HostError({ reason: message, cause: error, native: { driver, ...codeOf(error), message } })

@@ -51,6 +51,14 @@ export class JobTask implements Task {
     return this.#core.isCancelable
   }
 
+  get isAskedToStop(): boolean {
+    return this.#core.isAskedToStop
+  }
+
+  noteCancel(reason: string): void {
+    this.#core.cancellation.note({ by: 'caller', reason })
+  }
+
   async requestCancel(reason: string): Promise<boolean> {
     const { kind } = await this.#core.cancel({ by: 'caller', reason })
     return kind !== 'refused'

@@ -40,7 +40,7 @@ export class JobFollower {
     try {
       for (;;) {
         this.#see(record)
-        if (record.outcome !== undefined) return outcomeOf(record, record.outcome)
+        if (record.outcome !== undefined) return this.#outcomeOf(record, record.outcome)
         const isOwned = isAlive(record.owner)
         if (isOwned) await delay(pollMs, undefined, { signal })
         // One that has died may have told the outcome as the last that it did.
@@ -70,6 +70,14 @@ export class JobFollower {
     }
   }
 
+  #outcomeOf({ operation, vm }: JobRecord, outcome: NonNullable<JobRecord['outcome']>): FollowedJob {
+    if (outcome.kind === 'succeeded') return { operation, vm, answer: outcome.answer }
+    const error = readError(outcome.error)
+    // Its owner writes that only where somebody has asked for it.
+    if (error.code === 'JOB_CANCELLED') this.#task.noteCancel(error.reason)
+    throw error
+  }
+
   async #stop(reason = 'somebody who follows it cancelled it'): Promise<boolean> {
     const answered = new Promise<boolean>((resolve) => {
       this.#answerRequest = resolve
@@ -77,11 +85,6 @@ export class JobFollower {
     requestStop(this.#folder, this.#token, reason)
     return answered
   }
-}
-
-function outcomeOf({ operation, vm }: JobRecord, outcome: NonNullable<JobRecord['outcome']>): FollowedJob {
-  if (outcome.kind === 'failed') throw readError(outcome.error)
-  return { operation, vm, answer: outcome.answer }
 }
 
 const unknownToken = (token: string): InvalidArgumentError =>

@@ -2,9 +2,10 @@ import { readdir, rm, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { hostClockMs, wallClockMs } from '../clock.js'
 import type { HostJob, Task } from '../driver.js'
+import { cancelledUnasked } from '../errors/cancelled.js'
 import { errorCode } from '../errors/native.js'
 import { writeError } from '../errors/written-error.js'
-import type { VmError } from '../vm-error.js'
+import { OutcomeUnknownError, type VmError } from '../errors.js'
 import { JobFollower, type FollowedJob } from './job-follower.js'
 import { readJob, tokenOfRecord } from './job-record.js'
 import { KeptJob } from './kept-job.js'
@@ -51,7 +52,7 @@ export class JobLedger {
     }, tendedEveryMs)
     try {
       const output = await work().catch((error: unknown) => {
-        this.#end(job, { kind: 'failed', error: writeError(this.#driver, this.#explain(error)) })
+        this.#end(job, { kind: 'failed', error: writeError(this.#driver, this.#failureOf(error, task)) })
         throw error
       })
       this.#end(job, { kind: 'succeeded', answer: answerOf(output) })
@@ -85,7 +86,12 @@ export class JobLedger {
 
   /** Follows nothing any more. */
   close(): void {
-    this.#closing.abort(new DOMException('the server was closed', 'AbortError'))
+    this.#closing.abort(new OutcomeUnknownError({ reason: 'the server was closed meanwhile' }))
+  }
+
+  #failureOf(error: unknown, { isAskedToStop }: Task): VmError {
+    const failure = this.#explain(error)
+    return failure.code === 'JOB_CANCELLED' && !isAskedToStop ? cancelledUnasked(this.#driver, failure) : failure
   }
 
   #tend(): void {

@@ -76,6 +76,8 @@ const taskWith = (setToken: (token: string) => void): Task => ({
   setToken,
   reported: {},
   isCancelable: false,
+  isAskedToStop: false,
+  noteCancel: () => undefined,
   requestCancel: () => Promise.resolve(false),
 })
 

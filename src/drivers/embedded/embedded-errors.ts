@@ -2,11 +2,11 @@ import {
   HostError,
   InsufficientResourcesError,
   InvalidArgumentError,
-  JobCancelledError,
   ProtocolError,
   VmError,
   type NativeError,
 } from '../../errors.js'
+import { abortedError } from '../../errors/cancelled.js'
 import { errnoError } from '../../errors/errno.js'
 import { nativeErrorOf } from '../../errors/native.js'
 import { BootImageError } from './machine/boot-image-error.js'
@@ -18,8 +18,8 @@ export const nativeError = (error: unknown): NativeError => nativeErrorOf('embed
 /** What went wrong with files, images and the emulator, as the SDK speaks of it. */
 export function embeddedError(error: unknown): VmError {
   if (error instanceof VmError) return error
-  if (error instanceof Error && error.name === 'AbortError')
-    return new JobCancelledError({ reason: error.message, cause: error })
+  const aborted = abortedError(error)
+  if (aborted !== undefined) return aborted
   const native = nativeError(error)
   if (error instanceof BootImageError) {
     const path = `boot.${error.file}`

@@ -1,9 +1,9 @@
+import { abortedError } from '../../errors/cancelled.js'
 import { errnoError } from '../../errors/errno.js'
 import { nativeErrorOf } from '../../errors/native.js'
 import {
   HostError,
   InsufficientResourcesError,
-  JobCancelledError,
   PermissionDeniedError,
   ProtocolError,
   ResourceBusyError,
@@ -70,8 +70,8 @@ const meanings: readonly { readonly words: RegExp; readonly Kind: Kind; readonly
 /** What went wrong with QEMU, its files and its programs, as the SDK speaks of it. */
 export function qemuError(error: unknown): VmError {
   if (error instanceof VmError) return error
-  if (error instanceof Error && error.name === 'AbortError')
-    return new JobCancelledError({ reason: error.message, cause: error })
+  const aborted = abortedError(error)
+  if (aborted !== undefined) return aborted
   const native = nativeError(error)
   const options = { reason: native.message, cause: error, native }
   if (error instanceof QmpTimeoutError) {

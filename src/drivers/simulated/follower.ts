@@ -32,6 +32,9 @@ export class Follower<T> implements Following {
       onProgress: (progress) => {
         if (!this.#isLost) task.progress(progress)
       },
+      onCancel: (reason) => {
+        task.noteCancel(reason)
+      },
     })
     const forget = run.mayBeCancelled
       ? task.cancelWith((reason) => {

@@ -22,6 +22,8 @@ export interface Change<T> {
 export interface RunListener {
   onToken?(token: string): void
   onProgress(progress: ProgressUpdate): void
+  /** Somebody has asked for it to be stopped, through whichever connection. */
+  onCancel(reason: string): void
 }
 
 interface RunDetails {
@@ -99,11 +101,12 @@ export class Run<T = unknown> {
   }
 
   /** Asks it to stop; whether the request is taken. The outcome tells what came of it. */
-  cancel(reason: string | undefined): boolean {
+  cancel(reason = 'it was cancelled'): boolean {
     if (this.#isOver || this.#isMade || this.#refusesCancel) return false
     if (this.#followed !== undefined) return this.#followed.cancel(reason)
     if (!this.mayBeCancelled) return false
-    this.#interruption.interrupt(new JobCancelledError({ reason: reason ?? 'it was cancelled' }))
+    this.#tellOfCancel(reason)
+    this.#interruption.interrupt(new JobCancelledError({ reason }))
     return true
   }
 
@@ -233,12 +236,19 @@ export class Run<T = unknown> {
       onProgress: (progress) => {
         this.report(progress)
       },
+      onCancel: (reason) => {
+        this.#tellOfCancel(reason)
+      },
     })
     try {
       return await other.outcome
     } finally {
       unlisten()
     }
+  }
+
+  #tellOfCancel(reason: string): void {
+    for (const listener of this.#listeners ?? []) listener.onCancel(reason)
   }
 
   async #perform(work: (run: Run<T>) => Promise<T>): Promise<T> {

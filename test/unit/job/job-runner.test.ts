@@ -1,5 +1,13 @@
 import { inspect } from 'node:util'
-import { NotSupportedError, OutcomeUnknownError, SnapshotNotFoundError, type JobRef, type VmError } from 'awaitvm'
+import {
+  batch,
+  JobCancelledError,
+  NotSupportedError,
+  OutcomeUnknownError,
+  SnapshotNotFoundError,
+  type JobRef,
+  type VmError,
+} from 'awaitvm'
 import { describe, expect, test } from 'vitest'
 import { recordOf } from '../../support/fake-driver.js'
 import { fakeServer } from '../../support/fake-server.js'
@@ -222,11 +230,76 @@ describe('an error that a driver throws', () => {
     expect(failure.cause).toBe(error)
   })
 
-  test('named AbortError becomes JobCancelledError', async () => {
-    const error = new DOMException('aborted', 'AbortError')
-    const failure = await failureWith(error)
-    expect(failure.code).toBe('JOB_CANCELLED')
-    expect(failure.cause).toBe(error)
+  test.for([
+    new DOMException('Operation canceled', 'AbortError'),
+    new JobCancelledError({ reason: 'Operation canceled', native: { driver: 'fake', message: 'Operation canceled' } }),
+  ])('that says "cancelled" is a failure where nobody has asked for that: $name', async (error) => {
+    const { driver, vm } = await fakeServer()
+    const job = vm.start()
+    driver.last.fail(error)
+    const report = await batch([vm], () => job).unwrap()
+    const [failed] = report.failed
+    expect(report.counts).toMatchObject({ failed: 1, cancelled: 0 })
+    expect(failed?.result.error).toMatchObject({
+      code: 'HOST_ERROR',
+      message: expect.stringMatching(/nobody asked for that: Operation canceled\. .*try again/) as string,
+      native: { driver: 'fake', message: 'Operation canceled' },
+    })
+  })
+
+  test.for([new DOMException('stopped', 'AbortError'), new JobCancelledError({ reason: 'stopped' })])(
+    'that says "cancelled" is a cancellation where somebody has asked for that, here or at the host: $name',
+    async (error) => {
+      const { driver, vm } = await fakeServer()
+      const job = vm.start()
+      const { task } = driver.last
+      task.cancelWith(() => true)
+      expect(task.isAskedToStop).toBe(false)
+      const verdict = job.cancel('enough')
+      expect(task.isAskedToStop).toBe(true)
+      driver.last.fail(error)
+      expect((await verdict).isOk()).toBe(true)
+      expect((await job)._unsafeUnwrapErr()).toMatchObject({ code: 'JOB_CANCELLED', reason: 'enough' })
+
+      const other = vm.start()
+      driver.last.task.noteCancel('the administrator has had enough')
+      driver.last.fail(error)
+      expect((await other)._unsafeUnwrapErr()).toMatchObject({
+        code: 'JOB_CANCELLED',
+        reason: 'the administrator has had enough',
+      })
+    },
+  )
+
+  test('that says "cancelled" after the request was refused is a failure', async () => {
+    const { driver, vm } = await fakeServer()
+    const job = vm.start()
+    driver.last.task.cancelWith(() => false)
+    expect((await job.cancel())._unsafeUnwrapErr().code).toBe('JOB_NOT_CANCELABLE')
+    driver.last.fail(new JobCancelledError({ reason: 'stopped' }))
+    expect((await job)._unsafeUnwrapErr().code).toBe('HOST_ERROR')
+  })
+
+  test('that says "cancelled" while the server is closed says that it was closed', async () => {
+    const { driver, server, vm } = await fakeServer({
+      close: async () => {
+        driver.calls[0]?.fail(new JobCancelledError({ reason: 'stopped' }))
+        await turn()
+      },
+    })
+    const job = vm.start()
+    await server.close()
+    expect((await job)._unsafeUnwrapErr()).toMatchObject({
+      code: 'CONNECTION_FAILED',
+      retryable: false,
+      message: 'Cannot start VM "web-1": the server was closed meanwhile. It was stopped.',
+    })
+  })
+
+  test('that was aborted with an error of its own is that error', async () => {
+    const reason = new OutcomeUnknownError({ reason: 'the connection broke' })
+    const error = Object.assign(new Error('aborted', { cause: reason }), { name: 'AbortError' })
+    expect(await failureWith(error)).toBe(reason)
   })
 
   test.for([undefined, null, 'text', 5, Symbol('x'), Object.create(null) as unknown, new Error('')])(

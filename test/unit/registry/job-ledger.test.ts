@@ -1,0 +1,49 @@
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { HostError, JobCancelledError, VmError } from 'awaitvm'
+import { createJob } from 'awaitvm/testing'
+import { expect, onTestFinished, test, vi } from 'vitest'
+import { JobLedger } from '../../../src/registry/job-ledger.js'
+
+const explain = (error: unknown): VmError =>
+  error instanceof VmError ? error : new HostError({ reason: String(error), native: { driver: 'x', message: '' } })
+
+/** A job that lasts, as the one who works on it and one who follows it have it; `end` lets it fail. */
+async function followedJob(): Promise<{
+  readonly owned: ReturnType<typeof createJob>
+  readonly follower: ReturnType<typeof createJob>
+  readonly followed: Promise<unknown>
+  end(error: Error): void
+}> {
+  const root = await mkdtemp(join(tmpdir(), 'awaitvm-'))
+  onTestFinished(() => rm(root, { recursive: true }))
+  const ledger = new JobLedger(root, 'fake', explain)
+  const owned = createJob()
+  let end = (_error: Error): void => undefined
+  const work = new Promise<never>((_resolve, reject) => (end = reject))
+  ledger.keep(owned.task, () => work).catch(() => undefined)
+  const token = await vi.waitFor(() => owned.job.token ?? expect.fail('it is not written down yet'), 30_000)
+  const follower = createJob()
+  const followed = ledger.follow(token, follower.task).catch((error: unknown) => error)
+  return { owned, follower, followed, end }
+}
+
+test('who follows a job hears that it was cancelled where somebody has asked for that', async () => {
+  const { owned, follower, followed, end } = await followedJob()
+  owned.task.cancelWith(() => true)
+  void owned.job.cancel('enough')
+  end(new JobCancelledError({ reason: 'enough' }))
+  expect(await followed).toMatchObject({ code: 'JOB_CANCELLED', reason: 'enough' })
+  expect(follower.task.isAskedToStop).toBe(true)
+})
+
+test('who follows a job hears that it has failed where it was cancelled and nobody has asked for that', async () => {
+  const { follower, followed, end } = await followedJob()
+  end(new JobCancelledError({ reason: 'Operation canceled' }))
+  expect(await followed).toMatchObject({
+    code: 'HOST_ERROR',
+    native: { driver: 'fake', code: 'JOB_CANCELLED', message: 'Operation canceled' },
+  })
+  expect(follower.task.isAskedToStop).toBe(false)
+})
