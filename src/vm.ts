@@ -104,7 +104,7 @@ export class Vm {
 
   /**
    * What only this kind of host tells, as of the last time that it told of the VM's settings; absent where there is nothing.
-   * Of QEMU, the command line: `vm.native?.commandLine`.
+   * Of QEMU, the command line: `vm.native?.driver === 'qmp' && vm.native.commandLine`; of Parallels, whether it is a template.
    */
   get native(): VmNative | undefined {
     return this.#record.native

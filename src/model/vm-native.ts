@@ -4,5 +4,11 @@ interface QemuNative {
   readonly commandLine: readonly string[]
 }
 
+interface ParallelsNative {
+  readonly driver: 'parallels'
+  /** Whether it is a template, which is cloned and never started. */
+  readonly isTemplate: boolean
+}
+
 /** What only one kind of host has to tell of a VM; `driver` tells which it is. */
-export type VmNative = QemuNative
+export type VmNative = QemuNative | ParallelsNative

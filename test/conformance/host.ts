@@ -35,6 +35,8 @@ export interface ConformanceHost {
   readonly untold?: readonly ('createdAt' | 'reason')[] | undefined
   /** States in which the host refuses an operation, or a setting of an edit, that others allow there. */
   readonly refusedFrom?: Partial<Record<OperationCode | 'vm.edit.name', readonly VmState[]>> | undefined
+  /** States in which the host does what others refuse there. */
+  readonly allowedFrom?: Partial<Record<OperationCode, readonly VmState[]>> | undefined
   /** Settings that the host refuses with NOT_SUPPORTED, whatever their value, by path: `spec.boot.kernel`. */
   readonly refusedSettings?: readonly string[] | undefined
   /** Whether disks stay in the order in which they were made. */

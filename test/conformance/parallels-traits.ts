@@ -21,4 +21,5 @@ export const parallelsTraits = {
     'vm.clone': ['running', 'paused'],
     'vm.edit.name': ['running', 'paused', 'suspended'],
   },
+  allowedFrom: { 'vm.delete': ['unknown'], 'vm.unregister': ['unknown'] },
 } as const satisfies Partial<ConformanceHost>

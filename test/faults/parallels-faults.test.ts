@@ -1,4 +1,4 @@
-import { connect, type Result, type Server, type Vm, type VmError, type VmErrorCode } from 'awaitvm'
+import { batch, connect, type Result, type Server, type Vm, type VmError, type VmErrorCode } from 'awaitvm'
 import { expect, test } from 'vitest'
 import { within } from '../support/deadline.js'
 import { EventLog } from '../support/event-log.js'
@@ -184,6 +184,74 @@ faulty('data in motion ends with RESOURCE_BUSY', async ({ double, vm }) => {
   const error = await failureOf(vm.switchToSnapshot(id), 'RESOURCE_BUSY')
   expect(error.retryable).toBe(true)
   await vm.switchToSnapshot(id).unwrap()
+})
+
+faulty('a guest that refuses to shut down has failed to, and nobody has cancelled it', async (trial) => {
+  const text = 'Failed to stop the VM: Operation canceled. The operation has been canceled.'
+  await startedVm(trial, { failures: { stop: { text, times: 2 } } })
+  const { vm } = trial
+  const error = await failureOf(vm.stop(), 'HOST_ERROR')
+  expect(error.hint).toContain("vm.stop({ mode: 'kill' })")
+  expect(error.native).toMatchObject({ code: 'PRL_ERR_OPERATION_WAS_CANCELED (0x80000275)', message: text })
+  const report = await batch([vm], (each) => each.stop()).unwrap()
+  expect(report.counts).toMatchObject({ failed: 1, cancelled: 0 })
+  await vm.stop({ mode: 'kill' }).unwrap()
+})
+
+for (const verb of ['unregister', 'delete'] as const) {
+  faulty(`${verb} of a VM whose files can not be read is passed on`, async ({ double, server, vm }) => {
+    await double.set({ invalid: ['web-1'] })
+    const listed = await server.getVmList({ state: 'unknown' }).unwrap()
+    expect(listed).toEqual([vm])
+    const error = await failureOf(vm.start(), 'INVALID_STATE')
+    expect(error.state).toBe('unknown')
+    await vm[verb]().unwrap()
+    expect(await server.getVmList().unwrap()).toEqual([])
+    expect(await double.truth()).toEqual([])
+  })
+}
+
+faulty('a template is listed and told apart, cloned, and never started', async ({ double, server, vm }) => {
+  await double.prlctlOutput('clone', vm.name, '--name', 'golden', '--template')
+  const template = await server.getVm('golden').unwrap()
+  expect(template.native).toEqual({ driver: 'parallels', isTemplate: true })
+  expect(await server.getVm(template.id).unwrap()).toBe(template)
+  const listed = await server.getVmList().unwrap()
+  expect(listed.map(({ name, native }) => [name, native?.driver === 'parallels' && native.isTemplate])).toEqual([
+    ['web-1', false],
+    ['golden', true],
+  ])
+  const error = await failureOf(template.start(), 'NOT_SUPPORTED')
+  expect(error.hint).toContain('vm.clone()')
+  const copy = await template.clone({ name: 'copy' }).unwrap()
+  expect(copy.native).toEqual({ driver: 'parallels', isTemplate: false })
+  await copy.start().unwrap()
+  await template.delete().unwrap()
+  await failureOf(server.getVm('golden'), 'VM_NOT_FOUND')
+})
+
+faulty('the progress of a clone is one over all disks', async ({ double, vm }) => {
+  await vm.edit({ disks: [{ sizeMiB: 1 }, { sizeMiB: 1 }, { sizeMiB: 1 }, { sizeMiB: 1 }] }).unwrap()
+  await double.set({ delays: { clone: 500 } })
+  const seen: [string | undefined, number][] = []
+  const job = vm.clone({ name: 'copy' })
+  job.onProgress(({ phase, percent }) => seen.push([phase, percent]))
+  await job.unwrap()
+  for (const disk of [1, 2, 3, 4]) {
+    const percents = seen
+      .filter(([phase]) => phase === `copying hard disk ${String(disk)}`)
+      .map(([, percent]) => percent)
+    expect(Math.min(...percents)).toBeGreaterThanOrEqual(25 * (disk - 1))
+    // The last word of a job is 100, with the phase that it had.
+    expect(Math.min(99, Math.max(...percents))).toBeLessThanOrEqual(25 * disk)
+  }
+})
+
+test('an answer of prlsrvctl that is no JSON names prlsrvctl', async () => {
+  await using double = await PrlctlDouble.make({ serviceInfo: '{"Custom password protection": [\\"remove-vm\\"]}\n' })
+  const error = await failureOf(connect(double.uri), 'PROTOCOL_ERROR')
+  expect(error.reason).toBe('the answer of prlsrvctl info --json is cut off, or is no JSON')
+  expect(error.native?.message).toContain('remove-vm')
 })
 
 const opaque: Record<string, VmErrorCode> = {

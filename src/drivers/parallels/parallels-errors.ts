@@ -1,3 +1,4 @@
+import { abortedError } from '../../errors/cancelled.js'
 import { vmNotFound } from '../../errors/lookup.js'
 import { invalidState } from '../../errors/state.js'
 import {
@@ -46,9 +47,9 @@ function reasonOf(message: string): string {
 export function parallelsError(error: unknown, context: FailureContext): VmError {
   if (error instanceof VmError) return error
   if (!(error instanceof ParallelsFailure)) {
+    const aborted = abortedError(error)
+    if (aborted !== undefined) return aborted
     const message = error instanceof Error ? error.message : String(error)
-    if (error instanceof Error && error.name === 'AbortError')
-      return new JobCancelledError({ reason: message, cause: error })
     return new HostError({ reason: message, cause: error, native: { driver: 'parallels', message } })
   }
   const { kind, native } = error
@@ -81,11 +82,19 @@ export function parallelsError(error: unknown, context: FailureContext): VmError
       })
     case 'not-supported':
       return new NotSupportedError({ ...options, capability: context.operation, hint: 'This host does not have it.' })
+    case 'template':
+      return new NotSupportedError({
+        ...options,
+        capability: context.operation,
+        hint: 'It is a template: make a VM of it with vm.clone(), and start that.',
+      })
     case 'denied':
       return new PermissionDeniedError({
         ...options,
         hint: 'Check the licence and the rights of the user on the host.',
       })
+    case 'password':
+      return new PermissionDeniedError({ ...options, hint: passwordHint(context.operation) })
     case 'credentials':
       return new AuthenticationError({ ...options, hint: 'Check the user and the key.' })
     case 'connection':
@@ -97,6 +106,14 @@ export function parallelsError(error: unknown, context: FailureContext): VmError
       return new ConnectionError({ ...options, hint: 'Nothing was sent to the host.' })
     case 'cancelled':
       return new JobCancelledError(options)
+    case 'cancelled-unasked':
+      return new HostError({
+        ...options,
+        reason: `Parallels cancelled it, though nobody asked for that: ${options.reason}`,
+        hint: unaskedHints[context.operation] ?? 'Look at the VM in Parallels, and try again.',
+      })
+    case 'timed-out':
+      return new TimeoutError({ ...options, reason: 'it did not end in time, and was cancelled' })
     case 'guest-unavailable':
       return new GuestUnavailableError({
         ...options,
@@ -120,6 +137,28 @@ export function parallelsError(error: unknown, context: FailureContext): VmError
     default:
       return kind satisfies never
   }
+}
+
+/** What the guest of a VM may refuse; macOS does so where somebody works in it. */
+const unaskedHints: Partial<Record<OperationCode, string>> = {
+  'vm.stop': "Its guest may have refused. Take the power away with vm.stop({ mode: 'kill' }).",
+  'vm.restart': 'Its guest may have refused. Start it anew, whatever it does, with vm.reset().',
+}
+
+/** The actions for which Parallels Desktop can be set to ask for a password. */
+const guardedActions: Partial<Record<OperationCode, string>> = {
+  'server.createVm': 'create-vm',
+  'server.registerVm': 'add-vm',
+  'vm.clone': 'clone-vm',
+  'vm.delete': 'remove-vm',
+  'vm.unregister': 'remove-vm',
+}
+
+function passwordHint(operation: OperationCode): string {
+  const action = guardedActions[operation]
+  return action === undefined
+    ? 'Do it in Parallels Desktop, where the password can be entered.'
+    : `Let Parallels Desktop not ask for it: run "prlsrvctl set --require-pwd ${action}:off" on the host.`
 }
 
 const unknownOutcome = (options: ConstructorParameters<typeof OutcomeUnknownError>[0]): OutcomeUnknownError =>

@@ -9,10 +9,14 @@ export type FailureKind =
   | 'edition'
   /** Something in a VM is busy with its disks for a moment. */
   | 'synchronizing'
+  /** The host asks for the password of an administrator, and nobody is there to enter it. */
+  | 'password'
+  /** It says that it was cancelled, and nobody has asked for that. */
+  | 'cancelled-unasked'
   | 'tool-missing'
   | 'not-begun'
-  /** It took too long, and was stopped. */
-  | 'overdue'
+  /** It took too long, and the host says that it has cancelled it. */
+  | 'timed-out'
   /** It ended, or the connection to it, before it could say what came of it. */
   | 'lost'
 
@@ -40,6 +44,15 @@ const notBegun: Readonly<Record<string, FailureKind>> = {
   ERR_INVALID_ARG_VALUE: 'argument',
   E2BIG: 'argument',
 }
+
+/** What is known by its words only: the table of the SDK's errors has no symbol for it. */
+const wordings: readonly { readonly words: RegExp; readonly kind: FailureKind }[] = [
+  { words: /data synchronization is currently in progress/i, kind: 'synchronizing' },
+  { words: /must enter the host OS administrator/i, kind: 'password' },
+  // A VM that is being packed or unpacked.
+  { words: /is in the intermediate state/i, kind: 'busy' },
+  { words: /^(?:unrecognized option|unknown action): /im, kind: 'not-supported' },
+]
 
 /** As much of the host's words as an error carries. */
 const maxWords = 2000
@@ -90,9 +103,13 @@ function failureOfExit(
     return failure('edition', complaint === '' ? output : complaint, exitCode)
   }
   const message = complaint === '' ? output : complaint
-  if (/data synchronization is currently in progress/i.test(message)) return failure('synchronizing', message, exitCode)
+  const wording = wordings.find(({ words }) => words.test(message))
+  if (wording !== undefined) return failure(wording.kind, message, exitCode)
   const sdkError = sdkErrorIn(message)
-  if (sdkError !== undefined) return failure(sdkError.kind, message, sdkErrorCode(sdkError))
+  if (sdkError !== undefined) {
+    const ended = isOverdue ? 'timed-out' : wasInterrupted ? 'cancelled' : 'cancelled-unasked'
+    return failure(sdkError.kind === 'cancelled' ? ended : sdkError.kind, message, sdkErrorCode(sdkError))
+  }
   if (isOverdue)
     return failure('overdue', message === '' ? 'it did not end in time, and was stopped' : message, exitCode)
   if (exitCode === 253)

@@ -47,9 +47,15 @@ export class Prlctl {
     return this.#options.listEveryMs
   }
 
-  /** Every VM of the host. */
+  /** Every VM of the host, and every template, which only a list of its own has. */
   async list(): Promise<VmInfo[]> {
-    return vmInfosOf(await this.#json('array', [this.program, 'list', '-a', '-i', '-j', ...this.#onlyVms]))
+    const words = ['list', '-a', '-i', '-j', ...this.#onlyVms]
+    const lists = await Promise.all(
+      [words, [...words, '--template']].map(async (list) =>
+        vmInfosOf(await this.#json('array', [this.program, ...list])),
+      ),
+    )
+    return [...new Map(lists.flat().map((info) => [info.record.id, info])).values()]
   }
 
   /** One VM; with `isFull`, also what its guest tells. */
@@ -143,7 +149,7 @@ export class Prlctl {
     }
     const message = output.trim().slice(0, 200)
     throw new ProtocolError({
-      reason: `the answer of prlctl ${argv.slice(1).join(' ')} is cut off, or is no JSON`,
+      reason: `the answer of ${basename(argv[0] ?? '')} ${argv.slice(1).join(' ')} is cut off, or is no JSON`,
       hint: 'Try the command yourself, and report what it prints.',
       native: { driver: 'parallels', message },
     })

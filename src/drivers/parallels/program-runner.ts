@@ -7,7 +7,7 @@ export interface Outcome {
   readonly ending: Ending
   /** It was stopped since its time was over. */
   readonly isOverdue: boolean
-  /** It was asked to stop by the caller. */
+  /** It was asked to stop, by the caller or with everything else. */
   readonly wasInterrupted: boolean
   readonly stdout: Buffer
   readonly stderr: Buffer
@@ -85,7 +85,7 @@ export class ProgramRunner {
       },
       Math.min(timeoutMs, this.#longestMs),
     )
-    this.#running.set(program, stop)
+    this.#running.set(program, onAbort)
     signal?.addEventListener('abort', onAbort)
     if (signal?.aborted === true) onAbort()
     try {

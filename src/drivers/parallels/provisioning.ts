@@ -7,6 +7,7 @@ import { progressIn } from './progress-lines.js'
 import { createVm } from './vm-creation.js'
 import { editVm } from './vm-edit.js'
 import { argumentOf } from './vm-id.js'
+import type { VmInfo } from './vm-info.js'
 import type { VmWork } from './vm-work.js'
 
 /** A disk of a terabyte may be copied from one end to the other. */
@@ -34,7 +35,7 @@ export class Provisioning {
       this.#work.change(task, vm, (info) => editVm(this.#host, this.#work, info, changes), { path: 'changes' }),
     'vm.clone': ({ vm, name, linked }, task) => {
       const { signal } = task
-      return this.#work.change(task, vm, () => this.#clone(vm, { name, linked, signal, task }))
+      return this.#work.change(task, vm, (info) => this.#clone(info, { name, linked, signal, task }))
     },
     'vm.delete': ({ vm }, task) => this.#work.change(task, vm, () => this.#work.takeAway(vm, 'delete')),
     'vm.unregister': ({ vm }, task) => this.#work.change(task, vm, () => this.#work.takeAway(vm, 'unregister')),
@@ -64,7 +65,7 @@ export class Provisioning {
   }
 
   async #clone(
-    vm: string,
+    { record: { id: vm }, disks }: VmInfo,
     { name, linked, signal, task }: { name: string; linked: boolean; signal: AbortSignal; task: Task },
   ): Promise<VmRecord> {
     const words = ['clone', argumentOf(vm), '--name', name, ...(linked ? ['--linked'] : [])]
@@ -80,7 +81,7 @@ export class Provisioning {
         heedsInterrupts: true,
         timeoutMs: copyTimeoutMs,
         onOutput: (piece) => {
-          const progress = progressIn(piece.toString())
+          const progress = progressIn(piece.toString(), disks.length)
           if (progress !== undefined) task.progress(progress)
         },
       })

@@ -8,6 +8,7 @@ export type SdkErrorKind =
   | 'busy'
   | 'resources'
   | 'not-supported'
+  | 'template'
   | 'denied'
   | 'credentials'
   | 'connection'
@@ -15,6 +16,8 @@ export type SdkErrorKind =
   | 'cancelled'
   | 'guest-unavailable'
   | 'argument'
+  /** It took too long, and was given up: nobody can say what came of it. */
+  | 'overdue'
   | 'other'
 
 /** An error code of the Parallels SDK. */
@@ -86,7 +89,6 @@ const rows: readonly Row[] = [
   ['SOME_VMS_RUNNING', 0x80000362, 'busy'],
   ['SOME_TASKS_PRESENT', 0x80000363, 'busy'],
   ['CANT_EDIT_SUSPENDED_VM', 0x80000104, 'state', 'is suspended'],
-  ['CANT_TO_START_VM_TEMPLATE', 0x80000368, 'not-supported', 'cannot start virtual machine templates'],
   ['OUT_OF_DISK_SPACE', 0x80000297, 'resources', 'out of disk space'],
   ['FREE_DISC_SPACE_FOR_CLONE', 0x80000371, 'resources', 'location for the virtual machine clone'],
   ['NOT_ENOUGH_DISK_FREE_SPACE', 0x80000307, 'resources', 'exceeds the free space available', 'not enough disk space'],
@@ -123,6 +125,7 @@ const rows: readonly Row[] = [
   ['GUEST_PROGRAM_EXECUTION_FAILED', 0x80034004, 'other', 'was completed with an error'],
   ['SUSPEND_REJECTED_BY_GUEST', 0x80000480, 'other', 'some operations have not been completed'],
   ['PLAYER_CANT_SUSPEND_IN_PAUSE', 0x80000481, 'state', 'is paused and cannot be suspended'],
+  ['CANT_TO_START_VM_TEMPLATE', 0x80000368, 'template', 'cannot start virtual machine templates'],
   ['VM_REQUEST_NOT_SUPPORTED', 0x80000201, 'not-supported'],
   ['UNIMPLEMENTED', 0x80000008, 'not-supported', 'not implemented yet'],
   ['ACTION_NOT_SUPPORTED_FOR_CT', 0x80044003, 'not-supported', 'not supported for containers'],
@@ -157,7 +160,7 @@ const rows: readonly Row[] = [
   ['NO_DATA', 0x80000014, 'other'],
   ['PARAM_NOT_FOUND', 0x80000017, 'argument'],
   ['INVALID_PARAM', 0x80000018, 'argument'],
-  ['TIMEOUT', 0x80000015, 'other', 'operation timeout'],
+  ['TIMEOUT', 0x80000015, 'overdue', 'operation timeout'],
   ['BAD_PARAMETERS', 0x80000083, 'argument'],
   ['UNEXPECTED', 0x80000001, 'other', 'unexpected error'],
 ]

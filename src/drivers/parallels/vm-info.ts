@@ -15,6 +15,7 @@ const infoSchema = v.object({
   Description: v.optional(v.string(), ''),
   State: v.string(),
   OS: v.optional(v.string(), ''),
+  Template: v.optional(v.string(), ''),
   Home: v.optional(v.string(), ''),
   GuestTools: v.optional(v.object({ state: v.optional(v.string(), '') })),
   'Boot order': v.optional(v.string(), ''),
@@ -59,7 +60,12 @@ export function vmInfosOf(output: unknown): VmInfo[] {
 
 function vmInfoOf(info: Info): VmInfo {
   return {
-    record: { id: info.ID, state: stateOf(info.State), config: configOf(info) },
+    record: {
+      id: info.ID,
+      state: stateOf(info.State),
+      config: configOf(info),
+      native: { driver: 'parallels', isTemplate: info.Template.toLowerCase() === 'yes' },
+    },
     disks: devicesOf(info, 'hdd'),
     drives: drivesOf(info),
     bootOrder: info['Boot order'].trim(),

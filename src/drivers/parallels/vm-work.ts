@@ -25,10 +25,17 @@ const patienceMs = 5000
 /** States in which Parallels refuses what others allow there. */
 const refusedFrom: Partial<Record<string, readonly VmState[]>> = { 'vm.clone': ['running', 'paused'] }
 
+/** States in which Parallels does what others refuse there: a VM whose files can't be read can be taken away. */
+const allowedFrom: Partial<Record<string, readonly VmState[]>> = {
+  'vm.delete': ['unknown'],
+  'vm.unregister': ['unknown'],
+}
+
 /** The states in which a VM of Parallels accepts the operation. */
 export function expectedStates({ operation }: Task, isKill = false): readonly VmState[] {
   const { from = [], fromKill = from }: OperationSpec = operations[operation]
-  return (isKill ? fromKill : from).filter((state) => refusedFrom[operation]?.includes(state) !== true)
+  const possible = (isKill ? fromKill : from).filter((state) => refusedFrom[operation]?.includes(state) !== true)
+  return [...possible, ...(allowedFrom[operation] ?? [])]
 }
 
 /** Work on VMs, one piece after another for each: asked before, done, and confirmed by asking. */

@@ -162,6 +162,7 @@ export class Dispatcher {
     for (const machine of Object.values(registry.machines)) {
       if (machine.transition !== undefined && machine.transition.endsAt <= now)
         this.setState(machine, machine.transition.to)
+      if (this.knobs.invalid.includes(machine.name)) this.setState(machine, 'invalid')
     }
     for (const { machine } of registry.pending.filter(({ endsAt }) => endsAt <= now)) {
       registry.machines[machine.id] = machine

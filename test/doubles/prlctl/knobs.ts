@@ -50,6 +50,10 @@ const defaultKnobs = {
   jsonPrefix: '',
   /** What stands raw in a string of each list: a byte for each character. */
   rawInStrings: '',
+  /** VMs whose files can't be read. */
+  invalid: [] as string[],
+  /** What `prlsrvctl info --json` prints instead. */
+  serviceInfo: '',
   /** A VM is gone before these commands reach it. */
   vanishesOn: [] as string[],
   /** Linked clones of one parent at once: the later ones fail. */

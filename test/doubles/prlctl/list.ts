@@ -15,6 +15,9 @@ function address(machine: Machine, dispatcher: Dispatcher): string {
 /** `list -i -j`: the keys of Parallels Desktop, and where they differ those of Virtuozzo. */
 function info(machine: Machine, dispatcher: Dispatcher): Record<string, unknown> {
   const { settings, id, home } = machine
+  if (machine.state === 'invalid') {
+    return { ID: id.toUpperCase(), Name: machine.name, State: machine.state, OS: machine.os, Home: home }
+  }
   const isDesktop = dispatcher.knobs.flavour === 'desktop'
   const isRunning = isUp(machine)
   return {
@@ -24,7 +27,7 @@ function info(machine: Machine, dispatcher: Dispatcher): Record<string, unknown>
     Type: 'VM',
     State: machine.state,
     OS: machine.os,
-    Template: 'no',
+    Template: machine.isTemplate ? 'yes' : 'no',
     Uptime: isRunning ? String(Math.floor((Date.now() - machine.startedAt) / 1000)) : '0',
     'Home path': `${home}/config.pvs`,
     Home: `${home}/`,
@@ -71,6 +74,8 @@ function info(machine: Machine, dispatcher: Dispatcher): Record<string, unknown>
           address(machine, dispatcher) === '-'
             ? []
             : [
+                { type: 'ipv4', ip: '169.254.10.20' },
+                { type: 'ipv6', ip: 'fdb2:2c26:f4e4::5' },
                 { type: 'ipv4', ip: address(machine, dispatcher) },
                 { type: 'ipv6', ip: 'fe80::21c:42ff:fef9:5777' },
               ],
@@ -88,6 +93,8 @@ export const list: Command = {
     '--info': false,
     '-f': false,
     '--full': false,
+    '-t': false,
+    '--template': false,
     '-j': false,
     '--json': false,
     '-H': false,
@@ -100,7 +107,10 @@ export const list: Command = {
     const has = (...names: string[]): boolean => names.some((name) => options.has(name))
     const { shown, isTruncated } = dispatcher.transact((registry) => {
       const wanted = id === '' ? Object.values(registry.machines) : [lookUp(registry, id)]
-      const shown = wanted.filter((machine) => id !== '' || has('-a', '--all') || isUp(machine))
+      const isTemplate = has('-t', '--template')
+      const shown = wanted.filter(
+        (machine) => id !== '' || (machine.isTemplate === isTemplate && (has('-a', '--all') || isUp(machine))),
+      )
       if (knobs.monitor.echoesLists) for (const machine of shown) dispatcher.event('vm_config_changed', machine)
       return { shown, isTruncated: dispatcher.shows(registry, 'truncatedLists', knobs.truncatedLists) }
     })

@@ -15,6 +15,7 @@ export interface Machine {
   startedAt: number
   settings: Settings
   readonly os: string
+  isTemplate: boolean
   tools: 'installed' | 'not_installed'
   guest: GuestState
   snapshots: Record<string, SnapshotRecord>

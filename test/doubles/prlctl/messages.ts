@@ -15,6 +15,7 @@ export const texts = {
     `The operation cannot be completed because the virtual machine "${name} is in the "${state}" state. Stop the virtual machine and try again.`,
   notSuspended: () => 'The virtual machine is not suspended.',
   pauseFailed: () => 'Unable to pause the virtual machine.',
+  template: () => 'You cannot start virtual machine templates.',
   lockedExecute: () =>
     'Unable to perform the action because the virtual machine is busy. The virtual machine is currently running.',
   lockedClone: () =>

@@ -50,6 +50,8 @@ export const start = command(
       throw new Failure(texts.running(machine.name))
     }
     requireAtRest(machine)
+    if (machine.isTemplate) throw new Failure(texts.template())
+    if (machine.state === 'invalid') throw wrongState(machine)
     if (machine.state === 'paused') {
       dispatcher.begin(machine, 'continuing', 'running', delays.pause)
     } else if (machine.state === 'suspended') {

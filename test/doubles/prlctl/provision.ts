@@ -46,6 +46,7 @@ export const create: Command = {
             bootOrder: 'hdd0 cdrom0 usb',
           },
           os: options.get('-d')?.[0] ?? options.get('-o')?.[0] ?? 'linux',
+          isTemplate: false,
           tools: 'installed',
           guest: freshGuest(false),
           snapshots: {},
@@ -76,7 +77,7 @@ export const clone: Command = {
     const name = options.get('--name')?.[0]
     if (name === undefined) throw new Failure('Invalid usage\n', 1)
     const source = dispatcher.transact((registry) => lookUp(registry, id).name)
-    print(`Clone the ${source} VM to VM ${name}...\n`)
+    print(`Clone the ${source} VM to ${options.has('--template') ? 'template' : 'VM'} ${name}...\n`)
     // What it says of a failure begins on a new line.
     const fail = <T>(action: () => T): T => {
       try {
@@ -102,6 +103,7 @@ export const clone: Command = {
           name,
           home: newHome(dispatcher, copyId),
           state: 'stopped',
+          isTemplate: options.has('--template'),
           snapshots: {},
           currentSnapshot: '',
         }
@@ -113,12 +115,18 @@ export const clone: Command = {
     )
     const begin = Date.now()
     const lines: string[] = []
+    const disks = Math.max(1, clone.settings.disks.length)
+    let disk = 1
+    const copying = (number: number, percent: number): string =>
+      `\rCopying hard disk ${String(number)} ... ${String(percent)} %`
     for (;;) {
       const isThere = dispatcher.transact((registry) => registry.machines[clone.id] !== undefined)
       if (isThere) break
-      const percent = Math.min(99, Math.floor((100 * (Date.now() - begin)) / Math.max(1, delays.clone)))
-      lines.push(`\rCopying hard disk 1 ... ${String(percent)} %`)
-      if (!buffersProgress) print(lines.pop()!)
+      const percent = Math.floor((100 * disks * (Date.now() - begin)) / Math.max(1, delays.clone))
+      // One disk after another, each from 0 to 100.
+      for (; disk < disks && percent >= 100 * disk; disk += 1) lines.push(copying(disk, 100))
+      lines.push(copying(disk, Math.min(100, percent - 100 * (disk - 1))))
+      if (!buffersProgress) print(lines.splice(0).join(''))
       const wasStopped =
         isCanceled() &&
         dispatcher.transact((registry) => {

@@ -9,8 +9,12 @@ const info: Command = {
   takesId: 'never',
   options: { '-j': false, '--json': false, '--license': false, '-f': false },
   run({ dispatcher, options }) {
-    const { flavour, version, edition } = dispatcher.knobs
+    const { flavour, version, edition, serviceInfo } = dispatcher.knobs
     const isDesktop = flavour === 'desktop'
+    if (serviceInfo !== '') {
+      print(serviceInfo)
+      return
+    }
     if (options.has('--license')) {
       print(
         `${json({

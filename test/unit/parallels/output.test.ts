@@ -62,6 +62,7 @@ test('an entry of the list is read, with the devices in the order of their numbe
   expect(info?.record).toEqual({
     id,
     state: 'running',
+    native: { driver: 'parallels', isTemplate: false },
     config: {
       name: 'Ubuntu "24.04"',
       description: '',
@@ -104,6 +105,21 @@ test('a damaged VM is listed, and one without an id hides no other', () => {
     ['packed', 'unknown', 0],
     ['__proto__', 'unknown', 0],
   ])
+  const macVm = {
+    ID: `{${id}}`,
+    Name: 'macOS',
+    State: 'running',
+    OS: 'macosx',
+    Template: 'no',
+    GuestTools: { state: 'installed' },
+    Network: {
+      ipAddresses: [
+        { type: 'ipv4', ip: '169.254.10.20' },
+        { type: 'ipv6', ip: 'fe80::1' },
+      ],
+    },
+  }
+  expect(vmInfosOf([macVm])).toMatchObject([{ tools: 'installed', record: { config: { name: 'macOS', disks: [] } } }])
   for (const nonsense of [undefined, null, {}, 'x', 7]) expect(vmInfosOf(nonsense)).toEqual([])
 })
 
@@ -211,15 +227,23 @@ test('events of both flavours, in whatever pieces they come', () => {
 })
 
 test('progress is read wherever there is any', () => {
-  expect(progressIn('\rCopying hard disk 1 ... 5 %\rCopying hard disk 1 ... 45 %')).toEqual({
+  expect(progressIn('\rCopying hard disk 1 ... 5 %\rCopying hard disk 1 ... 45 %', 1)).toEqual({
     percent: 45,
     phase: 'copying hard disk 1',
   })
-  expect(progressIn('Operation progress ... 12%')).toMatchObject({ percent: 12 })
-  expect(progressIn('Operation progress ... 100%')).toMatchObject({ percent: 99 })
+  expect(progressIn('Operation progress ... 12%', 3)).toMatchObject({ percent: 12 })
+  expect(progressIn('Operation progress ... 100%', 3)).toMatchObject({ percent: 99 })
   for (const nothing of ['', 'Clone the x VM to VM 100% ...', '\u0000\u0001', 'x'.repeat(100_000)]) {
-    expect(progressIn(nothing)).toBeUndefined()
+    expect(progressIn(nothing, 1)).toBeUndefined()
   }
+})
+
+test('the progress over several disks goes from 0 to the end once, whatever their number', () => {
+  const of = (disk: number, percent: number, disks: number): number | undefined =>
+    progressIn(`Copying hard disk ${String(disk)} ... ${String(percent)} %`, disks)?.percent
+  expect([of(1, 0, 4), of(1, 100, 4), of(2, 0, 4), of(3, 50, 4), of(4, 100, 4)]).toEqual([0, 25, 25, 62.5, 99])
+  // More than the host has told of: it is the last, as far as anybody knows.
+  expect(of(2, 50, 1)).toBe(75)
 })
 
 test('what the host tells of itself', () => {

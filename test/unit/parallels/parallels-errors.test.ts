@@ -42,9 +42,14 @@ const recorded: readonly [text: string, code: VmErrorCode, native: string][] = [
     'PRL_ERR_VM_LOCKED_FOR_EXECUTE (0x80038104)',
   ],
   [
-    'Failed to clone the VM: Operation canceled. The operation has been canceled.',
-    'JOB_CANCELLED',
+    'Failed to stop the VM: Operation canceled. The operation has been canceled.',
+    'HOST_ERROR',
     'PRL_ERR_OPERATION_WAS_CANCELED (0x80000275)',
+  ],
+  [
+    'Failed to start the VM: You cannot start virtual machine templates.',
+    'NOT_SUPPORTED',
+    'PRL_ERR_CANT_TO_START_VM_TEMPLATE (0x80000368)',
   ],
   ['Failed to capture the VM screen: PrlJob_Wait: PRL_ERR_IO_STOPPED', 'HOST_ERROR', 'PRL_ERR_IO_STOPPED (0x80000301)'],
   [
@@ -89,7 +94,7 @@ const recorded: readonly [text: string, code: VmErrorCode, native: string][] = [
   ],
   [
     'Failed to clone the VM: Operation canceled. The cloning operation was canceled by the user.',
-    'JOB_CANCELLED',
+    'HOST_ERROR',
     'PRL_ERR_CLONE_OPERATION_CANCELED (0x80000107)',
   ],
   ['Failed to start the VM: PrlJob_Wait: PRL_ERR_OF_NO_TABLE', 'HOST_ERROR', 'PRL_ERR_OF_NO_TABLE'],
@@ -162,10 +167,47 @@ test('the service, the edition, data in motion, and the unknown', () => {
   expect(kindOf({ text: 'The operation cannot be performed. Data synchronization is currently in progress.' })).toBe(
     'synchronizing',
   )
+  const packed =
+    'Failed to start the VM: The virtual machine is in the intermediate state. Unpacking has been started but not finished yet.'
+  expect(kindOf({ text: packed })).toBe('busy')
+  expect(kindOf({ text: 'Unrecognized option: --linked\n', code: 1 })).toBe('not-supported')
+  expect(kindOf({ text: 'Failed to stop the VM: Operation timeout.' })).toBe('overdue')
   expect(kindOf({ text: 'Something else altogether' })).toBe('other')
   // It may have been done, or not.
   expect(kindOf({})).toBe('lost')
   expect(kindOf({ stdout: Buffer.from('Starting the VM...') })).toBe('lost')
+})
+
+test('"Operation canceled" is a cancellation of what was interrupted, a timeout of what took too long, and else a failure', () => {
+  const text = 'Failed to clone the VM: Operation canceled. The operation has been canceled.'
+  const errorOf = (changes: Partial<Outcome>) =>
+    parallelsError(failureOf(outcome({ text, ...changes }), 'prlctl'), { operation: 'vm.clone', vm: 'some-id' })
+  expect(errorOf({ wasInterrupted: true }).code).toBe('JOB_CANCELLED')
+  expect(errorOf({ isOverdue: true })).toMatchObject({
+    code: 'TIMEOUT',
+    reason: 'it did not end in time, and was cancelled',
+    native: { message: text },
+  })
+  expect(errorOf({})).toMatchObject({
+    code: 'HOST_ERROR',
+    reason: expect.stringContaining('nobody asked for that: Operation canceled.') as string,
+    native: { message: text },
+  })
+})
+
+test.each([
+  ['vm.clone', 'clone', 'clone-vm'],
+  ['vm.delete', 'remove', 'remove-vm'],
+  ['vm.unregister', 'unregister', 'remove-vm'],
+  ['server.createVm', 'create', 'create-vm'],
+  ['server.registerVm', 'register', 'add-vm'],
+] as const)('a host that asks for a password before %s says how that is switched off', (operation, verb, action) => {
+  const text = `Failed to ${verb} the VM: The operation failed. To perform this operation, you must enter the host OS administrator's credentials.`
+  expect(parallelsError(failureOf(outcome({ text }), 'prlctl'), { operation })).toMatchObject({
+    code: 'PERMISSION_DENIED',
+    hint: `Let Parallels Desktop not ask for it: run "prlsrvctl set --require-pwd ${action}:off" on the host.`,
+    native: { message: text },
+  })
 })
 
 test('an end that tells nothing is not taken for a failure', () => {
