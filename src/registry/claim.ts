@@ -4,22 +4,44 @@ import * as v from 'valibot'
 import { ProtocolError, ResourceBusyError } from '../errors.js'
 import { errorCode } from '../errors/native.js'
 import { vmStates, type VmState } from '../model/vm-state.js'
-import { isAlive, ownIdentity, type ProcessIdentity } from './process-identity.js'
+import type { Membership } from './membership.js'
+import {
+  formatIdentity,
+  isOfThisNamespace,
+  ownKernel,
+  parseIdentity,
+  type ProcessIdentity,
+} from './process-identity.js'
 
 export interface ClaimRecord extends ProcessIdentity {
-  /** What is told of the VM meanwhile. */
+  /** What others are told of the VM while it is claimed. */
   readonly state: VmState
   /** What it was before. */
   readonly before: VmState
 }
 
-/** What whoever comes too late is told. */
-export const heldBy = (pid: number): ResourceBusyError =>
-  new ResourceBusyError({
-    pid,
-    reason: pid === process.pid ? 'another connection of this process has it' : `the process ${String(pid)} has it`,
-    hint: 'Stop it there, or wait until that process lets go of it.',
+/** A claim that somebody has, and the file that says so. */
+export interface Holder extends ClaimRecord {
+  readonly file: string
+}
+
+/** Error for a VM or a directory that is already claimed. */
+export function heldBy(holder: Holder, what = 'it'): ResourceBusyError {
+  const { pid, kernel, file } = holder
+  if (isOfThisNamespace(holder)) {
+    const who = pid === process.pid ? 'another connection of this process' : `the process ${String(pid)}`
+    const hint = 'Stop it there, or wait until that process lets go of it.'
+    return new ResourceBusyError({ pid, reason: `${who} has ${what}`, hint })
+  }
+  const isOtherKernel = kernel !== ownKernel()
+  const who = isOtherKernel
+    ? 'a process of another machine, or of this one before it was restarted,'
+    : 'a process of another container'
+  return new ResourceBusyError({
+    reason: `${who} has ${what}`,
+    hint: `Stop it there, or wait until that process lets go of it. If it is gone for good, remove ${file}.`,
   })
+}
 
 /**
  * The claim of one process on a folder, safe against death at any moment. It is the name of an empty file: `claim` while
@@ -53,21 +75,21 @@ export class Claim {
   }
 
   /** The claim, or the record of the process that has it. */
-  static take(folder: string, state: VmState, before: VmState = state): Claim | ClaimRecord {
-    const owner = nextOwner()
+  static take(member: Membership, folder: string, state: VmState, before: VmState = state): Claim | Holder {
+    const owner = `${String((lastSerial += 1))},${formatIdentity(member.identity)}`
     const file = fileOf(owner, { state, before })
     for (;;) {
       const found = readdirSync(folder)
       const claims = claimsIn(folder, found)
-      const holder = claims.find(({ record }) => isAlive(record))
-      if (holder !== undefined) return holder.record
+      const holder = claims.find((claim) => member.isAlive(claim))
+      if (holder !== undefined) return holder
       const [left] = claims
       if (left === undefined && !found.includes(freeFile)) makeFree(folder)
-      else if (tryToRename(folder, left?.file ?? freeFile, file)) {
+      else if (tryToRename(left?.file ?? join(folder, freeFile), join(folder, file))) {
         // Where it was missing, and several have made it, there may be two: both give way to each other, and one is left.
-        const others = claimsIn(folder, readdirSync(folder)).filter((other) => other.file !== file)
-        if (!others.some(({ record }) => isAlive(record))) {
-          return new Claim(folder, owner, { state, before }, { inherited: left?.record, found })
+        const others = claimsIn(folder, readdirSync(folder)).filter((other) => other.file !== join(folder, file))
+        if (!others.some((claim) => member.isAlive(claim))) {
+          return new Claim(folder, owner, { state, before }, { inherited: left, found })
         }
         renameSync(join(folder, file), join(folder, freeFile))
       }
@@ -75,14 +97,14 @@ export class Claim {
   }
 
   /** Who has the folder at present. */
-  static holder(folder: string): ClaimRecord | undefined {
-    return claimsIn(folder, readdirSync(folder)).find(({ record }) => isAlive(record))?.record
+  static holder(member: Membership, folder: string): Holder | undefined {
+    return claimsIn(folder, readdirSync(folder)).find((claim) => member.isAlive(claim))
   }
 
   /** Whether somebody died who had the folder. */
-  static isAbandoned(folder: string): boolean {
+  static isAbandoned(member: Membership, folder: string): boolean {
     const claims = claimsIn(folder, readdirSync(folder))
-    return claims.length > 0 && !claims.some(({ record }) => isAlive(record))
+    return claims.length > 0 && !claims.some((claim) => member.isAlive(claim))
   }
 
   /** The folder has another path now, and the claim with it. */
@@ -111,29 +133,25 @@ const heldPrefix = 'claim,'
 /** How many claims this process has tried to take. */
 let lastSerial = 0
 
-function nextOwner(): string {
-  const { pid, began, boot, host } = ownIdentity()
-  return [pid, (lastSerial += 1), began, boot, host].join(',')
-}
-
-/** The longest has some 250 characters, of the 255 that file systems allow. */
+/** The longest has some 230 characters, of the 255 that file systems allow. */
 const fileOf = (owner: string, { state, before }: Pick<ClaimRecord, 'state' | 'before'>): string =>
   `${heldPrefix}${state},${before},${owner}`
 
 const stateSchema = v.picklist(vmStates)
-const pattern = /^claim,(\w+),(\w+),(([1-9]\d{0,9}),\d+,(\d*),([\da-f-]*),([^,]*))$/
+const pattern = /^claim,(\w+),(\w+),(\d+,(.+))$/
 
 /** Whose claim a file is, and what it says; nothing for any other file. */
 export function parseClaim(file: string): { readonly owner: string; readonly record: ClaimRecord } | undefined {
-  const [, state, before, owner = '', pid, began = '', boot = '', host = ''] = pattern.exec(file) ?? []
-  if (!v.is(stateSchema, state) || !v.is(stateSchema, before)) return undefined
-  return { owner, record: { host, pid: Number(pid), boot, began, state, before } }
+  const [, state, before, owner = '', process = ''] = pattern.exec(file) ?? []
+  const identity = parseIdentity(process)
+  if (!v.is(stateSchema, state) || !v.is(stateSchema, before) || identity === undefined) return undefined
+  return { owner, record: { ...identity, state, before } }
 }
 
 /** Whether a file looks like a claim that somebody has, and says nothing. */
 export const isDamagedClaim = (file: string): boolean => file.startsWith(heldPrefix) && parseClaim(file) === undefined
 
-function claimsIn(folder: string, files: readonly string[]): { readonly file: string; readonly record: ClaimRecord }[] {
+function claimsIn(folder: string, files: readonly string[]): Holder[] {
   const damaged = files.find(isDamagedClaim)
   if (damaged !== undefined) {
     const message = 'its name says nothing of whoever has the VM'
@@ -145,7 +163,7 @@ function claimsIn(folder: string, files: readonly string[]): { readonly file: st
   }
   return files.flatMap((file) => {
     const claim = parseClaim(file)
-    return claim === undefined ? [] : [{ file, record: claim.record }]
+    return claim === undefined ? [] : [{ ...claim.record, file: join(folder, file) }]
   })
 }
 
@@ -158,9 +176,9 @@ function makeFree(folder: string): void {
 }
 
 /** False where somebody was faster. */
-function tryToRename(folder: string, from: string, to: string): boolean {
+function tryToRename(from: string, to: string): boolean {
   try {
-    renameSync(join(folder, from), join(folder, to))
+    renameSync(from, to)
     return true
   } catch (error) {
     if (errorCode(error) === 'ENOENT') return false

@@ -4,7 +4,7 @@ import type { Task } from '../driver.js'
 import { InvalidArgumentError, OutcomeUnknownError } from '../errors.js'
 import { readError } from '../errors/written-error.js'
 import { isJobToken, readJob, requestStop, type JobRecord } from './job-record.js'
-import { isAlive } from './process-identity.js'
+import type { Membership } from './membership.js'
 
 const pollMs = 100
 
@@ -21,14 +21,16 @@ export class JobFollower {
   readonly #folder: string
   readonly #token: string
   readonly #task: Task
+  readonly #member: Membership
   #seen: JobRecord | undefined
   #forget: (() => void) | undefined
   /** Waits for what becomes of a request to stop. */
   #answerRequest: ((isTaken: boolean) => void) | undefined
 
-  constructor(folder: string, token: string, task: Task) {
+  constructor(folder: string, token: string, { task, member }: { readonly task: Task; readonly member: Membership }) {
     this.#folder = folder
     this.#token = token
+    this.#member = member
     this.#task = task
   }
 
@@ -41,7 +43,7 @@ export class JobFollower {
       for (;;) {
         this.#see(record)
         if (record.outcome !== undefined) return this.#outcomeOf(record, record.outcome)
-        const isOwned = isAlive(record.owner)
+        const isOwned = this.#member.isAlive(record.owner)
         if (isOwned) await delay(pollMs, undefined, { signal })
         // One that has died may have told the outcome as the last that it did.
         const next = this.#read()

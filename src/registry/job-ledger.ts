@@ -9,7 +9,7 @@ import { OutcomeUnknownError, type VmError } from '../errors.js'
 import { JobFollower, type FollowedJob } from './job-follower.js'
 import { readJob, tokenOfRecord } from './job-record.js'
 import { KeptJob } from './kept-job.js'
-import { isAlive } from './process-identity.js'
+import type { Membership } from './membership.js'
 
 /** How long the outcome of a job is kept: who follows it looks many times as often. */
 const keptMs = 60_000
@@ -30,6 +30,7 @@ export class JobLedger {
   readonly #folder: string
   readonly #driver: string
   readonly #explain: (error: unknown) => VmError
+  readonly #member: Membership
   /** Those of this connection by their tokens, the one that was tended last behind all others. */
   readonly #own = new Map<string, KeptJob>()
   #timer: NodeJS.Timeout | undefined
@@ -37,15 +38,20 @@ export class JobLedger {
   #lastSweep = Number.NEGATIVE_INFINITY
 
   /** @param explain an error of the work as others are to be told of it */
-  constructor(root: string, driver: string, explain: (error: unknown) => VmError) {
-    this.#folder = join(root, 'jobs')
+  constructor(
+    directory: { readonly root: string; readonly member: Membership },
+    driver: string,
+    explain: (error: unknown) => VmError,
+  ) {
+    this.#folder = join(directory.root, 'jobs')
+    this.#member = directory.member
     this.#driver = driver
     this.#explain = explain
   }
 
   /** Does the work of a job where others can see it. */
   async keep<T>(task: Task, work: () => Promise<T>): Promise<T> {
-    const job = new KeptJob(this.#folder, task)
+    const job = new KeptJob(this.#folder, task, this.#member.identity)
     this.#own.set(job.token, job)
     this.#timer ??= setInterval(() => {
       this.#tend()
@@ -73,7 +79,7 @@ export class JobLedger {
       const token = tokenOfRecord(name)
       if (token === undefined || this.#own.has(token)) continue
       const record = readJob(this.#folder, token)
-      if (record === undefined || record.outcome !== undefined || !isAlive(record.owner)) continue
+      if (record === undefined || record.outcome !== undefined || !this.#member.isAlive(record.owner)) continue
       const { operation, vm, progress } = record
       jobs.push({ token, operation, vm, progress })
     }
@@ -81,7 +87,7 @@ export class JobLedger {
   }
 
   follow(token: string, task: Task): Promise<FollowedJob> {
-    return new JobFollower(this.#folder, token, task).follow(this.#closing.signal)
+    return new JobFollower(this.#folder, token, { task, member: this.#member }).follow(this.#closing.signal)
   }
 
   /** Follows nothing any more. */
@@ -138,7 +144,7 @@ export class JobLedger {
     try {
       const record = readJob(this.#folder, token)
       if (record === undefined) return false
-      if (record.outcome === undefined) return isAlive(record.owner)
+      if (record.outcome === undefined) return this.#member.isAlive(record.owner)
       const agoMs = hostClockMs() - (record.endedAt ?? 0)
       return agoMs >= 0 && agoMs < keptMs
     } catch {

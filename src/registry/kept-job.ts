@@ -4,7 +4,7 @@ import { isDeepStrictEqual } from 'node:util'
 import { hostClockMs } from '../clock.js'
 import type { Task } from '../driver.js'
 import { removeJob, takeStopRequest, writeJob, type JobRecord } from './job-record.js'
-import { ownIdentity } from './process-identity.js'
+import type { ProcessIdentity } from './process-identity.js'
 
 /** What ends sooner is not written down: nobody would come in time to see it, and it would only cost. */
 const shownAfterMs = 250
@@ -14,14 +14,16 @@ export class KeptJob {
   readonly token = randomUUID()
   readonly #folder: string
   readonly #task: Task
+  readonly #owner: ProcessIdentity
   readonly #began = performance.now()
   #written: JobRecord | undefined
   #refusals = 0
   #hasWarned = false
 
-  constructor(folder: string, task: Task) {
+  constructor(folder: string, task: Task, owner: ProcessIdentity) {
     this.#folder = folder
     this.#task = task
+    this.#owner = owner
   }
 
   get hasLasted(): boolean {
@@ -72,7 +74,7 @@ export class KeptJob {
   #present(): JobRecord {
     const { operation, target, reported, isCancelable } = this.#task
     return {
-      owner: ownIdentity(),
+      owner: this.#owner,
       operation,
       ...(target?.type === 'vm' && { vm: { id: target.id, name: target.name } }),
       progress: reported,

@@ -2,13 +2,14 @@ import { mkdir, readdir, rename, rm } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import * as v from 'valibot'
-import { InvalidArgumentError, ProtocolError, ResourceBusyError } from '../errors.js'
+import { InvalidArgumentError, ProtocolError } from '../errors.js'
 import { idIsTaken, nameIsTaken } from '../errors/lookup.js'
 import { errorCode, nativeErrorOf } from '../errors/native.js'
 import type { VmState } from '../model/vm-state.js'
-import { Claim, heldBy } from './claim.js'
+import { Claim, heldBy, type Holder } from './claim.js'
 import { Exclusive } from './exclusive.js'
-import { isAlive, ownIdentity } from './process-identity.js'
+import { Membership } from './membership.js'
+import { formatIdentity, parseIdentity } from './process-identity.js'
 import { draftPrefix, replaceFile } from './replace-file.js'
 import { readSmallFile } from './small-file.js'
 
@@ -31,8 +32,8 @@ export interface VmFormat<D extends WrittenVm> {
 }
 
 const definitionFile = 'vm.json'
-/** Folders of VMs that are being made, or have been deleted: `new-PID-BEGAN-ID`, `gone-ID`. */
-const transientFolder = /^(?:new-(?<pid>\d{1,10})-(?<began>\d{0,20})-|gone-)/
+/** Folders of VMs that are being made, by whom, or have been deleted: `new-PROCESS-ID`, `gone-ID`. */
+const transientFolder = /^(?:new-(?<maker>.*)-[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}|gone-.*)$/
 const idPattern = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/
 /** How long another process may take for naming a VM, which is a matter of milliseconds, before it is reported. */
 const namingTimeoutMs = 10_000
@@ -44,6 +45,7 @@ const namingRetryMs = 5
  * ```
  * awaitvm-DRIVER.json  says what the directory is
  * claim                who is naming a VM at present; see Claim
+ * processes/           the signs of life of those who use it; see Membership
  * vms/ID/vm.json       the definition: what it does not speak of is not kept
  * vms/ID/claim         which process changes the VM
  * vms/ID/...           files that the definition speaks of
@@ -54,12 +56,14 @@ export class VmDirectory<D extends WrittenVm> {
   readonly root: string
   /** The folder of the VMs' folders. */
   readonly vms: string
+  readonly member: Membership
   readonly #format: VmFormat<D>
   /** Folders of VMs that are being made. */
   readonly #pending = new Map<string, string>()
 
   private constructor(root: string, format: VmFormat<D>) {
     this.root = root
+    this.member = new Membership(root)
     this.vms = join(root, 'vms')
     this.#format = format
   }
@@ -69,9 +73,15 @@ export class VmDirectory<D extends WrittenVm> {
     await mkdir(root, { recursive: true, mode: 0o700 })
     const directory = new VmDirectory(root, format)
     await directory.#mark()
+    await directory.member.join()
     await mkdir(directory.vms, { recursive: true, mode: 0o700 })
     await directory.#sweep()
     return directory
+  }
+
+  /** Leaves the directory to others, once this connection has no claim in it any more. */
+  close(): Promise<void> {
+    return this.member.leave()
   }
 
   async list(): Promise<readonly D[]> {
@@ -114,8 +124,7 @@ export class VmDirectory<D extends WrittenVm> {
   /** Keeps a new VM, whole or not at all; `fill` writes its files. Refuses a name that is taken. */
   async create(definition: D, fill: () => Promise<void>): Promise<void> {
     const { id } = definition
-    const { pid, began } = ownIdentity()
-    const folder = join(this.vms, `new-${String(pid)}-${began}-${id}`)
+    const folder = join(this.vms, `new-${formatIdentity(this.member.identity)}-${id}`)
     await this.#assertNameIsFree(definition)
     await mkdir(folder, { mode: 0o700 })
     this.#pending.set(id, folder)
@@ -211,8 +220,8 @@ export class VmDirectory<D extends WrittenVm> {
     state: VmState,
     before?: VmState,
   ): Promise<{ readonly claim: Claim; readonly definition: D | undefined }> {
-    const claim = Claim.take(this.folder(id), state, before)
-    if (!(claim instanceof Claim)) throw heldBy(claim.pid)
+    const claim = Claim.take(this.member, this.folder(id), state, before)
+    if (!(claim instanceof Claim)) throw heldBy(claim)
     try {
       const definition = await this.get(id)
       // Whoever had it before may have died over a change.
@@ -225,14 +234,15 @@ export class VmDirectory<D extends WrittenVm> {
   }
 
   /** Who has the VM at present, and the state that is told of it meanwhile. */
-  holder(id: string): { readonly pid: number; readonly state: VmState } | undefined {
-    return ifThere(() => Claim.holder(this.folder(id)))
+  holder(id: string): Holder | undefined {
+    return ifThere(() => Claim.holder(this.member, this.folder(id)))
   }
 
   /** The VMs that somebody had who died over it. */
   async abandoned(): Promise<string[]> {
     const ids: string[] = []
-    for (const id of await this.ids()) if (ifThere(() => Claim.isAbandoned(this.folder(id))) === true) ids.push(id)
+    for (const id of await this.ids())
+      if (ifThere(() => Claim.isAbandoned(this.member, this.folder(id))) === true) ids.push(id)
     return ids
   }
 
@@ -287,16 +297,13 @@ export class VmDirectory<D extends WrittenVm> {
 
   async #withDirectoryClaim<T>(action: () => Promise<T>): Promise<T> {
     const deadline = performance.now() + namingTimeoutMs
-    let claim = Claim.take(this.root, 'stopped')
+    let claim = Claim.take(this.member, this.root, 'stopped')
     while (!(claim instanceof Claim)) {
       if (performance.now() > deadline) {
-        throw new ResourceBusyError({
-          pid: claim.pid,
-          reason: `the process ${String(claim.pid)} is changing the directory ${this.root}`,
-        })
+        throw heldBy(claim, `the directory ${this.root}`)
       }
       await delay(namingRetryMs)
-      claim = Claim.take(this.root, 'stopped')
+      claim = Claim.take(this.member, this.root, 'stopped')
     }
     try {
       return await action()
@@ -307,12 +314,13 @@ export class VmDirectory<D extends WrittenVm> {
 
   /** Removes what processes that died left half made or half deleted. */
   async #sweep(): Promise<void> {
-    const self = ownIdentity()
     for (const name of await readdir(this.vms)) {
       const match = transientFolder.exec(name)
       if (match === null) continue
-      const { pid, began } = match.groups ?? {}
-      if (pid !== undefined && isAlive({ ...self, pid: Number(pid), began: began ?? '' })) continue
+      const { maker } = match.groups ?? {}
+      const identity = maker === undefined ? undefined : parseIdentity(maker)
+      // By whom it is being made has to be known before it is taken for left behind.
+      if (maker !== undefined && (identity === undefined || this.member.isAlive(identity))) continue
       await rm(join(this.vms, name), { recursive: true, force: true })
     }
   }

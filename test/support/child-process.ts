@@ -11,10 +11,14 @@ export class Child implements AsyncDisposable {
   #errors = ''
   #wake: (() => void) | undefined
 
-  constructor(program: string, args: readonly string[]) {
-    this.process = spawn(process.execPath, ['--import', 'tsx', join(import.meta.dirname, program), ...args], {
-      stdio: ['pipe', 'pipe', 'pipe'],
-    })
+  /** @param wrapper a program that runs the rest of its arguments, with its own arguments */
+  constructor(program: string, args: readonly string[], wrapper: readonly string[] = []) {
+    const [command = '', ...words] = [
+      ...wrapper,
+      ...[process.execPath, '--import', 'tsx', join(import.meta.dirname, program)],
+      ...args,
+    ]
+    this.process = spawn(command, words, { stdio: ['pipe', 'pipe', 'pipe'] })
     this.process.stderr?.setEncoding('utf8').on('data', (text: string) => {
       this.#errors += text
     })
@@ -50,7 +54,8 @@ export class Child implements AsyncDisposable {
   /** As the kernel's OOM killer does it. */
   async kill(): Promise<void> {
     if (this.process.exitCode !== null || this.process.signalCode !== null) return
-    const exited = once(this.process, 'exit')
+    // Not its exit: it may be the wrapper of the program.
+    const exited = once(this.process, 'close')
     this.process.kill('SIGKILL')
     await exited
   }

@@ -1,15 +1,20 @@
 // Claims a folder again and again, in competition with others, and sees that it is alone; or claims it once, and stays.
-import { rmSync, writeFileSync } from 'node:fs'
+import { mkdirSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setImmediate as turn } from 'node:timers/promises'
 import { Claim } from '../../src/registry/claim.js'
+import { Membership } from '../../src/registry/membership.js'
 
-const [folder = '', rounds = '0'] = process.argv.slice(2)
+const [root = '', rounds = '0'] = process.argv.slice(2)
+const folder = join(root, 'vm')
+const member = new Membership(root)
+await member.join()
+mkdirSync(folder, { recursive: true })
 const mark = join(folder, 'in-use')
 
 async function claim(): Promise<Claim> {
   for (;;) {
-    const taken = Claim.take(folder, 'starting', 'stopped')
+    const taken = Claim.take(member, folder, 'starting', 'stopped')
     if (taken instanceof Claim) return taken
     await turn()
   }

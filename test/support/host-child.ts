@@ -1,7 +1,7 @@
 // Works on the VMs of a host for the tests of several processes: obeys lines on its standard input, changes VMs without end, or
 // moves one to and fro.
 import { createInterface } from 'node:readline'
-import { connect, type Vm, VmError, type VmSpec } from '../../src/index.js'
+import { connect, type Vm, VmError, type VmSpec, type VmState } from '../../src/index.js'
 
 const [uri = '', mode = 'obey', kernel, target = ''] = process.argv.slice(2)
 const server = await connect(uri).unwrap()
@@ -17,7 +17,9 @@ async function runPrograms(vm: Vm): Promise<void> {
 }
 
 async function obey(line: string): Promise<void> {
-  const [verb = '', name = ''] = line.split(' ')
+  const words = line.split(' ')
+  const [verb = ''] = words
+  const name = words.at(-1) ?? ''
   if (verb === 'create') await server.createVm({ name }).unwrap()
   else if (verb === 'close') await server.close().unwrap()
   else {
@@ -26,6 +28,8 @@ async function obey(line: string): Promise<void> {
     else if (verb === 'pause') await vm.pause().unwrap()
     else if (verb === 'resume') await vm.resume().unwrap()
     else if (verb === 'suspend') await vm.suspend().unwrap()
+    else if (verb === 'edit') await vm.edit({ description: 'edited' }).unwrap()
+    else if (verb === 'await') await vm.waitForState(words[1] as VmState).unwrap()
     else if (verb === 'run') await runPrograms(vm)
     else if (verb === 'kill') await vm.stop({ mode: 'kill' }).unwrap()
     else if (verb === 'shutdown') await vm.stop(say(line)).unwrap()

@@ -5,6 +5,7 @@ import { connect } from 'awaitvm'
 import { afterEach, expect, onTestFinished, test, vi } from 'vitest'
 import type { Task } from '../../src/driver.js'
 import { HostError } from '../../src/errors.js'
+import { Membership } from '../../src/registry/membership.js'
 import { JobLedger } from '../../src/registry/job-ledger.js'
 import { missingQemu, skipWithout } from '../support/optional-tool.js'
 import { QmpHost } from '../support/qmp-host.js'
@@ -86,7 +87,8 @@ test('the outcome of a job is still told after the clock was set forward', async
   onTestFinished(() => rmSync(root, { recursive: true }))
   const explain = (error: unknown) =>
     new HostError({ reason: String(error), native: { driver: 'qmp', message: String(error) } })
-  const [one, other] = [new JobLedger(root, 'qmp', explain), new JobLedger(root, 'qmp', explain)]
+  const directory = { root, member: new Membership(root) }
+  const [one, other] = [new JobLedger(directory, 'qmp', explain), new JobLedger(directory, 'qmp', explain)]
   const token = await lastingJob(one)
   // What both are done with is removed when the next job ends.
   const folder = join(root, 'jobs')

@@ -3,12 +3,13 @@ import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { deflate, inflate } from 'node:zlib'
 import { errorCode } from '../../errors/native.js'
+import type { Holder } from '../../registry/claim.js'
 import { replaceFile } from '../../registry/replace-file.js'
 import { VmDirectory, type VmFormat } from '../../registry/vm-directory.js'
 import { copyOverlayFiles } from './copy-overlay.js'
 import { definitionSchema, filesOf, type Definition } from './definition.js'
 import type { DiskOverlaySpec } from './machine/protocol.js'
-import type { Holder, Lease, VmStore } from './store.js'
+import type { Lease, VmStore } from './store.js'
 
 /** A saved memory of more is not one of ours: an emulated machine has at most 2 GiB and its video memory. */
 const maxMemoryBytes = 2.5 * 2 ** 30
@@ -67,6 +68,10 @@ export class DirectoryStore implements VmStore {
 
   async holder(id: string): Promise<Holder | undefined> {
     return this.#directory.holder(id)
+  }
+
+  async close(): Promise<void> {
+    await this.#directory.close()
   }
 
   async overlay(id: string, file: string): Promise<DiskOverlaySpec> {

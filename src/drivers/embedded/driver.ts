@@ -115,6 +115,7 @@ export class EmbeddedDriver implements Driver {
     await this.#lifecycle.close()
     await Promise.allSettled(this.#underWay)
     await MachineThread.close()
+    await this.#store.close()
   }
 
   async #getInfo(): Promise<HostInfo> {

@@ -62,6 +62,10 @@ export class MemoryStore implements VmStore {
     return undefined
   }
 
+  async close(): Promise<void> {
+    // What is in memory goes with the connection.
+  }
+
   async overlay(id: string, file: string): Promise<DiskOverlaySpec> {
     return { kind: 'memory', content: this.#files(id).get(file) }
   }

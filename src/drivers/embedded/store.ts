@@ -1,5 +1,6 @@
 import type { VmState } from '../../model/vm-state.js'
 import type { Definition, Hardware } from './definition.js'
+import type { Holder } from '../../registry/claim.js'
 import type { DiskOverlaySpec } from './machine/protocol.js'
 
 /** The right to run a VM and to change it, held by one connection of one process at a time. */
@@ -7,12 +8,6 @@ export interface Lease {
   /** Tells other processes the state that the VM is in. */
   setState(state: VmState): void
   release(): void
-}
-
-/** Who runs a VM, if not this connection. */
-export interface Holder {
-  readonly pid: number
-  readonly state: VmState
 }
 
 /** Where the definitions and files of VMs are kept. A file that no definition speaks of does not count as kept. */
@@ -29,6 +24,9 @@ export interface VmStore {
   lease(id: string): Promise<Lease>
   /** Another process or connection that has the VM at present. */
   holder(id: string): Promise<Holder | undefined>
+
+  /** Lets go of everything. */
+  close(): Promise<void>
 
   overlay(id: string, file: string): Promise<DiskOverlaySpec>
   /** Keeps the content of an overlay that was in the machine's memory. */

@@ -47,7 +47,7 @@ export class VmLifecycle {
     const own = this.#claimed.get(definition.id)
     if (own !== undefined) return own
     const holder = await this.#store.holder(definition.id)
-    if (holder !== undefined) throw heldBy(holder.pid)
+    if (holder !== undefined) throw heldBy(holder)
     return stateAtRest(definition)
   }
 

@@ -1,31 +1,36 @@
 import { createHash, randomBytes } from 'node:crypto'
+import { hostname } from 'node:os'
 import { isAlive, ownIdentity } from '../../registry/process-identity.js'
 
 /**
- * The name of a VM until it is whole: `awaitvm-draft-MACHINE-BOOT-PID-BEGAN-RANDOM`. It says which process is making it, so that
- * what a process that was killed has left behind can be told apart from what is being made.
+ * The name of a VM until it is whole: `awaitvm-draft-MACHINE-KERNEL-NAMESPACE-PID-BEGAN-RANDOM`. It says which process is making it,
+ * so that what a process that was killed has left behind can be told apart from what is being made.
  */
-const pattern = /^awaitvm-draft-([0-9a-f]{16})-([0-9a-f]{8})-(\d{1,10})-(\d{0,20})-[0-9a-f]{16}$/
+const pattern = /^awaitvm-draft-([0-9a-f]{16})-([0-9a-f]{8})-([0-9a-f]{8})-(\d{1,10})-(\d{0,20})-[0-9a-f]{16}$/
 
 const digest = (text: string, length: number): string =>
   createHash('sha256').update(text).digest('hex').slice(0, length)
 
-const machineOf = (host: string): string => digest(host, 16)
-const bootOf = (boot: string): string => digest(boot, 8)
+const own = (): { readonly machine: string; readonly kernel: string; readonly namespace: string } => {
+  const { kernel, namespace } = ownIdentity(true)
+  return { machine: digest(hostname(), 16), kernel: digest(kernel, 8), namespace: digest(namespace, 8) }
+}
 
 export function newDraftName(): string {
-  const { host, pid, boot, began } = ownIdentity()
-  const maker = [machineOf(host), bootOf(boot), String(pid), began].join('-')
-  return `awaitvm-draft-${maker}-${randomBytes(8).toString('hex')}`
+  const { machine, kernel, namespace } = own()
+  const { pid, began } = ownIdentity(true)
+  const random = randomBytes(8).toString('hex')
+  return ['awaitvm-draft', machine, kernel, namespace, String(pid), began, random].join('-')
 }
 
 export const isDraft = (name: string): boolean => pattern.test(name)
 
-/** Whether whoever was making it is gone. One of another machine can't be asked, and counts as still being there. */
+/** Whether whoever was making it is gone. One of another machine or container can't be asked, and counts as still being there. */
 export function isAbandonedDraft(name: string): boolean {
-  const [, machine, bootDigest, pid, began = ''] = pattern.exec(name) ?? []
-  const { host, boot } = ownIdentity()
-  if (machine !== machineOf(host)) return false
+  const [, machine, kernel, namespace, pid, began = ''] = pattern.exec(name) ?? []
+  const self = own()
+  if (machine !== self.machine) return false
   // Since the machine was started anew, every process from before is gone.
-  return bootDigest !== bootOf(boot) || !isAlive({ host, boot, pid: Number(pid), began })
+  if (kernel !== self.kernel) return true
+  return namespace === self.namespace && !isAlive({ ...ownIdentity(true), pid: Number(pid), began }, '/')
 }

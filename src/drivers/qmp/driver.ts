@@ -99,7 +99,7 @@ export class QmpDriver implements Driver {
     this.#provisioning = new VmProvisioning({ directory, images, machine })
     this.#moves = new VmMoves(directory)
     this.#snapshots = new VmSnapshots({ directory, images, lifecycle })
-    this.#jobs = new JobLedger(directory.root, this.name, qemuError)
+    this.#jobs = new JobLedger(directory, this.name, qemuError)
   }
 
   static async open(
@@ -176,6 +176,7 @@ export class QmpDriver implements Driver {
     this.#input.close()
     await ending
     await this.#guest.close(Promise.allSettled(this.#underWay))
+    await this.#directory.close()
   }
 
   #readBuild(): Promise<QemuBuild> {

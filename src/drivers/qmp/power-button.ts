@@ -1,5 +1,4 @@
 import { setTimeout as delay } from 'node:timers/promises'
-import { isAlive, type ProcessIdentity } from '../../registry/process-identity.js'
 import { QmpConnectionError, QmpTimeoutError } from './protocol/qmp-errors.js'
 
 /** A guest that is only starting, or busy, may miss a press: there are more, at twice the distance each, over two minutes. */
@@ -7,6 +6,8 @@ const firstPauseMs = 500
 const presses = 9
 
 interface PowerButton {
+  /** Whether the QEMU is still there: the button of the next one is not to be pressed. */
+  readonly isOn: () => boolean
   /** Resolves when the QEMU is gone, or nobody looks any more. */
   readonly ended: Promise<void>
   readonly press: () => Promise<unknown>
@@ -15,14 +16,13 @@ interface PowerButton {
 }
 
 /** Presses the power button of the guest of a QEMU until that is gone, by whatever cause. */
-export async function pressUntilOff(qemu: ProcessIdentity, { ended, press, givenUp }: PowerButton): Promise<void> {
+export async function pressUntilOff({ isOn, ended, press, givenUp }: PowerButton): Promise<void> {
   const off = new AbortController()
   const hasEnded = ended.then(() => {
     off.abort()
   })
   const waiting = AbortSignal.any([off.signal, givenUp])
-  // The button of the next QEMU is not to be pressed.
-  for (let count = 0; count < presses && isAlive(qemu) && !givenUp.aborted; count += 1) {
+  for (let count = 0; count < presses && isOn() && !givenUp.aborted; count += 1) {
     try {
       await press()
     } catch (error) {

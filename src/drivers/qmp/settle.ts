@@ -46,7 +46,7 @@ export async function settle(
     definition = changed
   }
   const run = readRun(folder)
-  const isRunning = run !== undefined && isAlive(run.process)
+  const isRunning = run !== undefined && isAlive(run.process, folder)
   const orphan = run === undefined ? await findOrphan(folder, found.id, inherited !== undefined) : undefined
   if (orphan !== undefined) await endQemu(folder, orphan)
   if (isRunning && definition.memory !== undefined) await endQemu(folder, run.process)

@@ -85,7 +85,7 @@ export class VmInspector {
     const folder = this.#directory.folder(definition.id)
     const run = readRun(folder)
     if (run === undefined) return { state: stateAtRest(definition) }
-    if (isAlive(run.process)) {
+    if (isAlive(run.process, folder)) {
       // The memory was saved, and its saver died before it ended QEMU: what is saved counts.
       if (definition.memory !== undefined) return { state: 'suspended', run }
       const isKnown = timeoutMs === 0 || (trustsLog && isResumed(lastChange(folder)))
@@ -114,7 +114,7 @@ export class VmInspector {
       // Ending, or not able to answer: which of the two, the log and the process tell.
       if ((await announcedEnd(folder)) !== undefined) await untilEnded(folder, identity)
       else if (state === 'stopping') await hasEnded(folder, identity, exitTimeoutMs)
-      return isAlive(identity) ? state : undefined
+      return isAlive(identity, folder) ? state : undefined
     } finally {
       answered.abort()
     }

@@ -282,7 +282,7 @@ export class VmLifecycle {
     const definition = await directory.get(id)
     if (definition === undefined) throw vmNotFound(id)
     const holder = directory.holder(id)
-    if (holder !== undefined) throw heldBy(holder.pid)
+    if (holder !== undefined) throw heldBy(holder)
     const { state } = await inspector.lookAtRun(definition, timeoutMs)
     requireState(task.operation, state, expected)
     try {

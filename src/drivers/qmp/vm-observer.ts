@@ -74,7 +74,7 @@ export class VmObserver {
       for (const [id, watched] of this.#vms) {
         const { process, onConsole, onEnd } = watched
         const awaited = [...onEnd.keys(), ...(process === undefined ? [] : [process])]
-        if (awaited.some((one) => !isAlive(one))) this.look(id)
+        if (awaited.some((one) => !this.#isAlive(id, one))) this.look(id)
         // A watcher may miss a change.
         for (const listener of onConsole) listener()
         this.#cutLogs(id, watched)
@@ -165,7 +165,7 @@ export class VmObserver {
     if (this.#isClosed) return
     // An operation of this connection tells what it does itself, and looks when it has ended.
     if (watched !== undefined && watched.owners > 0) {
-      this.#tellEnds(watched)
+      this.#tellEnds(id, watched)
       return
     }
     if (watched?.isLooking === true) watched.mustLookAgain = true
@@ -207,12 +207,16 @@ export class VmObserver {
       if (watched.state === undefined) watched.state = state
       else this.#setState(definition.id, watched, state, end, end === 'crash' ? message : undefined)
     }
-    this.#tellEnds(watched)
+    this.#tellEnds(definition.id, watched)
   }
 
-  #tellEnds({ onEnd }: Watched): void {
+  #isAlive(id: string, process: ProcessIdentity): boolean {
+    return isAlive(process, this.#directory.folder(id))
+  }
+
+  #tellEnds(id: string, { onEnd }: Watched): void {
     for (const [process, waiting] of onEnd) {
-      if (isAlive(process)) continue
+      if (this.#isAlive(id, process)) continue
       onEnd.delete(process)
       for (const resolve of waiting) resolve()
     }

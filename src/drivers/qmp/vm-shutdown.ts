@@ -79,13 +79,19 @@ export class VmShutdown {
   /** What was told last may have been overtaken: of a VM that somebody has stopped by now, there is no QEMU. */
   #seemsToRun(id: string): boolean {
     const { directory, observer } = this.#parts
-    const run = readRun(directory.folder(id))
-    return run !== undefined && isAlive(run.process) && observer.stateOf(id) === 'running'
+    const folder = directory.folder(id)
+    const run = readRun(folder)
+    return run !== undefined && isAlive(run.process, folder) && observer.stateOf(id) === 'running'
   }
 
-  async #untilOff({ definition: { id }, run, monitor }: RunningVm, task: Task, givenUp: AbortSignal): Promise<VmState> {
+  async #untilOff(
+    { definition: { id }, folder, run, monitor }: RunningVm,
+    task: Task,
+    givenUp: AbortSignal,
+  ): Promise<VmState> {
     task.progress({ percent: 10, phase: 'waiting for the guest' })
-    await pressUntilOff(run.process, {
+    await pressUntilOff({
+      isOn: () => isAlive(run.process, folder),
       ended: this.#parts.observer.ended(id, run.process),
       press: () => monitor((client) => client.execute('system_powerdown')),
       givenUp,

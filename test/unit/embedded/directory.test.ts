@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { connect, type Server, type Vm } from 'awaitvm'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
-import { ownIdentity } from '../../../src/registry/process-identity.js'
+import { formatIdentity, ownIdentity } from '../../../src/registry/process-identity.js'
 
 let parent: string
 let directory: string
@@ -174,10 +174,10 @@ describe('saved memory', () => {
 
 test('what a process left half made is removed, what a living one makes is not', async () => {
   await using(async () => undefined)
-  const { pid, began } = ownIdentity()
+  const own = ownIdentity(false)
   const id = '11111111-1111-4111-8111-111111111111'
-  const left = [`new-999999-12345-${id}`, `gone-${id}`]
-  const alive = `new-${String(pid)}-${began}-${id}`
+  const left = [`new-${formatIdentity({ ...own, pid: 999_999, began: '12345' })}-${id}`, `gone-${id}`]
+  const alive = `new-${formatIdentity(own)}-${id}`
   for (const name of [...left, alive]) await mkdir(join(directory, 'vms', name))
   await using(async () => undefined)
   expect(await readdir(join(directory, 'vms'))).toEqual([alive])

@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { HostError, JobCancelledError, VmError } from 'awaitvm'
 import { createJob } from 'awaitvm/testing'
 import { expect, onTestFinished, test, vi } from 'vitest'
+import { Membership } from '../../../src/registry/membership.js'
 import { JobLedger } from '../../../src/registry/job-ledger.js'
 
 const explain = (error: unknown): VmError =>
@@ -18,7 +19,7 @@ async function followedJob(): Promise<{
 }> {
   const root = await mkdtemp(join(tmpdir(), 'awaitvm-'))
   onTestFinished(() => rm(root, { recursive: true }))
-  const ledger = new JobLedger(root, 'fake', explain)
+  const ledger = new JobLedger({ root, member: new Membership(root) }, 'fake', explain)
   const owned = createJob()
   let end = (_error: Error): void => undefined
   const work = new Promise<never>((_resolve, reject) => (end = reject))

@@ -87,8 +87,8 @@ async function hasArrived(root: string, id: string): Promise<boolean> {
 async function dropOriginal(directory: Directory, folder: string, id: string): Promise<void> {
   const original = await directory.readFrom(folder, 'Restore it.')
   if (original?.id !== id || original.movingTo !== (await realpath(directory.root))) return
-  const claim = Claim.take(folder, 'migrating')
-  if (!(claim instanceof Claim)) throw heldBy(claim.pid)
+  const claim = Claim.take(directory.member, folder, 'migrating')
+  if (!(claim instanceof Claim)) throw heldBy(claim)
   const gone = join(dirname(folder), `gone-${id}`)
   await rename(folder, gone)
   await rm(gone, { recursive: true, force: true })

@@ -14,6 +14,7 @@ import { definitionFormat, isBase, type Definition, type DiskDefinition } from '
 import { imageFileOf } from '../disks/disk-chain.js'
 import { planHardware } from '../hardware/hardware.js'
 import { readQcow2Header, type Qcow2Header } from '../disks/qcow2-header.js'
+import { isSign } from '../process/qemu-process.js'
 import { readRun } from '../process/run-record.js'
 
 /** The folder of a VM that is to be registered. */
@@ -41,10 +42,10 @@ export async function findVm(directory: VmDirectory<Definition>, path: string): 
   if (definition === undefined) throw wrong(`there is no VM at ${path}: it has no vm.json`)
   await checkDefinition(definition)
   for (const file of definitionFormat.filesOf(definition)) await checkFile(folder, file, diskOf(definition, file))
-  const holder = Claim.holder(folder)
-  if (holder !== undefined) throw heldBy(holder.pid)
+  const holder = Claim.holder(directory.member, folder)
+  if (holder !== undefined) throw heldBy(holder)
   const run = readRun(folder)
-  if (run !== undefined && isAlive(run.process)) {
+  if (run !== undefined && isAlive(run.process, folder)) {
     const reason = `QEMU runs it, as the process ${String(run.process.pid)}`
     throw new ResourceBusyError({ pid: run.process.pid, reason, hint: 'Stop it where it runs.' })
   }
@@ -71,7 +72,8 @@ async function checkEntries(folder: string): Promise<void> {
   })
   if (entries.length > maxEntries) throw wrong(`${folder} has more than ${String(maxEntries)} files`)
   for (const entry of entries) {
-    if (!entry.isFile() && !entry.isSocket()) throw wrong(`${join(folder, entry.name)} is not a file`)
+    if (!entry.isFile() && !entry.isSocket() && !(entry.isFIFO() && isSign(entry.name)))
+      throw wrong(`${join(folder, entry.name)} is not a file`)
     if (isDamagedClaim(entry.name)) throw wrong(`${join(folder, entry.name)} is none of a VM's files`)
     if (entry.name !== 'vm.json') continue
     const { size } = await lstat(join(folder, entry.name))

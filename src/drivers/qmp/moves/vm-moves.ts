@@ -43,12 +43,14 @@ export class VmMoves {
 
   async migrate(vm: HeldVm, to: string, task: Task): Promise<void> {
     const target = await this.#openTarget(to)
-    vm.signal.throwIfAborted()
     try {
+      vm.signal.throwIfAborted()
       vm.follow(await target.adopt(vm.definition, vm.folder))
     } catch (error) {
       if (errorCode(error) !== 'EXDEV') throw error
       await moveByCopy(this.#directory, target, vm, task)
+    } finally {
+      await target.close()
     }
   }
 
@@ -65,6 +67,7 @@ export class VmMoves {
     const { directory } = parseQmpUri(uri, 'to')
     const target = await VmDirectory.open(directory, definitionFormat)
     if ((await realpath(target.root)) !== (await realpath(this.#directory.root))) return target
+    await target.close()
     throw new InvalidArgumentError({
       path: 'to',
       reason: `it is in ${directory} already`,

@@ -1,11 +1,11 @@
 import { readdir, readlink } from 'node:fs/promises'
 import { setTimeout as delay } from 'node:timers/promises'
-import { HostError } from '../../../errors.js'
 import { errorCode } from '../../../errors/native.js'
 import { isAlive, type ProcessIdentity } from '../../../registry/process-identity.js'
 import { runFiles } from '../hardware/command-line.js'
 import { openMonitor } from './monitor.js'
 import type { QmpClient } from '../protocol/qmp-client.js'
+import { doesNotEnd, folderId, isQemuOf, signalQemu, type FolderId } from './own-qemu.js'
 import { announcedEnd } from './run-record.js'
 
 const pollMs = 3
@@ -16,7 +16,10 @@ const graceMs = 200
 /** After that, it is not closing its disks any more, but stuck. */
 const closingMs = 10_000
 
-/** Ends a QEMU: by asking, then by asking the system, then by force. What the guest has written to its disks is kept. */
+/**
+ * Ends a QEMU: by asking, then by asking the system, then by force. What the guest has written to its disks is kept.
+ * @throws HostError where it does not end, or where no process is proven to be it
+ */
 export async function endQemu(folder: string, identity: ProcessIdentity, monitor?: QmpClient): Promise<void> {
   try {
     const client = monitor ?? (await openMonitor(folder, runFiles.control, stepMs))
@@ -30,19 +33,17 @@ export async function endQemu(folder: string, identity: ProcessIdentity, monitor
     if (!(error instanceof Error)) throw error
   }
   if (await hasEnded(folder, identity, stepMs)) return
+  const own = folderId(folder)
   for (const signal of ['SIGTERM', 'SIGKILL'] as const) {
-    signalTo(identity, signal)
-    if (await hasEnded(folder, identity, stepMs)) return
+    if (signalQemu(own, identity, signal) && (await hasEnded(folder, identity, stepMs))) return
   }
-  const message = `the process ${String(identity.pid)} does not end`
-  throw new HostError({ reason: message, native: { driver: 'qmp', message } })
+  if (isAlive(identity, folder)) throw doesNotEnd(own, identity)
 }
 
 /** Waits until a QEMU that has said that it ends is gone. */
 export async function untilEnded(folder: string, identity: ProcessIdentity): Promise<void> {
   if (await hasEnded(folder, identity, closingMs)) return
-  signalTo(identity, 'SIGKILL')
-  await hasEnded(folder, identity, stepMs)
+  if (signalQemu(folderId(folder), identity, 'SIGKILL')) await hasEnded(folder, identity, stepMs)
 }
 
 /**
@@ -51,15 +52,18 @@ export async function untilEnded(folder: string, identity: ProcessIdentity): Pro
  */
 export async function hasEnded(folder: string, identity: ProcessIdentity, timeoutMs: number): Promise<boolean> {
   const began = performance.now()
-  while (isAlive(identity)) {
+  while (isAlive(identity, folder)) {
     const waited = performance.now() - began
     if (waited > timeoutMs) return false
-    if (waited > graceMs && (await announcedEnd(folder)) !== undefined && !(await hasOpenDisks(identity.pid))) {
-      signalTo(identity, 'SIGKILL')
-    }
+    if (waited > graceMs && (await announcedEnd(folder)) !== undefined)
+      await endWithoutDisks(folderId(folder), identity)
     await delay(waited > graceMs ? 10 * pollMs : pollMs)
   }
   return true
+}
+
+async function endWithoutDisks(folder: FolderId, identity: ProcessIdentity): Promise<void> {
+  if (isQemuOf(folder, identity) && !(await hasOpenDisks(identity.pid))) signalQemu(folder, identity, 'SIGKILL')
 }
 
 /** Where the system does not tell, it may have. */
@@ -72,14 +76,5 @@ async function hasOpenDisks(pid: number): Promise<boolean> {
     // It may well have ended meanwhile.
     if (errorCode(error) === 'ENOENT') return true
     throw error
-  }
-}
-
-function signalTo(identity: ProcessIdentity, signal: NodeJS.Signals): void {
-  if (!isAlive(identity)) return
-  try {
-    process.kill(identity.pid, signal)
-  } catch (error) {
-    if (errorCode(error) !== 'ESRCH') throw error
   }
 }

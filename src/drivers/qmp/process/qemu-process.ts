@@ -1,15 +1,19 @@
 import { spawn, type ChildProcess } from 'node:child_process'
-import { closeSync, constants, existsSync, openSync, readdirSync, rmSync } from 'node:fs'
+import { randomUUID } from 'node:crypto'
+import { closeSync, constants, existsSync, openSync, readdirSync, renameSync, rmSync } from 'node:fs'
 import { readdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { errorCode } from '../../../errors/native.js'
 import { HostToolNotFoundError } from '../../../errors.js'
-import { identityOf, isAlive, type ProcessIdentity } from '../../../registry/process-identity.js'
+import { isOnLocalDisk } from '../../../registry/file-system.js'
+import { identityOf, type ProcessIdentity } from '../../../registry/process-identity.js'
+import { holdSign, makeSign } from '../../../registry/sign-of-life.js'
 import { readSmallFile } from '../../../registry/small-file.js'
 import { runFiles } from '../hardware/command-line.js'
 import { parseKeptName } from '../logs/kept-part.js'
 import { openMonitor } from './monitor.js'
+import { folderId, isQemuOf, isStartedFor } from './own-qemu.js'
 import type { QmpClient } from '../protocol/qmp-client.js'
 import { QmpConnectionError } from '../protocol/qmp-errors.js'
 import { QemuProgramError } from '../qemu-errors.js'
@@ -43,7 +47,8 @@ export async function startQemu<T>(
   [program, ...args]: RunPlan['commandLine'],
   { signal, onExit, prepare }: StartOptions<T>,
 ): Promise<StartedQemu<T>> {
-  const child = spawnLogged(folder, program, args)
+  const sign = await freshSign(folder)
+  const child = spawnLogged(folder, program, args, sign?.descriptor)
   const ended = new Promise<never>((_resolve, reject) => {
     child.once('error', (cause) => {
       reject(errorCode(cause) === 'ENOENT' ? gone(program, cause) : cause)
@@ -60,7 +65,7 @@ export async function startQemu<T>(
   })
   const waiting = new AbortController()
   try {
-    const identity = identityOf(child.pid ?? 0)
+    const identity = identityOf(child.pid ?? 0, !isOnLocalDisk(folder), sign?.name)
     const prepared = prepare(identity)
     const monitor = await Promise.race([ended, firstMonitor(folder, waiting.signal), aborted(signal, waiting)])
     return { identity, monitor, prepared }
@@ -76,15 +81,37 @@ export async function startQemu<T>(
   }
 }
 
-function spawnLogged(folder: string, program: string, args: readonly string[]): ChildProcess {
+const signPrefix = 'alive-'
+
+/** Whether a file of a VM's folder is the sign of life of its QEMU. */
+export const isSign = (file: string): boolean => file.startsWith(signPrefix)
+
+/**
+ * A sign of life that the next QEMU is to hold; nothing where there can be none. It has another name each time, so that it tells
+ * nothing of the QEMU before.
+ */
+async function freshSign(folder: string): Promise<{ readonly name: string; readonly descriptor: number } | undefined> {
+  if (!isOnLocalDisk(folder)) return undefined
+  const name = `${signPrefix}${randomUUID()}`
+  const path = join(folder, name)
+  const old = readdirSync(folder).find(isSign)
+  if (old !== undefined) renameSync(join(folder, old), path)
+  else if (!(await makeSign(path))) return undefined
+  return { name, descriptor: holdSign(path) }
+}
+
+function spawnLogged(folder: string, program: string, args: readonly string[], sign?: number): ChildProcess {
   const { O_WRONLY, O_CREAT, O_TRUNC, O_APPEND } = constants
   const log = openSync(join(folder, runFiles.log), O_WRONLY | O_CREAT | O_TRUNC | O_APPEND, 0o600)
   try {
-    const child = spawn(program, args, { cwd: folder, detached: true, stdio: ['ignore', log, log] })
+    // The descriptor of the sign is for nothing but being open.
+    const stdio = ['ignore', log, log, ...(sign === undefined ? [] : [sign])] as const
+    const child = spawn(program, args, { cwd: folder, detached: true, stdio: [...stdio] })
     child.unref()
     return child
   } finally {
     closeSync(log)
+    if (sign !== undefined) closeSync(sign)
   }
 }
 
@@ -166,14 +193,15 @@ export async function findOrphan(
   id: string,
   isInherited: boolean,
 ): Promise<ProcessIdentity | undefined> {
+  const own = folderId(folder)
+  const isShared = !isOnLocalDisk(folder)
   const written = readOrEmpty(join(folder, runFiles.pid))
   // One that has only just begun has no file yet; where somebody has died, it is looked for.
   const pids = isInherited ? [written, ...(await readdir('/proc').catch(() => []))] : [written]
   for (const pid of new Set(pids.map((text) => text.trim()))) {
     if (!/^[1-9]\d*$/.test(pid)) continue
-    const identity = identityOf(Number(pid))
-    const words = readOrEmpty(`/proc/${pid}/cmdline`)
-    if (words.split('\0').includes(id) && isAlive(identity)) return identity
+    const identity = identityOf(Number(pid), isShared)
+    if (isQemuOf(own, identity) && isStartedFor(id, identity)) return identity
   }
   return undefined
 }

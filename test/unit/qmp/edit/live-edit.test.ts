@@ -230,7 +230,7 @@ test('an edit that was not finished is finished where it was written down, and e
   await monitor.close()
   await directory.save({ ...definition, hardware: { ...definition.hardware, disks: [written!] } })
 
-  const dead = { ...ownIdentity(), state: 'running', before: 'running' } as const
+  const dead = { ...ownIdentity(false), state: 'running', before: 'running' } as const
   await settle({ directory, images }, (await directory.get(vm.id))!, dead)
   const [{ devices }] = await ask<PciBus>(host, vm, 'query-pci')
   expect(devices.filter(({ slot }) => slot === 16).map(({ qdev_id: id }) => id)).toEqual([diskDevice(written!)])

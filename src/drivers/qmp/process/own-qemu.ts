@@ -1,0 +1,76 @@
+import { readFileSync, readlinkSync, statSync } from 'node:fs'
+import { basename } from 'node:path'
+import { errorCode } from '../../../errors/native.js'
+import { HostError } from '../../../errors.js'
+import { isAlive, isOfThisNamespace, type ProcessIdentity } from '../../../registry/process-identity.js'
+
+/** A folder by what stays the same when it is moved or removed. */
+export type FolderId = `${bigint}:${bigint}`
+
+export function folderId(path: string): FolderId {
+  const { dev, ino } = statSync(path, { bigint: true })
+  return `${dev}:${ino}`
+}
+
+/**
+ * Whether a process is proven to be the QEMU of the VM in a folder: it is of this namespace, began when that QEMU did, runs
+ * QEMU, and was started in the folder. Nothing is proven where the system does not tell, as on macOS.
+ */
+export function isQemuOf(folder: FolderId, identity: ProcessIdentity): boolean {
+  if (identity.began === '' || !isOfThisNamespace(identity) || !isAlive(identity, '/')) return false
+  const proc = `/proc/${String(identity.pid)}`
+  try {
+    return folderId(`${proc}/cwd`) === folder && isQemu(proc)
+  } catch (error) {
+    // It has ended, or is another user's.
+    const isHidden = ['ENOENT', 'ESRCH', 'EACCES', 'EPERM'].includes(errorCode(error) ?? '')
+    if (isHidden) return false
+    throw error
+  }
+}
+
+const isQemu = (proc: string): boolean =>
+  isNamedQemu(readlinkSync(`${proc}/exe`)) || isNamedQemu(wordsOf(proc)[0] ?? '')
+
+/** Some systems wrap programs: `.qemu-system-x86_64-wrapped`. */
+const isNamedQemu = (path: string): boolean => /^\.?qemu-system-/.test(basename(path))
+
+const wordsOf = (proc: string): string[] => readFileSync(`${proc}/cmdline`, 'utf8').split('\0')
+
+/** Whether the process was started for the VM of this id. */
+export const isStartedFor = (id: string, { pid }: ProcessIdentity): boolean => {
+  try {
+    const words = wordsOf(`/proc/${String(pid)}`)
+    return words[words.indexOf('-uuid') + 1] === id
+  } catch (error) {
+    if (errorCode(error) === 'ENOENT' || errorCode(error) === 'ESRCH') return false
+    throw error
+  }
+}
+
+/**
+ * Sends a signal to the QEMU of the VM in a folder, and to no other process: what it is, is looked at once more in the moment
+ * before. False where that could not be proven.
+ */
+export function signalQemu(folder: FolderId, identity: ProcessIdentity, signal: NodeJS.Signals): boolean {
+  if (!isQemuOf(folder, identity)) return false
+  try {
+    return process.kill(identity.pid, signal)
+  } catch (error) {
+    if (errorCode(error) === 'ESRCH') return false
+    throw error
+  }
+}
+
+/** Error for a QEMU that runs on though it was told to quit. */
+export function doesNotEnd(folder: FolderId, identity: ProcessIdentity): HostError {
+  const { pid } = identity
+  const isOwn = isQemuOf(folder, identity)
+  const message = isOwn
+    ? `the process ${String(pid)} does not end`
+    : isOfThisNamespace(identity)
+      ? `QEMU does not quit, and the process ${String(pid)} can't be proven to be it`
+      : 'QEMU does not quit, and runs in another container or on another machine'
+  const hint = isOwn ? undefined : 'End it yourself, where it runs, if it is the QEMU of this VM.'
+  return new HostError({ reason: message, hint, native: { driver: 'qmp', message } })
+}

@@ -1,0 +1,22 @@
+import { execFileSync } from 'node:child_process'
+
+/** Why no container can be made here; nothing where one can. */
+export function missingContainers(): string | undefined {
+  try {
+    execFileSync('unshare', container('probe').slice(1).concat('true'), { stdio: 'ignore' })
+    return undefined
+  } catch {
+    return 'unshare may not make namespaces here'
+  }
+}
+
+/** Runs a program under another host name. */
+export const renamedHost = (name: string): string[] => ['unshare', '--uts', 'sh', '-c', script, name]
+
+/** Runs a program as the first of a container of its own, all of whose processes end with it. */
+export const container = (name: string): string[] => [
+  ...['unshare', '--uts', '--pid', '--mount-proc', '--fork', '--kill-child', 'sh', '-c'],
+  ...[script, name],
+]
+
+const script = 'hostname "$0"; exec "$@"'
