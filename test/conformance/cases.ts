@@ -10,6 +10,7 @@ import { edit } from './cases/edit.js'
 import { editDisks } from './cases/edit-disks.js'
 import { events } from './cases/events.js'
 import { guestAgent } from './cases/guest-agent.js'
+import { images } from './cases/images.js'
 import { inputThatIsWrong } from './cases/input-that-is-wrong.js'
 import { jobs } from './cases/jobs.js'
 import { lifecycle } from './cases/lifecycle.js'
@@ -43,6 +44,7 @@ export const allCases: Readonly<Record<string, Cases>> = {
   clone,
   edit,
   'edit disks': editDisks,
+  images,
   'network adapters': networkAdapters,
   delete: deleteCases,
   console: consoleCases,

@@ -1,4 +1,5 @@
 import * as v from 'valibot'
+import { imageRecordSchema } from '../../files/image-record.js'
 import type { VmConfig } from '../../model/vm-config.js'
 import { keptConfig } from '../../registry/kept-vm.js'
 
@@ -36,6 +37,7 @@ const hardwareSchema = v.object({
     videoFirmware: optionalText,
     order: v.optional(v.array(v.picklist(['disk', 'cdrom', 'floppy']))),
   }),
+  images: imageRecordSchema,
 })
 const snapshotSchema = v.object({
   id: text,

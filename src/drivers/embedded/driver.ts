@@ -179,8 +179,9 @@ export class EmbeddedDriver implements Driver {
   }
 
   /** Presses the power button, and waits until the guest has gone. Others may do things to the VM meanwhile. */
-  async #shutdown(vm: string, task: Task): Promise<VmState> {
-    const pressed = await this.#withLive(vm, task, async (live) => {
+  async #shutdown(vm: string, task: Task, check?: (definition: Definition) => Promise<unknown>): Promise<VmState> {
+    const pressed = await this.#withLive(vm, task, async (live, definition) => {
+      await check?.(definition)
       // From before the press: whoever cancels meanwhile is not to be told that nothing had been done.
       const withdrawal = withdrawable(live, task)
       try {
@@ -202,7 +203,7 @@ export class EmbeddedDriver implements Driver {
   }
 
   async #restart(vm: string, task: Task): Promise<VmState> {
-    await this.#shutdown(vm, task)
+    await this.#shutdown(vm, task, (definition) => this.#lifecycle.prepare(definition, 'start'))
     return this.#change(vm, task, (definition) => this.#lifecycle.powerOn(definition, task), ['stopped', 'crashed'])
   }
 

@@ -2,7 +2,8 @@ import { randomUUID } from 'node:crypto'
 import { readFile, stat } from 'node:fs/promises'
 import { InvalidArgumentError, NotSupportedError } from '../../errors.js'
 import { checkDrives } from '../../files/check-drives.js'
-import { checkFile } from '../../files/check-file.js'
+import { checkFile, type FileStamp } from '../../files/check-file.js'
+import { recordImages } from '../../files/image-record.js'
 import type { DiskSpec } from '../../model/vm-config.js'
 import type { VmChanges } from '../../model/vm-spec.js'
 import { keepDisks } from '../../registry/keep-disks.js'
@@ -43,7 +44,7 @@ export function cloneHardware(hardware: Hardware): ReturnType<typeof withNewOver
 }
 
 /** How the VM boots, as follows from what it has. */
-const bootKind = ({ boot, disks, cdroms, floppies }: Omit<Hardware, 'memoryMiB'>): MachineBoot['kind'] => {
+const bootKind = ({ boot, disks, cdroms, floppies }: Omit<Hardware, 'memoryMiB' | 'images'>): MachineBoot['kind'] => {
   if (boot.kernel !== undefined) return 'linux'
   const hasSomethingToBoot = disks.some(({ image }) => image !== undefined) || cdroms.length > 0 || floppies.length > 0
   return hasSomethingToBoot || boot.firmware !== undefined ? 'firmware' : 'guest'
@@ -71,45 +72,51 @@ export async function planHardware(
     boot: spec.boot ?? present?.boot ?? {},
   }
   const fitting = bootKind(parts) === 'guest' ? guestMemoryMiB : systemMemoryMiB
-  const hardware = { ...parts, memoryMiB: spec.memoryMiB ?? present?.memoryMiB ?? fitting }
-  await check(hardware, root)
+  const wanted = { ...parts, memoryMiB: spec.memoryMiB ?? present?.memoryMiB ?? fitting }
+  check(wanted, root)
+  const images = await recordImages({
+    wanted,
+    present,
+    root,
+    driver: 'embedded',
+    checkDiskImage,
+  })
+  const hardware = { ...wanted, images }
+  const mayNotFit = wanted.boot !== present?.boot || wanted.memoryMiB !== present.memoryMiB
+  if (mayNotFit) await checkKernel(hardware, `${root}.boot`)
   return hardware
 }
 
 const newDisk = (disk: DiskSpec): DiskDefinition => ({ ...disk, id: randomUUID(), overlay: newDiskFile() })
 
-async function check(hardware: Hardware, root: string): Promise<void> {
-  const { memoryMiB, boot } = hardware
+function check(hardware: Omit<Hardware, 'images'>, root: string): void {
+  const { memoryMiB } = hardware
   if (memoryMiB < limits.minMemoryMiB || memoryMiB > limits.maxMemoryMiB) {
     throw wrong(
       `${root}.memoryMiB`,
       `must be from ${String(limits.minMemoryMiB)} to ${String(limits.maxMemoryMiB)}, and is ${String(memoryMiB)}`,
     )
   }
-  await checkDrives(hardware, root, { limits, driver: 'embedded', checkDiskImage })
-  for (const key of ['firmware', 'videoFirmware'] as const) {
-    const image = boot[key]
-    if (image !== undefined) await checkFile(image, `${root}.boot.${key}`, 'embedded')
-  }
-  if (boot.kernel !== undefined) await checkKernel(hardware, `${root}.boot`)
+  checkDrives(hardware, root, limits)
 }
 
-async function checkDiskImage(image: string, path: string): Promise<number> {
-  const size = await checkFile(image, path, 'embedded')
-  if (size % sectorBytes === 0 && size <= limits.maxDiskMiB * mebibyte) return size
+function checkDiskImage(image: string, path: string, { sizeBytes }: FileStamp): void {
+  if (sizeBytes % sectorBytes === 0 && sizeBytes <= limits.maxDiskMiB * mebibyte) return
   const allowed = `a multiple of ${String(sectorBytes)} bytes, at most ${String(limits.maxDiskMiB)} MiB`
-  throw wrong(path, `must be a raw image of ${allowed}, and ${image} has ${String(size)} bytes`)
+  throw wrong(path, `must be a raw image of ${allowed}, and ${image} has ${String(sizeBytes)} bytes`)
 }
 
+/** A kernel and its initrd have to fit into memory, whichever of them was changed. */
 async function checkKernel({ boot, memoryMiB }: Hardware, root: string): Promise<void> {
+  if (boot.kernel === undefined) return
   for (const key of ['kernel', 'initrd'] as const) {
     const file = boot[key]
     if (file === undefined) continue
-    const size = await checkFile(file, `${root}.${key}`, 'embedded')
-    if (size > maxBootFileBytes)
+    const { sizeBytes } = await checkFile(file, `${root}.${key}`, 'embedded')
+    if (sizeBytes > maxBootFileBytes)
       throw wrong(
         `${root}.${key}`,
-        `must have at most ${String(maxBootFileBytes)} bytes, and ${file} has ${String(size)}`,
+        `must have at most ${String(maxBootFileBytes)} bytes, and ${file} has ${String(sizeBytes)}`,
       )
   }
   try {

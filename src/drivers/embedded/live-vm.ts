@@ -15,6 +15,12 @@ export type MachineEnd = { readonly how: 'off' } | { readonly how: 'crashed'; re
 /** How long a machine may take to stand still before its thread is ended all the same. */
 const pauseTimeoutMs = 5000
 
+/** What a machine boots, and the saved memory that it goes on from. */
+export interface MachineParts {
+  readonly boot: MachineBoot
+  readonly initialState?: Uint8Array | undefined
+}
+
 /** A VM that this process runs: its machine, its console and the claim on it. */
 export class LiveVm {
   readonly id: string
@@ -55,7 +61,7 @@ export class LiveVm {
     definition: Definition,
     lease: Lease,
     state: VmState,
-    parts: { readonly boot: MachineBoot; readonly initialState?: Uint8Array | undefined },
+    parts: MachineParts,
   ): Promise<LiveVm> {
     const { id, hardware } = definition
     const console = new ConsoleBuffer()

@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto'
+import { requireImages } from '../../files/image-record.js'
 import type { VmChanges, VmSpec } from '../../model/vm-spec.js'
 import { stateAtRest, type Definition } from './definition.js'
 import { invalidState } from '../../errors/state.js'
@@ -47,6 +48,7 @@ export class VmProvisioning {
   }
 
   async clone(definition: Definition, live: LiveVm | undefined, name: string): Promise<Definition> {
+    await requireImages(definition.hardware, 'disks', 'embedded')
     const { hardware, nameOf } = cloneHardware(definition.hardware)
     const clone: Definition = {
       format: 1,

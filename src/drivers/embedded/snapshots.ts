@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto'
 import type { Task } from '../../driver.js'
 import { JobCancelledError } from '../../errors.js'
 import { snapshotNameIsTaken, snapshotNotFound } from '../../errors/lookup.js'
+import { requireImages } from '../../files/image-record.js'
 import type { Snapshot, SnapshotNode } from '../../model/snapshot.js'
 import type { VmState } from '../../model/vm-state.js'
 import { snapshotNode } from '../../registry/kept-vm.js'
@@ -10,7 +11,7 @@ import { emulatorVersion } from './emulator-version.js'
 import { newMemoryFile, withNewOverlays } from './hardware.js'
 import type { LiveVm } from './live-vm.js'
 import { copyDisks, type VmStore } from './store.js'
-import type { VmLifecycle } from './vm-lifecycle.js'
+import type { Prepared, VmLifecycle } from './vm-lifecycle.js'
 
 /** Snapshots: copies of the disks and, of a VM that runs, its memory. */
 export class VmSnapshots {
@@ -64,6 +65,7 @@ export class VmSnapshots {
   /** The VM's hardware and, where it ran, its memory as they were; what it has become since is lost. */
   async switchTo(definition: Definition, live: LiveVm | undefined, id: string, task: Task): Promise<VmState> {
     const snapshot = find(definition, id)
+    const prepared = await this.#prepare(definition, snapshot)
     // What the VM has become is given up first: from here on there is no way back.
     task.cancelWith(() => false)
     const { hardware, nameOf } = withNewOverlays(snapshot.hardware)
@@ -75,7 +77,7 @@ export class VmSnapshots {
       const { memory } = snapshot
       const switched: Definition = { ...withoutRest(definition), hardware, memory, currentSnapshot: id }
       await this.#store.save(switched)
-      if (memory !== undefined) return await this.#lifecycle.powerOn(switched, task, lease)
+      if (prepared !== undefined) return await this.#lifecycle.powerOn(switched, task, { lease, prepared })
       lease.release()
       this.#lifecycle.tell(switched, 'stopped', live?.state ?? 'stopped')
       return 'stopped'
@@ -93,6 +95,13 @@ export class VmSnapshots {
       .map((snapshot) => (snapshot.parentId === id ? { ...snapshot, parentId } : snapshot))
     const currentSnapshot = definition.currentSnapshot === id ? parentId : definition.currentSnapshot
     await this.#lifecycle.save({ ...definition, snapshots, currentSnapshot }, live)
+  }
+
+  /** Nothing for a snapshot without memory: of that, only the disks are needed. */
+  async #prepare(definition: Definition, { hardware, memory }: SnapshotDefinition): Promise<Prepared | undefined> {
+    if (memory !== undefined) return this.#lifecycle.prepare({ ...definition, hardware, memory }, 'snapshot')
+    await requireImages(hardware, 'disks', 'embedded')
+    return undefined
   }
 
   async #createLive(

@@ -1,5 +1,6 @@
 import type { Task } from '../../driver.js'
 import { JobCancelledError, ProtocolError } from '../../errors.js'
+import { requireImages, type ImageRecord, type ImageUse } from '../../files/image-record.js'
 import type { VmEvent } from '../../model/vm-event.js'
 import type { VmState } from '../../model/vm-state.js'
 import { heldBy } from '../../registry/claim.js'
@@ -8,10 +9,16 @@ import { stateAtRest, withoutRest, type Definition } from './definition.js'
 import { nativeError } from './embedded-errors.js'
 import { emulatorVersion } from './emulator-version.js'
 import { newMemoryFile, readBoot } from './hardware.js'
-import { LiveVm, type MachineEnd } from './live-vm.js'
+import { LiveVm, type MachineEnd, type MachineParts } from './live-vm.js'
 import type { Lease, VmStore } from './store.js'
 
 type StateReason = 'guest' | 'request' | 'crash'
+
+/** What a machine is loaded from. */
+export interface Prepared extends MachineParts {
+  /** What is to be remembered of its images. */
+  readonly images: ImageRecord
+}
 
 /** Runs VMs: how they come to life in this process, and how they leave it. */
 export class VmLifecycle {
@@ -84,28 +91,38 @@ export class VmLifecycle {
     await (live === undefined ? this.withLease(definition, save) : save())
   }
 
-  /** Runs a VM that is at rest, from its saved memory where it has one. */
-  async powerOn(definition: Definition, task: Task, lease?: Lease): Promise<VmState> {
-    if (this.#isClosed) throw new JobCancelledError({ reason: 'the server was closed meanwhile' })
-    const { id, memory, hardware } = definition
-    const isAborted = (): boolean => task.signal.aborted || this.#isClosed
-    const atRest = stateAtRest(definition)
+  /** Reads all that a VM at rest needs to run: what is missing shows before anything is changed. */
+  async prepare({ id, memory, hardware }: Definition, use: ImageUse): Promise<Prepared> {
     if (memory !== undefined && memory.emulator !== emulatorVersion()) throw foreignMemory(memory.emulator)
-    task.progress({ percent: 5, phase: 'reading images' })
+    const images = await requireImages(hardware, use, 'embedded')
     const boot = await readBoot(hardware)
     const initialState = memory === undefined ? undefined : await this.#store.getMemory(id, memory.file)
-    const held = lease ?? (await this.lease(definition))
+    return { images, boot, initialState }
+  }
+
+  /** Runs a VM that is at rest, from its saved memory where it has one. */
+  async powerOn(found: Definition, task: Task, ready?: { lease: Lease; prepared: Prepared }): Promise<VmState> {
+    if (this.#isClosed) throw new JobCancelledError({ reason: 'the server was closed meanwhile' })
+    const { id, memory } = found
+    const isAborted = (): boolean => task.signal.aborted || this.#isClosed
+    const atRest = stateAtRest(found)
+    task.progress({ percent: 5, phase: 'reading images' })
+    const { images, ...parts } =
+      ready?.prepared ?? (await this.prepare(found, memory === undefined ? 'start' : 'resume'))
+    const definition = { ...found, hardware: { ...found.hardware, images } }
+    const held = ready?.lease ?? (await this.lease(definition))
     const through = memory === undefined ? 'starting' : 'resuming'
     let live: LiveVm | undefined
     try {
       held.setState(through)
       this.tell(definition, through, atRest)
       task.progress({ percent: 20, phase: 'loading the machine' })
-      live = await LiveVm.load(this.#store, definition, held, through, { boot, initialState })
+      live = await LiveVm.load(this.#store, definition, held, through, parts)
       if (isAborted()) throw new JobCancelledError({ reason: 'it was cancelled before the machine ran' })
       task.progress({ percent: 80, phase: 'starting the processor' })
       // The saved memory is given up before the guest runs on: from then on it does not fit the disks any more.
-      if (memory !== undefined || definition.hasCrashed === true) await this.#store.save(withoutRest(definition))
+      const isChanged = memory !== undefined || found.hasCrashed === true || images !== found.hardware.images
+      if (isChanged) await this.#store.save(withoutRest(definition))
       return await this.#run(live, definition, memory?.isPaused === true)
     } catch (error) {
       this.#live.delete(id)

@@ -1,4 +1,5 @@
 import * as v from 'valibot'
+import { imageRecordSchema } from '../../files/image-record.js'
 import { hostAddressSchema, macAddressSchema, portSchema } from '../../model/network-adapter.js'
 import type { VmConfig } from '../../model/vm-config.js'
 import { shownAdapters } from '../../network/kept-adapter.js'
@@ -71,6 +72,7 @@ const hardwareSettings = {
     order: v.optional(v.array(v.picklist(['disk', 'cdrom', 'floppy']))),
   }),
   networkAdapters: v.optional(v.array(adapterSchema), []),
+  images: imageRecordSchema,
 }
 const diskFile = fileName(/^disk-[0-9a-f-]{36}\.qcow2$/)
 const hardwareSchema = v.object({ ...hardwareSettings, disks: v.array(diskSchema(diskFile)) })

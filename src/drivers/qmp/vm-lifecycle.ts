@@ -6,6 +6,7 @@ import { vmNotFound } from '../../errors/lookup.js'
 import { errorCode } from '../../errors/native.js'
 import { requireState } from '../../errors/state.js'
 import { JobCancelledError, ResourceBusyError } from '../../errors.js'
+import { requireImages } from '../../files/image-record.js'
 import type { VmState } from '../../model/vm-state.js'
 import { heldBy, type Claim } from '../../registry/claim.js'
 import { Exclusive } from '../../registry/exclusive.js'
@@ -134,7 +135,10 @@ export class VmLifecycle {
 
   /** Runs a VM that is at rest, from its saved memory where it has one. */
   async powerOn(vm: HeldVm, task: Task): Promise<VmState> {
-    const { memory } = vm.definition
+    const { definition } = vm
+    const { memory, hardware } = definition
+    const images = await requireImages(hardware, memory === undefined ? 'start' : 'resume', 'qmp')
+    if (images !== hardware.images) await vm.save({ ...definition, hardware: { ...hardware, images } })
     vm.setState(throughStart(vm.state, vm.definition))
     try {
       const { observer } = this.#parts

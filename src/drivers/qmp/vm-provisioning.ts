@@ -3,6 +3,7 @@ import { rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Task } from '../../driver.js'
 import { invalidState } from '../../errors/state.js'
+import { requireImages } from '../../files/image-record.js'
 import type { VmChanges, VmSpec } from '../../model/vm-spec.js'
 import type { VmDirectory } from '../../registry/vm-directory.js'
 import { copyLive } from './disks/copy-live.js'
@@ -82,6 +83,7 @@ export class VmProvisioning {
   /** A VM of its own, with the disks as they are now. Bases, which nobody writes to, it has in common with the original. */
   async clone(vm: HeldVm, name: string, task: Task): Promise<Definition> {
     const { directory } = this.#parts
+    await requireImages(vm.definition.hardware, 'disks', 'qmp')
     const clone = newVm(name, vm.definition.description, cloneHardware(vm.definition.hardware))
     await directory.create(clone, async () => {
       const folder = directory.folder(clone.id)
@@ -107,6 +109,7 @@ export class VmProvisioning {
   async cloneLinked(vm: HeldVm, name: string, task: Task): Promise<Definition> {
     const { directory, images } = this.#parts
     if (vm.run !== undefined) throw invalidState(vm.state, ['stopped', 'crashed'])
+    await requireImages(vm.definition.hardware, 'disks', 'qmp')
     task.progress({ percent: 0, phase: 'linking disks' })
     const { turns, hardware } = await planSharing(images, vm)
     const clone = newVm(name, vm.definition.description, hardware)

@@ -1,6 +1,7 @@
 import type { Task } from '../../driver.js'
 import { goneMeanwhile, invalidState } from '../../errors/state.js'
 import { InvalidStateError, ResourceBusyError } from '../../errors.js'
+import { requireImages } from '../../files/image-record.js'
 import type { VmState } from '../../model/vm-state.js'
 import { operations } from '../../operations.js'
 import { isAlive } from '../../registry/process-identity.js'
@@ -48,7 +49,9 @@ export class VmShutdown {
   /** A guest that goes only after the job's time is over comes up all the same, rather than that it stays away. */
   async restart(vm: string, task: Task): Promise<VmState> {
     const { access, lifecycle } = this.#parts
-    await this.#shutDown(vm, task, new AbortController().signal)
+    const canComeUp = ({ definition }: RunningVm): Promise<unknown> =>
+      requireImages(definition.hardware, 'start', 'qmp')
+    await this.#shutDown(vm, task, new AbortController().signal, canComeUp)
     const how = { expected: operations['vm.start'].from, through: throughStart, isSequel: true }
     try {
       return await access.change(vm, task, (held) => lifecycle.powerOn(held, task), how)
@@ -64,11 +67,19 @@ export class VmShutdown {
    * Presses the power button, and waits until the guest has gone. A press can't be taken back, and QEMU does not tell whether
    * the guest has noticed it: the operation can't be cancelled.
    */
-  async #shutDown(vm: string, task: Task, givenUp: AbortSignal): Promise<VmState> {
+  async #shutDown(
+    vm: string,
+    task: Task,
+    givenUp: AbortSignal,
+    check?: (running: RunningVm) => Promise<unknown>,
+  ): Promise<VmState> {
     const { access } = this.#parts
     const wasRunning = this.#seemsToRun(vm)
     try {
-      return await access.use(vm, task, (running) => this.#untilOff(running, task, givenUp))
+      return await access.use(vm, task, async (running) => {
+        await check?.(running)
+        return this.#untilOff(running, task, givenUp)
+      })
     } catch (error) {
       // It ran when this was asked for, and the guest was faster.
       if (wasRunning && error instanceof InvalidStateError && error.state === 'stopped') return 'stopped'

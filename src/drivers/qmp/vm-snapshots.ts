@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import type { Task } from '../../driver.js'
 import { JobCancelledError } from '../../errors.js'
 import { snapshotNameIsTaken, snapshotNotFound } from '../../errors/lookup.js'
+import { requireImages } from '../../files/image-record.js'
 import type { Snapshot, SnapshotNode } from '../../model/snapshot.js'
 import type { VmState } from '../../model/vm-state.js'
 import { snapshotNode } from '../../registry/kept-vm.js'
@@ -83,7 +84,9 @@ export class VmSnapshots {
     const onProgress = (percent: number): void => {
       task.progress({ percent: percent * 0.2, phase: 'copying the snapshot' })
     }
-    await takeOutOfBases(this.#parts.images, vm, find(vm.definition, id), onProgress)
+    const snapshot = find(vm.definition, id)
+    await requireImages(snapshot.hardware, snapshot.memory === undefined ? 'disks' : 'snapshot', 'qmp')
+    await takeOutOfBases(this.#parts.images, vm, snapshot, onProgress)
     vm.signal.throwIfAborted()
     vm.commit()
     await this.#parts.lifecycle.end(vm)

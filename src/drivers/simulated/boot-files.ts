@@ -1,8 +1,7 @@
 import { open } from 'node:fs/promises'
 import { InvalidArgumentError } from '../../errors.js'
-import { requireRoom } from '../../files/check-drives.js'
-import { checkFile } from '../../files/check-file.js'
-import type { VmConfig } from '../../model/vm-config.js'
+import { recordImages, type ImageRecord, type RecordedImages } from '../../files/image-record.js'
+import { namedImages, type ImageSettings } from '../../files/named-images.js'
 
 /** Where a kernel may have its multiboot header, by the specification of multiboot 1. */
 const searchedBytes = 8192
@@ -10,31 +9,25 @@ const multibootMagic = 0x1badb002
 /** The setup header of a Linux kernel, by Documentation/arch/x86/boot.rst. */
 const setup = { sectors: 0x1f1, bootFlag: 0x1fe, signature: 0x202, end: 0x268 } as const
 
-type Files = Pick<VmConfig, 'disks' | 'cdroms' | 'floppies' | 'boot'>
-
 /** Whether the host has to look for any file. */
-export const namesFiles = ({ disks, cdroms, floppies, boot }: Files): boolean =>
-  disks.some(({ image }) => image !== undefined) ||
-  cdroms.length > 0 ||
-  floppies.length > 0 ||
-  boot.kernel !== undefined ||
-  boot.firmware !== undefined ||
-  boot.videoFirmware !== undefined
+export const namesFiles = (settings: ImageSettings): boolean => namedImages(settings).length > 0
 
-/** Throws unless all files are on this machine, and can be what they are to be. */
-export async function checkFiles({ disks, cdroms, floppies, boot }: Files, root: string): Promise<void> {
-  const check = async (file: string | undefined, path: string): Promise<void> => {
-    if (file !== undefined) await checkFile(file, `${root}.${path}`, 'simulated')
-  }
-  for (const [index, { image, sizeMiB }] of disks.entries()) {
-    if (image === undefined) continue
-    const path = `${root}.disks[${String(index)}]`
-    requireRoom(sizeMiB, await checkFile(image, `${path}.image`, 'simulated'), `${path}.sizeMiB`)
-  }
-  for (const [index, { image }] of cdroms.entries()) await check(image, `cdroms[${String(index)}].image`)
-  for (const [index, { image }] of floppies.entries()) await check(image, `floppies[${String(index)}].image`)
-  for (const key of ['firmware', 'videoFirmware', 'initrd', 'kernel'] as const) await check(boot[key], `boot.${key}`)
-  if (boot.kernel !== undefined) await checkKernel(boot.kernel, `${root}.boot.kernel`)
+/** Throws unless all files that a VM has not yet are on this machine, and can be what they are to be. */
+export async function recordFiles(
+  wanted: ImageSettings,
+  present: RecordedImages | undefined,
+  root: string,
+): Promise<ImageRecord> {
+  const images = await recordImages({
+    wanted,
+    present,
+    root,
+    driver: 'simulated',
+    checkDiskImage: () => undefined,
+  })
+  const { kernel } = wanted.boot
+  if (kernel !== undefined && kernel !== present?.boot.kernel) await checkKernel(kernel, `${root}.boot.kernel`)
+  return images
 }
 
 async function checkKernel(kernel: string, path: string): Promise<void> {

@@ -1,11 +1,12 @@
 import { InvalidArgumentError } from '../../errors.js'
+import { requireImages, type ImageRecord, type ImageUse, type RecordedImages } from '../../files/image-record.js'
 import type { VmState } from '../../model/vm-state.js'
 import { invalidState } from '../../errors/state.js'
 import type { DiskConfig, VmConfig } from '../../model/vm-config.js'
 import type { VmChanges, VmSpec } from '../../model/vm-spec.js'
 import { keepAdapters, shownAdapters, type KeptAdapter } from '../../network/kept-adapter.js'
 import { keepDisks } from '../../registry/keep-disks.js'
-import { checkFiles, namesFiles } from './boot-files.js'
+import { namesFiles, recordFiles } from './boot-files.js'
 import { newDisk, type VmContent } from './simulated-vm.js'
 
 /** What is not asked for; nobody changes it, so that all VMs share it. */
@@ -34,16 +35,33 @@ export function configOf(spec: VmSpec, { newDiskId }: Pick<Inventions, 'newDiskI
   return { name, description, cpus, memoryMiB, disks: withIds, cdroms, floppies, boot, networkAdapters }
 }
 
-/** Throws where the VM is too large for the host, or a file of it is missing; synchronous where there is none. */
-export function checkConfig(config: VmConfig, root: string, files: 'local' | 'assumed'): Promise<void> | undefined {
+type Files = 'local' | 'assumed'
+
+/**
+ * Throws where the VM is too large for the host, or a file of it is missing; answers what to remember of its files, and is
+ * synchronous where there are none.
+ */
+export function checkConfig(
+  config: VmConfig,
+  present: VmContent | undefined,
+  root: string,
+  files: Files,
+): Promise<ImageRecord> | undefined {
   for (const key of ['cpus', 'memoryMiB'] as const) {
     if (config[key] > limits[key]) throw tooMuch(`${root}.${key}`, limits[key], config[key])
   }
   if (config.floppies.length > limits.floppies) {
     throw tooMuch(`${root}.floppies`, limits.floppies, config.floppies.length)
   }
-  return files === 'local' && namesFiles(config) ? checkFiles(config, root) : undefined
+  if (files !== 'local' || !namesFiles(config)) return undefined
+  return recordFiles(config, present && recordOf(present), root)
 }
+
+/** Throws unless the files of a VM are what is remembered of them, as far as that matters; synchronous where there is nothing. */
+export const checkFiles = (content: VmContent, use: ImageUse): Promise<ImageRecord> | undefined =>
+  content.images === undefined ? undefined : requireImages(recordOf(content), use, 'simulated')
+
+const recordOf = ({ config, images = {} }: VmContent): RecordedImages => ({ ...config, images })
 
 const tooMuch = (path: string, most: number, found: number): InvalidArgumentError =>
   new InvalidArgumentError({
@@ -53,7 +71,7 @@ const tooMuch = (path: string, most: number, found: number): InvalidArgumentErro
 
 /** What an edit leads to. */
 export function edited(
-  { config, disks, adapters, files }: VmContent,
+  { config, disks, adapters, images, files }: VmContent,
   { disks: wantedDisks, deleteDisks, networkAdapters: wanted, ...settings }: VmChanges,
   { newDiskId, newMacAddress }: Inventions,
 ): VmContent {
@@ -65,6 +83,7 @@ export function edited(
         ...(disks.find(({ config: { id } }) => id === disk.id) ?? newDisk(disk)),
         config: disk,
       })),
+      images,
       files,
     },
     wanted === undefined ? adapters : keepAdapters(wanted, adapters, newMacAddress),

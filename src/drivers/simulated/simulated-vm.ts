@@ -1,6 +1,7 @@
 import { closeSync, openSync, readSync } from 'node:fs'
 import type { VmRecord } from '../../driver.js'
 import type { DiskConfig, VmConfig } from '../../model/vm-config.js'
+import type { ImageRecord } from '../../files/image-record.js'
 import type { VmState } from '../../model/vm-state.js'
 import { shownAdapters, type KeptAdapter } from '../../network/kept-adapter.js'
 import type { ExecHandler } from './guest-agent.js'
@@ -19,6 +20,8 @@ export interface VmContent {
   readonly config: VmConfig
   readonly disks: readonly SimulatedDisk[]
   readonly adapters: readonly KeptAdapter[]
+  /** What is remembered of its images; nothing yet of a VM that was there before anybody connected, nor where no image need be there. */
+  readonly images: ImageRecord | undefined
   /** The guest's files that were copied in or written by a test. */
   readonly files: ReadonlyMap<string, Uint8Array>
 }
@@ -75,8 +78,8 @@ export class SimulatedVm {
   constructor(id: string, number: number, content: { config: VmConfig } & Partial<VmContent>) {
     this.id = id
     this.number = number
-    const { config, disks = newDisks(config.disks), adapters = noAdapters, files = noFiles } = content
-    this.content = { config, disks, adapters, files }
+    const { config, disks = newDisks(config.disks), adapters = noAdapters, images, files = noFiles } = content
+    this.content = { config, disks, adapters, images, files }
   }
 
   get config(): VmConfig {

@@ -1,10 +1,13 @@
-import type { DriverOperation } from '../../driver.js'
+import type { DriverOperation, VmRecord } from '../../driver.js'
 import { requireState } from '../../errors/state.js'
 import { cloneAdapters } from '../../network/kept-adapter.js'
+import type { ImageRecord } from '../../files/image-record.js'
+import type { VmState } from '../../model/vm-state.js'
 import { operations } from '../../operations.js'
 import type { Actions } from './action.js'
 import { moveTo, requireTarget } from './migration.js'
-import { checkConfig, edited, requireHardwareMayChange, withNewDiskIds } from './provisioning.js'
+import { checkConfig, checkFiles, edited, requireHardwareMayChange, withNewDiskIds } from './provisioning.js'
+import type { Change } from './run.js'
 import { shutDown } from './shutdown.js'
 import {
   deleteSnapshot,
@@ -24,7 +27,14 @@ export const vmActions: Actions<Exclude<Extract<DriverOperation, `vm.${string}`>
   'vm.start': (host, run, { vm: id }) =>
     run.change(id, (vm) => {
       requireState('vm.start', vm.state)
-      return { through: operations['vm.start'].through, commit: () => host.lifecycle.powerOn(vm) }
+      const change = (images?: ImageRecord): Change<VmState> => ({
+        through: operations['vm.start'].through,
+        commit: () => {
+          if (images !== undefined) vm.content = { ...vm.content, images }
+          return host.lifecycle.powerOn(vm)
+        },
+      })
+      return checkFiles(vm.content, 'start')?.then(change) ?? change()
     }),
 
   'vm.stop': (host, run, { vm: id, mode }) =>
@@ -45,7 +55,9 @@ export const vmActions: Actions<Exclude<Extract<DriverOperation, `vm.${string}`>
   'vm.resume': (host, run, { vm: id }) =>
     run.change(id, (vm) => {
       requireState('vm.resume', vm.state)
-      return { through: operations['vm.resume'].through, commit: () => host.lifecycle.resume(vm) }
+      const change = { through: operations['vm.resume'].through, commit: () => host.lifecycle.resume(vm) }
+      const checked = vm.state === 'suspended' ? checkFiles(vm.content, 'resume') : undefined
+      return checked?.then(() => change) ?? change
     }),
 
   'vm.suspend': (host, run, { vm: id }) =>
@@ -61,6 +73,9 @@ export const vmActions: Actions<Exclude<Extract<DriverOperation, `vm.${string}`>
     }),
 
   'vm.restart': async (host, run, { vm: id }) => {
+    const { state, content } = host.store.get(id)
+    const checked = state === 'running' ? checkFiles(content, 'start') : undefined
+    if (checked !== undefined) await checked
     await shutDown(host, run, id, 'vm.restart')
     const vm = host.store.get(id)
     requireState('vm.restart', vm.state, ['stopped'])
@@ -76,17 +91,19 @@ export const vmActions: Actions<Exclude<Extract<DriverOperation, `vm.${string}`>
       requireHardwareMayChange(vm.state, changes, !host.without.has('vm.edit.live'))
       const { config } = edited(vm.content, changes, host)
       host.store.requireFree(config.name, vm)
-      const commit = (): typeof vm.record => {
-        host.store.requireFree(config.name, vm)
-        const { name } = vm
-        // Its disks may have been written to meanwhile.
-        vm.content = edited(vm.content, changes, host)
-        if (vm.machine !== undefined) host.lifecycle.findHostPorts(vm)
-        host.store.renamed(vm, name)
-        host.lifecycle.tell('config', vm)
-        return vm.record
-      }
-      return checkConfig(config, 'changes', host.files)?.then(() => ({ commit })) ?? { commit }
+      const change = (images?: ImageRecord): Change<VmRecord> => ({
+        commit: () => {
+          host.store.requireFree(config.name, vm)
+          const { name } = vm
+          // Its disks may have been written to meanwhile.
+          vm.content = { ...edited(vm.content, changes, host), images }
+          if (vm.machine !== undefined) host.lifecycle.findHostPorts(vm)
+          host.store.renamed(vm, name)
+          host.lifecycle.tell('config', vm)
+          return vm.record
+        },
+      })
+      return checkConfig(config, vm.content, 'changes', host.files)?.then(change) ?? change()
     }),
 
   'vm.clone': (host, run, { vm: id, name }) =>
@@ -103,7 +120,8 @@ export const vmActions: Actions<Exclude<Extract<DriverOperation, `vm.${string}`>
         host.lifecycle.tell('created', clone)
         return clone.record
       }
-      return { through: operations['vm.clone'].through, commit }
+      const change = { through: operations['vm.clone'].through, commit }
+      return checkFiles(vm.content, 'disks')?.then(() => change) ?? change
     }),
 
   'vm.delete': (host, run, { vm: id }) =>
@@ -157,11 +175,12 @@ export const vmActions: Actions<Exclude<Extract<DriverOperation, `vm.${string}`>
   'vm.switchToSnapshot': (host, run, { vm: id, snapshot }) =>
     run.change(id, (vm) => {
       requireState('vm.switchToSnapshot', vm.state)
-      findSnapshot(vm, snapshot)
-      return {
+      const { content, memory } = findSnapshot(vm, snapshot)
+      const change = {
         through: operations['vm.switchToSnapshot'].through,
         commit: () => switchToSnapshot(host, vm, snapshot),
       }
+      return checkFiles(content, memory === undefined ? 'disks' : 'snapshot')?.then(() => change) ?? change
     }),
 
   'vm.deleteSnapshot': (host, run, { vm: id, snapshot }) =>

@@ -2,7 +2,7 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { checkFiles } from '../../../src/drivers/simulated/boot-files.js'
+import { recordFiles } from '../../../src/drivers/simulated/boot-files.js'
 
 let folder: string
 beforeAll(async () => {
@@ -43,7 +43,7 @@ test.for<[string, Buffer, boolean]>([
 ])('%s is told whether it can be booted', async ([, image, isBootable]) => {
   const kernel = join(folder, 'kernel')
   await writeFile(kernel, image)
-  const check = checkFiles({ disks: [], cdroms: [], floppies: [], boot: { kernel } }, 'spec')
+  const check = recordFiles({ disks: [], cdroms: [], floppies: [], boot: { kernel } }, undefined, 'spec')
   if (isBootable) await check
   else await expect(check).rejects.toMatchObject({ code: 'INVALID_ARGUMENT', path: 'spec.boot.kernel' })
 })

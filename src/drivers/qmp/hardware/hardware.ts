@@ -5,7 +5,8 @@ import { InvalidArgumentError } from '../../../errors.js'
 import type { DiskSpec } from '../../../model/vm-config.js'
 import type { VmChanges } from '../../../model/vm-spec.js'
 import { checkDrives } from '../../../files/check-drives.js'
-import { checkFile as checkFileOf } from '../../../files/check-file.js'
+import type { FileStamp } from '../../../files/check-file.js'
+import { recordImages, type ImageRecord } from '../../../files/image-record.js'
 import { cloneAdapters, keepAdapters, macAddressOf } from '../../../network/kept-adapter.js'
 import { keepDisks } from '../../../registry/keep-disks.js'
 import type { DiskDefinition, Hardware } from '../definition.js'
@@ -45,9 +46,10 @@ export async function planHardware(
     floppies: [],
     boot: {},
     networkAdapters: [],
+    images: {},
     ...present,
   }
-  const hardware = {
+  const wanted = {
     machine: before.machine,
     cpus: spec.cpus ?? before.cpus,
     memoryMiB: spec.memoryMiB ?? before.memoryMiB,
@@ -60,36 +62,46 @@ export async function planHardware(
         ? before.networkAdapters
         : keepAdapters(spec.networkAdapters, before.networkAdapters, newMacAddress),
   }
-  await check(hardware, root)
-  return hardware
+  return { ...wanted, images: await checkHardware(wanted, before, root) }
 }
 
 const newDisk = (disk: DiskSpec): DiskDefinition => ({ ...disk, id: randomUUID(), file: newDiskFile() })
 
-async function check(hardware: Hardware, root: string): Promise<void> {
-  const { cpus, memoryMiB, boot } = hardware
+/**
+ * Throws where QEMU can't have the hardware; answers what to remember of its images.
+ *
+ * @param present what the VM has already, whose images are not looked at
+ */
+export async function checkHardware(
+  wanted: Omit<Hardware, 'images'>,
+  present: Hardware | undefined,
+  root: string,
+): Promise<ImageRecord> {
+  const { cpus, memoryMiB, boot } = wanted
   if (cpus > limits.cpus) throw wrong(`${root}.cpus`, `must be at most ${String(limits.cpus)}, and is ${String(cpus)}`)
   const maxMemoryMiB = Math.floor(totalmem() / mebibyte)
   if (memoryMiB > maxMemoryMiB) {
     const has = `must be at most ${String(maxMemoryMiB)}, which this computer has`
     throw wrong(`${root}.memoryMiB`, `${has}, and is ${String(memoryMiB)}`)
   }
-  await checkDrives(hardware, root, { limits, driver: 'qmp', checkDiskImage })
-  for (const key of ['firmware', 'videoFirmware', 'kernel', 'initrd'] as const) {
-    const image = boot[key]
-    if (image !== undefined) await checkFile(image, `${root}.boot.${key}`)
-  }
-  if (boot.kernel !== undefined) {
-    const problem = await kernelProblem(boot.kernel)
-    if (problem !== undefined)
-      throw wrong(`${root}.boot.kernel`, `can't be booted: ${JSON.stringify(boot.kernel)} ${problem}`)
-  }
+  checkDrives(wanted, root, limits)
+  const images = await recordImages({
+    wanted,
+    present,
+    root,
+    driver: 'qmp',
+    checkDiskImage,
+  })
+  if (boot.kernel !== present?.boot.kernel) await checkKernel(boot, root)
+  return images
 }
 
-const checkFile = (file: string, path: string): Promise<number> => checkFileOf(file, path, 'qmp')
+async function checkKernel({ kernel }: Hardware['boot'], root: string): Promise<void> {
+  const problem = kernel === undefined ? undefined : await kernelProblem(kernel)
+  if (problem !== undefined) throw wrong(`${root}.boot.kernel`, `can't be booted: ${JSON.stringify(kernel)} ${problem}`)
+}
 
-async function checkDiskImage(image: string, path: string): Promise<number> {
-  const size = await checkFile(image, path)
+async function checkDiskImage(image: string, path: string, { sizeBytes }: FileStamp): Promise<void> {
   // Taken for raw, the guest would see the container and not the disk.
   if (await isQcow2(image)) {
     throw new InvalidArgumentError({
@@ -98,11 +110,10 @@ async function checkDiskImage(image: string, path: string): Promise<number> {
       hint: 'Convert it: qemu-img convert -O raw OLD NEW.',
     })
   }
-  if (size % sectorBytes !== 0) {
+  if (sizeBytes % sectorBytes !== 0) {
     const allowed = `a multiple of ${String(sectorBytes)} bytes`
-    throw wrong(path, `must be a raw image of ${allowed}, and ${image} has ${String(size)} bytes`)
+    throw wrong(path, `must be a raw image of ${allowed}, and ${image} has ${String(sizeBytes)} bytes`)
   }
-  return size
 }
 
 async function isQcow2(path: string): Promise<boolean> {

@@ -12,7 +12,7 @@ import { isAlive } from '../../../registry/process-identity.js'
 import type { VmDirectory } from '../../../registry/vm-directory.js'
 import { definitionFormat, isBase, type Definition, type DiskDefinition } from '../definition.js'
 import { imageFileOf } from '../disks/disk-chain.js'
-import { planHardware } from '../hardware/hardware.js'
+import { checkHardware } from '../hardware/hardware.js'
 import { readQcow2Header, type Qcow2Header } from '../disks/qcow2-header.js'
 import { isSign } from '../process/qemu-process.js'
 import { readRun } from '../process/run-record.js'
@@ -94,7 +94,7 @@ async function checkDefinition(definition: Definition): Promise<void> {
   for (const { disks } of [hardware, ...snapshots.map((snapshot) => snapshot.hardware)]) {
     if (!areDistinct(disks.map(({ id }) => id))) throw wrong('two disks have the same id')
   }
-  await planHardware({}, hardware, 'path')
+  await checkHardware(hardware, undefined, 'path')
 }
 
 /** The disk that a file is of, or is the base of; nothing for saved memory. */

@@ -12,6 +12,7 @@ const bare: Hardware = {
   floppies: [],
   boot: {},
   networkAdapters: [],
+  images: {},
 }
 
 /** What follows each use of an option. */

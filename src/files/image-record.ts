@@ -1,0 +1,140 @@
+import * as v from 'valibot'
+import { InvalidArgumentError } from '../errors.js'
+import type { DiskConfig } from '../model/vm-config.js'
+import { requireRoom } from './check-drives.js'
+import { checkFile, fileStampSchema, type FileStamp } from './check-file.js'
+import { namedImages, type ImageSettings, type NamedImage } from './named-images.js'
+
+/**
+ * What is remembered of the images of a VM, by their paths. A guest's own blocks lie upon the image of its disk, and saved memory
+ * goes on with whatever else the guest had: an image that was written anew must not be taken for the old one.
+ */
+export const imageRecordSchema = v.record(v.string(), fileStampSchema)
+
+export type ImageRecord = Readonly<Record<string, FileStamp>>
+
+/** Settings with what is remembered of their images. */
+export interface RecordedImages extends ImageSettings {
+  readonly images: ImageRecord
+}
+
+interface Plan {
+  readonly wanted: ImageSettings
+  /** What the VM has already. Of that nothing is looked at: an image that is gone hinders no edit of something else. */
+  readonly present: RecordedImages | undefined
+  /** The parameter that the settings are in, and the name of the host, for errors. */
+  readonly root: string
+  readonly driver: string
+  /** What the host asks of the image of a disk beyond that it can be read. */
+  readonly checkDiskImage: (image: string, path: string, stamp: FileStamp) => Promise<void> | void
+}
+
+/** Checks the images that a VM is to have and has not yet; answers what to remember of all of them. */
+export async function recordImages(plan: Plan): Promise<ImageRecord> {
+  const { wanted, present, root, driver, checkDiskImage } = plan
+  const added = new Map(addedImages(plan).map((named) => [named.path, named]))
+  const kept = namedImages(wanted).filter(({ path }) => !added.has(path))
+  const images: Record<string, FileStamp> = {}
+  for (const { image } of kept) {
+    const stamp = present?.images[image]
+    if (stamp !== undefined) images[image] = stamp
+  }
+  for (const named of added.values()) {
+    const { kind, image } = named
+    const path = `${root}.${named.path}`
+    const stamp = await checkFile(image, path, driver)
+    if (kind === 'disks') await checkDiskImage(image, path, stamp)
+    // Another disk may have begun as the file that was there before.
+    const isShared = kept.some((other) => other.kind === 'disks' && other.image === image)
+    if (isShared && !isSame(images[image], stamp)) throw writtenAnew(image, path, images[image], stamp, '')
+    images[image] = stamp
+  }
+  for (const [index, { image, sizeMiB }] of wanted.disks.entries()) {
+    const stamp = image === undefined ? undefined : images[image]
+    if (stamp !== undefined) requireRoom(sizeMiB, stamp.sizeBytes, `${root}.disks[${String(index)}].sizeMiB`)
+  }
+  return images
+}
+
+function addedImages({ wanted, present }: Plan): NamedImage[] {
+  const known = new Set(present === undefined ? [] : namedImages(present).map(roleOf))
+  const isKept = ({ id }: DiskConfig): boolean => present?.disks.some((disk) => disk.id === id) === true
+  const disks = wanted.disks.map((disk) => (isKept(disk) ? { id: disk.id } : disk))
+  return namedImages({ ...wanted, disks }).filter((named) => named.kind === 'disks' || !known.has(roleOf(named)))
+}
+
+/** A medium is the same one in whichever drive it is. */
+const roleOf = ({ kind, path, image }: NamedImage): string => `${kind === 'boot' ? path : kind}:${image}`
+
+/** What a VM's images are needed for. */
+export type ImageUse = 'start' | 'resume' | 'snapshot' | 'disks'
+
+/**
+ * Throws unless the images of a VM are there, and are the ones that are remembered, as far as that matters:
+ * - `'disks'`: those of its disks, for what is done with their content;
+ * - `'start'`: all of them. A guest that starts afresh may find another medium or kernel, but its disks are upon their images;
+ * - `'resume'`, `'snapshot'`: all of them, for a guest that goes on from its saved memory, or from that of a snapshot.
+ *
+ * Answers what is to be remembered from then on: the same object where nothing has changed.
+ */
+export async function requireImages(settings: RecordedImages, use: ImageUse, driver: string): Promise<ImageRecord> {
+  const { images } = settings
+  const changed: Record<string, FileStamp> = {}
+  for (const named of namedImages(settings)) {
+    const { kind, image } = named
+    if (use === 'disks' && kind !== 'disks') continue
+    const path = `${use === 'snapshot' ? 'snapshot' : 'config'}.${named.path}`
+    const wayOut = waysOut[use][kind]
+    const stamp = await checkFile(image, path, driver, `Put the file back${wayOut}.`)
+    if (isSame(images[image], stamp)) continue
+    if (use !== 'start' || kind === 'disks') throw writtenAnew(image, path, images[image], stamp, wayOut)
+    changed[image] = stamp
+  }
+  return Object.keys(changed).length === 0 ? images : { ...images, ...changed }
+}
+
+const otherMedium = (kind: 'cdroms' | 'floppies'): string => `, or take it out with vm.edit({ ${kind} })`
+const dropMemory = ", or drop the saved memory with vm.stop({ mode: 'kill' })"
+const newVm = ', or make a new VM with server.createVm()'
+
+/** What else can be done than to put the file back. */
+const waysOut: Readonly<Record<ImageUse, Readonly<Record<NamedImage['kind'], string>>>> = {
+  disks: { disks: newVm, cdroms: '', floppies: '', boot: '' },
+  start: {
+    disks: newVm,
+    cdroms: otherMedium('cdroms'),
+    floppies: otherMedium('floppies'),
+    boot: ', or name another with vm.edit({ boot })',
+  },
+  resume: { disks: newVm, cdroms: otherMedium('cdroms'), floppies: otherMedium('floppies'), boot: dropMemory },
+  snapshot: { disks: '', cdroms: '', floppies: '', boot: '' },
+}
+
+const isSame = (a: FileStamp | undefined, b: FileStamp): boolean =>
+  a?.sizeBytes === b.sizeBytes && a.changedNs === b.changedNs
+
+function writtenAnew(
+  image: string,
+  path: string,
+  before: FileStamp | undefined,
+  now: FileStamp,
+  wayOut: string,
+): InvalidArgumentError {
+  const was = before === undefined ? 'nothing is remembered of it' : `the VM knows it with ${described(before)}`
+  const isTouched = before?.sizeBytes === now.sizeBytes
+  const touch = isTouched ? ` If its content is the same, give it its time back: touch -d ${timeOf(before)} FILE.` : ''
+  return new InvalidArgumentError({
+    path,
+    reason: `${path} names ${image}, which was written anew: ${was}, and it has ${described(now)}`,
+    hint: `Put the file back as it was${wayOut}.${touch}`,
+  })
+}
+
+const described = (stamp: FileStamp): string => `${String(stamp.sizeBytes)} bytes, changed ${timeOf(stamp)}`
+
+/** With all nine digits of the second. */
+function timeOf({ changedNs }: FileStamp): string {
+  const ns = BigInt(changedNs)
+  const milliseconds = new Date(Number(ns / 1_000_000n)).toISOString().slice(0, -1)
+  return `${milliseconds}${String(ns % 1_000_000n).padStart(6, '0')}Z`
+}

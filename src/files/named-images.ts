@@ -1,0 +1,27 @@
+import type { MediaConfig, DiskConfig, VmConfig } from '../model/vm-config.js'
+
+/** The settings of a VM that name images. */
+export type ImageSettings = Pick<VmConfig, 'disks' | 'cdroms' | 'floppies' | 'boot'>
+
+/** An image, and the setting that names it: `disks[0].image`. */
+export interface NamedImage {
+  readonly kind: keyof ImageSettings
+  readonly path: string
+  readonly image: string
+}
+
+const bootFiles = ['kernel', 'initrd', 'firmware', 'videoFirmware'] as const
+
+/** Every image that a VM is made of, in the order of its settings. */
+export const namedImages = (settings: ImageSettings): NamedImage[] => [
+  ...inDrives('disks', settings.disks),
+  ...inDrives('cdroms', settings.cdroms),
+  ...inDrives('floppies', settings.floppies),
+  ...bootFiles.flatMap((key) => named('boot', `boot.${key}`, settings.boot[key])),
+]
+
+const inDrives = (kind: 'disks' | 'cdroms' | 'floppies', drives: readonly (DiskConfig | MediaConfig)[]): NamedImage[] =>
+  drives.flatMap(({ image }, index) => named(kind, `${kind}[${String(index)}].image`, image))
+
+const named = (kind: NamedImage['kind'], path: string, image: string | undefined): NamedImage[] =>
+  image === undefined ? [] : [{ kind, path, image }]
