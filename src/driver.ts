@@ -41,6 +41,12 @@ export interface Task {
   progress(update: ProgressUpdate): void
   /** Makes the job cancellable by asking; returns what takes the handler away, where it can't be stopped any more. */
   cancelWith(handler: CancelHandler): () => void
+  /**
+   * Says that the host has not been asked for the change yet, until the returned function is called: a job that is given up
+   * before then ends with a `TimeoutError` or a `ConnectionError`, and later with an `OutcomeUnknownError`. To be called before
+   * any waiting. The returned function throws where the job has ended already: then nothing must be sent.
+   */
+  holdBack(): () => void
   /** Calls the listener if the job ends while it is still worked on: its time is over, and nobody waits for the work any more. */
   onGivenUp(listener: () => void): () => void
   /** Says whether the host can be asked about the job at present; while it can't, the job's status is `'unknown'`. */

@@ -21,6 +21,8 @@ export interface OperationSpec {
   readonly through?: VmState
   /** The state that it leads to; absent where it changes none. */
   readonly to?: VmState
+  /** Whether it changes nothing: a caller who has no answer has lost nothing. */
+  readonly isQuery?: true
   /** How many milliseconds it may take where the caller sets no `timeoutMs`; absent where it may take any time. */
   readonly timeoutMs?: number
   /** The codes of the errors that its job may end with. */
@@ -60,11 +62,12 @@ const shutdownTimeoutMs = 120_000
 export const operations = {
   connect: {
     phrase: 'connect to',
+    isQuery: true,
     errors: [...anyCall, 'RESOURCE_BUSY', 'INSUFFICIENT_RESOURCES', 'HOST_TOOL_NOT_FOUND'],
   },
-  'server.getInfo': { phrase: 'get information about', errors: anyCall },
-  'server.getVmList': { phrase: 'list the VMs of', errors: anyCall },
-  'server.getVm': { phrase: 'find the VM on', errors: onVm },
+  'server.getInfo': { phrase: 'get information about', isQuery: true, errors: anyCall },
+  'server.getVmList': { phrase: 'list the VMs of', isQuery: true, errors: anyCall },
+  'server.getVm': { phrase: 'find the VM on', isQuery: true, errors: onVm },
   'server.createVm': {
     phrase: 'create the VM on',
     to: 'stopped',
@@ -74,15 +77,15 @@ export const operations = {
     phrase: 'register the VM on',
     errors: [...anyCall, 'ALREADY_EXISTS', 'RESOURCE_BUSY', 'HOST_TOOL_NOT_FOUND'],
   },
-  'server.getJobs': { phrase: 'list the jobs of', errors: anyCall },
+  'server.getJobs': { phrase: 'list the jobs of', isQuery: true, errors: anyCall },
   'server.attachJob': {
     phrase: 'attach to a job of',
     errors: [...changingVm, 'ALREADY_EXISTS', 'SNAPSHOT_NOT_FOUND', 'FIRMWARE_NOT_FOUND', 'GUEST_UNAVAILABLE'],
   },
   'server.close': { phrase: 'close', errors: anyCall },
-  'vm.getState': { phrase: 'get the state of', errors: onVm },
-  'vm.refresh': { phrase: 'refresh', errors: onVm },
-  'vm.waitForState': { phrase: 'wait for a state of', errors: onVm },
+  'vm.getState': { phrase: 'get the state of', isQuery: true, errors: onVm },
+  'vm.refresh': { phrase: 'refresh', isQuery: true, errors: onVm },
+  'vm.waitForState': { phrase: 'wait for a state of', isQuery: true, errors: onVm },
   'vm.start': {
     phrase: 'start',
     from: ['stopped', 'crashed'],
@@ -154,7 +157,7 @@ export const operations = {
     through: 'snapshotting',
     errors: [...changingVm, 'ALREADY_EXISTS'],
   },
-  'vm.getSnapshotTree': { phrase: 'list the snapshots of', errors: onVm },
+  'vm.getSnapshotTree': { phrase: 'list the snapshots of', isQuery: true, errors: onVm },
   'vm.switchToSnapshot': {
     phrase: 'switch the snapshot of',
     from: ['stopped', 'running', 'paused', 'suspended', 'crashed'],
@@ -168,22 +171,30 @@ export const operations = {
   },
   'vm.getStatistics': {
     phrase: 'get statistics of',
+    isQuery: true,
     from: ['running', 'paused'],
     errors: [...onVm, 'INVALID_STATE', 'RESOURCE_BUSY'],
   },
   'vm.screenshot': {
     phrase: 'take a screenshot of',
+    isQuery: true,
     from: ['running', 'paused'],
     errors: [...onVm, 'INVALID_STATE', 'RESOURCE_BUSY'],
   },
   'vm.sendKeys': { phrase: 'send keys to', from: ['running'], errors: [...onVm, 'INVALID_STATE', 'RESOURCE_BUSY'] },
   'vm.console': {
     phrase: 'open the console of',
+    isQuery: true,
     from: ['running', 'paused'],
     errors: [...onVm, 'INVALID_STATE', 'RESOURCE_BUSY'],
   },
   'guest.exec': { phrase: 'run a program in', from: ['running'], errors: inGuest },
-  'guest.getNetworkAddresses': { phrase: 'get the network addresses of', from: ['running'], errors: inGuest },
+  'guest.getNetworkAddresses': {
+    phrase: 'get the network addresses of',
+    isQuery: true,
+    from: ['running'],
+    errors: inGuest,
+  },
   'guest.copyIn': { phrase: 'copy a file into', from: ['running'], errors: [...inGuest, 'INSUFFICIENT_RESOURCES'] },
   'guest.copyOut': { phrase: 'copy a file out of', from: ['running'], errors: [...inGuest, 'INSUFFICIENT_RESOURCES'] },
   'job.cancel': { phrase: 'cancel a job on', errors: ['JOB_NOT_CANCELABLE', 'JOB_FINISHED'] },

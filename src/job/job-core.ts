@@ -2,7 +2,7 @@ import type { Result } from 'neverthrow'
 import { err, ok } from 'neverthrow'
 import { wallClockMs } from '../clock.js'
 import { JobCancelledError, OutcomeUnknownError, TimeoutError, VmError } from '../errors.js'
-import type { JobTarget, OperationCode } from '../operations.js'
+import { operations, type JobTarget, type OperationCode, type OperationSpec } from '../operations.js'
 import { callSafely } from './call-safely.js'
 import { Cancellation, type CancelRequest } from './cancellation.js'
 import { publishJobEvent } from './diagnostics.js'
@@ -23,8 +23,8 @@ export type CancelVerdict =
   | { readonly kind: 'finished' }
   | { readonly kind: 'refused' | 'unknown'; readonly cause?: unknown }
 
-/** How long a host may take to confirm that it has stopped an operation whose time is over. */
-export const confirmationMs = 30_000
+/** How long a host may take to confirm that it has stopped an operation whose time is over: limits are kept to the second. */
+export const confirmationMs = 800
 
 /** What most jobs never need. */
 interface Extras {
@@ -35,6 +35,8 @@ interface Extras {
   cancellation: Cancellation | undefined
   unobserved: UnobservedFailure | undefined
   isUnreachable: boolean
+  /** Whether its host has been asked for the change, where the driver tells. */
+  sending: 'held back' | 'sent' | undefined
 }
 
 let lastNumber = 0
@@ -129,6 +131,28 @@ export class JobCore<T, E extends VmError> {
     if (this.result === undefined) this.#extra.isUnreachable = !isReachable
   }
 
+  /** Nothing is sent until the returned function is called, which throws where the job has ended. What was sent stays sent. */
+  holdBack(): () => void {
+    const extra = this.#extra
+    extra.sending ??= 'held back'
+    return () => {
+      if (extra.sending === 'sent') return
+      if (this.result?.isErr() === true) throw this.result.error
+      extra.sending = 'sent'
+    }
+  }
+
+  /** Whether the host has been asked for the change, for certain. */
+  get wasSent(): boolean {
+    return this.#extras?.sending === 'sent'
+  }
+
+  /** Whether it may take place though nobody waits for it any more; a driver that does not tell may have sent it at once. */
+  get mayTakePlace(): boolean {
+    const { isQuery }: OperationSpec = operations[this.operation]
+    return isQuery !== true && !this.isQueued && this.#extras?.sending !== 'held back'
+  }
+
   /** @param within a failure that the value tells of: it is to be found where nobody looks at the value */
   succeed(value: T, within?: VmError): void {
     if (this.result !== undefined) return
@@ -200,6 +224,10 @@ export class JobCore<T, E extends VmError> {
   async expire(timeoutMs: number): Promise<void> {
     const reason = `it took longer than ${String(timeoutMs)} ms`
     const giveUp = (why: string): void => {
+      if (!this.mayTakePlace) {
+        this.abandon(new TimeoutError({ reason, hint: 'Nothing was changed.' }) as unknown as E)
+        return
+      }
       const hint = 'Ask for the state of the VM: the operation goes on, and may still take place.'
       const cause = new TimeoutError({ reason })
       this.fail(new OutcomeUnknownError({ reason: `${reason}, and ${why}`, hint, cause }) as unknown as E)
@@ -225,6 +253,7 @@ export class JobCore<T, E extends VmError> {
       cancellation: undefined,
       unobserved: undefined,
       isUnreachable: false,
+      sending: undefined,
     }
     return this.#extras
   }

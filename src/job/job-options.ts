@@ -9,8 +9,8 @@ export interface JobOptions {
   /** Aborting it asks for the operation's cancellation. */
   readonly signal?: AbortSignal | undefined
   /**
-   * Milliseconds that the operation may take, at most 2147483647; then it is cancelled, and the job ends with a
-   * `TimeoutError`, or with an `OutcomeUnknownError` where the host can't stop it.
+   * Milliseconds that the operation may take, at most 2147483647; then it is cancelled, and the job ends within a second, also
+   * where the host hangs: with a `TimeoutError`, or with an `OutcomeUnknownError` where the operation may still take place.
    */
   readonly timeoutMs?: number | undefined
   readonly onProgress?: ((progress: Progress) => void) | undefined

@@ -98,7 +98,8 @@ export class JobRunner {
       await end()
     } finally {
       for (const core of this.#active) {
-        core.abandon(new OutcomeUnknownError({ reason: 'the server was closed meanwhile' }))
+        const reason = 'the server was closed meanwhile'
+        core.abandon(core.mayTakePlace ? new OutcomeUnknownError({ reason }) : closed(reason))
       }
       this.#active.clear()
     }
@@ -137,16 +138,32 @@ export class JobRunner {
     )
   }
 
-  /** A driver may say that the operation was cancelled only where somebody has asked for that. */
+  /**
+   * A driver may say that the operation was cancelled only where somebody has asked for that, and that there is no connection
+   * only where nothing was sent.
+   */
   #failureOf(core: AnyCore, error: unknown): VmError {
     const failure = this.explain(error, core.operation)
-    if (failure.code !== 'JOB_CANCELLED' || core.isAskedToStop) return failure
-    return this.#isClosed ? closedMeanwhile(failure) : cancelledUnasked(this.#driver, failure)
+    const isUnasked = failure.code === 'JOB_CANCELLED' && !core.isAskedToStop
+    if (isUnasked && !this.#isClosed) return cancelledUnasked(this.#driver, failure)
+    const told = isUnasked ? closedMeanwhile(failure) : failure
+    return told.code === 'CONNECTION_FAILED' && core.wasSent ? lostAfterSending(told) : told
   }
 }
 
-const closed = (): ConnectionError =>
-  new ConnectionError({ reason: 'the server is closed', hint: 'Connect again with connect().', retryable: false })
+/** The connection is gone, and with it the answer to what was sent. */
+const lostAfterSending = (cause: VmError): OutcomeUnknownError => {
+  const { reason, native } = cause
+  return new OutcomeUnknownError({
+    reason,
+    hint: 'Ask for the state of the VM: it may have taken place.',
+    native,
+    cause,
+  })
+}
+
+const closed = (reason = 'the server is closed'): ConnectionError =>
+  new ConnectionError({ reason, hint: 'Connect again with connect().', retryable: false })
 
 /** The operation was stopped with the connection. */
 const closedMeanwhile = (cause: VmError): ConnectionError =>

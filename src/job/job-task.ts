@@ -31,6 +31,10 @@ export class JobTask implements Task {
     return this.#core.cancellation.add(handler)
   }
 
+  holdBack(): () => void {
+    return this.#core.holdBack()
+  }
+
   onGivenUp(listener: () => void): () => void {
     return this.#core.listen({ onSettled: listener })
   }

@@ -72,6 +72,7 @@ const taskWith = (setToken: (token: string) => void): Task => ({
   signal: new AbortController().signal,
   progress: () => {},
   cancelWith: () => () => {},
+  holdBack: () => () => {},
   onGivenUp: () => () => {},
   setReachable: () => {},
   setToken,

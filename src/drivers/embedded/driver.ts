@@ -228,12 +228,14 @@ export class EmbeddedDriver implements Driver {
   ): Promise<T> {
     // Made before any waiting, so that the job can be cancelled from its first moment.
     const { signal } = task
+    const send = task.holdBack()
     return this.#guard(
       () =>
         this.#lifecycle.exclusively(vm, async () => {
           const definition = await this.#get(vm)
           requireState(task.operation, await this.#lifecycle.stateForChange(definition), expected)
           signal.throwIfAborted()
+          send()
           return action(definition, this.#lifecycle.live(vm))
         }),
       task,
@@ -250,12 +252,14 @@ export class EmbeddedDriver implements Driver {
 
   /** Looks at a VM that runs in this process, or sends it something, whatever else is being done to it. */
   #use<T>(vm: string, task: Task, action: (live: LiveVm, definition: Definition) => Promise<T>): Promise<T> {
+    const send = task.holdBack()
     return this.#guard(async () => {
       const definition = await this.#get(vm)
       const state = await this.#lifecycle.stateForChange(definition)
       requireState(task.operation, state)
       const live = this.#lifecycle.live(vm)
       if (live === undefined) throw invalidState(state, ['running'])
+      send()
       return action(live, definition)
     }, task)
   }

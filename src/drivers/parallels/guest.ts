@@ -56,10 +56,12 @@ export class ParallelsGuest {
     action: (signal: AbortSignal) => Promise<T>,
   ): Promise<T> {
     const { signal, operation } = task
+    const send = task.holdBack()
     const expected = expectedStates(task)
     return this.#work.guard({ operation, vm, expected, path }, async () => {
       requireTools(await this.#work.lookFirst(vm, expected), task)
       signal.throwIfAborted()
+      send()
       return await action(signal)
     })
   }

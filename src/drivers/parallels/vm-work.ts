@@ -62,6 +62,7 @@ export class VmWork {
   ): Promise<T> {
     const expected = context.expected ?? expectedStates(task)
     let isCancelled = false
+    const send = task.holdBack()
     // As long as nothing was sent, it can be cancelled.
     const forget = task.cancelWith(() => {
       isCancelled = true
@@ -72,6 +73,7 @@ export class VmWork {
       forget()
       if (isCancelled) throw new JobCancelledError({ reason: 'it was cancelled before anything was sent' })
       if (this.#host.isClosed) throw nothingSent()
+      send()
       return await action(info)
     }
     const work = (): Promise<T> => this.#host.inventory.during(vm, attempt)

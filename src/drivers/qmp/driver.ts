@@ -115,14 +115,16 @@ export class QmpDriver implements Driver {
 
   readonly operations: DriverOperations = {
     'server.getInfo': () => this.#guard(() => this.#getInfo()),
-    'server.getVmList': ({ filter }) => this.#guard(() => this.#list(filter)),
-    'server.getVm': ({ nameOrId }) => this.#guard(async () => this.#record(await this.#find(nameOrId))),
+    'server.getVmList': ({ filter }, { signal }) => this.#guard(() => this.#list(filter, signal)),
+    'server.getVm': ({ nameOrId }, { signal }) =>
+      this.#guard(async () => this.#record(await this.#find(nameOrId), signal)),
     'server.createVm': ({ spec }, task) =>
       this.#keep(task, async () => this.#told(await this.#provisioning.create(spec, task))),
     'server.registerVm': ({ path }, task) => this.#keep(task, async () => this.#told(await this.#moves.register(path))),
     'server.getJobs': () => this.#guard(() => this.#jobs.list()),
     'server.attachJob': ({ token }, task) => this.#guard(() => this.#attach(token, task)),
-    'vm.getState': ({ vm }) => this.#guard(async () => (await this.#inspector.look(await this.#access.get(vm))).state),
+    'vm.getState': ({ vm }, { signal }) =>
+      this.#guard(async () => (await this.#inspector.look(await this.#access.get(vm), { signal })).state),
     'vm.start': ({ vm }, task) =>
       this.#change(vm, task, (held) => this.#lifecycle.powerOn(held, task), { through: throughStart }),
     'vm.stop': ({ vm, mode }, task) =>
@@ -199,10 +201,13 @@ export class QmpDriver implements Driver {
     }
   }
 
-  async #list({ name, state }: DriverOperationTypes['server.getVmList']['input']['filter']): Promise<VmRecord[]> {
+  async #list(
+    { name, state }: DriverOperationTypes['server.getVmList']['input']['filter'],
+    signal: AbortSignal,
+  ): Promise<VmRecord[]> {
     const definitions = await this.#directory.list()
     const wanted = definitions.filter((definition) => name === undefined || definition.name === name)
-    const records = await Promise.all(wanted.map((definition) => this.#record(definition)))
+    const records = await Promise.all(wanted.map((definition) => this.#record(definition, signal)))
     return records.filter((record) => state === undefined || record.state === state)
   }
 
@@ -276,8 +281,8 @@ export class QmpDriver implements Driver {
     return found
   }
 
-  async #record(definition: Definition): Promise<VmRecord> {
-    const { state, run } = await this.#inspector.look(definition)
+  async #record(definition: Definition, signal?: AbortSignal): Promise<VmRecord> {
+    const { state, run } = await this.#inspector.look(definition, { signal })
     const { commandLine } = run ?? this.#lifecycle.plan(definition)
     const config = configOf(definition, run !== undefined)
     return { id: definition.id, state, config, native: { driver: this.name, commandLine } }

@@ -12,6 +12,8 @@ import type { VmObserver } from './vm-observer.js'
 export interface Course {
   /** Aborted when the operation is to stop, since its job is cancelled or the connection closed. */
   readonly signal: AbortSignal
+  /** Says that the change begins; throws where its job has ended by now. */
+  readonly send: () => void
   /** From here on only closing the connection stops it: what it has done by now is not undone. */
   readonly commit: () => void
 }

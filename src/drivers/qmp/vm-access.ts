@@ -40,8 +40,11 @@ export class VmAccess {
   /** Looks at a VM that runs, or sends it something, whatever else is being done to it. */
   async use<T>(id: string, task: Task, action: (running: RunningVm) => Promise<T>): Promise<T> {
     const { directory, inspector } = this.#parts
-    const definition = await this.get(id)
-    const { state, run } = await inspector.look(definition)
+    const send = task.holdBack()
+    const { state, run, definition } = await untilSent(task, async (signal) => {
+      const found = await this.get(id)
+      return { ...(await inspector.look(found, { signal })), definition: found }
+    })
     requireState(task.operation, state)
     if (run === undefined) throw invalidState(state, ['running'])
     const folder = directory.folder(id)
@@ -57,6 +60,7 @@ export class VmAccess {
         if (await life.isOver()) throw goneMeanwhile(task.operation, await look())
       },
     }
+    send()
     return action(running).catch((error: unknown) => this.#explain(id, task, error))
   }
 
@@ -65,5 +69,19 @@ export class VmAccess {
     if (!(error instanceof QmpConnectionError)) throw error
     const { state } = await this.#parts.inspector.lookAtRun(await this.get(id))
     throw state === 'running' || state === 'paused' ? error : goneMeanwhile(operation, state)
+  }
+}
+
+/** Does what comes before anything is sent: it ends as soon as the job is cancelled, or its time is over. */
+async function untilSent<T>(task: Task, action: (signal: AbortSignal) => Promise<T>): Promise<T> {
+  const stop = new AbortController()
+  const abort = (reason?: string): void => {
+    stop.abort(new DOMException(reason ?? 'it was cancelled before anything was sent', 'AbortError'))
+  }
+  const forgets = [task.cancelWith(abort), task.onGivenUp(abort)]
+  try {
+    return await action(stop.signal)
+  } finally {
+    for (const forget of forgets) forget()
   }
 }

@@ -51,6 +51,15 @@ export interface Sight {
   readonly message?: string | undefined
 }
 
+interface LookOptions {
+  /** How long QEMU may take to answer; with no time at all, a VM that has a QEMU is `running`. */
+  readonly timeoutMs?: number | undefined
+  /** Whether QEMU, which costs a hundred times as much, is only asked where its log of events does not tell. */
+  readonly trustsLog?: boolean | undefined
+  /** Aborting it ends the look, which then fails with the signal's reason. */
+  readonly signal?: AbortSignal | undefined
+}
+
 /** Looks at VMs: nothing is remembered, all is read and asked anew. */
 export class VmInspector {
   readonly #directory: VmDirectory<Definition>
@@ -70,18 +79,18 @@ export class VmInspector {
     return monitor.use(action)
   }
 
-  /** @param trustsLog whether QEMU, which costs a hundred times as much, is only asked where its log of events does not tell */
-  async look(definition: Definition, trustsLog = false): Promise<Sight> {
+  async look(definition: Definition, options: Omit<LookOptions, 'timeoutMs'> = {}): Promise<Sight> {
     const holder = this.#directory.holder(definition.id)
-    const sight = await this.lookAtRun(definition, holder === undefined ? answerTimeoutMs : 0, trustsLog)
+    const sight = await this.lookAtRun(definition, { ...options, ...(holder !== undefined && { timeoutMs: 0 }) })
     if (holder === undefined) return sight
     // Whoever has the VM may not have noticed yet that its QEMU has gone.
     const hasGone = sight.run === undefined && (holder.state === 'running' || holder.state === 'paused')
     return hasGone ? sight : { ...sight, state: holder.state }
   }
 
-  /** What there is without regard to whoever works on the VM; with no time for asking QEMU, one that runs is `running`. */
-  async lookAtRun(definition: Definition, timeoutMs = answerTimeoutMs, trustsLog = false): Promise<Sight> {
+  /** What there is without regard to whoever works on the VM. */
+  async lookAtRun(definition: Definition, options: LookOptions = {}): Promise<Sight> {
+    const { timeoutMs = answerTimeoutMs, trustsLog = false } = options
     const folder = this.#directory.folder(definition.id)
     const run = readRun(folder)
     if (run === undefined) return { state: stateAtRest(definition) }
@@ -89,23 +98,27 @@ export class VmInspector {
       // The memory was saved, and its saver died before it ended QEMU: what is saved counts.
       if (definition.memory !== undefined) return { state: 'suspended', run }
       const isKnown = timeoutMs === 0 || (trustsLog && isResumed(lastChange(folder)))
-      const state = isKnown ? 'running' : await this.#ask(definition.id, run.process, timeoutMs)
+      const state = isKnown ? 'running' : await this.#ask(definition.id, run.process, { ...options, timeoutMs })
       if (state !== undefined) return { state, run }
     }
     if (definition.memory !== undefined) return { state: 'suspended' }
     const end = await endOfRun(folder)
     const message = await causeOfCrash(folder)
     // What was read is another's where somebody has started the VM again meanwhile.
-    if (readRun(folder)?.startedAt !== run.startedAt) return this.lookAtRun(definition, timeoutMs, trustsLog)
+    if (readRun(folder)?.startedAt !== run.startedAt) return this.lookAtRun(definition, options)
     if (end !== 'crash') return { state: 'stopped', end }
     return { state: 'crashed', end, message }
   }
 
   /** What the guest does; nothing where QEMU has just ended. */
-  async #ask(id: string, identity: ProcessIdentity, timeoutMs: number): Promise<VmState | undefined> {
+  async #ask(
+    id: string,
+    identity: ProcessIdentity,
+    { timeoutMs, signal: ended }: LookOptions & { readonly timeoutMs: number },
+  ): Promise<VmState | undefined> {
     const folder = this.#directory.folder(id)
     const answered = new AbortController()
-    const { signal } = answered
+    const signal = ended === undefined ? answered.signal : AbortSignal.any([answered.signal, ended])
     try {
       // One that ends may never answer.
       const late = delay<VmState>(timeoutMs, 'unknown', { signal })
@@ -115,6 +128,9 @@ export class VmInspector {
       if ((await announcedEnd(folder)) !== undefined) await untilEnded(folder, identity)
       else if (state === 'stopping') await hasEnded(folder, identity, exitTimeoutMs)
       return isAlive(identity, folder) ? state : undefined
+    } catch (error) {
+      ended?.throwIfAborted()
+      throw error
     } finally {
       answered.abort()
     }

@@ -92,6 +92,7 @@ export class VmLifecycle {
     // Made before any waiting, so that the job can be cancelled from its first moment.
     const operation = new AbortController()
     const signal = how.isSequel === true ? undefined : task.signal
+    const send = task.holdBack()
     const stop = (): void => {
       operation.abort(signal?.reason)
     }
@@ -100,7 +101,7 @@ export class VmLifecycle {
     }
     signal?.addEventListener('abort', stop)
     this.#underWay.add(operation)
-    const course = { signal: operation.signal, commit }
+    const course = { signal: operation.signal, send, commit }
     const work = this.#exclusive.run(id, () =>
       this.#parts.observer.owning(id, () => this.#changeAlone(id, task, course, action, how)),
     )
@@ -258,9 +259,10 @@ export class VmLifecycle {
       if (found === undefined) throw vmNotFound(id)
       const definition = await settle({ directory, images }, found, claim.inherited)
       if (definition === undefined) throw vmNotFound(id)
-      const { state, run } = await inspector.lookAtRun(definition, timeoutMs)
+      const { state, run } = await inspector.lookAtRun(definition, { timeoutMs, signal })
       requireState(task.operation, state, expected)
       signal.throwIfAborted()
+      course.send()
       return await action(new HeldVm({ claim, directory, observer, course }, definition, state, run))
     } finally {
       release(claim)
@@ -272,7 +274,7 @@ export class VmLifecycle {
     const deadline = performance.now() + turnTimeoutMs
     for (;;) {
       try {
-        return await this.#claimNow(id, task, how)
+        return await this.#claimNow(id, task, signal, how)
       } catch (error) {
         const isInTurn = how.isSequel === true && error instanceof ResourceBusyError && performance.now() < deadline
         if (!isInTurn) throw error
@@ -281,13 +283,18 @@ export class VmLifecycle {
     }
   }
 
-  async #claimNow(id: string, task: Task, { expected, timeoutMs, through }: ChangeOptions): Promise<Claimed> {
+  async #claimNow(
+    id: string,
+    task: Task,
+    signal: AbortSignal,
+    { expected, timeoutMs, through }: ChangeOptions,
+  ): Promise<Claimed> {
     const { directory, inspector } = this.#parts
     const definition = await directory.get(id)
     if (definition === undefined) throw vmNotFound(id)
     const holder = directory.holder(id)
     if (holder !== undefined) throw heldBy(holder)
-    const { state } = await inspector.lookAtRun(definition, timeoutMs)
+    const { state } = await inspector.lookAtRun(definition, { timeoutMs, signal })
     requireState(task.operation, state, expected)
     try {
       return await directory.claim(id, through?.(state, definition) ?? state, state)

@@ -189,7 +189,7 @@ export class VmObserver {
       watched.mustLookAgain = false
       const { epoch } = watched
       const definition = await this.#directory.get(id)
-      const sight = definition === undefined ? undefined : await this.#inspector.look(definition, true)
+      const sight = definition === undefined ? undefined : await this.#inspector.look(definition, { trustsLog: true })
       if (this.#isClosed || this.#vms.get(id) !== watched) return
       if (definition === undefined || sight === undefined) this.#delete(id)
       else if (watched.epoch !== epoch) watched.mustLookAgain = watched.owners === 0

@@ -51,12 +51,44 @@ describe('timeoutMs', () => {
     task.cancelWith(() => new Promise<never>(() => undefined))
     await vi.advanceTimersByTimeAsync(100)
     expect(job.status).toBe('running')
-    await vi.advanceTimersByTimeAsync(30_000)
+    await vi.advanceTimersByTimeAsync(900)
     expect(job.status).toBe('unknown')
     expect((await job)._unsafeUnwrapErr().reason).toBe(
       'it took longer than 100 ms, and its host has not confirmed that it was cancelled',
     )
     expect(vi.getTimerCount()).toBe(0)
+  })
+
+  test('ends an operation that was not sent yet with TimeoutError, and keeps it from being sent', async () => {
+    const { job, task } = createJob({ timeoutMs: 100, target })
+    const send = task.holdBack()
+    const { signal } = task
+    await vi.advanceTimersByTimeAsync(1000)
+    const error = (await job)._unsafeUnwrapErr()
+    expect(error.code).toBe('TIMEOUT')
+    expect(error.message).toMatchInlineSnapshot(
+      `"Cannot start VM "web-1": it took longer than 100 ms. Nothing was changed."`,
+    )
+    expect(signal.aborted).toBe(true)
+    expect(send).toThrow(error)
+    expect(vi.getTimerCount()).toBe(0)
+  })
+
+  test('ends an operation that was held back and then sent with OutcomeUnknownError', async () => {
+    const { job, task } = createJob({ timeoutMs: 100 })
+    const send = task.holdBack()
+    send()
+    const sendMore = task.holdBack()
+    await vi.advanceTimersByTimeAsync(100)
+    expect((await job)._unsafeUnwrapErr().code).toBe('OUTCOME_UNKNOWN')
+    // What follows from what was sent goes on.
+    expect(sendMore).not.toThrow()
+  })
+
+  test('ends a question that is not answered with TimeoutError', async () => {
+    const { job } = createJob({ operation: 'vm.getState', timeoutMs: 100 })
+    await vi.advanceTimersByTimeAsync(100)
+    expect((await job)._unsafeUnwrapErr().code).toBe('TIMEOUT')
   })
 
   test('does nothing to a job that ended in time, and leaves no timer', async () => {

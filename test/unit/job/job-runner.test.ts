@@ -1,6 +1,7 @@
 import { inspect } from 'node:util'
 import {
   batch,
+  ConnectionError,
   JobCancelledError,
   NotSupportedError,
   OutcomeUnknownError,
@@ -134,6 +135,32 @@ describe('server.close', () => {
     expect(inFlight.status).toBe('unknown')
     expect((await closing).isOk()).toBe(true)
     expect(driver.operationsCalled).toEqual(['vm.start'])
+  })
+
+  test('says of what was not sent, and of a question, that there is no connection', async () => {
+    const { driver, server, vm } = await fakeServer()
+    const jobs: JobRef<unknown>[] = [vm.start(), vm.getState()]
+    driver.calls[0]?.task.holdBack()
+    await server.close()
+    expect(jobs.map(({ retCode }) => retCode)).toEqual(['CONNECTION_FAILED', 'CONNECTION_FAILED'])
+  })
+
+  test('makes an unknown outcome of a lost connection where something was sent', async () => {
+    const { driver, server, vm } = await fakeServer({
+      close: async () => {
+        for (const call of driver.calls) call.fail(new ConnectionError({ reason: 'the server was closed meanwhile' }))
+        await turn()
+      },
+    })
+    const jobs = [vm.start(), vm.pause()]
+    const [sent, heldBack] = driver.calls.map(({ task }) => task.holdBack())
+    sent?.()
+    await server.close()
+    expect(jobs.map(({ retCode }) => retCode)).toEqual(['OUTCOME_UNKNOWN', 'CONNECTION_FAILED'])
+    expect((await jobs[0])?._unsafeUnwrapErr().message).toMatchInlineSnapshot(
+      `"Cannot start VM "web-1": the server was closed meanwhile. Ask for the state of the VM: it may have taken place."`,
+    )
+    expect(heldBack).toThrow('the server was closed meanwhile')
   })
 
   test('lets an operation end with what its driver says of it', async () => {

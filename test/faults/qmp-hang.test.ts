@@ -1,0 +1,74 @@
+import { TimeoutError, type OperationCode } from 'awaitvm'
+import { beforeEach, expect, test } from 'vitest'
+import { failureOf } from '../support/expect-failure.js'
+import { missingQemu, skipWithout } from '../support/optional-tool.js'
+import { QmpHost } from '../support/qmp-host.js'
+import { timedCalls } from '../support/timed-calls.js'
+
+beforeEach((context) => {
+  skipWithout(context, missingQemu)
+})
+
+const timeoutMs = 300
+/** The limit and the second in which it is kept, on a loaded machine. QEMU is waited for ten seconds where nothing is said. */
+const maxMs = 5000
+
+/** What does not need QEMU, or nothing that is there. */
+const unaffected: ReadonlySet<OperationCode> = new Set(['server.getInfo', 'server.registerVm', 'vm.getSnapshotTree'])
+
+test(
+  'every operation on a QEMU that hangs keeps its time limit, and what was not sent does not take place later',
+  { timeout: 120_000 },
+  async () => {
+    await using host = await QmpHost.open()
+    const { server, folder } = host
+    const vm = await host.createVm({ disks: [{ sizeMiB: 1 }] })
+    const { id: snapshot } = await vm.createSnapshot({ name: 'before' }).unwrap()
+    const guest = await host.boot(vm)
+    expect(await guest.count()).toBe(1)
+    const before = vm.config
+    const pid = await host.pidOf(vm)
+    process.kill(pid, 'SIGSTOP')
+    for (const [operation, call] of Object.entries(timedCalls)) {
+      const began = performance.now()
+      const job = call(vm, { timeoutMs }, { server, folder, snapshot })
+      const result = await job.wait()
+      const tookMs = performance.now() - began
+      expect(tookMs, operation).toBeLessThan(maxMs)
+      if (!unaffected.has(job.operation)) expect(job.retCode, operation).toBe('TIMEOUT')
+      else if (result.isErr()) expect(result.error.code, operation).toBe('INVALID_ARGUMENT')
+    }
+    process.kill(pid, 'SIGCONT')
+    await vm.waitForState('running').unwrap()
+    expect(await guest.count()).toBe(2)
+    await vm.refresh().unwrap()
+    expect(vm.config).toEqual(before)
+    expect(await server.getVmList().unwrap()).toHaveLength(1)
+    expect(await vm.getSnapshotTree().unwrap()).toMatchObject([{ id: snapshot, children: [] }])
+  },
+)
+
+for (const [phase, to, begin] of [
+  // It is cancelled as soon as QEMU goes on.
+  ['saving memory', ['running', 'suspended'], 'vm.suspend'],
+  ['waiting for the guest', ['stopped'], 'vm.stop'],
+  ['waiting for the guest', ['running'], 'vm.restart'],
+] as const) {
+  test(`a QEMU that hangs over ${begin} does not hold the job up, which says that it may still take place`, async () => {
+    await using host = await QmpHost.open()
+    const { server, folder } = host
+    const vm = await host.createVm()
+    const guest = await host.boot(vm)
+    const pid = await host.pidOf(vm)
+    const job = timedCalls[begin](vm, { timeoutMs: 1000 }, { server, folder, snapshot: '' })
+    job.onProgress((progress) => {
+      if (progress.phase === phase) process.kill(pid, 'SIGSTOP')
+    })
+    const error = await failureOf(job.wait({ timeoutMs: 1000 + maxMs }), 'OUTCOME_UNKNOWN')
+    expect(error.cause).toBeInstanceOf(TimeoutError)
+    expect(error.hint).toBeTruthy()
+    process.kill(pid, 'SIGCONT')
+    if (begin === 'vm.restart') await guest.untilGone()
+    await vm.waitForState(to).unwrap()
+  })
+}
