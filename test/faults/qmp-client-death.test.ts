@@ -25,6 +25,8 @@ async function expectWholeAndClean(host: QmpHost): Promise<void> {
     if (vm.state === 'suspended') await vm.resume().unwrap()
     if (vm.state !== 'stopped') await vm.stop({ mode: 'kill' }).unwrap()
     expect(await host.damage(vm)).toEqual([])
+    const { disks } = await vm.refresh().unwrap()
+    expect(await host.diskSizes(vm), 'each disk is as large as is told').toEqual(disks.map(({ sizeMiB }) => sizeMiB))
     await vm.start().unwrap()
     for (const snapshot of await vm.getSnapshotTree().unwrap()) await vm.switchToSnapshot(snapshot.id).unwrap()
     await vm.stop({ mode: 'kill' })

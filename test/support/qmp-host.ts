@@ -70,6 +70,16 @@ export class QmpHost implements AsyncDisposable {
     return found
   }
 
+  /** The sizes of the VM's disks in MiB, as the headers of their files tell them. */
+  async diskSizes(vm: Vm): Promise<number[]> {
+    const folder = this.folderOf(vm)
+    const { hardware } = JSON.parse(await readFile(join(folder, 'vm.json'), 'utf8')) as {
+      readonly hardware: { readonly disks: readonly { readonly file: string }[] }
+    }
+    const headers = hardware.disks.map(({ file }) => readFile(join(folder, file)))
+    return (await Promise.all(headers)).map((bytes) => Number(bytes.readBigUInt64BE(24)) / 2 ** 20)
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     await this.server.close()
     for (const pid of await qemusIn(this.directory)) process.kill(pid, 'SIGKILL')

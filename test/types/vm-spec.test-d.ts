@@ -1,4 +1,4 @@
-import type { VmChanges, VmFilter, VmSpec } from 'awaitvm'
+import type { DiskConfig, VmChanges, VmFilter, VmSpec } from 'awaitvm'
 import type { InferOutput } from 'valibot'
 import { expectTypeOf, test } from 'vitest'
 import type { vmChangesSchema, vmFilterSchema, vmSpecSchema } from '../../src/model/vm-spec.js'
@@ -19,6 +19,14 @@ test('the schema of a spec gives specs, with all of their settings', () => {
 test('the schema of changes gives changes', () => {
   expectTypeOf<InferOutput<typeof vmChangesSchema>>().toExtend<VmChanges>()
   expectTypeOf<keyof InferOutput<typeof vmChangesSchema>>().toEqualTypeOf<keyof VmChanges>()
+})
+
+test('disks of a VM can be edited, and can not be given to another VM', () => {
+  type Edited = NonNullable<VmChanges['disks']>[number]
+  expectTypeOf<DiskConfig>().toExtend<Edited>()
+  expectTypeOf<{ readonly id: string }>().toExtend<Edited>()
+  expectTypeOf<{ readonly sizeMiB: number }>().toExtend<Edited>()
+  expectTypeOf<DiskConfig>().not.toExtend<NonNullable<VmSpec['disks']>[number]>()
 })
 
 test('the schema of a filter gives filters', () => {

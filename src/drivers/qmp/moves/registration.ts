@@ -23,6 +23,7 @@ export interface FoundVm {
   readonly definition: Definition
 }
 
+const mebibyte = 2 ** 20
 /** More than that, a VM's folder never has. */
 const maxEntries = 10_000
 const maxDefinitionBytes = 16 * 2 ** 20
@@ -41,7 +42,10 @@ export async function findVm(directory: VmDirectory<Definition>, path: string): 
   const definition = await directory.readFrom(folder, 'Restore it.')
   if (definition === undefined) throw wrong(`there is no VM at ${path}: it has no vm.json`)
   await checkDefinition(definition)
-  for (const file of definitionFormat.filesOf(definition)) await checkFile(folder, file, diskOf(definition, file))
+  for (const file of definitionFormat.filesOf(definition)) {
+    const sizeMiB = definition.hardware.disks.find((disk) => disk.file === file)?.sizeMiB
+    await checkFile(folder, file, diskOf(definition, file), sizeMiB)
+  }
   const holder = Claim.holder(directory.member, folder)
   if (holder !== undefined) throw heldBy(holder)
   const run = readRun(folder)
@@ -107,12 +111,21 @@ function diskOf({ hardware, snapshots }: Definition, file: string): DiskDefiniti
   return undefined
 }
 
-async function checkFile(folder: string, file: string, disk: DiskDefinition | undefined): Promise<void> {
+/** @param sizeMiB the size that a disk of the VM is to have at present; a file that only snapshots have may have another */
+async function checkFile(
+  folder: string,
+  file: string,
+  disk: DiskDefinition | undefined,
+  sizeMiB: number | undefined,
+): Promise<void> {
   const path = join(folder, file)
   const header = await readHeader(path, isBase(file))
   if (header === undefined) throw wrong(`${path} is not a qcow2 file`)
   const expected = disk === undefined ? undefined : imageFileOf(folder, disk).backing?.path
   if (header.hasDataFile) throw wrong(`${path} has its data in another file`)
+  if (sizeMiB !== undefined && header.diskBytes !== sizeMiB * mebibyte) {
+    throw wrong(`${path} is a disk of ${String(header.diskBytes)} bytes, and is to have ${String(sizeMiB)} MiB`)
+  }
   if (header.backing !== expected) {
     throw wrong(`${path} is upon ${header.backing ?? 'nothing'}, and is to be upon ${expected ?? 'nothing'}`)
   }

@@ -80,6 +80,9 @@ test('Linux sees disks that are plugged, keeps them over a suspension and a snap
     /of the first[^]*of the second/,
   )
   expect((await vm.refresh().unwrap()).disks).toEqual(disks)
+  await vm.edit({ disks: disks.map(({ id }, index) => ({ id, ...(index === 0 && { sizeMiB: 24 }) })) }).unwrap()
+  await back.until('[ $(cat /sys/block/vda/size) = 49152 ]')
+  expect(await back.run('cat /sys/block/vdb/size')).toBe('32768')
 
   await vm.stop({ mode: 'kill' }).unwrap()
   await vm.start().unwrap()

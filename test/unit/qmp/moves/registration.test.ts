@@ -163,6 +163,12 @@ const traps: Record<string, (folder: string, host: QmpHost) => void> = {
   'snapshots that are each other': (folder) => {
     rewrite(folder, ({ snapshots }) => snapshots.push({ ...snapshots[0]!, parentId: snapshots[0]!.id }))
   },
+  'two disks of one id': (folder) => {
+    rewrite(folder, ({ hardware }) => hardware.disks.push(hardware.disks[0]!))
+  },
+  'a disk that is smaller than is told': (folder) => {
+    rewrite(folder, ({ hardware }) => (hardware.disks[0]!['sizeMiB'] = 2))
+  },
   'a kernel that is missing': (folder) => {
     rewrite(folder, ({ hardware }) => (hardware.boot.kernel = '/missing'))
   },
