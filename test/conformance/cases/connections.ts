@@ -16,10 +16,11 @@ export const connections: Cases = ({ host, promises }) => {
       const second = host.keepsVms ? await trial.connectAgain() : first
       const log = new EventLog(second.events())
       const vm = await first.createVm({ ...trial.profile.spec, name: 'of-the-first' }).unwrap()
-      await vm.edit({ description: 'edited' }).unwrap()
-      await vm.start().unwrap()
       await log.until((event) => event.type === 'created' && event.vmId === vm.id)
+      // A connection that sees the VM only now would never know that it was another before.
+      await vm.edit({ description: 'edited' }).unwrap()
       await log.until((event) => event.type === 'config' && event.vmId === vm.id)
+      await vm.start().unwrap()
       await log.until((event) => event.type === 'state' && event.vmId === vm.id && event.state === 'running')
     },
   )

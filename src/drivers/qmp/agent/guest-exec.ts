@@ -10,6 +10,7 @@ import { nativeErrorOf } from '../../../errors/native.js'
 import { programEndUnknown } from '../../../errors/program-end.js'
 import type { Task } from '../../../driver.js'
 import type { ExecResult } from '../../../model/exec.js'
+import { QmpConnectionError } from '../protocol/qmp-errors.js'
 import type { RunningVm } from '../running-vm.js'
 import type { AgentChannel } from './agent-channel.js'
 import type { AgentConnection } from './agent-connection.js'
@@ -130,7 +131,9 @@ export class GuestExec {
     } catch (error) {
       // The program stands still with its guest.
       if (error instanceof InvalidStateError && error.state === 'paused') return undefined
-      if (!(error instanceof AgentSilentError)) throw unknownEnd(error)
+      // A QEMU that ends lets go of its monitor first: what has become of the VM is known a moment later.
+      const isToBeAsked = error instanceof AgentSilentError || error instanceof QmpConnectionError
+      if (!isToBeAsked) throw unknownEnd(error)
       this.#silentSince ??= performance.now()
       if (performance.now() > this.#silentSince + maxSilenceMs) throw unknownEnd(error)
       this.#task.setReachable(false)
