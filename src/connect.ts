@@ -4,11 +4,11 @@ import type { Driver } from './driver.js'
 import { driverLoaders } from './driver-loaders.js'
 import { InvalidArgumentError } from './errors.js'
 import { interceptionOf, type OpenDriver } from './interceptions.js'
-import type { JobOptions } from './job/job-options.js'
+import { methodOptions, type JobOptions } from './job/job-options.js'
 import { JobRunner } from './job/job-runner.js'
 import type { Job } from './job/job.js'
 import { UnobservedFailures, type UnobservedFailure } from './job/unobserved-failures.js'
-import { keysOf, optional } from './model/schema.js'
+import { object, optional } from './model/schema.js'
 import { validate } from './model/validate.js'
 import type { ConnectError, JobTarget } from './operations.js'
 import { Server } from './server.js'
@@ -26,11 +26,14 @@ export interface ServeOptions {
 
 export type ConnectOptions = JobOptions & ServeOptions
 
+const isFunction = (value: unknown): boolean => typeof value === 'function'
 const atLeastOne = 'must be a number from 1'
-const serveSchema = keysOf({
+const serveEntries = {
   maxConcurrentOperations: optional(v.pipe(v.number(atLeastOne), v.minValue(1, atLeastOne))),
-  onUnobservedFailure: optional(v.function('must be a function')),
-})
+  onUnobservedFailure: optional(v.custom<(failure: UnobservedFailure) => void>(isFunction, 'must be a function')),
+}
+const serveSchema = object(serveEntries)
+const readConnectOptions = methodOptions(serveEntries)
 
 /**
  * Connects to a host of virtual machines.
@@ -56,7 +59,7 @@ const serveSchema = keysOf({
 export function connect(uri = 'embedded:', options?: ConnectOptions): Job<Server, ConnectError> {
   const shown = withoutCredentials(uri)
   const target: JobTarget = { type: 'host', id: shown, name: shown }
-  const valid = checkOptions(options)
+  const { own: valid, job: jobOptions } = readConnectOptions(options)
   const runner = new JobRunner('connect', Infinity, valid.map(failuresFor).unwrapOr(undefined))
   const parsed = parseUri(uri)
   if (parsed.isErr()) return runner.refuse('connect', target, parsed.error)
@@ -65,7 +68,7 @@ export function connect(uri = 'embedded:', options?: ConnectOptions): Job<Server
   const job = runner.runAside({
     operation: 'connect',
     target,
-    options,
+    options: jobOptions,
     work: async (task) => {
       // It can be cancelled from the start, also while the driver is loaded.
       const { signal } = task
@@ -81,8 +84,8 @@ export function connect(uri = 'embedded:', options?: ConnectOptions): Job<Server
 }
 
 /** The facade over a driver that is connected already. Throws an {@link InvalidArgumentError} on wrong options. */
-export function serve(driver: Driver, uri: string, options?: ServeOptions): Server {
-  const valid = checkOptions(options)
+export function serve(driver: Driver, uri: string, options: ServeOptions = {}): Server {
+  const valid = validate(serveSchema, options, 'options')
   if (valid.isErr()) throw valid.error
   const failures = failuresFor(valid.value)
   const limit = valid.value.maxConcurrentOperations ?? driver.maxConcurrentOperations
@@ -122,7 +125,3 @@ function withoutCredentials(uri: unknown): string {
 const known = Object.keys(driverLoaders)
   .map((scheme) => `${scheme}:`)
   .join(', ')
-
-function checkOptions(options: unknown): Result<ServeOptions, InvalidArgumentError> {
-  return validate(serveSchema, options ?? {}, 'options').map((valid) => valid as ServeOptions)
-}

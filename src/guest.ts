@@ -1,16 +1,16 @@
 import * as v from 'valibot'
 import type { ExecOptions, ExecResult, NetworkAddress } from './model/exec.js'
 import { pathSchema } from './model/vm-spec.js'
-import { keysOf, optional, plainText, text, textRecord } from './model/schema.js'
+import { optional, plainText, text, textRecord } from './model/schema.js'
 import { validate } from './model/validate.js'
-import type { JobOptions } from './job/job-options.js'
+import { methodOptions, type JobOptions } from './job/job-options.js'
 import type { Job } from './job/job.js'
 import { reachableAddresses } from './network/reachable-addresses.js'
 import type { CopyInError, CopyOutError, ExecError, GetNetworkAddressesError, JobTarget } from './operations.js'
 import { callDriver, type ServerContext } from './server-context.js'
 
 const argvSchema = v.pipe(v.array(plainText, 'must be an array'), v.minLength(1, 'must name a program'))
-const execSchema = keysOf({
+const readExecOptions = methodOptions({
   input: optional(v.union([text, v.instance(Uint8Array)], 'must be a string or a Uint8Array')),
   env: optional(textRecord),
   cwd: optional(plainText),
@@ -33,15 +33,16 @@ export class VmGuest {
   /** Runs a program in the guest, with an argument list and no shell, and waits for its end. */
   exec(argv: readonly string[], options?: ExecOptions & JobOptions): Job<ExecResult, ExecError> {
     const { id, target } = this.#vm
+    const { own, job } = readExecOptions(options)
     const input = validate(argvSchema, argv, 'argv').andThen((words) =>
-      validate(execSchema, options ?? {}, 'options').map((valid) => ({ vm: id, argv: words, options: valid })),
+      own.map((valid) => ({ vm: id, argv: words, options: valid })),
     )
     return callDriver(this.#context, {
       method: 'guest.exec',
       operation: 'guest.exec',
       target,
       input: input.match(itself, itself),
-      options,
+      options: job,
       map: itself,
     })
   }

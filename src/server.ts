@@ -3,20 +3,21 @@ import * as v from 'valibot'
 import type { Capability, Driver, DriverOperation, HostJob, VmRecord } from './driver.js'
 import { EventQueue } from './event-queue.js'
 import { JobCore } from './job/job-core.js'
-import type { JobOptions } from './job/job-options.js'
+import { methodOptions, type JobOptions } from './job/job-options.js'
 import type { JobRunner } from './job/job-runner.js'
 import { Job } from './job/job.js'
 import type { HostInfo } from './model/host-info.js'
-import { keysOf, nonEmpty, optional, text } from './model/schema.js'
+import { nonEmpty, object, optional, text } from './model/schema.js'
 import { validate } from './model/validate.js'
 import type { EventFilter, VmEvent } from './model/vm-event.js'
-import { pathSchema, vmFilterSchema, vmSpecSchema, type VmFilter, type VmSpec } from './model/vm-spec.js'
+import { pathSchema, vmFilterEntries, vmSpecSchema, type VmFilter, type VmSpec } from './model/vm-spec.js'
 import type * as operation from './operations.js'
 import type { JobTarget } from './operations.js'
 import { callDriver, type ServerContext } from './server-context.js'
 import { Vm } from './vm.js'
 
-const eventFilterSchema = keysOf({ vmId: optional(text), types: optional(v.array(text, 'must be an array')) })
+const readListOptions = methodOptions(vmFilterEntries, 'filter')
+const eventFilterSchema = object({ vmId: optional(text), types: optional(v.array(text, 'must be an array')) })
 
 const itself = <T>(value: T): T => value
 
@@ -90,13 +91,13 @@ export class Server implements AsyncDisposable {
 
   /** The host's VMs, or those that the filter lets through. */
   getVmList(options?: VmFilter & JobOptions): Job<Vm[], operation.GetVmListError> {
-    const valid = validate(vmFilterSchema, options ?? {}, 'filter')
+    const { own, job } = readListOptions(options)
     return callDriver(this.#context, {
       method: 'server.getVmList',
       operation: 'server.getVmList',
       target: this.#target,
-      input: valid.match((filter) => ({ filter }), itself),
-      options,
+      input: own.match((filter) => ({ filter }), itself),
+      options: job,
       map: (records) => records.map((record) => this.#vmOf(record)),
     })
   }

@@ -1,7 +1,7 @@
 import * as v from 'valibot'
-import type { JobOptions } from './job/job-options.js'
+import { methodOptions, type JobOptions } from './job/job-options.js'
 import { keyCodes } from './model/keys.js'
-import { keysOf, optional } from './model/schema.js'
+import { object, optional, unchecked } from './model/schema.js'
 import { descriptionSchema, vmNameSchema } from './model/vm-spec.js'
 import { vmStates } from './model/vm-state.js'
 
@@ -30,7 +30,9 @@ export interface WatchOptions {
   readonly signal?: AbortSignal | undefined
 }
 
-export const stopSchema = keysOf({ mode: optional(v.picklist(['shutdown', 'kill'], 'must be "shutdown" or "kill"')) })
+export const readStopOptions = methodOptions({
+  mode: optional(v.picklist(['shutdown', 'kill'], 'must be "shutdown" or "kill"')),
+})
 const keySchema = v.picklist(keyCodes, 'must be a name of KeyboardEvent.code, such as "KeyA" or "Enter"')
 export const keysSchema = v.union(
   [v.string(), v.array(v.union([keySchema, v.pipe(v.array(keySchema), v.minLength(1))]))],
@@ -40,5 +42,10 @@ export const statesSchema = v.union(
   [v.picklist(vmStates), v.pipe(v.array(v.picklist(vmStates)), v.minLength(1))],
   `must be one or several of ${vmStates.join(', ')}`,
 )
-export const cloneSchema = keysOf({ name: vmNameSchema, linked: optional(v.boolean('must be true or false')) })
-export const snapshotSchema = keysOf({ name: vmNameSchema, description: optional(descriptionSchema) })
+export const readCloneOptions = methodOptions({
+  name: vmNameSchema,
+  linked: optional(v.boolean('must be true or false')),
+})
+export const readSnapshotOptions = methodOptions({ name: vmNameSchema, description: optional(descriptionSchema) })
+
+export const watchSchema = object({ intervalMs: unchecked<number>(), signal: unchecked<AbortSignal>() })

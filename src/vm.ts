@@ -20,14 +20,15 @@ import type * as operation from './operations.js'
 import type { JobTarget, OperationError } from './operations.js'
 import { callDriver, notSupported, type ServerContext } from './server-context.js'
 import {
-  stopSchema,
+  readStopOptions,
   keysSchema,
   statesSchema,
-  cloneSchema,
-  snapshotSchema,
+  readCloneOptions,
+  readSnapshotOptions,
   type StopOptions,
   type CloneOptions,
   type SnapshotOptions,
+  watchSchema,
   type WatchOptions,
 } from './vm-arguments.js'
 import { watchForState } from './wait-for-state.js'
@@ -153,12 +154,9 @@ export class Vm {
   }
 
   stop(options?: StopOptions): Job<void, operation.StopError> {
-    const valid = validate(stopSchema, options ?? {}, 'options')
-    return this.#change(
-      'vm.stop',
-      valid.match(({ mode = 'shutdown' }) => ({ mode }), itself),
-      options,
-    )
+    const { own, job } = readStopOptions(options)
+    const input = own.match(({ mode = 'shutdown' }) => ({ mode }), itself)
+    return this.#change('vm.stop', input, job)
   }
 
   /** Halts the processors; memory stays where it is. */
@@ -204,12 +202,10 @@ export class Vm {
 
   /** Makes a new, stopped VM with the disks as they are now. */
   clone(options: CloneOptions): Job<Vm, operation.CloneError> {
-    const input = validate(cloneSchema, options, 'options').match(
-      ({ name, linked = false }) => ({ name, linked }),
-      itself,
-    )
+    const { own, job } = readCloneOptions(options)
+    const input = own.match(({ name, linked = false }) => ({ name, linked }), itself)
     const needs = !(input instanceof InvalidArgumentError) && input.linked ? 'vm.clone.linked' : undefined
-    return this.#call('vm.clone', input, options, (record) => this.#context.vmOf(record), needs)
+    return this.#call('vm.clone', input, job, (record) => this.#context.vmOf(record), needs)
   }
 
   /** Deletes the VM with its disks, saved state and snapshots; images that it was made from stay. */
@@ -233,9 +229,9 @@ export class Vm {
   }
 
   createSnapshot(options: SnapshotOptions): Job<Snapshot, operation.CreateSnapshotError> {
-    const valid = validate(snapshotSchema, options, 'options')
-    const input = valid.match(({ name, description = '' }) => ({ name, description }), itself)
-    return this.#call('vm.createSnapshot', input, options, itself)
+    const { own, job } = readSnapshotOptions(options)
+    const input = own.match(({ name, description = '' }) => ({ name, description }), itself)
+    return this.#call('vm.createSnapshot', input, job, itself)
   }
 
   /** The snapshots that have no parent, each with those made on top of it. */
@@ -259,7 +255,9 @@ export class Vm {
 
   /** Statistics at an interval; ends when the VM does not run any more, and throws other errors. */
   async *watchStatistics(options: WatchOptions = {}): AsyncGenerator<VmStatistics, void, undefined> {
-    const { intervalMs = 1000, signal } = options
+    const valid = validate(watchSchema, options, 'options')
+    if (valid.isErr()) throw valid.error
+    const { intervalMs = 1000, signal } = valid.value
     const invalid = checkTimeout(intervalMs, 'intervalMs')
     if (invalid !== undefined) throw invalid
     for (;;) {

@@ -1,6 +1,7 @@
 import * as v from 'valibot'
 import type { JobOptions } from '../job/job-options.js'
-import { keysOf, object, optional } from '../model/schema.js'
+import type { Progress } from '../job/progress.js'
+import { object, optional, unchecked } from '../model/schema.js'
 
 /** When an item that failed is tried again. */
 export interface RetryOptions {
@@ -65,7 +66,7 @@ const limit = v.union(
   'must be a whole number from 1, or Infinity',
 ) as v.GenericSchema<number>
 
-export const batchSchema = keysOf({
+export const batchSchema = object({
   concurrency: optional(limit),
   perHostConcurrency: optional(limit),
   hostOf: aFunction,
@@ -85,4 +86,6 @@ export const batchSchema = keysOf({
   rateLimit: optional(object({ starts: whole(1), intervalMs: milliseconds(1) })),
   priority: aFunction,
   timeoutMs: optional(milliseconds(0)),
+  signal: unchecked<AbortSignal>(),
+  onProgress: unchecked<(progress: Progress) => void>(),
 })

@@ -1,7 +1,7 @@
 import { InvalidArgumentError, type JobCancelledError, type VmError } from '../errors.js'
 import { JobCore } from '../job/job-core.js'
 import type { JobRef } from '../job/job.js'
-import { applyOptions, withOptions } from '../job/job-options.js'
+import { applyOptions } from '../job/job-options.js'
 import { validate } from '../model/validate.js'
 import { Server } from '../server.js'
 import { Vm } from '../vm.js'
@@ -61,7 +61,8 @@ export function batch<Item, T, E>(
   const source = sourceOf<Item>(items)
   if (source instanceof InvalidArgumentError) return refuse(source)
   // The batch sees to its time itself, since a report has to come of it.
-  const refusal = withOptions(options, ({ signal, onProgress }) => applyOptions(core, { signal, onProgress }))
+  const { signal, onProgress } = valid.value
+  const refusal = applyOptions(core, { signal, onProgress })
   if (refusal instanceof InvalidArgumentError) return refuse(refusal)
   const settings = valid.value as BatchOptions<Item>
   const run = new BatchRun(core, source, operation, { ...settings, hostOf: settings.hostOf ?? connectionOf })

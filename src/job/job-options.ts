@@ -1,6 +1,11 @@
+import type { Result } from 'neverthrow'
+import type * as v from 'valibot'
 import { InvalidArgumentError, JobCancelledError, type VmError } from '../errors.js'
 import { abortRequest, onAbort } from './abort-listeners.js'
 import type { JobCore } from './job-core.js'
+import { object, unchecked } from '../model/schema.js'
+import { hintForName, notKnown, unknownName } from '../model/unknown-name.js'
+import { validate } from '../model/validate.js'
 import type { Progress } from './progress.js'
 import { checkTimeout } from './timeout.js'
 
@@ -16,10 +21,30 @@ export interface JobOptions {
   readonly onProgress?: ((progress: Progress) => void) | undefined
 }
 
-/** Lets `use` have the options, once they have proved right; whatever is wrong with them is answered, and never thrown. */
-export function withOptions<R>(options: unknown, use: (options: JobOptions) => R): R | InvalidArgumentError {
+/** Their values are checked when the job begins. */
+const jobEntries = {
+  signal: unchecked<AbortSignal>(),
+  timeoutMs: unchecked<number>(),
+  onProgress: unchecked<(progress: Progress) => void>(),
+} as const satisfies Record<keyof JobOptions, unknown>
+export const jobOptionNames: readonly string[] = Object.keys(jobEntries)
+
+/**
+ * Lets `use` have the options, once they have proved right; whatever is wrong with them is answered, and never thrown.
+ * @param known the names that they may have
+ */
+export function withOptions<R>(
+  options: unknown,
+  use: (options: JobOptions) => R,
+  known: readonly string[] = jobOptionNames,
+): R | InvalidArgumentError {
   try {
     if (typeof options !== 'object' || options === null || Array.isArray(options)) return wrong('options', 'an object')
+    const other = unknownName(options, known)
+    if (other !== undefined) {
+      const path = `options.${other}`
+      return new InvalidArgumentError({ path, reason: `${path} ${notKnown}`, hint: hintForName(other, known) })
+    }
     // Read once: a getter may answer otherwise the next time.
     const { signal, timeoutMs, onProgress } = options as JobOptions
     if (signal !== undefined && !isSignal(signal)) return wrong('signal', 'an AbortSignal')
@@ -28,6 +53,25 @@ export function withOptions<R>(options: unknown, use: (options: JobOptions) => R
     return invalid ?? use({ signal, timeoutMs, onProgress })
   } catch (cause) {
     return new InvalidArgumentError({ path: 'options', reason: "options can't be read", cause })
+  }
+}
+
+/** What a method with options of its own was given: those, and what holds for its job. */
+export interface MethodOptions<O> {
+  readonly own: Result<O, InvalidArgumentError>
+  readonly job: JobOptions | undefined
+}
+
+/** Reads the options of a method that has some besides those of every job. */
+export function methodOptions<const S extends v.ObjectEntries>(
+  entries: S,
+  root = 'options',
+): (options: unknown) => MethodOptions<v.InferOutput<v.ObjectSchema<S, undefined>>> {
+  const ownSchema = object(entries, jobOptionNames)
+  const jobSchema = object(jobEntries, Object.keys(entries))
+  return (options = {}) => {
+    const job = validate(jobSchema, options, root)
+    return { own: job.andThen(() => validate(ownSchema, options, root)), job: job.unwrapOr(undefined) }
   }
 }
 

@@ -24,6 +24,8 @@ export interface WaitOptions {
   readonly signal?: AbortSignal | undefined
 }
 
+const waitOptionNames = ['timeoutMs', 'signal'] as const satisfies (keyof WaitOptions)[]
+
 const byCaller = 'the caller cancelled it'
 
 /** The value type of a job, and the union of its errors. */
@@ -116,8 +118,8 @@ export class JobRef<out T, out E extends VmError = VmError> implements AsyncIter
   wait(options?: WaitOptions): Promise<Result<T, E | WaitTimeoutError | WaitAbortedError | InvalidArgumentError>> {
     const core = this.#core
     core.observe()
-    if (core.isSettled || options === undefined) return core.promise
-    const waiting = withOptions(options, (checked) => waitFor(core, checked))
+    if (options === undefined) return core.promise
+    const waiting = withOptions(options, (checked) => waitFor(core, checked), waitOptionNames)
     if (!(waiting instanceof VmError)) return waiting
     VmError.locate(waiting, core.operation, core.target)
     return Promise.resolve(err(waiting))

@@ -9,7 +9,7 @@ export function waitFor<T, E extends VmError>(
   core: JobCore<T, E>,
   { timeoutMs, signal }: JobOptions,
 ): Promise<Result<T, E | WaitTimeoutError | WaitAbortedError>> {
-  if (timeoutMs === undefined && signal === undefined) return core.promise
+  if (core.isSettled || (timeoutMs === undefined && signal === undefined)) return core.promise
   return new Promise((resolve) => {
     const giveUp = (error: WaitTimeoutError | WaitAbortedError): void => {
       release()

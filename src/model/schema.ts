@@ -1,4 +1,5 @@
 import * as v from 'valibot'
+import { hintForName, notKnown, unknownName } from './unknown-name.js'
 
 /** Schemas whose messages complete "spec.name ..." */
 
@@ -25,24 +26,38 @@ export const areDistinct = (values: readonly unknown[]): boolean => new Set(valu
 
 export const optional = <S extends v.GenericSchema>(schema: S): v.OptionalSchema<S, undefined> => v.optional(schema)
 
+/** A value that is checked by what it is for. */
+export const unchecked = <T>(): v.OptionalSchema<v.GenericSchema<T>, undefined> => optional(v.custom<T>(() => true))
+
 const objectOnly = v.custom<object>(
   (value) => typeof value === 'object' && value !== null && !Array.isArray(value),
   'must be an object',
 )
-const message = ({ expected }: v.BaseIssue<unknown>): string =>
-  expected === 'never' ? 'is not a known setting' : 'is missing'
 
-/** An object of these keys and no others. */
+/** Refuses other names than these, and tells `validate` by `expected` what to do about it. */
+const knownNames = (known: readonly string[]): v.GenericSchema<object> =>
+  v.pipe(
+    objectOnly,
+    v.rawCheck(({ dataset, addIssue }) => {
+      const key = dataset.typed ? unknownName(dataset.value, known) : undefined
+      if (key === undefined) return
+      addIssue({
+        message: notKnown,
+        expected: hintForName(key, known),
+        path: [{ type: 'object', origin: 'key', input: {}, key, value: undefined }],
+      })
+    }),
+  )
+
+/**
+ * An object of these keys and no others.
+ * @param others keys that it may have besides, which are left out of the copy
+ */
 export const object = <S extends v.ObjectEntries>(
   entries: S,
+  others: readonly string[] = [],
 ): v.GenericSchema<unknown, v.InferOutput<v.ObjectSchema<S, undefined>>> =>
-  v.pipe(objectOnly, v.strictObject(entries, message))
-
-/** These keys of an object, whatever others it has. */
-export const keysOf = <S extends v.ObjectEntries>(
-  entries: S,
-): v.GenericSchema<unknown, v.InferOutput<v.ObjectSchema<S, undefined>>> =>
-  v.pipe(objectOnly, v.object(entries, message))
+  v.pipe(knownNames([...Object.keys(entries), ...others]), v.object(entries, 'is missing'))
 
 /** An object of strings under any keys. */
 export const textRecord = v.pipe(objectOnly, v.record(plainText, plainText, 'must be an object'))

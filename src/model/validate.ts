@@ -32,7 +32,9 @@ export function validate<S extends v.GenericSchema>(
   const [issue] = parsed.issues
   const path = pathOf(root, issue)
   const found = issue.message.startsWith('is ') ? '' : `, and is ${shown(issue.input)}`
-  return err(new InvalidArgumentError({ path, reason: `${path} ${issue.message}${found}` }))
+  // Only the check of names says what was expected in words: see `object`.
+  const hint = issue.type === 'raw_check' ? (issue.expected ?? undefined) : undefined
+  return err(new InvalidArgumentError({ path, reason: `${path} ${issue.message}${found}`, hint }))
 }
 
 /** A getter of the caller's own may throw. */

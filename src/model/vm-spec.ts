@@ -1,7 +1,7 @@
 import { isAbsolute } from 'node:path'
 import * as v from 'valibot'
 import { networkAdaptersSchema } from './network-adapter.js'
-import { areDistinct, keysOf, list, nonEmpty, object, optional, plainText, text, whole } from './schema.js'
+import { areDistinct, list, nonEmpty, object, optional, plainText, text, whole } from './schema.js'
 import type { BootConfig, DiskConfig, DiskSpec, MediaConfig, NetworkAdapterConfig } from './vm-config.js'
 import { vmStates, type VmState } from './vm-state.js'
 
@@ -148,7 +148,7 @@ export const vmChangesSchema = v.pipe(
     ['deleteDisks'],
   ),
 )
-export const vmFilterSchema = keysOf({
+export const vmFilterEntries = {
   name: optional(text),
   state: optional(v.picklist(vmStates, `must be one of ${vmStates.join(', ')}`)),
-})
+}

@@ -1,16 +1,24 @@
+import * as v from 'valibot'
 import type { ProgressUpdate, Task } from '../driver.js'
 import type { VmError } from '../errors.js'
 import { JobCore } from '../job/job-core.js'
-import { applyOptions, type JobOptions } from '../job/job-options.js'
+import { applyOptions, methodOptions, type JobOptions } from '../job/job-options.js'
 import { JobTask } from '../job/job-task.js'
 import { Job } from '../job/job.js'
-import type { JobTarget, OperationCode } from '../operations.js'
+import { optional, unchecked } from '../model/schema.js'
+import { operations, type JobTarget, type OperationCode } from '../operations.js'
 
 export interface CreateJobOptions extends JobOptions {
   /** `'vm.start'` if absent. */
   readonly operation?: OperationCode | undefined
   readonly target?: JobTarget | undefined
 }
+
+const isOperation = (code: unknown): boolean => typeof code === 'string' && Object.hasOwn(operations, code)
+const readOptions = methodOptions({
+  operation: optional(v.custom<OperationCode>(isOperation, 'must be the code of an operation, such as "vm.start"')),
+  target: unchecked<JobTarget>(),
+})
 
 /** A job and the strings that move it. */
 export interface JobInHand<T, E extends VmError> {
@@ -36,9 +44,11 @@ export interface JobInHand<T, E extends VmError> {
  * console.log((await job).isOk())
  * ```
  */
-export function createJob<T = void, E extends VmError = VmError>(options: CreateJobOptions = {}): JobInHand<T, E> {
-  const core = new JobCore<T, E>(options.operation ?? 'vm.start', options.target)
-  const refusal = applyOptions(core, options)
+export function createJob<T = void, E extends VmError = VmError>(options?: CreateJobOptions): JobInHand<T, E> {
+  const { own, job } = readOptions(options)
+  const { operation = 'vm.start', target } = own.unwrapOr({ operation: undefined, target: undefined })
+  const core = new JobCore<T, E>(operation, target)
+  const refusal = own.isErr() ? own.error : applyOptions(core, job ?? {})
   if (refusal !== undefined) core.fail(refusal as E)
   return {
     job: new Job(core),

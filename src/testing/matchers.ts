@@ -1,8 +1,11 @@
 import { inspect } from 'node:util'
 import type { Result } from 'neverthrow'
+import * as v from 'valibot'
 import { CallLog, type CallOutcome, type SimulatedCall } from '../drivers/simulated/call-log.js'
 import type { VmError } from '../errors.js'
 import { JobRef } from '../job/job.js'
+import { object, optional, text, unchecked } from '../model/schema.js'
+import { validate } from '../model/validate.js'
 import { SimulatedServer } from './create-simulated-server.js'
 
 /** What a matcher answers. */
@@ -28,6 +31,13 @@ export interface ExpectedCall {
   /** What the operation was given, or a part of it. */
   readonly input?: Readonly<Record<string, unknown>> | undefined
 }
+
+const expectedCallSchema = object({
+  vm: optional(text),
+  times: optional(v.number('must be a number')),
+  outcome: optional(text),
+  input: unchecked<object>(),
+} satisfies Record<keyof ExpectedCall, unknown>)
 
 const shown = (value: unknown): string => inspect(value, { depth: 4, breakLength: 100 })
 
@@ -103,6 +113,9 @@ export function toHaveCalled(this: Runner, received: unknown, operation: string,
   if (!(calls instanceof CallLog)) {
     return { pass: false, message: () => `expected a simulated server or its calls, and received ${shown(received)}` }
   }
+  // With `not`, a call that can't be met would pass.
+  const valid = validate(expectedCallSchema, expected, 'expected')
+  if (valid.isErr()) throw valid.error
   const { times } = expected
   const count = [...calls].filter((call) => isMeant(call, operation, expected, this.equals)).length
   const pass = times === undefined ? count > 0 : count === times

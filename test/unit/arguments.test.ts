@@ -1,6 +1,9 @@
 import fc from 'fast-check'
-import { connect, Job, type Server, type Vm } from 'awaitvm'
+import { batch, connect, Job, type Server, type Vm } from 'awaitvm'
+import { createJob, createSimulatedServer, serve } from 'awaitvm/testing'
+import 'awaitvm/testing/vitest'
 import { expect, test } from 'vitest'
+import { FakeDriver } from '../support/fake-driver.js'
 import { fakeServer } from '../support/fake-server.js'
 import { activeTimers } from '../support/timers.js'
 
@@ -132,6 +135,56 @@ test.each(Object.entries(withOptions))('%s refuses wrong options, and sends noth
     expect(job.result?._unsafeUnwrapErr().message).toMatch(/^Cannot .*(must|is|can't)/)
   }
   expect(target.driver.calls).toEqual([])
+})
+
+test.each(Object.entries(withOptions))('%s refuses an option that is not known by its name', async (_name, call) => {
+  const target = await fakeServer()
+  const job = call(target, { name: 'x', signall: AbortSignal.abort() } as never)
+  // Those that have no name of their own refuse that first.
+  const path = expect.stringMatching(/^(options|filter)\.(name|signall)$/) as string
+  expect(job.result?._unsafeUnwrapErr()).toMatchObject({ code: 'INVALID_ARGUMENT', path })
+  expect(call(target, { signall: 1 } as never).result?._unsafeUnwrapErr()).toMatchObject({
+    code: 'INVALID_ARGUMENT',
+    reason: expect.stringMatching(/^(options|filter)\.signall is not a known setting$/) as string,
+    hint: 'Did you mean signal?',
+  })
+  expect(target.driver.calls).toEqual([])
+})
+
+test('what takes options and gives no job of a host refuses them by name, too', async () => {
+  const { server, vm } = await fakeServer()
+  const unknown = { code: 'INVALID_ARGUMENT', path: 'options.user' }
+  const options = { user: 'ci' } as object
+  expect(batch([], () => vm.start(), options).result?._unsafeUnwrapErr()).toMatchObject(unknown)
+  const ended = vm.start({ signal: AbortSignal.abort() })
+  expect((await ended.wait(options))._unsafeUnwrapErr()).toMatchObject(unknown)
+  expect((await createJob().job.wait(options))._unsafeUnwrapErr()).toMatchObject(unknown)
+  expect((await createJob().job.wait({ onProgress: () => undefined } as object))._unsafeUnwrapErr()).toMatchObject({
+    path: 'options.onProgress',
+    hint: 'Known are: timeoutMs, signal.',
+  })
+  expect((await createJob(options).job)._unsafeUnwrapErr()).toMatchObject(unknown)
+  await expect(vm.watchStatistics(options).next()).rejects.toMatchObject(unknown)
+  expect(() => server.events({ vmid: vm.id } as object)).toThrow(
+    'filter.vmid is not a known setting. Did you mean vmId?',
+  )
+  expect(() => serve(new FakeDriver(), 'fake:', options)).toThrow('options.user is not a known setting')
+  expect(() => createSimulatedServer(options)).toThrow('options.user is not a known setting')
+  expect(() => createSimulatedServer().connect(options)).toThrow('options.user is not a known setting')
+  expect(() => {
+    expect(createSimulatedServer()).not.toHaveCalled('vm.start', { vms: 'web-1' } as object)
+  }).toThrow('expected.vms is not a known setting. Did you mean vm?')
+})
+
+test.for<[string, string]>([
+  ['concurency', 'Did you mean concurrency?'],
+  ['Concurrency', 'Did you mean concurrency?'],
+  ['tiemoutMs', 'Did you mean timeoutMs?'],
+  ['parallel', 'Known are: concurrency, '],
+  ['x'.repeat(100_000), 'Known are: concurrency, '],
+])('the hint for %.20s', ([name, hint]) => {
+  const error = batch([], () => createJob().job, { [name]: 1 }).result?._unsafeUnwrapErr()
+  expect(error?.hint?.startsWith(hint)).toBe(true)
 })
 
 test.each(Object.entries(withArgument))('%s refuses a wrong argument, and sends nothing', async (name, call) => {
