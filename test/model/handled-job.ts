@@ -51,6 +51,8 @@ export class HandledJob {
       if (verdict.isOk()) assert.equal(code, 'JOB_CANCELLED')
       else if (verdict.error.code === 'JOB_FINISHED') assert.notEqual(code, 'JOB_CANCELLED')
     }
+    const wasAsked = this.#verdicts.length > 0 || this.#controller?.signal.aborted === true
+    if (code === 'JOB_CANCELLED') assert.ok(wasAsked, 'nobody asked for it')
     await Promise.all(this.#watches)
     return result
   }

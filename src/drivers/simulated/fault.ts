@@ -16,7 +16,10 @@ interface FaultSelection {
   readonly probability?: number | undefined
 }
 
-/** The call ends with this error at once, before anything was done. */
+/**
+ * The call ends with this error at once, before anything was done. A `JobCancelledError` becomes a `HostError`, as on every host
+ * that says so though nobody has asked for it.
+ */
 interface ErrorFault {
   readonly kind: 'error'
   readonly error: VmError | (() => VmError)

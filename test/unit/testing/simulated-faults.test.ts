@@ -1,6 +1,7 @@
 import {
   HostError,
   InsufficientResourcesError,
+  JobCancelledError,
   ResourceBusyError,
   SnapshotNotFoundError,
   type Server,
@@ -83,6 +84,16 @@ describe('which calls a fault meets', () => {
     await failureOf(vm.start(), 'RESOURCE_BUSY')
     await failureOf(server.createVm({ name: 'new-1' }), 'RESOURCE_BUSY')
     await server.createVm({ name: 'new-2' }).unwrap()
+  })
+
+  test('and one that says "cancelled" makes a failure of it, since nobody has asked for that', async () => {
+    const error = new JobCancelledError({ reason: 'Operation canceled' })
+    const { vm } = await simulatedVm('stopped', [{ kind: 'error', error, operation: 'vm.start' }])
+    expect((await failureOf(vm.start(), 'HOST_ERROR')).native).toEqual({
+      driver: 'simulated',
+      code: 'JOB_CANCELLED',
+      message: 'Operation canceled',
+    })
   })
 
   test('until it is taken away', async () => {
