@@ -179,7 +179,7 @@ export class Vm {
     return this.#change('vm.reset', {}, options)
   }
 
-  /** Asks the guest to shut down, and starts the VM again; within two minutes if `timeoutMs` does not say otherwise. */
+  /** Asks the guest to shut down within `timeoutMs` (2 minutes), and starts the VM again, unless somebody kills it before. */
   restart(options?: JobOptions): Job<void, operation.RestartError> {
     return this.#change('vm.restart', {}, options)
   }

@@ -27,6 +27,15 @@ export const invalidState = (state: VmState, expected: readonly VmState[]): Inva
     hint: waysOut[state] ?? `Wait until it is ${expected.join(' or ')}, with vm.waitForState().`,
   })
 
+/** A restart whose VM was stopped by somebody before its guest shut down: it stays stopped. */
+export const stoppedMeanwhile = (): InvalidStateError =>
+  new InvalidStateError({
+    state: 'stopped',
+    expected: expectedStates('vm.restart'),
+    reason: 'it was stopped otherwise, before its guest shut down',
+    hint: waysOut.stopped,
+  })
+
 /** The guest has gone while something was being done to its VM, which is not done then. */
 export function goneMeanwhile(
   operation: OperationCode | undefined,

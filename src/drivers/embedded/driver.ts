@@ -2,7 +2,7 @@ import { availableParallelism, freemem, hostname, totalmem } from 'node:os'
 import type { Driver, DriverOperations, DriverOperationTypes, Feature, Task, VmRecord } from '../../driver.js'
 import { ConnectionError, JobCancelledError } from '../../errors.js'
 import { vmNotFound } from '../../errors/lookup.js'
-import { goneMeanwhile, invalidState, requireState } from '../../errors/state.js'
+import { goneMeanwhile, invalidState, requireState, stoppedMeanwhile } from '../../errors/state.js'
 import type { HostInfo } from '../../model/host-info.js'
 import type { VmEvent } from '../../model/vm-event.js'
 import type { VmState } from '../../model/vm-state.js'
@@ -58,7 +58,7 @@ export class EmbeddedDriver implements Driver {
       this.#guard(async () => this.#told('created', await this.#provisioning.create(spec))),
     'vm.getState': ({ vm }) => this.#guard(async () => this.#lifecycle.stateOf(await this.#get(vm))),
     'vm.start': ({ vm }, task) => this.#change(vm, task, (definition) => this.#lifecycle.powerOn(definition, task)),
-    'vm.stop': ({ vm, mode }, task) => (mode === 'kill' ? this.#kill(vm, task) : this.#shutdown(vm, task)),
+    'vm.stop': ({ vm, mode }, task) => (mode === 'kill' ? this.#kill(vm, task) : this.#stop(vm, task)),
     'vm.pause': ({ vm }, task) => this.#withLive(vm, task, (live, definition) => this.#pause(live, definition)),
     'vm.resume': ({ vm }, task) => this.#change(vm, task, (definition, live) => this.#resume(definition, live, task)),
     'vm.suspend': ({ vm }, task) =>
@@ -178,8 +178,16 @@ export class EmbeddedDriver implements Driver {
     )
   }
 
-  /** Presses the power button, and waits until the guest has gone. Others may do things to the VM meanwhile. */
-  async #shutdown(vm: string, task: Task, check?: (definition: Definition) => Promise<unknown>): Promise<VmState> {
+  async #stop(vm: string, task: Task): Promise<VmState> {
+    await this.#shutDown(vm, task)
+    return 'stopped'
+  }
+
+  /**
+   * Presses the power button, and waits until the VM is stopped, by whatever cause. Others may do things to it meanwhile.
+   * Answers the VM as it was.
+   */
+  async #shutDown(vm: string, task: Task, check?: (definition: Definition) => Promise<unknown>): Promise<LiveVm> {
     const pressed = await this.#withLive(vm, task, async (live, definition) => {
       await check?.(definition)
       // From before the press: whoever cancels meanwhile is not to be told that nothing had been done.
@@ -198,12 +206,13 @@ export class EmbeddedDriver implements Driver {
       const state = await this.#lifecycle.stateOf(await this.#get(vm))
       // Somebody else may have suspended it, or the guest died over its shutting down.
       if (state !== 'stopped') throw invalidState(state, operations['vm.stop'].from)
-      return state
+      return pressed.live
     })
   }
 
   async #restart(vm: string, task: Task): Promise<VmState> {
-    await this.#shutdown(vm, task, (definition) => this.#lifecycle.prepare(definition, 'start'))
+    const { hasShutDown } = await this.#shutDown(vm, task, (definition) => this.#lifecycle.prepare(definition, 'start'))
+    if (!hasShutDown) throw stoppedMeanwhile()
     return this.#change(vm, task, (definition) => this.#lifecycle.powerOn(definition, task), ['stopped', 'crashed'])
   }
 

@@ -35,6 +35,8 @@ export class LiveVm {
   #leave: () => void = () => undefined
   /** What the VM does at present. */
   state: VmState
+  /** Whether the guest itself has turned the power off, once the machine has been taken away. */
+  hasShutDown = false
 
   private constructor(
     id: string,

@@ -266,6 +266,7 @@ export class VmLifecycle {
     reason: StateReason,
     message?: string,
   ): Promise<void> {
+    live.hasShutDown = reason === 'guest'
     await live.discard()
     live.lease.release()
     this.#live.delete(live.id)

@@ -23,7 +23,7 @@ import { saveMemory } from './process/memory-image.js'
 import { requirePlugged } from './disks/plugged-disks.js'
 import { QmpConnectionError } from './protocol/qmp-errors.js'
 import { endQemu } from './process/qemu-end.js'
-import { removeRun, type RunPlan } from './process/run-record.js'
+import { forgetEnd, removeRun, type RunPlan } from './process/run-record.js'
 import { settle } from './settle.js'
 import type { VmInspector } from './vm-inspector.js'
 import type { VmObserver } from './vm-observer.js'
@@ -197,6 +197,7 @@ export class VmLifecycle {
     vm.setState('stopping')
     await endQemu(vm.folder, run.process)
     removeRun(vm.folder)
+    forgetEnd(vm.folder)
     vm.run = undefined
   }
 

@@ -1,5 +1,5 @@
 import type { Task } from '../../driver.js'
-import { goneMeanwhile, invalidState } from '../../errors/state.js'
+import { goneMeanwhile, invalidState, stoppedMeanwhile } from '../../errors/state.js'
 import { InvalidStateError, ResourceBusyError } from '../../errors.js'
 import { requireImages } from '../../files/image-record.js'
 import type { VmState } from '../../model/vm-state.js'
@@ -8,7 +8,8 @@ import { isAlive } from '../../registry/process-identity.js'
 import type { VmDirectory } from '../../registry/vm-directory.js'
 import type { Definition } from './definition.js'
 import { pressUntilOff } from './power-button.js'
-import { readRun } from './process/run-record.js'
+import { announcedEnd, readRun } from './process/run-record.js'
+import type { HeldVm } from './held-vm.js'
 import type { RunningVm } from './running-vm.js'
 import type { VmAccess } from './vm-access.js'
 import type { VmInspector } from './vm-inspector.js'
@@ -46,21 +47,29 @@ export class VmShutdown {
     }
   }
 
-  /** A guest that goes only after the job's time is over comes up all the same, rather than that it stays away. */
+  /**
+   * A guest that shuts down only after the job's time is over comes up all the same, rather than that it stays away. A VM that
+   * was stopped by any other means stays stopped.
+   */
   async restart(vm: string, task: Task): Promise<VmState> {
-    const { access, lifecycle } = this.#parts
+    const { access } = this.#parts
     const canComeUp = ({ definition }: RunningVm): Promise<unknown> =>
       requireImages(definition.hardware, 'start', 'qmp')
     await this.#shutDown(vm, task, new AbortController().signal, canComeUp)
     const how = { expected: operations['vm.start'].from, through: throughStart, isSequel: true }
     try {
-      return await access.change(vm, task, (held) => lifecycle.powerOn(held, task), how)
+      return await access.change(vm, task, (held) => this.#startAgain(held, task), how)
     } catch (error) {
       if (!(error instanceof ResourceBusyError)) throw error
       const { from } = operations['vm.restart']
       const reason = `it has shut down, and can't be started: ${error.reason}`
       throw new InvalidStateError({ state: 'stopped', expected: from, reason, hint: startIt, cause: error })
     }
+  }
+
+  async #startAgain(held: HeldVm, task: Task): Promise<VmState> {
+    if ((await announcedEnd(held.folder)) !== 'guest') throw stoppedMeanwhile()
+    return this.#parts.lifecycle.powerOn(held, task)
   }
 
   /**

@@ -160,6 +160,7 @@ export class Lifecycle {
   }
 
   #leave(vm: SimulatedVm, state: 'stopped' | 'crashed', cause: Cause): void {
+    if (vm.machine !== undefined) vm.machine.hasShutDown = cause === byGuest
     this.#endMachine(vm, () => {
       vm.memory = undefined
       this.setState(vm, state, cause)

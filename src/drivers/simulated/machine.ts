@@ -38,6 +38,8 @@ export class Machine<D extends MachineDisk = MachineDisk> {
   #programs: Set<() => void> | undefined
   isPaused = false
   hasEnded = false
+  /** Whether the guest itself has turned the power off. */
+  hasShutDown = false
   diskReadBytes = 0
   diskWrittenBytes = 0
 

@@ -1,4 +1,4 @@
-import { invalidState, requireState } from '../../errors/state.js'
+import { invalidState, requireState, stoppedMeanwhile } from '../../errors/state.js'
 import type { VmState } from '../../model/vm-state.js'
 import { operations } from '../../operations.js'
 import type { SimulatedHost } from './host.js'
@@ -52,5 +52,7 @@ export async function shutDown(
     if (vm.state === through && !machine.hasEnded) show('running')
   }
   if (vm.state !== 'stopped') throw invalidState(vm.state, operations[operation].from)
+  // Whoever stopped it otherwise wants it to stay stopped.
+  if (operation === 'vm.restart' && !machine.hasShutDown) throw stoppedMeanwhile()
   return vm.state
 }

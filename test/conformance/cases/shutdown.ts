@@ -1,4 +1,5 @@
 import { expect } from 'vitest'
+import { within } from '../../support/deadline.js'
 import { failureOf } from '../../support/expect-failure.js'
 import type { Cases } from '../suite.js'
 
@@ -153,6 +154,57 @@ export const shutdown: Cases = ({ host, promises }) => {
         const anew = trial.talkTo(vm)
         await anew.untilReady()
         expect(await anew.count()).toBe(1)
+      },
+    )
+  }
+
+  for (const [title, hasSecond] of [
+    ['of the same connection', false],
+    ['of another connection', true],
+  ] as const) {
+    if (hasSecond && !host.sharesRunningVms) continue
+    promises(
+      `a kill ${title} wins over a restart that waits for the guest: the VM stays stopped`,
+      ['vm.restart', 'vm.stop', 'guest'],
+      async (trial) => {
+        const { vm, guest } = await trial.runningVm()
+        const refused = await guest.refusePowerButton()
+        const server = hasSecond ? await trial.connectAgain() : trial.server
+        const same = await server.getVm(vm.id).unwrap()
+        const restarting = vm.restart()
+        await refused()
+        await same.stop({ mode: 'kill' }).unwrap()
+        const error = await failureOf(
+          within(restarting, () => 'the end of the restart'),
+          'INVALID_STATE',
+        )
+        expect(error.state).toBe('stopped')
+        expect(error.hint).toBeTruthy()
+        expect(await vm.getState().unwrap()).toBe('stopped')
+      },
+    )
+
+    promises(
+      `a kill ${title} wins over a restart that was given up`,
+      ['vm.restart', 'vm.stop', 'guest'],
+      async (trial) => {
+        const { vm, guest } = await trial.runningVm()
+        const refused = await guest.refusePowerButton()
+        const first = trial.server
+        const server = hasSecond ? await trial.connectAgain() : first
+        const same = await server.getVm(vm.id).unwrap()
+        const restarting = vm.restart({ timeoutMs: 2000 })
+        await refused()
+        await failureOf(restarting, 'OUTCOME_UNKNOWN')
+        await same.stop({ mode: 'kill' }).unwrap()
+        // What is left of the restart comes after the kill, and before what is asked for later.
+        for (let count = 0; count < 5; count += 1) await vm.edit({ description: String(count) }).unwrap()
+        expect(await vm.getState().unwrap()).toBe('stopped')
+        if (!host.keepsVms) return
+        // What is under way on a connection has ended when that is closed.
+        await first.close().unwrap()
+        const found = await (await trial.connectAgain()).getVm(vm.id).unwrap()
+        expect(found.state).toBe('stopped')
       },
     )
   }

@@ -60,6 +60,11 @@ export async function announcedEnd(folder: string): Promise<RunEnd | undefined> 
   return last.includes('"guest": true') ? 'guest' : 'request'
 }
 
+/** The guest may have shut down just when its QEMU was ended: that it was ended counts, also for a restart that waits for it. */
+export const forgetEnd = (folder: string): void => {
+  rmSync(join(folder, runFiles.eventLog), { force: true })
+}
+
 /** How a QEMU that is gone has ended: one that was killed, or that crashed, has had no time to say anything. */
 export const endOfRun = async (folder: string): Promise<RunEnd> => (await announcedEnd(folder)) ?? 'crash'
 
