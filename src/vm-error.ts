@@ -43,6 +43,8 @@ export abstract class VmError extends Error {
   readonly retryable: boolean
   #operation: OperationCode | undefined
   #target: JobTarget | undefined
+  /** The stack that it was made with, once that of a caller follows it. */
+  #ownStack: string | undefined
 
   constructor(options: VmErrorOptions, retryable = false) {
     super(sentences(options.reason, options.hint), options.cause === undefined ? undefined : { cause: options.cause })
@@ -79,6 +81,19 @@ export abstract class VmError extends Error {
     error.message = `Cannot ${what}: ${bare}`
     // The stack begins with the message that the error was made with.
     if (typeof stack === 'string') error.stack = stack.replace(bare, () => error.message)
+  }
+
+  /**
+   * Puts the caller's lines after those where the error was made, instead of those of an earlier caller.
+   * @param caller made by the function that throws the error, for the stack that it has
+   * @internal
+   */
+  static withCaller(error: VmError, caller: Error): VmError {
+    error.#ownStack ??= error.stack
+    // Without the line that made it.
+    const lines = caller.stack?.split('\n').slice(2) ?? []
+    error.stack = [error.#ownStack, ...lines.filter((line) => !line.includes('(node:internal/'))].join('\n')
+    return error
   }
 
   /**

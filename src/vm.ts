@@ -2,7 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { inspect } from 'node:util'
 import { ConsoleStream } from './console-stream.js'
 import type { Capability, DriverOperation, DriverOperationTypes, VmRecord } from './driver.js'
-import { InvalidArgumentError } from './errors.js'
+import { InvalidArgumentError, VmError } from './errors.js'
 import { VmGuest } from './guest.js'
 import type { JobOptions } from './job/job-options.js'
 import type { Job } from './job/job.js'
@@ -264,7 +264,7 @@ export class Vm {
       const result = await this.getStatistics({ signal })
       if (result.isErr()) {
         if (result.error.code === 'INVALID_STATE') return
-        throw result.error
+        throw VmError.withCaller(result.error, new Error())
       }
       yield result.value
       // An abortion ends the delay, and then the next call is refused with the typed error.

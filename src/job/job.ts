@@ -125,12 +125,13 @@ export class JobRef<out T, out E extends VmError = VmError> implements AsyncIter
     return Promise.resolve(err(waiting))
   }
 
-  /** The value; throws the typed error. */
+  /** The value; throws the typed error, whose `stack` has the lines of the async functions that await it. */
   async unwrap(): Promise<T> {
     this.#core.observe()
     const result = await this.#core.promise
     if (result.isOk()) return result.value
-    throw result.error
+    // V8 lists the async functions that await this promise by now: the caller's line is had without a cost for success.
+    throw VmError.withCaller(result.error, new Error())
   }
 
   /**
