@@ -221,7 +221,7 @@ export class EmbeddedDriver implements Driver {
     return {
       takenAt: new Date(),
       uptimeMs: performance.now() - live.startedAt,
-      cpuTimeMs,
+      ...(cpuTimeMs !== undefined && { cpuTimeMs }),
       memoryMiB: hardware.memoryMiB,
       diskReadBytes,
       diskWrittenBytes: diskWriteBytes,

@@ -9,6 +9,7 @@ import { PowerManagement } from './power-management.js'
 import type { Frame, MachineEvents, MachineSpec, MachineStatistics, PowerOffReason } from './protocol.js'
 import { decodeSavedState, encodeSavedState, SavedStateError } from './saved-state.js'
 import { captureScreen } from './screenshot.js'
+import { threadCpuMs } from './thread-cpu.js'
 
 /** Thrown through the emulator, so that the guest executes not one instruction more. */
 class GuestStop extends Error {
@@ -134,8 +135,7 @@ export class Machine {
   async statistics(): Promise<MachineStatistics> {
     return this.#enqueue(async (emulator) => ({
       instructions: emulator.instructions,
-      // What its thread did not spend waiting.
-      cpuTimeMs: performance.eventLoopUtilization().active,
+      cpuTimeMs: threadCpuMs(),
       uptimeMs: this.#ranMs + (this.#runningSince === undefined ? 0 : performance.now() - this.#runningSince),
       diskReadBytes: this.#disks.reduce((sum, disk) => sum + disk.bytesRead, this.#cdrom?.bytesRead ?? 0),
       diskWriteBytes: this.#disks.reduce((sum, disk) => sum + disk.bytesWritten, 0),

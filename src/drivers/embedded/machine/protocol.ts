@@ -51,8 +51,8 @@ export type PowerOffReason = 'acpi' | 'halted'
 export interface MachineStatistics {
   /** Instructions that the guest has executed since the machine was powered on or restored. */
   readonly instructions: number
-  /** Milliseconds of processor time that the thread has taken. */
-  readonly cpuTimeMs: number
+  /** Milliseconds of processor time that the thread has taken, where Node tells. */
+  readonly cpuTimeMs: number | undefined
   /** Milliseconds for which the machine has run, pauses excluded. */
   readonly uptimeMs: number
   readonly diskReadBytes: number
@@ -102,11 +102,23 @@ export type Failure =
       readonly file: 'kernel' | 'initrd' | 'commandLine' | 'firmware'
       readonly reason: string
     }
-  | { readonly kind: 'disk'; readonly path: string | undefined; readonly reason: string }
+  | {
+      readonly kind: 'disk'
+      readonly path: string | undefined
+      readonly reason: string
+      /** The system's own code, where it is to blame. */
+      readonly code: string | undefined
+    }
   | { readonly kind: 'savedState'; readonly reason: string }
   | { readonly kind: 'inputFull'; readonly limit: number }
   | { readonly kind: 'stopped' }
-  | { readonly kind: 'other'; readonly message: string; readonly stack: string | undefined }
+  | {
+      readonly kind: 'other'
+      readonly name: string
+      readonly message: string
+      readonly code: string | undefined
+      readonly stack: string | undefined
+    }
 
 export type RequestMessage = {
   [Method in keyof MachineCalls]: {

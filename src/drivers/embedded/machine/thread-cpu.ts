@@ -1,0 +1,18 @@
+declare global {
+  // eslint-disable-next-line @typescript-eslint/no-namespace -- the only way to say what a newer Node has
+  namespace NodeJS {
+    interface Process {
+      /** Microseconds. Node has it from 23.9 on. */
+      threadCpuUsage?(): { readonly user: number; readonly system: number }
+    }
+  }
+}
+
+/**
+ * Milliseconds of processor time that this thread has taken; nothing where Node does not tell. How long its event loop was
+ * busy is no measure of that: on a computer that is, too, most of it is waiting for a processor.
+ */
+export function threadCpuMs(): number | undefined {
+  const usage = process.threadCpuUsage?.()
+  return usage && (usage.user + usage.system) / 1000
+}
