@@ -1,90 +1,49 @@
-import { execFileSync } from 'node:child_process'
-import { readdirSync, statfsSync } from 'node:fs'
-import { mkdtemp, open, rm, writeFile } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
+import { readdirSync } from 'node:fs'
+import { rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Vm } from 'awaitvm'
-import { afterEach, beforeEach, expect, test } from 'vitest'
+import { beforeEach, expect, test } from 'vitest'
 import { SerialGuest } from '../conformance/serial-guest.js'
 import { failureOf } from '../support/expect-failure.js'
 import { missingQemu, skipWithout } from '../support/optional-tool.js'
 import { QmpHost } from '../support/qmp-host.js'
+import { SmallFileSystem } from '../support/small-file-system.js'
 
-let mountPoint: string | undefined
-
-/** A file system of a few MiB; why there can be none, if so. */
-async function mount(): Promise<string | undefined> {
-  const folder = await mkdtemp(join(tmpdir(), 'awaitvm-full-'))
-  try {
-    execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=12m', 'tmpfs', folder], { stdio: 'pipe' })
-    mountPoint = folder
-    return undefined
-  } catch (error) {
-    await rm(folder, { recursive: true })
-    return `a small file system can't be mounted: ${String(error)}`
-  }
-}
-
-beforeEach(async (context) => {
+beforeEach((context) => {
   skipWithout(context, missingQemu)
-  const problem = await mount()
-  // Only the superuser may: that is no matter of what is installed.
-  if (problem !== undefined) context.skip(problem)
 })
 
-afterEach(async () => {
-  if (mountPoint === undefined) return
-  execFileSync('umount', ['-l', mountPoint])
-  await rm(mountPoint, { recursive: true })
-  mountPoint = undefined
-})
-
-const freeBytes = (folder: string): number => {
-  const { bavail, bsize } = statfsSync(folder)
-  return bavail * bsize
-}
-
-/** Leaves so many KiB free. */
-async function fill(folder: string, leftKiB: number): Promise<string> {
-  const file = join(folder, 'filler')
-  const handle = await open(file, 'w')
-  try {
-    await handle.write(Buffer.alloc(Math.max(0, freeBytes(folder) - leftKiB * 1024)))
-  } finally {
-    await handle.close()
-  }
-  return file
-}
-
-test('a VM whose disk has no room is not made, and takes none', async () => {
-  await using host = await QmpHost.open(mountPoint)
+test('a VM whose disk has no room is not made, and takes none', async (context) => {
+  await using room = await SmallFileSystem.mount(context)
+  await using host = await QmpHost.open(room.folder)
   await host.createVm({ name: 'first' })
-  await fill(host.folder, 100)
-  const free = freeBytes(host.folder)
+  await room.fill(100)
+  const free = room.freeBytes
   const error = await failureOf(
     host.server.createVm({ name: 'second', disks: [{ sizeMiB: 100 }] }),
     'INSUFFICIENT_RESOURCES',
   )
   expect(error.hint).toContain('room')
-  expect(freeBytes(host.folder)).toBeGreaterThanOrEqual(free - 16 * 1024)
+  expect(room.freeBytes).toBeGreaterThanOrEqual(free - 16 * 1024)
   expect(await host.server.getVmList().unwrap()).toHaveLength(1)
 })
 
-test('what has no room leaves the VM as it was, and gives back what it took', async () => {
-  await using host = await QmpHost.open(mountPoint)
+test('what has no room leaves the VM as it was, and gives back what it took', async (context) => {
+  await using room = await SmallFileSystem.mount(context)
+  await using host = await QmpHost.open(room.folder)
   const image = join(host.folder, 'image')
   await writeFile(image, Buffer.alloc(1 << 20, 0x6b))
   const vm = await host.createVm({ disks: [{ image }] })
   const guest = await host.boot(vm)
   await guest.writeDisk(0x4e)
   const before = readdirSync(host.folderOf(vm)).filter((name) => name.endsWith('.qcow2'))
-  const filler = await fill(host.folder, 300)
+  const filler = await room.fill(300)
   for (const job of [() => vm.createSnapshot({ name: 'one' }), () => vm.suspend(), () => vm.clone({ name: 'copy' })]) {
     await failureOf(job(), 'INSUFFICIENT_RESOURCES')
     expect(await vm.getState().unwrap()).toBe('running')
     expect(await guest.readDisk()).toBe(0x4e)
     expect(readdirSync(host.folderOf(vm)).filter((name) => name.endsWith('.qcow2'))).toEqual(before)
-    expect(freeBytes(host.folder)).toBeGreaterThan(200 * 1024)
+    expect(room.freeBytes).toBeGreaterThan(200 * 1024)
   }
   expect(await vm.getSnapshotTree().unwrap()).toEqual([])
   expect(await host.server.getVmList().unwrap()).toEqual([vm])
@@ -100,25 +59,27 @@ test('what has no room leaves the VM as it was, and gives back what it took', as
 const disksOf = (host: QmpHost, vm: Vm): string[] =>
   readdirSync(host.folderOf(vm)).filter((name) => name.endsWith('.qcow2'))
 
-test('a VM that has no room where it is moved to stays where it is', async () => {
+test('a VM that has no room where it is moved to stays where it is', async (context) => {
+  await using room = await SmallFileSystem.mount(context)
   await using host = await QmpHost.open()
-  await using target = await QmpHost.open(mountPoint)
+  await using target = await QmpHost.open(room.folder)
   const vm = await host.createVm({ disks: [{ sizeMiB: 1 }] })
   const guest = await host.boot(vm)
   await guest.writeDisk(0x4e)
   await vm.suspend().unwrap()
-  await fill(target.folder, 300)
-  const free = freeBytes(target.folder)
+  await room.fill(300)
+  const free = room.freeBytes
   await failureOf(vm.migrate(target.uri), 'INSUFFICIENT_RESOURCES')
   expect(await vm.getState().unwrap()).toBe('suspended')
   expect(await target.server.getVmList().unwrap()).toEqual([])
-  expect(freeBytes(target.folder)).toBeGreaterThanOrEqual(free - 16 * 1024)
+  expect(room.freeBytes).toBeGreaterThanOrEqual(free - 16 * 1024)
   await vm.resume().unwrap()
   expect(await new SerialGuest(vm).readDisk()).toBe(0x4e)
 })
 
-test('a linked clone, and a snapshot in a base, that have no room leave the VM as it was', async () => {
-  await using host = await QmpHost.open(mountPoint)
+test('a linked clone, and a snapshot in a base, that have no room leave the VM as it was', async (context) => {
+  await using room = await SmallFileSystem.mount(context)
+  await using host = await QmpHost.open(room.folder)
   const vm = await host.createVm({ disks: [{ sizeMiB: 1 }] })
   const guest = await host.boot(vm)
   await guest.writeDisk(0x4e)
@@ -126,10 +87,10 @@ test('a linked clone, and a snapshot in a base, that have no room leave the VM a
   const { id } = await vm.createSnapshot({ name: 'one' }).unwrap()
   const before = disksOf(host, vm)
   // Enough for one of the two files that are made.
-  const filler = await fill(host.folder, 300)
+  const filler = await room.fill(300)
   await failureOf(vm.clone({ name: 'copy', linked: true }), 'INSUFFICIENT_RESOURCES')
   expect(disksOf(host, vm)).toEqual(before)
-  expect(freeBytes(host.folder)).toBeGreaterThan(200 * 1024)
+  expect(room.freeBytes).toBeGreaterThan(200 * 1024)
   expect(await host.server.getVmList().unwrap()).toEqual([vm])
 
   await rm(filler)
@@ -137,7 +98,7 @@ test('a linked clone, and a snapshot in a base, that have no room leave the VM a
   const running = await host.boot(vm)
   await running.writeDisk(0x4f)
   const linked = disksOf(host, vm)
-  await fill(host.folder, 100)
+  await room.fill(100)
   await failureOf(vm.switchToSnapshot(id), 'INSUFFICIENT_RESOURCES')
   expect(await vm.getState().unwrap()).toBe('running')
   expect(await running.readDisk()).toBe(0x4f)

@@ -1,5 +1,5 @@
 import { constants } from 'node:fs'
-import { copyFile, open, type FileHandle } from 'node:fs/promises'
+import { copyFile, open, readFile, type FileHandle } from 'node:fs/promises'
 import { blockSize } from './machine/memory-overlay.js'
 import { mapHeaderSize } from './machine/file-overlay.js'
 import { errorCode } from '../../errors/native.js'
@@ -9,36 +9,24 @@ const maxRun = 256
 
 /**
  * Copies an overlay's file and map, only the blocks that are there: a copy of a sparse file made by the system may take its
- * full size. An overlay that no machine has used yet has no files, and needs none.
+ * full size. An overlay without a map has no content: no machine has used it yet, and it needs no files.
  */
 export async function copyOverlayFiles(from: string, to: string): Promise<void> {
-  let source: FileHandle
-  try {
-    source = await open(from, 'r')
-  } catch (error) {
-    if (errorCode(error) === 'ENOENT') return
-    throw error
-  }
-  try {
-    const target = await open(to, 'wx', 0o600)
-    try {
-      await copyBlocks(source, target, await readMap(`${from}.map`))
-      await target.truncate((await source.stat()).size)
-    } finally {
-      await target.close()
-    }
-  } finally {
-    await source.close()
-  }
+  const bits = await readMap(`${from}.map`)
+  if (bits === undefined) return
+  await using source = await open(from, 'r')
+  await using target = await open(to, 'wx', 0o600)
+  await copyBlocks(source, target, bits)
+  await target.truncate((await source.stat()).size)
   await copyFile(`${from}.map`, `${to}.map`, constants.COPYFILE_EXCL)
 }
 
-async function readMap(path: string): Promise<Uint8Array> {
-  const file = await open(path, 'r')
+async function readMap(path: string): Promise<Uint8Array | undefined> {
   try {
-    return (await file.readFile()).subarray(mapHeaderSize)
-  } finally {
-    await file.close()
+    return (await readFile(path)).subarray(mapHeaderSize)
+  } catch (error) {
+    if (errorCode(error) === 'ENOENT') return undefined
+    throw error
   }
 }
 

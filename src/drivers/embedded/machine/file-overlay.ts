@@ -1,4 +1,14 @@
-import { closeSync, existsSync, fstatSync, ftruncateSync, openSync, readSync, renameSync, writeSync } from 'node:fs'
+import {
+  closeSync,
+  fstatSync,
+  ftruncateSync,
+  openSync,
+  readSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeSync,
+} from 'node:fs'
 import { DiskError } from './disk-error.js'
 import { blockSize, type Overlay } from './memory-overlay.js'
 
@@ -8,7 +18,7 @@ export const mapHeaderSize = 16
 /**
  * An overlay kept in a sparse file of the disk's own layout, and beside it `<path>.map`: a header and one bit per
  * block that the file has. A block's bit is set after its content is written, so that the two agree whenever the
- * process dies.
+ * process dies; and without a map, whatever else is there counts for nothing.
  */
 export class FileOverlay implements Overlay {
   readonly #path: string
@@ -21,7 +31,7 @@ export class FileOverlay implements Overlay {
     const mapPath = `${path}.map`
     const blocks = Math.ceil(sizeBytes / blockSize)
     this.#bits = new Uint8Array(Math.ceil(blocks / 8))
-    const isNew = !existsSync(mapPath)
+    const isNew = statSync(mapPath, { throwIfNoEntry: false }) === undefined
     try {
       this.#data = openSync(path, isNew ? 'a+' : 'r+')
       if (isNew) {
@@ -33,7 +43,9 @@ export class FileOverlay implements Overlay {
       this.#readMap(mapPath, sizeBytes)
       if (fstatSync(this.#data).size < blocks * blockSize) ftruncateSync(this.#data, blocks * blockSize)
     } catch (error) {
+      const isHalfMade = isNew && this.#data !== undefined
       this.close()
+      if (isHalfMade) for (const made of [mapPath, path]) rmSync(made, { force: true })
       if (error instanceof DiskError) throw error
       throw new DiskError(path, `cannot be used: ${error instanceof Error ? error.message : String(error)}`, {
         cause: error,
@@ -112,10 +124,11 @@ const createMap = (path: string, sizeBytes: number, bitmapBytes: number): void =
     new DataView(header.buffer).setBigUint64(8, BigInt(sizeBytes), true)
     writeFully(file, header, 0)
     ftruncateSync(file, mapHeaderSize + bitmapBytes)
+    renameSync(temporary, path)
   } finally {
     closeSync(file)
+    rmSync(temporary, { force: true })
   }
-  renameSync(temporary, path)
 }
 
 const writeFully = (file: number, content: Uint8Array, position: number): void => {

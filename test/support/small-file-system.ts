@@ -1,0 +1,49 @@
+import { execFileSync } from 'node:child_process'
+import { statfsSync } from 'node:fs'
+import { mkdtemp, open, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import type { TestContext } from 'vitest'
+
+/** A file system of a few MiB, for what happens where there is no room. */
+export class SmallFileSystem implements AsyncDisposable {
+  readonly folder: string
+
+  private constructor(folder: string) {
+    this.folder = folder
+  }
+
+  /** Skips the test where none can be mounted: only the superuser may, which is no matter of what is installed. */
+  static async mount(context: TestContext): Promise<SmallFileSystem> {
+    const folder = await mkdtemp(join(tmpdir(), 'awaitvm-full-'))
+    try {
+      execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=12m', 'tmpfs', folder], { stdio: 'pipe' })
+    } catch (error) {
+      await rm(folder, { recursive: true })
+      context.skip(`a small file system can't be mounted: ${String(error)}`)
+    }
+    return new SmallFileSystem(folder)
+  }
+
+  get freeBytes(): number {
+    const { bavail, bsize } = statfsSync(this.folder)
+    return bavail * bsize
+  }
+
+  /** Leaves so many KiB free; answers the file that takes the rest. */
+  async fill(leftKiB: number): Promise<string> {
+    const file = join(this.folder, 'filler')
+    const handle = await open(file, 'w')
+    try {
+      await handle.write(Buffer.alloc(Math.max(0, this.freeBytes - leftKiB * 1024)))
+    } finally {
+      await handle.close()
+    }
+    return file
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    execFileSync('umount', ['-l', this.folder])
+    await rm(this.folder, { recursive: true })
+  }
+}
