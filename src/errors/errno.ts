@@ -1,17 +1,31 @@
 import { InsufficientResourcesError, PermissionDeniedError, type NativeError, type VmError } from '../errors.js'
 import { errorCode } from './native.js'
 
+/** Of processes, threads, descriptors or memory there are no more: the codes of the system, and those of Node for its threads. */
+const exhausted: ReadonlySet<string | undefined> = new Set([
+  'EAGAIN',
+  'EMFILE',
+  'ENFILE',
+  'ENOMEM',
+  'ERR_WORKER_INIT_FAILED',
+  'ERR_WORKER_OUT_OF_MEMORY',
+])
+
+export const isExhaustion = (error: unknown): boolean => exhausted.has(codeOf(error))
+
+const codeOf = (error: unknown): string | undefined =>
+  errorCode(error) ?? errorCode(error instanceof Error ? error.cause : undefined)
+
 /** What the system could not do, where its errno says more than that it failed. */
 export function errnoError(error: unknown, native: NativeError): VmError | undefined {
   const options = { reason: native.message, cause: error, native }
-  switch (errorCode(error) ?? errorCode(error instanceof Error ? error.cause : undefined)) {
+  if (isExhaustion(error)) {
+    return new InsufficientResourcesError({ ...options, hint: 'Stop other VMs, or raise the limits of this process.' })
+  }
+  switch (codeOf(error)) {
     case 'ENOSPC':
     case 'EDQUOT':
       return new InsufficientResourcesError({ ...options, hint: 'Make room on the disk, and try again.' })
-    case 'EMFILE':
-    case 'ENFILE':
-    case 'ENOMEM':
-      return new InsufficientResourcesError({ ...options, hint: 'Stop other VMs, and try again.' })
     case 'EACCES':
     case 'EPERM':
     case 'EROFS':

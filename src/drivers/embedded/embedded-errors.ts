@@ -25,27 +25,22 @@ export function embeddedError(error: unknown): VmError {
     const path = `boot.${error.file}`
     return new InvalidArgumentError({ path, reason: `the ${error.file} ${error.reason}`, cause: error, native })
   }
-  if (error instanceof DiskError && error.cause === undefined) {
+  const system = errnoError(error, native) ?? outOfMemory(error, native)
+  if (system !== undefined) return system
+  if (error instanceof DiskError) {
     return new InvalidArgumentError({ path: 'disks', reason: error.message, cause: error, native })
   }
   if (error instanceof SavedStateError) {
     const hint = "Drop the saved state with vm.stop({ mode: 'kill' })."
     return new ProtocolError({ reason: error.message, hint, cause: error, native })
   }
-  return (
-    errnoError(error, native) ??
-    outOfMemory(error, native) ??
-    new HostError({ reason: native.message, cause: error, native })
-  )
+  return new HostError({ reason: native.message, cause: error, native })
 }
 
-/** What Node says when a thread can't have its memory, and WebAssembly when a machine can't. */
+/** What WebAssembly, and JavaScript itself, say when a machine can't have its memory; a thread's errors keep only their names. */
 function outOfMemory(error: unknown, native: NativeError): VmError | undefined {
-  const options = { reason: native.message, cause: error, native }
-  if (native.code === 'ERR_WORKER_OUT_OF_MEMORY') {
-    return new InsufficientResourcesError({ ...options, hint: 'Stop other VMs, and try again.' })
-  }
-  return error instanceof RangeError && /memory/i.test(error.message)
-    ? new InsufficientResourcesError({ ...options, hint: 'Give the VM less memory, or stop other VMs.' })
-    : undefined
+  if (!(error instanceof Error) || error.name !== 'RangeError') return undefined
+  if (!/memory|allocation failed/i.test(error.message)) return undefined
+  const hint = 'Give the VM less memory, or stop other VMs.'
+  return new InsufficientResourcesError({ reason: native.message, cause: error, native, hint })
 }

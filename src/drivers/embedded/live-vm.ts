@@ -1,8 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises'
-import { HostError } from '../../errors.js'
 import type { VmState } from '../../model/vm-state.js'
 import type { Definition } from './definition.js'
-import { nativeError } from './embedded-errors.js'
+import { embeddedError } from './embedded-errors.js'
 import { diskBytes } from './hardware.js'
 import { ConsoleBuffer } from '../../console/console-buffer.js'
 import { MachineCrashedError, MachineThread } from './machine/machine-thread.js'
@@ -166,7 +165,6 @@ async function spawned(machine: Promise<MachineThread>): Promise<MachineThread> 
   try {
     return await machine
   } catch (error) {
-    if (!(error instanceof MachineCrashedError)) throw error
-    throw new HostError({ reason: error.message, cause: error, native: nativeError(error) })
+    throw error instanceof MachineCrashedError ? embeddedError(error) : error
   }
 }

@@ -1,3 +1,4 @@
+import { isExhaustion } from '../../errors/errno.js'
 import { errorCode } from '../../errors/native.js'
 import type { NativeError } from '../../errors.js'
 import type { Outcome } from './program-runner.js'
@@ -68,7 +69,8 @@ export function failureOf(outcome: Outcome, program: string): ParallelsFailure |
     case 'not-begun': {
       const { error } = ending
       const code = errorCode(error)
-      const kind = (code === undefined ? undefined : notBegun[code]) ?? 'not-begun'
+      const known = code === undefined ? undefined : notBegun[code]
+      const kind = isExhaustion(error) ? 'resources' : (known ?? 'not-begun')
       return new ParallelsFailure(
         kind,
         { driver: 'parallels', ...(code !== undefined && { code }), message: error.message },

@@ -41,19 +41,20 @@ const meanings: readonly { readonly words: RegExp; readonly Kind: Kind; readonly
     hint: 'Make room on the disk, and try again.',
   },
   {
-    words: /Cannot allocate memory|cannot set up guest memory/,
+    words: /Cannot allocate memory|cannot set up guest memory|failed to allocate/i,
     Kind: InsufficientResourcesError,
     hint: 'Give the VM less memory, or stop other VMs.',
-  },
-  {
-    words: /Too many open files/,
-    Kind: InsufficientResourcesError,
-    hint: 'Stop other VMs, and try again.',
   },
   {
     words: /Failed to get (?:shared )?"\w+" lock|Cannot lock pid file|in use by block job/,
     Kind: ResourceBusyError,
     hint: 'Another process uses it: wait until it has let go of it.',
+  },
+  // QEMU's words for a lock end with the second of these, too.
+  {
+    words: /Too many open files|Resource temporarily unavailable|pthread_create failed|create thread/i,
+    Kind: InsufficientResourcesError,
+    hint: 'Stop other VMs, or raise the limits of this process.',
   },
   {
     words: /Permission denied|Operation not permitted|Read-only file system/,

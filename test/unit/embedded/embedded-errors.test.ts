@@ -1,6 +1,8 @@
 import { expect, test } from 'vitest'
 import { embeddedError } from '../../../src/drivers/embedded/embedded-errors.js'
 import { DiskError } from '../../../src/drivers/embedded/machine/disk-error.js'
+import { fromFailure, toFailure } from '../../../src/drivers/embedded/machine/failure.js'
+import { MachineCrashedError } from '../../../src/drivers/embedded/machine/machine-thread.js'
 import { SavedStateError } from '../../../src/drivers/embedded/machine/saved-state.js'
 
 const failure = (code: string): Error => Object.assign(new Error(`${code}: it failed`), { code })
@@ -9,7 +11,9 @@ test.each([
   ['ENOSPC', 'INSUFFICIENT_RESOURCES'],
   ['EDQUOT', 'INSUFFICIENT_RESOURCES'],
   ['EMFILE', 'INSUFFICIENT_RESOURCES'],
+  ['EAGAIN', 'INSUFFICIENT_RESOURCES'],
   ['ERR_WORKER_OUT_OF_MEMORY', 'INSUFFICIENT_RESOURCES'],
+  ['ERR_WORKER_INIT_FAILED', 'INSUFFICIENT_RESOURCES'],
   ['EACCES', 'PERMISSION_DENIED'],
   ['EROFS', 'PERMISSION_DENIED'],
   ['EIO', 'HOST_ERROR'],
@@ -25,10 +29,18 @@ test('a disk error of the system is told by its cause, another is the fault of t
   expect(embeddedError(new DiskError('/disk', 'is too large')).code).toBe('INVALID_ARGUMENT')
 })
 
+test('what there was no room for in the thread of a machine is told by its cause', () => {
+  const error = fromFailure(toFailure(new DiskError('/disk', 'is full', { cause: failure('ENOSPC') })))
+  expect(embeddedError(error).code).toBe('INSUFFICIENT_RESOURCES')
+  expect(embeddedError(new MachineCrashedError(failure('ERR_WORKER_INIT_FAILED'))).code).toBe('INSUFFICIENT_RESOURCES')
+})
+
 test('memory that can not be had, and memory that can not be read', () => {
   expect(embeddedError(new RangeError('WebAssembly.Memory(): could not allocate memory')).code).toBe(
     'INSUFFICIENT_RESOURCES',
   )
+  const inThread = fromFailure(toFailure(new RangeError('WebAssembly.instantiate(): Out of memory: Cannot allocate')))
+  expect(embeddedError(inThread).code).toBe('INSUFFICIENT_RESOURCES')
   expect(embeddedError(new SavedStateError('is damaged')).code).toBe('PROTOCOL_ERROR')
 })
 

@@ -157,15 +157,17 @@ describe('the side of the thread', () => {
 
 test.each<Parameters<typeof fromFailure>[0]>([
   { kind: 'bootImage', file: 'initrd', reason: 'is bad' },
-  { kind: 'disk', path: '/x', reason: 'is bad' },
+  { kind: 'disk', path: '/x', reason: 'is bad', code: undefined },
+  { kind: 'disk', path: '/x', reason: 'is full', code: 'ENOSPC' },
   { kind: 'savedState', reason: 'is bad' },
   { kind: 'inputFull', limit: 5 },
   { kind: 'stopped' },
-  { kind: 'other', message: 'm', stack: 's' },
+  { kind: 'other', name: 'RangeError', message: 'm', code: undefined, stack: 's' },
+  { kind: 'other', name: 'Error', message: 'm', code: 'EMFILE', stack: 's' },
 ])('the failure $kind survives the way between threads', (failure) => {
   expect(toFailure(fromFailure(failure))).toEqual(failure)
 })
 
 test('whatever is thrown becomes a failure', () => {
-  expect(toFailure('text')).toEqual({ kind: 'other', message: 'text', stack: undefined })
+  expect(toFailure('text')).toMatchObject({ kind: 'other', name: 'Error', message: 'text', code: undefined })
 })
