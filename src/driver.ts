@@ -10,6 +10,7 @@ import type { VmNative } from './model/vm-native.js'
 import type { VmChanges, VmFilter, VmSpec } from './model/vm-spec.js'
 import type { VmState } from './model/vm-state.js'
 import type { JobTarget, OperationCode } from './operations.js'
+import type { VmError } from './vm-error.js'
 
 /** How far an operation has come; the percentage follows from `done` and `total` where it is absent. */
 export interface ProgressUpdate {
@@ -72,6 +73,8 @@ export interface VmRecord {
   readonly config: VmConfig
   /** What only this kind of host has to tell of it. */
   readonly native?: VmNative | undefined
+  /** Of a VM whose files are damaged, and whose state is `unknown` therefore: what is wrong, and the way out. */
+  readonly problem?: VmError | undefined
 }
 
 /** A job that the host itself keeps, as it was when the host was asked. */

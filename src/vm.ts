@@ -1,4 +1,3 @@
-import { setTimeout as delay } from 'node:timers/promises'
 import { inspect } from 'node:util'
 import { ConsoleStream } from './console-stream.js'
 import type { Capability, DriverOperation, DriverOperationTypes, VmRecord } from './driver.js'
@@ -6,7 +5,6 @@ import { InvalidArgumentError, VmError } from './errors.js'
 import { VmGuest } from './guest.js'
 import type { JobOptions } from './job/job-options.js'
 import type { Job } from './job/job.js'
-import { checkTimeout } from './job/timeout.js'
 import type { Keys } from './model/keys.js'
 import type { Snapshot, SnapshotNode } from './model/snapshot.js'
 import type { VmStatistics } from './model/statistics.js'
@@ -28,10 +26,10 @@ import {
   type StopOptions,
   type CloneOptions,
   type SnapshotOptions,
-  watchSchema,
   type WatchOptions,
 } from './vm-arguments.js'
 import { watchForState } from './wait-for-state.js'
+import { statisticsOf } from './watch-statistics.js'
 
 type VmOperation = Extract<DriverOperation, `vm.${string}`>
 type VmInput<O extends VmOperation> = Omit<DriverOperationTypes[O]['input'], 'vm'>
@@ -79,7 +77,9 @@ export class Vm {
 
   /** @internal */
   static update(vm: Vm, change: Partial<VmRecord>): void {
-    vm.#record = { ...vm.#record, ...change }
+    // Only a whole record tells of a problem.
+    const { problem } = change.config === undefined ? vm.#record : change
+    vm.#record = { ...vm.#record, ...change, problem }
     if (change.config !== undefined) vm.#target = { type: 'vm', id: vm.id, name: change.config.name }
   }
 
@@ -111,6 +111,14 @@ export class Vm {
     return this.#record.native
   }
 
+  /**
+   * What is wrong with a VM whose files are damaged, as of the last time that the host told of its settings: its `state` is
+   * `'unknown'`, and what can't be read of its `config` is empty. The hint tells the way out; the VM can be deleted.
+   */
+  get problem(): VmError | undefined {
+    return this.state === 'unknown' ? this.#record.problem : undefined
+  }
+
   /** The VM as errors and jobs name it. */
   get target(): JobTarget {
     return this.#target
@@ -120,7 +128,7 @@ export class Vm {
     return this.#call('vm.getState', {}, options, this.#keepState)
   }
 
-  /** Asks the host for state and settings again. */
+  /** Asks the host for state and settings again; ends with the {@link problem} of a VM that is damaged. */
   refresh(options?: JobOptions): Job<VmConfig, operation.RefreshError> {
     return callDriver(this.#context, {
       method: 'server.getVm',
@@ -255,21 +263,7 @@ export class Vm {
 
   /** Statistics at an interval; ends when the VM does not run any more, and throws other errors. */
   async *watchStatistics(options: WatchOptions = {}): AsyncGenerator<VmStatistics, void, undefined> {
-    const valid = validate(watchSchema, options, 'options')
-    if (valid.isErr()) throw valid.error
-    const { intervalMs = 1000, signal } = valid.value
-    const invalid = checkTimeout(intervalMs, 'intervalMs')
-    if (invalid !== undefined) throw invalid
-    for (;;) {
-      const result = await this.getStatistics({ signal })
-      if (result.isErr()) {
-        if (result.error.code === 'INVALID_STATE') return
-        throw VmError.withCaller(result.error, new Error())
-      }
-      yield result.value
-      // An abortion ends the delay, and then the next call is refused with the typed error.
-      await delay(intervalMs, undefined, { signal }).catch(nothing)
-    }
+    yield* statisticsOf((signal) => this.getStatistics({ signal }), options)
   }
 
   /** A picture of the screen, as PNG. */
@@ -304,8 +298,8 @@ export class Vm {
   }
 
   toJSON(): Record<string, unknown> {
-    const { id, name, state, config } = this
-    return { id, name, state, config }
+    const { id, name, state, config, problem } = this
+    return { id, name, state, config, ...(problem !== undefined && { problem }) }
   }
 
   readonly #keepState = (state: VmState): VmState => {
@@ -315,6 +309,7 @@ export class Vm {
 
   readonly #keepRecord = (record: VmRecord): VmConfig => {
     Vm.update(this, record)
+    if (record.problem !== undefined) throw VmError.copy(record.problem)
     return record.config
   }
 

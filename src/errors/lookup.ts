@@ -14,6 +14,12 @@ export const idIsTaken = (id: string, name: string): AlreadyExistsError =>
     hint: 'It may be the same one. If it is not wanted, delete it.',
   })
 
+export const nameIsId = (name: string): AlreadyExistsError =>
+  new AlreadyExistsError({
+    reason: `the name ${JSON.stringify(name)} is the id of another VM`,
+    hint: 'Choose another name: an id goes before a name.',
+  })
+
 export const vmNotFound = (nameOrId: string): VmNotFoundError =>
   new VmNotFoundError({
     reason: `there is no VM of the name or id ${JSON.stringify(nameOrId)}`,

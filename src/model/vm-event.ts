@@ -10,7 +10,7 @@ export type VmEvent =
       readonly previous: VmState | undefined
       /** Why, where the host knows: `'guest'`, `'request'`, `'crash'`. */
       readonly reason?: 'guest' | 'request' | 'crash' | undefined
-      /** Of a crash: what the host says of it. */
+      /** Of a crash: what the host says of it. Of a VM that is `unknown`: what is wrong with its files, where they are damaged. */
       readonly message?: string | undefined
       readonly at: Date
     }

@@ -148,6 +148,9 @@ export function parseClaim(file: string): { readonly owner: string; readonly rec
   return { owner, record: { ...identity, state, before } }
 }
 
+/** Whether a file is a claim, one that is free or damaged, too. */
+export const isClaimFile = (file: string): boolean => file === freeFile || file.startsWith(heldPrefix)
+
 /** Whether a file looks like a claim that somebody has, and says nothing. */
 export const isDamagedClaim = (file: string): boolean => file.startsWith(heldPrefix) && parseClaim(file) === undefined
 

@@ -43,11 +43,14 @@ export function keptConfig({ name, description, createdAt }: KeptVm, hardware: K
   }
 }
 
-/** A snapshot as users see it, with those made on top of it. */
-export function snapshotNode(
-  vm: { readonly snapshots: readonly KeptSnapshot[]; readonly currentSnapshot?: string | undefined },
-  { id, name, description, createdAt, parentId, memory }: KeptSnapshot,
-): SnapshotNode {
+interface KeptSnapshots {
+  readonly snapshots: readonly KeptSnapshot[]
+  readonly currentSnapshot?: string | undefined
+}
+
+/** A snapshot as users see it. */
+export function shownSnapshot({ currentSnapshot }: KeptSnapshots, kept: KeptSnapshot): Snapshot {
+  const { id, name, description, createdAt, parentId, memory } = kept
   return {
     id,
     name,
@@ -55,7 +58,29 @@ export function snapshotNode(
     createdAt: new Date(createdAt),
     parentId,
     state: memory === undefined ? 'stopped' : memory.isPaused ? 'paused' : 'running',
-    isCurrent: vm.currentSnapshot === id,
-    children: vm.snapshots.filter((child) => child.parentId === id).map((child) => snapshotNode(vm, child)),
+    isCurrent: currentSnapshot === id,
   }
+}
+
+/** The snapshots that have no parent, each with those made on top of it. There may be tens of thousands, in one line. */
+export function snapshotTree(vm: KeptSnapshots): SnapshotNode[] {
+  const roots: SnapshotNode[] = []
+  const childrenOf = new Map<string, SnapshotNode[]>()
+  for (const kept of vm.snapshots) {
+    const children: SnapshotNode[] = []
+    childrenOf.set(kept.id, children)
+    const siblings = kept.parentId === undefined ? roots : childrenOf.get(kept.parentId)
+    siblings?.push({ ...shownSnapshot(vm, kept), children })
+  }
+  return roots
+}
+
+/** Whether each snapshot has an id of its own, and comes after the one that it was made on top of: so none is its own ancestor. */
+export function isTree(snapshots: readonly Pick<KeptSnapshot, 'id' | 'parentId'>[]): boolean {
+  const seen = new Set<string>()
+  return snapshots.every(({ id, parentId }) => {
+    const isSound = !seen.has(id) && (parentId === undefined || seen.has(parentId))
+    seen.add(id)
+    return isSound
+  })
 }

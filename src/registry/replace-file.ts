@@ -45,7 +45,11 @@ export function replaceSmallFile(path: string, content: string): void {
   }
 }
 
-/** Replaces a file in one step, also where the machine dies over it; at the price of waiting for the disk. */
+/**
+ * Replaces a file in one step, also where the machine dies over it; at the price of waiting for the disk, first for the content
+ * and then for the name. This is for what a VM is made of: its definition and its saved memory. What only tells of a process,
+ * as `run.json` and the records of jobs do, is not worth it: with the power, the process has gone, too.
+ */
 export async function replaceFile(path: string, content: string | Uint8Array): Promise<void> {
   const draft = draftIn(dirname(path))
   try {
@@ -57,8 +61,21 @@ export async function replaceFile(path: string, content: string | Uint8Array): P
       await file.close()
     }
     await rename(draft, path)
+    await syncFolder(dirname(path))
   } catch (error) {
     await rm(draft, { force: true })
     throw error
+  }
+}
+
+/** Has the names in a folder written to the disk itself: until then, a power cut may take a rename back. */
+export async function syncFolder(folder: string): Promise<void> {
+  // Windows opens no folders, and keeps their names by itself.
+  if (process.platform === 'win32') return
+  const file = await open(folder, 'r')
+  try {
+    await file.sync()
+  } finally {
+    await file.close()
   }
 }

@@ -1,43 +1,27 @@
+import { existsSync, lstatSync } from 'node:fs'
 import { mkdir, readdir, rename, rm } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
-import { setTimeout as delay } from 'node:timers/promises'
-import * as v from 'valibot'
-import { InvalidArgumentError, ProtocolError } from '../errors.js'
-import { idIsTaken, nameIsTaken } from '../errors/lookup.js'
-import { errorCode, nativeErrorOf } from '../errors/native.js'
+import { ProtocolError, type VmError } from '../errors.js'
+import { idIsTaken, nameIsId, nameIsTaken } from '../errors/lookup.js'
+import { errorCode } from '../errors/native.js'
 import type { VmState } from '../model/vm-state.js'
-import { Claim, heldBy, type Holder } from './claim.js'
-import { Exclusive } from './exclusive.js'
+import { Claim, heldBy, isClaimFile, type Holder } from './claim.js'
+import { DamagedVm } from './damaged-vm.js'
+import { aloneIn } from './directory-claim.js'
+import { markerOf, openRoot } from './directory-root.js'
+import { damagedFile, problemWith } from './file-problem.js'
 import { Membership } from './membership.js'
+import { readOwnFile, requireOwnFolder } from './own-file.js'
 import { formatIdentity, parseIdentity } from './process-identity.js'
-import { draftPrefix, replaceFile } from './replace-file.js'
-import { readSmallFile } from './small-file.js'
-
-/** What every VM that is written down has, whatever its host. */
-export interface WrittenVm {
-  readonly id: string
-  readonly name: string
-  readonly createdAt: string
-}
-
-/** How a driver writes its VMs down. */
-export interface VmFormat<D extends WrittenVm> {
-  /** The driver's name; `awaitvm-NAME.json` marks a directory of its VMs. */
-  readonly driver: string
-  readonly schema: v.GenericSchema<unknown, D>
-  /** Every file that the definition speaks of, by its name in the VM's folder. */
-  filesOf(definition: D): ReadonlySet<string>
-  /** The name that the definition would have for a file of the VM's folder; nothing for one that it never speaks of. */
-  dataNameOf(file: string): string | undefined
-}
+import { draftPrefix, replaceFile, syncFolder } from './replace-file.js'
+import { FormatError, parseJson, type VmFormat, type WrittenVm } from './vm-format.js'
 
 const definitionFile = 'vm.json'
+/** One with 30,000 snapshots has some 15 MB. */
+const maxDefinitionBytes = 16 * 2 ** 20
 /** Folders of VMs that are being made, by whom, or have been deleted: `new-PROCESS-ID`, `gone-ID`. */
 const transientFolder = /^(?:new-(?<maker>.*)-[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}|gone-.*)$/
 const idPattern = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/
-/** How long another process may take for naming a VM, which is a matter of milliseconds, before it is reported. */
-const namingTimeoutMs = 10_000
-const namingRetryMs = 5
 
 /**
  * The VMs of one host in a directory, which any number of processes may share.
@@ -68,13 +52,15 @@ export class VmDirectory<D extends WrittenVm> {
     this.#format = format
   }
 
-  /** Opens a directory, or makes one; refuses one that holds something else. */
-  static async open<D extends WrittenVm>(root: string, format: VmFormat<D>): Promise<VmDirectory<D>> {
-    await mkdir(root, { recursive: true, mode: 0o700 })
+  /**
+   * Opens a directory, or makes one; refuses one that holds something else.
+   *
+   * @param path the parameter that names it, for errors
+   */
+  static async open<D extends WrittenVm>(root: string, format: VmFormat<D>, path = 'uri'): Promise<VmDirectory<D>> {
+    await openRoot(root, { driver: format.driver, path })
     const directory = new VmDirectory(root, format)
-    await directory.#mark()
     await directory.member.join()
-    await mkdir(directory.vms, { recursive: true, mode: 0o700 })
     await directory.#sweep()
     return directory
   }
@@ -84,41 +70,59 @@ export class VmDirectory<D extends WrittenVm> {
     return this.member.leave()
   }
 
-  async list(): Promise<readonly D[]> {
+  /** Every VM in the order in which they were made; then those that are damaged. */
+  async list(): Promise<readonly (D | DamagedVm)[]> {
     const definitions: D[] = []
+    const damaged: DamagedVm[] = []
     for (const id of await this.ids()) {
-      const definition = await this.get(id)
-      if (definition !== undefined) definitions.push(definition)
+      const found = await this.find(id)
+      if (found instanceof DamagedVm) damaged.push(found)
+      else if (found !== undefined) definitions.push(found)
     }
-    return definitions.sort((a, b) => a.createdAt.localeCompare(b.createdAt) || a.id.localeCompare(b.id))
+    definitions.sort((a, b) => a.createdAt.localeCompare(b.createdAt) || a.id.localeCompare(b.id))
+    return [...definitions, ...damaged.sort((a, b) => a.id.localeCompare(b.id))]
   }
 
   async ids(): Promise<string[]> {
     return (await readdir(this.vms)).filter((name) => idPattern.test(name))
   }
 
-  async get(id: string): Promise<D | undefined> {
+  /** The VM of the id, also one that is damaged; nothing where there is none. */
+  async find(id: string): Promise<D | DamagedVm | undefined> {
     if (!idPattern.test(id)) return undefined
     const folder = join(this.vms, id)
-    const definition = await this.readFrom(folder, `Restore it, or remove the folder ${folder} to give the VM up.`)
-    if (definition === undefined || definition.id === id) return definition
-    const cause = new Error(`it speaks of the VM ${definition.id}`)
-    throw this.damaged(join(folder, definitionFile), cause, 'Restore it.')
+    const path = join(folder, definitionFile)
+    let text = ''
+    try {
+      requireOwnFolder(folder)
+      text = readOwnFile(path, maxDefinitionBytes)
+      const definition = parseJson(this.#format.schema, text)
+      if (definition.id !== id) throw new FormatError(`it speaks of the VM ${definition.id}`, false)
+      return definition
+    } catch (error) {
+      if (errorCode(error) === 'ENOENT' && lstatSync(folder, { throwIfNoEntry: false }) === undefined) return undefined
+      const hint = `Restore it, or give the VM up with vm.delete(), or by removing ${folder}.`
+      return new DamagedVm(id, text, this.#problem(path, error, hint))
+    }
   }
 
-  async findByName(name: string): Promise<D | undefined> {
-    let unreadable: unknown
+  /** The definition of the VM of the id; throws what is wrong with one that is damaged. */
+  async get(id: string): Promise<D | undefined> {
+    const found = await this.find(id)
+    if (found instanceof DamagedVm) throw found.problem
+    return found
+  }
+
+  /** The VM of the name; one that is damaged, and seems to have had it, where no other has it. */
+  async findByName(name: string): Promise<D | DamagedVm | undefined> {
+    let damaged: DamagedVm | undefined
     for (const id of await this.ids()) {
-      try {
-        const definition = await this.get(id)
-        if (definition?.name === name) return definition
-      } catch (error) {
-        // It may be the one: but another that is readable goes before it.
-        unreadable ??= error
-      }
+      const found = await this.find(id)
+      if (found?.name !== name) continue
+      if (!(found instanceof DamagedVm)) return found
+      damaged = found
     }
-    if (unreadable !== undefined) throw unreadable as Error
-    return undefined
+    return damaged
   }
 
   /** Keeps a new VM, whole or not at all; `fill` writes its files. Refuses a name that is taken. */
@@ -136,6 +140,7 @@ export class VmDirectory<D extends WrittenVm> {
         // Whoever sees the VM from here on looks for it at its place.
         this.#pending.delete(id)
         await rename(folder, join(this.vms, id))
+        await syncFolder(this.vms)
       })
     } catch (error) {
       this.#pending.delete(id)
@@ -165,12 +170,36 @@ export class VmDirectory<D extends WrittenVm> {
     await rm(gone, { recursive: true, force: true })
   }
 
+  /** Deletes a VM that is damaged, where its folder has nothing but what awaitvm puts there, and nobody has it. */
+  async deleteDamaged(id: string): Promise<void> {
+    const folder = join(this.vms, id)
+    try {
+      requireOwnFolder(folder)
+    } catch (error) {
+      throw this.#problem(folder, error, 'Remove it yourself.')
+    }
+    for (const entry of await readdir(folder, { withFileTypes: true })) {
+      if (!entry.isDirectory() && this.#isOwnName(entry.name)) continue
+      const reason = `it is damaged, and ${join(folder, entry.name)} is not one of a VM's files`
+      throw new ProtocolError({ reason, hint: `Look through the folder ${folder}, and remove it yourself.` })
+    }
+    const claim = Claim.take(this.member, folder, 'unknown')
+    if (!(claim instanceof Claim)) throw heldBy(claim)
+    try {
+      await this.delete(id)
+    } catch (error) {
+      claim.release()
+      throw error
+    }
+  }
+
   /** Makes a VM none of the host's; answers the path of its folder from then on. */
   async unregister(id: string): Promise<string> {
     const aside = join(this.root, 'unregistered')
     await mkdir(aside, { recursive: true, mode: 0o700 })
     const folder = join(aside, id)
     await rename(join(this.vms, id), folder)
+    await syncFolder(aside)
     return folder
   }
 
@@ -183,13 +212,14 @@ export class VmDirectory<D extends WrittenVm> {
     await this.alone(async () => {
       await this.assertIsFree(definition)
       await rename(from, folder)
+      await syncFolder(this.vms)
     })
     return folder
   }
 
   /** Refuses a name or an id that is taken. */
   async assertIsFree(definition: D): Promise<void> {
-    const present = await this.get(definition.id)
+    const present = await this.find(definition.id)
     if (present !== undefined) throw idIsTaken(present.id, present.name)
     await this.#assertNameIsFree(definition)
   }
@@ -199,14 +229,18 @@ export class VmDirectory<D extends WrittenVm> {
     const vms = dirname(folder)
     const root = dirname(vms)
     if (basename(vms) !== basename(this.vms)) return undefined
-    return readIfThere(join(root, this.#marker)) === undefined ? undefined : root
+    return existsSync(join(root, markerOf(this.#format.driver))) ? root : undefined
   }
 
   /** The definition in a folder, wherever that is; nothing where there is none. */
   async readFrom(folder: string, hint: string): Promise<D | undefined> {
     const path = join(folder, definitionFile)
-    const text = readIfThere(path)
-    return text === undefined ? undefined : this.#parse(this.#format.schema, text, path, hint)
+    try {
+      return parseJson(this.#format.schema, readOwnFile(path, maxDefinitionBytes))
+    } catch (error) {
+      if (isMissing(error)) return undefined
+      throw this.#problem(path, error, hint)
+    }
   }
 
   /**
@@ -238,12 +272,9 @@ export class VmDirectory<D extends WrittenVm> {
     return ifThere(() => Claim.holder(this.member, this.folder(id)))
   }
 
-  /** The VMs that somebody had who died over it. */
-  async abandoned(): Promise<string[]> {
-    const ids: string[] = []
-    for (const id of await this.ids())
-      if (ifThere(() => Claim.isAbandoned(this.member, this.folder(id))) === true) ids.push(id)
-    return ids
+  /** Whether somebody had the VM who died over it. */
+  isAbandoned(id: string): boolean {
+    return ifThere(() => Claim.isAbandoned(this.member, this.folder(id))) === true
   }
 
   /** The folder of a VM, also of one that is being made. */
@@ -253,63 +284,28 @@ export class VmDirectory<D extends WrittenVm> {
 
   /** One process at a time does something to the directory as a whole: no two VMs get the same name. */
   alone<T>(action: () => Promise<T>): Promise<T> {
-    return turns.run(this.root, () => this.#withDirectoryClaim(action))
+    return aloneIn(this.member, this.root, action)
   }
 
   /** A file that is not what it should be. */
-  damaged(path: string, cause: unknown, hint: string): ProtocolError {
-    const native = nativeErrorOf(this.#format.driver, cause)
-    return new ProtocolError({ reason: `the file ${path} is damaged: ${native.message}`, hint, cause, native })
+  damaged(path: string, cause: unknown, hint: string): VmError {
+    return damagedFile(path, cause, { driver: this.#format.driver, hint })
   }
 
-  /** The file that says what the directory is. */
-  get #marker(): string {
-    return `awaitvm-${this.#format.driver}.json`
+  #problem(path: string, error: unknown, hint: string): VmError {
+    return problemWith(path, error, { driver: this.#format.driver, hint })
   }
 
-  async #mark(): Promise<void> {
-    const format = `awaitvm-${this.#format.driver}`
-    const name = this.#marker
-    const path = join(this.root, name)
-    const text = readIfThere(path)
-    if (text === undefined) {
-      const others = (await readdir(this.root)).filter((other) => !other.startsWith(draftPrefix) && other !== name)
-      if (others.length > 0 && readIfThere(path) === undefined) throw notARegistry(this.root, name)
-      await replaceFile(path, `${JSON.stringify({ format, version: 1 })}\n`)
-    } else {
-      const schema = v.object({ format: v.literal(format), version: v.literal(1) })
-      this.#parse(schema, text, path, 'It says what the directory is; a newer awaitvm may have made it.')
-    }
-  }
-
-  #parse<S extends v.GenericSchema>(schema: S, text: string, path: string, hint: string): v.InferOutput<S> {
-    try {
-      return v.parse(schema, JSON.parse(text))
-    } catch (error) {
-      throw this.damaged(path, error, hint)
-    }
+  #isOwnName(name: string): boolean {
+    const isOwn = name === definitionFile || name.startsWith(draftPrefix) || isClaimFile(name)
+    return isOwn || this.#format.dataNameOf(name) !== undefined || this.#format.isOther(name)
   }
 
   async #assertNameIsFree({ id, name }: D): Promise<void> {
     const other = await this.findByName(name)
     if (other !== undefined && other.id !== id) throw nameIsTaken(name, other.id)
-  }
-
-  async #withDirectoryClaim<T>(action: () => Promise<T>): Promise<T> {
-    const deadline = performance.now() + namingTimeoutMs
-    let claim = Claim.take(this.member, this.root, 'stopped')
-    while (!(claim instanceof Claim)) {
-      if (performance.now() > deadline) {
-        throw heldBy(claim, `the directory ${this.root}`)
-      }
-      await delay(namingRetryMs)
-      claim = Claim.take(this.member, this.root, 'stopped')
-    }
-    try {
-      return await action()
-    } finally {
-      claim.release()
-    }
+    // Whoever asks for the name would get that one.
+    if (name !== id && (await this.find(name)) !== undefined) throw nameIsId(name)
   }
 
   /** Removes what processes that died left half made or half deleted. */
@@ -321,7 +317,10 @@ export class VmDirectory<D extends WrittenVm> {
       const identity = maker === undefined ? undefined : parseIdentity(maker)
       // By whom it is being made has to be known before it is taken for left behind.
       if (maker !== undefined && (identity === undefined || this.member.isAlive(identity))) continue
-      await rm(join(this.vms, name), { recursive: true, force: true })
+      await rm(join(this.vms, name), { recursive: true, force: true }).catch((error: unknown) => {
+        // One that another user has left hinders nobody.
+        process.emitWarning(`${join(this.vms, name)} can't be removed: ${String(error)}`, 'AwaitvmWarning')
+      })
     }
   }
 
@@ -336,24 +335,14 @@ export class VmDirectory<D extends WrittenVm> {
   }
 }
 
-/** Those of this process take turns; only other processes are polled for. */
-const turns = new Exclusive()
-
-const readIfThere = (path: string): string | undefined => ifThere(() => readSmallFile(path))
-
 /** Nothing where what is read is not there, or was deleted meanwhile. */
 function ifThere<T>(read: () => T): T | undefined {
   try {
     return read()
   } catch (error) {
-    if (errorCode(error) === 'ENOENT' || errorCode(error) === 'ENOTDIR') return undefined
+    if (isMissing(error)) return undefined
     throw error
   }
 }
 
-const notARegistry = (root: string, marker: string): InvalidArgumentError =>
-  new InvalidArgumentError({
-    path: 'uri',
-    reason: `the directory ${root} holds other files and no ${marker}`,
-    hint: 'Name an empty or a new directory.',
-  })
+const isMissing = (error: unknown): boolean => errorCode(error) === 'ENOENT' || errorCode(error) === 'ENOTDIR'

@@ -1,35 +1,38 @@
 import * as v from 'valibot'
 import { imageRecordSchema } from '../../files/image-record.js'
 import type { VmConfig } from '../../model/vm-config.js'
-import { keptConfig } from '../../registry/kept-vm.js'
+import { isTree, keptConfig } from '../../registry/kept-vm.js'
 
-/** How a VM is written down: everything that belongs to it is named here, so that replacing this is one step for all. */
+/**
+ * How a VM is written down: everything that belongs to it is named here, so that replacing this is one step for all. What is not
+ * known is refused: a newer awaitvm has written it, and a change would take it away.
+ */
 const text = v.string()
 const optionalText = v.optional(text)
 /** Names of the VM's own files: never a path. */
 const fileName = v.pipe(text, v.regex(/^[a-z]+-[0-9a-f-]{36}$/))
 
-const diskSchema = v.object({
+const diskSchema = v.strictObject({
   /** What users know the disk by; snapshots have it in overlays of their own. */
   id: v.pipe(text, v.uuid()),
   image: optionalText,
   sizeMiB: v.optional(v.number()),
   overlay: fileName,
 })
-const mediaSchema = v.object({ image: text })
-const memorySchema = v.object({
+const mediaSchema = v.strictObject({ image: text })
+const memorySchema = v.strictObject({
   file: fileName,
   /** Of the emulator that wrote it: another one can't be relied on to read it. */
   emulator: text,
   /** Whether the machine goes on running with it, or stays paused. */
   isPaused: v.boolean(),
 })
-const hardwareSchema = v.object({
+const hardwareSchema = v.strictObject({
   memoryMiB: v.number(),
   disks: v.array(diskSchema),
   cdroms: v.array(mediaSchema),
   floppies: v.array(mediaSchema),
-  boot: v.object({
+  boot: v.strictObject({
     kernel: optionalText,
     initrd: optionalText,
     commandLine: optionalText,
@@ -39,7 +42,7 @@ const hardwareSchema = v.object({
   }),
   images: imageRecordSchema,
 })
-const snapshotSchema = v.object({
+const snapshotSchema = v.strictObject({
   id: text,
   name: text,
   description: text,
@@ -49,7 +52,7 @@ const snapshotSchema = v.object({
   memory: v.optional(memorySchema),
 })
 
-export const definitionSchema = v.object({
+export const definitionSchema = v.strictObject({
   format: v.literal(1),
   id: v.pipe(text, v.uuid()),
   name: text,
@@ -59,7 +62,10 @@ export const definitionSchema = v.object({
   /** The saved memory of a suspended VM. */
   memory: v.optional(memorySchema),
   hasCrashed: v.optional(v.boolean()),
-  snapshots: v.array(snapshotSchema),
+  snapshots: v.pipe(
+    v.array(snapshotSchema),
+    v.check((snapshots) => isTree(snapshots), 'they are not a tree'),
+  ),
   currentSnapshot: optionalText,
 })
 

@@ -1,11 +1,13 @@
-import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { deflate, inflate } from 'node:zlib'
 import { errorCode } from '../../errors/native.js'
 import type { Holder } from '../../registry/claim.js'
+import type { DamagedVm } from '../../registry/damaged-vm.js'
+import { NotOwnError, readOwnBytes } from '../../registry/own-file.js'
 import { replaceFile } from '../../registry/replace-file.js'
-import { VmDirectory, type VmFormat } from '../../registry/vm-directory.js'
+import { VmDirectory } from '../../registry/vm-directory.js'
+import type { VmFormat } from '../../registry/vm-format.js'
 import { copyOverlayFiles } from './copy-overlay.js'
 import { definitionSchema, filesOf, type Definition } from './definition.js'
 import type { DiskOverlaySpec } from './machine/protocol.js'
@@ -23,6 +25,7 @@ const format: VmFormat<Definition> = {
   schema: definitionSchema,
   filesOf,
   dataNameOf: (file) => (/^(?:disk|memory)-/.test(file) ? file.replace(/\.map$/, '') : undefined),
+  isOther: () => false,
 }
 
 /** VMs kept in a directory, which any number of processes may share. */
@@ -38,15 +41,19 @@ export class DirectoryStore implements VmStore {
     return new DirectoryStore(await VmDirectory.open(root, format))
   }
 
-  async list(): Promise<readonly Definition[]> {
+  async list(): Promise<readonly (Definition | DamagedVm)[]> {
     return this.#directory.list()
+  }
+
+  async find(id: string): Promise<Definition | DamagedVm | undefined> {
+    return this.#directory.find(id)
   }
 
   async get(id: string): Promise<Definition | undefined> {
     return this.#directory.get(id)
   }
 
-  async findByName(name: string): Promise<Definition | undefined> {
+  async findByName(name: string): Promise<Definition | DamagedVm | undefined> {
     return this.#directory.findByName(name)
   }
 
@@ -60,6 +67,10 @@ export class DirectoryStore implements VmStore {
 
   async delete(id: string): Promise<void> {
     await this.#directory.delete(id)
+  }
+
+  async deleteDamaged(id: string): Promise<void> {
+    await this.#directory.deleteDamaged(id)
   }
 
   async lease(id: string): Promise<Lease> {
@@ -94,9 +105,10 @@ export class DirectoryStore implements VmStore {
   async getMemory(id: string, file: string): Promise<Uint8Array> {
     const path = this.#path(id, file)
     try {
-      return await inflated(await readFile(path), { maxOutputLength: maxMemoryBytes })
+      return await inflated(await readOwnBytes(path, maxMemoryBytes), { maxOutputLength: maxMemoryBytes })
     } catch (error) {
-      if (errorCode(error)?.startsWith('Z_') === true || errorCode(error) === 'ENOENT') {
+      const code = errorCode(error)
+      if (error instanceof NotOwnError || code?.startsWith('Z_') === true || code === 'ENOENT') {
         throw this.#directory.damaged(path, error, "Drop the saved state with vm.stop({ mode: 'kill' }).")
       }
       throw error

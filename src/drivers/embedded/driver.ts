@@ -1,25 +1,27 @@
 import { availableParallelism, freemem, hostname, totalmem } from 'node:os'
 import type { Driver, DriverOperations, DriverOperationTypes, Feature, Task, VmRecord } from '../../driver.js'
-import { ConnectionError, JobCancelledError } from '../../errors.js'
+import { ConnectionError } from '../../errors.js'
 import { vmNotFound } from '../../errors/lookup.js'
 import { goneMeanwhile, invalidState, requireState, stoppedMeanwhile } from '../../errors/state.js'
 import type { HostInfo } from '../../model/host-info.js'
 import type { VmEvent } from '../../model/vm-event.js'
 import type { VmState } from '../../model/vm-state.js'
 import { operations } from '../../operations.js'
+import { DamagedVm, problemOf } from '../../registry/damaged-vm.js'
 import { configOf, stateAtRest, withoutRest, type Definition } from './definition.js'
 import { embeddedError } from './embedded-errors.js'
 import { emulatorVersion } from './emulator-version.js'
 import { keyScancodes } from '../../keyboard/key-scancodes.js'
 import type { LiveVm } from './live-vm.js'
-import { MachineStoppedError } from './machine/machine-stopped-error.js'
-import { MachineCrashedError, MachineTerminatedError, MachineThread } from './machine/machine-thread.js'
+import { isGone } from './machine/is-gone.js'
+import { MachineCrashedError, MachineThread } from './machine/machine-thread.js'
 import { screenshotPng } from './machine/screenshot-png.js'
 import { VmProvisioning } from './provisioning.js'
 import { VmSnapshots } from './snapshots.js'
 import type { VmStore } from './store.js'
 import { VmConsole } from '../../console/vm-console.js'
 import { VmLifecycle } from './vm-lifecycle.js'
+import { withdrawable } from './withdrawable.js'
 
 type Input<O extends keyof DriverOperationTypes> = DriverOperationTypes[O]['input']
 type Output<O extends keyof DriverOperationTypes> = DriverOperationTypes[O]['output']
@@ -53,7 +55,7 @@ export class EmbeddedDriver implements Driver {
   readonly operations: DriverOperations = {
     'server.getInfo': async () => this.#getInfo(),
     'server.getVmList': ({ filter }) => this.#guard(() => this.#list(filter)),
-    'server.getVm': ({ nameOrId }) => this.#guard(async () => this.#record(await this.#find(nameOrId))),
+    'server.getVm': ({ nameOrId }) => this.#guard(() => this.#find(nameOrId)),
     'server.createVm': ({ spec }) =>
       this.#guard(async () => this.#told('created', await this.#provisioning.create(spec))),
     'vm.getState': ({ vm }) => this.#guard(async () => this.#lifecycle.stateOf(await this.#get(vm))),
@@ -73,11 +75,7 @@ export class EmbeddedDriver implements Driver {
       this.#change(vm, task, async (definition, live) =>
         this.#told('created', await this.#provisioning.clone(definition, live, name)),
       ),
-    'vm.delete': ({ vm }, task) =>
-      this.#change(vm, task, async (definition) => {
-        await this.#provisioning.delete(definition)
-        this.#tell('deleted', definition)
-      }),
+    'vm.delete': ({ vm }, task) => this.#delete(vm, task),
     'vm.createSnapshot': ({ vm, ...details }, task) =>
       this.#change(vm, task, async (definition, live) => {
         const snapshot = await this.#snapshots.create(definition, live, details, task)
@@ -134,9 +132,9 @@ export class EmbeddedDriver implements Driver {
 
   async #list({ name, state }: Input<'server.getVmList'>['filter']): Promise<VmRecord[]> {
     const records: VmRecord[] = []
-    for (const definition of await this.#store.list()) {
-      if (name !== undefined && definition.name !== name) continue
-      const record = await this.#record(definition)
+    for (const found of await this.#store.list()) {
+      if (name !== undefined && found.name !== name) continue
+      const record = await this.#record(found)
       if (state === undefined || record.state === state) records.push(record)
     }
     return records
@@ -235,20 +233,39 @@ export class EmbeddedDriver implements Driver {
     action: (definition: Definition, live: LiveVm | undefined) => Promise<T>,
     expected?: readonly VmState[],
   ): Promise<T> {
+    return this.#alone(vm, task, async ({ signal, send }) => {
+      const definition = await this.#get(vm)
+      requireState(task.operation, await this.#lifecycle.stateForChange(definition), expected)
+      signal.throwIfAborted()
+      send()
+      return action(definition, this.#lifecycle.live(vm))
+    })
+  }
+
+  /** Deletes a VM, also one whose definition can't be read. */
+  #delete(vm: string, task: Task): Promise<void> {
+    return this.#alone(vm, task, async ({ signal, send }) => {
+      const found = await this.#store.find(vm)
+      if (found === undefined) throw vmNotFound(vm)
+      const isDamaged = found instanceof DamagedVm
+      if (!isDamaged) requireState(task.operation, await this.#lifecycle.stateForChange(found))
+      signal.throwIfAborted()
+      send()
+      await (isDamaged ? this.#store.deleteDamaged(vm) : this.#provisioning.delete(found))
+      this.#tell('deleted', found)
+    })
+  }
+
+  /** One change of a VM at a time. */
+  #alone<T>(
+    vm: string,
+    task: Task,
+    action: (course: { readonly signal: AbortSignal; readonly send: () => void }) => Promise<T>,
+  ): Promise<T> {
     // Made before any waiting, so that the job can be cancelled from its first moment.
     const { signal } = task
     const send = task.holdBack()
-    return this.#guard(
-      () =>
-        this.#lifecycle.exclusively(vm, async () => {
-          const definition = await this.#get(vm)
-          requireState(task.operation, await this.#lifecycle.stateForChange(definition), expected)
-          signal.throwIfAborted()
-          send()
-          return action(definition, this.#lifecycle.live(vm))
-        }),
-      task,
-    )
+    return this.#guard(() => this.#lifecycle.exclusively(vm, () => action({ signal, send })), task)
   }
 
   /** A change of a VM that runs in this process. */
@@ -300,14 +317,20 @@ export class EmbeddedDriver implements Driver {
     return definition
   }
 
-  async #find(nameOrId: string): Promise<Definition> {
-    const found = (await this.#store.get(nameOrId)) ?? (await this.#store.findByName(nameOrId))
+  async #find(nameOrId: string): Promise<VmRecord> {
+    const found = (await this.#store.find(nameOrId)) ?? (await this.#store.findByName(nameOrId))
     if (found === undefined) throw vmNotFound(nameOrId)
-    return found
+    return this.#record(found)
   }
 
-  async #record(definition: Definition): Promise<VmRecord> {
-    return { id: definition.id, state: await this.#lifecycle.stateOf(definition), config: configOf(definition) }
+  async #record(found: Definition | DamagedVm): Promise<VmRecord> {
+    if (found instanceof DamagedVm) return found.record
+    const shown = { id: found.id, config: configOf(found) }
+    try {
+      return { ...shown, state: await this.#lifecycle.stateOf(found) }
+    } catch (error) {
+      return { ...shown, state: 'unknown', problem: problemOf(embeddedError(error)) }
+    }
   }
 
   #told(type: 'created' | 'config', definition: Definition): Promise<VmRecord> {
@@ -315,35 +338,13 @@ export class EmbeddedDriver implements Driver {
     return this.#record(definition)
   }
 
-  #tell(type: 'created' | 'deleted' | 'config' | 'snapshots', { id, name }: Definition): void {
+  #tell(type: 'created' | 'deleted' | 'config' | 'snapshots', { id, name }: Pick<Definition, 'id' | 'name'>): void {
     this.#emit({ type, vmId: id, name, at: new Date() })
   }
 
   #emit(event: VmEvent): void {
     for (const listener of this.#listeners) listener(event)
   }
-}
-
-const isGone = (error: unknown): boolean =>
-  error instanceof MachineStoppedError ||
-  error instanceof MachineCrashedError ||
-  error instanceof MachineTerminatedError
-
-/**
- * Lets a press of the power button be taken back until the guest takes notice of it, and rejects when it was. From then on
- * the operation can't be cancelled: what is left of a restart is done.
- */
-function withdrawable(live: LiveVm, task: Task): Promise<never> {
-  const withdrawn = new Promise<never>((_resolve, reject) => {
-    task.cancelWith(async (reason) => {
-      if (!(await live.machine.withdrawPowerButton())) return false
-      reject(new JobCancelledError({ reason: reason ?? 'it was cancelled before the guest took notice' }))
-      return true
-    })
-  })
-  // The job may have ended by then.
-  withdrawn.catch(() => undefined)
-  return withdrawn
 }
 
 /** What is typed into a VM that goes is lost with it; that it has gone, its console says by ending. */

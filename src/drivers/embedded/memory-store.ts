@@ -1,6 +1,6 @@
 import { filesOf, type Definition } from './definition.js'
 import type { DiskOverlaySpec } from './machine/protocol.js'
-import { nameIsTaken } from '../../errors/lookup.js'
+import { nameIsId, nameIsTaken } from '../../errors/lookup.js'
 import type { Lease, VmStore } from './store.js'
 
 interface Kept {
@@ -18,6 +18,10 @@ export class MemoryStore implements VmStore {
 
   async list(): Promise<readonly Definition[]> {
     return [...this.#vms.values()].map(({ definition }) => definition)
+  }
+
+  async find(id: string): Promise<Definition | undefined> {
+    return this.get(id)
   }
 
   async get(id: string): Promise<Definition | undefined> {
@@ -52,6 +56,10 @@ export class MemoryStore implements VmStore {
 
   async delete(id: string): Promise<void> {
     this.#vms.delete(id)
+  }
+
+  async deleteDamaged(): Promise<void> {
+    throw new Error('Nothing in memory is damaged')
   }
 
   async lease(): Promise<Lease> {
@@ -98,6 +106,8 @@ export class MemoryStore implements VmStore {
   #assertNameIsFree({ id, name }: Definition): void {
     const other = this.#named(name)
     if (other !== undefined && other.id !== id) throw nameIsTaken(name, other.id)
+    // Whoever asks for the name would get that one.
+    if (name !== id && this.#vms.has(name)) throw nameIsId(name)
   }
 
   #kept(id: string): Kept {

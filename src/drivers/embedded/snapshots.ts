@@ -5,7 +5,7 @@ import { snapshotNameIsTaken, snapshotNotFound } from '../../errors/lookup.js'
 import { requireImages } from '../../files/image-record.js'
 import type { Snapshot, SnapshotNode } from '../../model/snapshot.js'
 import type { VmState } from '../../model/vm-state.js'
-import { snapshotNode } from '../../registry/kept-vm.js'
+import { shownSnapshot, snapshotTree } from '../../registry/kept-vm.js'
 import { withoutRest, type Definition, type Memory, type SnapshotDefinition } from './definition.js'
 import { emulatorVersion } from './emulator-version.js'
 import { newMemoryFile, withNewOverlays } from './hardware.js'
@@ -24,8 +24,7 @@ export class VmSnapshots {
   }
 
   tree(definition: Definition): SnapshotNode[] {
-    const roots = definition.snapshots.filter(({ parentId }) => parentId === undefined)
-    return roots.map((snapshot) => snapshotNode(definition, snapshot))
+    return snapshotTree(definition)
   }
 
   async create(
@@ -58,8 +57,7 @@ export class VmSnapshots {
         await keep(undefined)
       })
     } else await this.#createLive(definition, live, nameOf, keep, task)
-    const { children: _children, ...created } = await this.#node(definition.id, id)
-    return created
+    return this.#shown(definition.id, id)
   }
 
   /** The VM's hardware and, where it ran, its memory as they were; what it has become since is lost. */
@@ -129,10 +127,10 @@ export class VmSnapshots {
     await this.#lifecycle.setState(live, definition, before)
   }
 
-  async #node(vm: string, id: string): Promise<SnapshotNode> {
+  async #shown(vm: string, id: string): Promise<Snapshot> {
     const definition = await this.#store.get(vm)
     if (definition === undefined) throw snapshotNotFound(id)
-    return snapshotNode(definition, find(definition, id))
+    return shownSnapshot(definition, find(definition, id))
   }
 }
 

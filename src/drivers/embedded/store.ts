@@ -1,4 +1,5 @@
 import type { VmState } from '../../model/vm-state.js'
+import type { DamagedVm } from '../../registry/damaged-vm.js'
 import type { Definition, Hardware } from './definition.js'
 import type { Holder } from '../../registry/claim.js'
 import type { DiskOverlaySpec } from './machine/protocol.js'
@@ -12,14 +13,19 @@ export interface Lease {
 
 /** Where the definitions and files of VMs are kept. A file that no definition speaks of does not count as kept. */
 export interface VmStore {
-  list(): Promise<readonly Definition[]>
+  list(): Promise<readonly (Definition | DamagedVm)[]>
+  /** The VM of the id, also one that is damaged. */
+  find(id: string): Promise<Definition | DamagedVm | undefined>
+  /** The definition of a VM; throws what is wrong with one that is damaged. */
   get(id: string): Promise<Definition | undefined>
-  findByName(name: string): Promise<Definition | undefined>
+  findByName(name: string): Promise<Definition | DamagedVm | undefined>
   /** Keeps a new VM, whole or not at all; `fill` writes its files. Refuses a name that is taken. */
   create(definition: Definition, fill: () => Promise<void>): Promise<void>
   /** Replaces the definition in one step, and then drops files that it no longer speaks of. Refuses a name that is taken. */
   save(definition: Definition): Promise<void>
   delete(id: string): Promise<void>
+  /** Deletes a VM that is damaged, where nothing else is in its folder, and nobody has it. */
+  deleteDamaged(id: string): Promise<void>
   /** @throws ResourceBusyError while another process or connection has it */
   lease(id: string): Promise<Lease>
   /** Another process or connection that has the VM at present. */

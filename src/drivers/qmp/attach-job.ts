@@ -1,7 +1,7 @@
 import type { Task, VmRecord } from '../../driver.js'
 import type { Snapshot } from '../../model/snapshot.js'
 import type { JobLedger } from '../../registry/job-ledger.js'
-import { snapshotNode } from '../../registry/kept-vm.js'
+import { shownSnapshot } from '../../registry/kept-vm.js'
 import type { Definition } from './definition.js'
 
 interface Parts {
@@ -35,7 +35,5 @@ export async function attachJob({ jobs, find, record }: Parts, token: string, ta
 
 function snapshotOf(owner: Definition, id: string | undefined): Snapshot | undefined {
   const made = owner.snapshots.find((snapshot) => snapshot.id === id)
-  if (made === undefined) return undefined
-  const { children: _children, ...snapshot } = snapshotNode(owner, made)
-  return snapshot
+  return made && shownSnapshot(owner, made)
 }

@@ -3,12 +3,14 @@ import { imageRecordSchema } from '../../files/image-record.js'
 import { hostAddressSchema, macAddressSchema, portSchema } from '../../model/network-adapter.js'
 import type { VmConfig } from '../../model/vm-config.js'
 import { shownAdapters } from '../../network/kept-adapter.js'
-import { keptConfig } from '../../registry/kept-vm.js'
-import type { VmFormat } from '../../registry/vm-directory.js'
+import { isTree, keptConfig } from '../../registry/kept-vm.js'
 import { accelerators } from './process/accelerator.js'
 import { layoutSchema } from './hardware/layout.js'
 
-/** How a VM is written down: everything that belongs to it is named here, so that replacing this is one step for all. */
+/**
+ * How a VM is written down: everything that belongs to it is named here, so that replacing this is one step for all. What is not
+ * known is refused: a newer awaitvm has written it, and a change would take it away.
+ */
 const text = v.string()
 const optionalText = v.optional(text)
 const timestamp = v.pipe(text, v.isoTimestamp())
@@ -20,7 +22,7 @@ const baseFile = fileName(/^base-[0-9a-f-]{36}\.qcow2$/)
 export const maxBases = 64
 
 const diskSchema = (file: v.GenericSchema<string>) =>
-  v.object({
+  v.strictObject({
     /** What users know the disk by; its file may become another one. */
     id: v.pipe(text, v.uuid()),
     image: optionalText,
@@ -31,12 +33,12 @@ const diskSchema = (file: v.GenericSchema<string>) =>
     /** The PCI slot of a virtio disk that had a QEMU while it was edited; others get theirs in turn. */
     slot: v.optional(v.pipe(v.number(), v.integer(), v.minValue(0), v.maxValue(31))),
   })
-const mediaSchema = v.object({ image: text })
-const adapterSchema = v.object({
+const mediaSchema = v.strictObject({ image: text })
+const adapterSchema = v.strictObject({
   macAddress: macAddressSchema,
   outbound: v.boolean(),
   portForwards: v.array(
-    v.object({
+    v.strictObject({
       guestPort: portSchema,
       hostPort: v.optional(portSchema),
       protocol: v.picklist(['tcp', 'udp']),
@@ -45,7 +47,7 @@ const adapterSchema = v.object({
     }),
   ),
 })
-const memorySchema = v.object({
+const memorySchema = v.strictObject({
   file: fileName(/^memory-[0-9a-f-]{36}\.qcow2$/),
   /** The tag that QEMU saved it under. */
   tag: text,
@@ -63,7 +65,7 @@ const hardwareSettings = {
   memoryMiB: v.number(),
   cdroms: v.array(mediaSchema),
   floppies: v.array(mediaSchema),
-  boot: v.object({
+  boot: v.strictObject({
     kernel: optionalText,
     initrd: optionalText,
     commandLine: optionalText,
@@ -75,13 +77,13 @@ const hardwareSettings = {
   images: imageRecordSchema,
 }
 const diskFile = fileName(/^disk-[0-9a-f-]{36}\.qcow2$/)
-const hardwareSchema = v.object({ ...hardwareSettings, disks: v.array(diskSchema(diskFile)) })
+const hardwareSchema = v.strictObject({ ...hardwareSettings, disks: v.array(diskSchema(diskFile)) })
 /** A snapshot's disks may have become bases since. */
-const keptHardwareSchema = v.object({
+const keptHardwareSchema = v.strictObject({
   ...hardwareSettings,
   disks: v.array(diskSchema(fileName(/^(?:disk|base)-[0-9a-f-]{36}\.qcow2$/))),
 })
-const snapshotSchema = v.object({
+const snapshotSchema = v.strictObject({
   id: v.pipe(text, v.uuid()),
   name: text,
   description: text,
@@ -91,7 +93,7 @@ const snapshotSchema = v.object({
   memory: v.optional(memorySchema),
 })
 
-const definitionSchema = v.object({
+export const definitionSchema = v.strictObject({
   id: v.pipe(text, v.uuid()),
   name: text,
   description: text,
@@ -102,7 +104,10 @@ const definitionSchema = v.object({
   hasCrashed: v.optional(v.boolean()),
   /** Files of disks that an edit takes away, until the rest of it is done: with them it can be undone. */
   leavingFiles: v.optional(v.array(diskFile)),
-  snapshots: v.array(snapshotSchema),
+  snapshots: v.pipe(
+    v.array(snapshotSchema),
+    v.check((snapshots) => isTree(snapshots), 'they are not a tree'),
+  ),
   currentSnapshot: optionalText,
   /** The snapshot that the disks are being taken back to: until that is done, they are neither here nor there. */
   switchingTo: optionalText,
@@ -120,13 +125,6 @@ export type Memory = Frozen<v.InferOutput<typeof memorySchema>>
 export type SnapshotDefinition = Frozen<v.InferOutput<typeof snapshotSchema>>
 export type DiskDefinition = Hardware['disks'][number]
 
-export const definitionFormat: VmFormat<Definition> = {
-  driver: 'qmp',
-  schema: definitionSchema,
-  filesOf,
-  dataNameOf: (file) => (/^(?:disk|memory|base)-/.test(file) ? file : undefined),
-}
-
 /** Whether a disk's file is a base, which other VMs may have, too: it is never written to. */
 export const isBase = (file: string): boolean => file.startsWith('base-')
 
@@ -142,7 +140,8 @@ export function withoutRest({ memory: _memory, hasCrashed: _hasCrashed, ...defin
   return definition
 }
 
-function filesOf({ hardware, memory, leavingFiles, snapshots }: Definition): Set<string> {
+/** Every file that the definition speaks of; others in the VM's folder are left over from something that did not end. */
+export function filesOf({ hardware, memory, leavingFiles, snapshots }: Definition): Set<string> {
   const files = new Set(leavingFiles)
   for (const part of [{ hardware, memory }, ...snapshots]) {
     for (const { file, bases = [] } of part.hardware.disks) for (const name of [file, ...bases]) files.add(name)

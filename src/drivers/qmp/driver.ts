@@ -15,6 +15,7 @@ import type { HostInfo } from '../../model/host-info.js'
 import type { VmEvent } from '../../model/vm-event.js'
 import type { VmState } from '../../model/vm-state.js'
 import { operations } from '../../operations.js'
+import { DamagedVm, problemOf } from '../../registry/damaged-vm.js'
 import { JobLedger } from '../../registry/job-ledger.js'
 import type { VmDirectory } from '../../registry/vm-directory.js'
 import type { Accelerator } from './process/accelerator.js'
@@ -116,8 +117,7 @@ export class QmpDriver implements Driver {
   readonly operations: DriverOperations = {
     'server.getInfo': () => this.#guard(() => this.#getInfo()),
     'server.getVmList': ({ filter }, { signal }) => this.#guard(() => this.#list(filter, signal)),
-    'server.getVm': ({ nameOrId }, { signal }) =>
-      this.#guard(async () => this.#record(await this.#find(nameOrId), signal)),
+    'server.getVm': ({ nameOrId }, { signal }) => this.#guard(() => this.#find(nameOrId, signal)),
     'server.createVm': ({ spec }, task) =>
       this.#keep(task, async () => this.#told(await this.#provisioning.create(spec, task))),
     'server.registerVm': ({ path }, task) => this.#keep(task, async () => this.#told(await this.#moves.register(path))),
@@ -145,7 +145,7 @@ export class QmpDriver implements Driver {
         const kind = linked ? 'cloneLinked' : 'clone'
         return this.#told(await this.#provisioning[kind](held, name, task))
       }),
-    'vm.delete': ({ vm }, task) => this.#takeAway(vm, task, (held) => this.#provisioning.delete(held)),
+    'vm.delete': ({ vm }, task) => this.#delete(vm, task),
     'vm.unregister': ({ vm }, task) => this.#takeAway(vm, task, (held) => this.#moves.unregister(held)),
     'vm.migrate': ({ vm, to }, task) => this.#takeAway(vm, task, (held) => this.#moves.migrate(held, to, task)),
     'vm.createSnapshot': ({ vm, ...details }, task) =>
@@ -205,9 +205,9 @@ export class QmpDriver implements Driver {
     { name, state }: DriverOperationTypes['server.getVmList']['input']['filter'],
     signal: AbortSignal,
   ): Promise<VmRecord[]> {
-    const definitions = await this.#directory.list()
-    const wanted = definitions.filter((definition) => name === undefined || definition.name === name)
-    const records = await Promise.all(wanted.map((definition) => this.#record(definition, signal)))
+    const found = await this.#directory.list()
+    const wanted = found.filter((vm) => name === undefined || vm.name === name)
+    const records = await Promise.all(wanted.map((vm) => this.#record(vm, signal)))
     return records.filter((record) => state === undefined || record.state === state)
   }
 
@@ -249,6 +249,22 @@ export class QmpDriver implements Driver {
     })
   }
 
+  /** Deletes a VM, also one whose definition can't be read. */
+  #delete(vm: string, task: Task): Promise<void> {
+    // Made before any waiting, so that the job can be cancelled from its first moment.
+    const { signal } = task
+    const send = task.holdBack()
+    return this.#keep(task, async () => {
+      const found = await this.#directory.find(vm)
+      signal.throwIfAborted()
+      if (found instanceof DamagedVm) {
+        send()
+        await this.#lifecycle.deleteDamaged(vm)
+      } else await this.#alter(vm, task, (held) => this.#provisioning.delete(held))
+      if (found !== undefined) this.#observer.tellDeleted(found)
+    })
+  }
+
   #use<T>(vm: string, task: Task, action: (running: RunningVm) => Promise<T>): Promise<T> {
     return this.#guard(() => this.#access.use(vm, task, action))
   }
@@ -275,17 +291,22 @@ export class QmpDriver implements Driver {
     }
   }
 
-  async #find(nameOrId: string): Promise<Definition> {
-    const found = (await this.#directory.get(nameOrId)) ?? (await this.#directory.findByName(nameOrId))
+  async #find(nameOrId: string, signal: AbortSignal): Promise<VmRecord> {
+    const found = (await this.#directory.find(nameOrId)) ?? (await this.#directory.findByName(nameOrId))
     if (found === undefined) throw vmNotFound(nameOrId)
-    return found
+    return this.#record(found, signal)
   }
 
-  async #record(definition: Definition, signal?: AbortSignal): Promise<VmRecord> {
-    const { state, run } = await this.#inspector.look(definition, { signal })
-    const { commandLine } = run ?? this.#lifecycle.plan(definition)
-    const config = configOf(definition, run !== undefined)
-    return { id: definition.id, state, config, native: { driver: this.name, commandLine } }
+  async #record(found: Definition | DamagedVm, signal?: AbortSignal): Promise<VmRecord> {
+    if (found instanceof DamagedVm) return found.record
+    try {
+      const { state, run } = await this.#inspector.look(found, { signal })
+      const { commandLine } = run ?? this.#lifecycle.plan(found)
+      const config = configOf(found, run !== undefined)
+      return { id: found.id, state, config, native: { driver: this.name, commandLine } }
+    } catch (error) {
+      return { id: found.id, state: 'unknown', config: configOf(found, false), problem: problemOf(qemuError(error)) }
+    }
   }
 
   /** Of a VM that was made: tells everybody of it. */

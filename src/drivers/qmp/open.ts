@@ -1,7 +1,7 @@
 import type { Driver } from '../../driver.js'
 import { NotSupportedError } from '../../errors.js'
 import { VmDirectory } from '../../registry/vm-directory.js'
-import { definitionFormat } from './definition.js'
+import { definitionFormat } from './definition-format.js'
 import { QmpDriver } from './driver.js'
 import { qemuError } from './qemu-errors.js'
 import { findQemuTools } from './process/qemu-tools.js'

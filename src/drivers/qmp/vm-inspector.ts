@@ -1,6 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import * as v from 'valibot'
 import type { VmState } from '../../model/vm-state.js'
+import { DamagedVm, problemOf } from '../../registry/damaged-vm.js'
 import { isAlive, type ProcessIdentity } from '../../registry/process-identity.js'
 import type { VmDirectory } from '../../registry/vm-directory.js'
 import { runFiles } from './hardware/command-line.js'
@@ -47,7 +48,7 @@ export interface Sight {
   readonly run?: RunRecord | undefined
   /** How the last QEMU ended, where nobody has taken note of it yet. */
   readonly end?: RunEnd | undefined
-  /** Of a crash: what is known of its cause. */
+  /** Of a crash: what is known of its cause. Of a VM whose files are damaged: what is wrong. */
   readonly message?: string | undefined
 }
 
@@ -86,6 +87,16 @@ export class VmInspector {
     // Whoever has the VM may not have noticed yet that its QEMU has gone.
     const hasGone = sight.run === undefined && (holder.state === 'running' || holder.state === 'paused')
     return hasGone ? sight : { ...sight, state: holder.state }
+  }
+
+  /** What can be seen without asking QEMU more than needed, also of a VM whose files are damaged. */
+  async glance(found: Definition | DamagedVm): Promise<Sight> {
+    if (found instanceof DamagedVm) return { state: 'unknown', message: found.problem.message }
+    try {
+      return await this.look(found, { trustsLog: true })
+    } catch (error) {
+      return { state: 'unknown', message: problemOf(error).message }
+    }
   }
 
   /** What there is without regard to whoever works on the VM. */

@@ -10,6 +10,7 @@ import { requireImages } from '../../files/image-record.js'
 import type { VmState } from '../../model/vm-state.js'
 import { heldBy, type Claim } from '../../registry/claim.js'
 import { Exclusive } from '../../registry/exclusive.js'
+import { isAlive } from '../../registry/process-identity.js'
 import type { VmDirectory } from '../../registry/vm-directory.js'
 import { bestAccelerator, type Accelerator } from './process/accelerator.js'
 import { commandLine } from './hardware/command-line.js'
@@ -23,7 +24,8 @@ import { saveMemory } from './process/memory-image.js'
 import { requirePlugged } from './disks/plugged-disks.js'
 import { QmpConnectionError } from './protocol/qmp-errors.js'
 import { endQemu } from './process/qemu-end.js'
-import { forgetEnd, removeRun, type RunPlan } from './process/run-record.js'
+import { findOrphan } from './process/qemu-process.js'
+import { forgetEnd, readRun, removeRun, type RunPlan } from './process/run-record.js'
 import { settle } from './settle.js'
 import type { VmInspector } from './vm-inspector.js'
 import type { VmObserver } from './vm-observer.js'
@@ -114,8 +116,9 @@ export class VmLifecycle {
   /** Brings in order what somebody left who died over it: a QEMU that nobody knows of must not run on. */
   async recover(): Promise<void> {
     const { directory, images } = this.#parts
-    for (const id of await directory.abandoned()) {
+    for (const id of await directory.ids()) {
       try {
+        if (!directory.isAbandoned(id)) continue
         await this.#exclusive.run(id, async () => {
           const definition = await directory.get(id)
           if (definition === undefined) return
@@ -132,6 +135,23 @@ export class VmLifecycle {
         process.emitWarning(`VM ${id} is not in order: ${String(error)}`, 'AwaitvmWarning')
       }
     }
+  }
+
+  /** Deletes a VM whose definition can't be read, unless a QEMU runs it. */
+  deleteDamaged(id: string): Promise<void> {
+    const { directory, observer } = this.#parts
+    const deleteAlone = async (): Promise<void> => {
+      const folder = directory.folder(id)
+      const run = readRun(folder)
+      const isRunning = run !== undefined && isAlive(run.process, folder)
+      const running = isRunning ? run.process : await findOrphan(folder, id, true)
+      if (running !== undefined) {
+        const reason = `it is damaged, and QEMU runs it as the process ${String(running.pid)}`
+        throw new ResourceBusyError({ pid: running.pid, reason, hint: 'Shut its guest down, or end that process.' })
+      }
+      await directory.deleteDamaged(id)
+    }
+    return this.#exclusive.run(id, () => observer.owning(id, deleteAlone))
   }
 
   /** Runs a VM that is at rest, from its saved memory where it has one. */

@@ -2,6 +2,7 @@ import type { FSWatcher } from 'node:fs'
 import type { VmEvent } from '../../model/vm-event.js'
 import type { VmState } from '../../model/vm-state.js'
 import { parseClaim, type Claim } from '../../registry/claim.js'
+import { DamagedVm } from '../../registry/damaged-vm.js'
 import { isAlive, type ProcessIdentity } from '../../registry/process-identity.js'
 import type { VmDirectory } from '../../registry/vm-directory.js'
 import { runFiles } from './hardware/command-line.js'
@@ -180,34 +181,36 @@ export class VmObserver {
 
   async #look(id: string, watched: Watched | undefined): Promise<void> {
     if (watched === undefined) {
-      const definition = await this.#directory.get(id)
-      if (definition !== undefined && !this.#isClosed && !this.#vms.has(id)) this.#addNew(definition, undefined)
+      const found = await this.#directory.find(id)
+      if (found !== undefined && !this.#isClosed && !this.#vms.has(id)) this.#addNew(found, undefined)
       return
     }
     watched.isLooking = true
     do {
       watched.mustLookAgain = false
       const { epoch } = watched
-      const definition = await this.#directory.get(id)
-      const sight = definition === undefined ? undefined : await this.#inspector.look(definition, { trustsLog: true })
+      const found = await this.#directory.find(id)
+      const sight = found === undefined ? undefined : await this.#inspector.glance(found)
       if (this.#isClosed || this.#vms.get(id) !== watched) return
-      if (definition === undefined || sight === undefined) this.#delete(id)
+      if (found === undefined || sight === undefined) this.#delete(id)
       else if (watched.epoch !== epoch) watched.mustLookAgain = watched.owners === 0
-      else this.#see(watched, definition, sight)
+      else this.#see(watched, found, sight)
     } while (watched.mustLookAgain)
     watched.isLooking = false
   }
 
-  #see(watched: Watched, definition: Definition, sight: Sight): void {
+  #see(watched: Watched, found: Definition | DamagedVm, sight: Sight): void {
     watched.process = sight.run?.process
     if (watched.owners === 0) {
-      if (watched.definition === undefined) this.#baseline(watched, definition)
-      else this.#setDefinition(watched, definition)
+      if (!(found instanceof DamagedVm)) {
+        if (watched.definition === undefined) this.#baseline(watched, found)
+        else this.#setDefinition(watched, found)
+      }
       const { state, end, message } = sight
       if (watched.state === undefined) watched.state = state
-      else this.#setState(definition.id, watched, state, end, end === 'crash' ? message : undefined)
+      else this.#setState(found.id, watched, state, end, state === 'unknown' || end === 'crash' ? message : undefined)
     }
-    this.#tellEnds(definition.id, watched)
+    this.#tellEnds(found.id, watched)
   }
 
   #isAlive(id: string, process: ProcessIdentity): boolean {
@@ -243,12 +246,13 @@ export class VmObserver {
     watched.name = definition.name
   }
 
-  #addNew(definition: Definition, state: VmState | undefined): void {
-    const watched = this.#add(definition.id)
-    this.#baseline(watched, definition)
+  #addNew(vm: Definition | DamagedVm, state: VmState | undefined): void {
+    const watched = this.#add(vm.id)
+    if (vm instanceof DamagedVm) watched.name = vm.name
+    else this.#baseline(watched, vm)
     watched.state = state
-    this.#tell('created', definition)
-    this.look(definition.id)
+    this.#tell('created', vm)
+    this.look(vm.id)
   }
 
   #add(id: string): Watched {
@@ -326,9 +330,9 @@ export class VmObserver {
     this.#emit({ type, vmId: id, name, at: new Date() })
   }
 
-  /** A folder that is gone by now is deleted, and somebody else sees that. */
+  /** A folder that is gone by now is deleted, and somebody else sees that; of one that can't be read, nothing can be heard. */
   #watch(folder: string, onChange: (name: string) => void): FSWatcher | undefined {
-    return watchFolder(folder, ['ENOENT'], (name) => {
+    return watchFolder(folder, ['ENOENT', 'ENOTDIR', 'EACCES'], (name) => {
       if (name !== null) onChange(name)
     })
   }

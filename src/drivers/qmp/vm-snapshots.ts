@@ -7,7 +7,7 @@ import { snapshotNameIsTaken, snapshotNotFound } from '../../errors/lookup.js'
 import { requireImages } from '../../files/image-record.js'
 import type { Snapshot, SnapshotNode } from '../../model/snapshot.js'
 import type { VmState } from '../../model/vm-state.js'
-import { snapshotNode } from '../../registry/kept-vm.js'
+import { shownSnapshot, snapshotTree } from '../../registry/kept-vm.js'
 import type { VmDirectory } from '../../registry/vm-directory.js'
 import { diskNode } from './hardware/command-line.js'
 import { isBase, tagOf, type Definition, type Memory, type SnapshotDefinition } from './definition.js'
@@ -37,8 +37,7 @@ export class VmSnapshots {
   }
 
   tree(definition: Definition): SnapshotNode[] {
-    const roots = definition.snapshots.filter(({ parentId }) => parentId === undefined)
-    return roots.map((snapshot) => snapshotNode(definition, snapshot))
+    return snapshotTree(definition)
   }
 
   async create(
@@ -72,8 +71,7 @@ export class VmSnapshots {
       const kept = { ...snapshot, ...(memory !== undefined && { memory }) }
       const changed = { ...definition, snapshots: [...definition.snapshots, kept], currentSnapshot: kept.id }
       await vm.save(changed)
-      const { children: _children, ...created } = snapshotNode(changed, kept)
-      return created
+      return shownSnapshot(changed, kept)
     } finally {
       vm.finish(before)
     }

@@ -1,5 +1,5 @@
 import { AlreadyExistsError, InvalidArgumentError } from '../../errors.js'
-import { nameIsTaken, vmNotFound } from '../../errors/lookup.js'
+import { nameIsId, nameIsTaken, vmNotFound } from '../../errors/lookup.js'
 import type { SimulatedVm } from './simulated-vm.js'
 
 /** The VMs of a host, by id and by name; and those that it was made to forget, whose files are still there. */
@@ -40,6 +40,9 @@ export class VmStore {
   requireFree(name: string, own?: SimulatedVm): void {
     const other = this.#byName.get(name)
     if (other !== undefined && other !== own) throw nameIsTaken(name, other.id)
+    // Whoever asks for the name would get that one.
+    const owner = this.#byId.get(name)
+    if (owner !== undefined && owner !== own) throw nameIsId(name)
   }
 
   add(vm: SimulatedVm): void {

@@ -77,7 +77,11 @@ describe('a directory that is not what it should be', () => {
 
   test('a file is refused', async () => {
     await writeFile(directory, '')
-    expect((await connect(uri))._unsafeUnwrapErr()).toMatchObject({ code: 'HOST_ERROR', native: { code: 'EEXIST' } })
+    expect((await connect(uri))._unsafeUnwrapErr()).toMatchObject({
+      code: 'INVALID_ARGUMENT',
+      path: 'uri',
+      reason: `the path ${directory} is not a directory`,
+    })
   })
 
   test.each(['{', '{"format":"awaitvm-embedded","version":2}', '[]'])(
@@ -108,12 +112,14 @@ describe('a damaged definition', () => {
       const damaged = damage(await readFile(definitionOf(vm), 'utf8'))
       await writeFile(definitionOf(vm), damaged)
 
-      for (const job of [server.getVmList(), server.getVm('web-1'), server.getVm(vm.id), vm.start(), vm.delete()]) {
+      for (const job of [vm.refresh(), vm.getState(), vm.start(), vm.clone({ name: 'web-3' })]) {
         const error = (await job.wait())._unsafeUnwrapErr()
         expect(error.code).toBe('PROTOCOL_ERROR')
         expect(error.message).toContain(definitionOf(vm))
       }
       expect(await readFile(definitionOf(vm), 'utf8')).toBe(damaged)
+      expect((await server.getVmList().unwrap()).map(({ id }) => id)).toEqual([other.id, vm.id])
+      expect(vm.state).toBe('unknown')
       await other.start().unwrap()
       expect((await server.getVm('web-2').unwrap()).state).toBe('running')
     })

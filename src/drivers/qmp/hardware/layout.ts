@@ -5,7 +5,7 @@ import type { Hardware } from '../definition.js'
  * What a QEMU has that can't be told from the hardware of its VM, which may be edited while it runs. Saved memory can only be
  * loaded into a QEMU that has the same.
  */
-export const layoutSchema = v.object({
+export const layoutSchema = v.strictObject({
   /** The memory that the guest has found when it was started, in MiB. */
   memoryMiB: v.number(),
   hasBalloon: v.boolean(),

@@ -6,7 +6,8 @@ import { errorCode } from '../../../errors/native.js'
 import { Claim, heldBy } from '../../../registry/claim.js'
 import { copyFiles } from '../../../registry/copy-files.js'
 import type { VmDirectory } from '../../../registry/vm-directory.js'
-import { definitionFormat, type Definition } from '../definition.js'
+import { definitionFormat } from '../definition-format.js'
+import type { Definition } from '../definition.js'
 import type { HeldVm } from '../held-vm.js'
 
 type Directory = VmDirectory<Definition>

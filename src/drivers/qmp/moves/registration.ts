@@ -10,7 +10,8 @@ import { descriptionSchema, vmNameSchema } from '../../../model/vm-spec.js'
 import { Claim, heldBy, isDamagedClaim } from '../../../registry/claim.js'
 import { isAlive } from '../../../registry/process-identity.js'
 import type { VmDirectory } from '../../../registry/vm-directory.js'
-import { definitionFormat, isBase, type Definition, type DiskDefinition } from '../definition.js'
+import { definitionFormat } from '../definition-format.js'
+import { isBase, type Definition, type DiskDefinition } from '../definition.js'
 import { imageFileOf } from '../disks/disk-chain.js'
 import { checkHardware } from '../hardware/hardware.js'
 import { readQcow2Header, type Qcow2Header } from '../disks/qcow2-header.js'
@@ -90,11 +91,6 @@ async function checkDefinition(definition: Definition): Promise<void> {
   if (definition.movingTo !== undefined || definition.movedFrom !== undefined) throw wrong('it is being moved')
   const labels = validate(labelsSchema, { name, description }, 'path')
   if (labels.isErr()) throw labels.error
-  const ids = new Set(snapshots.map(({ id }) => id))
-  if (ids.size !== snapshots.length) throw wrong('two snapshots have the same id')
-  for (const { parentId } of snapshots) {
-    if (parentId !== undefined && !ids.has(parentId)) throw wrong(`there is no snapshot ${JSON.stringify(parentId)}`)
-  }
   for (const { disks } of [hardware, ...snapshots.map((snapshot) => snapshot.hardware)]) {
     if (!areDistinct(disks.map(({ id }) => id))) throw wrong('two disks have the same id')
   }

@@ -4,7 +4,8 @@ import type { Task } from '../../../driver.js'
 import { InvalidArgumentError, NotSupportedError } from '../../../errors.js'
 import { errorCode } from '../../../errors/native.js'
 import { VmDirectory } from '../../../registry/vm-directory.js'
-import { definitionFormat, type Definition } from '../definition.js'
+import { definitionFormat } from '../definition-format.js'
+import type { Definition } from '../definition.js'
 import type { HeldVm } from '../held-vm.js'
 import { moveByCopy } from './migration.js'
 import { findVm } from './registration.js'
@@ -65,7 +66,7 @@ export class VmMoves {
       })
     }
     const { directory } = parseQmpUri(uri, 'to')
-    const target = await VmDirectory.open(directory, definitionFormat)
+    const target = await VmDirectory.open(directory, definitionFormat, 'to')
     if ((await realpath(target.root)) !== (await realpath(this.#directory.root))) return target
     await target.close()
     throw new InvalidArgumentError({

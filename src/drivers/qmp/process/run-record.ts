@@ -2,9 +2,11 @@ import { rmSync } from 'node:fs'
 import { join } from 'node:path'
 import * as v from 'valibot'
 import { errorCode } from '../../../errors/native.js'
+import { problemWith } from '../../../registry/file-problem.js'
+import { readOwnFile } from '../../../registry/own-file.js'
 import { processIdentitySchema } from '../../../registry/process-identity.js'
 import { draftOf, type Draft } from '../../../registry/replace-file.js'
-import { readSmallFile } from '../../../registry/small-file.js'
+import { parseJson } from '../../../registry/vm-format.js'
 import { accelerators } from './accelerator.js'
 import { runFiles } from '../hardware/command-line.js'
 import { layoutSchema } from '../hardware/layout.js'
@@ -27,14 +29,17 @@ export type RunRecord = Readonly<v.InferOutput<typeof runSchema>>
 /** How a QEMU is started. */
 export type RunPlan = Pick<RunRecord, 'accelerator' | 'layout' | 'commandLine'>
 
-const recordFile = 'run.json'
+export const recordFile = 'run.json'
+/** The longest has the arguments of 16 disks with 64 bases each. */
+const maxRecordBytes = 2 ** 20
 
 export function readRun(folder: string): RunRecord | undefined {
+  const path = join(folder, recordFile)
   try {
-    return v.parse(runSchema, JSON.parse(readSmallFile(join(folder, recordFile))))
+    return parseJson(runSchema, readOwnFile(path, maxRecordBytes))
   } catch (error) {
     if (errorCode(error) === 'ENOENT') return undefined
-    throw error
+    throw problemWith(path, error, { driver: 'qmp', hint: 'Remove it if no QEMU runs the VM.' })
   }
 }
 

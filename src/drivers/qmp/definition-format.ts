@@ -1,0 +1,16 @@
+import type { VmFormat } from '../../registry/vm-format.js'
+import { definitionSchema, filesOf, type Definition } from './definition.js'
+import { runFiles } from './hardware/command-line.js'
+import { parseKeptName } from './logs/kept-part.js'
+import { recordFile } from './process/run-record.js'
+
+const others: ReadonlySet<string> = new Set([...Object.values(runFiles), recordFile])
+
+/** How QEMU's VMs are kept in a directory. */
+export const definitionFormat: VmFormat<Definition> = {
+  driver: 'qmp',
+  schema: definitionSchema,
+  filesOf,
+  dataNameOf: (file) => (/^(?:disk|memory|base)-/.test(file) ? file : undefined),
+  isOther: (file) => others.has(file) || parseKeptName(file) !== undefined,
+}
