@@ -1,4 +1,5 @@
 import type { DriverOperations, Task, VmRecord } from '../../driver.js'
+import { nameIsId } from '../../errors/lookup.js'
 import { OutcomeUnknownError, ResourceBusyError } from '../../errors.js'
 import type { VmSpec } from '../../model/vm-spec.js'
 import type { ParallelsHost } from './host.js'
@@ -27,18 +28,37 @@ export class Provisioning {
     'server.createVm': ({ spec }, task) => {
       // Touched before any waiting, so that the job can be cancelled from its first moment.
       const { signal } = task
-      return this.#work.guard({ operation: task.operation, path: 'spec' }, () => this.#create(spec, signal))
+      return this.#work.guard({ operation: task.operation, path: 'spec' }, () => {
+        this.#requireNoId(spec.name)
+        return this.#create(spec, signal)
+      })
     },
     'server.registerVm': ({ path }, task) =>
       this.#work.guard({ operation: task.operation, path: 'path' }, () => this.#register(path)),
     'vm.edit': ({ vm, changes }, task) =>
-      this.#work.change(task, vm, (info) => editVm(this.#host, this.#work, info, changes), { path: 'changes' }),
+      this.#work.change(
+        task,
+        vm,
+        (info) => {
+          this.#requireNoId(changes.name, vm)
+          return editVm(this.#host, this.#work, info, changes)
+        },
+        { path: 'changes' },
+      ),
     'vm.clone': ({ vm, name, linked }, task) => {
       const { signal } = task
-      return this.#work.change(task, vm, (info) => this.#clone(info, { name, linked, signal, task }))
+      return this.#work.change(task, vm, (info) => {
+        this.#requireNoId(name)
+        return this.#clone(info, { name, linked, signal, task })
+      })
     },
     'vm.delete': ({ vm }, task) => this.#work.change(task, vm, () => this.#work.takeAway(vm, 'delete')),
     'vm.unregister': ({ vm }, task) => this.#work.change(task, vm, () => this.#work.takeAway(vm, 'unregister')),
+  }
+
+  /** Whoever asks for a name that is the id of a VM gets that VM. */
+  #requireNoId(name: string | undefined, own?: string): void {
+    if (name !== undefined && name !== own && this.#host.inventory.has(name)) throw nameIsId(name)
   }
 
   async #create(spec: VmSpec, signal: AbortSignal): Promise<VmRecord> {

@@ -36,11 +36,14 @@ export const lookup: Cases = ({ host, promises }) => {
     },
   )
 
-  promises('an id goes before a name', ['server.getVm'], async (trial) => {
+  promises("an id goes before a name: no VM is named like another one's id", ['vm.edit', 'vm.clone'], async (trial) => {
     const first = await trial.createVm()
-    const second = await trial.createVm({ name: first.id })
+    const second = await trial.createVm()
+    await failureOf(trial.server.createVm({ name: first.id }), 'ALREADY_EXISTS')
+    await failureOf(second.edit({ name: first.id }), 'ALREADY_EXISTS')
+    await failureOf(second.clone({ name: first.id }), 'ALREADY_EXISTS')
     expect(await trial.server.getVm(first.id).unwrap()).toBe(first)
-    expect(await trial.server.getVm(second.id).unwrap()).toBe(second)
+    expect(await trial.server.getVmList().unwrap()).toHaveLength(2)
   })
 
   promises('a VM is listed once, however often it is listed', ['server.getVmList'], async (trial) => {
