@@ -1,12 +1,20 @@
 import { randomUUID } from 'node:crypto'
-import { open, rename, rm, type FileHandle } from 'node:fs/promises'
+import { lstat, open, realpath, rename, rm, stat, statfs, type FileHandle } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { errnoError } from '../errors/errno.js'
-import { nativeErrorOf } from '../errors/native.js'
-import { InvalidArgumentError } from '../errors.js'
+import { errorCode, nativeErrorOf } from '../errors/native.js'
+import { InsufficientResourcesError, InvalidArgumentError } from '../errors.js'
+
+/** A file that is being written. */
+export interface WholeFile {
+  readonly file: FileHandle
+  /** Throws where the disk has no room for so many bytes. */
+  readonly requireRoom: (bytes: number) => Promise<void>
+}
 
 /**
- * Makes a file that only its owner may read, or replaces one, in one step: where `write` rejects, nothing has changed.
+ * Makes a file that only its owner may read, or replaces one, in one step: where `write` rejects, nothing has changed. What a
+ * link leads to is replaced in its own folder; what is no regular file is refused.
  *
  * @param to the parameter of that name
  * @param driver the name that errors give for the host
@@ -14,27 +22,52 @@ import { InvalidArgumentError } from '../errors.js'
 export async function writeWholeFile(
   to: string,
   driver: string,
-  write: (output: FileHandle) => Promise<void>,
+  write: (output: WholeFile) => Promise<void>,
 ): Promise<void> {
   const explained = (cause: unknown): unknown => {
+    if (cause instanceof InvalidArgumentError) return cause
     const native = nativeErrorOf(driver, cause)
     return errnoError(cause, native) ?? new InvalidArgumentError({ path: 'to', reason: native.message, native, cause })
   }
-  const draft = join(dirname(to), `.awaitvm-${randomUUID()}`)
-  const output = await open(draft, 'wx', 0o600).catch((error: unknown) => {
-    throw explained(error)
-  })
-  try {
-    try {
-      await write(output)
-    } finally {
-      await output.close()
-    }
-    await rename(draft, to).catch((error: unknown) => {
+  const onDisk = async <T>(step: Promise<T>): Promise<T> =>
+    step.catch((error: unknown) => {
       throw explained(error)
     })
+  const target = await onDisk(targetOf(to))
+  const folder = dirname(target)
+  const draft = join(folder, `.awaitvm-${randomUUID()}`)
+  const file = await onDisk(open(draft, 'wx', 0o600))
+  try {
+    try {
+      await write({ file, requireRoom: (bytes) => requireRoom(folder, bytes) })
+    } finally {
+      await file.close()
+    }
+    await onDisk(rename(draft, target))
   } catch (error) {
     await rm(draft, { force: true })
     throw error
   }
+}
+
+/** What is replaced: where there is a link, what it leads to. */
+async function targetOf(to: string): Promise<string> {
+  try {
+    await lstat(to)
+  } catch (error) {
+    if (errorCode(error) === 'ENOENT') return to
+    throw error
+  }
+  const target = await realpath(to)
+  if ((await stat(target)).isFile()) return target
+  throw new InvalidArgumentError({ path: 'to', reason: `to is ${to}, which is no regular file` })
+}
+
+async function requireRoom(folder: string, bytes: number): Promise<void> {
+  const { bavail, bsize } = await statfs(folder)
+  if (bytes <= bavail * bsize) return
+  throw new InsufficientResourcesError({
+    reason: `the file has ${String(bytes)} bytes, and the disk of ${folder} has room for ${String(bavail * bsize)}`,
+    hint: 'Make room on the disk, and try again.',
+  })
 }

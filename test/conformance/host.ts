@@ -31,6 +31,8 @@ export interface ConformanceHost {
   readonly guestWithAgent?: (() => GuestProfile) | undefined
   /** A VM that boots without an agent; absent where that of the guest above does. */
   readonly specWithoutAgent?: Omit<VmSpec, 'name'> | undefined
+  /** Whether the files of its guests are only on paper: there are no links and pipes. */
+  readonly hasPaperFiles?: boolean | undefined
   /** What the host does not tell: when a VM was made, why it stopped. */
   readonly untold?: readonly ('createdAt' | 'reason')[] | undefined
   /** States in which the host refuses an operation, or a setting of an edit, that others allow there. */

@@ -24,6 +24,7 @@ describeConformance({
     specWithDisk: { memoryMiB: 16, disks: [{ sizeMiB: 1 }], boot: { kernel } },
   }),
   specWithoutAgent: { memoryMiB: 16, boot: { kernel } },
+  hasPaperFiles: true,
   keepsVms: true,
   onClose: 'runs-on',
   sharesRunningVms: true,

@@ -3,6 +3,11 @@ export class Cksum {
   #crc = 0
   #size = 0
 
+  /** How many bytes it is of. */
+  get size(): number {
+    return this.#size
+  }
+
   update(piece: Uint8Array): void {
     this.#size += piece.length
     for (const byte of piece) this.#add(byte)

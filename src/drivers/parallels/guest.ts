@@ -1,18 +1,27 @@
-import { createReadStream } from 'node:fs'
+import { randomUUID } from 'node:crypto'
+import type { FileHandle } from 'node:fs/promises'
 import { isIP } from 'node:net'
 import { finished } from 'node:stream/promises'
 import * as v from 'valibot'
 import type { DriverOperations, Task } from '../../driver.js'
-import { GuestUnavailableError, HostError, InvalidArgumentError, NotSupportedError } from '../../errors.js'
+import {
+  GuestUnavailableError,
+  HostError,
+  InsufficientResourcesError,
+  InvalidArgumentError,
+  NotSupportedError,
+  OutcomeUnknownError,
+} from '../../errors.js'
 import { programEndUnknown } from '../../errors/program-end.js'
-import { requireFile } from '../../files/require-file.js'
+import { CopyLimit } from '../../files/copy-limit.js'
+import { checkScript, receiveScript, removeScript, sendScript } from '../../files/guest-copy-scripts.js'
+import { openSource } from '../../files/open-source.js'
 import { writeWholeFile } from '../../files/whole-file.js'
 import type { ExecOptions, ExecResult, NetworkAddress } from '../../model/exec.js'
 import { Cksum } from './cksum.js'
 import { endOf, guestProgram } from './guest-program.js'
 import type { ParallelsHost } from './host.js'
-import type { ParallelsFailure } from './parallels-failure.js'
-import { failureOf } from './parallels-failure.js'
+import { failureOf, ParallelsFailure } from './parallels-failure.js'
 import type { RunOptions } from './program-runner.js'
 import { argumentOf } from './vm-id.js'
 import type { VmInfo } from './vm-info.js'
@@ -27,7 +36,15 @@ const programTimeoutMs = 7 * 24 * 3_600_000
 /** With a longer command line, `exec` of Parallels Desktop is known to hang, and to heed no signal. */
 const maxCommandLine = 3800
 
+const chunkBytes = 256 * 1024
+
+const sizeSchema = v.pipe(v.string(), v.trim(), v.digits(), v.transform(Number), v.safeInteger())
 const rowsSchema = v.array(v.object({ ip_configured: v.optional(v.string(), '') }))
+
+interface ExecRun extends Pick<RunOptions, 'signal' | 'onOutput' | 'output' | 'input'> {
+  /** Whether the program changes nothing: it does not matter then whether it has run. */
+  readonly isHarmless?: boolean | undefined
+}
 
 /** What Parallels Tools do in a guest. */
 export class ParallelsGuest {
@@ -70,7 +87,7 @@ export class ParallelsGuest {
     vm: string,
     argv: readonly string[],
     options: ExecOptions,
-    run: Pick<RunOptions, 'signal' | 'onOutput' | 'output'> & { readonly input?: RunOptions['input'] },
+    { isHarmless = false, ...run }: ExecRun,
   ): Promise<ExecResult> {
     const program = guestProgram(argv, options)
     const length = Buffer.byteLength(program.commandLine)
@@ -98,7 +115,8 @@ export class ParallelsGuest {
     if (failure !== undefined && isOfWindowsShell(failure))
       throw withoutShell('guest.exec', 'its guest has the shell of Windows', failure)
     const isStopped = failure?.kind === 'cancelled' && outcome.wasInterrupted
-    if (failure !== undefined && (isStopped || !(hasBegun || isSpurious(failure)))) throw failure
+    const isInDoubt = (hasBegun && !isHarmless) || (failure !== undefined && isSpurious(failure))
+    if (failure !== undefined && (isStopped || !isInDoubt)) throw failure
     const reason = `prlctl does not say ${hasBegun ? 'how the program ended' : 'whether the program has run'}`
     throw programEndUnknown(failure === undefined ? reason : `${reason}: ${failure.message}`, {
       cause: failure,
@@ -118,51 +136,104 @@ export class ParallelsGuest {
   }
 
   async #copyIn(vm: string, from: string, to: string, signal: AbortSignal): Promise<void> {
-    await requireFile(from)
-    const sum = new Cksum()
-    const input = createReadStream(from).on('data', (piece) => {
-      sum.update(Buffer.from(piece))
-    })
-    // What a program is given on its standard input is known to get lost at times.
-    const argv = ['sh', '-c', 'cat >"$1" && cksum <"$1"', 'sh', to]
+    const { file, size, mode } = await openSource(from)
     try {
-      this.#requireSum(await this.#exec(vm, argv, {}, { signal, input }), sum, 'to', to)
+      const sum = await sumOf(file, new CopyLimit(size))
+      const input = sum.size === 0 ? new Uint8Array() : file.createReadStream({ start: 0, end: sum.size - 1 })
+      const number = randomUUID()
+      const run = (script: string, ...words: readonly string[]): readonly string[] => [
+        'sh',
+        '-c',
+        script,
+        'sh',
+        ...words,
+      ]
+      const argv = run(receiveScript, to, number, mode.toString(8), sum.digest())
+      const result = await this.#exec(vm, argv, {}, { signal, input }).catch(async (error: unknown) => {
+        await this.#remove(vm, run(removeScript, to, number), error)
+        throw error
+      })
+      // What a program is given on its standard input is known to get lost at times.
+      if (result.exitCode === 3) throw lost(to, result)
+      requireSuccess(result, 'to', to)
     } finally {
-      input.destroy()
+      await file.close()
     }
   }
 
   async #copyOut(vm: string, from: string, to: string, signal: AbortSignal): Promise<void> {
-    await writeWholeFile(to, 'parallels', async (file) => {
+    await writeWholeFile(to, 'parallels', async ({ file, requireRoom }) => {
+      const check = await this.#exec(vm, ['sh', '-c', checkScript, 'sh', from], {}, { signal, isHarmless: true })
+      requireSuccess(check, 'from', from)
+      const size = v.parse(sizeSchema, Buffer.from(check.stdout).toString())
+      await requireRoom(size)
+      const limit = new CopyLimit(size)
+      const argv = ['sh', '-c', sendScript, 'sh', from, String(limit.left)]
       const output = file.createWriteStream()
       const sum = new Cksum()
-      const argv = ['sh', '-c', 'cat "$1" && cksum <"$1" >&2', 'sh', from]
+      const tooMuch = new AbortController()
       const onOutput = (piece: Buffer): void => {
         sum.update(piece)
+        try {
+          limit.add(piece.byteLength)
+        } catch (error) {
+          tooMuch.abort(error)
+        }
       }
-      const result = await this.#exec(vm, argv, {}, { signal, output, onOutput })
+      const bounded = AbortSignal.any([signal, tooMuch.signal])
+      const options = { signal: bounded, output, onOutput, isHarmless: true }
+      const result = await this.#exec(vm, argv, {}, options).finally(() => {
+        tooMuch.signal.throwIfAborted()
+      })
       output.end()
       await finished(output)
-      this.#requireSum({ ...result, stdout: result.stderr }, sum, 'from', from)
+      requireSuccess(result, 'from', from)
+      if (wordsOf(result.stderr) !== sum.digest()) throw lost(from, result)
     })
   }
 
-  /** Throws where the guest tells of another content than was sent or received. */
-  #requireSum({ exitCode, stdout, stderr }: ExecResult, sum: Cksum, path: string, file: string): void {
-    const words = Buffer.from(stderr).toString().trim()
-    const native = { driver: 'parallels', code: exitCode, message: words }
-    if (exitCode !== 0) {
-      throw new InvalidArgumentError({ path, reason: `${path} is ${file}, and the guest says: ${words}`, native })
-    }
-    const told = Buffer.from(stdout).toString().trim()
-    if (told === sum.digest()) return
-    throw new HostError({
-      reason: `a part of ${file} got lost on the way`,
-      hint: 'Try again.',
-      native: { ...native, message: `cksum: ${told}, and not ${sum.digest()}` },
+  /** Removes what a copy has left unfinished that may have begun. */
+  async #remove(vm: string, argv: readonly string[], error: unknown): Promise<void> {
+    const mayHaveBegun =
+      error instanceof OutcomeUnknownError || (error instanceof ParallelsFailure && error.kind === 'cancelled')
+    if (!mayHaveBegun) return
+    await this.#exec(vm, argv, {}, {}).catch((failure: unknown) => {
+      process.emitWarning(`VM ${vm}: an unfinished file is left in the guest: ${String(failure)}`, 'AwaitvmWarning')
     })
   }
 }
+
+/** The checksum of a file of this machine. */
+async function sumOf(file: FileHandle, limit: CopyLimit): Promise<Cksum> {
+  const sum = new Cksum()
+  for (;;) {
+    const length = Math.min(chunkBytes, limit.left)
+    const { bytesRead, buffer } = await file.read(Buffer.alloc(length), 0, length, limit.done)
+    if (bytesRead === 0) return sum
+    limit.add(bytesRead)
+    sum.update(buffer.subarray(0, bytesRead))
+  }
+}
+
+const wordsOf = (output: Uint8Array): string => Buffer.from(output).toString().trim().replace(/\s+/g, ' ')
+
+function requireSuccess({ exitCode, stderr }: ExecResult, path: string, file: string): void {
+  if (exitCode === 0) return
+  const message = wordsOf(stderr)
+  const native = { driver: 'parallels', code: exitCode, message }
+  if (/No space left|Disk quota/.test(message)) {
+    const hint = 'Make room on the disk of the guest, and try again.'
+    throw new InsufficientResourcesError({ reason: `the guest says: ${message}`, hint, native })
+  }
+  throw new InvalidArgumentError({ path, reason: `${path} is ${file}, and the guest says: ${message}`, native })
+}
+
+const lost = (file: string, { exitCode, stderr }: ExecResult): HostError =>
+  new HostError({
+    reason: `a part of ${file} got lost on the way`,
+    hint: 'Try again.',
+    native: { driver: 'parallels', code: exitCode, message: wordsOf(stderr) },
+  })
 
 function requireTools({ tools, isWindows }: VmInfo, { operation }: Task): void {
   if (tools === 'not_installed') {

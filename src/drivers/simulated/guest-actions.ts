@@ -9,6 +9,7 @@ import {
   noSuchProgram,
   readGuestFile,
   requireFolder,
+  requireRegular,
   type SimulatedProgram,
 } from './guest-agent.js'
 import { readLocalFile, writeLocalFile } from './guest-files.js'
@@ -40,15 +41,17 @@ export const guestActions: Actions<GuestOperation> = {
     await run.look(() => requireAgent(host, id, 'guest.copyIn'), host.store.get(id))
     const content = await run.busy(readLocalFile(from))
     const { vm } = requireAgent(host, id, 'guest.copyIn')
+    requireRegular(vm, to, 'to')
     requireFolder(vm, to)
     vm.writeFile(to, content)
   },
 
   'guest.copyOut': async (host, run, { vm: id, from, to }) => {
-    const content = await run.look(
-      () => readGuestFile(requireAgent(host, id, 'guest.copyOut').vm, from),
-      host.store.get(id),
-    )
+    const content = await run.look(() => {
+      const { vm } = requireAgent(host, id, 'guest.copyOut')
+      requireRegular(vm, from, 'from')
+      return readGuestFile(vm, from)
+    }, host.store.get(id))
     if (content === undefined) {
       throw new InvalidArgumentError({ path: 'from', reason: `the guest has no file ${JSON.stringify(from)}` })
     }

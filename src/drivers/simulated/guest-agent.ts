@@ -60,6 +60,21 @@ export function addressesOf({ number }: SimulatedVm): NetworkAddress[] {
 /** The folders that every guest has at its root (Filesystem Hierarchy Standard 3.0). */
 const rootFolders = new Set('bin boot dev etc home lib media mnt opt proc root run sbin srv sys tmp usr var'.split(' '))
 
+/** What every guest has in /dev. */
+const devices = new Set(['null', 'zero', 'full', 'random', 'urandom', 'tty', 'console'].map((name) => `/dev/${name}`))
+
+/** Throws where the path is not one of a regular file. */
+export function requireRegular({ content }: SimulatedVm, path: string, parameter: 'from' | 'to'): void {
+  const clean = path.replace(/\/+/g, '/').replace(/(?<=.)\/$/, '')
+  const isFolder =
+    clean === '/' ||
+    rootFolders.has(clean.slice(1)) ||
+    [...content.files.keys()].some((file) => file.startsWith(`${clean}/`))
+  if (!isFolder && !devices.has(clean)) return
+  const what = isFolder ? 'is a folder' : 'is no regular file'
+  throw new InvalidArgumentError({ path: parameter, reason: `${path} ${what} in the guest` })
+}
+
 /**
  * Throws where no file can be made at this path: the folder at the guest's root is none of the usual ones, and has no file in
  * it. Below that, folders are taken to be there; so are those of a path that is not one of a POSIX system.

@@ -1,6 +1,7 @@
+import { execFileSync } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
 import { existsSync } from 'node:fs'
-import { readdir, readFile, writeFile } from 'node:fs/promises'
+import { lstat, mkdir, readdir, readFile, stat, symlink, writeFile } from 'node:fs/promises'
 import { isIP } from 'node:net'
 import type { Capability, ExecOptions, Vm, VmState } from 'awaitvm'
 import { expect } from 'vitest'
@@ -46,6 +47,8 @@ async function outputOf(vm: Vm, argv: readonly string[], options?: ExecOptions):
   expect({ exitCode, stderr: Buffer.from(stderr).toString() }).toEqual({ exitCode: 0, stderr: '' })
   return Buffer.from(stdout).toString()
 }
+
+const newGuestPath = (): string => `/tmp/awaitvm-${randomBytes(6).toString('hex')}`
 
 /** A program that runs until it is stopped, and what tells that it runs. */
 async function endlessProgram(vm: Vm): Promise<{ job: ReturnType<Vm['guest']['exec']>; pid: string }> {
@@ -345,6 +348,83 @@ export const guestAgent: Cases = ({ host, promises }) => {
       expect(existsSync(trial.path('out'))).toBe(false)
       await writeFile(trial.path('in'), 'x')
       await failureOf(vm.guest.copyIn(trial.path('in'), '/nowhere/none'), 'INVALID_ARGUMENT', 'HOST_ERROR')
+    },
+  )
+
+  promises(
+    'what is no regular file of the guest is not copied, and not replaced',
+    ['guest.copyIn', 'guest.copyOut', 'guest.exec', 'agent'],
+    async (trial) => {
+      const vm = await trial.vmWithAgent()
+      await writeFile(trial.path('in'), 'x')
+      const paths = ['/dev/null', '/dev/zero', '/tmp']
+      if (host.hasPaperFiles !== true) {
+        const pipe = newGuestPath()
+        await outputOf(vm, ['mkfifo', pipe])
+        paths.push(pipe)
+      }
+      for (const path of paths) {
+        expect(await failureOf(vm.guest.copyIn(trial.path('in'), path), 'INVALID_ARGUMENT')).toMatchObject({
+          path: 'to',
+        })
+        const error = await failureOf(vm.guest.copyOut(path, trial.path('out')), 'INVALID_ARGUMENT')
+        expect(error).toMatchObject({ path: 'from' })
+        expect(existsSync(trial.path('out'))).toBe(false)
+      }
+      expect(
+        await outputOf(vm, ['sh', '-c', '[ -c /dev/null ] && [ -c /dev/zero ] && [ -d /tmp ] && echo unchanged']),
+      ).toBe('unchanged\n')
+      if (host.hasPaperFiles !== true) await outputOf(vm, ['rm', paths.at(-1)!])
+    },
+  )
+
+  promises(
+    'a copy goes through the links of the guest, and replaces what they lead to',
+    ['guest.copyIn', 'guest.copyOut', 'guest.exec', 'agent'],
+    async (trial) => {
+      if (host.hasPaperFiles === true) return
+      const vm = await trial.vmWithAgent()
+      const folder = newGuestPath()
+      await writeFile(trial.path('in'), 'new')
+      const make =
+        'mkdir -p "$0/a/b" "$0/c" && cd "$0" && echo old >c/file && ln -s ../c a/down && ln -s ../down/file a/b/link'
+      await outputOf(vm, ['sh', '-c', `${make} && ln -s none dangling && ln -s loop loop`, folder])
+      await vm.guest.copyIn(trial.path('in'), `${folder}/a/b/link`).unwrap()
+      const look = 'cd "$0" && [ -h a/b/link ] && [ -h a/down ] && cat c/file && find . -name ".awaitvm*"'
+      expect(await outputOf(vm, ['sh', '-c', look, folder])).toBe('new')
+      await vm.guest.copyOut(`${folder}/a/b/link`, trial.path('out')).unwrap()
+      expect(await readFile(trial.path('out'), 'utf8')).toBe('new')
+      for (const name of ['dangling', 'loop']) {
+        await failureOf(vm.guest.copyIn(trial.path('in'), `${folder}/${name}`), 'INVALID_ARGUMENT')
+      }
+      const rest = await outputOf(vm, ['sh', '-c', 'cd "$0" && [ -h dangling ] && ls -A && cd / && rm -r "$0"', folder])
+      expect(rest).toBe('a\nc\ndangling\nloop\n')
+    },
+  )
+
+  promises(
+    'what is no regular file of this machine is not copied, and not replaced; links are followed',
+    ['guest.copyIn', 'guest.copyOut', 'agent'],
+    async (trial) => {
+      const vm = await trial.vmWithAgent()
+      const pipe = trial.path('pipe')
+      execFileSync('mkfifo', [pipe])
+      await mkdir(trial.path('folder'))
+      for (const path of ['/dev/null', pipe, trial.path('folder')]) {
+        const out = await failureOf(vm.guest.copyOut('/etc/hostname', path), 'INVALID_ARGUMENT')
+        const into = await failureOf(vm.guest.copyIn(path, '/tmp/x'), 'INVALID_ARGUMENT')
+        expect([out.path, into.path]).toEqual(['to', 'from'])
+      }
+      expect((await stat('/dev/null')).isCharacterDevice()).toBe(true)
+
+      await writeFile(trial.path('in'), 'content')
+      await vm.guest.copyIn(trial.path('in'), '/tmp/awaitvm-file').unwrap()
+      await writeFile(trial.path('folder/real'), 'old')
+      await symlink('folder/real', trial.path('link'))
+      await vm.guest.copyOut('/tmp/awaitvm-file', trial.path('link')).unwrap()
+      expect((await lstat(trial.path('link'))).isSymbolicLink()).toBe(true)
+      expect(await readFile(trial.path('folder/real'), 'utf8')).toBe('content')
+      expect(await readdir(trial.path('folder'))).toEqual(['real'])
     },
   )
 

@@ -1,11 +1,12 @@
 import { randomUUID } from 'node:crypto'
-import { open, type FileHandle } from 'node:fs/promises'
-import { posix } from 'node:path'
+import type { FileHandle } from 'node:fs/promises'
 import * as v from 'valibot'
 import type { Task } from '../../../driver.js'
 import { HostError, InsufficientResourcesError, InvalidArgumentError } from '../../../errors.js'
 import { nativeErrorOf } from '../../../errors/native.js'
-import { requireFile } from '../../../files/require-file.js'
+import { CopyLimit } from '../../../files/copy-limit.js'
+import { checkScript, draftPath, finishScript, prepareScript, removeScript } from '../../../files/guest-copy-scripts.js'
+import { openSource } from '../../../files/open-source.js'
 import { writeWholeFile } from '../../../files/whole-file.js'
 import type { RunningVm } from '../running-vm.js'
 import type { AgentChannel } from './agent-channel.js'
@@ -22,15 +23,6 @@ const handleSchema = v.pipe(v.number(), v.safeInteger())
 const writtenSchema = v.object({ count: v.pipe(v.number(), v.safeInteger(), v.minValue(0)) })
 const readSchema = v.object({ 'buf-b64': v.string(), eof: v.boolean() })
 const soughtSchema = v.object({ position: v.pipe(v.number(), v.safeInteger(), v.minValue(0)) })
-
-/** The agent itself would make files that everybody may write. */
-const prepareScript = `if [ -d "$1" ]; then echo "$1 is a folder" >&2; exit 1; fi
-umask 077; set -C; : >"$2"`
-const finishScript = `chmod "$3" "$2" && mv -f "$2" "$1"`
-/** The agent itself would wait without end where the path is of a pipe. */
-const checkScript = `if [ ! -e "$1" ]; then echo "$1 is not there" >&2; exit 1; fi
-if [ ! -f "$1" ]; then echo "$1 is no file" >&2; exit 1; fi
-[ -r "$1" ] || { echo "$1 can't be read" >&2; exit 1; }`
 
 /** One copy into a guest or out of it. */
 export class GuestCopy {
@@ -49,18 +41,17 @@ export class GuestCopy {
 
   /** Sends a file under another name, which it changes for its own once it is whole. It keeps its permissions. */
   async in(from: string, to: string): Promise<void> {
-    await requireFile(from)
-    const file = await open(from, 'r')
+    const { file, size, mode } = await openSource(from)
     try {
-      const { size, mode } = await file.stat()
-      const draft = posix.join(posix.dirname(to), `.awaitvm-${randomUUID()}`)
-      await this.#script('to', prepareScript, guestPath(to), guestPath(draft))
+      const path = guestPath(to)
+      const number = randomUUID()
+      const target = await this.#script('to', prepareScript, path, number)
       try {
-        await this.#send(file, size, draft)
+        await this.#send(file, new CopyLimit(size), draftPath(target, number))
         this.#signal.throwIfAborted()
-        await this.#script('to', finishScript, guestPath(to), guestPath(draft), (mode & 0o777).toString(8))
+        await this.#script('to', finishScript, path, number, mode.toString(8))
       } catch (error) {
-        await this.#remove(draft)
+        await this.#remove(path, number)
         throw error
       }
     } finally {
@@ -70,52 +61,61 @@ export class GuestCopy {
 
   /** Fetches a file, which only its owner may read here. */
   async out(from: string, to: string): Promise<void> {
-    await writeWholeFile(to, 'qmp', async (output) => {
+    await writeWholeFile(to, 'qmp', async ({ file, requireRoom }) => {
       await this.#script('from', checkScript, guestPath(from))
       await this.#withFile('from', from, 'rb', async (handle) => {
-        const total = await this.#turn((agent) => sizeOf(agent, handle))
-        let done = 0
-        for (let isLast = false; !isLast;) {
-          const chunks = await this.#turn((agent) => this.#receive(agent, handle))
-          for (const chunk of chunks.content) {
-            await output.writeFile(chunk)
-            done += chunk.byteLength
-          }
-          this.#task.progress({ phase: 'copying', done, total: Math.max(total, done), unit: 'bytes' })
+        const size = await this.#turn((agent) => sizeOf(agent, handle))
+        await requireRoom(size)
+        const limit = new CopyLimit(size)
+        for (let isLast = limit.left === 0; !isLast;) {
+          const chunks = await this.#turn((agent) => this.#receive(agent, handle, limit))
+          for (const chunk of chunks.content) await file.writeFile(chunk)
+          this.#report(limit)
           isLast = chunks.isLast
         }
       })
     })
   }
 
-  async #send(file: FileHandle, size: number, draft: string): Promise<void> {
+  async #send(file: FileHandle, limit: CopyLimit, draft: string): Promise<void> {
     await this.#withFile('to', draft, 'rb+', async (handle) => {
-      let done = 0
       for (let isLast = false; !isLast;) {
         isLast = await this.#turn(async (agent) => {
           for (const began = performance.now(); performance.now() < began + sliceMs;) {
             this.#signal.throwIfAborted()
-            const { bytesRead, buffer } = await file.read(Buffer.alloc(chunkBytes), 0, chunkBytes, done)
+            const length = Math.min(chunkBytes, limit.left)
+            const { bytesRead, buffer } = await file.read(Buffer.alloc(length), 0, length, limit.done)
             if (bytesRead === 0) return true
-            done += await write(agent, handle, buffer.subarray(0, bytesRead))
+            limit.add(bytesRead)
+            await write(agent, handle, buffer.subarray(0, bytesRead))
           }
           return false
         })
-        this.#task.progress({ phase: 'copying', done, total: Math.max(size, done), unit: 'bytes' })
+        this.#report(limit)
       }
     })
   }
 
-  async #receive(agent: AgentConnection, handle: number): Promise<{ content: Buffer[]; isLast: boolean }> {
+  async #receive(
+    agent: AgentConnection,
+    handle: number,
+    limit: CopyLimit,
+  ): Promise<{ content: Buffer[]; isLast: boolean }> {
     const content: Buffer[] = []
     for (const began = performance.now(); performance.now() < began + sliceMs;) {
       this.#signal.throwIfAborted()
-      const answer = await agent.execute('guest-file-read', { handle, count: chunkBytes })
+      const answer = await agent.execute('guest-file-read', { handle, count: Math.min(chunkBytes, limit.left) })
       const { 'buf-b64': bytes, eof } = v.parse(readSchema, answer)
-      content.push(Buffer.from(bytes, 'base64'))
-      if (eof) return { content, isLast: true }
+      const chunk = Buffer.from(bytes, 'base64')
+      limit.add(chunk.byteLength)
+      content.push(chunk)
+      if (eof || limit.left === 0) return { content, isLast: true }
     }
     return { content, isLast: false }
+  }
+
+  #report({ done, total }: CopyLimit): void {
+    this.#task.progress({ phase: 'copying', done, total, unit: 'bytes' })
   }
 
   /** Uses a file of the guest's, and closes it. */
@@ -142,17 +142,19 @@ export class GuestCopy {
     })
   }
 
-  async #script(parameter: string, script: string, ...words: readonly string[]): Promise<void> {
+  /** What the script prints. */
+  async #script(parameter: string, script: string, ...words: readonly string[]): Promise<string> {
     this.#signal.throwIfAborted()
-    const { exitCode, stderr } = await this.#turn((agent) => runScript(agent, script, ...words))
+    const { exitCode, stdout, stderr } = await this.#turn((agent) => runScript(agent, script, ...words))
     if (exitCode !== 0) throw wrongPath(parameter, guestWords(Buffer.from(stderr).toString()))
+    return Buffer.from(stdout).toString()
   }
 
-  async #remove(draft: string): Promise<void> {
+  async #remove(path: string, number: string): Promise<void> {
     try {
-      await this.#turn((agent) => runScript(agent, 'rm -f "$1"', guestPath(draft)))
+      await this.#turn((agent) => runScript(agent, removeScript, path, number))
     } catch (failure) {
-      this.#warn(`the unfinished file ${draft} is left in the guest`, failure)
+      this.#warn(`the unfinished file .awaitvm-${number} is left in the guest`, failure)
     }
   }
 
@@ -182,10 +184,10 @@ async function sizeOf(agent: AgentConnection, handle: number): Promise<number> {
   return position
 }
 
-async function write(agent: AgentConnection, handle: number, bytes: Buffer): Promise<number> {
+async function write(agent: AgentConnection, handle: number, bytes: Buffer): Promise<void> {
   const answer = await agent.execute('guest-file-write', { handle, 'buf-b64': bytes.toString('base64') })
   const { count } = v.parse(writtenSchema, answer)
-  if (count === bytes.byteLength) return count
+  if (count === bytes.byteLength) return
   const message = `guest-file-write: ${String(count)} of ${String(bytes.byteLength)} bytes`
   throw new HostError({
     reason: 'the agent in the guest has not written all that it was sent',

@@ -98,8 +98,9 @@ export class GuestExec {
 
   async #begin(agent: AgentConnection): Promise<Begun> {
     this.#unbegun.signal.throwIfAborted()
-    const pid = await startProgram(agent, this.#command.program).catch((error: unknown) => {
-      throw startError(error, this.#command)
+    const pid = await startProgram(agent, this.#command.program).catch(async (error: unknown) => {
+      // The agent may have read the command.
+      throw error instanceof AgentCommandError ? startError(error, this.#command) : await this.#unknownEnd(error)
     })
     this.#task.progress({ phase: 'running' })
     return { pid, end: await this.#look(() => soonEndOf(agent, pid)) }
@@ -133,32 +134,34 @@ export class GuestExec {
       if (error instanceof InvalidStateError && error.state === 'paused') return undefined
       // A QEMU that ends lets go of its monitor first: what has become of the VM is known a moment later.
       const isToBeAsked = error instanceof AgentSilentError || error instanceof QmpConnectionError
-      if (!isToBeAsked) throw unknownEnd(error)
+      if (!isToBeAsked) throw await this.#unknownEnd(error)
       this.#silentSince ??= performance.now()
-      if (performance.now() > this.#silentSince + maxSilenceMs) throw unknownEnd(error)
+      if (performance.now() > this.#silentSince + maxSilenceMs) throw await this.#unknownEnd(error)
       this.#task.setReachable(false)
       return undefined
     }
   }
+
+  /** Whatever went wrong, the program has begun. */
+  async #unknownEnd(cause: unknown): Promise<OutcomeUnknownError> {
+    if (cause instanceof AgentAbsentError) return programEndUnknown('the agent has gone meanwhile', { cause })
+    if (cause instanceof AgentCommandError) return programEndUnknown('the agent was started anew meanwhile', { cause })
+    if (cause instanceof DOMException) return programEndUnknown('the server was closed meanwhile', { cause })
+    if (cause instanceof InvalidStateError) return programEndUnknown(goneWithGuest(cause.state), { cause })
+    if (cause instanceof QmpConnectionError) {
+      const state = await this.#vm.look().catch(() => 'unknown')
+      return programEndUnknown(goneWithGuest(state), { cause })
+    }
+    return programEndUnknown(cause instanceof VmError ? cause.reason : String(cause), { cause })
+  }
 }
+
+const goneWithGuest = (state: string): string => `its guest has gone meanwhile, and it is ${state}`
 
 const killed = (): JobCancelledError =>
   new JobCancelledError({ reason: 'it was cancelled, and the program was killed' })
 
-/** Whatever went wrong, the program has begun. */
-function unknownEnd(cause: unknown): OutcomeUnknownError {
-  if (cause instanceof AgentAbsentError) return programEndUnknown('the agent has gone meanwhile', { cause })
-  if (cause instanceof AgentCommandError) return programEndUnknown('the agent was started anew meanwhile', { cause })
-  if (cause instanceof DOMException) return programEndUnknown('the server was closed meanwhile', { cause })
-  if (cause instanceof InvalidStateError)
-    return programEndUnknown(`it is ${cause.state}, and the program had not ended before`, { cause })
-  return programEndUnknown(cause instanceof VmError ? cause.reason : String(cause), { cause })
-}
-
-function startError(error: unknown, { program, isWrapped }: GuestCommand): unknown {
-  // The agent may have read the command.
-  if (!(error instanceof AgentCommandError))
-    return programEndUnknown(`nobody can say whether the program has begun: ${String(error)}`, { cause: error })
+function startError(error: AgentCommandError, { program, isWrapped }: GuestCommand): unknown {
   if (error.code === 'CommandNotFound') return error
   if (isMissing(error)) return isWrapped ? new NoShellError(error) : noProgram(program.path, error)
   const native = nativeErrorOf('qmp', error)

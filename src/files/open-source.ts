@@ -1,0 +1,32 @@
+import { constants } from 'node:fs'
+import { open, type FileHandle } from 'node:fs/promises'
+import { InvalidArgumentError } from '../errors.js'
+
+/** A file that is read, and what is known of it. */
+export interface Source {
+  readonly file: FileHandle
+  readonly size: number
+  readonly mode: number
+}
+
+/**
+ * Opens what the parameter `from` names, which must be a regular file; an empty one is as good as any. Opening a pipe would
+ * wait for somebody who writes to it, so that nothing is waited for.
+ */
+export async function openSource(from: string): Promise<Source> {
+  const file = await open(from, constants.O_RDONLY | constants.O_NONBLOCK).catch((cause: unknown) => {
+    throw new InvalidArgumentError({ path: 'from', reason: `from is ${from}, which can't be read`, cause })
+  })
+  try {
+    const { size, mode, ...stats } = await file.stat().then((found) => ({
+      size: found.size,
+      mode: found.mode & 0o777,
+      isFile: found.isFile(),
+    }))
+    if (stats.isFile) return { file, size, mode }
+    throw new InvalidArgumentError({ path: 'from', reason: `from is ${from}, which is no regular file` })
+  } catch (error) {
+    await file.close()
+    throw error
+  }
+}
