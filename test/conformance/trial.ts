@@ -5,6 +5,7 @@ import type { ConnectOptions, Server, Vm, VmSpec, VmState } from 'awaitvm'
 import { expect } from 'vitest'
 import type { ConsoleReader } from '../support/console-reader.js'
 import { EventLog } from '../support/event-log.js'
+import { patience } from '../support/deadline.js'
 import { openResources } from '../support/open-resources.js'
 import type { Guest, GuestProfile } from './guest.js'
 import type { ConformanceHost, OpenHost } from './host.js'
@@ -171,7 +172,7 @@ export class Trial {
         break
       case 'crashed':
         await guest.crash()
-        await vm.waitForState('crashed', { timeoutMs: 20_000 }).unwrap()
+        await vm.waitForState('crashed', patience).unwrap()
         break
       default:
         throw new Error(`No VM settles in the state ${state}`)

@@ -1,4 +1,4 @@
-import { batch, connect, type Result, type Server, type Vm, type VmError, type VmErrorCode } from 'awaitvm'
+import { batch, connect, type Job, type Result, type Server, type Vm, type VmError, type VmErrorCode } from 'awaitvm'
 import { expect, test } from 'vitest'
 import { within } from '../support/deadline.js'
 import { EventLog } from '../support/event-log.js'
@@ -30,8 +30,6 @@ const startedVm = async ({ double, vm }: Trial, settings: Settings = {}): Promis
   await vm.start().unwrap()
   await double.set(settings)
 }
-
-const short = { queryTimeoutMs: '2000', changeTimeoutMs: '2000' }
 
 test('a service that is not there', async () => {
   await using double = await PrlctlDouble.make({ isServiceDown: true })
@@ -66,22 +64,20 @@ for (const hangsHard of [false, true]) {
     `a question that ${how} ends with TIMEOUT`,
     async ({ double, server, vm }) => {
       await double.set({ hangs: ['list'], hangsHard })
-      await failureOf(
-        within(vm.getState(), () => 'the state'),
-        'TIMEOUT',
-      )
-      await failureOf(
-        within(server.getVmList(), () => 'the list'),
-        'TIMEOUT',
-      )
-      await failureOf(
-        within(vm.start(), () => 'the start'),
-        'TIMEOUT',
+      const asked = [vm.getState(), server.getVmList(), vm.start()] as const
+      await Promise.all(
+        asked.map((job: Job<unknown>) =>
+          failureOf(
+            within(job, () => job.operation),
+            'TIMEOUT',
+          ),
+        ),
       )
       await double.set({})
       expect(await vm.getState().unwrap()).toBe('stopped')
     },
-    short,
+    // Every other question has as much.
+    { queryTimeoutMs: '8000' },
   )
 
   faulty(
@@ -103,7 +99,7 @@ for (const hangsHard of [false, true]) {
       await double.set({})
       await vm.start().unwrap()
     },
-    short,
+    { changeTimeoutMs: '4000' },
   )
 }
 

@@ -3,6 +3,7 @@ import { join } from 'node:path'
 import { connect } from 'awaitvm'
 import { beforeEach, expect, test } from 'vitest'
 import { Child } from '../support/child-process.js'
+import { patience } from '../support/deadline.js'
 import { missingQemu, skipWithout } from '../support/optional-tool.js'
 import { qemusIn } from '../support/qemu-processes.js'
 import { QmpHost } from '../support/qmp-host.js'
@@ -131,7 +132,7 @@ test('events tell of what another process does, in order', async () => {
     ['resume', 'running'],
     ['kill', 'stopped'],
   ] as const) {
-    const reached = vm.waitForState(state, { timeoutMs: 20_000 })
+    const reached = vm.waitForState(state, patience)
     child.send(`${line} web-1`)
     await reached.unwrap()
     await child.printed(`did ${line} web-1`)

@@ -2,6 +2,7 @@ import { setImmediate as turn } from 'node:timers/promises'
 import { connect, type Server, type Vm, type VmState } from 'awaitvm'
 import { SerialGuest } from '../conformance/serial-guest.js'
 import type { ModelHost } from './model-host.js'
+import { patience } from '../support/deadline.js'
 
 /** The embedded host, in memory or in a directory. Its time is the real one, and no trouble is made. */
 export class EmbeddedModelHost implements ModelHost, AsyncDisposable {
@@ -35,7 +36,7 @@ export class EmbeddedModelHost implements ModelHost, AsyncDisposable {
     // One that came back from a snapshot does not say that it is ready: it answers.
     await Promise.any([guest.untilReady(), guest.count()])
     await guest[what]()
-    await vm.waitForState(what === 'crash' ? 'crashed' : 'stopped', { timeoutMs: 20_000 }).unwrap()
+    await vm.waitForState(what === 'crash' ? 'crashed' : 'stopped', patience).unwrap()
     guest.close()
   }
 

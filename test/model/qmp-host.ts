@@ -2,6 +2,7 @@ import { setImmediate as turn } from 'node:timers/promises'
 import { connect, type Server, type Vm, type VmState } from 'awaitvm'
 import { SerialGuest } from '../conformance/serial-guest.js'
 import type { ModelHost } from './model-host.js'
+import { patience } from '../support/deadline.js'
 
 /** Real QEMU, in a registry of its own. VMs run on when the connection is closed, and are killed at the end. */
 export class QmpModelHost implements ModelHost, AsyncDisposable {
@@ -50,7 +51,7 @@ export class QmpModelHost implements ModelHost, AsyncDisposable {
     await guest.untilReady()
     await guest[what]()
     if (what === 'crash') await guest.untilReady()
-    else await vm.waitForState('stopped', { timeoutMs: 20_000 }).unwrap()
+    else await vm.waitForState('stopped', patience).unwrap()
     guest.close()
   }
 

@@ -4,6 +4,9 @@ let defaultDeadlineMs = 120_000
 /** For `vi.waitFor`, whose own limit is a second. */
 export const soon = { timeout: defaultDeadlineMs, interval: 5 }
 
+/** For what takes a `timeoutMs`, and is to come about. */
+export const patience = { timeoutMs: defaultDeadlineMs }
+
 /** For hosts whose guests take minutes to come up. */
 export function setDefaultDeadline(ms: number): void {
   defaultDeadlineMs = ms

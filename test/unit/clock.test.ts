@@ -7,6 +7,7 @@ import type { Task } from '../../src/driver.js'
 import { HostError } from '../../src/errors.js'
 import { Membership } from '../../src/registry/membership.js'
 import { JobLedger } from '../../src/registry/job-ledger.js'
+import { soon } from '../support/deadline.js'
 import { missingQemu, skipWithout } from '../support/optional-tool.js'
 import { QmpHost } from '../support/qmp-host.js'
 
@@ -100,7 +101,7 @@ test('the outcome of a job is still told after the clock was set forward', async
   }
   setClock(hourMs)
   await lastingJob(other)
-  await vi.waitFor(() => expect(readdirSync(folder).filter((name) => leftovers.includes(name))).toEqual([]), 20_000)
+  await vi.waitFor(() => expect(readdirSync(folder).filter((name) => leftovers.includes(name))).toEqual([]), soon)
   await expect(
     other.follow(
       token,

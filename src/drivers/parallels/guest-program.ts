@@ -13,6 +13,8 @@ const script = `mark=$1; folder=$2; shift 2; printf '%s begun\\n' "$mark" >&2; i
 export interface GuestProgram {
   readonly commandLine: string
   readonly mark: string
+  /** What it says as it begins. */
+  readonly begin: string
 }
 
 /** The shell of the guest takes the words apart as they were. */
@@ -21,7 +23,8 @@ export function guestProgram(argv: readonly string[], { env = {}, cwd = '' }: Ex
   const variables = Object.entries(env).map(([name, value]) => `${name}=${value}`)
   // `env` would take a program whose name has an equals sign for a variable.
   const program = variables.length === 0 ? argv : ['env', ...variables, 'sh', '-c', '"$@"', 'sh', ...argv]
-  return { commandLine: quoteWords(['sh', '-c', script, 'sh', mark, cwd, ...program]), mark }
+  const commandLine = quoteWords(['sh', '-c', script, 'sh', mark, cwd, ...program])
+  return { commandLine, mark, begin: `${mark} begun\n` }
 }
 
 /** What a program's standard error says of its end, and what is left of it without that. */
@@ -33,11 +36,10 @@ export interface GuestProgramEnd {
 }
 
 export function endOf(
-  { mark }: GuestProgram,
+  { mark, begin }: GuestProgram,
   { stderr, stderrEnd }: Pick<Outcome, 'stderr' | 'stderrEnd'>,
 ): GuestProgramEnd {
   const told = stderrEnd.length === 0 ? stderr : Buffer.concat([stderr, stderrEnd])
-  const begin = `${mark} begun\n`
   const begunAt = told.indexOf(begin)
   const hasBegun = begunAt >= 0
   const from = told.lastIndexOf(`\n${mark} `)

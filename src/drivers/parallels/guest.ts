@@ -104,12 +104,13 @@ export class ParallelsGuest {
       ...run,
       heedsInterrupts: true,
       timeoutMs: programTimeoutMs,
-      limit: outputLimit,
+      limit: outputLimit + program.begin.length,
     })
     const { hasBegun, exitCode, stderr } = endOf(program, outcome)
     // Whatever prlctl says besides, the program has ended by itself.
     if (exitCode !== undefined) {
-      return { exitCode, stdout: outcome.stdout, stderr, isTruncated: outcome.isTruncated }
+      const isTruncated = outcome.isTruncated || outcome.stdout.length > outputLimit
+      return { exitCode, stdout: outcome.stdout.subarray(0, outputLimit), stderr, isTruncated }
     }
     const failure = failureOf(outcome, 'prlctl')
     if (failure !== undefined && isOfWindowsShell(failure))

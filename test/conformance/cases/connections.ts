@@ -1,6 +1,7 @@
 import { connect } from 'awaitvm'
 import { expect } from 'vitest'
 import { EventLog } from '../../support/event-log.js'
+import { patience } from '../../support/deadline.js'
 import { failureOf } from '../../support/expect-failure.js'
 import { vmCalls, type VmOperation } from '../calls.js'
 import { needsOf } from '../reachable-states.js'
@@ -90,7 +91,7 @@ export const connections: Cases = ({ host, promises }) => {
     async (trial) => {
       const vm = await trial.createVm()
       const other = await trial.connectAgain()
-      const waiting = (await other.getVm(vm.id).unwrap()).waitForState('running', { timeoutMs: 20_000 })
+      const waiting = (await other.getVm(vm.id).unwrap()).waitForState('running', patience)
       await vm.start().unwrap()
       expect(await waiting.unwrap()).toBe('running')
     },

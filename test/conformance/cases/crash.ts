@@ -1,5 +1,5 @@
 import { expect } from 'vitest'
-import { within } from '../../support/deadline.js'
+import { patience, within } from '../../support/deadline.js'
 import type { Cases } from '../suite.js'
 
 export const crash: Cases = ({ host, promises }) => {
@@ -13,7 +13,7 @@ export const crash: Cases = ({ host, promises }) => {
       await guest.untilReady()
       expect(await guest.count()).toBe(1)
     } else {
-      await vm.waitForState(host.afterCrash, { timeoutMs: 20_000 }).unwrap()
+      await vm.waitForState(host.afterCrash, patience).unwrap()
     }
     await trial.expectState(vm, host.afterCrash)
     if (host.afterCrash !== 'crashed') return
@@ -27,7 +27,7 @@ export const crash: Cases = ({ host, promises }) => {
     const { vm, guest } = await trial.runningVmWithDisk()
     await guest.writeDisk(0x19)
     await guest.crash()
-    await vm.waitForState('crashed', { timeoutMs: 20_000 }).unwrap()
+    await vm.waitForState('crashed', patience).unwrap()
     const again = await trial.startVm(vm)
     await trial.expectState(vm, 'running')
     expect(await again.guest.count()).toBe(1)
@@ -48,7 +48,7 @@ export const crash: Cases = ({ host, promises }) => {
     const { vm, guest } = await trial.runningVm()
     const other = await trial.runningVm()
     await guest.crash()
-    await vm.waitForState('crashed', { timeoutMs: 20_000 }).unwrap()
+    await vm.waitForState('crashed', patience).unwrap()
     expect(await other.guest.count()).toBe(1)
     await trial.expectState(other.vm, 'running')
   })

@@ -1,7 +1,7 @@
 import { type CancelError, Job, type Progress, type Result, type Vm, type VmError, type VmState } from 'awaitvm'
 import { setImmediate as turn } from 'node:timers/promises'
 import { expect, vi } from 'vitest'
-import { soon } from '../../support/deadline.js'
+import { patience, soon } from '../../support/deadline.js'
 import { failureOf } from '../../support/expect-failure.js'
 import type { Cases } from '../suite.js'
 import type { Trial } from '../trial.js'
@@ -204,7 +204,7 @@ export const jobs: Cases = ({ host, promises }) => {
     async (trial) => {
       const vm = await trial.createVm()
       const result = await vm.start({ timeoutMs: 0 })
-      const settled = await vm.waitForState(['stopped', 'running'], { timeoutMs: 20_000 }).unwrap()
+      const settled = await vm.waitForState(['stopped', 'running'], patience).unwrap()
       if (result.isOk()) expect(settled).toBe('running')
       else {
         expect(['TIMEOUT', 'OUTCOME_UNKNOWN']).toContain(result.error.code)

@@ -1,5 +1,6 @@
 import { expect } from 'vitest'
 import type { Cases } from '../suite.js'
+import { patience } from '../../support/deadline.js'
 
 export const lifecycle: Cases = ({ host, promises }) => {
   promises('a VM that was started runs its guest', ['vm.start', 'guest'], async (trial) => {
@@ -100,7 +101,7 @@ export const lifecycle: Cases = ({ host, promises }) => {
     const events = trial.events({ vmId: vm.id })
     const reason = host.untold?.includes('reason') === true ? undefined : 'guest'
     await guest.powerOff()
-    expect(await vm.waitForState('stopped', { timeoutMs: 20_000 }).unwrap()).toBe('stopped')
+    expect(await vm.waitForState('stopped', patience).unwrap()).toBe('stopped')
     await trial.expectState(vm, 'stopped')
     await events.until((event) => event.type === 'state' && event.state === 'stopped' && event.reason === reason)
     await trial.startVm(vm)

@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { connect } from 'awaitvm'
 import { beforeEach, expect, test } from 'vitest'
 import { openMonitor } from '../../../src/drivers/qmp/process/monitor.js'
+import { patience } from '../../support/deadline.js'
 import { failureOf } from '../../support/expect-failure.js'
 import { missingQemu, skipWithout } from '../../support/optional-tool.js'
 import { QmpHost } from '../../support/qmp-host.js'
@@ -20,7 +21,7 @@ test('a QEMU may start no program: one that tries is ended by the system', async
   const monitor = await openMonitor(host.folderOf(vm), 'watch.sock')
   await monitor.execute('migrate', { uri: `exec:touch ${proof}` }).catch(() => undefined)
   await monitor.close()
-  await vm.waitForState('crashed', { timeoutMs: 20_000 }).unwrap()
+  await vm.waitForState('crashed', patience).unwrap()
   await expect(stat(proof)).rejects.toThrow('ENOENT')
 })
 

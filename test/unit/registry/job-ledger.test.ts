@@ -6,6 +6,7 @@ import { createJob } from 'awaitvm/testing'
 import { expect, onTestFinished, test, vi } from 'vitest'
 import { Membership } from '../../../src/registry/membership.js'
 import { JobLedger } from '../../../src/registry/job-ledger.js'
+import { soon } from '../../support/deadline.js'
 
 const explain = (error: unknown): VmError =>
   error instanceof VmError ? error : new HostError({ reason: String(error), native: { driver: 'x', message: '' } })
@@ -24,7 +25,7 @@ async function followedJob(): Promise<{
   let end = (_error: Error): void => undefined
   const work = new Promise<never>((_resolve, reject) => (end = reject))
   ledger.keep(owned.task, () => work).catch(() => undefined)
-  const token = await vi.waitFor(() => owned.job.token ?? expect.fail('it is not written down yet'), 30_000)
+  const token = await vi.waitFor(() => owned.job.token ?? expect.fail('it is not written down yet'), soon)
   const follower = createJob()
   const followed = ledger.follow(token, follower.task).catch((error: unknown) => error)
   return { owned, follower, followed, end }

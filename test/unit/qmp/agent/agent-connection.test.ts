@@ -4,9 +4,10 @@ import { ProtocolError } from 'awaitvm'
 import { AgentConnection } from '../../../../src/drivers/qmp/agent/agent-connection.js'
 import { AgentCommandError, AgentSilentError } from '../../../../src/drivers/qmp/agent/agent-errors.js'
 import { QmpConnectionError } from '../../../../src/drivers/qmp/protocol/qmp-errors.js'
+import { patience } from '../../../support/deadline.js'
 import { FakeAgent } from '../../../support/fake-agent.js'
 
-const timeoutMs = 5000
+const { timeoutMs } = patience
 
 async function synchronized(agent: FakeAgent): Promise<AgentConnection> {
   const connection = new AgentConnection(await agent.connect())

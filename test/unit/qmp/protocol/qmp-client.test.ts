@@ -7,6 +7,7 @@ import {
   QmpConnectionError,
   QmpTimeoutError,
 } from '../../../../src/drivers/qmp/protocol/qmp-errors.js'
+import { patience } from '../../../support/deadline.js'
 
 const greeting = '{"QMP":{"version":{"qemu":{"major":7,"minor":2,"micro":22},"package":""},"capabilities":["oob"]}}\r\n'
 
@@ -43,7 +44,7 @@ class FakeQemu {
 
 async function negotiated(withOutOfBand = false): Promise<{ qemu: FakeQemu; client: QmpClient }> {
   const qemu = new FakeQemu()
-  const opening = QmpClient.open(qemu.stream, { greetingTimeoutMs: 5000, withOutOfBand })
+  const opening = QmpClient.open(qemu.stream, { greetingTimeoutMs: patience.timeoutMs, withOutOfBand })
   qemu.say(greeting)
   const [command] = await qemu.commands(1)
   expect(command).toEqual({
@@ -113,7 +114,7 @@ describe('what goes wrong', () => {
 
   test('a connection that ends before the greeting', async () => {
     const qemu = new FakeQemu()
-    const opening = QmpClient.open(qemu.stream, { greetingTimeoutMs: 5000 })
+    const opening = QmpClient.open(qemu.stream, { greetingTimeoutMs: patience.timeoutMs })
     qemu.hangUp()
     await expect(opening).rejects.toBeInstanceOf(QmpConnectionError)
   })
