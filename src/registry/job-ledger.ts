@@ -3,6 +3,7 @@ import { join } from 'node:path'
 import { hostClockMs, wallClockMs } from '../clock.js'
 import type { HostJob, Task } from '../driver.js'
 import { cancelledUnasked } from '../errors/cancelled.js'
+import { inBackground } from '../background.js'
 import { errorCode } from '../errors/native.js'
 import { writeError } from '../errors/written-error.js'
 import { OutcomeUnknownError, type VmError } from '../errors.js'
@@ -112,9 +113,7 @@ export class JobLedger {
   #end(job: KeptJob, outcome: Parameters<KeptJob['end']>[0]): void {
     if (!job.end(outcome)) return
     // The job does not wait for what others have left.
-    this.#sweep().catch((error: unknown) => {
-      process.emitWarning(`Jobs that have ended can't be removed: ${String(error)}`, 'AwaitvmWarning')
-    })
+    inBackground('Removing jobs that have ended', () => this.#sweep())
   }
 
   /** Removes what nobody comes for any more. */

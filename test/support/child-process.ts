@@ -35,6 +35,11 @@ export class Child implements AsyncDisposable {
     return this.process.pid
   }
 
+  /** What it has printed so far. */
+  get lines(): readonly string[] {
+    return this.#seen
+  }
+
   /** Waits until it has printed the line. */
   async printed(line: string): Promise<void> {
     while (!this.#seen.includes(line)) {

@@ -1,6 +1,8 @@
 // Works on the VMs of a host for the tests of several processes: obeys lines on its standard input, changes VMs without end, or
 // moves one to and fro.
+import { closeSync, openSync } from 'node:fs'
 import { createInterface } from 'node:readline'
+import { setTimeout as delay } from 'node:timers/promises'
 import { connect, type Vm, VmError, type VmSpec, type VmState } from '../../src/index.js'
 
 const [uri = '', mode = 'obey', kernel, target = ''] = process.argv.slice(2)
@@ -16,12 +18,35 @@ async function runPrograms(vm: Vm): Promise<void> {
   }
 }
 
+const held: number[] = []
+
+/** Opens files until the process may open no more. */
+function exhaust(): void {
+  for (;;) {
+    try {
+      held.push(openSync('/dev/null', 'r'))
+    } catch {
+      return
+    }
+  }
+}
+
+async function tellStates(): Promise<void> {
+  for await (const event of server.events({ types: ['state'] })) {
+    if (event.type === 'state') console.log(`state ${event.name} ${event.state}`)
+  }
+}
+
 async function obey(line: string): Promise<void> {
   const words = line.split(' ')
   const [verb = ''] = words
   const name = words.at(-1) ?? ''
   if (verb === 'create') await server.createVm({ name }).unwrap()
   else if (verb === 'close') await server.close().unwrap()
+  else if (verb === 'exhaust') exhaust()
+  else if (verb === 'free') for (const file of held.splice(0)) closeSync(file)
+  // Long enough for every timer of awaitvm's to have run.
+  else if (verb === 'pass') await delay(1000)
   else {
     const vm = await server.getVm(name).unwrap()
     if (verb === 'start') await vm.start().unwrap()
@@ -89,6 +114,7 @@ async function wander(): Promise<never> {
 
 if (mode === 'churn') await churn()
 if (mode === 'wander') await wander()
+if (mode === 'watch') void tellStates()
 console.log('ready')
 for await (const line of createInterface({ input: process.stdin })) {
   await obey(line).catch((error: unknown) => {

@@ -1,3 +1,4 @@
+import { inBackground } from '../../background.js'
 import { MonitorLines, type MonitorEvent } from './monitor-lines.js'
 import type { HostProgram, Transport } from './transport.js'
 
@@ -38,6 +39,18 @@ export class EventMonitor {
   }
 
   #start(): void {
+    inBackground('The events of Parallels', () =>
+      this.#run().finally(() => {
+        if (this.#isClosed) return
+        this.#restart = setTimeout(() => {
+          this.#start()
+        }, this.#delayMs)
+        this.#delayMs = Math.min(2 * this.#delayMs, maxDelayMs)
+      }),
+    )
+  }
+
+  async #run(): Promise<void> {
     const program = this.#transport.start(this.#argv, { hasInput: false, isLive: true })
     this.#program = program
     const lines = new MonitorLines()
@@ -48,12 +61,6 @@ export class EventMonitor {
     })
     // What it complains of is of no use to anybody: the listing goes on.
     program.stderr.resume()
-    void program.ended.then(() => {
-      if (this.#isClosed) return
-      this.#restart = setTimeout(() => {
-        this.#start()
-      }, this.#delayMs)
-      this.#delayMs = Math.min(2 * this.#delayMs, maxDelayMs)
-    })
+    await program.ended
   }
 }

@@ -1,4 +1,6 @@
-import type { FSWatcher } from 'node:fs'
+import { inBackground } from '../../background.js'
+import { isExhaustion } from '../../errors/errno.js'
+import { FolderWatcher } from '../../files/folder-watcher.js'
 import type { VmEvent } from '../../model/vm-event.js'
 import type { VmState } from '../../model/vm-state.js'
 import { parseClaim, type Claim } from '../../registry/claim.js'
@@ -9,35 +11,12 @@ import { runFiles } from './hardware/command-line.js'
 import { isSame } from './is-same.js'
 import { cutLog } from './logs/cut-log.js'
 import { configOf, stateAtRest, type Definition } from './definition.js'
-import { runLogs, type RunLog } from './logs/kept-part.js'
+import { runLogs } from './logs/kept-part.js'
 import { lastChange } from './logs/last-change.js'
+import { newWatchedVm, type WatchedVm } from './watched-vm.js'
 import type { Sight, VmInspector } from './vm-inspector.js'
-import { watchFolder } from './watch-folder.js'
 
 type StateReason = 'guest' | 'request' | 'crash'
-
-interface Watched {
-  name: string
-  /** What was told last; nothing before the first look. */
-  definition: Definition | undefined
-  state: VmState | undefined
-  process: ProcessIdentity | undefined
-  watcher: FSWatcher | undefined
-  /** The logs that may have grown since they were last seen to. */
-  readonly grown: Set<RunLog>
-  /** How many of this connection's operations are at it: they tell the state themselves. */
-  owners: number
-  /** Changes with whatever this connection tells, so that a look that began before is not believed. */
-  epoch: number
-  isLooking: boolean
-  mustLookAgain: boolean
-  /** The owner of this connection's last claim on it, whose traces may be seen after its end. */
-  ownClaim: string | undefined
-  /** The last that its QEMU has said of a change. */
-  change: string | undefined
-  readonly onConsole: Set<() => void>
-  readonly onEnd: Map<ProcessIdentity, Set<() => void>>
-}
 
 /** How often to see whether a QEMU is still there, since one that is killed says nothing, and whether its guest has printed. */
 const pollMs = 200
@@ -50,8 +29,10 @@ export class VmObserver {
   readonly #directory: VmDirectory<Definition>
   readonly #inspector: VmInspector
   readonly #emit: (event: VmEvent) => void
-  readonly #vms = new Map<string, Watched>()
-  #watcher: FSWatcher | undefined
+  readonly #vms = new Map<string, WatchedVm>()
+  /** VMs that could not be looked at for the moment, and that are not known yet. */
+  readonly #unseen = new Set<string>()
+  #watcher: FolderWatcher | undefined
   #timer: NodeJS.Timeout | undefined
   #isClosed = false
 
@@ -62,8 +43,8 @@ export class VmObserver {
   }
 
   async open(): Promise<void> {
-    this.#watcher = this.#watch(this.#directory.vms, (name) => {
-      if (/^[0-9a-f-]{36}$/.test(name)) this.look(name)
+    this.#watcher = new FolderWatcher(this.#directory.vms, (name) => {
+      if (name !== null && /^[0-9a-f-]{36}$/.test(name)) this.look(name)
     })
     for (const id of await this.#directory.ids()) this.#add(id)
     for (const [id, watched] of this.#vms) {
@@ -72,15 +53,32 @@ export class VmObserver {
     }
     // It also keeps this process alive, as any open connection does: jobs, events and consoles may be waited for.
     this.#timer = setInterval(() => {
+      inBackground('Watching the directory', () => this.#tendDirectory())
       for (const [id, watched] of this.#vms) {
-        const { process, onConsole, onEnd } = watched
-        const awaited = [...onEnd.keys(), ...(process === undefined ? [] : [process])]
-        if (awaited.some((one) => !this.#isAlive(id, one))) this.look(id)
-        // A watcher may miss a change.
-        for (const listener of onConsole) listener()
-        this.#cutLogs(id, watched)
+        inBackground(`Watching the VM ${id}`, () => {
+          this.#tend(id, watched)
+        })
       }
     }, pollMs)
+  }
+
+  async #tendDirectory(): Promise<void> {
+    for (const id of this.#unseen) {
+      this.#unseen.delete(id)
+      this.look(id)
+    }
+    if (this.#watcher?.renew() !== false) return
+    for (const id of await this.#directory.ids()) if (!this.#vms.has(id)) this.look(id)
+  }
+
+  #tend(id: string, watched: WatchedVm): void {
+    const { process, onConsole, onEnd, watcher, isLooking, mustLookAgain } = watched
+    const awaited = [...onEnd.keys(), ...(process === undefined ? [] : [process])]
+    const isUnwatched = watcher?.renew() === false
+    if (isUnwatched || (mustLookAgain && !isLooking) || awaited.some((one) => !this.#isAlive(id, one))) this.look(id)
+    // A watcher may miss a change.
+    for (const listener of onConsole) listener()
+    this.#cutLogs(id, watched)
   }
 
   close(): void {
@@ -166,20 +164,28 @@ export class VmObserver {
     if (this.#isClosed) return
     // An operation of this connection tells what it does itself, and looks when it has ended.
     if (watched !== undefined && watched.owners > 0) {
-      this.#tellEnds(id, watched)
+      inBackground(`Waiting for the VM ${id}`, () => {
+        this.#tellEnds(id, watched)
+      })
       return
     }
     if (watched?.isLooking === true) watched.mustLookAgain = true
-    else {
-      this.#look(id, watched).catch((error: unknown) => {
-        // Whoever asks for the VM is told; here nobody asks.
-        if (watched !== undefined) watched.isLooking = false
-        process.emitWarning(`VM ${id}: ${String(error)}`, 'AwaitvmWarning')
-      })
+    else inBackground(`Looking at the VM ${id}`, () => this.#tryToLook(id, watched))
+  }
+
+  /** What can't be read for the moment is read again. */
+  async #tryToLook(id: string, watched: WatchedVm | undefined): Promise<void> {
+    try {
+      await this.#look(id, watched)
+    } catch (error) {
+      const mustLookAgain = isExhaustion(error)
+      if (watched !== undefined) Object.assign(watched, { isLooking: false, mustLookAgain })
+      else if (mustLookAgain) this.#unseen.add(id)
+      throw error
     }
   }
 
-  async #look(id: string, watched: Watched | undefined): Promise<void> {
+  async #look(id: string, watched: WatchedVm | undefined): Promise<void> {
     if (watched === undefined) {
       const found = await this.#directory.find(id)
       if (found !== undefined && !this.#isClosed && !this.#vms.has(id)) this.#addNew(found, undefined)
@@ -199,7 +205,7 @@ export class VmObserver {
     watched.isLooking = false
   }
 
-  #see(watched: Watched, found: Definition | DamagedVm, sight: Sight): void {
+  #see(watched: WatchedVm, found: Definition | DamagedVm, sight: Sight): void {
     watched.process = sight.run?.process
     if (watched.owners === 0) {
       if (!(found instanceof DamagedVm)) {
@@ -217,7 +223,7 @@ export class VmObserver {
     return isAlive(process, this.#directory.folder(id))
   }
 
-  #tellEnds(id: string, { onEnd }: Watched): void {
+  #tellEnds(id: string, { onEnd }: WatchedVm): void {
     for (const [process, waiting] of onEnd) {
       if (this.#isAlive(id, process)) continue
       onEnd.delete(process)
@@ -225,7 +231,7 @@ export class VmObserver {
     }
   }
 
-  #setState(id: string, watched: Watched, state: VmState, reason?: StateReason, message?: string): void {
+  #setState(id: string, watched: WatchedVm, state: VmState, reason?: StateReason, message?: string): void {
     const previous = watched.state
     if (state === previous) return
     watched.state = state
@@ -233,7 +239,7 @@ export class VmObserver {
     this.#emit({ type: 'state', vmId: id, name: watched.name, state, previous, ...more, at: new Date() })
   }
 
-  #setDefinition(watched: Watched, definition: Definition): void {
+  #setDefinition(watched: WatchedVm, definition: Definition): void {
     const { definition: before } = watched
     this.#baseline(watched, definition)
     if (before === undefined) return
@@ -241,7 +247,7 @@ export class VmObserver {
     if (!isSame(snapshotPart(before), snapshotPart(definition))) this.#tell('snapshots', definition)
   }
 
-  #baseline(watched: Watched, definition: Definition): void {
+  #baseline(watched: WatchedVm, definition: Definition): void {
     watched.definition = definition
     watched.name = definition.name
   }
@@ -255,25 +261,11 @@ export class VmObserver {
     this.look(vm.id)
   }
 
-  #add(id: string): Watched {
-    const watched: Watched = {
-      name: id,
-      definition: undefined,
-      state: undefined,
-      process: undefined,
-      watcher: undefined,
-      grown: new Set(runLogs),
-      owners: 0,
-      epoch: 0,
-      isLooking: false,
-      mustLookAgain: false,
-      ownClaim: undefined,
-      change: undefined,
-      onConsole: new Set(),
-      onEnd: new Map(),
-    }
+  #add(id: string): WatchedVm {
+    const watched = newWatchedVm(id)
     this.#vms.set(id, watched)
-    watched.watcher = this.#watch(this.#directory.folder(id), (name) => {
+    watched.watcher = new FolderWatcher(this.#directory.folder(id), (name) => {
+      if (name === null) return
       const log = runLogs.find((known) => known === name)
       if (log !== undefined) watched.grown.add(log)
       if (name === runFiles.console) for (const listener of watched.onConsole) listener()
@@ -282,27 +274,24 @@ export class VmObserver {
     return watched
   }
 
-  #cutLogs(id: string, { grown }: Watched): void {
+  #cutLogs(id: string, { grown }: WatchedVm): void {
     for (const log of grown) {
-      grown.delete(log)
-      try {
+      inBackground(`Cutting the ${log} of the VM ${id}`, () => {
         cutLog(this.#directory.folder(id), log)
-      } catch (error) {
-        // It grows on: whoever reads the warning can see to it.
-        process.emitWarning(`VM ${id}: its ${log} can't be cut: ${String(error)}`, 'AwaitvmWarning')
-      }
+        grown.delete(log)
+      })
     }
   }
 
   /** Something has happened to a file. Whoever changes the VM claims it first, and lets go of it afterwards. */
-  #hear(id: string, watched: Watched, file: string): void {
+  #hear(id: string, watched: WatchedVm, file: string): void {
     if (watched.owners > 0) return
     const claim = parseClaim(file)
     const isOthers = claim !== undefined && claim.owner !== watched.ownClaim
     if (isOthers || file === 'vm.json' || (file === runFiles.eventLog && this.#hasChanged(id, watched))) this.look(id)
   }
 
-  #hasChanged(id: string, watched: Watched): boolean {
+  #hasChanged(id: string, watched: WatchedVm): boolean {
     try {
       const before = watched.change
       watched.change = lastChange(this.#directory.folder(id))
@@ -328,13 +317,6 @@ export class VmObserver {
 
   #tell(type: 'created' | 'deleted' | 'config' | 'snapshots', { id, name }: Pick<Definition, 'id' | 'name'>): void {
     this.#emit({ type, vmId: id, name, at: new Date() })
-  }
-
-  /** A folder that is gone by now is deleted, and somebody else sees that; of one that can't be read, nothing can be heard. */
-  #watch(folder: string, onChange: (name: string) => void): FSWatcher | undefined {
-    return watchFolder(folder, ['ENOENT', 'ENOTDIR', 'EACCES'], (name) => {
-      if (name !== null) onChange(name)
-    })
   }
 }
 

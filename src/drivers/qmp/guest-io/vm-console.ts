@@ -1,4 +1,5 @@
 import { Duplex } from 'node:stream'
+import { isExhaustion } from '../../../errors/errno.js'
 import type { RunLogReader } from '../logs/run-log-reader.js'
 
 /** What a console needs of the VM that it belongs to. */
@@ -70,6 +71,9 @@ export class VmConsole extends Duplex {
         this.#isReading = false
       },
       (error: unknown) => {
+        this.#isReading = false
+        // What can't be read for the moment is read when the listener is called next.
+        if (isExhaustion(error)) return
         // A read that is overtaken by the end of the stream is nobody's any more.
         if (!this.destroyed) this.destroy(error as Error)
       },

@@ -6,6 +6,7 @@ import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { errorCode } from '../../../errors/native.js'
 import { HostToolNotFoundError } from '../../../errors.js'
+import { FolderWatcher } from '../../../files/folder-watcher.js'
 import { isOnLocalDisk } from '../../../registry/file-system.js'
 import { identityOf, type ProcessIdentity } from '../../../registry/process-identity.js'
 import { holdSign, makeSign } from '../../../registry/sign-of-life.js'
@@ -17,7 +18,6 @@ import { folderId, isQemuOf, isStartedFor } from './own-qemu.js'
 import type { QmpClient } from '../protocol/qmp-client.js'
 import { QmpConnectionError } from '../protocol/qmp-errors.js'
 import { QemuProgramError } from '../qemu-errors.js'
-import { watchFolder } from '../watch-folder.js'
 import { lastWords, type RunPlan } from './run-record.js'
 
 /** A QEMU that has not answered by then, on however busy a computer, is not going to. */
@@ -157,7 +157,7 @@ function untilBound(
   const last = join(folder, runFiles.events)
   return new Promise((resolve, reject) => {
     const end = (settle: () => void): void => {
-      watcher?.close()
+      watcher.close()
       clearInterval(timer)
       signal.removeEventListener('abort', abort)
       settle()
@@ -171,7 +171,7 @@ function untilBound(
       })
     }
     // Where the system has no watcher left, looking now and then does, too.
-    const watcher = watchFolder(folder, ['ENOSPC', 'EMFILE'], look)
+    const watcher = new FolderWatcher(folder, look)
     const timer = setInterval(look, pollMs)
     signal.addEventListener('abort', abort)
   })

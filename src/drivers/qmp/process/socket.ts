@@ -2,6 +2,7 @@ import { open } from 'node:fs/promises'
 import { createConnection, type Socket } from 'node:net'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
+import { isExhaustion } from '../../../errors/errno.js'
 import { errorCode } from '../../../errors/native.js'
 import { QmpConnectionError, QmpTimeoutError } from '../protocol/qmp-errors.js'
 
@@ -17,7 +18,10 @@ export async function connectSocket(folder: string, name: string, timeoutMs: num
     try {
       return await connectOnce(folder, name)
     } catch (error) {
-      if (errorCode(error) !== 'EAGAIN') throw new QmpConnectionError(`there is no connection to ${name}`, error)
+      if (errorCode(error) !== 'EAGAIN') {
+        // That this process has run out of something says nothing of the other end.
+        throw isExhaustion(error) ? error : new QmpConnectionError(`there is no connection to ${name}`, error)
+      }
       if (performance.now() > deadline) throw new QmpTimeoutError('the connection', timeoutMs)
       await delay(retryMs)
     }
