@@ -109,3 +109,59 @@ test('an edit during which the service goes says what it may have left', async (
     await failureOf(vm.edit(changes), 'CONNECTION_FAILED')
   })
 })
+
+test('disks keep their ids when the names of their devices pass to others', async () => {
+  await trial(async ({ double, vm }) => {
+    await vm.edit({ disks: [...vm.config.disks, { sizeMiB: 64 }] }).unwrap()
+    const [first, second, third] = vm.config.disks
+    await vm.edit({ deleteDisks: [first!.id] }).unwrap()
+    expect(vm.config.disks).toEqual([second, third])
+    await failureOf(vm.edit({ deleteDisks: [first!.id] }), 'INVALID_ARGUMENT')
+    const grown = { ...third!, sizeMiB: 70 }
+    await vm.edit({ disks: [second!, grown] }).unwrap()
+    expect((await vm.refresh().unwrap()).disks).toEqual([second, grown])
+    const [{ settings } = { settings: undefined }] = await double.truth()
+    expect(settings?.disks).toEqual([
+      { size: 65, image: second!.id },
+      { size: 70, image: third!.id },
+    ])
+    await vm.edit({ disks: [grown], deleteDisks: [second!.id] }).unwrap()
+    expect((await vm.refresh().unwrap()).disks).toEqual([grown])
+  })
+})
+
+test.each<[string, (vm: Vm) => VmChanges, readonly number[]]>([
+  ['addition', ({ config }) => ({ disks: [...config.disks, { sizeMiB: 66 }] }), [64, 65, 66]],
+  ['growth', ({ config: { disks } }) => ({ disks: [{ ...disks[0]!, sizeMiB: 66 }, disks[1]!] }), [66, 65]],
+  ['deletion', ({ config }) => ({ deleteDisks: [config.disks[0]!.id] }), [65]],
+])(
+  'of the %s of a disk, whose answer does not come, the host itself tells that it was made',
+  async (_what, changes, sizes) => {
+    await trial(async ({ double, vm }) => {
+      await double.set({ endings: { set: 'lost' } })
+      const { disks } = await vm.edit(changes(vm)).unwrap()
+      expect(disks.map(({ sizeMiB }) => sizeMiB)).toEqual(sizes)
+    })
+  },
+)
+
+test('a disk that can not grow is told with its reason; one that has grown by then stays so', async () => {
+  const changesOf = ({ config }: Vm): VmChanges => ({
+    description: 'after',
+    disks: config.disks.map((disk) => ({ ...disk, sizeMiB: 70 })),
+  })
+  await trial(async ({ double, vm }) => {
+    const before = vm.config
+    await double.set({ failures: { set: { text: wrong, times: 1, after: 1 } } })
+    expect((await failureOf(vm.edit(changesOf(vm)), 'INVALID_ARGUMENT')).message).toContain('Something is wrong')
+    expect(await vm.refresh().unwrap()).toEqual(before)
+  })
+  await trial(async ({ double, vm }) => {
+    const { description, disks } = vm.config
+    await double.set({ failures: { set: { text: wrong, times: 1, after: 2 } } })
+    const error = await failureOf(vm.edit(changesOf(vm)), 'OUTCOME_UNKNOWN')
+    expect(error.message).toMatch(/not put back: disks\./)
+    const left = [{ ...disks[0], sizeMiB: 70 }, disks[1]]
+    expect(await vm.refresh().unwrap()).toMatchObject({ description, disks: left })
+  })
+})

@@ -80,6 +80,15 @@ test('an entry of the list is read, with the devices in the order of their numbe
   })
 })
 
+test('disks whose images have the same name go by their devices', () => {
+  const image = (folder: string): string => `"image": "\\/${folder}\\/harddisk.hdd", `
+  const text = desktopInfo
+    .replace('"hdd2": { ', `"hdd2": { ${image('other')}`)
+    .replace('"hdd10": { ', `"hdd10": { "image": "/z/b.hdd", `)
+  const [info] = vmInfosOf(jsonIn(text, 'array'))
+  expect(info?.record.config.disks.map(({ id }) => id)).toEqual(['hdd0', 'hdd2', 'b.hdd'])
+})
+
 test('what stands around the JSON and in it is no hindrance', () => {
   const prefixes = ['Operation progress ... 5%', 'This feature is deprecated.\n', '\u001b', '']
   for (const prefix of prefixes) {
