@@ -1,6 +1,7 @@
 import { posix } from 'node:path'
 import * as v from 'valibot'
 import type { VmRecord } from '../../driver.js'
+import { ProtocolError } from '../../errors.js'
 import type { NetworkAddress } from '../../model/exec.js'
 import type { BootConfig, DiskConfig, VmConfig } from '../../model/vm-config.js'
 import { bareId, isId } from './vm-id.js'
@@ -65,6 +66,7 @@ function vmInfoOf(info: Info): VmInfo {
       state: stateOf(info.State),
       config: configOf(info),
       native: { driver: 'parallels', isTemplate: info.Template.toLowerCase() === 'yes' },
+      ...(info.State === 'invalid' && { problem: unreadable(info) }),
     },
     disks: devicesOf(info, 'hdd'),
     drives: drivesOf(info),
@@ -75,6 +77,13 @@ function vmInfoOf(info: Info): VmInfo {
     addresses: addressesOf(info),
   }
 }
+
+const unreadable = ({ Home, State }: Info): ProtocolError =>
+  new ProtocolError({
+    reason: `Parallels says that it is invalid: its files in ${Home} are damaged, or can't be reached`,
+    hint: 'Bring them back, or take the VM out of the list with vm.unregister().',
+    native: { driver: 'parallels', message: `State: ${State}` },
+  })
 
 function configOf(info: Info): VmConfig {
   return {

@@ -86,8 +86,8 @@ export class VmWork {
   /** Asks for the VM, which must be in one of the states; nothing has been done yet. */
   async lookFirst(vm: string, expected: readonly VmState[]): Promise<VmInfo> {
     const info = await this.#first(() => this.#host.look(vm))
-    const { state } = info.record
-    if (!expected.includes(state)) throw invalidState(state, expected)
+    const { state, problem } = info.record
+    if (!expected.includes(state)) throw problem ?? invalidState(state, expected)
     return info
   }
 
