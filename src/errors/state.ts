@@ -1,4 +1,4 @@
-import { InvalidStateError, ResourceBusyError } from '../errors.js'
+import { HostError, InvalidStateError, ResourceBusyError, type NativeError } from '../errors.js'
 import type { VmState } from '../model/vm-state.js'
 import { operations, type OperationCode, type OperationSpec } from '../operations.js'
 
@@ -19,32 +19,53 @@ export function requireState(
   if (!expected.includes(state)) throw invalidState(state, expected)
 }
 
-export const invalidState = (state: VmState, expected: readonly VmState[]): InvalidStateError =>
+export const invalidState = (
+  state: VmState,
+  expected: readonly VmState[],
+  { reason = `it is ${state}`, native }: { readonly reason?: string; readonly native?: NativeError | undefined } = {},
+): InvalidStateError =>
   new InvalidStateError({
     state,
     expected,
-    reason: `it is ${state}`,
+    reason,
+    native,
     hint: waysOut[state] ?? `Wait until it is ${expected.join(' or ')}, with vm.waitForState().`,
   })
 
 /** A restart whose VM was stopped by somebody before its guest shut down: it stays stopped. */
 export const stoppedMeanwhile = (): InvalidStateError =>
-  new InvalidStateError({
-    state: 'stopped',
-    expected: expectedStates('vm.restart'),
+  invalidState('stopped', expectedStates('vm.restart'), {
     reason: 'it was stopped otherwise, before its guest shut down',
-    hint: waysOut.stopped,
   })
 
-/** The guest has gone while something was being done to its VM, which is not done then. */
+/**
+ * The guest has gone while something was being done to its VM, which is not done then.
+ * @param crash what is known of the crash, where it was one
+ */
 export function goneMeanwhile(
   operation: OperationCode | undefined,
   state: VmState,
-): InvalidStateError | ResourceBusyError {
-  const expected = operation === undefined ? [] : expectedStates(operation)
-  if (!expected.includes(state)) return invalidState(state, expected)
-  return new ResourceBusyError({ reason: `its guest went down meanwhile, and it is ${state}`, hint: 'Try again.' })
+  crash?: NativeError,
+): InvalidStateError | ResourceBusyError | HostError {
+  const spec: OperationSpec | undefined = operation && operations[operation]
+  const expected = spec?.from ?? []
+  if (crash === undefined) {
+    if (!expected.includes(state)) return invalidState(state, expected)
+    return new ResourceBusyError({ reason: `its guest went down meanwhile, and it is ${state}`, hint: 'Try again.' })
+  }
+  if (!expected.includes(state)) return invalidState(state, expected, crashed(crash))
+  if (spec?.to === 'running') return crashedAtStart(crash)
+  return new ResourceBusyError({ ...crashed(crash), hint: 'Try again.' })
 }
+
+/** The guest has crashed as soon as it ran, and may well do so again. */
+export const crashedAtStart = (crash: NativeError): HostError =>
+  new HostError({ ...crashed(crash), hint: waysOut.crashed })
+
+const crashed = (native: NativeError): { readonly reason: string; readonly native: NativeError } => ({
+  reason: `its guest crashed: ${native.message}`,
+  native,
+})
 
 const expectedStates = (operation: OperationCode): readonly VmState[] => {
   const spec: OperationSpec = operations[operation]

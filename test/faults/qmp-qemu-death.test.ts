@@ -1,8 +1,11 @@
-import { connect, type Vm } from 'awaitvm'
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { connect, type JobRef, type Vm } from 'awaitvm'
 import { beforeEach, expect, test } from 'vitest'
 import { failureOf } from '../support/expect-failure.js'
 import { EventLog } from '../support/event-log.js'
 import { missingQemu, skipWithout } from '../support/optional-tool.js'
+import { SerialGuest } from '../conformance/serial-guest.js'
 import { QmpHost } from '../support/qmp-host.js'
 
 beforeEach((context) => {
@@ -86,6 +89,46 @@ test('a QEMU that dies over a snapshot, a clone or a suspension leaves what was 
     await vm.stop({ mode: 'kill' }).unwrap()
   }
   for (const other of await host.server.getVmList().unwrap()) await other.delete().unwrap()
+})
+
+/** Kills the VM's QEMU when the job gets there. */
+function killAt(host: QmpHost, vm: Vm, job: JobRef<unknown>, wanted: string): void {
+  job.onProgress(({ phase }) => {
+    if (phase === wanted) process.kill(Number(readFileSync(join(host.folderOf(vm), 'qemu.pid'), 'utf8')), 'SIGKILL')
+  })
+}
+
+test('a QEMU that dies as its guest begins to run makes the start fail with the crash, and the VM has crashed', async () => {
+  await using host = await QmpHost.open()
+  const vm = await host.createVm()
+  const log = new EventLog(host.server.events({ types: ['state'] }))
+  const job = vm.start()
+  killAt(host, vm, job, 'starting the processors')
+  const error = await failureOf(job, 'HOST_ERROR')
+  expect(error).toMatchObject({
+    reason: 'its guest crashed: QEMU ended without a word',
+    native: { driver: 'qmp', message: 'QEMU ended without a word' },
+  })
+  expect(vm.state).toBe('crashed')
+  expect(await vm.getState().unwrap()).toBe('crashed')
+  await log.close()
+  expect(log.states).toEqual(['starting', 'crashed'])
+  expect(log.events.at(-1)).toMatchObject({ reason: 'crash', message: 'QEMU ended without a word' })
+  await host.boot(vm)
+})
+
+test('a QEMU that dies before its guest runs makes the start fail with what it said, and the VM is what it was', async () => {
+  await using host = await QmpHost.open()
+  const vm = await host.createVm()
+  const guest = await host.boot(vm)
+  expect(await guest.count()).toBe(1)
+  await vm.suspend().unwrap()
+  const job = vm.resume()
+  killAt(host, vm, job, 'loading memory')
+  expect((await failureOf(job, 'HOST_ERROR')).reason).toContain('QEMU ended with SIGKILL')
+  expect(await vm.getState().unwrap()).toBe('suspended')
+  await vm.resume().unwrap()
+  expect(await new SerialGuest(vm).count()).toBe(2)
 })
 
 test('a QEMU that has been stopped can still be killed, and holds nobody up', async () => {

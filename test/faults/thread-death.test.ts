@@ -60,6 +60,23 @@ describe.each(['embedded:', 'embedded:///dir'])('%s', (kind) => {
     expect(vm.state).toBe('running')
   })
 
+  test('a thread that dies as its guest begins to run ends the start with the crash, and the VM has crashed', async () => {
+    await using server = await open()
+    const vm = await server.createVm({ name: 'web-1' }).unwrap()
+    const events = server.events({ types: ['state'] })
+    const job = vm.start()
+    job.onProgress(({ phase }) => {
+      if (phase === 'starting the processor') void killThreads()
+    })
+    const error = (await job)._unsafeUnwrapErr()
+    expect(error).toMatchObject({ code: 'HOST_ERROR', reason: expect.stringContaining('its guest crashed: ') })
+    expect(error.native?.message).toContain('its thread exited')
+    expect(vm.state).toBe('crashed')
+    expect(await vm.getState().unwrap()).toBe('crashed')
+    const told = [await events.next(), await events.next()].map(({ value }) => value)
+    expect(told).toMatchObject([{ state: 'starting' }, { state: 'crashed', reason: 'crash' }])
+  })
+
   test('a thread that dies while it loads ends the start with an error, and the next start succeeds', async () => {
     await using server = await open()
     const vm = await server.createVm({ name: 'web-1' }).unwrap()

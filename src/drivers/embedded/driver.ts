@@ -9,7 +9,7 @@ import type { VmState } from '../../model/vm-state.js'
 import { operations } from '../../operations.js'
 import { DamagedVm, problemOf } from '../../registry/damaged-vm.js'
 import { configOf, stateAtRest, withoutRest, type Definition } from './definition.js'
-import { embeddedError } from './embedded-errors.js'
+import { embeddedError, nativeError } from './embedded-errors.js'
 import { emulatorVersion } from './emulator-version.js'
 import { keyScancodes } from '../../keyboard/key-scancodes.js'
 import type { LiveVm } from './live-vm.js'
@@ -305,8 +305,8 @@ export class EmbeddedDriver implements Driver {
       if (this.#isClosed)
         throw new ConnectionError({ reason: 'the server was closed meanwhile', retryable: false, cause: error })
       // The guest has gone while something was being done to it.
-      if (isGone(error))
-        throw goneMeanwhile(task?.operation, error instanceof MachineCrashedError ? 'crashed' : 'stopped')
+      if (error instanceof MachineCrashedError) throw goneMeanwhile(task?.operation, 'crashed', nativeError(error))
+      if (isGone(error)) throw goneMeanwhile(task?.operation, 'stopped')
       throw embeddedError(error)
     }
   }

@@ -8,6 +8,7 @@ import { Exclusive } from '../../registry/exclusive.js'
 import { stateAtRest, withoutRest, type Definition } from './definition.js'
 import { nativeError } from './embedded-errors.js'
 import { emulatorVersion } from './emulator-version.js'
+import { MachineCrashedError } from './machine/machine-thread.js'
 import { newMemoryFile, readBoot } from './hardware.js'
 import { LiveVm, type MachineEnd, type MachineParts } from './live-vm.js'
 import type { Lease, VmStore } from './store.js'
@@ -128,8 +129,12 @@ export class VmLifecycle {
       this.#live.delete(id)
       await live?.discard()
       const now = (await this.#store.get(id)) ?? definition
+      // A machine that has died while it was loaded says otherwise: its guest had not run.
+      const hasCrashed = error instanceof MachineCrashedError
+      if (hasCrashed) await this.#store.save({ ...withoutRest(now), hasCrashed })
       held.release()
-      this.tell(definition, stateAtRest(now), through)
+      if (hasCrashed) this.tell(definition, 'crashed', through, { reason: 'crash', message: error.message })
+      else this.tell(definition, stateAtRest(now), through)
       throw error
     }
   }
@@ -233,8 +238,13 @@ export class VmLifecycle {
   }
 
   /** Tells everybody the state of a VM that does not run. */
-  tell({ id, name }: Definition, state: VmState, previous: VmState): void {
-    this.#emit({ type: 'state', vmId: id, name, state, previous, reason: 'request', at: new Date() })
+  tell(
+    { id, name }: Definition,
+    state: VmState,
+    previous: VmState,
+    cause: { readonly reason: StateReason; readonly message?: string } = { reason: 'request' },
+  ): void {
+    this.#emit({ type: 'state', vmId: id, name, state, previous, ...cause, at: new Date() })
   }
 
   async #onEnd(live: LiveVm, end: MachineEnd): Promise<void> {

@@ -90,10 +90,10 @@ export class HeldVm {
   }
 
   /** Tells of the last state that the operation brings it into; to other processes, letting go of the claim tells that. */
-  finish(state: VmState): void {
+  finish(state: VmState, cause: { readonly reason?: 'crash'; readonly message?: string } = {}): void {
     const before = this.#state
     this.#state = state
-    this.#observer.tellState(this.#definition, state, { before })
+    this.#observer.tellState(this.#definition, state, { before, ...cause })
   }
 
   /** Replaces the definition in one step. */

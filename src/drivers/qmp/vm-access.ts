@@ -67,8 +67,9 @@ export class VmAccess {
   /** A connection that broke says little: that the guest has gone while something was being done to it says more. */
   async #explain(id: string, { operation }: Task, error: unknown): Promise<never> {
     if (!(error instanceof QmpConnectionError)) throw error
-    const { state } = await this.#parts.inspector.lookAtRun(await this.get(id))
-    throw state === 'running' || state === 'paused' ? error : goneMeanwhile(operation, state)
+    const { state, message } = await this.#parts.inspector.lookAtRun(await this.get(id))
+    const crash = message === undefined ? undefined : { driver: 'qmp', message }
+    throw state === 'running' || state === 'paused' ? error : goneMeanwhile(operation, state, crash)
   }
 }
 

@@ -4,7 +4,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import type { Task } from '../../driver.js'
 import { vmNotFound } from '../../errors/lookup.js'
 import { errorCode } from '../../errors/native.js'
-import { requireState } from '../../errors/state.js'
+import { crashedAtStart, requireState } from '../../errors/state.js'
 import { JobCancelledError, ResourceBusyError } from '../../errors.js'
 import { requireImages } from '../../files/image-record.js'
 import type { VmState } from '../../model/vm-state.js'
@@ -18,7 +18,7 @@ import { stateAtRest, withoutRest, type Definition } from './definition.js'
 import type { DiskImages } from './disks/disk-images.js'
 import { newMemoryFile } from './hardware/hardware.js'
 import { HeldVm, type Course } from './held-vm.js'
-import { launch } from './process/launch.js'
+import { launch, type Launched } from './process/launch.js'
 import { firstLayout, newLayout } from './hardware/layout.js'
 import { saveMemory } from './process/memory-image.js'
 import { requirePlugged } from './disks/plugged-disks.js'
@@ -161,18 +161,26 @@ export class VmLifecycle {
     const images = await requireImages(hardware, memory === undefined ? 'start' : 'resume', 'qmp')
     if (images !== hardware.images) await vm.save({ ...definition, hardware: { ...hardware, images } })
     vm.setState(throughStart(vm.state, vm.definition))
+    const { run, leaving, crash } = await this.#launch(vm, task)
+    this.#leaving.add(leaving)
+    void leaving.then(() => this.#leaving.delete(leaving))
+    if (crash !== undefined) {
+      vm.finish('crashed', { reason: 'crash', message: crash })
+      throw crashedAtStart({ driver: 'qmp', message: crash })
+    }
+    vm.run = run
+    vm.finish(memory?.isPaused === true ? 'paused' : 'running')
+    return vm.state
+  }
+
+  async #launch(vm: HeldVm, task: Task): Promise<Launched> {
     try {
       const { observer } = this.#parts
       const plan = this.plan(vm.definition)
       const onExit = (): void => {
         observer.look(vm.id)
       }
-      const { run, leaving } = await launch(vm, task, { plan, onExit })
-      vm.run = run
-      this.#leaving.add(leaving)
-      void leaving.then(() => this.#leaving.delete(leaving))
-      vm.finish(memory?.isPaused === true ? 'paused' : 'running')
-      return vm.state
+      return await launch(vm, task, { plan, onExit })
     } catch (error) {
       // The guest has not run: it is what it was.
       vm.finish(stateAtRest(vm.definition))

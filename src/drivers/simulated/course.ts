@@ -86,6 +86,8 @@ export class Course {
   #crash(vm: SimulatedVm | undefined): void {
     const crash = this.#crashDuring
     if (vm === undefined || crash === undefined) return
-    if (this.#host.lifecycle.crash(vm, crash.message ?? usualCrash)) throw goneMeanwhile(this.#operation, vm.state)
+    const { message = usualCrash } = crash
+    if (!this.#host.lifecycle.crash(vm, message)) return
+    throw goneMeanwhile(this.#operation, vm.state, { driver: 'simulated', message })
   }
 }

@@ -161,20 +161,25 @@ export class Lifecycle {
 
   #leave(vm: SimulatedVm, state: 'stopped' | 'crashed', cause: Cause): void {
     if (vm.machine !== undefined) vm.machine.hasShutDown = cause === byGuest
-    this.#endMachine(vm, () => {
-      vm.memory = undefined
-      this.setState(vm, state, cause)
-    })
+    this.#endMachine(
+      vm,
+      () => {
+        vm.memory = undefined
+        this.setState(vm, state, cause)
+      },
+      cause,
+    )
   }
 
   /** Takes the machine away, and ends whatever was being done to it by others. */
-  #endMachine(vm: SimulatedVm, enter: () => void): void {
+  #endMachine(vm: SimulatedVm, enter: () => void, { message }: Cause = request): void {
     const { machine } = vm
     machine?.end()
     vm.machine = undefined
     enter()
     machine?.tellEnd()
     const { holder } = vm
-    holder?.onMachineEnd(goneMeanwhile(holder.operation, vm.state))
+    const crash = message === undefined ? undefined : { driver: 'simulated', message }
+    holder?.onMachineEnd(goneMeanwhile(holder.operation, vm.state, crash))
   }
 }

@@ -278,7 +278,7 @@ describe('a crash', () => {
     const log = new EventLog(server.events({ types: ['state'] }))
     const job = vm.createSnapshot({ name: 'now' })
     await clock.advance(50)
-    expect((await failureOf(job, 'RESOURCE_BUSY')).reason).toBe('its guest went down meanwhile, and it is crashed')
+    expect((await failureOf(job, 'RESOURCE_BUSY')).reason).toBe('its guest crashed: kernel panic')
     expect(await vm.getState().unwrap()).toBe('crashed')
     expect(await vm.getSnapshotTree().unwrap()).toEqual([])
     await log.close()
@@ -288,7 +288,7 @@ describe('a crash', () => {
 
   test('during a start leaves the VM crashed', async () => {
     const { vm } = await simulatedVm('stopped', [{ operation: 'vm.start', kind: 'crash', times: 1 }])
-    await failureOf(vm.start(), 'RESOURCE_BUSY')
+    await failureOf(vm.start(), 'HOST_ERROR')
     expect(vm.state).toBe('crashed')
     await vm.start().unwrap()
   })
@@ -453,7 +453,7 @@ test('several faults of one call all have their effect', async () => {
   const job = vm.start()
   await failureOf(job.cancel(), 'JOB_NOT_CANCELABLE')
   await clock.advance(50)
-  await failureOf(job, 'RESOURCE_BUSY')
+  await failureOf(job, 'HOST_ERROR')
   await log.close()
   expect(log.states).toEqual(['starting', 'crashed'])
 })

@@ -6,9 +6,10 @@ import { withoutRest } from '../definition.js'
 import type { HeldVm } from '../held-vm.js'
 import { loadMemory } from './memory-image.js'
 import { openForwards } from '../network/port-forwards.js'
-import { endQemu } from './qemu-end.js'
+import { endQemu, hasEnded } from './qemu-end.js'
+import { QmpConnectionError } from '../protocol/qmp-errors.js'
 import { removeRunFiles, startQemu } from './qemu-process.js'
-import { draftRun, removeRun, type RunPlan, type RunRecord } from './run-record.js'
+import { causeOfCrash, draftRun, endOfRun, removeRun, type RunPlan, type RunRecord } from './run-record.js'
 
 interface Launch {
   readonly plan: RunPlan
@@ -16,10 +17,15 @@ interface Launch {
 }
 
 /** What runs by now, and what is still to be let go of: nobody else has to wait for that. */
-interface Launched {
+export interface Launched {
   readonly run: RunRecord
   readonly leaving: Promise<unknown>
+  /** Why the guest has crashed already; the record of its QEMU tells others that it has. */
+  readonly crash?: string | undefined
 }
+
+/** How long a QEMU that has closed the connection may take to be gone. */
+const exitTimeoutMs = 2000
 
 /** Starts the QEMU of a VM, and its guest, from the saved memory where it has one. Where that fails, there is no QEMU. */
 export async function launch(vm: HeldVm, task: Task, { plan, onExit }: Launch): Promise<Launched> {
@@ -28,7 +34,7 @@ export async function launch(vm: HeldVm, task: Task, { plan, onExit }: Launch): 
   removeRunFiles(folder, memory !== undefined)
   task.progress({ percent: 10, phase: 'starting QEMU' })
   let drafted: Draft | undefined
-  const { identity, monitor, prepared } = await startQemu(folder, plan.commandLine, {
+  const { identity, monitor, prepared, ended } = await startQemu(folder, plan.commandLine, {
     signal: vm.signal,
     onExit,
     prepare(process) {
@@ -41,6 +47,7 @@ export async function launch(vm: HeldVm, task: Task, { plan, onExit }: Launch): 
     throw error
   })
   const { run, draft } = prepared
+  let mayHaveRun = false
   try {
     const networkAdapters = await openForwards(monitor, hardware.networkAdapters)
     if (memory !== undefined) {
@@ -54,13 +61,20 @@ export async function launch(vm: HeldVm, task: Task, { plan, onExit }: Launch): 
       await vm.save(withoutRest({ ...definition, hardware: { ...hardware, networkAdapters } }))
     }
     task.progress({ percent: 90, phase: 'starting the processors' })
-    if (memory?.isPaused !== true) await monitor.execute('cont')
+    mayHaveRun = memory?.isPaused !== true
+    if (mayHaveRun) await monitor.execute('cont')
     return { run, leaving: monitor.close() }
   } catch (error) {
+    const isGone = error instanceof QmpConnectionError && (await hasEnded(folder, identity, exitTimeoutMs))
+    if (isGone && mayHaveRun) {
+      const crash = (await endOfRun(folder)) === 'crash' ? await causeOfCrash(folder) : undefined
+      return { run, leaving: monitor.close(), crash }
+    }
     draft.drop()
     await endQemu(folder, identity, monitor)
     removeRun(folder)
     if (vm.definition !== definition) await vm.save(definition)
-    throw error
+    // What QEMU has said last tells more than that it closed the connection.
+    throw isGone ? await ended.catch((words: unknown) => words) : error
   }
 }

@@ -32,6 +32,8 @@ export interface StartedQemu<T> {
   readonly identity: ProcessIdentity
   readonly monitor: QmpClient
   readonly prepared: T
+  /** Rejects with what it said when it has ended. */
+  readonly ended: Promise<never>
 }
 
 interface StartOptions<T> {
@@ -68,7 +70,7 @@ export async function startQemu<T>(
     const identity = identityOf(child.pid ?? 0, !isOnLocalDisk(folder), sign?.name)
     const prepared = prepare(identity)
     const monitor = await Promise.race([ended, firstMonitor(folder, waiting.signal), aborted(signal, waiting)])
-    return { identity, monitor, prepared }
+    return { identity, monitor, prepared, ended }
   } catch (error) {
     waiting.abort()
     if (child.pid !== undefined && child.exitCode === null && child.signalCode === null) {
