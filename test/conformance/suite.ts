@@ -140,8 +140,12 @@ export function checkAll(host: ConformanceHost, subjects: readonly string[] = Ob
   })
 
   for (const subject of subjects) {
+    const cases: Parameters<typeof promises>[] = []
+    allCases[subject]?.({ host, promises: (...promise) => void cases.push(promise) })
+    // A host may have none of them: Vitest takes an empty group for a mistake.
+    if (cases.length === 0) continue
     describe(subject, () => {
-      allCases[subject]?.({ host, promises })
+      for (const promise of cases) promises(...promise)
     })
   }
   return record
