@@ -193,7 +193,8 @@ export class Vm {
   }
 
   /**
-   * Changes settings, all or none; what is absent stays. Hardware of a VM that runs changes where `server.capabilities` has
+   * Changes settings, all or none; what is absent stays. Disks are kept by their ids, and grow where `sizeMiB` is larger: one that is
+   * neither in `disks` nor in `deleteDisks` makes the edit fail. Hardware of a VM that runs changes where `server.capabilities` has
    * `'vm.edit.live'`, and as far as the host can: the rest ends with an `InvalidStateError` that tells the way out. Memory that a
    * running VM is to give back is its guest's to give: `config.memoryMiB` is what was asked for, `getStatistics()` tells what it
    * has, both in MiB.

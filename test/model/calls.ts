@@ -4,6 +4,8 @@ import type { VmAction } from './model-vm.js'
 import type { Call } from './step.js'
 import type { Known } from './world.js'
 
+const maxDiskMiB = 5
+
 /** A call of a VM's operation, ready to be made. */
 export interface Prepared {
   readonly operation: OperationCode
@@ -56,6 +58,16 @@ export function prepare(
         operation: 'vm.edit',
         action: { kind: 'resize', memoryMiB, states: host.resizableIn, growsIn: host.growsIn },
         begin: (options) => vm.edit({ memoryMiB }, options),
+      }
+    }
+    case 'grow': {
+      const { id, sizeMiB } = model.disks[snapshot % model.disks.length]!
+      const disk = { id, sizeMiB: Math.min(maxDiskMiB, sizeMiB + 1) }
+      const disks = model.disks.map((other) => (other.id === id ? disk : { id: other.id }))
+      return {
+        operation: 'vm.edit',
+        action: { kind: 'grow', disk, states: host.resizableIn },
+        begin: (options) => vm.edit({ disks }, options),
       }
     }
     case 'rename':

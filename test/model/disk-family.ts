@@ -83,6 +83,8 @@ class DiskFamily {
         if (this.#known.length === maxVms) return
         const isLinking = server.capabilities.has('vm.clone.linked')
         const clone = await known.vm.clone({ name: this.#newName(), linked: what === 'link' && isLinking }).unwrap()
+        const ids = disks.map(({ id }) => id)
+        expect(clone.config.disks.filter(({ id }) => ids.includes(id))).toEqual([])
         this.#add(
           clone,
           clone.config.disks.map(({ id }, index) => ({ id, parts: disks[index]!.parts })),

@@ -6,7 +6,7 @@ import { patience } from '../support/deadline.js'
 
 /** The embedded host, in memory or in a directory. Its time is the real one, and no trouble is made. */
 export class EmbeddedModelHost implements ModelHost, AsyncDisposable {
-  readonly spec = { memoryMiB: 16 }
+  readonly spec = { memoryMiB: 16, disks: [{ sizeMiB: 1 }, { sizeMiB: 1 }] }
   readonly afterCrash = 'crashed'
   readonly resizableIn = ['stopped', 'crashed'] as const
   readonly growsIn = this.resizableIn

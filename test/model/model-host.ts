@@ -7,8 +7,9 @@ export interface ModelHost {
   readonly server: Server
   /** Another connection to the same host, which makes some of the calls. */
   readonly second?: Server | undefined
+  /** With two disks of one size. */
   readonly spec: Omit<VmSpec, 'name'>
-  /** The states in which the memory's size can be changed. */
+  /** The states in which the memory's size can be changed, and disks grow. */
   readonly resizableIn: readonly VmState[]
   /** Those of them in which it may become more than what the guest was started with. */
   readonly growsIn: readonly VmState[]

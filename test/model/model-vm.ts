@@ -1,5 +1,11 @@
 import { operations, type OperationSpec, type VmState } from 'awaitvm'
 
+/** Told apart by their ids: several are of one size. */
+export interface ModelDisk {
+  readonly id: string
+  readonly sizeMiB: number
+}
+
 /** A snapshot as the reference knows it; names are unique within a VM. */
 export interface ModelSnapshot {
   readonly name: string
@@ -7,6 +13,7 @@ export interface ModelSnapshot {
   readonly state: VmState
   readonly memoryMiB: number
   readonly bootMiB: number
+  readonly disks: readonly ModelDisk[]
 }
 
 /** What the reference knows of a VM in a settled state. */
@@ -17,6 +24,7 @@ export interface ModelVm {
   readonly memoryMiB: number
   /** What it had when its guest was started. */
   readonly bootMiB: number
+  readonly disks: readonly ModelDisk[]
   readonly snapshots: readonly ModelSnapshot[]
   readonly current: string | undefined
 }
@@ -33,6 +41,7 @@ export type VmAction =
       /** Those of the states in which it may be more than the guest was started with. */
       readonly growsIn: readonly VmState[]
     }
+  | { readonly kind: 'grow'; readonly disk: ModelDisk; readonly states: readonly VmState[] }
   | { readonly kind: 'rename'; readonly name: string; readonly isTaken: boolean }
   | { readonly kind: 'clone'; readonly name: string; readonly isTaken: boolean }
   | { readonly kind: 'delete' }
@@ -70,6 +79,7 @@ const specOf = {
 export function statesFor(action: VmAction): readonly VmState[] | undefined {
   if (action.kind === 'look' || action.kind === 'happen') return undefined
   if (action.kind === 'resize') return action.growsIn
+  if (action.kind === 'grow') return action.states
   const spec: OperationSpec = action.kind === 'move' ? specOf.move(action) : specOf[action.kind]()
   return action.kind === 'move' && action.isKill ? spec.fromKill : spec.from
 }
@@ -90,6 +100,8 @@ export function expectedOf(vm: ModelVm | undefined, action: VmAction): Expected 
       return { vm: { ...vm, description: action.description } }
     case 'resize':
       return resized(vm, action)
+    case 'grow':
+      return grown(vm, action.disk)
     case 'rename':
       return action.isTaken ? { code: 'ALREADY_EXISTS' } : { vm: { ...vm, name: action.name } }
     case 'clone':
@@ -117,18 +129,24 @@ function resized(vm: ModelVm, { memoryMiB, growsIn }: Extract<VmAction, { kind: 
   return { vm: { ...vm, memoryMiB } }
 }
 
+/** A disk that another call has made larger does not shrink. */
+function grown(vm: ModelVm, { id, sizeMiB }: ModelDisk): Expected {
+  if (vm.disks.some((disk) => disk.id === id && disk.sizeMiB > sizeMiB)) return { code: 'INVALID_ARGUMENT' }
+  return { vm: { ...vm, disks: vm.disks.map((disk) => (disk.id === id ? { ...disk, sizeMiB } : disk)) } }
+}
+
 function withSnapshot(vm: ModelVm, name: string): Expected {
   const state: VmState = vm.state === 'running' || vm.state === 'paused' ? vm.state : 'stopped'
-  const { memoryMiB, bootMiB } = vm
-  const snapshot = { name, parent: vm.current, state, memoryMiB, bootMiB }
+  const { memoryMiB, bootMiB, disks } = vm
+  const snapshot = { name, parent: vm.current, state, memoryMiB, bootMiB, disks }
   return { vm: { ...vm, snapshots: [...vm.snapshots, snapshot], current: name } }
 }
 
 function switched(vm: ModelVm, name: string | undefined): Expected {
   const snapshot = vm.snapshots.find((candidate) => candidate.name === name)
   if (snapshot === undefined) return { code: 'SNAPSHOT_NOT_FOUND' }
-  const { state, memoryMiB, bootMiB } = snapshot
-  return { vm: { ...vm, state, memoryMiB, bootMiB, current: snapshot.name } }
+  const { state, memoryMiB, bootMiB, disks } = snapshot
+  return { vm: { ...vm, state, memoryMiB, bootMiB, disks, current: snapshot.name } }
 }
 
 function withoutSnapshot(vm: ModelVm, name: string | undefined): Expected {

@@ -20,7 +20,7 @@ export class QmpModelHost implements ModelHost, AsyncDisposable {
     this.#uri = uri
     this.#server = server
     this.second = second
-    this.spec = { memoryMiB: 16, boot: { kernel } }
+    this.spec = { memoryMiB: 16, disks: [{ sizeMiB: 1 }, { sizeMiB: 1 }], boot: { kernel } }
   }
 
   static async open(uri: string, kernel: string, hasSecond: boolean): Promise<QmpModelHost> {

@@ -22,7 +22,7 @@ const troubleIn = () => new HostError({ reason: 'trouble', native: { driver: 'si
 
 /** What is in the test's hand: time, troubles, and what happens by itself. */
 export class SimulatedModelHost implements ModelHost, AsyncDisposable {
-  readonly spec = { memoryMiB: 16 }
+  readonly spec = { memoryMiB: 16, disks: [{ sizeMiB: 1 }, { sizeMiB: 1 }] }
   readonly afterCrash = 'crashed'
   readonly resizableIn = ['stopped', 'running', 'paused', 'crashed'] as const
   readonly growsIn = this.resizableIn

@@ -33,6 +33,7 @@ const kinds = [
   'create',
   'describe',
   'resize',
+  'grow',
   'rename',
   'clone',
   'delete',

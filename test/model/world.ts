@@ -17,6 +17,7 @@ export async function observe(
   if (found.isErr() && found.error.code === 'VM_NOT_FOUND') return undefined
   if (found.isErr()) throw found.error
   const { name, description, memoryMiB } = found.value
+  const disks = found.value.disks.map(({ id, sizeMiB = 0 }) => ({ id, sizeMiB }))
   const nodes = flat(await vm.getSnapshotTree().unwrap())
   const nameOf = (id: string | undefined): string | undefined => nodes.find((node) => node.id === id)?.name
   const snapshots = nodes.map((node): ModelSnapshot => ({
@@ -26,10 +27,11 @@ export async function observe(
     // It is not told; what the reference has stands.
     memoryMiB: 0,
     bootMiB: 0,
+    disks: [],
   }))
   const current = nodes.find(({ isCurrent }) => isCurrent)?.name
   return {
-    model: { name, state: await vm.getState().unwrap(), description, memoryMiB, bootMiB: 0, snapshots, current },
+    model: { name, state: await vm.getState().unwrap(), description, memoryMiB, bootMiB: 0, disks, snapshots, current },
     snapshotIds: new Map(nodes.map((node) => [node.name, node.id])),
   }
 }
