@@ -1,5 +1,6 @@
 import { Duplex } from 'node:stream'
 import { HostError, VmError } from './errors.js'
+import { CallerContext } from './job/caller-context.js'
 import type { JobTarget } from './operations.js'
 
 /**
@@ -48,12 +49,19 @@ export class ConsoleStream extends Duplex {
   }
 
   #join(host: Duplex): void {
-    host.on('data', (chunk: Buffer) => {
+    // The host's stream speaks in a context of its own; this one is that of the caller, who made this stream.
+    const context = new CallerContext()
+    const on = (event: string, listener: (value: unknown) => void): void => {
+      host.on(event, (value: unknown) => {
+        context.runInAsyncScope(listener, undefined, value)
+      })
+    }
+    on('data', (chunk) => {
       if (!this.push(chunk)) host.pause()
     })
-    host.on('end', () => this.push(null))
-    host.on('error', (error) => this.#fail(error))
-    host.on('close', () => {
+    on('end', () => this.push(null))
+    on('error', (error) => this.#fail(error))
+    on('close', () => {
       if (!host.readableEnded) this.#fail(new Error('the console was closed by its host'))
     })
     if (this.destroyed) host.destroy()

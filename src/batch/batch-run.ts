@@ -1,6 +1,7 @@
 import { inspect } from 'node:util'
 import { err, type Err, type Result } from 'neverthrow'
 import { InvalidArgumentError, JobCancelledError, OutcomeUnknownError, VmError } from '../errors.js'
+import { CallerContext } from '../job/caller-context.js'
 import type { CancelRequest } from '../job/cancellation.js'
 import { confirmationMs, type JobCore } from '../job/job-core.js'
 import type { JobRef } from '../job/job.js'
@@ -49,6 +50,8 @@ export class BatchRun<Item, T, E> {
   /** Whether something was left undone for that. */
   #isCut = false
   readonly #signal = new BatchSignal()
+  /** Of the caller: readers and those who cancel it have others. */
+  readonly #context = new CallerContext()
   #isFilling = false
   #timer: NodeJS.Timeout | undefined
   #isReportDue = false
@@ -105,7 +108,8 @@ export class BatchRun<Item, T, E> {
     this.#core.observe()
     const reader = this.#tally.read(() => {
       // Only then has it made room.
-      if (this.#tally.backlog === this.#room - 1 || this.#tally.backlog === 0) this.#goOn()
+      const hasRoom = this.#tally.backlog === this.#room - 1 || this.#tally.backlog === 0
+      if (hasRoom) this.#context.runInAsyncScope(this.#goOn, this)
     })
     if (this.#core.isSettled) reader?.end()
     return reader
@@ -246,7 +250,7 @@ export class BatchRun<Item, T, E> {
 
   /** How many of the running items refused to be stopped. */
   async #cancel(request: CancelRequest): Promise<number> {
-    this.#breakOff(request)
+    this.#context.runInAsyncScope(this.#breakOff, this, request)
     this.#signal.abort(request)
     this.#goOn()
     const { reason, cause } = request

@@ -2,6 +2,7 @@ import type { Result } from 'neverthrow'
 import type * as v from 'valibot'
 import { InvalidArgumentError, JobCancelledError, type VmError } from '../errors.js'
 import { abortRequest, onAbort } from './abort-listeners.js'
+import { inCallerContext } from './caller-context.js'
 import type { JobCore } from './job-core.js'
 import { object, unchecked } from '../model/schema.js'
 import { hintForName, notKnown, unknownName } from '../model/unknown-name.js'
@@ -91,7 +92,7 @@ export const applyOptions = (
     const unlisten = signal && onAbort(signal, () => void core.cancel(abortRequest(signal)))
     const timer = timeoutMs === undefined ? undefined : setTimeout(() => void core.expire(timeoutMs), timeoutMs)
     core.listen({
-      ...(onProgress !== undefined && { onProgress }),
+      ...(onProgress !== undefined && { onProgress: inCallerContext(onProgress) }),
       onSettled() {
         clearTimeout(timer)
         unlisten?.()

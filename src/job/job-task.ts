@@ -1,6 +1,7 @@
 import type { CancelHandler, ProgressUpdate, Task } from '../driver.js'
 import type { VmError } from '../errors.js'
 import type { JobTarget, OperationCode } from '../operations.js'
+import { inCallerContext } from './caller-context.js'
 import type { JobCore } from './job-core.js'
 
 /** The side of a job that its driver sees. */
@@ -28,7 +29,7 @@ export class JobTask implements Task {
   }
 
   cancelWith(handler: CancelHandler): () => void {
-    return this.#core.cancellation.add(handler)
+    return this.#core.cancellation.add(inCallerContext(handler))
   }
 
   holdBack(): () => void {

@@ -9,6 +9,7 @@ import {
   type WaitTimeoutError,
 } from '../errors.js'
 import type { JobTarget, OperationCode } from '../operations.js'
+import { inCallerContext } from './caller-context.js'
 import { jobId } from './diagnostics.js'
 import { JobCore, type CancelVerdict, type JobStatus } from './job-core.js'
 import { all, any, follow, type Grouping, race, settled as allSettled } from './job-group.js'
@@ -131,7 +132,7 @@ export class JobRef<out T, out E extends VmError = VmError> implements AsyncIter
     const result = await this.#core.promise
     if (result.isOk()) return result.value
     // V8 lists the async functions that await this promise by now: the caller's line is had without a cost for success.
-    throw VmError.withCaller(result.error, new Error())
+    throw result.error instanceof VmError ? VmError.withCaller(result.error, new Error()) : result.error
   }
 
   /**
@@ -156,7 +157,7 @@ export class JobRef<out T, out E extends VmError = VmError> implements AsyncIter
   /** Calls the listener at each progress, the last time with 100 % where it succeeds; returns what takes it away. */
   onProgress(listener: (progress: Progress) => void): () => void {
     this.#core.observe()
-    return this.#core.isSettled ? () => undefined : this.#core.listen({ onProgress: listener })
+    return this.#core.isSettled ? () => undefined : this.#core.listen({ onProgress: inCallerContext(listener) })
   }
 
   /** neverthrow's `ResultAsync`, for chaining. */

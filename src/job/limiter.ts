@@ -1,3 +1,5 @@
+import { inCallerContext } from './caller-context.js'
+
 /**
  * Lets so many operations run at once, and the rest wait in line. Not p-queue: it costs more than the rest of a call, and a
  * place in this line is given up in constant time.
@@ -18,8 +20,9 @@ export class Limiter {
       start()
       return undefined
     }
-    this.#waiting.add(start)
-    return () => void this.#waiting.delete(start)
+    const later = inCallerContext(start)
+    this.#waiting.add(later)
+    return () => void this.#waiting.delete(later)
   }
 
   /** Gives a place back, to the first in line. */

@@ -1,5 +1,6 @@
 import type { VmError } from '../errors.js'
 import type { JobTarget, OperationCode } from '../operations.js'
+import { inCallerContext } from './caller-context.js'
 import { callSafely } from './call-safely.js'
 import { jobId } from './diagnostics.js'
 
@@ -26,7 +27,7 @@ export class UnobservedFailures {
   readonly #failures = new Set<UnobservedFailure>()
 
   constructor(report: (failure: UnobservedFailure) => void) {
-    this.#report = report
+    this.#report = inCallerContext(report)
   }
 
   add(job: FailedJob, error: VmError): UnobservedFailure {
