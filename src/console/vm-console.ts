@@ -1,6 +1,6 @@
 import { Duplex } from 'node:stream'
-import { HostError } from '../errors.js'
 import type { ConsoleBuffer, ConsoleReader } from './console-buffer.js'
+import { consoleOverrun } from './console-overrun.js'
 
 const chunkBytes = 64 * 1024
 
@@ -58,7 +58,7 @@ export class VmConsole extends Duplex {
     for (;;) {
       const { bytes, lostBytes } = this.#reader.read(chunkBytes)
       if (lostBytes > 0) {
-        this.destroy(tooSlow(this.#driver, lostBytes))
+        this.destroy(consoleOverrun(this.#driver, lostBytes))
         return
       }
       if (bytes.byteLength === 0) break
@@ -69,13 +69,4 @@ export class VmConsole extends Duplex {
     }
     if (this.#buffer.closed) this.push(null)
   }
-}
-
-const tooSlow = (driver: string, lostBytes: number): HostError => {
-  const message = `${String(lostBytes)} bytes of the console were overwritten before they were read`
-  return new HostError({
-    reason: message,
-    hint: 'Read the console as fast as the guest writes.',
-    native: { driver, message },
-  })
 }

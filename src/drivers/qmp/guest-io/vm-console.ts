@@ -1,4 +1,5 @@
 import { Duplex } from 'node:stream'
+import { consoleOverrun } from '../../../console/console-overrun.js'
 import { isExhaustion } from '../../../errors/errno.js'
 import type { RunLogReader } from '../logs/run-log-reader.js'
 
@@ -86,7 +87,8 @@ export class VmConsole extends Duplex {
       // What has ended before the last read has nothing more to say after it.
       const isLast = this.#hasEnded
       for (;;) {
-        const bytes = await this.#source.log.read()
+        const { bytes, lostBytes } = await this.#source.log.read()
+        if (lostBytes > 0) throw consoleOverrun('qmp', lostBytes)
         if (bytes.byteLength === 0) break
         if (!this.push(bytes)) {
           this.#isWanted = false

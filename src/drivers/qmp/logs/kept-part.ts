@@ -6,7 +6,7 @@ export type RunLog = (typeof runLogs)[number]
 
 /**
  * What is kept of a log that was cut: its bytes before `end`. In the log itself they are not there any more, though it is as
- * long as before, so that whoever reads it keeps the place in it: bytes may be lost to a reader, and never come twice.
+ * long as before, so that a reader keeps its place in it: it learns how many bytes it has lost, and none come twice.
  */
 export interface KeptPart {
   readonly file: string

@@ -1,9 +1,15 @@
-import { open, readdir, type FileHandle } from 'node:fs/promises'
+import { open, readdir, stat, type FileHandle } from 'node:fs/promises'
 import { join } from 'node:path'
 import { errorCode } from '../../../errors/native.js'
 import { keptParts, type KeptPart, type RunLog } from './kept-part.js'
 
 const chunkBytes = 64 * 1024
+
+/** What a read gives: the bytes, and how many before them are not kept any more. */
+interface LogPart {
+  readonly bytes: Buffer
+  readonly lostBytes: number
+}
 
 /** Reads a log from its beginning, as far as it is kept, and goes on as it grows; see `cutLog`. */
 export class RunLogReader {
@@ -21,11 +27,13 @@ export class RunLogReader {
     this.#position = from
   }
 
-  /** @param from the place to begin at */
-  static async open(folder: string, log: RunLog, from = 0): Promise<RunLogReader> {
+  /** @param from the place to begin at; where what is kept begins, if absent */
+  static async open(folder: string, log: RunLog, from?: number): Promise<RunLogReader> {
     const file = await open(join(folder, log), 'r')
     try {
-      return new RunLogReader(folder, log, file, (await file.stat()).ino, from)
+      const reader = new RunLogReader(folder, log, file, (await file.stat()).ino, from ?? 0)
+      if (from === undefined) await reader.#skipWhatIsLost()
+      return reader
     } catch (error) {
       await file.close()
       throw error
@@ -33,18 +41,19 @@ export class RunLogReader {
   }
 
   /** What comes next; empty where there is no more at present. */
-  async read(): Promise<Buffer> {
+  async read(): Promise<LogPart> {
+    let lostBytes = 0
     for (;;) {
       const bytes = await readAt(this.#file, this.#position)
-      const files = await orNothing(readdir(this.#folder))
-      const [kept] = keptParts(files ?? [], this.#log, this.#inode)
+      const kept = await this.#keptPart()
       // The log may have been cut while it was being read.
       if (kept === undefined || kept.end <= this.#position) {
         this.#position += bytes.byteLength
-        return bytes
+        return { bytes, lostBytes }
       }
       const before = await this.#readKept(kept)
-      if (before.byteLength > 0) return before
+      lostBytes += before.lostBytes
+      if (before.bytes.byteLength > 0) return { bytes: before.bytes, lostBytes }
     }
   }
 
@@ -52,11 +61,12 @@ export class RunLogReader {
   async tail(atLeast: number): Promise<Buffer> {
     const { size } = await this.#file.stat()
     this.#position = Math.max(0, size - atLeast)
-    const parts = [await this.read()]
-    for (let read = parts[0]?.byteLength ?? 0; read > 0 && this.#position < size;) {
-      const part = await this.read()
-      read = part.byteLength
-      parts.push(part)
+    const { bytes: first } = await this.read()
+    const parts = [first]
+    for (let read = first.byteLength; read > 0 && this.#position < size;) {
+      const { bytes } = await this.read()
+      read = bytes.byteLength
+      parts.push(bytes)
     }
     return Buffer.concat(parts)
   }
@@ -64,24 +74,43 @@ export class RunLogReader {
   /** All that there is at present from the place of the reader on. */
   async rest(): Promise<Buffer> {
     const parts: Buffer[] = []
-    for (let part = await this.read(); part.byteLength > 0; part = await this.read()) parts.push(part)
-    return Buffer.concat(parts)
+    for (;;) {
+      const { bytes } = await this.read()
+      if (bytes.byteLength === 0) return Buffer.concat(parts)
+      parts.push(bytes)
+    }
   }
 
   async close(): Promise<void> {
     await this.#file.close()
   }
 
+  async #keptPart(): Promise<KeptPart | undefined> {
+    const files = await orNothing(readdir(this.#folder))
+    return keptParts(files ?? [], this.#log, this.#inode)[0]
+  }
+
+  async #skipWhatIsLost(): Promise<void> {
+    for (let kept = await this.#keptPart(); kept !== undefined; kept = await this.#keptPart()) {
+      const stats = await orNothing(stat(join(this.#folder, kept.file)))
+      // Another cut may have taken its place.
+      if (stats === undefined) continue
+      this.#position = kept.end - stats.size
+      return
+    }
+  }
+
   /** Empty after the end, or where another cut has taken its place. */
-  async #readKept({ file, end }: KeptPart): Promise<Buffer> {
+  async #readKept({ file, end }: KeptPart): Promise<LogPart> {
     const part = await orNothing(open(join(this.#folder, file), 'r'))
-    if (part === undefined) return Buffer.alloc(0)
+    if (part === undefined) return { bytes: Buffer.alloc(0), lostBytes: 0 }
     try {
       const start = end - (await part.stat()).size
       const from = Math.max(start, this.#position)
       const bytes = await readAt(part, from - start)
+      const lostBytes = from - this.#position
       this.#position = from + bytes.byteLength
-      return bytes
+      return { bytes, lostBytes }
     } finally {
       await part.close()
     }

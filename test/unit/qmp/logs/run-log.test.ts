@@ -44,7 +44,12 @@ const linesOf = (bytes: number): number => bytes / 16
 
 async function readAll(reader: RunLogReader): Promise<number[]> {
   const parts: Buffer[] = []
-  for (let part = await reader.read(); part.byteLength > 0; part = await reader.read()) parts.push(part)
+  for (;;) {
+    const { bytes, lostBytes } = await reader.read()
+    expect(lostBytes).toBe(0)
+    if (bytes.byteLength === 0) break
+    parts.push(bytes)
+  }
   const text = Buffer.concat(parts).toString('latin1')
   return text === '' ? [] : text.trimEnd().split('\n').map(Number)
 }
@@ -85,15 +90,25 @@ test('a reader at the end does not notice a cut', async () => {
   expect(await readAll(reader)).toEqual([lastLine])
 })
 
-test('a reader that is behind goes on where what is kept begins, and sees nothing twice', async () => {
+test('a reader that is behind is told how much it has lost, goes on where what is kept begins, and sees nothing twice', async () => {
   print(linesOf(3 * keptBytes))
   const reader = await openReader()
-  const first = linesOf((await reader.read()).byteLength)
+  const read = (await reader.read()).bytes.byteLength
   cutLog(folder, log)
   print(5)
-  const rest = await readAll(reader)
-  expect(rest).toEqual(consecutive(lastLine - 5 - linesOf(keptBytes) + 1, lastLine))
-  expect(rest[0]).toBeGreaterThan(first)
+  const { bytes, lostBytes } = await reader.read()
+  expect(lostBytes).toBe(2 * keptBytes - read)
+  const next = lastLine - 5 - linesOf(keptBytes) + 1 + linesOf(bytes.byteLength)
+  expect(await readAll(reader)).toEqual(consecutive(next, lastLine))
+})
+
+test('a reader that has read nothing yet is told of what was lost since it was opened, and of no more', async () => {
+  print(linesOf(2 * keptBytes))
+  cutLog(folder, log)
+  const reader = await openReader()
+  print(linesOf(3 * keptBytes))
+  cutLog(folder, log)
+  expect((await reader.read()).lostBytes).toBe(3 * keptBytes)
 })
 
 test('a cut that somebody died over is finished by the next one', async () => {
@@ -111,8 +126,8 @@ test('a cut that somebody died over is finished by the next one', async () => {
 
 test('what is kept belongs to the log that it was cut from, and not to the next of the name', async () => {
   print(linesOf(2 * keptBytes))
-  const before = await openReader()
   cutLog(folder, log)
+  const before = await openReader()
   rmSync(path())
   writeFileSync(path(), 'anew\n')
   expect(await readLogTail(folder, log, 100)).toBe('anew\n')
