@@ -1,6 +1,11 @@
 import { randomUUID } from 'node:crypto'
+import { readFile } from 'node:fs/promises'
+import { join } from 'node:path'
 import type { Vm, VmSpec } from 'awaitvm'
 import { beforeEach, expect, test } from 'vitest'
+import type { Definition } from '../../../../src/drivers/qmp/definition.js'
+import { diskNode } from '../../../../src/drivers/qmp/hardware/command-line.js'
+import { openMonitor } from '../../../../src/drivers/qmp/process/monitor.js'
 import { ConsoleReader } from '../../../support/console-reader.js'
 import { debianWithAgent } from '../../../support/debian-with-agent.js'
 import { failureOf } from '../../../support/expect-failure.js'
@@ -131,4 +136,32 @@ test('a disk that was there from the start can be taken away, and moves no other
   expect(await resumed.run(sizes)).toBe('12288')
   expect((await resumed.run(slots)).split('\n')).toEqual([network, second])
   expect(await resumed.run('ip link show eth0 | wc -l')).toBe('2')
+})
+
+test('an edit that fails once the guest has let go of a disk gives it back, with what is on it', async () => {
+  await using host = await QmpHost.open()
+  const { vm, shell } = await bootLinux(host)
+  const { disks } = await vm.edit({ disks: [{ sizeMiB: 8 }, { sizeMiB: 8 }] }).unwrap()
+  await shell.until('[ -b /dev/vda -a -b /dev/vdb ]')
+  await shell.run('echo of the first > /dev/vda; echo of the second > /dev/vdb; sync')
+  const { hardware } = JSON.parse(await readFile(join(host.folderOf(vm), 'vm.json'), 'utf8')) as Definition
+  const monitor = await openMonitor(host.folderOf(vm), 'watch.sock')
+  await monitor.execute('blockdev-add', { driver: 'null-co', 'node-name': 'sink', size: 2 ** 23, 'read-zeroes': true })
+  // QEMU does not resize a disk that is being mirrored.
+  const mirror = { 'job-id': 'endless', device: diskNode(hardware.disks[1]!), target: 'sink', sync: 'full' }
+  await monitor.execute('blockdev-mirror', mirror)
+  await monitor.close()
+
+  const [first, second] = disks
+  const changes = { disks: [{ ...second!, sizeMiB: 16 }], deleteDisks: [first!.id], description: 'half of it' }
+  await failureOf(vm.edit(changes), 'HOST_ERROR')
+  expect(await vm.refresh().unwrap()).toMatchObject({ description: '', disks })
+  await shell.until('[ -b /dev/vda -a -b /dev/vdb ]')
+  const content = 'echo 3 > /proc/sys/vm/drop_caches; head -n 1 /dev/vda /dev/vdb'
+  expect(await shell.run(content)).toMatch(/of the first[^]*of the second|of the second[^]*of the first/)
+  await vm.stop({ mode: 'kill' }).unwrap()
+  await vm.start().unwrap()
+  const restarted = new Shell(vm)
+  await restarted.console.until('shell ready', 120_000)
+  expect(await restarted.run('head -n 1 /dev/vda /dev/vdb')).toMatch(/of the first[^]*of the second/)
 })
