@@ -1,6 +1,7 @@
 import { fileURLToPath } from 'node:url'
 import type { Driver, Feature } from '../../driver.js'
 import { InvalidArgumentError } from '../../errors.js'
+import { requireKnownOptions } from '../../model/uri-options.js'
 import { DirectoryStore } from './directory-store.js'
 import { EmbeddedDriver } from './driver.js'
 import { embeddedError } from './embedded-errors.js'
@@ -22,7 +23,8 @@ export async function openEmbedded(uri: URL): Promise<Driver> {
 }
 
 function directoryOf(uri: URL): string | undefined {
-  if (uri.host !== '' || uri.search !== '' || uri.hash !== '') throw malformed(uri)
+  requireKnownOptions(uri, [], 'uri')
+  if (uri.host !== '' || uri.hash !== '') throw malformed(uri)
   if (uri.pathname === '') return undefined
   if (!uri.pathname.startsWith('/')) throw malformed(uri)
   try {

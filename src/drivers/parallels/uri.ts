@@ -1,5 +1,6 @@
 import * as v from 'valibot'
 import { InvalidArgumentError } from '../../errors.js'
+import { requireKnownOptions } from '../../model/uri-options.js'
 
 /** Where the host is, and how it is talked to. */
 export interface ParallelsAddress {
@@ -41,11 +42,11 @@ export function addressOf(uri: URL): ParallelsAddress {
   ) {
     throw wrong(`it is not like ${shape}`, 'A password has no place in it: ssh uses a key.')
   }
+  requireKnownOptions(uri, Object.keys(querySchema.entries), 'uri')
   const query = v.safeParse(querySchema, Object.fromEntries(uri.searchParams))
   if (!query.success) {
-    const [{ path, message, type }] = query.issues
-    const name = String(path?.[0]?.key)
-    throw wrong(type === 'strict_object' ? `it has no option "${name}"` : `its option "${name}" ${message}`)
+    const [{ path, message }] = query.issues
+    throw wrong(`its option "${String(path?.[0]?.key)}" ${message}`)
   }
   const { sshConfig, ...options } = query.output
   // What begins with a dash would be an option to ssh.

@@ -1,5 +1,6 @@
 import { fileURLToPath } from 'node:url'
 import { InvalidArgumentError } from '../../errors.js'
+import { requireKnownOptions } from '../../model/uri-options.js'
 import { accelerators, type Accelerator } from './process/accelerator.js'
 
 /** What `qmp:///dir?accel=tcg` says. */
@@ -23,7 +24,7 @@ function directoryOf(uri: URL, path: string): string {
 }
 
 function acceleratorOf(uri: URL, path: string): Accelerator | undefined {
-  for (const name of uri.searchParams.keys()) if (name !== 'accel') throw malformed(uri, path)
+  requireKnownOptions(uri, ['accel'], path)
   const named = uri.searchParams.get('accel')
   if (named === null) return undefined
   const accelerator = accelerators.find((known) => known === named)
