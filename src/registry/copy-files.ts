@@ -1,5 +1,6 @@
 import { open, stat, type FileHandle } from 'node:fs/promises'
 import { join } from 'node:path'
+import { openOwn } from './own-file.js'
 
 const chunkBytes = 2 ** 20
 
@@ -14,7 +15,7 @@ export async function copyFiles(
   for (const name of names) total += (await stat(join(from, name))).size
   let done = 0
   for (const name of names) {
-    await using source = await open(join(from, name), 'r')
+    await using source = await openOwn(join(from, name), { isShared: true })
     await using target = await open(join(to, name), 'wx', 0o600)
     for await (const bytes of copyChunks(source, target)) {
       done += bytes

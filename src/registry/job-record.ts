@@ -1,10 +1,11 @@
-import { closeSync, existsSync, openSync, readSync, rmSync } from 'node:fs'
+import { existsSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import * as v from 'valibot'
 import { ProtocolError } from '../errors.js'
 import { errorCode, nativeErrorOf } from '../errors/native.js'
 import { writtenErrorSchema } from '../errors/written-error.js'
 import { operations, type OperationCode } from '../operations.js'
+import { readOwnFile } from './own-file.js'
 import { processIdentitySchema } from './process-identity.js'
 import { replaceSmallFile } from './replace-file.js'
 
@@ -82,7 +83,7 @@ const maxBytes = 256 * 1024
 
 function read<S extends v.GenericSchema>(path: string, schema: S): v.InferOutput<S> | undefined {
   try {
-    return v.parse(schema, JSON.parse(readBounded(path)))
+    return v.parse(schema, JSON.parse(readOwnFile(path, maxBytes)))
   } catch (error) {
     if (errorCode(error) === 'ENOENT') return undefined
     throw new ProtocolError({
@@ -91,15 +92,5 @@ function read<S extends v.GenericSchema>(path: string, schema: S): v.InferOutput
       native: nativeErrorOf('registry', error),
       cause: error,
     })
-  }
-}
-
-function readBounded(path: string): string {
-  const file = openSync(path, 'r')
-  try {
-    const buffer = Buffer.alloc(maxBytes)
-    return buffer.toString('utf8', 0, readSync(file, buffer, 0, maxBytes, 0))
-  } finally {
-    closeSync(file)
   }
 }

@@ -1,8 +1,7 @@
 import { randomUUID } from 'node:crypto'
-import { renameSync, rmSync } from 'node:fs'
+import { renameSync, rmSync, writeFileSync } from 'node:fs'
 import { open, rename, rm } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
-import { writeSmallFile } from './small-file.js'
 
 /** What every file that is not yet whole is called: whoever has the claim on the folder removes those left behind. */
 export const draftPrefix = 'draft-'
@@ -23,7 +22,8 @@ export function draftOf(path: string, content: string): Draft {
     rmSync(draft, { force: true })
   }
   try {
-    writeSmallFile(draft, content)
+    // Small as it is, it is written at once: see `readOwnFile`.
+    writeFileSync(draft, content, { flag: 'wx', mode: 0o600 })
   } catch (error) {
     drop()
     throw error

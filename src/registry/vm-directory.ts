@@ -1,7 +1,7 @@
-import { existsSync, lstatSync } from 'node:fs'
-import { mkdir, readdir, rename, rm } from 'node:fs/promises'
+import { existsSync, lstatSync, type Stats } from 'node:fs'
+import { chmod, mkdir, readdir, rename, rm } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
-import { ProtocolError, type VmError } from '../errors.js'
+import { ProtocolError, ResourceBusyError, type VmError } from '../errors.js'
 import { idIsTaken, nameIsId, nameIsTaken } from '../errors/lookup.js'
 import { errorCode } from '../errors/native.js'
 import type { VmState } from '../model/vm-state.js'
@@ -15,6 +15,9 @@ import { readOwnFile, requireOwnFolder } from './own-file.js'
 import { formatIdentity, parseIdentity } from './process-identity.js'
 import { draftPrefix, replaceFile, syncFolder } from './replace-file.js'
 import { FormatError, parseJson, type VmFormat, type WrittenVm } from './vm-format.js'
+
+/** Tells a folder from another one of the same path. */
+export type FolderIdentity = Pick<Stats, 'dev' | 'ino'>
 
 const definitionFile = 'vm.json'
 /** One with 30,000 snapshots has some 15 MB. */
@@ -206,12 +209,20 @@ export class VmDirectory<D extends WrittenVm> {
   /**
    * Makes the folder of a VM from elsewhere one of the host's, in one step; answers its path from then on. Refuses a name or
    * an id that is taken.
+   *
+   * @param checked the folder that was looked through: whoever owns the path may have put another one there since
    */
-  async adopt(definition: D, from: string): Promise<string> {
+  async adopt(definition: D, from: string, checked?: FolderIdentity): Promise<string> {
     const folder = join(this.vms, definition.id)
     await this.alone(async () => {
       await this.assertIsFree(definition)
       await rename(from, folder)
+      const { dev, ino } = lstatSync(folder)
+      if (checked !== undefined && (dev !== checked.dev || ino !== checked.ino)) {
+        await rename(folder, from)
+        throw new ResourceBusyError({ reason: `another process has put something else in the place of ${from}` })
+      }
+      await chmod(folder, 0o700)
       await syncFolder(this.vms)
     })
     return folder

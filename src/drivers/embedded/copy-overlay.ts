@@ -1,29 +1,34 @@
-import { constants } from 'node:fs'
-import { copyFile, open, readFile, type FileHandle } from 'node:fs/promises'
+import { open, type FileHandle } from 'node:fs/promises'
 import { blockSize } from './machine/memory-overlay.js'
 import { mapHeaderSize } from './machine/file-overlay.js'
 import { errorCode } from '../../errors/native.js'
+import { openOwn, readOwnBytes } from '../../registry/own-file.js'
 
 /** At most so many blocks in one step: 1 MiB. */
 const maxRun = 256
+/** That of a disk of 2 TiB, and no machine has one of that size. */
+const maxMapBytes = 64 * 2 ** 20
 
 /**
  * Copies an overlay's file and map, only the blocks that are there: a copy of a sparse file made by the system may take its
  * full size. An overlay without a map has no content: no machine has used it yet, and it needs no files.
  */
 export async function copyOverlayFiles(from: string, to: string): Promise<void> {
-  const bits = await readMap(`${from}.map`)
-  if (bits === undefined) return
-  await using source = await open(from, 'r')
+  const map = await readMap(`${from}.map`)
+  if (map === undefined) return
+  await using source = await openOwn(from)
   await using target = await open(to, 'wx', 0o600)
-  await copyBlocks(source, target, bits)
+  await copyBlocks(source, target, map.subarray(mapHeaderSize))
   await target.truncate((await source.stat()).size)
-  await copyFile(`${from}.map`, `${to}.map`, constants.COPYFILE_EXCL)
+  await target.sync()
+  await using targetMap = await open(`${to}.map`, 'wx', 0o600)
+  await targetMap.writeFile(map)
+  await targetMap.sync()
 }
 
 async function readMap(path: string): Promise<Uint8Array | undefined> {
   try {
-    return (await readFile(path)).subarray(mapHeaderSize)
+    return await readOwnBytes(path, maxMapBytes)
   } catch (error) {
     if (errorCode(error) === 'ENOENT') return undefined
     throw error

@@ -12,12 +12,18 @@ import { nativeErrorOf } from '../../errors/native.js'
 import { BootImageError } from './machine/boot-image-error.js'
 import { DiskError } from './machine/disk-error.js'
 import { SavedStateError } from './machine/saved-state.js'
+import { damagedFile } from '../../registry/file-problem.js'
+import { NotOwnError } from '../../registry/own-file.js'
 
 export const nativeError = (error: unknown): NativeError => nativeErrorOf('embedded', error)
 
 /** What went wrong with files, images and the emulator, as the SDK speaks of it. */
 export function embeddedError(error: unknown): VmError {
   if (error instanceof VmError) return error
+  if (error instanceof NotOwnError) {
+    const hint = 'Put back the file that was there, or remove this one.'
+    return damagedFile(error.path, error, { driver: 'embedded', hint })
+  }
   const aborted = abortedError(error)
   if (aborted !== undefined) return aborted
   const native = nativeError(error)

@@ -2,6 +2,7 @@ import type { VmFormat } from '../../registry/vm-format.js'
 import { definitionSchema, filesOf, type Definition } from './definition.js'
 import { runFiles } from './hardware/command-line.js'
 import { parseKeptName } from './logs/kept-part.js'
+import { isSign } from './process/qemu-process.js'
 import { recordFile } from './process/run-record.js'
 
 const others: ReadonlySet<string> = new Set([...Object.values(runFiles), recordFile])
@@ -12,5 +13,5 @@ export const definitionFormat: VmFormat<Definition> = {
   schema: definitionSchema,
   filesOf,
   dataNameOf: (file) => (/^(?:disk|memory|base)-/.test(file) ? file : undefined),
-  isOther: (file) => others.has(file) || parseKeptName(file) !== undefined,
+  isOther: (file) => others.has(file) || isSign(file) || parseKeptName(file) !== undefined,
 }

@@ -11,6 +11,8 @@ import {
   type NativeError,
 } from '../../errors.js'
 import { QmpCommandError, QmpTimeoutError } from './protocol/qmp-errors.js'
+import { damagedFile } from '../../registry/file-problem.js'
+import { NotOwnError } from '../../registry/own-file.js'
 
 /** A program of QEMU's ended with a failure; the message is what it said. */
 export class QemuProgramError extends Error {
@@ -71,6 +73,10 @@ const meanings: readonly { readonly words: RegExp; readonly Kind: Kind; readonly
 /** What went wrong with QEMU, its files and its programs, as the SDK speaks of it. */
 export function qemuError(error: unknown): VmError {
   if (error instanceof VmError) return error
+  if (error instanceof NotOwnError) {
+    const hint = 'Put back the file that was there, or remove this one.'
+    return damagedFile(error.path, error, { driver: 'qmp', hint })
+  }
   const aborted = abortedError(error)
   if (aborted !== undefined) return aborted
   const native = nativeError(error)

@@ -166,7 +166,7 @@ describe('file overlay', () => {
     expect(() => open()).toThrow('cannot be used: ENOENT')
     rmSync(join(folder, 'overlay.map'))
     mkdirSync(join(folder, 'overlay'))
-    expect(() => open()).toThrow('cannot be used: EISDIR')
+    expect(() => open()).toThrow('cannot be used: it is a folder')
   })
 
   test('an overlay that is cut off in use is an error', () => {

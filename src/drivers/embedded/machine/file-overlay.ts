@@ -1,16 +1,19 @@
 import {
   closeSync,
+  constants,
   fstatSync,
   ftruncateSync,
-  openSync,
   readSync,
   renameSync,
   rmSync,
   statSync,
   writeSync,
 } from 'node:fs'
+import { openOwnFile } from '../../../registry/own-file.js'
 import { DiskError } from './disk-error.js'
 import { blockSize, type Overlay } from './memory-overlay.js'
+
+const { O_CREAT, O_RDWR, O_TRUNC, O_WRONLY } = constants
 
 const magic = 'AWVMMAP1'
 export const mapHeaderSize = 16
@@ -33,13 +36,9 @@ export class FileOverlay implements Overlay {
     this.#bits = new Uint8Array(Math.ceil(blocks / 8))
     const isNew = statSync(mapPath, { throwIfNoEntry: false }) === undefined
     try {
-      this.#data = openSync(path, isNew ? 'a+' : 'r+')
-      if (isNew) {
-        closeSync(this.#data)
-        this.#data = openSync(path, 'r+')
-        createMap(mapPath, sizeBytes, this.#bits.byteLength)
-      }
-      this.#map = openSync(mapPath, 'r+')
+      this.#data = openOwnFile(path, { flags: isNew ? O_RDWR | O_CREAT : O_RDWR })
+      if (isNew) createMap(mapPath, sizeBytes, this.#bits.byteLength)
+      this.#map = openOwnFile(mapPath, { flags: O_RDWR })
       this.#readMap(mapPath, sizeBytes)
       if (fstatSync(this.#data).size < blocks * blockSize) ftruncateSync(this.#data, blocks * blockSize)
     } catch (error) {
@@ -117,7 +116,7 @@ export class FileOverlay implements Overlay {
 /** Made under another name, so that a map is there whole or not at all. */
 const createMap = (path: string, sizeBytes: number, bitmapBytes: number): void => {
   const temporary = `${path}.new`
-  const file = openSync(temporary, 'w')
+  const file = openOwnFile(temporary, { flags: O_WRONLY | O_CREAT | O_TRUNC })
   try {
     const header = new Uint8Array(mapHeaderSize)
     header.set(Buffer.from(magic, 'latin1'))

@@ -83,8 +83,11 @@ export class DiskImages {
   }
 
   async #make(path: string, args: readonly string[], options?: ProgramOptions): Promise<void> {
+    // The program would make one that others may read, and does not wait until what it has written is on the disk.
+    await using file = await open(path, 'wx', 0o600)
     try {
       await runProgram(this.#img, args, options)
+      await file.sync()
     } catch (error) {
       // What there is of it is of no use to anybody.
       await rm(path, { force: true })

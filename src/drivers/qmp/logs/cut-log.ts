@@ -1,5 +1,6 @@
 import {
   closeSync,
+  constants,
   fstatSync,
   ftruncateSync,
   openSync,
@@ -11,6 +12,7 @@ import {
 } from 'node:fs'
 import { join } from 'node:path'
 import { errorCode } from '../../../errors/native.js'
+import { openOwnFile } from '../../../registry/own-file.js'
 import { draftIn } from '../../../registry/replace-file.js'
 import { keptName, keptParts, type RunLog } from './kept-part.js'
 
@@ -24,7 +26,7 @@ export const keptBytes = 2 ** 20
  */
 export function cutLog(folder: string, log: RunLog): void {
   try {
-    const file = openSync(join(folder, log), 'r+')
+    const file = openOwnFile(join(folder, log), { flags: constants.O_RDWR })
     try {
       cutIfLong(folder, log, file)
     } finally {

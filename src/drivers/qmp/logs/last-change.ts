@@ -1,6 +1,7 @@
-import { closeSync, fstatSync, openSync, readSync } from 'node:fs'
+import { closeSync, fstatSync, readSync } from 'node:fs'
 import { join } from 'node:path'
 import { errorCode } from '../../../errors/native.js'
+import { openOwnFile } from '../../../registry/own-file.js'
 import { runFiles } from '../hardware/command-line.js'
 
 /** An event has some 150 bytes, and many of them change nothing. */
@@ -24,7 +25,7 @@ export const isResumed = (change: string | undefined): boolean => change?.includ
 
 function readEnd(path: string): string {
   try {
-    const file = openSync(path, 'r')
+    const file = openOwnFile(path)
     try {
       const buffer = Buffer.alloc(tailBytes)
       const length = readSync(file, buffer, 0, tailBytes, Math.max(0, fstatSync(file).size - tailBytes))

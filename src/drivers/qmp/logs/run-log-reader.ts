@@ -1,6 +1,7 @@
-import { open, readdir, stat, type FileHandle } from 'node:fs/promises'
+import { readdir, stat, type FileHandle } from 'node:fs/promises'
 import { join } from 'node:path'
 import { errorCode } from '../../../errors/native.js'
+import { openOwn } from '../../../registry/own-file.js'
 import { keptParts, type KeptPart, type RunLog } from './kept-part.js'
 
 const chunkBytes = 64 * 1024
@@ -29,7 +30,7 @@ export class RunLogReader {
 
   /** @param from the place to begin at; where what is kept begins, if absent */
   static async open(folder: string, log: RunLog, from?: number): Promise<RunLogReader> {
-    const file = await open(join(folder, log), 'r')
+    const file = await openOwn(join(folder, log))
     try {
       const reader = new RunLogReader(folder, log, file, (await file.stat()).ino, from ?? 0)
       if (from === undefined) await reader.#skipWhatIsLost()
@@ -102,7 +103,7 @@ export class RunLogReader {
 
   /** Empty after the end, or where another cut has taken its place. */
   async #readKept({ file, end }: KeptPart): Promise<LogPart> {
-    const part = await orNothing(open(join(this.#folder, file), 'r'))
+    const part = await orNothing(openOwn(join(this.#folder, file)))
     if (part === undefined) return { bytes: Buffer.alloc(0), lostBytes: 0 }
     try {
       const start = end - (await part.stat()).size

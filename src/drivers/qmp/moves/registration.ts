@@ -1,5 +1,4 @@
-import { constants } from 'node:fs'
-import { lstat, open, readdir, realpath } from 'node:fs/promises'
+import { readdir, realpath } from 'node:fs/promises'
 import { join } from 'node:path'
 import * as v from 'valibot'
 import { AlreadyExistsError, InvalidArgumentError, ResourceBusyError } from '../../../errors.js'
@@ -9,7 +8,8 @@ import { validate } from '../../../model/validate.js'
 import { descriptionSchema, vmNameSchema } from '../../../model/vm-spec.js'
 import { Claim, heldBy, isDamagedClaim } from '../../../registry/claim.js'
 import { isAlive } from '../../../registry/process-identity.js'
-import type { VmDirectory } from '../../../registry/vm-directory.js'
+import { NotOwnError, openOwn, requireOwnEntry, requireOwnFolder } from '../../../registry/own-file.js'
+import type { FolderIdentity, VmDirectory } from '../../../registry/vm-directory.js'
 import { definitionFormat } from '../definition-format.js'
 import { isBase, type Definition, type DiskDefinition } from '../definition.js'
 import { imageFileOf } from '../disks/disk-chain.js'
@@ -21,13 +21,15 @@ import { readRun } from '../process/run-record.js'
 /** The folder of a VM that is to be registered. */
 export interface FoundVm {
   readonly folder: string
+  readonly identity: FolderIdentity
   readonly definition: Definition
 }
 
 const mebibyte = 2 ** 20
 /** More than that, a VM's folder never has. */
 const maxEntries = 10_000
-const maxDefinitionBytes = 16 * 2 ** 20
+/** The rights of the group and of others that let them change what is in a folder. */
+const othersMayWrite = 0o022
 const labelsSchema = v.object({ name: vmNameSchema, description: descriptionSchema })
 
 /**
@@ -39,13 +41,16 @@ export async function findVm(directory: VmDirectory<Definition>, path: string): 
     throw notThere(path, error)
   })
   await requireUnregistered(directory, folder)
+  const { dev, ino, mode } = checkOwn(folder, requireOwnFolder)
+  if ((mode & othersMayWrite) !== 0) throw wrong(`${folder} can be written to by others`, `chmod 700 ${folder}`)
   await checkEntries(folder)
   const definition = await directory.readFrom(folder, 'Restore it.')
   if (definition === undefined) throw wrong(`there is no VM at ${path}: it has no vm.json`)
   await checkDefinition(definition)
+  const disks = disksByFile(definition)
   for (const file of definitionFormat.filesOf(definition)) {
     const sizeMiB = definition.hardware.disks.find((disk) => disk.file === file)?.sizeMiB
-    await checkFile(folder, file, diskOf(definition, file), sizeMiB)
+    await checkFile(folder, file, disks.get(file), sizeMiB)
   }
   const holder = Claim.holder(directory.member, folder)
   if (holder !== undefined) throw heldBy(holder)
@@ -54,7 +59,7 @@ export async function findVm(directory: VmDirectory<Definition>, path: string): 
     const reason = `QEMU runs it, as the process ${String(run.process.pid)}`
     throw new ResourceBusyError({ pid: run.process.pid, reason, hint: 'Stop it where it runs.' })
   }
-  return { folder, definition }
+  return { folder, identity: { dev, ino }, definition }
 }
 
 async function requireUnregistered(directory: VmDirectory<Definition>, folder: string): Promise<void> {
@@ -80,9 +85,9 @@ async function checkEntries(folder: string): Promise<void> {
     if (!entry.isFile() && !entry.isSocket() && !(entry.isFIFO() && isSign(entry.name)))
       throw wrong(`${join(folder, entry.name)} is not a file`)
     if (isDamagedClaim(entry.name)) throw wrong(`${join(folder, entry.name)} is none of a VM's files`)
-    if (entry.name !== 'vm.json') continue
-    const { size } = await lstat(join(folder, entry.name))
-    if (size > maxDefinitionBytes) throw wrong(`${join(folder, entry.name)} has ${String(size)} bytes`)
+    checkOwn(join(folder, entry.name), (path) => {
+      requireOwnEntry(path, { isShared: isBase(entry.name) })
+    })
   }
 }
 
@@ -97,17 +102,30 @@ async function checkDefinition(definition: Definition): Promise<void> {
   await checkHardware(hardware, undefined, 'path')
 }
 
-/** The disk that a file is of, or is the base of; nothing for saved memory. */
-function diskOf({ hardware, snapshots }: Definition, file: string): DiskDefinition | undefined {
-  for (const disk of [hardware, ...snapshots.map((snapshot) => snapshot.hardware)].flatMap(({ disks }) => disks)) {
-    const chain = [disk.file, ...(disk.bases ?? [])]
-    const index = chain.indexOf(file)
-    if (index >= 0) return { ...disk, file, bases: chain.slice(index + 1) }
+/** The disk that each file is of, or is the base of; saved memory has none. */
+function disksByFile({ hardware, snapshots }: Definition): ReadonlyMap<string, DiskDefinition> {
+  const found = new Map<string, DiskDefinition>()
+  for (const { disks } of [hardware, ...snapshots.map((snapshot) => snapshot.hardware)]) {
+    for (const disk of disks) {
+      const chain = [disk.file, ...(disk.bases ?? [])]
+      for (const [index, file] of chain.entries()) {
+        if (!found.has(file)) found.set(file, { ...disk, file, bases: chain.slice(index + 1) })
+      }
+    }
   }
-  return undefined
+  return found
 }
 
-/** @param sizeMiB the size that a disk of the VM is to have at present; a file that only snapshots have may have another */
+/** What belongs to another user may be changed by that user while it is looked at, and lead elsewhere. */
+function checkOwn<T>(path: string, require: (path: string) => T): T {
+  try {
+    return require(path)
+  } catch (error) {
+    if (!(error instanceof NotOwnError)) throw notThere(path, error)
+    throw wrong(`${path} is refused: ${error.message}`, 'Make a copy of it as this user, and register that.')
+  }
+}
+
 async function checkFile(
   folder: string,
   file: string,
@@ -128,12 +146,10 @@ async function checkFile(
 }
 
 async function readHeader(path: string, isShared: boolean): Promise<Qcow2Header | undefined> {
-  const file = await open(path, constants.O_RDONLY | constants.O_NOFOLLOW).catch((error: unknown) => {
-    throw notThere(path, error)
+  const file = await openOwn(path, { isShared }).catch((error: unknown) => {
+    throw error instanceof NotOwnError ? wrong(`${path} is refused: ${error.message}`) : notThere(path, error)
   })
   try {
-    const { nlink } = await file.stat()
-    if (nlink > 1 && !isShared) throw wrong(`${path} has another name elsewhere, under which it may be written to`)
     return await readQcow2Header(file)
   } finally {
     await file.close()

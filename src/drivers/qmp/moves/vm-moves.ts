@@ -27,9 +27,9 @@ export class VmMoves {
   }
 
   async register(path: string): Promise<Definition> {
-    const { folder, definition } = await findVm(this.#directory, path)
+    const { folder, identity, definition } = await findVm(this.#directory, path)
     try {
-      await this.#directory.adopt(definition, folder)
+      await this.#directory.adopt(definition, folder, identity)
     } catch (error) {
       if (errorCode(error) !== 'EXDEV') throw error
       throw new InvalidArgumentError({

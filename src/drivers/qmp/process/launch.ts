@@ -8,7 +8,7 @@ import { loadMemory } from './memory-image.js'
 import { openForwards } from '../network/port-forwards.js'
 import { endQemu, hasEnded } from './qemu-end.js'
 import { QmpConnectionError } from '../protocol/qmp-errors.js'
-import { removeRunFiles, startQemu } from './qemu-process.js'
+import { prepareRunFiles, startQemu } from './qemu-process.js'
 import { causeOfCrash, draftRun, endOfRun, removeRun, type RunPlan, type RunRecord } from './run-record.js'
 
 interface Launch {
@@ -31,7 +31,7 @@ const exitTimeoutMs = 2000
 export async function launch(vm: HeldVm, task: Task, { plan, onExit }: Launch): Promise<Launched> {
   const { definition, folder } = vm
   const { memory, hardware } = definition
-  removeRunFiles(folder, memory !== undefined)
+  prepareRunFiles(folder, memory !== undefined)
   task.progress({ percent: 10, phase: 'starting QEMU' })
   let drafted: Draft | undefined
   const { identity, monitor, prepared, ended } = await startQemu(folder, plan.commandLine, {

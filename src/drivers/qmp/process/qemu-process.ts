@@ -1,6 +1,6 @@
 import { spawn, type ChildProcess } from 'node:child_process'
 import { randomUUID } from 'node:crypto'
-import { closeSync, constants, existsSync, openSync, readdirSync, renameSync, rmSync } from 'node:fs'
+import { chmodSync, closeSync, constants, existsSync, readdirSync, renameSync, rmSync } from 'node:fs'
 import { readdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
@@ -10,7 +10,7 @@ import { FolderWatcher } from '../../../files/folder-watcher.js'
 import { isOnLocalDisk } from '../../../registry/file-system.js'
 import { identityOf, type ProcessIdentity } from '../../../registry/process-identity.js'
 import { holdSign, makeSign } from '../../../registry/sign-of-life.js'
-import { readSmallFile } from '../../../registry/small-file.js'
+import { openOwnFile, readOwnFile } from '../../../registry/own-file.js'
 import { runFiles } from '../hardware/command-line.js'
 import { parseKeptName } from '../logs/kept-part.js'
 import { openMonitor } from './monitor.js'
@@ -22,6 +22,8 @@ import { lastWords, type RunPlan } from './run-record.js'
 
 /** A QEMU that has not answered by then, on however busy a computer, is not going to. */
 const startTimeoutMs = 60_000
+/** A pid has ten digits at most. */
+const maxPidBytes = 64
 /** A watcher may miss a change. */
 const pollMs = 20
 /** A socket is there some microseconds before anybody listens. */
@@ -70,6 +72,7 @@ export async function startQemu<T>(
     const identity = identityOf(child.pid ?? 0, !isOnLocalDisk(folder), sign?.name)
     const prepared = prepare(identity)
     const monitor = await Promise.race([ended, firstMonitor(folder, waiting.signal), aborted(signal, waiting)])
+    closeSocketsToOthers(folder)
     return { identity, monitor, prepared, ended }
   } catch (error) {
     waiting.abort()
@@ -104,7 +107,7 @@ async function freshSign(folder: string): Promise<{ readonly name: string; reado
 
 function spawnLogged(folder: string, program: string, args: readonly string[], sign?: number): ChildProcess {
   const { O_WRONLY, O_CREAT, O_TRUNC, O_APPEND } = constants
-  const log = openSync(join(folder, runFiles.log), O_WRONLY | O_CREAT | O_TRUNC | O_APPEND, 0o600)
+  const log = openOwnFile(join(folder, runFiles.log), { flags: O_WRONLY | O_CREAT | O_TRUNC | O_APPEND })
   try {
     // The descriptor of the sign is for nothing but being open.
     const stdio = ['ignore', log, log, ...(sign === undefined ? [] : [sign])] as const
@@ -179,14 +182,33 @@ function untilBound(
   })
 }
 
-/** What an earlier QEMU has left: a file of the name would be taken for the new one's. Its log is emptied by the next. */
-export function removeRunFiles(folder: string, isConsoleKept: boolean): void {
+/**
+ * Removes what an earlier QEMU has left, since a file of the name would be taken for the new one's; its log is emptied by the next.
+ * Makes the logs, which others may read where QEMU makes them.
+ */
+export function prepareRunFiles(folder: string, isConsoleKept: boolean): void {
   const names: ReadonlySet<string> = new Set(Object.values(runFiles))
   const left = readdirSync(folder).filter((file) => {
     const name = parseKeptName(file)?.log ?? file
     return names.has(name) && file !== runFiles.log && !(isConsoleKept && name === runFiles.console)
   })
   for (const file of left) rmSync(join(folder, file), { force: true })
+  const { O_WRONLY, O_CREAT, O_APPEND } = constants
+  for (const log of [runFiles.console, runFiles.eventLog]) {
+    closeSync(openOwnFile(join(folder, log), { flags: O_WRONLY | O_CREAT | O_APPEND }))
+  }
+}
+
+/** QEMU makes its sockets with the rights that this process gives new files. */
+function closeSocketsToOthers(folder: string): void {
+  for (const file of Object.values(runFiles).filter((name) => name.endsWith('.sock'))) {
+    try {
+      chmodSync(join(folder, file), 0o600)
+    } catch (error) {
+      // It has ended already, and what follows finds that.
+      if (errorCode(error) !== 'ENOENT') throw error
+    }
+  }
 }
 
 /** A QEMU that was started for the VM and not written down, since its starter died: its guest has not run. */
@@ -211,7 +233,7 @@ export async function findOrphan(
 /** Empty where it can't be read. */
 function readOrEmpty(path: string): string {
   try {
-    return readSmallFile(path)
+    return readOwnFile(path, maxPidBytes)
   } catch {
     return ''
   }
