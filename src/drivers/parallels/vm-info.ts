@@ -17,6 +17,8 @@ const infoSchema = v.object({
   State: v.string(),
   OS: v.optional(v.string(), ''),
   Template: v.optional(v.string(), ''),
+  /** `'VM'`, or `'CT'` of a container of Virtuozzo. */
+  Type: v.optional(v.string(), 'VM'),
   Home: v.optional(v.string(), ''),
   GuestTools: v.optional(v.object({ state: v.optional(v.string(), '') })),
   'Boot order': v.optional(v.string(), ''),
@@ -50,12 +52,15 @@ export interface VmInfo {
   readonly addresses: readonly NetworkAddress[]
 }
 
-/** The VMs of a parsed `list -i -j`; an entry that is none is left out, so that one damaged VM does not hide the others. */
+/**
+ * The VMs of a parsed `list -i -j`, without containers; an entry that is none is left out, so that one damaged VM does not hide the
+ * others.
+ */
 export function vmInfosOf(output: unknown): VmInfo[] {
   if (!Array.isArray(output)) return []
   return output.flatMap((entry: unknown) => {
     const parsed = v.safeParse(infoSchema, entry)
-    return parsed.success ? [vmInfoOf(parsed.output)] : []
+    return parsed.success && parsed.output.Type !== 'CT' ? [vmInfoOf(parsed.output)] : []
   })
 }
 

@@ -114,6 +114,14 @@ test('a damaged VM is listed, and one without an id hides no other', () => {
     ['packed', 'unknown', 0],
     ['__proto__', 'unknown', 0],
   ])
+  const container = {
+    ID: `{${id}}`,
+    Name: '101',
+    Type: 'CT',
+    State: 'running',
+    Hardware: { cpu: { cpus: 'unlimited' } },
+  }
+  expect(vmInfosOf([container])).toEqual([])
   const macVm = {
     ID: `{${id}}`,
     Name: 'macOS',
