@@ -99,7 +99,7 @@ export class JobRunner {
     } finally {
       for (const core of this.#active) {
         const reason = 'the server was closed meanwhile'
-        core.abandon(core.mayTakePlace ? new OutcomeUnknownError({ reason }) : closed(reason))
+        core.abandon(core.mayTakePlace ? new OutcomeUnknownError({ reason, hint: askForIt }) : closed(reason))
       }
       this.#active.clear()
     }
@@ -151,12 +151,14 @@ export class JobRunner {
   }
 }
 
+const askForIt = 'Ask for the state of the VM: it may have taken place.'
+
 /** The connection is gone, and with it the answer to what was sent. */
 const lostAfterSending = (cause: VmError): OutcomeUnknownError => {
   const { reason, native } = cause
   return new OutcomeUnknownError({
     reason,
-    hint: 'Ask for the state of the VM: it may have taken place.',
+    hint: askForIt,
     native,
     cause,
   })

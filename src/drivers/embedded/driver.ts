@@ -14,13 +14,14 @@ import { emulatorVersion } from './emulator-version.js'
 import { keyScancodes } from '../../keyboard/key-scancodes.js'
 import type { LiveVm } from './live-vm.js'
 import { isGone } from './machine/is-gone.js'
-import { MachineCrashedError, MachineThread } from './machine/machine-thread.js'
+import { MachineCrashedError, MachineTerminatedError, MachineThread } from './machine/machine-thread.js'
 import { screenshotPng } from './machine/screenshot-png.js'
 import { VmProvisioning } from './provisioning.js'
 import { VmSnapshots } from './snapshots.js'
 import type { VmStore } from './store.js'
 import { VmConsole } from '../../console/vm-console.js'
 import { VmLifecycle } from './vm-lifecycle.js'
+import { typeInto } from './type-into.js'
 import { withdrawable } from './withdrawable.js'
 
 type Input<O extends keyof DriverOperationTypes> = DriverOperationTypes[O]['input']
@@ -201,6 +202,8 @@ export class EmbeddedDriver implements Driver {
     return this.#guard(async () => {
       task.progress({ percent: 10, phase: 'waiting for the guest' })
       await Promise.race([this.#lifecycle.ended(pressed.live), pressed.withdrawal])
+      // The close has taken the power away.
+      if (this.#isClosed && !pressed.live.hasShutDown) throw new MachineTerminatedError()
       const state = await this.#lifecycle.stateOf(await this.#get(vm))
       // Somebody else may have suspended it, or the guest died over its shutting down.
       if (state !== 'stopped') throw invalidState(state, operations['vm.stop'].from)
@@ -344,14 +347,5 @@ export class EmbeddedDriver implements Driver {
 
   #emit(event: VmEvent): void {
     for (const listener of this.#listeners) listener(event)
-  }
-}
-
-/** What is typed into a VM that goes is lost with it; that it has gone, its console says by ending. */
-async function typeInto(live: LiveVm, bytes: Uint8Array): Promise<void> {
-  try {
-    await live.machine.sendSerial(bytes)
-  } catch (error) {
-    if (!isGone(error)) throw embeddedError(error)
   }
 }

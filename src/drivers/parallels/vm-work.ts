@@ -234,4 +234,8 @@ const nothingSent = (cause?: unknown): ConnectionError =>
   new ConnectionError({ reason: 'the server was closed meanwhile', retryable: false, cause })
 
 const closedMeanwhile = (cause?: unknown): OutcomeUnknownError =>
-  new OutcomeUnknownError({ reason: 'the server was closed meanwhile', cause })
+  new OutcomeUnknownError({
+    reason: 'the server was closed meanwhile',
+    hint: 'Ask for the state of the VM: it may have taken place.',
+    cause,
+  })

@@ -7,6 +7,18 @@ import { failureOf } from '../../support/expect-failure.js'
 import { vmCalls, vmOperations } from '../calls.js'
 import type { Cases } from '../suite.js'
 
+/** What changes a VM in a way that can be seen. */
+const changes = [
+  'vm.start',
+  'vm.stop',
+  'vm.restart',
+  'vm.pause',
+  'vm.suspend',
+  'vm.reset',
+  'vm.createSnapshot',
+  'vm.clone',
+] as const
+
 export const close: Cases = ({ host, promises }) => {
   promises('closing twice is closing once', ['server.close'], async ({ server }) => {
     const [first, second] = [server.close(), server.close()]
@@ -82,6 +94,67 @@ export const close: Cases = ({ host, promises }) => {
     },
     { connect: { maxConcurrentOperations: 1 } },
   )
+
+  promises(
+    'a shutdown that the guest was asked for has an unknown outcome once the connection is closed',
+    ['server.close', 'vm.stop', 'vm.start', 'guest'],
+    async (trial) => {
+      const { vm, guest } = await trial.runningVm()
+      const refused = await guest.refusePowerButton()
+      const job = vm.stop()
+      await refused()
+      await trial.server.close().unwrap()
+      const error = await failureOf(job, 'OUTCOME_UNKNOWN')
+      expect(error.hint).toBeTruthy()
+    },
+  )
+
+  for (const operation of changes) {
+    promises(
+      `a ${operation} that has begun when the connection is closed does not end as if nothing was sent`,
+      ['server.close', 'vm.start', operation, 'guest'],
+      async (trial) => {
+        const vm = await trial.createVm(trial.profile.specWithDisk)
+        if (operation !== 'vm.start') await trial.startVm(vm)
+        const log = trial.events({ vmId: vm.id, types: ['state'] })
+        const call = vmCalls[operation](vm, trial)
+        const hasBegun = await Promise.race([
+          log
+            .until(() => true)
+            .then(
+              () => true,
+              () => false,
+            ),
+          call.then(() => false),
+        ])
+        await trial.server.close().unwrap()
+        const result = await call
+        if (hasBegun && result.isErr()) expect(result.error.code).not.toBe('CONNECTION_FAILED')
+      },
+    )
+
+    if (!host.keepsVms) continue
+    promises(
+      `a ${operation} that the close is faster than changes nothing where it says that nothing was sent`,
+      ['server.close', 'vm.start', operation, 'guest'],
+      async (trial) => {
+        const vm = await trial.createVm(trial.profile.specWithDisk)
+        const guest = operation === 'vm.start' ? undefined : (await trial.startVm(vm)).guest
+        await guest?.count()
+        const call = vmCalls[operation](vm, trial)
+        const server = await trial.reopen()
+        const result = await call
+        if (result.isOk() || result.error.code === 'OUTCOME_UNKNOWN') return
+        expect(result.error.code).toBe('CONNECTION_FAILED')
+        const runsOn = host.onClose === 'runs-on' && guest !== undefined
+        const [found, ...others] = await server.getVmList().unwrap()
+        expect(others).toEqual([])
+        expect(await found!.getState().unwrap()).toBe(runsOn ? 'running' : 'stopped')
+        if (runsOn) expect(await trial.talkTo(found!).count()).toBe(2)
+        if (server.capabilities.has('vm.getSnapshotTree')) expect(await found!.getSnapshotTree().unwrap()).toEqual([])
+      },
+    )
+  }
 
   promises('leaving a scope closes the server', ['server.close'], async (trial) => {
     let left: Server

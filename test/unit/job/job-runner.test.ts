@@ -130,7 +130,8 @@ describe('server.close', () => {
     close()
     expect((await inFlight)._unsafeUnwrapErr()).toMatchObject({
       code: 'OUTCOME_UNKNOWN',
-      message: 'Cannot start VM "web-1": the server was closed meanwhile.',
+      message:
+        'Cannot start VM "web-1": the server was closed meanwhile. Ask for the state of the VM: it may have taken place.',
     })
     expect(inFlight.status).toBe('unknown')
     expect((await closing).isOk()).toBe(true)
