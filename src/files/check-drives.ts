@@ -1,5 +1,5 @@
 import { InvalidArgumentError } from '../errors.js'
-import type { VmConfig } from '../model/vm-config.js'
+import type { ImageSettings } from './named-images.js'
 
 const mebibyte = 2 ** 20
 const kinds = ['disks', 'cdroms', 'floppies'] as const
@@ -12,7 +12,11 @@ export type DriveLimits = Readonly<Record<(typeof kinds)[number] | 'maxDiskMiB',
  *
  * @param root the parameter that they are in, for the error
  */
-export function checkDrives(drives: Pick<VmConfig, (typeof kinds)[number]>, root: string, limits: DriveLimits): void {
+export function checkDrives(
+  drives: Pick<ImageSettings, (typeof kinds)[number]>,
+  root: string,
+  limits: DriveLimits,
+): void {
   for (const kind of kinds) {
     const { length } = drives[kind]
     if (length > limits[kind])

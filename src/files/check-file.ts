@@ -5,7 +5,7 @@ import { InvalidArgumentError } from '../errors.js'
 import { errorCode, nativeErrorOf } from '../errors/native.js'
 
 /** What is remembered of a file, so that it shows when somebody has written it anew. */
-export const fileStampSchema = v.object({
+export const fileStampSchema = v.strictObject({
   sizeBytes: v.pipe(v.number(), v.safeInteger(), v.minValue(0)),
   /** When its content was changed last, in nanoseconds since 1970: more digits than a number has. */
   changedNs: v.pipe(v.string(), v.regex(/^-?\d{1,20}$/)),

@@ -1,7 +1,11 @@
-import type { MediaConfig, DiskConfig, VmConfig } from '../model/vm-config.js'
+import type { MediaDrive } from '../model/vm-changes.js'
+import type { VmConfig } from '../model/vm-config.js'
 
 /** The settings of a VM that name images. */
-export type ImageSettings = Pick<VmConfig, 'disks' | 'cdroms' | 'floppies' | 'boot'>
+export interface ImageSettings extends Pick<VmConfig, 'disks' | 'boot'> {
+  readonly cdroms: readonly MediaDrive[]
+  readonly floppies: readonly MediaDrive[]
+}
 
 /** An image, and the setting that names it: `disks[0].image`. */
 export interface NamedImage {
@@ -20,7 +24,7 @@ export const namedImages = (settings: ImageSettings): NamedImage[] => [
   ...bootFiles.flatMap((key) => named('boot', `boot.${key}`, settings.boot[key])),
 ]
 
-const inDrives = (kind: 'disks' | 'cdroms' | 'floppies', drives: readonly (DiskConfig | MediaConfig)[]): NamedImage[] =>
+const inDrives = (kind: 'disks' | 'cdroms' | 'floppies', drives: readonly MediaDrive[]): NamedImage[] =>
   drives.flatMap(({ image }, index) => named(kind, `${kind}[${String(index)}].image`, image))
 
 const named = (kind: NamedImage['kind'], path: string, image: string | undefined): NamedImage[] =>

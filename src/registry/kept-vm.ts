@@ -1,4 +1,5 @@
 import type { Snapshot, SnapshotNode } from '../model/snapshot.js'
+import type { MediaDrive } from '../model/vm-changes.js'
 import type { BootConfig, DiskConfig, MediaConfig, NetworkAdapterConfig, VmConfig } from '../model/vm-config.js'
 
 /** What is written down of a snapshot, whichever host keeps it. */
@@ -16,8 +17,8 @@ interface KeptHardware {
   readonly cpus: number
   readonly memoryMiB: number
   readonly disks: readonly DiskConfig[]
-  readonly cdroms: readonly MediaConfig[]
-  readonly floppies: readonly MediaConfig[]
+  readonly cdroms: readonly MediaDrive[]
+  readonly floppies: readonly MediaDrive[]
   readonly boot: BootConfig
   readonly networkAdapters: readonly NetworkAdapterConfig[]
 }
@@ -35,13 +36,16 @@ export function keptConfig({ name, description, createdAt }: KeptVm, hardware: K
       ...(image !== undefined && { image }),
       ...(sizeMiB !== undefined && { sizeMiB }),
     })),
-    cdroms,
-    floppies,
+    cdroms: cdroms.filter(isFull),
+    floppies: floppies.filter(isFull),
     boot,
     networkAdapters,
     createdAt: new Date(createdAt),
   }
 }
+
+/** Users are not told of empty drives. */
+const isFull = (drive: MediaDrive): drive is MediaConfig => drive.image !== undefined
 
 interface KeptSnapshots {
   readonly snapshots: readonly KeptSnapshot[]

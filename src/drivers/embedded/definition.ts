@@ -26,6 +26,8 @@ const memorySchema = v.strictObject({
   emulator: text,
   /** Whether the machine goes on running with it, or stays paused. */
   isPaused: v.boolean(),
+  /** Drives whose media were changed since: its guest is told when it goes on. */
+  changedDrives: v.optional(v.array(v.pipe(text, v.regex(/^(?:cdrom|floppy)\d$/)))),
 })
 const hardwareSchema = v.strictObject({
   memoryMiB: v.number(),

@@ -81,6 +81,7 @@ export class LiveVm {
           floppies: hardware.floppies.map(({ image }) => ({ path: image })),
           bootOrder: hardware.boot.order,
           initialState: parts.initialState,
+          changedDrives: definition.memory?.changedDrives,
         },
         {
           output: (bytes) => {

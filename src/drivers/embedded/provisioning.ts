@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import { requireImages } from '../../files/image-record.js'
+import { changedDrives, reachOf } from '../../model/vm-changes.js'
 import type { VmChanges, VmSpec } from '../../model/vm-spec.js'
 import { stateAtRest, type Definition } from './definition.js'
 import { invalidState } from '../../errors/state.js'
@@ -34,15 +35,21 @@ export class VmProvisioning {
 
   async edit(definition: Definition, live: LiveVm | undefined, changes: VmChanges): Promise<Definition> {
     const { name = definition.name, description = definition.description, ...hardwareChanges } = changes
-    const changesHardware = Object.values(hardwareChanges).some((value) => value !== undefined)
-    const atRest = stateAtRest(definition)
-    if (changesHardware && (live !== undefined || atRest === 'suspended')) {
-      throw invalidState(live?.state ?? atRest, ['stopped', 'crashed'])
+    const { hardware: before, memory } = definition
+    const reach = reachOf(changes)
+    const isPossible = live === undefined && (memory === undefined || reach === 'media')
+    if (reach !== 'labels' && !isPossible) {
+      throw invalidState(live?.state ?? stateAtRest(definition), ['stopped', 'crashed'])
     }
-    const hardware = changesHardware
-      ? await planHardware(hardwareChanges, definition.hardware, 'changes')
-      : definition.hardware
-    const edited = { ...definition, name, description, hardware }
+    const hardware = reach === 'labels' ? before : await planHardware(hardwareChanges, before, 'changes')
+    const changed = new Set([...(memory?.changedDrives ?? []), ...changedDrives(before, hardware)])
+    const edited: Definition = {
+      ...definition,
+      name,
+      description,
+      hardware,
+      ...(memory !== undefined && changed.size > 0 && { memory: { ...memory, changedDrives: [...changed] } }),
+    }
     await this.#lifecycle.save(edited, live)
     return edited
   }

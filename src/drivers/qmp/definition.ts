@@ -33,7 +33,8 @@ const diskSchema = (file: v.GenericSchema<string>) =>
     /** The PCI slot of a virtio disk that had a QEMU while it was edited; others get theirs in turn. */
     slot: v.optional(v.pipe(v.number(), v.integer(), v.minValue(0), v.maxValue(31))),
   })
-const mediaSchema = v.strictObject({ image: text })
+/** A drive without an image is empty: QEMU keeps it as long as memory is saved that knows it. */
+const mediaSchema = v.strictObject({ image: optionalText })
 const adapterSchema = v.strictObject({
   macAddress: macAddressSchema,
   outbound: v.boolean(),
@@ -55,6 +56,8 @@ const memorySchema = v.strictObject({
   isPaused: v.boolean(),
   /** What ran it: another accelerator can't be relied on to go on with it. */
   accelerator: v.picklist(accelerators),
+  /** Drives whose media were changed since: its guest is told when it goes on. */
+  changedDrives: v.optional(v.array(v.pipe(text, v.regex(/^(?:cdrom|floppy)\d$/)))),
   /** What it fits, beside the hardware. */
   layout: v.optional(layoutSchema),
 })

@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import type { Task } from '../../driver.js'
 import { invalidState } from '../../errors/state.js'
 import { requireImages } from '../../files/image-record.js'
+import { changedDrives, reachOf } from '../../model/vm-changes.js'
 import type { VmChanges, VmSpec } from '../../model/vm-spec.js'
 import type { VmDirectory } from '../../registry/vm-directory.js'
 import { copyLive } from './disks/copy-live.js'
@@ -16,6 +17,7 @@ import { linkBases, planSharing, shareDisks } from './disks/linked-disks.js'
 import { editAtRest } from './edit/edit-at-rest.js'
 import type { HardwareEdit } from './edit/hardware-edit.js'
 import { editLive } from './edit/live-edit.js'
+import { requireDrives } from './edit/live-limits.js'
 
 interface Parts {
   readonly directory: VmDirectory<Definition>
@@ -47,16 +49,29 @@ export class VmProvisioning {
   async edit(vm: HeldVm, changes: VmChanges): Promise<void> {
     const { definition, state } = vm
     const { name = definition.name, description = definition.description, ...hardwareChanges } = changes
-    const changesHardware = Object.values(hardwareChanges).some((value) => value !== undefined)
-    if (!changesHardware) {
+    const reach = reachOf(changes)
+    if (reach === 'labels') {
       await vm.save({ ...definition, name, description })
       return
     }
     const { run } = vm
-    if (state === 'suspended' || (run !== undefined && state === 'crashed')) {
+    if ((state === 'suspended' && reach !== 'media') || (run !== undefined && state === 'crashed')) {
       throw invalidState(state, ['stopped', 'crashed'])
     }
-    const wanted = await planHardware(hardwareChanges, definition.hardware, 'changes')
+    const { memory, hardware: before } = definition
+    const wanted = await planHardware(hardwareChanges, before, 'changes', run !== undefined || memory !== undefined)
+    if (memory !== undefined) {
+      requireDrives(before, wanted, state)
+      const changed = new Set([...(memory.changedDrives ?? []), ...changedDrives(before, wanted)])
+      await vm.save({
+        ...definition,
+        name,
+        description,
+        hardware: wanted,
+        memory: { ...memory, changedDrives: [...changed] },
+      })
+      return
+    }
     const edit: HardwareEdit = {
       before: definition.hardware,
       wanted,

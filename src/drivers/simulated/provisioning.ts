@@ -3,6 +3,7 @@ import { requireImages, type ImageRecord, type ImageUse, type RecordedImages } f
 import type { VmState } from '../../model/vm-state.js'
 import { invalidState } from '../../errors/state.js'
 import type { DiskConfig, VmConfig } from '../../model/vm-config.js'
+import { reachOf } from '../../model/vm-changes.js'
 import type { VmChanges, VmSpec } from '../../model/vm-spec.js'
 import { keepAdapters, shownAdapters, type KeptAdapter } from '../../network/kept-adapter.js'
 import { keepDisks } from '../../registry/keep-disks.js'
@@ -107,12 +108,9 @@ export function withAdapters<C extends Pick<VmContent, 'config'>>(
 }
 
 /** Throws where hardware can't be changed in this state. */
-export function requireHardwareMayChange(
-  state: VmState,
-  { name: _name, description: _description, ...hardware }: VmChanges,
-  isLiveEditPossible: boolean,
-): void {
-  if (Object.values(hardware).every((value) => value === undefined)) return
+export function requireHardwareMayChange(state: VmState, changes: VmChanges, isLiveEditPossible: boolean): void {
+  const reach = reachOf(changes)
+  if (reach === 'labels' || (reach === 'media' && state === 'suspended')) return
   const possible: readonly VmState[] = isLiveEditPossible
     ? ['stopped', 'running', 'paused', 'crashed']
     : ['stopped', 'crashed']

@@ -7,6 +7,7 @@ import type { Trial } from '../trial.js'
 
 /** Floppies have certain sizes, and other media any. */
 const floppyBytes = 1_474_560
+const smallFloppyBytes = 737_280
 
 /** What a VM is made of, and is not its own. */
 export const images: Cases = ({ host, promises }) => {
@@ -156,6 +157,40 @@ export const images: Cases = ({ host, promises }) => {
       }
     },
   )
+
+  for (const kind of ['cdroms', 'floppies'] as const) {
+    promises(
+      `a suspended VM resumes without its ${kind}, or with another, once it was edited`,
+      ['vm.suspend', 'vm.resume', 'vm.edit', 'guest'],
+      async (trial) => {
+        const image = await Image.make(trial, 0x7e)
+        const other = await Image.make(trial, 0x42, smallFloppyBytes)
+        const { vm, guest } = await trial.runningVm({
+          ...trial.profile.specWithDisk,
+          [kind]: [{ image: image.path }],
+        })
+        await guest.writeDisk(0x11)
+        await vm.suspend().unwrap()
+        await image.putAside()
+        for (const media of [[{ image: other.path }], []]) {
+          expect((await failureOf(vm.resume(), 'INVALID_ARGUMENT')).path).toBe(`config.${kind}[0].image`)
+          await trial.expectState(vm, 'suspended')
+          expect((await vm.edit({ [kind]: media }).unwrap())[kind]).toEqual(media)
+          await vm.resume().unwrap()
+          expect(await trial.talkTo(vm).readDisk()).toBe(0x11)
+          await vm.suspend().unwrap()
+          if (media.length > 0) {
+            await other.putAside()
+            await other.replace()
+          }
+        }
+        await vm.edit({ [kind]: [{ image: other.path }] }).unwrap()
+        await vm.resume().unwrap()
+        await vm.stop({ mode: 'kill' }).unwrap()
+        expect(await (await trial.startVm(vm)).guest.readDisk()).toBe(0x11)
+      },
+    )
+  }
 }
 
 /** VMs that need an image, by the setting that names it. */

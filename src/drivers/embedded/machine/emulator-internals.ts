@@ -20,10 +20,23 @@ interface Cpu {
     readonly uart0: { readonly input: { readonly length: number } }
     readonly ps2: { readonly kbd_buffer: { readonly length: number } }
     readonly vga: VgaDevice
+    readonly cdrom: CdromDrive
+    readonly fdc: { readonly drives: readonly FloppyDrive[] }
     readonly pci: { readonly devices: readonly (PciDevice | undefined)[] }
   }
   readonly wasm_memory: { readonly buffer: ArrayBuffer }
   svga_allocate_dest_buffer(pixels: number): number
+}
+
+interface CdromDrive {
+  buffer: object | null
+  medium_changed: number
+  set_cdrom(buffer: object): void
+}
+
+interface FloppyDrive {
+  eject_disk(): void
+  insert_disk(image: Uint8Array, isReadOnly: boolean): boolean
 }
 
 export interface PciDevice {

@@ -36,6 +36,9 @@ export interface EmulatorHooks {
   died(error: unknown): void
 }
 
+/** What v86 notes of a CD-ROM drive whose medium has changed, until the guest was told. */
+const mediumChanged = 2
+
 type PortRead = (port: number) => number
 
 /** What v86's main loop returns, as milliseconds to sleep, while no timer of the guest is due any sooner. */
@@ -138,6 +141,23 @@ export class Emulator {
       await this.#v86.restore_state(state)
     } finally {
       undo()
+    }
+  }
+
+  /** Tells the guest of a restored state that there is another medium in a drive, or none: the state has the former one. */
+  changeMedia(drives: readonly string[], { cdrom, floppies }: Pick<EmulatorOptions, 'cdrom' | 'floppies'>): void {
+    const { devices } = this.#v86.v86.cpu
+    if (drives.includes('cdrom0')) {
+      if (cdrom === undefined) {
+        devices.cdrom.buffer = null
+        devices.cdrom.medium_changed = mediumChanged
+      } else devices.cdrom.set_cdrom(cdrom)
+    }
+    for (const [index, drive] of devices.fdc.drives.entries()) {
+      if (!drives.includes(`floppy${String(index)}`)) continue
+      const floppy = floppies[index]
+      drive.eject_disk()
+      if (floppy !== undefined) drive.insert_disk(new Uint8Array(floppy), false)
     }
   }
 

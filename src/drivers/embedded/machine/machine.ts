@@ -179,6 +179,7 @@ export class Machine {
     this.#power.restore(saved.power)
     try {
       await emulator.restoreState(Uint8Array.from(saved.emulator).buffer)
+      emulator.changeMedia(this.#spec.changedDrives ?? [], media)
     } catch (cause) {
       throw new SavedStateError('is damaged, or of another version of the emulator', { cause })
     }

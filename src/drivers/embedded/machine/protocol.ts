@@ -43,6 +43,8 @@ export interface MachineSpec {
   readonly bootOrder?: readonly BootDevice[] | undefined
   /** What `saveState` returned, of a machine with the same memory, boot and devices: the machine goes on from there. */
   readonly initialState?: Uint8Array | undefined
+  /** Drives with another medium, or none, than when that was saved: `cdrom0`, `floppy1`. */
+  readonly changedDrives?: readonly string[] | undefined
 }
 
 /** `acpi`: the guest asked for it. `halted`: it stopped its CPU with interrupts off, as a kernel without ACPI does. */

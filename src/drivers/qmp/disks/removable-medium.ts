@@ -17,19 +17,18 @@ export async function namedMedium(client: QmpClient, drive: string): Promise<str
 }
 
 /**
- * Puts another image into a drive, in one step. An absolute path is never taken for anything else, and its format is told. QEMU
- * asks a guest that has locked the tray to open it.
+ * Puts another image into a drive, or none, in one step. An absolute path is never taken for anything else, and its format is
+ * told. QEMU asks a guest that has locked the tray to open it.
  */
-export async function changeMedium(client: QmpClient, drive: string, filename: string): Promise<void> {
+export async function changeMedium(client: QmpClient, drive: string, filename: string | undefined): Promise<void> {
   const deadline = performance.now() + openTimeoutMs
   for (;;) {
     try {
-      await client.execute('blockdev-change-medium', {
-        id: drive,
-        filename,
-        format: 'raw',
-        'read-only-mode': 'read-only',
-      })
+      if (filename === undefined) await client.execute('eject', { id: drive })
+      else {
+        const medium = { filename, format: 'raw', 'read-only-mode': 'read-only' }
+        await client.execute('blockdev-change-medium', { id: drive, ...medium })
+      }
       return
     } catch (error) {
       if (!(error instanceof QmpCommandError) || !error.message.includes('is locked')) throw error
@@ -37,6 +36,12 @@ export async function changeMedium(client: QmpClient, drive: string, filename: s
       await delay(pollMs)
     }
   }
+}
+
+/** Tells a guest, before it goes on from its saved memory, that there is another medium in a drive, or none. */
+export async function tellMediumChanged(client: QmpClient, drive: string): Promise<void> {
+  await client.execute('blockdev-open-tray', { id: drive, force: true })
+  await client.execute('blockdev-close-tray', { id: drive })
 }
 
 const trayIsLocked = (cause: unknown): ResourceBusyError =>

@@ -1,4 +1,4 @@
-import type { MediaConfig } from '../../../model/vm-config.js'
+import type { MediaDrive } from '../../../model/vm-changes.js'
 import { driveDevice } from '../hardware/command-line.js'
 import type { DiskDefinition } from '../definition.js'
 import type { HeldVm } from '../held-vm.js'
@@ -94,14 +94,14 @@ async function resize(client: QmpClient, memoryMiB: number): Promise<void> {
 async function changeMedia(
   client: QmpClient,
   kind: 'cdrom' | 'floppy',
-  before: readonly MediaConfig[],
-  wanted: readonly MediaConfig[],
+  before: readonly MediaDrive[],
+  wanted: readonly MediaDrive[],
   undo: UndoStack,
 ): Promise<string[]> {
   const spent: string[] = []
   for (const [index, { image }] of wanted.entries()) {
     const former = before[index]?.image
-    if (former === undefined || former === image) continue
+    if (former === image) continue
     const drive = driveDevice(kind, index)
     const node = await namedMedium(client, drive)
     await undo.step(

@@ -12,6 +12,20 @@ interface WayOut {
   readonly expected?: readonly VmState[]
 }
 
+const refusal =
+  (state: VmState) =>
+  (what: string, { hint = 'Stop it first, with vm.stop().', expected = atRest }: WayOut = {}): never => {
+    throw new InvalidStateError({ state, expected, reason: `it is ${state}, and ${what}`, hint })
+  }
+
+/** Refuses more media than there are drives, of a VM that runs or whose memory is saved: with fewer, drives are empty. */
+export function requireDrives(before: Hardware, wanted: Hardware, state: VmState): void {
+  for (const kind of ['cdroms', 'floppies'] as const) {
+    if (wanted[kind].length <= before[kind].length) continue
+    refusal(state)(`the number of its drives (${kind}) only changes while it is stopped; what is in them may change`)
+  }
+}
+
 /** Refuses what QEMU can't change of a VM that it runs. */
 export function requireLive(
   before: Hardware,
@@ -19,19 +33,14 @@ export function requireLive(
   { layout = firstLayout(before) }: RunRecord,
   state: VmState,
 ): void {
-  const refuse = (what: string, { hint = 'Stop it first, with vm.stop().', expected = atRest }: WayOut = {}): never => {
-    throw new InvalidStateError({ state, expected, reason: `it is ${state}, and ${what}`, hint })
-  }
+  const refuse = refusal(state)
   if (!layout.hasBalloon) refuse('it was started before its hardware could change meanwhile')
   if (wanted.cpus !== before.cpus) refuse('the number of its processors only changes while it is stopped')
   if (!isSame(wanted.boot, before.boot)) refuse('what it boots only changes while it is stopped')
   if (!isSame(shownAdapters(wanted.networkAdapters, true), shownAdapters(before.networkAdapters, true))) {
     refuse('its network adapters only change while it is stopped')
   }
-  for (const kind of ['cdroms', 'floppies'] as const) {
-    if (wanted[kind].length === before[kind].length) continue
-    refuse(`the number of its drives (${kind}) only changes while it is stopped; what is in them may change`)
-  }
+  requireDrives(before, wanted, state)
   if (wanted.memoryMiB !== before.memoryMiB && wanted.memoryMiB > layout.memoryMiB) {
     const most = `${String(layout.memoryMiB)} MiB`
     const hint = `Give it at most ${most}, or stop it first.`

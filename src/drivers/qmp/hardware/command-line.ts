@@ -103,6 +103,10 @@ export const virtioDisk = (disk: DiskDefinition): QemuOptions => ({
   drive: diskNode(disk),
 })
 
+/** Nothing where the drive is empty. */
+const medium = (node: string, image: string | undefined): string[] =>
+  image === undefined ? [] : blockdev({ 'node-name': node, ...readOnlyRaw(image) })
+
 const bootKinds = ['disk', 'cdrom', 'floppy'] as const
 
 /**
@@ -138,20 +142,25 @@ function drives(hardware: Hardware): string[] {
       ]
     }),
     ...cdroms.flatMap(({ image }, index) => [
-      ...blockdev({ 'node-name': `cdrom${String(index)}`, ...readOnlyRaw(image) }),
+      ...medium(`cdrom${String(index)}`, image),
       ...device({
         driver: 'ide-cd',
         ...ide(firstCdromPlace(cdroms) + index),
         id: driveDevice('cdrom', index),
-        drive: `cdrom${String(index)}`,
+        ...(image !== undefined && { drive: `cdrom${String(index)}` }),
         ...bootIndex('cdrom', index),
       }),
     ]),
     ...floppies.flatMap(({ image }, index) => {
       const { bootindex } = bootIndex('floppy', index)
       return [
-        ...blockdev({ 'node-name': `floppy${String(index)}`, ...readOnlyRaw(image) }),
-        ...device({ driver: 'floppy', unit: index, id: driveDevice('floppy', index), drive: `floppy${String(index)}` }),
+        ...medium(`floppy${String(index)}`, image),
+        ...device({
+          driver: 'floppy',
+          unit: index,
+          id: driveDevice('floppy', index),
+          ...(image !== undefined && { drive: `floppy${String(index)}` }),
+        }),
         // Their controller has it, and comes with the machine.
         ...(bootindex === undefined
           ? []

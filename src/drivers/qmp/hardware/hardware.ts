@@ -2,7 +2,7 @@ import { randomBytes, randomUUID } from 'node:crypto'
 import { open } from 'node:fs/promises'
 import { totalmem } from 'node:os'
 import { InvalidArgumentError } from '../../../errors.js'
-import type { DiskSpec } from '../../../model/vm-config.js'
+import type { DiskSpec, MediaConfig } from '../../../model/vm-config.js'
 import type { VmChanges } from '../../../model/vm-spec.js'
 import { checkDrives } from '../../../files/check-drives.js'
 import type { FileStamp } from '../../../files/check-file.js'
@@ -32,11 +32,16 @@ export const cloneHardware = (hardware: Hardware): Hardware => ({
   networkAdapters: cloneAdapters(hardware.networkAdapters, newMacAddress),
 })
 
-/** The hardware that a spec or an edit leads to, checked down to the images. */
+/**
+ * The hardware that a spec or an edit leads to, checked down to the images.
+ *
+ * @param areDrivesFixed whether drives of which nothing is said any more stay, and are empty
+ */
 export async function planHardware(
   spec: Omit<VmChanges, 'name' | 'description'>,
   present: Hardware | { readonly machine: string },
   root: string,
+  areDrivesFixed = false,
 ): Promise<Hardware> {
   const before: Hardware = {
     cpus: 1,
@@ -54,8 +59,8 @@ export async function planHardware(
     cpus: spec.cpus ?? before.cpus,
     memoryMiB: spec.memoryMiB ?? before.memoryMiB,
     disks: keepDisks(spec, before.disks, newDisk),
-    cdroms: spec.cdroms ?? before.cdroms,
-    floppies: spec.floppies ?? before.floppies,
+    cdroms: inDrives(spec.cdroms, before.cdroms, areDrivesFixed),
+    floppies: inDrives(spec.floppies, before.floppies, areDrivesFixed),
     boot: spec.boot ?? before.boot,
     networkAdapters:
       spec.networkAdapters === undefined
@@ -64,6 +69,13 @@ export async function planHardware(
   }
   return { ...wanted, images: await checkHardware(wanted, before, root) }
 }
+
+const inDrives = (
+  wanted: readonly MediaConfig[] | undefined,
+  present: Hardware['cdroms'],
+  areFixed: boolean,
+): Hardware['cdroms'] =>
+  wanted === undefined || !areFixed ? (wanted ?? present) : [...wanted, ...present.slice(wanted.length).map(() => ({}))]
 
 const newDisk = (disk: DiskSpec): DiskDefinition => ({ ...disk, id: randomUUID(), file: newDiskFile() })
 

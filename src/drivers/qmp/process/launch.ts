@@ -4,6 +4,7 @@ import { JobCancelledError } from '../../../errors.js'
 import type { Draft } from '../../../registry/replace-file.js'
 import { withoutRest } from '../definition.js'
 import type { HeldVm } from '../held-vm.js'
+import { tellMediumChanged } from '../disks/removable-medium.js'
 import { loadMemory } from './memory-image.js'
 import { openForwards } from '../network/port-forwards.js'
 import { endQemu, hasEnded } from './qemu-end.js'
@@ -53,6 +54,7 @@ export async function launch(vm: HeldVm, task: Task, { plan, onExit }: Launch): 
     if (memory !== undefined) {
       task.progress({ percent: 40, phase: 'loading memory' })
       await loadMemory(monitor, memory)
+      for (const drive of memory.changedDrives ?? []) await tellMediumChanged(monitor, `drive-${drive}`)
     }
     if (vm.signal.aborted) throw new JobCancelledError({ reason: 'it was cancelled before the guest ran' })
     draft.keep()

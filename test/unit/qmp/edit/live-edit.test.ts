@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import { readdir, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
 import type { Vm, VmChanges } from 'awaitvm'
 import * as v from 'valibot'
 import { beforeEach, expect, test } from 'vitest'
@@ -21,6 +22,9 @@ import { VmDirectory } from '../../../../src/registry/vm-directory.js'
 import { failureOf } from '../../../support/expect-failure.js'
 import { missingQemu, skipWithout } from '../../../support/optional-tool.js'
 import { QmpHost } from '../../../support/qmp-host.js'
+
+/** Whatever can be read. */
+const someFile = { image: fileURLToPath(import.meta.url) }
 
 beforeEach((context) => {
   skipWithout(context, missingQemu)
@@ -65,7 +69,11 @@ test.each<[string, VmChanges, string]>([
   ['processors', { cpus: 2 }, 'processors only changes while it is stopped. Stop it first, with vm.stop().'],
   ['more memory', { memoryMiB: 17 }, 'Give it at most 16 MiB, or stop it first.'],
   ['kernels', { boot: {} }, 'what it boots only changes while it is stopped'],
-  ['drives', { cdroms: [] }, 'drives (cdroms) only changes while it is stopped; what is in them may change'],
+  [
+    'drives',
+    { cdroms: [someFile, someFile] },
+    'drives (cdroms) only changes while it is stopped; what is in them may change',
+  ],
   [
     'IDE disks',
     { disks: [], deleteDisks: ['first'] },
@@ -240,4 +248,40 @@ test('an edit that was not finished is finished where it was written down, and e
   expect(files).not.toContain(other!.file)
   await vm.suspend().unwrap()
   await vm.resume().unwrap()
+})
+
+test('media that are taken out leave an empty drive, which others go into while the VM runs or is suspended', async () => {
+  await using host = await QmpHost.open()
+  const [first, second] = [await imageIn(host, 'first'), await imageIn(host, 'second')]
+  const vm = await host.createVm({ cdroms: [{ image: first }], floppies: [{ image: first }] })
+  await host.boot(vm)
+  const media = async (): Promise<unknown> => {
+    const blocks = await ask<{ qdev: string; inserted?: { image: { filename: string } } }[]>(host, vm, 'query-block')
+    return Object.fromEntries(blocks.map(({ qdev, inserted }) => [qdev, inserted?.image.filename]))
+  }
+  const empty = { 'drive-cdrom0': undefined, 'drive-floppy0': undefined }
+  const full = { 'drive-cdrom0': second, 'drive-floppy0': second }
+  const changes = { cdroms: [{ image: second }], floppies: [{ image: second }] }
+  expect(await vm.edit({ cdroms: [], floppies: [] }).unwrap()).toMatchObject({ cdroms: [], floppies: [] })
+  expect(await media()).toEqual(empty)
+  expect(await ask<Nodes>(host, vm, 'query-named-block-nodes')).toEqual([])
+  await vm.suspend().unwrap()
+  expect(await vm.edit(changes).unwrap()).toMatchObject(changes)
+  await failureOf(vm.edit({ cdroms: [...changes.cdroms, { image: first }] }), 'INVALID_STATE')
+  await vm.resume().unwrap()
+  expect(await media()).toEqual(full)
+  const snapshot = await vm.createSnapshot({ name: 'full' }).unwrap()
+  await vm.suspend().unwrap()
+  await vm.edit({ cdroms: [], floppies: [] }).unwrap()
+  await vm.resume().unwrap()
+  expect(await media()).toEqual(empty)
+  await vm.edit(changes).unwrap()
+  expect(await media()).toEqual(full)
+  await vm.edit({ cdroms: [], floppies: [] }).unwrap()
+  await vm.stop({ mode: 'kill' }).unwrap()
+  await vm.start().unwrap()
+  expect(await media()).toEqual(empty)
+  await vm.switchToSnapshot(snapshot.id).unwrap()
+  expect(await media()).toEqual(full)
+  expect(await vm.refresh().unwrap()).toMatchObject(changes)
 })

@@ -1,0 +1,37 @@
+import type { VmChanges } from './vm-spec.js'
+
+/** What an edit names: nothing but what the VM is called, the media in its drives too, or any of its hardware. */
+export function reachOf({
+  name: _n,
+  description: _d,
+  cdroms,
+  floppies,
+  ...rest
+}: VmChanges): 'labels' | 'media' | 'hardware' {
+  if (Object.values(rest).some((value) => value !== undefined)) return 'hardware'
+  return cdroms === undefined && floppies === undefined ? 'labels' : 'media'
+}
+
+/** A drive for media: it is empty where it has no image. */
+export interface MediaDrive {
+  readonly image?: string | undefined
+}
+
+interface Drives {
+  readonly cdroms: readonly MediaDrive[]
+  readonly floppies: readonly MediaDrive[]
+}
+
+/** The drives that have another medium, or none any more: `cdrom0`, `floppy1`. */
+export const changedDrives = (before: Drives, after: Drives): string[] => [
+  ...changed('cdrom', before.cdroms, after.cdroms),
+  ...changed('floppy', before.floppies, after.floppies),
+]
+
+function changed(name: string, before: readonly MediaDrive[], after: readonly MediaDrive[]): string[] {
+  const most = Math.max(before.length, after.length)
+  const indexes = Array.from({ length: most }, (_, index) => index)
+  return indexes
+    .filter((index) => before[index]?.image !== after[index]?.image)
+    .map((index) => `${name}${String(index)}`)
+}
