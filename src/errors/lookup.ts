@@ -1,3 +1,4 @@
+import { errorCode } from './native.js'
 import { AlreadyExistsError, SnapshotNotFoundError, VmNotFoundError } from '../errors.js'
 
 /** What every host says of names and ids. */
@@ -37,3 +38,10 @@ export const snapshotNotFound = (id: string): SnapshotNotFoundError =>
     reason: `it has no snapshot of the id ${JSON.stringify(id)}`,
     hint: 'vm.getSnapshotTree() tells which there are.',
   })
+
+/** What work on a VM has failed of: that a file of it is missing says that somebody else has deleted the VM, where it is gone. */
+export async function unlessDeleted(error: unknown, id: string, find: () => Promise<unknown>): Promise<unknown> {
+  const code = errorCode(error instanceof Error && error.cause !== undefined ? error.cause : error)
+  const isMissing = code === 'ENOENT' || code === 'ENOTDIR'
+  return isMissing && (await find()) === undefined ? vmNotFound(id) : error
+}

@@ -54,6 +54,7 @@ async function obey(line: string): Promise<void> {
     else if (verb === 'resume') await vm.resume().unwrap()
     else if (verb === 'suspend') await vm.suspend().unwrap()
     else if (verb === 'edit') await vm.edit({ description: 'edited' }).unwrap()
+    else if (verb === 'delete') await vm.delete().unwrap()
     else if (verb === 'await') await vm.waitForState(words[1] as VmState).unwrap()
     else if (verb === 'run') await runPrograms(vm)
     else if (verb === 'kill') await vm.stop({ mode: 'kill' }).unwrap()

@@ -1,7 +1,7 @@
 import { availableParallelism, freemem, hostname, totalmem } from 'node:os'
 import type { Driver, DriverOperations, DriverOperationTypes, Feature, Task, VmRecord } from '../../driver.js'
 import { ConnectionError } from '../../errors.js'
-import { vmNotFound } from '../../errors/lookup.js'
+import { vmNotFound, unlessDeleted } from '../../errors/lookup.js'
 import { goneMeanwhile, invalidState, requireState, stoppedMeanwhile } from '../../errors/state.js'
 import type { HostInfo } from '../../model/host-info.js'
 import type { VmEvent } from '../../model/vm-event.js'
@@ -310,7 +310,8 @@ export class EmbeddedDriver implements Driver {
       // The guest has gone while something was being done to it.
       if (error instanceof MachineCrashedError) throw goneMeanwhile(task?.operation, 'crashed', nativeError(error))
       if (isGone(error)) throw goneMeanwhile(task?.operation, 'stopped')
-      throw embeddedError(error)
+      const id = task?.target?.id
+      throw embeddedError(id === undefined ? error : await unlessDeleted(error, id, () => this.#store.get(id)))
     }
   }
 

@@ -1,5 +1,5 @@
 import type { Task } from '../../driver.js'
-import { vmNotFound } from '../../errors/lookup.js'
+import { unlessDeleted, vmNotFound } from '../../errors/lookup.js'
 import { goneMeanwhile, invalidState, requireState } from '../../errors/state.js'
 import type { VmState } from '../../model/vm-state.js'
 import type { VmDirectory } from '../../registry/vm-directory.js'
@@ -65,7 +65,8 @@ export class VmAccess {
   }
 
   /** A connection that broke says little: that the guest has gone while something was being done to it says more. */
-  async #explain(id: string, { operation }: Task, error: unknown): Promise<never> {
+  async #explain(id: string, { operation }: Task, failure: unknown): Promise<never> {
+    const error = await unlessDeleted(failure, id, () => this.#parts.directory.find(id))
     if (!(error instanceof QmpConnectionError)) throw error
     const { state, message } = await this.#parts.inspector.lookAtRun(await this.get(id))
     const crash = message === undefined ? undefined : { driver: 'qmp', message }
