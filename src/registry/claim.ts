@@ -1,6 +1,7 @@
 import { readdirSync, renameSync, writeFileSync } from 'node:fs'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import * as v from 'valibot'
+import { inBackground } from '../background.js'
 import { ProtocolError, ResourceBusyError } from '../errors.js'
 import { errorCode } from '../errors/native.js'
 import { vmStates, type VmState } from '../model/vm-state.js'
@@ -81,15 +82,16 @@ export class Claim {
     for (;;) {
       const found = readdirSync(folder)
       const claims = claimsIn(folder, found)
-      const holder = claims.find((claim) => member.isAlive(claim))
+      const holder = claims.find((claim) => isHeld(member, claim))
       if (holder !== undefined) return holder
       const [left] = claims
       if (left === undefined && !found.includes(freeFile)) makeFree(folder)
       else if (tryToRename(left?.file ?? join(folder, freeFile), join(folder, file))) {
         // Where it was missing, and several have made it, there may be two: both give way to each other, and one is left.
         const others = claimsIn(folder, readdirSync(folder)).filter((other) => other.file !== join(folder, file))
-        if (!others.some((claim) => member.isAlive(claim))) {
-          return new Claim(folder, owner, { state, before }, { inherited: left, found })
+        if (!others.some((claim) => isHeld(member, claim))) {
+          const isLeftByItself = left !== undefined && unreleased.delete(left.file)
+          return new Claim(folder, owner, { state, before }, { inherited: isLeftByItself ? undefined : left, found })
         }
         renameSync(join(folder, file), join(folder, freeFile))
       }
@@ -98,13 +100,13 @@ export class Claim {
 
   /** Who has the folder at present. */
   static holder(member: Membership, folder: string): Holder | undefined {
-    return claimsIn(folder, readdirSync(folder)).find((claim) => member.isAlive(claim))
+    return claimsIn(folder, readdirSync(folder)).find((claim) => isHeld(member, claim))
   }
 
   /** Whether somebody died who had the folder. */
   static isAbandoned(member: Membership, folder: string): boolean {
     const claims = claimsIn(folder, readdirSync(folder))
-    return claims.length > 0 && !claims.some((claim) => member.isAlive(claim))
+    return claims.length > 0 && !claims.some((claim) => isHeld(member, claim))
   }
 
   /** The folder has another path now, and the claim with it. */
@@ -120,11 +122,38 @@ export class Claim {
     this.#file = file
   }
 
+  /** Lets go of it: where the folder can't be written to, as soon as it can be; nothing is left of one that was removed. */
   release(): void {
     if (this.#isReleased) return
     this.#isReleased = true
-    renameSync(join(this.#folder, this.#file), join(this.#folder, freeFile))
+    const file = join(this.#folder, this.#file)
+    try {
+      tryToRename(file, join(this.#folder, freeFile))
+    } catch (error) {
+      unreleased.add(file)
+      process.emitWarning(`The claim ${file} can't be let go of yet: ${String(error)}`, 'AwaitvmWarning')
+      releaser ??= setInterval(releaseAll, releaseEveryMs).unref()
+    }
   }
+}
+
+/** The claims of this process that it could not let go of yet: nobody has them, and it may take them again. */
+const unreleased = new Set<string>()
+const releaseEveryMs = 200
+let releaser: NodeJS.Timeout | undefined
+
+const isHeld = (member: Membership, claim: Holder): boolean => !unreleased.has(claim.file) && member.isAlive(claim)
+
+function releaseAll(): void {
+  for (const file of unreleased) {
+    inBackground(`Letting go of ${file}`, () => {
+      tryToRename(file, join(dirname(file), freeFile))
+      unreleased.delete(file)
+    })
+  }
+  if (unreleased.size > 0) return
+  clearInterval(releaser)
+  releaser = undefined
 }
 
 const freeFile = 'claim'

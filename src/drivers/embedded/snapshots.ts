@@ -110,7 +110,7 @@ export class VmSnapshots {
     task: Task,
   ): Promise<void> {
     const before = live.state
-    await this.#lifecycle.setState(live, definition, 'snapshotting')
+    this.#lifecycle.enter(live, definition, 'snapshotting')
     try {
       await live.whileStill(before === 'running', async () => {
         task.progress({ percent: 10, phase: 'saving memory' })

@@ -66,8 +66,8 @@ export class VmLifecycle {
     this.#claimed.set(id, stateAtRest(definition))
     return {
       setState: (state) => {
-        this.#claimed.set(id, state)
         lease.setState(state)
+        this.#claimed.set(id, state)
       },
       release: () => {
         this.#claimed.delete(id)
@@ -114,9 +114,11 @@ export class VmLifecycle {
     const held = ready?.lease ?? (await this.lease(definition))
     const through = memory === undefined ? 'starting' : 'resuming'
     let live: LiveVm | undefined
+    let told: VmState = atRest
     try {
       held.setState(through)
       this.tell(definition, through, atRest)
+      told = through
       task.progress({ percent: 20, phase: 'loading the machine' })
       live = await LiveVm.load(this.#store, definition, held, through, parts)
       if (isAborted()) throw new JobCancelledError({ reason: 'it was cancelled before the machine ran' })
@@ -131,10 +133,13 @@ export class VmLifecycle {
       const now = (await this.#store.get(id)) ?? definition
       // A machine that has died while it was loaded says otherwise: its guest had not run.
       const hasCrashed = error instanceof MachineCrashedError
-      if (hasCrashed) await this.#store.save({ ...withoutRest(now), hasCrashed })
-      held.release()
+      try {
+        if (hasCrashed) await this.#store.save({ ...withoutRest(now), hasCrashed })
+      } finally {
+        held.release()
+      }
       if (hasCrashed) this.tell(definition, 'crashed', through, { reason: 'crash', message: error.message })
-      else this.tell(definition, stateAtRest(now), through)
+      else if (told === through) this.tell(definition, stateAtRest(now), through)
       throw error
     }
   }
@@ -152,7 +157,15 @@ export class VmLifecycle {
     return live.state
   }
 
-  /** Notes what a live VM does, and tells everybody. */
+  /** Tells everybody what is about to be done to a live VM; where that can't be written down, nothing has happened. */
+  enter(live: LiveVm, { name }: Pick<Definition, 'name'>, state: VmState): void {
+    const previous = live.state
+    live.lease.setState(state)
+    live.state = state
+    this.#emit({ type: 'state', vmId: live.id, name, state, previous, reason: 'request', at: new Date() })
+  }
+
+  /** Notes what a live VM does by now, and tells everybody. */
   async setState(
     live: LiveVm,
     { name }: Pick<Definition, 'name'>,
@@ -161,8 +174,14 @@ export class VmLifecycle {
   ): Promise<void> {
     const previous = live.state
     live.state = state
+    this.#claimed.set(live.id, state)
     this.#emit({ type: 'state', vmId: live.id, name, state, previous, reason, at: new Date() })
-    live.lease.setState(state)
+    try {
+      live.lease.setState(state)
+    } catch (error) {
+      // It is so all the same; other processes are told with the next change.
+      warn({ name }, error)
+    }
   }
 
   /** Waits until the VM does not run any more, by whatever cause. */
@@ -176,10 +195,10 @@ export class VmLifecycle {
   async suspend(live: LiveVm, definition: Definition, task: Task): Promise<VmState> {
     const before = live.state
     const file = newMemoryFile()
-    task.progress({ percent: 5, phase: 'pausing' })
-    await live.machine.pause()
-    await this.setState(live, definition, 'suspending')
+    this.enter(live, definition, 'suspending')
     try {
+      task.progress({ percent: 5, phase: 'pausing' })
+      await live.machine.pause()
       task.progress({ percent: 20, phase: 'saving memory' })
       const content = await live.machine.saveState()
       task.progress({ percent: 50, phase: 'writing memory', total: content.byteLength, unit: 'bytes' })
@@ -209,8 +228,8 @@ export class VmLifecycle {
 
   /** Takes the power away. */
   async kill(live: LiveVm, definition: Definition): Promise<VmState> {
+    this.enter(live, definition, 'stopping')
     const isStill = await live.halt()
-    await this.setState(live, definition, 'stopping')
     try {
       if (isStill) await live.keepDisks(this.#store, definition)
       else warn(definition, 'its thread does not answer, and what is only in its memory is lost')
@@ -222,7 +241,7 @@ export class VmLifecycle {
 
   /** Takes the machine away and keeps nothing of it, nor lets go of the VM. */
   async discard(live: LiveVm, definition: Definition): Promise<Lease> {
-    await this.setState(live, definition, 'stopping')
+    this.enter(live, definition, 'stopping')
     this.#live.delete(live.id)
     await live.discard()
     return live.lease
@@ -296,7 +315,7 @@ export class VmLifecycle {
   }
 }
 
-const warn = ({ name }: Definition, error: unknown): void => {
+const warn = ({ name }: Pick<Definition, 'name'>, error: unknown): void => {
   process.emitWarning(`VM ${JSON.stringify(name)}: ${String(error)}`, 'AwaitvmWarning')
 }
 

@@ -8,7 +8,7 @@ import { crashedAtStart, requireState } from '../../errors/state.js'
 import { JobCancelledError, ResourceBusyError } from '../../errors.js'
 import { requireImages } from '../../files/image-record.js'
 import type { VmState } from '../../model/vm-state.js'
-import { heldBy, type Claim } from '../../registry/claim.js'
+import { heldBy } from '../../registry/claim.js'
 import { Exclusive } from '../../registry/exclusive.js'
 import { isAlive } from '../../registry/process-identity.js'
 import type { VmDirectory } from '../../registry/vm-directory.js'
@@ -127,7 +127,7 @@ export class VmLifecycle {
           try {
             if (found !== undefined) await settle({ directory, images }, found, claim.inherited)
           } finally {
-            release(claim)
+            claim.release()
           }
         })
       } catch (error) {
@@ -294,7 +294,7 @@ export class VmLifecycle {
       course.send()
       return await action(new HeldVm({ claim, directory, observer, course }, definition, state, run))
     } finally {
-      release(claim)
+      claim.release()
     }
   }
 
@@ -332,14 +332,5 @@ export class VmLifecycle {
       if (errorCode(error) === 'ENOENT') throw vmNotFound(id)
       throw error
     }
-  }
-}
-
-/** Of a VM that was deleted, there is nothing left to let go of. */
-function release(claim: Claim): void {
-  try {
-    claim.release()
-  } catch (error) {
-    if (errorCode(error) !== 'ENOENT') throw error
   }
 }
