@@ -73,7 +73,10 @@ export interface VmRecord {
   readonly config: VmConfig
   /** What only this kind of host has to tell of it. */
   readonly native?: VmNative | undefined
-  /** Of a VM whose files are damaged, and whose state is `unknown` therefore: what is wrong, and the way out. */
+  /**
+   * What is wrong, and the way out: of a VM whose files are damaged, and whose state is `unknown` therefore, or of one that is
+   * `paused` since the host has no room for what its guest writes.
+   */
   readonly problem?: VmError | undefined
 }
 

@@ -77,8 +77,10 @@ export class Vm {
 
   /** @internal */
   static update(vm: Vm, change: Partial<VmRecord>): void {
-    // Only a whole record tells of a problem.
-    const { problem } = change.config === undefined ? vm.#record : change
+    // Only a whole record tells of a problem, which is one of that state.
+    const { state } = vm.#record
+    const isStillTrue = change.config === undefined && (change.state ?? state) === state
+    const { problem } = isStillTrue ? vm.#record : change
     vm.#record = { ...vm.#record, ...change, problem }
     if (change.config !== undefined) vm.#target = { type: 'vm', id: vm.id, name: change.config.name }
   }
@@ -112,11 +114,13 @@ export class Vm {
   }
 
   /**
-   * What is wrong with a VM whose files are damaged, as of the last time that the host told of its settings: its `state` is
-   * `'unknown'`, and what can't be read of its `config` is empty. The hint tells the way out; the VM can be deleted.
+   * What is wrong with the VM, as of the last time that the host told of its settings (`vm.refresh()` asks for them); the hint tells
+   * the way out. Of a VM whose files are damaged, the `state` is `'unknown'`, what can't be read of the `config` is empty, and it can
+   * be deleted. One that is `'paused'` since the host has no room for what its guest writes has an `InsufficientResourcesError`:
+   * `vm.resume()` goes on once there is room.
    */
   get problem(): VmError | undefined {
-    return this.state === 'unknown' ? this.#record.problem : undefined
+    return this.#record.problem
   }
 
   /** The VM as errors and jobs name it. */
@@ -310,7 +314,7 @@ export class Vm {
 
   readonly #keepRecord = (record: VmRecord): VmConfig => {
     Vm.update(this, record)
-    if (record.problem !== undefined) throw VmError.copy(record.problem)
+    if (record.state === 'unknown' && record.problem !== undefined) throw VmError.copy(record.problem)
     return record.config
   }
 

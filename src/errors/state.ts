@@ -1,4 +1,4 @@
-import { HostError, InvalidStateError, ResourceBusyError, type NativeError } from '../errors.js'
+import { HostError, InvalidStateError, ResourceBusyError, type NativeError, type VmError } from '../errors.js'
 import type { VmState } from '../model/vm-state.js'
 import { operations, type OperationCode, type OperationSpec } from '../operations.js'
 
@@ -10,26 +10,40 @@ const waysOut: Partial<Record<VmState, string>> = {
   crashed: 'Start it again with vm.start().',
 }
 
-/** Throws unless the VM's state is one of those that the operation needs. */
+/**
+ * Throws unless the VM's state is one of those that the operation needs.
+ *
+ * @param problem what has brought the VM into its state, where something is wrong with it
+ */
 export function requireState(
   operation: OperationCode,
   state: VmState,
   expected: readonly VmState[] = expectedStates(operation),
+  problem?: VmError,
 ): void {
-  if (!expected.includes(state)) throw invalidState(state, expected)
+  if (expected.includes(state)) return
+  throw invalidState(state, expected, problem && { reason: `it is ${state}: ${problem.reason}`, hint: problem.hint })
 }
 
 export const invalidState = (
   state: VmState,
   expected: readonly VmState[],
-  { reason = `it is ${state}`, native }: { readonly reason?: string; readonly native?: NativeError | undefined } = {},
+  {
+    reason = `it is ${state}`,
+    native,
+    hint = waysOut[state] ?? `Wait until it is ${expected.join(' or ')}, with vm.waitForState().`,
+  }: {
+    readonly reason?: string
+    readonly native?: NativeError | undefined
+    readonly hint?: string | undefined
+  } = {},
 ): InvalidStateError =>
   new InvalidStateError({
     state,
     expected,
     reason,
     native,
-    hint: waysOut[state] ?? `Wait until it is ${expected.join(' or ')}, with vm.waitForState().`,
+    hint,
   })
 
 /** A restart whose VM was stopped by somebody before its guest shut down: it stays stopped. */

@@ -8,9 +8,12 @@ export type VmEvent =
       readonly name: string
       readonly state: VmState
       readonly previous: VmState | undefined
-      /** Why, where the host knows: `'guest'`, `'request'`, `'crash'`. */
-      readonly reason?: 'guest' | 'request' | 'crash' | undefined
-      /** Of a crash: what the host says of it. Of a VM that is `unknown`: what is wrong with its files, where they are damaged. */
+      /**
+       * Why, where the host knows: `'guest'`, `'request'`, `'crash'`, or `'disk-full'` of a VM that is paused since the host has no
+       * room for what its guest writes.
+       */
+      readonly reason?: 'guest' | 'request' | 'crash' | 'disk-full' | undefined
+      /** Of a crash or a full disk: what the host says of it. Of a VM that is `unknown`: what is wrong with its files, where they are damaged. */
       readonly message?: string | undefined
       readonly at: Date
     }

@@ -300,10 +300,10 @@ export class QmpDriver implements Driver {
   async #record(found: Definition | DamagedVm, signal?: AbortSignal): Promise<VmRecord> {
     if (found instanceof DamagedVm) return found.record
     try {
-      const { state, run } = await this.#inspector.look(found, { signal })
+      const { state, run, problem } = await this.#inspector.look(found, { signal })
       const { commandLine } = run ?? this.#lifecycle.plan(found)
       const config = configOf(found, run !== undefined)
-      return { id: found.id, state, config, native: { driver: this.name, commandLine } }
+      return { id: found.id, state, config, native: { driver: this.name, commandLine }, problem }
     } catch (error) {
       return { id: found.id, state: 'unknown', config: configOf(found, false), problem: problemOf(qemuError(error)) }
     }

@@ -41,11 +41,11 @@ export class VmAccess {
   async use<T>(id: string, task: Task, action: (running: RunningVm) => Promise<T>): Promise<T> {
     const { directory, inspector } = this.#parts
     const send = task.holdBack()
-    const { state, run, definition } = await untilSent(task, async (signal) => {
+    const { state, run, definition, problem } = await untilSent(task, async (signal) => {
       const found = await this.get(id)
       return { ...(await inspector.look(found, { signal })), definition: found }
     })
-    requireState(task.operation, state)
+    requireState(task.operation, state, undefined, problem)
     if (run === undefined) throw invalidState(state, ['running'])
     const folder = directory.folder(id)
     const life = new GuestLife(folder, run)

@@ -1,5 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import * as v from 'valibot'
+import { InsufficientResourcesError, type VmError } from '../../errors.js'
 import type { VmState } from '../../model/vm-state.js'
 import { DamagedVm, problemOf } from '../../registry/damaged-vm.js'
 import { isAlive, type ProcessIdentity } from '../../registry/process-identity.js'
@@ -46,11 +47,16 @@ export interface Sight {
   readonly state: VmState
   /** The QEMU that runs it. */
   readonly run?: RunRecord | undefined
+  /** Why QEMU has paused the guest by itself. */
+  readonly problem?: VmError | undefined
   /** How the last QEMU ended, where nobody has taken note of it yet. */
   readonly end?: RunEnd | undefined
   /** Of a crash: what is known of its cause. Of a VM whose files are damaged: what is wrong. */
   readonly message?: string | undefined
 }
+
+/** What QEMU says that it does; `problem` tells why it has stopped the guest by itself. */
+type Answer = Pick<Sight, 'state' | 'problem'>
 
 interface LookOptions {
   /** How long QEMU may take to answer; with no time at all, a VM that has a QEMU is `running`. */
@@ -86,7 +92,7 @@ export class VmInspector {
     if (holder === undefined) return sight
     // Whoever has the VM may not have noticed yet that its QEMU has gone.
     const hasGone = sight.run === undefined && (holder.state === 'running' || holder.state === 'paused')
-    return hasGone ? sight : { ...sight, state: holder.state }
+    return hasGone || holder.state === sight.state ? sight : { ...sight, state: holder.state, problem: undefined }
   }
 
   /** What can be seen without asking QEMU more than needed, also of a VM whose files are damaged. */
@@ -109,8 +115,9 @@ export class VmInspector {
       // The memory was saved, and its saver died before it ended QEMU: what is saved counts.
       if (definition.memory !== undefined) return { state: 'suspended', run }
       const isKnown = timeoutMs === 0 || (trustsLog && isResumed(lastChange(folder)))
-      const state = isKnown ? 'running' : await this.#ask(definition.id, run.process, { ...options, timeoutMs })
-      if (state !== undefined) return { state, run }
+      const known: Answer = { state: 'running' }
+      const answer = isKnown ? known : await this.#ask(definition.id, run.process, { ...options, timeoutMs })
+      if (answer !== undefined) return { ...answer, run }
     }
     if (definition.memory !== undefined) return { state: 'suspended' }
     const end = await endOfRun(folder)
@@ -126,19 +133,20 @@ export class VmInspector {
     id: string,
     identity: ProcessIdentity,
     { timeoutMs, signal: ended }: LookOptions & { readonly timeoutMs: number },
-  ): Promise<VmState | undefined> {
+  ): Promise<Answer | undefined> {
     const folder = this.#directory.folder(id)
     const answered = new AbortController()
     const signal = ended === undefined ? answered.signal : AbortSignal.any([answered.signal, ended])
     try {
       // One that ends may never answer.
-      const late = delay<VmState>(timeoutMs, 'unknown', { signal })
-      const state = await Promise.race([this.#status(id), untilAnnounced(folder, signal), late])
-      if (state !== 'stopping' && state !== 'unknown') return state
+      const late = delay<Answer>(timeoutMs, { state: 'unknown' }, { signal })
+      const answer = await Promise.race([this.#status(id), untilAnnounced(folder, signal), late])
+      const { state } = answer
+      if (state !== 'stopping' && state !== 'unknown') return answer
       // Ending, or not able to answer: which of the two, the log and the process tell.
       if ((await announcedEnd(folder)) !== undefined) await untilEnded(folder, identity)
       else if (state === 'stopping') await hasEnded(folder, identity, exitTimeoutMs)
-      return isAlive(identity, folder) ? state : undefined
+      return isAlive(identity, folder) ? answer : undefined
     } catch (error) {
       ended?.throwIfAborted()
       throw error
@@ -148,23 +156,30 @@ export class VmInspector {
   }
 
   /** A QEMU that nobody can connect to is about to be gone. */
-  async #status(id: string): Promise<VmState> {
+  async #status(id: string): Promise<Answer> {
     try {
-      const answer = await this.monitor(id, (client) => client.execute('query-status'))
-      return states[v.parse(statusSchema, answer).status] ?? 'unknown'
+      const { status } = v.parse(statusSchema, await this.monitor(id, (client) => client.execute('query-status')))
+      return { state: states[status] ?? 'unknown', ...(status === 'io-error' && { problem: diskFull() }) }
     } catch (error) {
-      if (error instanceof QmpConnectionError) return 'stopping'
-      if (error instanceof QmpTimeoutError) return 'unknown'
+      if (error instanceof QmpConnectionError) return { state: 'stopping' }
+      if (error instanceof QmpTimeoutError) return { state: 'unknown' }
       throw error
     }
   }
 }
 
+/** QEMU stops a guest for no other error of a disk (`werror=enospc`, `rerror=report` by default). */
+const diskFull = (): InsufficientResourcesError =>
+  new InsufficientResourcesError({
+    reason: 'the host has no room for what its guest writes to a disk',
+    hint: 'Make room in the directory of the VMs, and go on with vm.resume().',
+  })
+
 /** Resolves once QEMU has said that it ends; never, once it has answered. */
-async function untilAnnounced(folder: string, answered: AbortSignal): Promise<VmState> {
+async function untilAnnounced(folder: string, answered: AbortSignal): Promise<Answer> {
   while ((await announcedEnd(folder)) === undefined) {
     const isTime = await delay(announcedPollMs, true, { signal: answered }).catch(() => false)
     if (!isTime) return new Promise(() => undefined)
   }
-  return 'stopping'
+  return { state: 'stopping' }
 }

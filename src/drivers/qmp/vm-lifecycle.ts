@@ -288,8 +288,8 @@ export class VmLifecycle {
       if (found === undefined) throw vmNotFound(id)
       const definition = await settle({ directory, images }, found, claim.inherited)
       if (definition === undefined) throw vmNotFound(id)
-      const { state, run } = await inspector.lookAtRun(definition, { timeoutMs, signal })
-      requireState(task.operation, state, expected)
+      const { state, run, problem } = await inspector.lookAtRun(definition, { timeoutMs, signal })
+      requireState(task.operation, state, expected, problem)
       signal.throwIfAborted()
       course.send()
       return await action(new HeldVm({ claim, directory, observer, course }, definition, state, run))
@@ -323,8 +323,8 @@ export class VmLifecycle {
     if (definition === undefined) throw vmNotFound(id)
     const holder = directory.holder(id)
     if (holder !== undefined) throw heldBy(holder)
-    const { state } = await inspector.lookAtRun(definition, { timeoutMs, signal })
-    requireState(task.operation, state, expected)
+    const { state, problem } = await inspector.lookAtRun(definition, { timeoutMs, signal })
+    requireState(task.operation, state, expected, problem)
     try {
       return await directory.claim(id, through?.(state, definition) ?? state, state)
     } catch (error) {

@@ -16,7 +16,7 @@ import { lastChange } from './logs/last-change.js'
 import { newWatchedVm, type WatchedVm } from './watched-vm.js'
 import type { Sight, VmInspector } from './vm-inspector.js'
 
-type StateReason = 'guest' | 'request' | 'crash'
+type StateReason = 'guest' | 'request' | 'crash' | 'disk-full'
 
 /** How often to see whether a QEMU is still there, since one that is killed says nothing, and whether its guest has printed. */
 const pollMs = 200
@@ -212,8 +212,9 @@ export class VmObserver {
         if (watched.definition === undefined) this.#baseline(watched, found)
         else this.#setDefinition(watched, found)
       }
-      const { state, end, message } = sight
+      const { state, end, message, problem } = sight
       if (watched.state === undefined) watched.state = state
+      else if (problem !== undefined) this.#setState(found.id, watched, state, 'disk-full', problem.message)
       else this.#setState(found.id, watched, state, end, state === 'unknown' || end === 'crash' ? message : undefined)
     }
     this.#tellEnds(found.id, watched)
