@@ -3,13 +3,13 @@ import { VmError, type NativeError, type VmErrorOptions } from './vm-error.js'
 
 export { VmError, type NativeError, type VmErrorOptions }
 
-/** A parameter is wrong; nothing was sent to the host. */
+/** A parameter is wrong, or an image that the VM's settings name can't be used; nothing was changed. */
 export class InvalidArgumentError extends VmError {
   static {
     this.prototype.name = 'InvalidArgumentError'
   }
   readonly code = 'INVALID_ARGUMENT' as const
-  /** The parameter, as a path: `spec.disks[0].image`. */
+  /** The parameter, as a path: `spec.disks[0].image`; or the setting: `config.cdroms[0].image`, `snapshot.boot.kernel`. */
   readonly path: string
 
   constructor(options: VmErrorOptions & { readonly path: string }) {

@@ -2,7 +2,10 @@
 export interface DiskSpec {
   /** Absent: the host gives the disk its id. */
   readonly id?: undefined
-  /** Absolute path of a raw image that the disk starts from; absent for a blank disk. */
+  /**
+   * Absolute path of a raw image that the disk starts from; absent for a blank disk. Its size and time of change are remembered:
+   * once it was written anew, the disk is not used any more.
+   */
   readonly image?: string | undefined
   /** Size in MiB, at least that of the image; that of the image if absent. A blank disk needs one. */
   readonly sizeMiB?: number | undefined
@@ -34,7 +37,10 @@ export interface DiskConfig extends Omit<DiskSpec, 'id'> {
   readonly id: string
 }
 
-/** A CD-ROM or floppy image, which is only read. */
+/**
+ * A CD-ROM or floppy image, which is only read. It may have been written anew at each start; saved memory goes on only with the
+ * image that it had.
+ */
 export interface MediaConfig {
   /** Absolute path. */
   readonly image: string

@@ -220,6 +220,10 @@ test('an end that tells nothing is not taken for a failure', () => {
   expect(kindOf({ ending: { kind: 'signal', signal: 'SIGINT' }, wasInterrupted: true })).toBe('cancelled')
   const missing = Object.assign(new Error('spawn prlctl ENOENT'), { code: 'ENOENT' })
   expect(kindOf({ ending: { kind: 'not-begun', error: missing } })).toBe('tool-missing')
+  for (const code of ['EAGAIN', 'EMFILE', 'ENOMEM']) {
+    const error = Object.assign(new Error(`spawn ${code}`), { code })
+    expect(kindOf({ ending: { kind: 'not-begun', error } })).toBe('resources')
+  }
   const asked = { operation: 'vm.getState', vm: 'some-id', isQuery: true } as const
   const changed = { operation: 'vm.start', vm: 'some-id' } as const
   const failure = failureOf(outcome({ ending: killed }), 'prlctl')
