@@ -29,9 +29,9 @@ export async function editLive(vm: HeldVm, run: RunRecord, edit: HardwareEdit): 
 }
 
 /**
- * First what the guest may refuse. A disk is plugged late, since then only the guest could give it back, and grown last, since the
- * guest may write into the new room at once: it is not taken back. Both are done when the definition has it: what is written down
- * and not done can be done by whoever comes next.
+ * What the guest may refuse comes first. Disks are plugged late, since only the guest could give them back, and grow last: the guest
+ * may use the new room at once, so growth is not taken back. Both come after the save, so that `settle` can do after a crash what is
+ * left to do.
  */
 async function perform(client: QmpClient, edit: HardwareEdit, undo: UndoStack): Promise<void> {
   const { before } = edit

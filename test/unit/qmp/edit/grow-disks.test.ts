@@ -44,7 +44,7 @@ const grown = (disks: readonly DiskConfig[], sizeMiB: number): DiskConfig[] => d
 const files = async (host: QmpHost, vm: Vm): Promise<string[]> =>
   (await readdir(host.folderOf(vm))).filter((name) => name.endsWith('.qcow2')).sort()
 
-test('growth that was written down and not made, at rest, is made by whoever comes next', async () => {
+test('a disk at rest that is to be larger, by its definition, grows after a crash', async () => {
   await using host = await QmpHost.open()
   const vm = await host.createVm({ disks: [{ sizeMiB: 1 }, { sizeMiB: 1 }] })
   await vm.createSnapshot({ name: 'before' }).unwrap()
@@ -60,7 +60,7 @@ test('growth that was written down and not made, at rest, is made by whoever com
   expect(await host.damage(vm)).toEqual([])
 })
 
-test('growth that was written down and not made, of a running VM, is made by whoever comes next', async () => {
+test('a disk of a running VM that is to be larger, by its definition, grows after a crash', async () => {
   await using host = await QmpHost.open()
   const vm = await host.createVm({ disks: [{ sizeMiB: 1 }] })
   await host.boot(vm)
