@@ -94,6 +94,14 @@ export function requireOwnEntry(path: string, { isShared = false }: Pick<OpenOwn
   requireOneName(path, stats, isShared)
 }
 
+/** Tells a folder from another one of the same path. */
+export type FolderIdentity = Pick<Stats, 'dev' | 'ino'>
+
+export function isSameFolder(path: string, { dev, ino }: FolderIdentity): boolean {
+  const present = lstatSync(path)
+  return present.dev === dev && present.ino === ino
+}
+
 function openChecked(path: string, options: OpenOwnOptions): { readonly file: number; readonly size: number } {
   const file = tryToOpen(path, flagsOf(options))
   try {

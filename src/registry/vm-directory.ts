@@ -1,4 +1,4 @@
-import { existsSync, lstatSync, type Stats } from 'node:fs'
+import { existsSync, lstatSync } from 'node:fs'
 import { chmod, mkdir, readdir, rename, rm } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
 import { ProtocolError, ResourceBusyError, type VmError } from '../errors.js'
@@ -7,21 +7,16 @@ import { errorCode } from '../errors/native.js'
 import type { VmState } from '../model/vm-state.js'
 import { Claim, heldBy, isClaimFile, type Holder } from './claim.js'
 import { DamagedVm } from './damaged-vm.js'
+import { definitionFile, readDefinition, writeDefinition } from './definition-file.js'
 import { aloneIn } from './directory-claim.js'
 import { markerOf, openRoot } from './directory-root.js'
 import { damagedFile, problemWith } from './file-problem.js'
 import { Membership } from './membership.js'
-import { readOwnFile, requireOwnFolder } from './own-file.js'
+import { isSameFolder, requireOwnFolder, type FolderIdentity } from './own-file.js'
 import { formatIdentity, parseIdentity } from './process-identity.js'
-import { draftPrefix, replaceFile, syncFolder } from './replace-file.js'
+import { draftPrefix, syncFolder } from './replace-file.js'
 import { FormatError, parseJson, type VmFormat, type WrittenVm } from './vm-format.js'
 
-/** Tells a folder from another one of the same path. */
-export type FolderIdentity = Pick<Stats, 'dev' | 'ino'>
-
-const definitionFile = 'vm.json'
-/** One with 30,000 snapshots has some 15 MB. */
-const maxDefinitionBytes = 16 * 2 ** 20
 /** Folders of VMs that are being made, by whom, or have been deleted: `new-PROCESS-ID`, `gone-ID`. */
 const transientFolder = /^(?:new-(?<maker>.*)-[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}|gone-.*)$/
 const idPattern = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/
@@ -98,7 +93,7 @@ export class VmDirectory<D extends WrittenVm> {
     let text = ''
     try {
       requireOwnFolder(folder)
-      text = readOwnFile(path, maxDefinitionBytes)
+      text = readDefinition(folder)
       const definition = parseJson(this.#format.schema, text)
       if (definition.id !== id) throw new FormatError(`it speaks of the VM ${definition.id}`, false)
       return definition
@@ -137,7 +132,7 @@ export class VmDirectory<D extends WrittenVm> {
     this.#pending.set(id, folder)
     try {
       await fill()
-      await replaceFile(join(folder, definitionFile), JSON.stringify(definition))
+      await writeDefinition(folder, definition)
       await this.alone(async () => {
         await this.#assertNameIsFree(definition)
         // Whoever sees the VM from here on looks for it at its place.
@@ -155,7 +150,7 @@ export class VmDirectory<D extends WrittenVm> {
   /** Replaces the definition in one step, and then drops files that it no longer speaks of. Refuses a name that is taken. */
   async save(definition: D): Promise<void> {
     const folder = join(this.vms, definition.id)
-    const write = (): Promise<void> => replaceFile(join(folder, definitionFile), JSON.stringify(definition))
+    const write = (): Promise<void> => writeDefinition(folder, definition)
     const known = await this.get(definition.id)
     if (known?.name === definition.name) await write()
     else {
@@ -217,8 +212,7 @@ export class VmDirectory<D extends WrittenVm> {
     await this.alone(async () => {
       await this.assertIsFree(definition)
       await rename(from, folder)
-      const { dev, ino } = lstatSync(folder)
-      if (checked !== undefined && (dev !== checked.dev || ino !== checked.ino)) {
+      if (checked !== undefined && !isSameFolder(folder, checked)) {
         await rename(folder, from)
         throw new ResourceBusyError({ reason: `another process has put something else in the place of ${from}` })
       }
@@ -247,7 +241,7 @@ export class VmDirectory<D extends WrittenVm> {
   async readFrom(folder: string, hint: string): Promise<D | undefined> {
     const path = join(folder, definitionFile)
     try {
-      return parseJson(this.#format.schema, readOwnFile(path, maxDefinitionBytes))
+      return parseJson(this.#format.schema, readDefinition(folder))
     } catch (error) {
       if (isMissing(error)) return undefined
       throw this.#problem(path, error, hint)

@@ -207,7 +207,8 @@ export class Play {
   async #checkList(): Promise<void> {
     const expected = [...this.#known].map(([id, { model }]) => [id, model.name, model.state]).sort()
     for (const server of [this.#server, this.#host.second]) {
-      const told = await server?.getVmList().unwrap()
+      // Damaged ones are nobody's here.
+      const told = (await server?.getVmList().unwrap())?.filter(({ problem }) => problem === undefined)
       if (told !== undefined) assert.deepEqual(told.map(({ id, name, state }) => [id, name, state]).sort(), expected)
     }
   }

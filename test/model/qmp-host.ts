@@ -57,7 +57,8 @@ export class QmpModelHost implements ModelHost, AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     for (const vm of await this.#server.getVmList().unwrap()) {
-      if (vm.state !== 'stopped') await vm.stop({ mode: 'kill' }).unwrap()
+      // One that is damaged does not run.
+      if (vm.state !== 'stopped' && vm.problem === undefined) await vm.stop({ mode: 'kill' }).unwrap()
     }
     await this.#server.close().unwrap()
     await this.second?.close().unwrap()

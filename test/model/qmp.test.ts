@@ -8,6 +8,7 @@ import { missingQemu, skipWithout } from '../support/optional-tool.js'
 import { qemusIn } from '../support/qemu-processes.js'
 import { playAtRandom } from './play-at-random.js'
 import { QmpModelHost } from './qmp-host.js'
+import { Strangers } from './strangers.js'
 
 /** Some half a minute for each. */
 const operations = Number(process.env['AWAITVM_QMP_OPERATIONS'] ?? 500)
@@ -18,14 +19,18 @@ async function play(context: TestContext, hasSecond: boolean): Promise<void> {
   const kernel = join(folder, 'guest.bin')
   await writeFile(kernel, builtInGuest())
   let runs = 0
-  const open = (): Promise<QmpModelHost> => {
+  const strangers: Strangers[] = []
+  const open = async (): Promise<QmpModelHost> => {
     runs += 1
-    const uri = pathToFileURL(join(folder, String(runs))).href.replace('file:', 'qmp:')
+    const directory = join(folder, String(runs))
+    const uri = pathToFileURL(directory).href.replace('file:', 'qmp:')
+    strangers.push(await Strangers.settle(uri, directory))
     return QmpModelHost.open(uri, kernel, hasSecond)
   }
   try {
     await playAtRandom({ operations, stepsPerRun: 50, isAsItCame: true, open })
     expect(await qemusIn(folder)).toEqual([])
+    for (const { differences } of strangers) expect(differences.now).toEqual(differences.before)
   } finally {
     await rm(folder, { recursive: true, maxRetries: 3 })
   }

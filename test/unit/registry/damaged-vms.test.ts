@@ -1,4 +1,5 @@
 import { execFileSync } from 'node:child_process'
+import { randomUUID } from 'node:crypto'
 import {
   chownSync,
   linkSync,
@@ -175,6 +176,39 @@ describe.each([
     if (says === 'it is a folder') await failureOf(shown.delete(), 'PROTOCOL_ERROR')
     else await shown.delete().unwrap()
     expect(readdirSync(join(directory, 'vms')).includes(vm.id)).toBe(says === 'it is a folder')
+  })
+
+  test('with 30,000 snapshots in one line is read, shown and changed', async () => {
+    await using server = await open()
+    const vm = await server.createVm({ name: 'web-1' }).unwrap()
+    await vm.createSnapshot({ name: 'one' }).unwrap()
+    const length = 30_000
+    rewritten((definition) => {
+      const [snapshot] = definition['snapshots'] as Record<string, unknown>[]
+      const ids = Array.from({ length }, () => randomUUID())
+      definition['snapshots'] = ids.map((id, index) => ({ ...snapshot, id, name: id, parentId: ids[index - 1] }))
+      definition['currentSnapshot'] = ids.at(-1)
+    })(vm)
+    let depth = 0
+    for (let nodes = await vm.getSnapshotTree().unwrap(); nodes.length > 0; nodes = nodes[0]?.children ?? []) depth += 1
+    expect(depth).toBe(length)
+    await vm.createSnapshot({ name: 'last' }).unwrap()
+    await vm.edit({ description: 'edited' }).unwrap()
+    await vm.start().unwrap()
+    await vm.stop({ mode: 'kill' }).unwrap()
+  })
+
+  test('that would be too large to be read again is not written', async () => {
+    await using server = await open()
+    const vm = await server.createVm({ name: 'web-1' }).unwrap()
+    await vm.createSnapshot({ name: 'one' }).unwrap()
+    rewritten((definition) => {
+      const [snapshot] = definition['snapshots'] as Record<string, unknown>[]
+      definition['snapshots'] = [{ ...snapshot, description: 'x'.repeat(16 * 2 ** 20 - 2000) }]
+    })(vm)
+    await failureOf(vm.edit({ description: 'x'.repeat(4000) }), 'INSUFFICIENT_RESOURCES')
+    await vm.refresh().unwrap()
+    expect(vm.config.description).toBe('')
   })
 
   test('that is restored is one again', async () => {

@@ -34,7 +34,7 @@ export function cutLog(folder: string, log: RunLog): void {
     }
   } catch (error) {
     // There is no log, or whoever works on the VM has taken the copy for a leftover: then the next time does it.
-    if (errorCode(error) !== 'ENOENT') throw error
+    if (errorCode(error) !== 'ENOENT' && errorCode(error) !== 'ENOTDIR') throw error
   }
 }
 

@@ -8,8 +8,14 @@ import { validate } from '../../../model/validate.js'
 import { descriptionSchema, vmNameSchema } from '../../../model/vm-spec.js'
 import { Claim, heldBy, isDamagedClaim } from '../../../registry/claim.js'
 import { isAlive } from '../../../registry/process-identity.js'
-import { NotOwnError, openOwn, requireOwnEntry, requireOwnFolder } from '../../../registry/own-file.js'
-import type { FolderIdentity, VmDirectory } from '../../../registry/vm-directory.js'
+import {
+  NotOwnError,
+  openOwn,
+  requireOwnEntry,
+  requireOwnFolder,
+  type FolderIdentity,
+} from '../../../registry/own-file.js'
+import type { VmDirectory } from '../../../registry/vm-directory.js'
 import { definitionFormat } from '../definition-format.js'
 import { isBase, type Definition, type DiskDefinition } from '../definition.js'
 import { imageFileOf } from '../disks/disk-chain.js'
