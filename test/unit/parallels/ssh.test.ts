@@ -144,7 +144,8 @@ describe('a Parallels host over ssh', () => {
     expect(await server.getVmList().unwrap()).toEqual([vm])
     await vm.start().unwrap()
     const running = vm.guest.exec(['sleep', '600'])
-    await failureOf(vm.guest.exec(['sleep', '600'], { timeoutMs: 500 }), 'TIMEOUT')
+    // On a busy machine the other end may confirm it too late.
+    await failureOf(vm.guest.exec(['sleep', '600'], { timeoutMs: 500 }), 'TIMEOUT', 'OUTCOME_UNKNOWN')
     await running.cancel().unwrap()
     await failureOf(running, 'JOB_CANCELLED')
   })
