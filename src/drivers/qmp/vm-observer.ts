@@ -12,6 +12,8 @@ import { isSame } from './is-same.js'
 import { cutLog } from './logs/cut-log.js'
 import { configOf, stateAtRest, type Definition } from './definition.js'
 import { runLogs } from './logs/kept-part.js'
+import { isStray } from './process/own-qemu.js'
+import { endStray } from './process/qemu-end.js'
 import { lastChange } from './logs/last-change.js'
 import { newWatchedVm, type WatchedVm } from './watched-vm.js'
 import type { Sight, VmInspector } from './vm-inspector.js'
@@ -206,7 +208,10 @@ export class VmObserver {
   }
 
   #see(watched: WatchedVm, found: Definition | DamagedVm, sight: Sight): void {
-    watched.process = sight.run?.process
+    const { process } = watched
+    // One that runs on without its record may be that of a folder that is being removed.
+    const isWithoutRecord = process !== undefined && sight.run === undefined && this.#isAlive(found.id, process)
+    if (!isWithoutRecord) watched.process = sight.run?.process
     if (watched.owners === 0) {
       if (!(found instanceof DamagedVm)) {
         if (watched.definition === undefined) this.#baseline(watched, found)
@@ -304,9 +309,19 @@ export class VmObserver {
   }
 
   #delete(id: string): void {
-    const { name } = this.#vms.get(id) ?? { name: id }
+    const { name, process } = this.#vms.get(id) ?? { name: id }
     this.#remove(id)
     this.#tell('deleted', { id, name })
+    if (process !== undefined)
+      inBackground(`Ending the QEMU of the removed VM ${id}`, () => this.#endStray(id, name, process))
+  }
+
+  /** Somebody has removed the folder of a VM that runs: no later connection would find its QEMU. */
+  async #endStray(id: string, name: string, identity: ProcessIdentity): Promise<void> {
+    if (!isStray(id, identity)) return
+    const hasEnded = await endStray(id, this.#directory.folder(id), identity)
+    const what = `the folder of the VM ${JSON.stringify(name)} was removed while it ran, and its QEMU, the process ${String(identity.pid)},`
+    process.emitWarning(`${what} ${hasEnded ? 'was ended' : 'does not end'}`, 'AwaitvmWarning')
   }
 
   #remove(id: string): void {

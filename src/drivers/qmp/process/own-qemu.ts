@@ -16,11 +16,17 @@ export function folderId(path: string): FolderId {
  * Whether a process is proven to be the QEMU of the VM in a folder: it is of this namespace, began when that QEMU did, runs
  * QEMU, and was started in the folder. Nothing is proven where the system does not tell, as on macOS.
  */
-export function isQemuOf(folder: FolderId, identity: ProcessIdentity): boolean {
+export const isQemuOf = (folder: FolderId, identity: ProcessIdentity): boolean =>
+  isProven(identity, (proc) => folderId(`${proc}/cwd`) === folder && isQemu(proc))
+
+/** Whether the QEMU that a VM was known to have still runs, though its folder was removed, not moved. */
+export const isStray = (id: string, identity: ProcessIdentity): boolean =>
+  isProven(identity, (proc) => statSync(`${proc}/cwd`).nlink === 0 && isQemu(proc) && isStartedFor(id, identity))
+
+function isProven(identity: ProcessIdentity, look: (proc: string) => boolean): boolean {
   if (identity.began === '' || !isOfThisNamespace(identity) || !isAlive(identity, '/')) return false
-  const proc = `/proc/${String(identity.pid)}`
   try {
-    return folderId(`${proc}/cwd`) === folder && isQemu(proc)
+    return look(`/proc/${String(identity.pid)}`)
   } catch (error) {
     // It has ended, or is another user's.
     const isHidden = ['ENOENT', 'ESRCH', 'EACCES', 'EPERM'].includes(errorCode(error) ?? '')
@@ -52,8 +58,13 @@ export const isStartedFor = (id: string, { pid }: ProcessIdentity): boolean => {
  * Sends a signal to the QEMU of the VM in a folder, and to no other process: what it is, is looked at once more in the moment
  * before. False where that could not be proven.
  */
-export function signalQemu(folder: FolderId, identity: ProcessIdentity, signal: NodeJS.Signals): boolean {
-  if (!isQemuOf(folder, identity)) return false
+export const signalQemu = (folder: FolderId, identity: ProcessIdentity, signal: NodeJS.Signals): boolean =>
+  isQemuOf(folder, identity) && signalProcess(identity, signal)
+
+export const signalStray = (id: string, identity: ProcessIdentity, signal: NodeJS.Signals): boolean =>
+  isStray(id, identity) && signalProcess(identity, signal)
+
+function signalProcess(identity: ProcessIdentity, signal: NodeJS.Signals): boolean {
   try {
     return process.kill(identity.pid, signal)
   } catch (error) {

@@ -1,0 +1,43 @@
+import { rm } from 'node:fs/promises'
+import { join } from 'node:path'
+import { connect } from 'awaitvm'
+import { expect, test } from 'vitest'
+import { EventLog } from '../support/event-log.js'
+import { missingQemu, skipWithout } from '../support/optional-tool.js'
+import { qemusIn } from '../support/qemu-processes.js'
+import { QmpHost } from '../support/qmp-host.js'
+
+test.for(['the folder of the VM', 'the whole directory'])(
+  'QEMU: one that runs when %s is removed is ended by those who watch, also those who did not start it',
+  async (what, context) => {
+    skipWithout(context, missingQemu)
+    await using host = await QmpHost.open()
+    const vm = await host.createVm()
+    await vm.start().unwrap()
+    const { uri } = host
+    await using other = await connect(uri).unwrap()
+    const watched = await other.getVm(vm.id).unwrap()
+    expect(watched.state).toBe('running')
+    await host.server.close().unwrap()
+    const log = new EventLog(other.events({ vmId: vm.id }))
+    expect(await qemusIn(host.directory)).toHaveLength(1)
+    await rm(what === 'the whole directory' ? host.directory : join(host.directory, 'vms', vm.id), { recursive: true })
+    await log.until((event) => event.type === 'deleted')
+    await expect.poll(() => qemusIn(host.directory), { timeout: 20_000 }).toEqual([])
+  },
+)
+
+test('QEMU: one whose VM is moved while it runs goes on', async (context) => {
+  skipWithout(context, missingQemu)
+  await using host = await QmpHost.open()
+  await using other = await QmpHost.open()
+  const vm = await host.createVm()
+  await vm.start().unwrap()
+  const log = new EventLog(host.server.events({ vmId: vm.id }))
+  await vm.migrate(other.uri).unwrap()
+  await log.until((event) => event.type === 'deleted')
+  const moved = await other.server.getVm(vm.id).unwrap()
+  expect(await moved.getState().unwrap()).toBe('running')
+  await moved.pause().unwrap()
+  await moved.stop({ mode: 'kill' }).unwrap()
+})
