@@ -18,6 +18,8 @@ export interface RecordedImages extends ImageSettings {
   readonly images: ImageRecord
 }
 
+const mebibyte = 2 ** 20
+
 interface Plan {
   readonly wanted: ImageSettings
   /** What the VM has already. Of that nothing is looked at: an image that is gone hinders no edit of something else. */
@@ -55,6 +57,13 @@ export async function recordImages(plan: Plan): Promise<ImageRecord> {
   }
   return images
 }
+
+/** The size of a disk: without one of its own, it has that of its image, as that is remembered. */
+export const diskBytes = (
+  { image, sizeMiB }: Pick<DiskConfig, 'image' | 'sizeMiB'>,
+  { images }: Pick<RecordedImages, 'images'>,
+): number =>
+  sizeMiB === undefined && image !== undefined ? (images[image]?.sizeBytes ?? 0) : (sizeMiB ?? 0) * mebibyte
 
 function addedImages({ wanted, present }: Plan): NamedImage[] {
   const known = new Set(present === undefined ? [] : namedImages(present).map(roleOf))

@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto'
-import { readFile, stat } from 'node:fs/promises'
+import { readFile } from 'node:fs/promises'
 import { InvalidArgumentError, NotSupportedError } from '../../errors.js'
 import { checkDrives } from '../../files/check-drives.js'
 import { checkFile, type FileStamp } from '../../files/check-file.js'
@@ -153,11 +153,6 @@ export async function readBoot(hardware: Hardware): Promise<MachineBoot> {
       return { kind: 'firmware', ...(await found) }
     }
   }
-}
-
-/** The size of a disk in bytes. */
-export async function diskBytes({ image, sizeMiB }: DiskDefinition): Promise<number> {
-  return sizeMiB === undefined && image !== undefined ? (await stat(image)).size : (sizeMiB ?? 0) * mebibyte
 }
 
 const wrong = (path: string, what: string): InvalidArgumentError =>

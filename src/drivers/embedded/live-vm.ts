@@ -2,7 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import type { VmState } from '../../model/vm-state.js'
 import type { Definition } from './definition.js'
 import { embeddedError } from './embedded-errors.js'
-import { diskBytes } from './hardware.js'
+import { diskBytes } from '../../files/image-record.js'
 import { ConsoleBuffer } from '../../console/console-buffer.js'
 import { MachineCrashedError, MachineThread } from './machine/machine-thread.js'
 import type { DiskSpec, MachineBoot } from './machine/protocol.js'
@@ -156,7 +156,11 @@ export class LiveVm {
 async function disksOf(store: VmStore, { id, hardware }: Definition): Promise<DiskSpec[]> {
   const disks: DiskSpec[] = []
   for (const disk of hardware.disks) {
-    disks.push({ base: disk.image, sizeBytes: await diskBytes(disk), overlay: await store.overlay(id, disk.overlay) })
+    disks.push({
+      base: disk.image,
+      sizeBytes: diskBytes(disk, hardware),
+      overlay: await store.overlay(id, disk.overlay),
+    })
   }
   return disks
 }

@@ -1,13 +1,6 @@
-import { stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { DiskDefinition } from '../definition.js'
 import type { ImageFile } from './disk-images.js'
-
-const mebibyte = 2 ** 20
-
-/** The size of a disk: without one of its own, it has that of its image. */
-export const diskBytes = async ({ image, sizeMiB }: DiskDefinition): Promise<number> =>
-  sizeMiB === undefined && image !== undefined ? (await stat(image)).size : (sizeMiB ?? 0) * mebibyte
 
 /** What QEMU is told of a device, or of a file that it opens. */
 export type QemuOptions = Readonly<Record<string, unknown>>

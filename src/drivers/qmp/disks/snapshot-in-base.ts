@@ -1,6 +1,7 @@
 import { join } from 'node:path'
+import { diskBytes } from '../../../files/image-record.js'
 import { isBase, tagOf, type DiskDefinition, type SnapshotDefinition } from '../definition.js'
-import { diskBytes, imageFileOf } from './disk-chain.js'
+import { imageFileOf } from './disk-chain.js'
 import type { DiskImages } from './disk-images.js'
 import { withNewFile } from '../hardware/hardware.js'
 import type { HeldVm } from '../held-vm.js'
@@ -33,7 +34,7 @@ export async function takeOutOfBases(
     })
     const path = join(vm.folder, own.file)
     // The copy is as large as the disk of the base has become since.
-    await images.cut(path, await diskBytes(disk))
+    await images.cut(path, diskBytes(disk, hardware))
     await images.createSnapshot(path, tag)
     disks.push(own)
   }

@@ -1,5 +1,5 @@
 import { join } from 'node:path'
-import { diskBytes } from '../disks/disk-chain.js'
+import { diskBytes } from '../../../files/image-record.js'
 import type { DiskImages } from '../disks/disk-images.js'
 import { withLastSlots } from '../disks/plugged-disks.js'
 import type { HeldVm } from '../held-vm.js'
@@ -26,7 +26,7 @@ export async function editAtRest(images: DiskImages, vm: HeldVm, edit: HardwareE
       const path = join(vm.folder, file)
       const former = before.disks.find((disk) => disk.id === id)
       if (former === undefined || sizeMiB === undefined) continue
-      const bytes = await diskBytes(former)
+      const bytes = diskBytes(former, before)
       await undo.step(
         () => images.grow(path, sizeMiB),
         () => images.cut(path, bytes),
