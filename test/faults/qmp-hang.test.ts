@@ -72,3 +72,18 @@ for (const [phase, to, begin] of [
     await vm.waitForState(to).unwrap()
   })
 }
+
+test('a kill goes past an operation over which QEMU hangs, once that was given up', async () => {
+  await using host = await QmpHost.open()
+  const vm = await host.createVm()
+  await host.boot(vm)
+  const pid = await host.pidOf(vm)
+  const job = vm.suspend({ timeoutMs: 1000 })
+  job.onProgress(({ phase }) => {
+    if (phase === 'saving memory') process.kill(pid, 'SIGSTOP')
+  })
+  await failureOf(job, 'OUTCOME_UNKNOWN')
+  await vm.stop({ mode: 'kill' }).unwrap()
+  expect(await vm.getState().unwrap()).toBe('stopped')
+  await host.boot(vm)
+})

@@ -217,7 +217,13 @@ export class QmpDriver implements Driver {
     return attachJob({ jobs: this.#jobs, find, record }, token, task)
   }
 
-  #kill(vm: string, task: Task): Promise<VmState> {
+  /** A kill does not wait for an operation over which QEMU hangs. */
+  async #kill(vm: string, task: Task): Promise<VmState> {
+    const { heldUp } = this.#lifecycle
+    if (heldUp.has(vm)) {
+      task.holdBack()()
+      await this.#guard(() => heldUp.free(vm))
+    }
     const how = { expected: operations['vm.stop'].fromKill, timeoutMs: killPatienceMs }
     return this.#alter(vm, task, (held) => this.#lifecycle.kill(held), how)
   }

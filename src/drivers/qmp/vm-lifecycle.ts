@@ -17,6 +17,7 @@ import { commandLine } from './hardware/command-line.js'
 import { stateAtRest, withoutRest, type Definition } from './definition.js'
 import type { DiskImages } from './disks/disk-images.js'
 import { newMemoryFile } from './hardware/hardware.js'
+import { HeldUpVms } from './held-up-vms.js'
 import { HeldVm, type Course } from './held-vm.js'
 import { launch, type Launched } from './process/launch.js'
 import { firstLayout, newLayout } from './hardware/layout.js'
@@ -67,11 +68,13 @@ export class VmLifecycle {
   readonly #parts: LifecycleParts
   readonly #exclusive = new Exclusive()
   readonly #underWay = new Set<AbortController>()
+  readonly heldUp: HeldUpVms
   /** Connections to QEMUs that were let go of, and that these have not noticed yet. */
   readonly #leaving = new Set<Promise<unknown>>()
 
   constructor(parts: LifecycleParts) {
     this.#parts = parts
+    this.heldUp = new HeldUpVms(parts.directory)
   }
 
   accelerator(): Accelerator {
@@ -103,12 +106,14 @@ export class VmLifecycle {
     }
     signal?.addEventListener('abort', stop)
     this.#underWay.add(operation)
+    const ended = this.heldUp.follow(id, task)
     const course = { signal: operation.signal, send, commit }
     const work = this.#exclusive.run(id, () =>
       this.#parts.observer.owning(id, () => this.#changeAlone(id, task, course, action, how)),
     )
     return work.finally(() => {
       commit()
+      ended()
       this.#underWay.delete(operation)
     })
   }

@@ -1,0 +1,36 @@
+import type { Task } from '../../driver.js'
+import type { VmDirectory } from '../../registry/vm-directory.js'
+import type { Definition } from './definition.js'
+import { endQemu } from './process/qemu-end.js'
+import { readRun } from './process/run-record.js'
+
+/** The VMs that an operation of this connection still has, though its job has ended: as over a QEMU that hangs. */
+export class HeldUpVms {
+  readonly #directory: VmDirectory<Definition>
+  readonly #operations = new Set<{ readonly id: string }>()
+
+  constructor(directory: VmDirectory<Definition>) {
+    this.#directory = directory
+  }
+
+  /** To be called as the operation begins; returns what is to be called as it ends. */
+  follow(id: string, task: Task): () => void {
+    const operation = { id }
+    const forget = task.onGivenUp(() => this.#operations.add(operation))
+    return () => {
+      forget()
+      this.#operations.delete(operation)
+    }
+  }
+
+  has(id: string): boolean {
+    return [...this.#operations].some((operation) => operation.id === id)
+  }
+
+  /** Ends the VM's QEMU, and with it the operation. */
+  async free(id: string): Promise<void> {
+    const folder = this.#directory.folder(id)
+    const run = readRun(folder)
+    if (run !== undefined) await endQemu(folder, run.process)
+  }
+}
