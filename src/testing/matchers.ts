@@ -2,10 +2,11 @@ import { inspect } from 'node:util'
 import type { Result } from 'neverthrow'
 import * as v from 'valibot'
 import { CallLog, type CallOutcome, type SimulatedCall } from '../drivers/simulated/call-log.js'
-import type { VmError } from '../errors.js'
+import { VmError } from '../errors.js'
 import { JobRef } from '../job/job.js'
 import { object, optional, text, unchecked } from '../model/schema.js'
 import { validate } from '../model/validate.js'
+import { isResult } from '../result.js'
 import { SimulatedServer } from './create-simulated-server.js'
 
 /** What a matcher answers. */
@@ -41,29 +42,29 @@ const expectedCallSchema = object({
 
 const shown = (value: unknown): string => inspect(value, { depth: 4, breakLength: 100 })
 
-/** A job is waited for: the matcher must be awaited, then. */
+/** A job, or a promise of a Result, is waited for: the matcher must be awaited, then. */
 const withResult = (
   received: unknown,
-  judge: (result: Result<unknown, VmError>, what: string) => Verdict,
+  judge: (result: Result<unknown, unknown>, what: string) => Verdict,
 ): Verdict | Promise<Verdict> => {
   if (received instanceof JobRef) {
     const { operation, target } = received
     const what = target === undefined ? operation : `${operation} of ${JSON.stringify(target.name)}`
     return received.wait().then((result) => judge(result, what))
   }
-  if (isResult(received)) return judge(received, 'the result')
-  return { pass: false, message: () => `expected a Result or a job, and received ${shown(received)}` }
+  const judgeResult = (value: unknown): Verdict =>
+    isResult(value)
+      ? judge(value, 'the result')
+      : { pass: false, message: () => `expected a Result or a job, and received ${shown(value)}` }
+  return isPromiseLike(received) ? Promise.resolve(received).then(judgeResult) : judgeResult(received)
 }
 
-const isResult = (value: unknown): value is Result<unknown, VmError> =>
-  typeof value === 'object' &&
-  value !== null &&
-  'isOk' in value &&
-  typeof value.isOk === 'function' &&
-  'isErr' in value &&
-  typeof value.isErr === 'function'
+const isPromiseLike = (value: unknown): value is PromiseLike<unknown> =>
+  typeof value === 'object' && value !== null && 'then' in value && typeof value.then === 'function'
 
-const failure = ({ code, message }: VmError): string => `failed with ${code}: ${message}`
+/** Of a batch, or of a Result of the user's, it may be any. */
+const failure = (error: unknown): string =>
+  error instanceof VmError ? `failed with ${error.code}: ${error.message}` : `failed with ${shown(error)}`
 
 export function toBeOk(this: Runner, received: unknown, ...expected: readonly unknown[]): Verdict | Promise<Verdict> {
   return withResult(received, (result, what) => {
@@ -93,7 +94,7 @@ export function toFailWith(
       }
     }
     const { error } = result
-    if (error.code !== code) {
+    if (!(error instanceof VmError) || error.code !== code) {
       return { pass: false, message: () => `expected ${what} to fail with ${code}, and it ${failure(error)}` }
     }
     const own: Record<string, unknown> = Object.fromEntries(

@@ -6,16 +6,16 @@ import { toBeOk, toFailWith, toHaveCalled, type ExpectedCall } from './matchers.
 
 export type { ExpectedCall }
 
-/** A job is waited for: then the matcher gives a promise, to be awaited. */
-type Waiting<T> = T extends JobRef<unknown> ? Promise<void> : void
+/** A job, or a promise of a Result, is waited for: then the matcher gives a promise, to be awaited. */
+type Waiting<T> = T extends JobRef<unknown> | { then(...callbacks: never): unknown } ? Promise<void> : void
 
 declare module 'vitest' {
   // The parameter's default must be the one of the interface that this is merged with.
   // eslint-disable-next-line @typescript-eslint/no-explicit-any
   interface Matchers<T = any> {
-    /** A Result, or a job that is waited for, is ok; with this value, where one is given. */
+    /** A Result, or a job or promise of one that is waited for, is ok; with this value, where one is given. */
     toBeOk(...value: [unknown?]): Waiting<T>
-    /** A Result, or a job that is waited for, has an error of this code, with these properties. */
+    /** A Result, or a job or promise of one that is waited for, has an error of this code, with these properties. */
     toFailWith<C extends VmErrorCode>(code: C, properties?: Partial<VmErrors[C]>): Waiting<T>
     /** A simulated server, or its `calls`, was called so. */
     toHaveCalled(operation: SimulatedOperation, expected?: ExpectedCall): void

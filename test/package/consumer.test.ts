@@ -76,7 +76,7 @@ test('a CommonJS module requires it', async () => {
 })
 
 const typed = `
-import { batch, connect, matchError, type BatchReport, type StartError, type Vm } from 'awaitvm'
+import { batch, connect, err, matchError, ok, type BatchReport, type StartError, type Vm } from 'awaitvm'
 import { createSimulatedServer, type Fault } from 'awaitvm/testing'
 
 export async function startAll(uri: string): Promise<string[]> {
@@ -85,6 +85,10 @@ export async function startAll(uri: string): Promise<string[]> {
   const report: BatchReport<Vm, void, StartError> = await batch(vms, (vm) => vm.start()).unwrap()
   return report.failed.map(({ item, result }) => item.name + matchError(result.error, { _: ({ code }) => code }))
 }
+
+export const ready = (isReady: boolean) => (isReady ? ok(1) : err('not yet' as const))
+export const later = (vm: Vm) => vm.start().toResultAsync()
+export const started = (vms: Vm[]) => batch(vms, async (vm) => ok(await vm.start().unwrap()))
 
 const fault: Fault = { operation: 'vm.start', kind: 'hang' }
 export const simulated = createSimulatedServer({ vms: 3, faults: [fault] })
@@ -103,7 +107,10 @@ describe.each(['nodenext', 'bundler'])('TypeScript with moduleResolution %s', (m
       types: ['node'],
       strict: true,
       exactOptionalPropertyTypes: true,
-      noEmit: true,
+      // What is inferred must have a name that is exported here: pnpm hides the packages that this one depends on.
+      declaration: true,
+      outDir: 'typed',
+      preserveSymlinks: true,
     }
     await write('tsconfig.json', JSON.stringify({ compilerOptions, files: ['typed.mts'] }))
     await inProject('node', [tool('typescript', 'bin/tsc'), '-p', 'tsconfig.json'])

@@ -33,6 +33,7 @@ describe('the matchers', () => {
   test('must be awaited for a job, and need not be for a Result', () => {
     expectTypeOf(expect(job).toBeOk()).toEqualTypeOf<Promise<void>>()
     expectTypeOf(() => expect(result).toBeOk(5)).returns.toEqualTypeOf<void>()
+    expectTypeOf(expect(Promise.resolve(result)).toBeOk()).toEqualTypeOf<Promise<void>>()
     expectTypeOf(expect(job.ref).toBeOk()).toEqualTypeOf<Promise<void>>()
     expectTypeOf(expect(job).toFailWith('TIMEOUT')).toEqualTypeOf<Promise<void>>()
     expectTypeOf(() => expect(result).not.toFailWith('TIMEOUT')).returns.toEqualTypeOf<void>()

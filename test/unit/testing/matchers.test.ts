@@ -1,5 +1,5 @@
 import 'awaitvm/testing/vitest'
-import { err, ok, ResourceBusyError, type Vm } from 'awaitvm'
+import { err, ok, okAsync, ResourceBusyError, type Vm } from 'awaitvm'
 import { createJob, createSimulatedServer, type SimulatedServer } from 'awaitvm/testing'
 import { describe, expect, test } from 'vitest'
 
@@ -29,6 +29,18 @@ describe('toBeOk', () => {
     expect(ok(undefined)).toBeOk(undefined)
     expect(err(busy)).not.toBeOk()
     expect(ok(5)).not.toBeOk(6)
+  })
+
+  test('waits for whatever promises a Result', async () => {
+    await expect(Promise.resolve(ok(5))).toBeOk(5)
+    await expect(createJob<number>().job.cancel().toResultAsync()).toFailWith('JOB_NOT_CANCELABLE')
+    await expect(okAsync(5)).toBeOk(5)
+    await expect(Promise.resolve(err(busy))).toFailWith('RESOURCE_BUSY', { pid: 17 })
+    await expect(Promise.resolve(err(busy))).not.toBeOk()
+    expect(await messageOf(() => expect(Promise.resolve(5)).toBeOk())).toBe(
+      'expected a Result or a job, and received 5',
+    )
+    expect(await messageOf(() => expect(err('no luck')).toFailWith('TIMEOUT'))).toContain("failed with 'no luck'")
   })
 
   test('waits for a job, and for one without then', async () => {
