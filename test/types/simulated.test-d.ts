@@ -50,3 +50,13 @@ describe('the matchers', () => {
     expect(simulated).toHaveCalled('vm.begin')
   })
 })
+
+test('the input of a fault is that of its operation', () => {
+  const kill: Fault = { operation: 'vm.stop', input: { mode: 'kill' }, kind: 'hang' }
+  const edit: Fault = { operation: 'vm.edit', input: { changes: { cpus: 2 } }, kind: 'hang' }
+  // @ts-expect-error no such mode
+  const wrong: Fault = { operation: 'vm.stop', input: { mode: 'gently' }, kind: 'hang' }
+  // @ts-expect-error a start is given nothing
+  const start: Fault = { operation: 'vm.start', input: { mode: 'kill' }, kind: 'hang' }
+  expectTypeOf([kill, edit, wrong, start]).items.toEqualTypeOf<Fault>()
+})

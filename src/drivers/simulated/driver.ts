@@ -99,7 +99,7 @@ export class SimulatedDriver implements Driver, Listener {
     const callee = calleeOf(this.#host, vm, details)
     const call = new SimulatedCall(operation, callee, details, this.#host.clock.now)
     this.#host.calls.add(call)
-    const outcome = this.#begin(operation, callee, task, work)
+    const outcome = this.#begin(operation, { ...callee, input: details }, task, work)
     this.#underWay.add(outcome)
     outcome.then(
       () => {
@@ -116,13 +116,13 @@ export class SimulatedDriver implements Driver, Listener {
 
   #begin<T>(
     operation: SimulatedOperation,
-    callee: { readonly id: string | undefined; readonly name: string | undefined },
+    callee: { readonly id: string | undefined; readonly name: string | undefined; readonly input: object },
     task: Task,
     work: (run: Run<T>) => Promise<T>,
   ): Promise<T> {
     if (this.#isClosed) return Promise.reject(new ConnectionError({ reason: 'the server is closed', retryable: false }))
     if (this.#missed !== undefined) return Promise.reject(connectionLost())
-    const plan = this.#host.faults.plan(operation, callee)
+    const plan = this.#host.faults.plan(operation, callee, callee.input)
     const lost = plan?.lost
     if (lost?.moment === 'before') {
       this.#lose(lost)

@@ -1,6 +1,7 @@
 import type { VmError } from '../../errors.js'
 import type { SimulatedOperation } from './operation-traits.js'
 import type { Fault, FaultPlan } from './fault.js'
+import { isGiven } from './fault-input.js'
 import { requireFault } from './fault-schema.js'
 import { Random } from './random.js'
 
@@ -45,10 +46,10 @@ export class FaultList {
    * What goes wrong with this call; `undefined` where nothing does.
    * @internal
    */
-  plan(operation: SimulatedOperation, vm: Callee): FaultPlan | undefined {
+  plan(operation: SimulatedOperation, vm: Callee, input: object): FaultPlan | undefined {
     let plan: FaultPlan | undefined
     for (const active of this.#faults) {
-      if (meets(active, operation, vm)) include((plan ??= nothingPlanned()), active.fault)
+      if (meets(active, operation, vm, input)) include((plan ??= nothingPlanned()), active.fault)
     }
     return plan
   }
@@ -62,10 +63,11 @@ export class FaultList {
 }
 
 /** Whether this call is one of the fault's; counts it. */
-function meets(active: ActiveFault, operation: SimulatedOperation, { id, name }: Callee): boolean {
+function meets(active: ActiveFault, operation: SimulatedOperation, { id, name }: Callee, input: object): boolean {
   const { fault, random } = active
   if (fault.operation !== undefined && fault.operation !== operation) return false
   if (fault.vm !== undefined && fault.vm !== name && fault.vm !== id) return false
+  if (fault.input !== undefined && !isGiven(input, fault.input)) return false
   active.calls += 1
   const first = fault.call ?? 1
   const times = fault.times ?? (fault.call === undefined ? Infinity : 1)

@@ -5,6 +5,7 @@ import { validate } from '../../model/validate.js'
 import { operations } from '../../operations.js'
 import { traits } from './operation-traits.js'
 import { maxDelayMs } from './clock.js'
+import { requireInput } from './fault-input.js'
 import { interferenceChanges, type Fault } from './fault.js'
 
 const atMost = (maximum: number, message: string): v.GenericSchema<number> =>
@@ -36,6 +37,7 @@ const operationCodes = Object.keys(traits) as (keyof typeof traits)[]
 const selection = {
   operation: optional(v.picklist(operationCodes, 'must be the code of an operation, such as "vm.start"')),
   vm: optional(text),
+  input: optional(v.looseObject({}, 'must be an object')),
   call: optional(count),
   times: optional(count),
   probability: optional(atMost(1, 'must be a number from 0 to 1')),
@@ -90,7 +92,8 @@ export function requireFault(fault: unknown, path: string): Fault {
 function requireConsistent(fault: Fault, path: string): void {
   const wrong = (key: string, reason: string): InvalidArgumentError =>
     new InvalidArgumentError({ path: `${path}.${key}`, reason: `${path}.${key} ${reason}` })
-  const { operation, vm, kind } = fault
+  const { operation, input, vm, kind } = fault
+  if (input !== undefined) requireInput(operation, input, `${path}.input`)
   const isOfHost = operation === 'connect' || operation?.startsWith('server.') === true
   const namesVm = !isOfHost || operation === 'server.createVm' || operation === 'server.getVm'
   if (!namesVm && vm !== undefined) throw wrong('vm', `is given, and ${operation} is of no VM`)

@@ -1,11 +1,10 @@
 import type { VmError } from '../../errors.js'
+import type { FaultInput } from './fault-input.js'
 import type { SimulatedOperation } from './operation-traits.js'
 import type { Duration } from './latency.js'
 
 /** Which calls a fault meets: those that fit everything that is given. */
-interface FaultSelection {
-  /** All operations if absent. `'connect'` is what `connect` asks of an intercepted URI. */
-  readonly operation?: SimulatedOperation | undefined
+interface FaultCalls {
   /** Name or id. */
   readonly vm?: string | undefined
   /** The first call that it meets, counted from 1 among those that fit from when the fault was added. */
@@ -15,6 +14,16 @@ interface FaultSelection {
   /** Of those, which share it meets, from 0 to 1, as the seed will have it. */
   readonly probability?: number | undefined
 }
+
+type FaultSelection = FaultCalls &
+  (
+    | {
+        /** All operations if absent. `'connect'` is what `connect` asks of an intercepted URI. */
+        readonly operation?: SimulatedOperation | undefined
+        readonly input?: undefined
+      }
+    | FaultInput
+  )
 
 /**
  * The call ends with this error at once, before anything was done. A `JobCancelledError` becomes a `HostError`, as on every host

@@ -108,6 +108,24 @@ describe('which calls a fault meets', () => {
     await vm.getState().unwrap()
   })
 
+  test('by what they were given, or a part of that', async () => {
+    const { server, vm, faults } = await simulatedVm('running', [
+      { operation: 'vm.stop', input: { mode: 'kill' }, kind: 'error', error: busy },
+      { operation: 'vm.edit', input: { changes: { cpus: 2 } }, kind: 'error', error: busy },
+      { operation: 'server.createVm', input: { spec: { cpus: 4 } }, times: 1, kind: 'error', error: busy },
+      { operation: 'guest.exec', input: { argv: ['make', 'test'] }, kind: 'error', error: busy },
+    ])
+    await failureOf(vm.guest.exec(['make', 'test'], { cwd: '/' }), 'RESOURCE_BUSY')
+    expect((await vm.guest.exec(['make']).unwrap()).exitCode).toBeDefined()
+    await failureOf(vm.stop({ mode: 'kill' }), 'RESOURCE_BUSY')
+    await vm.stop().unwrap()
+    await failureOf(vm.edit({ cpus: 2, memoryMiB: 64 }), 'RESOURCE_BUSY')
+    await vm.edit({ cpus: 3 }).unwrap()
+    await server.createVm({ name: 'other' }).unwrap()
+    await failureOf(server.createVm({ name: 'big', cpus: 4 }), 'RESOURCE_BUSY')
+    faults.clear()
+  })
+
   test('counted from when it was added', async () => {
     const { server, faults } = await simulatedVm('stopped', [])
     expect(await start(server, 'web-1')).toBe('SUCCESS')
@@ -123,6 +141,10 @@ describe('a fault that is wrong is refused at once', () => {
     ['fault.kind', { kind: 'explode' }],
     ['fault.operation', { kind: 'hang', operation: 'vm.begin' }],
     ['fault.call', { kind: 'hang', call: 0 }],
+    ['fault.input', { kind: 'hang', input: { mode: 'kill' } }],
+    ['fault.input', { kind: 'hang', operation: 'vm.start', input: {} }],
+    ['fault.input', { kind: 'hang', operation: 'vm.stop', input: 'kill' }],
+    ['fault.input.moed', { kind: 'hang', operation: 'vm.stop', input: { moed: 'kill' } }],
     ['fault.times', { kind: 'hang', times: 1.5 }],
     ['fault.probability', { kind: 'hang', probability: 2 }],
     ['fault.error', { kind: 'error' }],
