@@ -10,7 +10,7 @@ import { DamagedVm } from './damaged-vm.js'
 import { definitionFile, readDefinition, writeDefinition } from './definition-file.js'
 import { aloneIn } from './directory-claim.js'
 import { markerOf, openRoot } from './directory-root.js'
-import { damagedFile, problemWith } from './file-problem.js'
+import { problemWith } from './file-problem.js'
 import { Membership } from './membership.js'
 import { isSameFolder, requireOwnFolder, type FolderIdentity } from './own-file.js'
 import { formatIdentity, parseIdentity } from './process-identity.js'
@@ -290,11 +290,6 @@ export class VmDirectory<D extends WrittenVm> {
   /** One process at a time does something to the directory as a whole: no two VMs get the same name. */
   alone<T>(action: () => Promise<T>): Promise<T> {
     return aloneIn(this.member, this.root, action)
-  }
-
-  /** A file that is not what it should be. */
-  damaged(path: string, cause: unknown, hint: string): VmError {
-    return damagedFile(path, cause, { driver: this.#format.driver, hint })
   }
 
   #problem(path: string, error: unknown, hint: string): VmError {

@@ -4,6 +4,7 @@ import { deflate, inflate } from 'node:zlib'
 import { errorCode } from '../../errors/native.js'
 import type { Holder } from '../../registry/claim.js'
 import type { DamagedVm } from '../../registry/damaged-vm.js'
+import { damagedFile } from '../../registry/file-problem.js'
 import { NotOwnError, readOwnBytes } from '../../registry/own-file.js'
 import { replaceFile } from '../../registry/replace-file.js'
 import { VmDirectory } from '../../registry/vm-directory.js'
@@ -109,7 +110,10 @@ export class DirectoryStore implements VmStore {
     } catch (error) {
       const code = errorCode(error)
       if (error instanceof NotOwnError || code?.startsWith('Z_') === true || code === 'ENOENT') {
-        throw this.#directory.damaged(path, error, "Drop the saved state with vm.stop({ mode: 'kill' }).")
+        throw damagedFile(path, error, {
+          driver: format.driver,
+          hint: "Drop the saved state with vm.stop({ mode: 'kill' }).",
+        })
       }
       throw error
     }
