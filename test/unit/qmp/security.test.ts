@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process'
-import { readFile, stat, writeFile } from 'node:fs/promises'
+import { readdir, readFile, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { connect } from 'awaitvm'
 import { beforeEach, expect, test } from 'vitest'
@@ -48,20 +48,22 @@ test('a raw disk whose guest has written the header of another format is still r
   await writeFile(image, Buffer.alloc(1 << 20))
   const vm = await host.createVm({ disks: [{ image }] })
   const header = await readFile(trap)
+  const times = join(host.folder, 'times')
+  execFileSync('cp', ['-p', image, times])
   await writeFile(image, Buffer.concat([header, Buffer.alloc((1 << 20) - header.byteLength)]))
+  execFileSync('touch', ['-r', times, image])
   const guest = await host.boot(vm)
   expect(await guest.readDisk(), 'the second sector of the image itself').toBe(header[512])
 })
 
 test('QEMU says why it could not start, in its own words', async () => {
   await using host = await QmpHost.open()
-  const image = join(host.folder, 'image')
-  await writeFile(image, Buffer.alloc(1 << 20))
-  const vm = await host.createVm({ disks: [{ image }] })
-  execFileSync('rm', [image])
+  const vm = await host.createVm({ disks: [{ sizeMiB: 1 }] })
+  const disk = (await readdir(host.folderOf(vm))).find((file) => file.startsWith('disk-'))!
+  await writeFile(join(host.folderOf(vm), disk), Buffer.alloc(1 << 20))
   const error = await failureOf(vm.start(), 'HOST_ERROR')
   expect(error.native).toMatchObject({ driver: 'qmp', code: 1 })
-  expect(error.native.message).toContain(`Could not open '${image}': No such file or directory`)
+  expect(error.native.message).toContain('Image is not in qcow2 format')
   expect(await vm.getState().unwrap()).toBe('stopped')
 })
 
