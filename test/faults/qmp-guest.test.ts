@@ -2,7 +2,7 @@ import { existsSync } from 'node:fs'
 import { readdir, readFile, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { connect, type NetworkAddress, type Vm, type VmSpec } from 'awaitvm'
-import { beforeAll, beforeEach, expect, test } from 'vitest'
+import { beforeAll, beforeEach, expect, test, vi } from 'vitest'
 import { Child } from '../support/child-process.js'
 import { ConsoleReader } from '../support/console-reader.js'
 import { within } from '../support/deadline.js'
@@ -253,4 +253,35 @@ test('a copy is whole or not there, on either side', { timeout }, async () => {
   await using server = await connect(host.uri).unwrap()
   const found = await server.getVm(vm.id).unwrap()
   expect(await outputOf(found, 'ls', '-A', '/root')).toBe('-tool\nlarge\npipe\n')
+})
+
+test('a guest that stood still learns the time, from its agent’s host', { timeout }, async () => {
+  await using host = await QmpHost.open()
+  const { vm } = await bootLinux(host)
+  const year = async (): Promise<string> => (await outputOf(vm, 'date', '+%Y')).trim()
+  // As one that has stood still for so long.
+  const fallBehind = async (): Promise<void> => {
+    await vm.guest.exec(['date', '-s', '2001-01-01 00:00']).unwrap()
+    expect(await year()).toBe('2001')
+  }
+  const untilInTime = (): Promise<void> =>
+    vi.waitFor(async () => expect(await year()).toBe(String(new Date().getUTCFullYear())), { timeout: 30_000 })
+
+  await fallBehind()
+  await vm.pause().unwrap()
+  await vm.resume().unwrap()
+  await untilInTime()
+
+  // With this, the agent can do it itself.
+  await vm.guest.exec(['sh', '-c', 'mkdir -p /sbin && ln -s /bin/busybox /sbin/hwclock']).unwrap()
+  await fallBehind()
+  await vm.suspend().unwrap()
+  await vm.resume().unwrap()
+  await untilInTime()
+
+  await fallBehind()
+  const { id } = await vm.createSnapshot({ name: 'behind' }).unwrap()
+  await untilInTime()
+  await vm.switchToSnapshot(id).unwrap()
+  await untilInTime()
 })

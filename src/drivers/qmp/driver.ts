@@ -131,7 +131,7 @@ export class QmpDriver implements Driver {
       this.#keep(task, () => (mode === 'kill' ? this.#kill(vm, task) : this.#shutdown.stop(vm, task))),
     'vm.pause': ({ vm }, task) => this.#change(vm, task, (held) => this.#lifecycle.pause(held)),
     'vm.resume': ({ vm }, task) =>
-      this.#change(vm, task, (held) => this.#lifecycle.resume(held, task), { through: throughStart }),
+      this.#halting(vm, task, (held) => this.#lifecycle.resume(held, task), { through: throughStart }),
     'vm.suspend': ({ vm }, task) => this.#change(vm, task, (held) => this.#lifecycle.suspend(held, task)),
     'vm.reset': ({ vm }, task) => this.#change(vm, task, (held) => this.#lifecycle.reset(held)),
     'vm.restart': ({ vm }, task) => this.#keep(task, () => this.#shutdown.restart(vm, task)),
@@ -149,10 +149,10 @@ export class QmpDriver implements Driver {
     'vm.unregister': ({ vm }, task) => this.#takeAway(vm, task, (held) => this.#moves.unregister(held)),
     'vm.migrate': ({ vm, to }, task) => this.#takeAway(vm, task, (held) => this.#moves.migrate(held, to, task)),
     'vm.createSnapshot': ({ vm, ...details }, task) =>
-      this.#change(vm, task, (held) => this.#snapshots.create(held, details, task)),
+      this.#halting(vm, task, (held) => this.#snapshots.create(held, details, task)),
     'vm.getSnapshotTree': ({ vm }) => this.#guard(async () => this.#snapshots.tree(await this.#access.get(vm))),
     'vm.switchToSnapshot': ({ vm, snapshot }, task) =>
-      this.#change(vm, task, (held) => this.#snapshots.switchTo(held, snapshot, task)),
+      this.#halting(vm, task, (held) => this.#snapshots.switchTo(held, snapshot, task)),
     'vm.deleteSnapshot': ({ vm, snapshot }, task) =>
       this.#change(vm, task, (held) => this.#snapshots.delete(held, snapshot)),
     'vm.getStatistics': ({ vm }, task) =>
@@ -245,6 +245,18 @@ export class QmpDriver implements Driver {
 
   #alter<T>(vm: string, task: Task, action: (held: HeldVm) => Promise<T>, how?: ChangeOptions): Promise<T> {
     return this.#guard(() => this.#access.change(vm, task, action, how))
+  }
+
+  /** A change of a VM whose guest has stood still before or over it: it learns the time afterwards, which nobody waits for. */
+  #halting<T>(vm: string, task: Task, action: (held: HeldVm) => Promise<T>, how?: ChangeOptions): Promise<T> {
+    const work = this.#change(vm, task, action, how)
+    const catchUp = async (): Promise<void> => {
+      const running = await this.#access.running(vm, task.operation)
+      if (running !== undefined && !this.#isClosed) await this.#guest.catchUp(running)
+    }
+    // The caller hears of a change that failed; a VM that can't be looked at is told of to whoever asks for it.
+    work.then(() => this.#guard(catchUp)).catch(() => undefined)
+    return work
   }
 
   /** Something after which the VM is not there any more, of which everybody is told. */

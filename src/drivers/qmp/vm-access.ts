@@ -2,11 +2,13 @@ import type { Task } from '../../driver.js'
 import { unlessDeleted, vmNotFound } from '../../errors/lookup.js'
 import { goneMeanwhile, invalidState, requireState } from '../../errors/state.js'
 import type { VmState } from '../../model/vm-state.js'
+import type { OperationCode } from '../../operations.js'
 import type { VmDirectory } from '../../registry/vm-directory.js'
 import type { Definition } from './definition.js'
 import type { HeldVm } from './held-vm.js'
 import { GuestLife } from './process/guest-life.js'
 import { QmpConnectionError } from './protocol/qmp-errors.js'
+import type { RunRecord } from './process/run-record.js'
 import type { RunningVm } from './running-vm.js'
 import type { VmInspector } from './vm-inspector.js'
 import type { ChangeOptions, VmLifecycle } from './vm-lifecycle.js'
@@ -39,7 +41,7 @@ export class VmAccess {
 
   /** Looks at a VM that runs, or sends it something, whatever else is being done to it. */
   async use<T>(id: string, task: Task, action: (running: RunningVm) => Promise<T>): Promise<T> {
-    const { directory, inspector } = this.#parts
+    const { inspector } = this.#parts
     const send = task.holdBack()
     const { state, run, definition, problem } = await untilSent(task, async (signal) => {
       const found = await this.get(id)
@@ -47,21 +49,34 @@ export class VmAccess {
     })
     requireState(task.operation, state, undefined, problem)
     if (run === undefined) throw invalidState(state, ['running'])
+    const running = this.#running(definition, run, task.operation)
+    send()
+    return action(running).catch((error: unknown) => this.#explain(id, task, error))
+  }
+
+  /** A VM as it runs now, for what no job waits for; nothing where it does not run. */
+  async running(id: string, operation: OperationCode): Promise<RunningVm | undefined> {
+    const definition = await this.get(id)
+    const { state, run } = await this.#parts.inspector.look(definition)
+    return state === 'running' && run !== undefined ? this.#running(definition, run, operation) : undefined
+  }
+
+  #running(definition: Definition, run: RunRecord, operation: OperationCode): RunningVm {
+    const { directory, inspector } = this.#parts
+    const { id } = definition
     const folder = directory.folder(id)
     const life = new GuestLife(folder, run)
     const look = async (): Promise<VmState> => (await inspector.look(await this.get(id))).state
-    const running: RunningVm = {
+    return {
       definition,
       folder,
       run,
       monitor: (use) => inspector.monitor(id, use),
       look,
       async requireSameLife() {
-        if (await life.isOver()) throw goneMeanwhile(task.operation, await look())
+        if (await life.isOver()) throw goneMeanwhile(operation, await look())
       },
     }
-    send()
-    return action(running).catch((error: unknown) => this.#explain(id, task, error))
   }
 
   /** A connection that broke says little: that the guest has gone while something was being done to it says more. */

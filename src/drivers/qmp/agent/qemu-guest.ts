@@ -1,8 +1,9 @@
 import type { DriverOperations, Task } from '../../../driver.js'
 import type { RunningVm } from '../running-vm.js'
 import { AgentChannel } from './agent-channel.js'
-import { agentError } from './agent-errors.js'
+import { AgentCommandError, agentError } from './agent-errors.js'
 import { guestAddresses } from './guest-addresses.js'
+import { catchUp } from './guest-clock.js'
 import { guestCommand } from './guest-command.js'
 import { GuestCopy } from './guest-copy.js'
 import { GuestExec } from './guest-exec.js'
@@ -40,6 +41,18 @@ export class QemuGuest {
       this.#inGuest(vm, task, (running) => this.#channel.turn(running, guestAddresses)),
     'guest.copyIn': ({ vm, from, to }, task) => this.#copy(vm, task, (copy) => copy.in(from, to)),
     'guest.copyOut': ({ vm, from, to }, task) => this.#copy(vm, task, (copy) => copy.out(from, to)),
+  }
+
+  /** Sets the clock of a guest that stood still. One whose agent can't be asked keeps the time that it has. */
+  async catchUp(running: RunningVm): Promise<void> {
+    try {
+      await this.#channel.turn(running, catchUp)
+    } catch (error) {
+      const isRefused = error instanceof AgentCommandError && error.code !== 'CommandNotFound'
+      if (!isRefused) return
+      const { id } = running.definition
+      process.emitWarning(`VM ${id}: the clock of its guest is not set: ${error.message}`, 'AwaitvmWarning')
+    }
   }
 
   /** Stops what is under way, and waits until all that has ended. */
