@@ -28,7 +28,7 @@ const jobEntries = {
   timeoutMs: unchecked<number>(),
   onProgress: unchecked<(progress: Progress) => void>(),
 } as const satisfies Record<keyof JobOptions, unknown>
-export const jobOptionNames: readonly string[] = Object.keys(jobEntries)
+const jobOptionNames: readonly string[] = Object.keys(jobEntries)
 
 /**
  * Lets `use` have the options, once they have proved right; whatever is wrong with them is answered, and never thrown.

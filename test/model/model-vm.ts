@@ -1,7 +1,7 @@
 import { operations, type OperationSpec, type VmState } from 'awaitvm'
 
 /** Told apart by their ids: several are of one size. */
-export interface ModelDisk {
+interface ModelDisk {
   readonly id: string
   readonly sizeMiB: number
 }
