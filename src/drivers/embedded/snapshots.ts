@@ -64,6 +64,7 @@ export class VmSnapshots {
   async switchTo(definition: Definition, live: LiveVm | undefined, id: string, task: Task): Promise<VmState> {
     const snapshot = find(definition, id)
     const prepared = await this.#prepare(definition, snapshot)
+    task.signal.throwIfAborted()
     // What the VM has become is given up first: from here on there is no way back.
     task.cancelWith(() => false)
     const { hardware, nameOf } = withNewOverlays(snapshot.hardware)
