@@ -1,4 +1,6 @@
-import { rm } from 'node:fs/promises'
+import { once } from 'node:events'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { connect } from 'awaitvm'
 import { expect, test } from 'vitest'
@@ -24,6 +26,24 @@ test.for(['the folder of the VM', 'the whole directory'])(
     await rm(what === 'the whole directory' ? host.directory : join(host.directory, 'vms', vm.id), { recursive: true })
     await log.until((event) => event.type === 'deleted')
     await expect.poll(() => qemusIn(host.directory), { timeout: 20_000 }).toEqual([])
+  },
+)
+
+test.for(['the folder of the VM', 'the whole directory'])(
+  'embedded: a VM that runs when %s is removed is ended',
+  async (what) => {
+    const directory = await mkdtemp(join(tmpdir(), 'awaitvm-removed-'))
+    await using server = await connect(`embedded://${directory}`).unwrap()
+    const vm = await server.createVm({ name: 'web-1' }).unwrap()
+    await vm.start().unwrap()
+    const closed = once(vm.console().resume(), 'close')
+    const log = new EventLog(server.events({ vmId: vm.id }))
+    await rm(what === 'the whole directory' ? directory : join(directory, 'vms', vm.id), { recursive: true })
+    await log.until((event) => event.type === 'deleted')
+    expect(log.states).toEqual(['stopped'])
+    await closed
+    expect((await vm.start())._unsafeUnwrapErr().code).toBe('VM_NOT_FOUND')
+    await rm(directory, { recursive: true, force: true })
   },
 )
 

@@ -1,6 +1,8 @@
+import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { deflate, inflate } from 'node:zlib'
+import { FolderWatcher } from '../../files/folder-watcher.js'
 import { errorCode } from '../../errors/native.js'
 import type { Holder } from '../../registry/claim.js'
 import type { DamagedVm } from '../../registry/damaged-vm.js'
@@ -32,6 +34,7 @@ const format: VmFormat<Definition> = {
 /** VMs kept in a directory, which any number of processes may share. */
 export class DirectoryStore implements VmStore {
   readonly #directory: VmDirectory<Definition>
+  #watcher: FolderWatcher | undefined
 
   private constructor(directory: VmDirectory<Definition>) {
     this.#directory = directory
@@ -82,7 +85,15 @@ export class DirectoryStore implements VmStore {
     return this.#directory.holder(id)
   }
 
+  onRemoved(listener: (id: string) => void): void {
+    const { vms } = this.#directory
+    this.#watcher = new FolderWatcher(vms, (name) => {
+      if (name !== null && !existsSync(join(vms, name))) listener(name)
+    })
+  }
+
   async close(): Promise<void> {
+    this.#watcher?.close()
     await this.#directory.close()
   }
 

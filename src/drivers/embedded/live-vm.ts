@@ -23,6 +23,8 @@ export interface MachineParts {
 /** A VM that this process runs: its machine, its console and the claim on it. */
 export class LiveVm {
   readonly id: string
+  /** What it was called when it was started. */
+  readonly name: string
   readonly lease: Lease
   readonly console: ConsoleBuffer
   readonly machine: MachineThread
@@ -38,7 +40,7 @@ export class LiveVm {
   hasShutDown = false
 
   private constructor(
-    id: string,
+    { id, name }: Definition,
     lease: Lease,
     machine: MachineThread,
     console: ConsoleBuffer,
@@ -46,6 +48,7 @@ export class LiveVm {
     state: VmState,
   ) {
     this.id = id
+    this.name = name
     this.lease = lease
     this.machine = machine
     this.console = console
@@ -64,7 +67,7 @@ export class LiveVm {
     state: VmState,
     parts: MachineParts,
   ): Promise<LiveVm> {
-    const { id, hardware } = definition
+    const { hardware } = definition
     const console = new ConsoleBuffer()
     let end: (end: MachineEnd) => void
     const ended = new Promise<MachineEnd>((resolve) => {
@@ -96,7 +99,7 @@ export class LiveVm {
         },
       ),
     )
-    return new LiveVm(id, lease, machine, console, ended, state)
+    return new LiveVm(definition, lease, machine, console, ended, state)
   }
 
   /** Does something to the disks while the guest stands still, and lets it go on. */

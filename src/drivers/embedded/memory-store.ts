@@ -70,6 +70,10 @@ export class MemoryStore implements VmStore {
     return undefined
   }
 
+  onRemoved(): void {
+    // Nobody else reaches what is in memory.
+  }
+
   async close(): Promise<void> {
     // What is in memory goes with the connection.
   }

@@ -31,6 +31,8 @@ export interface VmStore {
   /** Another process or connection that has the VM at present. */
   holder(id: string): Promise<Holder | undefined>
 
+  /** Calls the listener with the id of each VM whose folder is removed, by whomever. */
+  onRemoved(listener: (id: string) => void): void
   /** Lets go of everything. */
   close(): Promise<void>
 

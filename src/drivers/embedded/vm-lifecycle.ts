@@ -1,4 +1,5 @@
 import type { Task } from '../../driver.js'
+import { inBackground } from '../../background.js'
 import { JobCancelledError, ProtocolError } from '../../errors.js'
 import { requireImages, type ImageRecord, type ImageUse } from '../../files/image-record.js'
 import type { VmEvent } from '../../model/vm-event.js'
@@ -34,6 +35,9 @@ export class VmLifecycle {
   constructor(store: VmStore, emit: (event: VmEvent) => void) {
     this.#store = store
     this.#emit = emit
+    store.onRemoved((id) => {
+      inBackground(`Ending the removed VM ${id}`, () => this.#endRemoved(id))
+    })
   }
 
   /** One change of a VM at a time. */
@@ -288,9 +292,21 @@ export class VmLifecycle {
     })
   }
 
+  /** Somebody has removed the folder of a VM that runs here: nobody could end it any more. */
+  #endRemoved(id: string): Promise<void> {
+    return this.exclusively(id, async () => {
+      const live = this.#live.get(id)
+      if (live === undefined || (await this.#store.get(id)) !== undefined) return
+      const { name } = live
+      await this.#leave(live, { name }, 'stopped', 'request')
+      this.#emit({ type: 'deleted', vmId: id, name, at: new Date() })
+      warn(live, 'its folder was removed while it ran, and it was ended')
+    })
+  }
+
   async #leave(
     live: LiveVm,
-    { name }: Definition,
+    { name }: Pick<Definition, 'name'>,
     state: VmState,
     reason: StateReason,
     message?: string,
