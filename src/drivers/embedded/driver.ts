@@ -61,7 +61,8 @@ export class EmbeddedDriver implements Driver {
       this.#guard(async () => this.#told('created', await this.#provisioning.create(spec))),
     'vm.getState': ({ vm }) => this.#guard(async () => this.#lifecycle.stateOf(await this.#get(vm))),
     'vm.start': ({ vm }, task) => this.#change(vm, task, (definition) => this.#lifecycle.powerOn(definition, task)),
-    'vm.stop': ({ vm, mode }, task) => (mode === 'kill' ? this.#kill(vm, task) : this.#stop(vm, task)),
+    'vm.stop': ({ vm, mode }, task) =>
+      mode === 'kill' ? this.#kill(vm, task) : this.#shutDown(vm, task).then((): VmState => 'stopped'),
     'vm.pause': ({ vm }, task) => this.#withLive(vm, task, (live, definition) => this.#pause(live, definition)),
     'vm.resume': ({ vm }, task) => this.#change(vm, task, (definition, live) => this.#resume(definition, live, task)),
     'vm.suspend': ({ vm }, task) =>
@@ -175,11 +176,6 @@ export class EmbeddedDriver implements Driver {
       },
       operations['vm.stop'].fromKill,
     )
-  }
-
-  async #stop(vm: string, task: Task): Promise<VmState> {
-    await this.#shutDown(vm, task)
-    return 'stopped'
   }
 
   /**
