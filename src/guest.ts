@@ -1,3 +1,4 @@
+import { inspect } from 'node:util'
 import * as v from 'valibot'
 import type { ExecOptions, ExecResult, NetworkAddress } from './model/exec.js'
 import { pathSchema } from './model/vm-spec.js'
@@ -28,6 +29,10 @@ export class VmGuest {
   constructor(context: ServerContext, vm: { readonly id: string; readonly target: JobTarget }) {
     this.#context = context
     this.#vm = vm
+  }
+
+  [inspect.custom](): string {
+    return `VmGuest of ${JSON.stringify(this.#vm.target.name)}`
   }
 
   /** Runs a program in the guest, with an argument list and no shell, and waits for its end. */

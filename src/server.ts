@@ -218,6 +218,16 @@ export class Server implements AsyncDisposable {
   }
 
   [inspect.custom](): string {
+    return this.toString()
+  }
+
+  toJSON(): Record<string, unknown> {
+    const { uri, driver } = this
+    return { uri, driver, isClosed: this.#runner.isClosed }
+  }
+
+  /** For people: `Server embedded: (embedded)`. */
+  toString(): string {
     return `Server ${this.uri} (${this.driver}${this.#runner.isClosed ? ', closed' : ''})`
   }
 

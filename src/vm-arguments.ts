@@ -1,7 +1,9 @@
 import * as v from 'valibot'
+import type { InvalidArgumentError } from './errors.js'
 import { methodOptions, type JobOptions } from './job/job-options.js'
 import { keyCodes } from './model/keys.js'
-import { object, optional, unchecked } from './model/schema.js'
+import { nonEmpty, object, optional, unchecked } from './model/schema.js'
+import { validate } from './model/validate.js'
 import { descriptionSchema, vmNameSchema } from './model/vm-spec.js'
 import { vmStates } from './model/vm-state.js'
 
@@ -49,3 +51,9 @@ export const readCloneOptions = methodOptions({
 export const readSnapshotOptions = methodOptions({ name: vmNameSchema, description: optional(descriptionSchema) })
 
 export const watchSchema = object({ intervalMs: unchecked<number>(), signal: unchecked<AbortSignal>() })
+
+export const snapshotInput = (id: unknown): { readonly snapshot: string } | InvalidArgumentError =>
+  validate(nonEmpty, id, 'id').match(
+    (snapshot) => ({ snapshot }),
+    (error) => error,
+  )

@@ -23,6 +23,7 @@ import {
   statesSchema,
   readCloneOptions,
   readSnapshotOptions,
+  snapshotInput,
   type StopOptions,
   type CloneOptions,
   type SnapshotOptions,
@@ -41,8 +42,6 @@ type StateChange = {
 
 const nothing = (): void => undefined
 const itself = <T>(value: T): T => value
-const snapshotInput = (id: unknown): { readonly snapshot: string } | InvalidArgumentError =>
-  validate(nonEmpty, id, 'id').match((snapshot) => ({ snapshot }), itself)
 
 /**
  * A virtual machine. `state` and `config` are what the host said last; the methods ask it.
@@ -59,9 +58,11 @@ const snapshotInput = (id: unknown): { readonly snapshot: string } | InvalidArgu
  * ```
  */
 export class Vm {
+  // Properties of its own: `console.table(vms)` shows no others.
   readonly id: string
-  /** What the agent inside the VM can do. */
-  readonly guest: VmGuest
+  readonly name: string
+  readonly state: VmState
+  readonly #guest: VmGuest
   readonly #context: ServerContext
   #record: VmRecord
   #target: JobTarget
@@ -69,10 +70,12 @@ export class Vm {
   /** @internal */
   constructor(context: ServerContext, record: VmRecord) {
     this.id = record.id
+    this.name = record.config.name
+    this.state = record.state
     this.#context = context
     this.#record = record
     this.#target = { type: 'vm', id: record.id, name: record.config.name }
-    this.guest = new VmGuest(context, this)
+    this.#guest = new VmGuest(context, this)
   }
 
   /** @internal */
@@ -82,6 +85,7 @@ export class Vm {
     const isStillTrue = change.config === undefined && (change.state ?? state) === state
     const { problem } = isStillTrue ? vm.#record : change
     vm.#record = { ...vm.#record, ...change, problem }
+    Object.assign(vm, { name: vm.#record.config.name, state: vm.#record.state })
     if (change.config !== undefined) vm.#target = { type: 'vm', id: vm.id, name: change.config.name }
   }
 
@@ -93,16 +97,13 @@ export class Vm {
     return vm.#context
   }
 
-  get name(): string {
-    return this.#record.config.name
+  /** What the agent inside the VM can do. */
+  get guest(): VmGuest {
+    return this.#guest
   }
 
   get config(): VmConfig {
     return this.#record.config
-  }
-
-  get state(): VmState {
-    return this.#record.state
   }
 
   /**
@@ -233,12 +234,8 @@ export class Vm {
 
   /** Moves the VM to another host, given by its URI. */
   migrate(to: string, options?: JobOptions): Job<void, operation.MigrateError> {
-    return this.#call(
-      'vm.migrate',
-      validate(nonEmpty, to, 'to').match((uri) => ({ to: uri }), itself),
-      options,
-      nothing,
-    )
+    const input = validate(nonEmpty, to, 'to').match((uri) => ({ to: uri }), itself)
+    return this.#call('vm.migrate', input, options, nothing)
   }
 
   createSnapshot(options: SnapshotOptions): Job<Snapshot, operation.CreateSnapshotError> {
@@ -299,6 +296,10 @@ export class Vm {
   }
 
   [inspect.custom](): string {
+    return this.toString()
+  }
+
+  toString(): string {
     return `Vm ${JSON.stringify(this.name)} ${this.state} (${this.id})`
   }
 

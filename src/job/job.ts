@@ -180,6 +180,22 @@ export class JobRef<out T, out E extends VmError = VmError> implements AsyncIter
   }
 
   [inspect.custom](_depth: number, options: InspectOptions): string {
+    const { result } = this.#core
+    const value = result?.isOk() === true && result.value !== undefined ? ` ${inspect(result.value, options)}` : ''
+    return `${this.toString()}${value}`
+  }
+
+  /** How it stands, for a log; without the value, which may be long. */
+  toJSON(): Record<string, unknown> {
+    const { id, operation, target, status, progress, startedAt, finishedAt } = this
+    const { result } = this.#core
+    const ended = result === undefined ? {} : { finishedAt, retCode: result.isOk() ? 'SUCCESS' : result.error.code }
+    const failed = result?.isErr() === true ? { error: result.error } : {}
+    return { id, operation, target, status, progress, startedAt, ...ended, ...failed }
+  }
+
+  /** For people: `Job job-17 vm.start "web-1" running 40 % (loading)`. */
+  toString(): string {
     const { target, progress, status } = this
     const { result } = this.#core
     const on = target === undefined ? '' : ` ${JSON.stringify(target.name)}`
@@ -190,8 +206,7 @@ export class JobRef<out T, out E extends VmError = VmError> implements AsyncIter
           ? 'SUCCESS'
           : result.error.code
     const phase = result === undefined && progress.phase !== undefined ? ` (${progress.phase})` : ''
-    const value = result?.isOk() === true && result.value !== undefined ? ` ${inspect(result.value, options)}` : ''
-    return `${this instanceof Job ? 'Job' : 'JobRef'} ${this.id} ${this.operation}${on} ${state}${phase}${value}`
+    return `${this instanceof Job ? 'Job' : 'JobRef'} ${this.id} ${this.operation}${on} ${state}${phase}`
   }
 }
 

@@ -29,7 +29,7 @@ export function waitFor<T, E extends VmError>(
     })
     const expire = (): void => {
       const reason = `it did not end within ${String(timeoutMs)} ms`
-      giveUp(new WaitTimeoutError({ reason, hint: 'The job goes on: wait again, or cancel it.' }))
+      giveUp(new WaitTimeoutError({ reason, hint: 'The job goes on: wait again, or cancel it.', retryable: true }))
     }
     const timer = timeoutMs === undefined ? undefined : setTimeout(expire, timeoutMs)
     const release = (): void => {

@@ -161,3 +161,11 @@ test('options whose getters throw are wrong options', async () => {
   }
   expect((await job.wait(options))._unsafeUnwrapErr()).toMatchObject({ code: 'INVALID_ARGUMENT', path: 'options' })
 })
+
+test('a wait whose time ran out may be tried again, and one that was aborted fails again', async () => {
+  const { job } = createJob()
+  const expired = (await job.wait({ timeoutMs: 0 }))._unsafeUnwrapErr()
+  expect(expired).toMatchObject({ code: 'WAIT_TIMEOUT', retryable: true })
+  const aborted = (await job.wait({ signal: AbortSignal.abort() }))._unsafeUnwrapErr()
+  expect(aborted).toMatchObject({ code: 'WAIT_ABORTED', retryable: false })
+})
