@@ -232,7 +232,8 @@ function coresOf(jobs: unknown): JobCore<unknown, VmError>[] | undefined {
 function notStopped(operation: OperationCode, verdict: CancelVerdict & { cause?: unknown }): JobNotCancelableError {
   const { kind, cause } = verdict
   if (kind === 'unknown') {
-    return new JobNotCancelableError({ reason: `nobody can say whether ${operation} was stopped`, cause })
+    const hint = 'Ask for the state of the VM: it may have taken place.'
+    return new JobNotCancelableError({ reason: `nobody can say whether ${operation} was stopped`, hint, cause })
   }
   const why = cause instanceof Error ? `: ${cause.message}` : ''
   return new JobNotCancelableError({

@@ -70,7 +70,8 @@ describe('an operation that can be stopped', () => {
     fail(new OutcomeUnknownError({ reason: 'the connection broke' }))
     expect((await cancelling)._unsafeUnwrapErr()).toMatchObject({
       code: 'JOB_NOT_CANCELABLE',
-      message: 'Cannot cancel a job: nobody can say whether vm.start was stopped.',
+      message:
+        'Cannot cancel a job: nobody can say whether vm.start was stopped. Ask for the state of the VM: it may have taken place.',
     })
     expect(job.status).toBe('unknown')
   })
