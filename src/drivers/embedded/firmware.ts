@@ -1,6 +1,7 @@
 import { readFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { FirmwareNotFoundError } from '../../errors.js'
+import { readBootFile } from './boot-file.js'
 import { errorCode } from '../../errors/native.js'
 
 /** Where the packages of SeaBIOS and QEMU put it: Debian and Fedora, QEMU's own, Homebrew on both kinds of Mac, Windows. */
@@ -35,10 +36,12 @@ export async function findFirmware(searched: readonly string[] = directories): P
 }
 
 /** The images that the VM names itself; the VGA BIOS beside the BIOS where only that is named. */
-export async function readFirmware(path: string, videoPath: string | undefined): Promise<Firmware> {
+export async function readFirmware(path: string, videoPath: string | undefined, root: string): Promise<Firmware> {
   const videoBios =
-    videoPath === undefined ? await readIfThere(join(dirname(path), videoBiosName)) : await readFile(videoPath)
-  return { bios: await readFile(path), videoBios }
+    videoPath === undefined
+      ? await readIfThere(join(dirname(path), videoBiosName))
+      : await readBootFile(videoPath, 'videoFirmware', root)
+  return { bios: await readBootFile(path, 'firmware', root), videoBios }
 }
 
 async function readIfThere(path: string): Promise<Uint8Array | undefined> {

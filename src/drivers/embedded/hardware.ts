@@ -1,12 +1,12 @@
 import { randomUUID } from 'node:crypto'
-import { readFile } from 'node:fs/promises'
 import { InvalidArgumentError, NotSupportedError } from '../../errors.js'
 import { checkDrives } from '../../files/check-drives.js'
-import { checkFile, type FileStamp } from '../../files/check-file.js'
+import type { FileStamp } from '../../files/check-file.js'
 import { recordImages } from '../../files/image-record.js'
 import type { DiskSpec } from '../../model/vm-config.js'
 import type { VmChanges } from '../../model/vm-spec.js'
 import { keepDisks } from '../../registry/keep-disks.js'
+import { readBootFile } from './boot-file.js'
 import type { DiskDefinition, Hardware } from './definition.js'
 import { findFirmware, readFirmware } from './firmware.js'
 import { BootImageError } from './machine/boot-image-error.js'
@@ -18,8 +18,6 @@ const limits = { disks: 2, cdroms: 1, floppies: 2, minMemoryMiB: 8, maxMemoryMiB
 /** Enough for the built-in guest. */
 const guestMemoryMiB = 16
 const systemMemoryMiB = 128
-/** Larger files are no kernels, initrds or firmware images, and would be read into memory. */
-const maxBootFileBytes = 1024 * 2 ** 20
 const mebibyte = 2 ** 20
 const sectorBytes = 512
 
@@ -83,7 +81,7 @@ export async function planHardware(
   })
   const hardware = { ...wanted, images }
   const mayNotFit = wanted.boot !== present?.boot || wanted.memoryMiB !== present.memoryMiB
-  if (mayNotFit) await checkKernel(hardware, `${root}.boot`)
+  if (mayNotFit) await checkBootFiles(hardware, `${root}.boot`)
   return hardware
 }
 
@@ -106,21 +104,12 @@ function checkDiskImage(image: string, path: string, { sizeBytes }: FileStamp): 
   throw wrong(path, `must be a raw image of ${allowed}, and ${image} has ${String(sizeBytes)} bytes`)
 }
 
-/** A kernel and its initrd have to fit into memory, whichever of them was changed. */
-async function checkKernel({ boot, memoryMiB }: Hardware, root: string): Promise<void> {
+/** A kernel and its initrd have to fit into memory, whichever of them was changed, and firmware into its place. */
+async function checkBootFiles({ boot, memoryMiB }: Hardware, root: string): Promise<void> {
+  if (boot.firmware !== undefined) await readFirmware(boot.firmware, boot.videoFirmware, root)
   if (boot.kernel === undefined) return
-  for (const key of ['kernel', 'initrd'] as const) {
-    const file = boot[key]
-    if (file === undefined) continue
-    const { sizeBytes } = await checkFile(file, `${root}.${key}`, 'embedded')
-    if (sizeBytes > maxBootFileBytes)
-      throw wrong(
-        `${root}.${key}`,
-        `must have at most ${String(maxBootFileBytes)} bytes, and ${file} has ${String(sizeBytes)}`,
-      )
-  }
+  const { kernel, initrd } = await readBootFiles(boot.kernel, boot.initrd, root)
   try {
-    const { kernel, initrd } = await readBootFiles(boot)
     linuxBootImage({ kernel, initrd, commandLine: boot.commandLine, memoryMiB })
   } catch (error) {
     if (!(error instanceof BootImageError)) throw error
@@ -134,25 +123,24 @@ async function checkKernel({ boot, memoryMiB }: Hardware, root: string): Promise
 }
 
 const readBootFiles = async (
-  boot: Hardware['boot'],
-): Promise<{ kernel: Uint8Array; initrd: Uint8Array | undefined }> => ({
-  kernel: await readFile(boot.kernel ?? ''),
-  initrd: boot.initrd === undefined ? undefined : await readFile(boot.initrd),
+  kernel: string,
+  initrd: string | undefined,
+  root: string,
+): Promise<{ readonly kernel: Uint8Array; readonly initrd: Uint8Array | undefined }> => ({
+  kernel: await readBootFile(kernel, 'kernel', root),
+  initrd: initrd === undefined ? undefined : await readBootFile(initrd, 'initrd', root),
 })
+
+const bootRoot = 'config.boot'
 
 /** What the machine boots, read from its files. */
 export async function readBoot(hardware: Hardware): Promise<MachineBoot> {
   const { boot } = hardware
-  switch (bootKind(hardware)) {
-    case 'guest':
-      return { kind: 'guest' }
-    case 'linux':
-      return { kind: 'linux', ...(await readBootFiles(boot)), commandLine: boot.commandLine }
-    case 'firmware': {
-      const found = boot.firmware === undefined ? findFirmware() : readFirmware(boot.firmware, boot.videoFirmware)
-      return { kind: 'firmware', ...(await found) }
-    }
-  }
+  const { kernel, initrd, commandLine, firmware, videoFirmware } = boot
+  if (kernel !== undefined) return { kind: 'linux', ...(await readBootFiles(kernel, initrd, bootRoot)), commandLine }
+  if (bootKind(hardware) === 'guest') return { kind: 'guest' }
+  const found = firmware === undefined ? findFirmware() : readFirmware(firmware, videoFirmware, bootRoot)
+  return { kind: 'firmware', ...(await found) }
 }
 
 const wrong = (path: string, what: string): InvalidArgumentError =>

@@ -1,4 +1,4 @@
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
+import { mkdtemp, readFile, rm, truncate, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { connect, type Server, type VmSpec } from 'awaitvm'
@@ -114,4 +114,13 @@ describe('with SeaBIOS', () => {
     const firmware = await image('own-bios.bin', Buffer.from(bios))
     expect(await boot({ disks: [{ image: disk }], boot: { firmware } })).toContain('NAMED')
   })
+})
+
+test('a firmware image that is too large for its place is refused when it is named', async () => {
+  await using server = await connect('embedded:').unwrap()
+  const firmware = join(directory, 'large.bin')
+  await writeFile(firmware, '')
+  await truncate(firmware, 3 * 2 ** 30)
+  const refused = await server.createVm({ name: 'web-1', boot: { firmware } })
+  expect(refused).toMatchObject({ error: { code: 'INVALID_ARGUMENT', path: 'spec.boot.firmware' } })
 })
