@@ -1,7 +1,7 @@
 import { expect } from 'vitest'
+import type { SimulatedOperation } from '../drivers/simulated/operation-traits.js'
 import type { VmErrorCode, VmErrors } from '../errors.js'
 import type { JobRef } from '../job/job.js'
-import type { SimulatedOperation } from '../drivers/simulated/operation-traits.js'
 import { toBeOk, toFailWith, toHaveCalled, type ExpectedCall } from './matchers.js'
 
 export type { ExpectedCall }
@@ -9,16 +9,21 @@ export type { ExpectedCall }
 /** A job, or a promise of a Result, is waited for: then the matcher gives a promise, to be awaited. */
 type Waiting<T> = T extends JobRef<unknown> | { then(...callbacks: never): unknown } ? Promise<void> : void
 
+interface JobMatchers<T> {
+  /** A Result, or a job or promise of one that is waited for, is ok; with this value, where one is given. */
+  toBeOk(...value: [unknown?]): Waiting<T>
+  /** A Result, or a job or promise of one that is waited for, has an error of this code, with these properties. */
+  toFailWith<C extends VmErrorCode>(code: C, properties?: Partial<VmErrors[C]>): Waiting<T>
+  /** A simulated server, or its `calls`, was called so. */
+  toHaveCalled(operation: SimulatedOperation, expected?: ExpectedCall): void
+  readonly not: JobMatchers<T>
+}
+
 declare module 'vitest' {
-  // The parameter's default must be the one of the interface that this is merged with.
-  // eslint-disable-next-line @typescript-eslint/no-explicit-any
-  interface Matchers<T = any> {
-    /** A Result, or a job or promise of one that is waited for, is ok; with this value, where one is given. */
-    toBeOk(...value: [unknown?]): Waiting<T>
-    /** A Result, or a job or promise of one that is waited for, has an error of this code, with these properties. */
-    toFailWith<C extends VmErrorCode>(code: C, properties?: Partial<VmErrors[C]>): Waiting<T>
-    /** A simulated server, or its `calls`, was called so. */
-    toHaveCalled(operation: SimulatedOperation, expected?: ExpectedCall): void
+  // Vitest's interface for matchers of others has other type parameters since its fifth major version; that of `expect` has none.
+  interface ExpectStatic {
+    // eslint-disable-next-line @typescript-eslint/prefer-function-type -- it is merged with vitest's own
+    <T>(actual: T, message?: string): ReturnType<typeof expect.soft<T>> & JobMatchers<T>
   }
 }
 

@@ -10,6 +10,7 @@ const root = join(import.meta.dirname, '../..')
 const run = promisify(execFile)
 
 let folder: string
+let tarball: string
 let missing: string | undefined
 
 /** Runs a program in the consumer's project; what it prints. */
@@ -30,7 +31,7 @@ beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), 'awaitvm-consumer-'))
   // The package as it is published, with what it depends on from the registry; the build is that of this run.
   await run('npm', ['pack', '--ignore-scripts', '--silent', '--pack-destination', folder], { cwd: root })
-  const tarball = (await readdir(folder)).find((name) => name.endsWith('.tgz'))!
+  tarball = (await readdir(folder)).find((name) => name.endsWith('.tgz'))!
   await write('package.json', JSON.stringify({ name: 'consumer', type: 'module', private: true }))
   const options = ['--no-audit', '--no-fund', '--prefer-offline']
   await inProject('npm', ['install', `./${tarball}`, ...options]).catch((error: unknown) => {
@@ -120,6 +121,41 @@ describe.each(['nodenext', 'bundler'])('TypeScript with moduleResolution %s', (m
     await write('tsconfig.json', JSON.stringify({ compilerOptions, files: ['typed.mts'] }))
     await inProject('node', [tool('typescript', 'bin/tsc'), '-p', 'tsconfig.json'])
   })
+})
+
+const typedTest = `
+import 'awaitvm/testing/vitest'
+import { createSimulatedServer } from 'awaitvm/testing'
+import { expect, test } from 'vitest'
+
+test('starts once', async () => {
+  const simulated = createSimulatedServer({ vms: 1 })
+  const vm = await simulated.server.getVm('vm-1').unwrap()
+  const waiting: Promise<void> = expect(vm.start()).toBeOk()
+  await waiting
+  await expect(vm.start()).toFailWith('INVALID_STATE', { state: 'running' })
+  const done: void = expect(await vm.getState()).toBeOk('running')
+  expect(simulated).not.toHaveCalled('vm.stop')
+  expect([done]).toEqual([undefined])
+  // @ts-expect-error there is no such code
+  await expect(vm.start()).toFailWith('NOT_A_CODE')
+})
+`
+
+test.each(['3.2', '4', '5'])('the matchers have types with vitest %s, without skipLibCheck', async (version) => {
+  const project = join(folder, `vitest-${version}`)
+  await mkdir(project)
+  await writeFile(join(project, 'package.json'), JSON.stringify({ name: 'tests', type: 'module', private: true }))
+  const install = ['install', '--ignore-scripts', '--no-audit', '--no-fund', '--prefer-offline', '--loglevel=error']
+  await run('npm', [...install, join(folder, tarball), `vitest@${version}`], { cwd: project })
+  await writeFile(join(project, 'typed.ts'), typedTest)
+  const options = ['--noEmit', '--strict', '--module', 'nodenext', '--target', 'es2022', '--types', 'node']
+  const roots = ['--lib', 'es2023,esnext.disposable', '--typeRoots', join(root, 'node_modules/@types')]
+  const { stdout } = await run(process.execPath, [tool('typescript', 'bin/tsc'), ...options, ...roots, 'typed.ts'], {
+    cwd: project,
+  }).catch((error: unknown) => error as { readonly stdout: string })
+  // What vitest's own declarations lack is no matter of ours.
+  expect(stdout.split('\n').filter((line) => !/^node_modules\/(?!awaitvm\/)|^$/.test(line))).toEqual([])
 })
 
 test("the consumer's own vitest tests use the simulated host, interception and the matchers", async () => {
