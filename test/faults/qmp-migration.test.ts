@@ -83,6 +83,22 @@ test('a VM that runs is not moved to another file system, and runs on', async ()
   expect(vmsIn(target)).toEqual([])
 })
 
+test.each(['disk-', 'base-'])('a VM that has lost a %s file is not copied, and nothing is changed', async (kind) => {
+  await using host = await QmpHost.open()
+  await using target = await QmpHost.open(elsewhere)
+  const vm = await vmWith(host, 1)
+  const name = readdirSync(host.folderOf(vm)).find((file) => file.startsWith(kind))
+  const path = join(host.folderOf(vm), name!)
+  await rename(path, join(host.folder, 'aside'))
+  const before = definitionOf(host, vm)
+  const error = await failureOf(vm.migrate(target.uri), 'PROTOCOL_ERROR')
+  expect(error.message).toContain(path)
+  expect(vmsIn(target)).toEqual([])
+  expect(definitionOf(host, vm)).toEqual(before)
+  await rename(join(host.folder, 'aside'), path)
+  await vm.migrate(target.uri).unwrap()
+})
+
 test('a move that is cancelled leaves the VM where it is, and nothing on the other side', async () => {
   await using host = await QmpHost.open()
   await using target = await QmpHost.open(elsewhere)
@@ -149,7 +165,9 @@ test('a process that is killed while it moves a VM that runs leaves it running, 
 /** As a mover leaves them that died when the copy had just become the other side's. */
 async function halfMoved(host: QmpHost, target: QmpHost): Promise<Vm> {
   const vm = await vmWith(host, 1)
-  cpSync(host.folderOf(vm), target.folderOf(vm), { recursive: true })
+  // A connection's sign of life is a FIFO, which is not copied.
+  const filter = (path: string): boolean => !statSync(path).isFIFO()
+  cpSync(host.folderOf(vm), target.folderOf(vm), { recursive: true, filter })
   mark(host, vm, { movingTo: target.directory })
   mark(target, vm, { movedFrom: host.folderOf(vm) })
   return vm
