@@ -32,8 +32,9 @@ export function damagedFile(
     return new PermissionDeniedError({ reason: `${file} can't be used: ${native.message}`, hint, cause, native })
   }
   const isNewer = cause instanceof FormatError && cause.isNewer
+  const problem = isNewer ? 'of a newer awaitvm' : errorCode(cause) === 'ENOENT' ? 'missing' : 'damaged'
   return new ProtocolError({
-    reason: `the file ${file} is ${isNewer ? 'of a newer awaitvm' : 'damaged'}: ${native.message}`,
+    reason: `the file ${file} is ${problem}: ${native.message}`,
     hint: isNewer ? `Use a newer awaitvm. ${hint}` : hint,
     cause,
     native,

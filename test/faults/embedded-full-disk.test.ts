@@ -1,4 +1,4 @@
-import { readdirSync } from 'node:fs'
+import { readdirSync, statSync } from 'node:fs'
 import { rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { connect } from 'awaitvm'
@@ -16,14 +16,16 @@ test('a start that has no room leaves no half of a disk, and the VM can be clone
   const vm = await server
     .createVm({ name: 'web-1', memoryMiB: 16, disks: [{ sizeMiB: 1 }, { sizeMiB: 64 }], boot: { kernel } })
     .unwrap()
-  const filesOf = (): string[] =>
-    readdirSync(join(room.folder, 'vms', 'vms', vm.id)).filter((name) => name.startsWith('disk-'))
+  const folder = join(room.folder, 'vms', 'vms', vm.id)
+  const written = (): string[] =>
+    readdirSync(folder).filter((name) => name.startsWith('disk-') && statSync(join(folder, name)).blocks > 0)
 
   const filler = await room.fill(0)
   const error = await failureOf(vm.start(), 'INSUFFICIENT_RESOURCES')
   expect(error.hint).toContain('room')
   expect(await vm.getState().unwrap()).toBe('stopped')
-  expect(filesOf()).toEqual([])
+  expect(written()).toEqual([])
+  expect(readdirSync(folder).filter((name) => name.endsWith('.map'))).toEqual([])
 
   await rm(filler)
   const clone = await vm.clone({ name: 'copy' }).unwrap()

@@ -3,6 +3,7 @@ import { blockSize } from './machine/memory-overlay.js'
 import { mapHeaderSize } from './machine/file-overlay.js'
 import { errorCode } from '../../errors/native.js'
 import { openOwn, readOwnBytes } from '../../registry/own-file.js'
+import { makeOverlayFile } from './overlay-files.js'
 
 /** At most so many blocks in one step: 1 MiB. */
 const maxRun = 256
@@ -11,11 +12,11 @@ const maxMapBytes = 64 * 2 ** 20
 
 /**
  * Copies an overlay's file and map, only the blocks that are there: a copy of a sparse file made by the system may take its
- * full size. An overlay without a map has no content: no machine has used it yet, and it needs no files.
+ * full size. An overlay without a map has no content: no machine has used it yet.
  */
 export async function copyOverlayFiles(from: string, to: string): Promise<void> {
   const map = await readMap(`${from}.map`)
-  if (map === undefined) return
+  if (map === undefined) return makeOverlayFile(to)
   await using source = await openOwn(from)
   await using target = await open(to, 'wx', 0o600)
   await copyBlocks(source, target, map.subarray(mapHeaderSize))

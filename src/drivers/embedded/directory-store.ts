@@ -11,9 +11,11 @@ import { NotOwnError, readOwnBytes } from '../../registry/own-file.js'
 import { replaceFile } from '../../registry/replace-file.js'
 import { VmDirectory } from '../../registry/vm-directory.js'
 import type { VmFormat } from '../../registry/vm-format.js'
+import { requireFiles, type FileUse } from '../../registry/required-files.js'
 import { copyOverlayFiles } from './copy-overlay.js'
 import { definitionSchema, filesOf, type Definition } from './definition.js'
 import type { DiskOverlaySpec } from './machine/protocol.js'
+import { makeOverlayFile, requireOverlay } from './overlay-files.js'
 import type { Lease, VmStore } from './store.js'
 
 /** A saved memory of more is not one of ours: an emulated machine has at most 2 GiB and its video memory. */
@@ -95,6 +97,21 @@ export class DirectoryStore implements VmStore {
   async close(): Promise<void> {
     this.#watcher?.close()
     await this.#directory.close()
+  }
+
+  requireFiles(id: string, { hardware, memory }: Pick<Definition, 'hardware' | 'memory'>, use: FileUse): void {
+    requireFiles({
+      driver: format.driver,
+      folder: this.#directory.folder(id),
+      use,
+      disks: hardware.disks.map((disk) => ({ id: disk.id, files: [disk.overlay] })),
+      memory: memory?.file,
+      checkDisk: requireOverlay,
+    })
+  }
+
+  async makeOverlay(id: string, file: string): Promise<void> {
+    await makeOverlayFile(this.#path(id, file))
   }
 
   async overlay(id: string, file: string): Promise<DiskOverlaySpec> {

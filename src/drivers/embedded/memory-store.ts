@@ -78,6 +78,14 @@ export class MemoryStore implements VmStore {
     // What is in memory goes with the connection.
   }
 
+  requireFiles(): void {
+    // No file of theirs can be lost.
+  }
+
+  async makeOverlay(): Promise<void> {
+    // One without content needs no place.
+  }
+
   async overlay(id: string, file: string): Promise<DiskOverlaySpec> {
     return { kind: 'memory', content: this.#files(id).get(file) }
   }

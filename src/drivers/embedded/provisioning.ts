@@ -6,7 +6,7 @@ import { stateAtRest, type Definition } from './definition.js'
 import { invalidState } from '../../errors/state.js'
 import { cloneHardware, planHardware } from './hardware.js'
 import type { LiveVm } from './live-vm.js'
-import { copyDisks, type VmStore } from './store.js'
+import { copyDisks, makeDisks, type VmStore } from './store.js'
 import type { VmLifecycle } from './vm-lifecycle.js'
 
 /** Makes VMs, changes what they are, and does away with them. */
@@ -29,7 +29,9 @@ export class VmProvisioning {
       hardware: await planHardware(spec, undefined, 'spec'),
       snapshots: [],
     }
-    await this.#store.create(definition, () => Promise.resolve())
+    await this.#store.create(definition, () =>
+      makeDisks(this.#store, definition.id, definition.hardware, { disks: [] }),
+    )
     return definition
   }
 
@@ -50,11 +52,12 @@ export class VmProvisioning {
       hardware,
       ...(memory !== undefined && changed.size > 0 && { memory: { ...memory, changedDrives: [...changed] } }),
     }
-    await this.#lifecycle.save(edited, live)
+    await this.#lifecycle.save(edited, live, () => makeDisks(this.#store, definition.id, hardware, before))
     return edited
   }
 
   async clone(definition: Definition, live: LiveVm | undefined, name: string): Promise<Definition> {
+    this.#store.requireFiles(definition.id, { hardware: definition.hardware }, 'rest')
     await requireImages(definition.hardware, 'disks', 'embedded')
     const { hardware, nameOf } = cloneHardware(definition.hardware)
     const clone: Definition = {

@@ -36,6 +36,7 @@ export class VmSnapshots {
     if (definition.snapshots.some((snapshot) => snapshot.name === name)) {
       throw snapshotNameIsTaken(name)
     }
+    this.#store.requireFiles(definition.id, definition, 'rest')
     const { hardware, nameOf } = withNewOverlays(definition.hardware)
     const id = randomUUID()
     const keep = async (memory: Memory | undefined): Promise<void> => {
@@ -99,6 +100,7 @@ export class VmSnapshots {
   /** Nothing for a snapshot without memory: of that, only the disks are needed. */
   async #prepare(definition: Definition, { hardware, memory }: SnapshotDefinition): Promise<Prepared | undefined> {
     if (memory !== undefined) return this.#lifecycle.prepare({ ...definition, hardware, memory }, 'snapshot')
+    this.#store.requireFiles(definition.id, { hardware }, 'snapshot')
     await requireImages(hardware, 'disks', 'embedded')
     return undefined
   }

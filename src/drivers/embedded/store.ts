@@ -2,6 +2,7 @@ import type { VmState } from '../../model/vm-state.js'
 import type { DamagedVm } from '../../registry/damaged-vm.js'
 import type { Definition, Hardware } from './definition.js'
 import type { Holder } from '../../registry/claim.js'
+import type { FileUse } from '../../registry/required-files.js'
 import type { DiskOverlaySpec } from './machine/protocol.js'
 
 /** The right to run a VM and to change it, held by one connection of one process at a time. */
@@ -36,6 +37,14 @@ export interface VmStore {
   /** Lets go of everything. */
   close(): Promise<void>
 
+  /**
+   * Throws unless the files are there that a VM, or a snapshot of it, is made of.
+   * @throws ProtocolError that names the file, and what can be done
+   */
+  requireFiles(id: string, parts: Pick<Definition, 'hardware' | 'memory'>, use: FileUse): void
+
+  /** Makes the overlay of a new disk: one that is not there later on was lost. */
+  makeOverlay(id: string, file: string): Promise<void>
   overlay(id: string, file: string): Promise<DiskOverlaySpec>
   /** Keeps the content of an overlay that was in the machine's memory. */
   putOverlay(id: string, file: string, content: Uint8Array): Promise<void>
@@ -45,6 +54,17 @@ export interface VmStore {
   ): Promise<void>
   putMemory(id: string, file: string, content: Uint8Array): Promise<void>
   getMemory(id: string, file: string): Promise<Uint8Array>
+}
+
+/** Makes the disks that are in `wanted`, and were not there `before`. */
+export async function makeDisks(
+  store: VmStore,
+  id: string,
+  wanted: Pick<Hardware, 'disks'>,
+  before: Pick<Hardware, 'disks'>,
+): Promise<void> {
+  const present = new Set(before.disks.map(({ overlay }) => overlay))
+  for (const { overlay } of wanted.disks) if (!present.has(overlay)) await store.makeOverlay(id, overlay)
 }
 
 /** Copies the disks of a VM that stands still, under the names that `nameOf` gives them. */

@@ -90,14 +90,18 @@ export class VmLifecycle {
     }
   }
 
-  /** Replaces the definition, with the claim on the VM, which a live one has already. */
-  async save(definition: Definition, live: LiveVm | undefined): Promise<void> {
-    const save = (): Promise<void> => this.#store.save(definition)
+  /** Replaces the definition, with the claim on the VM, which a live one has already; `fill` makes files that it has and the VM has not. */
+  async save(definition: Definition, live: LiveVm | undefined, fill?: () => Promise<void>): Promise<void> {
+    const save = async (): Promise<void> => {
+      await fill?.()
+      await this.#store.save(definition)
+    }
     await (live === undefined ? this.withLease(definition, save) : save())
   }
 
   /** Reads all that a VM at rest needs to run: what is missing shows before anything is changed. */
   async prepare({ id, memory, hardware }: Definition, use: ImageUse): Promise<Prepared> {
+    this.#store.requireFiles(id, { hardware, memory }, use === 'snapshot' ? 'snapshot' : 'rest')
     if (memory !== undefined && memory.emulator !== emulatorVersion()) throw foreignMemory(memory.emulator)
     const images = await requireImages(hardware, use, 'embedded')
     const boot = await readBoot(hardware)

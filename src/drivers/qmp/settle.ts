@@ -6,6 +6,7 @@ import type { VmDirectory } from '../../registry/vm-directory.js'
 import { diskDevice, runFiles } from './hardware/command-line.js'
 import { isBase, tagOf, type Definition, type Hardware } from './definition.js'
 import type { DiskImages } from './disks/disk-images.js'
+import { isThere } from './disks/required-parts.js'
 import { settleMove } from './moves/migration.js'
 import { openMonitor } from './process/monitor.js'
 import { growLive } from './disks/grow-live.js'
@@ -84,7 +85,8 @@ export async function takeBack({ directory, images }: Parts, definition: Definit
 
 async function growDisks({ directory, images }: Parts, { id, hardware }: Definition): Promise<void> {
   for (const { file, sizeMiB } of hardware.disks) {
-    if (sizeMiB !== undefined) await images.grow(join(directory.folder(id), file), sizeMiB)
+    const path = join(directory.folder(id), file)
+    if (sizeMiB !== undefined && isThere(path)) await images.grow(path, sizeMiB)
   }
 }
 
@@ -93,8 +95,8 @@ async function dropTags({ directory, images }: Parts, { id, hardware, snapshots 
   const known = new Set(snapshots.map(tagOf))
   const files = new Set([hardware, ...snapshots.map((snapshot) => snapshot.hardware)].flatMap(filesOfDisks))
   for (const file of files) {
-    if (isBase(file)) continue
     const path = join(directory.folder(id), file)
+    if (isBase(file) || !isThere(path)) continue
     for (const tag of await images.snapshotTags(path)) if (!known.has(tag)) await images.deleteSnapshot(path, tag)
   }
 }

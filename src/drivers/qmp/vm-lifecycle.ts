@@ -6,7 +6,6 @@ import { vmNotFound } from '../../errors/lookup.js'
 import { errorCode } from '../../errors/native.js'
 import { crashedAtStart, requireState } from '../../errors/state.js'
 import { JobCancelledError, ResourceBusyError } from '../../errors.js'
-import { requireImages } from '../../files/image-record.js'
 import type { VmState } from '../../model/vm-state.js'
 import { heldBy } from '../../registry/claim.js'
 import { Exclusive } from '../../registry/exclusive.js'
@@ -23,6 +22,7 @@ import { launch, type Launched } from './process/launch.js'
 import { firstLayout, newLayout } from './hardware/layout.js'
 import { saveMemory } from './process/memory-image.js'
 import { requirePlugged } from './disks/plugged-disks.js'
+import { requireParts } from './disks/required-parts.js'
 import { QmpConnectionError } from './protocol/qmp-errors.js'
 import { endQemu } from './process/qemu-end.js'
 import { findOrphan } from './process/qemu-process.js'
@@ -163,7 +163,8 @@ export class VmLifecycle {
   async powerOn(vm: HeldVm, task: Task): Promise<VmState> {
     const { definition } = vm
     const { memory, hardware } = definition
-    const images = await requireImages(hardware, memory === undefined ? 'start' : 'resume', 'qmp')
+    const use = memory === undefined ? 'start' : 'resume'
+    const images = await requireParts(vm.folder, definition, { images: use, files: 'rest' })
     if (images !== hardware.images) await vm.save({ ...definition, hardware: { ...hardware, images } })
     vm.setState(throughStart(vm.state, vm.definition))
     const { run, leaving, crash } = await this.#launch(vm, task)

@@ -14,6 +14,7 @@ import type { DiskImages } from './disks/disk-images.js'
 import { cloneHardware, planHardware } from './hardware/hardware.js'
 import type { HeldVm } from './held-vm.js'
 import { linkBases, planSharing, shareDisks } from './disks/linked-disks.js'
+import { requireBases, requireParts, requireVmFiles } from './disks/required-parts.js'
 import { editAtRest } from './edit/edit-at-rest.js'
 import type { HardwareEdit } from './edit/hardware-edit.js'
 import { editLive } from './edit/live-edit.js'
@@ -98,6 +99,8 @@ export class VmProvisioning {
   /** A VM of its own, with the disks as they are now. Bases, which nobody writes to, it has in common with the original. */
   async clone(vm: HeldVm, name: string, task: Task): Promise<Definition> {
     const { directory } = this.#parts
+    if (vm.run === undefined) requireVmFiles(vm.folder, { hardware: vm.definition.hardware }, 'rest')
+    else requireBases(vm.folder, vm.definition)
     await requireImages(vm.definition.hardware, 'disks', 'qmp')
     const clone = newVm(name, vm.definition.description, cloneHardware(vm.definition.hardware))
     await directory.create(clone, async () => {
@@ -124,7 +127,7 @@ export class VmProvisioning {
   async cloneLinked(vm: HeldVm, name: string, task: Task): Promise<Definition> {
     const { directory, images } = this.#parts
     if (vm.run !== undefined) throw invalidState(vm.state, ['stopped', 'crashed'])
-    await requireImages(vm.definition.hardware, 'disks', 'qmp')
+    await requireParts(vm.folder, { hardware: vm.definition.hardware }, { images: 'disks', files: 'rest' })
     task.progress({ percent: 0, phase: 'linking disks' })
     const { turns, hardware } = await planSharing(images, vm)
     const clone = newVm(name, vm.definition.description, hardware)

@@ -1,12 +1,12 @@
 import type { Task } from '../../driver.js'
 import { goneMeanwhile, invalidState, stoppedMeanwhile } from '../../errors/state.js'
 import { InvalidStateError, ResourceBusyError } from '../../errors.js'
-import { requireImages } from '../../files/image-record.js'
 import type { VmState } from '../../model/vm-state.js'
 import { operations } from '../../operations.js'
 import { isAlive } from '../../registry/process-identity.js'
 import type { VmDirectory } from '../../registry/vm-directory.js'
 import type { Definition } from './definition.js'
+import { requireParts } from './disks/required-parts.js'
 import { pressUntilOff } from './power-button.js'
 import { announcedEnd, readRun } from './process/run-record.js'
 import type { HeldVm } from './held-vm.js'
@@ -53,8 +53,8 @@ export class VmShutdown {
    */
   async restart(vm: string, task: Task): Promise<VmState> {
     const { access } = this.#parts
-    const canComeUp = ({ definition }: RunningVm): Promise<unknown> =>
-      requireImages(definition.hardware, 'start', 'qmp')
+    const canComeUp = ({ folder, definition }: RunningVm): Promise<unknown> =>
+      requireParts(folder, definition, { images: 'start', files: 'run' })
     await this.#shutDown(vm, task, new AbortController().signal, canComeUp)
     const how = { expected: operations['vm.start'].from, through: throughStart, isSequel: true }
     try {

@@ -4,7 +4,6 @@ import { join } from 'node:path'
 import type { Task } from '../../driver.js'
 import { JobCancelledError } from '../../errors.js'
 import { snapshotNameIsTaken, snapshotNotFound } from '../../errors/lookup.js'
-import { requireImages } from '../../files/image-record.js'
 import type { Snapshot, SnapshotNode } from '../../model/snapshot.js'
 import type { VmState } from '../../model/vm-state.js'
 import { shownSnapshot, snapshotTree } from '../../registry/kept-vm.js'
@@ -16,6 +15,7 @@ import { newMemoryFile } from './hardware/hardware.js'
 import type { HeldVm } from './held-vm.js'
 import { saveMemory } from './process/memory-image.js'
 import { requirePlugged } from './disks/plugged-disks.js'
+import { isThere, requireParts, requireVmFiles } from './disks/required-parts.js'
 import { runJob } from './process/qemu-job.js'
 import type { RunRecord } from './process/run-record.js'
 import { takeOutOfBases } from './disks/snapshot-in-base.js'
@@ -49,6 +49,7 @@ export class VmSnapshots {
     if (definition.snapshots.some((snapshot) => snapshot.name === name)) {
       throw snapshotNameIsTaken(name)
     }
+    requireVmFiles(vm.folder, definition, run === undefined ? 'rest' : 'run')
     const { hardware, currentSnapshot: parentId } = definition
     const snapshot: SnapshotDefinition = {
       id: randomUUID(),
@@ -83,7 +84,8 @@ export class VmSnapshots {
       task.progress({ percent: percent * 0.2, phase: 'copying the snapshot' })
     }
     const snapshot = find(vm.definition, id)
-    await requireImages(snapshot.hardware, snapshot.memory === undefined ? 'disks' : 'snapshot', 'qmp')
+    const use = snapshot.memory === undefined ? 'disks' : 'snapshot'
+    await requireParts(vm.folder, snapshot, { images: use, files: 'snapshot' })
     await takeOutOfBases(this.#parts.images, vm, snapshot, onProgress)
     vm.signal.throwIfAborted()
     vm.commit()
@@ -134,7 +136,7 @@ export class VmSnapshots {
     for (const { file } of snapshot.hardware.disks) {
       if (inUse.has(file)) devices.push(diskNode({ file }))
       // A disk that was taken away, and in no other snapshot, has gone with the definition. Bases are left as they are.
-      else if (!isBase(file) && isSpokenOf(vm.definition, file))
+      else if (!isBase(file) && isThere(join(vm.folder, file)))
         await this.#parts.images.deleteSnapshot(join(vm.folder, file), tag)
     }
     if (devices.length === 0) return
@@ -143,9 +145,6 @@ export class VmSnapshots {
     )
   }
 }
-
-const isSpokenOf = ({ hardware, snapshots }: Definition, file: string): boolean =>
-  [{ hardware }, ...snapshots].some((part) => part.hardware.disks.some((disk) => disk.file === file))
 
 function find(definition: Definition, id: string): SnapshotDefinition {
   const snapshot = definition.snapshots.find((candidate) => candidate.id === id)

@@ -158,6 +158,12 @@ describe('file overlay', () => {
     expect(() => open(8192)).toThrow('is of a disk of 1048576 bytes, not 8192')
   })
 
+  test('a map that was cut short is refused: the blocks that it lacks would seem to be unwritten', () => {
+    open(1 << 20).close()
+    truncateSync(join(folder, 'overlay.map'), 20)
+    expect(() => open(1 << 20)).toThrow('was cut short')
+  })
+
   test('files that are damaged or missing are refused', () => {
     writeFileSync(join(folder, 'overlay'), '')
     writeFileSync(join(folder, 'overlay.map'), 'something else entirely')

@@ -37,14 +37,16 @@ export class FileOverlay implements Overlay {
     const isNew = statSync(mapPath, { throwIfNoEntry: false }) === undefined
     try {
       this.#data = openOwnFile(path, { flags: isNew ? O_RDWR | O_CREAT : O_RDWR })
+      // Before the map: a file that is shorter than its map says was cut off.
+      if (fstatSync(this.#data).size < blocks * blockSize) ftruncateSync(this.#data, blocks * blockSize)
       if (isNew) createMap(mapPath, sizeBytes, this.#bits.byteLength)
       this.#map = openOwnFile(mapPath, { flags: O_RDWR })
       this.#readMap(mapPath, sizeBytes)
-      if (fstatSync(this.#data).size < blocks * blockSize) ftruncateSync(this.#data, blocks * blockSize)
     } catch (error) {
       const isHalfMade = isNew && this.#data !== undefined
       this.close()
-      if (isHalfMade) for (const made of [mapPath, path]) rmSync(made, { force: true })
+      // The file itself stays: without it, the disk would count as lost.
+      if (isHalfMade) rmSync(mapPath, { force: true })
       if (error instanceof DiskError) throw error
       throw new DiskError(path, `cannot be used: ${error instanceof Error ? error.message : String(error)}`, {
         cause: error,
@@ -103,12 +105,14 @@ export class FileOverlay implements Overlay {
     if (knownSize > sizeBytes) {
       throw new DiskError(this.#path, `is of a disk of ${String(knownSize)} bytes, not ${String(sizeBytes)}`)
     }
+    const knownBytes = mapHeaderSize + Math.ceil(Math.ceil(knownSize / blockSize) / 8)
+    if (fstatSync(this.#mapFile).size < knownBytes) throw new DiskError(mapPath, 'was cut short')
     // A short file is that of a smaller disk: the blocks past its end were never written.
     readSync(this.#mapFile, this.#bits, 0, this.#bits.byteLength, mapHeaderSize)
     if (knownSize < sizeBytes) {
       view.setBigUint64(8, BigInt(sizeBytes), true)
-      writeFully(this.#mapFile, header, 0)
       ftruncateSync(this.#mapFile, mapHeaderSize + this.#bits.byteLength)
+      writeFully(this.#mapFile, header, 0)
     }
   }
 }

@@ -1,6 +1,7 @@
 import { join } from 'node:path'
 import { diskBytes } from '../../../files/image-record.js'
 import type { DiskImages } from '../disks/disk-images.js'
+import { requireVmFiles } from '../disks/required-parts.js'
 import { withLastSlots } from '../disks/plugged-disks.js'
 import type { HeldVm } from '../held-vm.js'
 import { diskChanges, type HardwareEdit } from './hardware-edit.js'
@@ -14,6 +15,7 @@ export async function editAtRest(images: DiskImages, vm: HeldVm, edit: HardwareE
   const { before } = edit
   const hardware = withLastSlots(edit.wanted)
   const { added, removed, grown } = diskChanges(before, hardware)
+  requireVmFiles(vm.folder, { hardware: { ...before, disks: grown } }, 'rest')
   const undo = new UndoStack()
   try {
     undo.add(() => edit.removeDisks(added))

@@ -8,6 +8,7 @@ import { copyFiles } from '../../../registry/copy-files.js'
 import type { VmDirectory } from '../../../registry/vm-directory.js'
 import { definitionFormat } from '../definition-format.js'
 import type { Definition } from '../definition.js'
+import { requireVmFiles } from '../disks/required-parts.js'
 import type { HeldVm } from '../held-vm.js'
 
 type Directory = VmDirectory<Definition>
@@ -22,6 +23,8 @@ export async function moveByCopy(directory: Directory, target: Directory, vm: He
   if (vm.run !== undefined) throw runsElsewhere(vm)
   const { id } = definition
   await target.assertIsFree(definition)
+  requireVmFiles(vm.folder, definition, 'rest')
+  for (const snapshot of definition.snapshots) requireVmFiles(vm.folder, snapshot, 'snapshot')
   const [movingTo, movedFrom] = await Promise.all([realpath(target.root), realpath(vm.folder)])
   vm.setState('migrating')
   const claim = await copyTo(target, vm, { movingTo, movedFrom }, task).catch(async (error: unknown) => {

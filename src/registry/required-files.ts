@@ -1,0 +1,62 @@
+import { statSync, type Stats } from 'node:fs'
+import { join } from 'node:path'
+import { problemWith } from './file-problem.js'
+import { NotOwnError } from './own-file.js'
+
+/** What an operation needs files for: a VM at rest or that runs, or a snapshot. */
+export type FileUse = 'rest' | 'run' | 'snapshot'
+
+interface Needed {
+  readonly driver: string
+  readonly folder: string
+  readonly use: FileUse
+  /** The files of each disk, by their names in the folder: first its own, and then what that only keeps the differences to. */
+  readonly disks: readonly { readonly id: string; readonly files: readonly string[] }[]
+  /** The file of the saved memory, which makes a VM at rest a suspended one. */
+  readonly memory: string | undefined
+  /** Throws unless the file of a disk is whole, as far as can be told without reading it. */
+  readonly checkDisk: (path: string) => void
+}
+
+/**
+ * Throws unless the VM's own files are there that an operation needs. They are not opened: a look takes some µs.
+ * @throws ProtocolError that names the file, and what can be done
+ */
+export function requireFiles({ driver, folder, use, disks, memory, checkDisk }: Needed): void {
+  const look = (file: string, check: (path: string) => unknown, wayOut: string): void => {
+    const path = join(folder, file)
+    try {
+      check(path)
+    } catch (error) {
+      throw problemWith(path, error, { driver, hint: `Put the file back${wayOut}.` })
+    }
+  }
+  for (const { id, files } of disks) {
+    for (const [index, file] of files.entries()) {
+      const isOpenInGuest = use === 'run' && index === 0
+      look(file, checkDisk, isOpenInGuest ? copyIt : use === 'snapshot' ? dropSnapshot : dropDisk(id, memory))
+    }
+  }
+  if (memory !== undefined) look(memory, requireBytes, use === 'snapshot' ? dropSnapshot : `, or ${dropMemory}`)
+}
+
+/** A regular file that has at least so many bytes. */
+export function requireBytes(path: string, minBytes = 1): Stats {
+  const stats = statSync(path)
+  if (!stats.isFile()) throw new NotOwnError(path, 'it is no regular file')
+  if (stats.size < minBytes) {
+    throw new NotOwnError(path, `it has ${String(stats.size)} bytes, and should have at least ${String(minBytes)}`)
+  }
+  return stats
+}
+
+const copyIt = ', or copy what the disk holds with vm.clone() while the VM runs'
+const dropSnapshot = ', or delete the snapshot with vm.deleteSnapshot()'
+const dropMemory = "drop the saved memory with vm.stop({ mode: 'kill' })"
+
+function dropDisk(id: string, memory: string | undefined): string {
+  const deleteIt = `delete the disk with vm.edit({ deleteDisks: [${JSON.stringify(id)}] })`
+  return memory === undefined
+    ? `, ${deleteIt}, or delete the VM with vm.delete()`
+    : `, or ${dropMemory} and then ${deleteIt}`
+}
