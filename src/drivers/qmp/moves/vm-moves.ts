@@ -9,6 +9,7 @@ import type { Definition } from '../definition.js'
 import type { HeldVm } from '../held-vm.js'
 import { moveByCopy } from './migration.js'
 import { findVm } from './registration.js'
+import { removeSign } from '../process/qemu-process.js'
 import { parseQmpUri } from '../uri.js'
 
 /**
@@ -24,6 +25,7 @@ export class VmMoves {
 
   async unregister(vm: HeldVm): Promise<void> {
     vm.follow(await this.#directory.unregister(vm.id))
+    removeSign(vm.folder)
   }
 
   async register(path: string): Promise<Definition> {

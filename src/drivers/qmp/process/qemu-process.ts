@@ -91,6 +91,11 @@ const signPrefix = 'alive-'
 /** Whether a file of a VM's folder is the sign of life of its QEMU. */
 export const isSign = (file: string): boolean => file.startsWith(signPrefix)
 
+/** Removes the sign of a QEMU that has ended, from a folder that may be copied: many tools copy no FIFOs. */
+export function removeSign(folder: string): void {
+  for (const file of readdirSync(folder).filter(isSign)) rmSync(join(folder, file), { force: true })
+}
+
 /**
  * A sign of life that the next QEMU is to hold; nothing where there can be none. It has another name each time, so that it tells
  * nothing of the QEMU before.

@@ -26,6 +26,8 @@ const asideOf = (host: QmpHost, { id }: Pick<Vm, 'id'>): string => join(host.dir
 /** The folder of a VM that was unregistered, somewhere else. */
 async function foundFolder(host: QmpHost): Promise<string> {
   const vm = await host.createVm({ disks: [{ sizeMiB: 1 }] })
+  await host.boot(vm)
+  await vm.stop({ mode: 'kill' }).unwrap()
   await vm.createSnapshot({ name: 'one' }).unwrap()
   await vm.unregister().unwrap()
   const folder = join(host.folder, 'found')
@@ -125,6 +127,7 @@ const traps: Record<string, (folder: string, host: QmpHost) => void> = {
     symlinkSync(join(host.folder, 'vm.json'), join(folder, 'vm.json'))
   },
   'a log that is a link': (folder, host) => {
+    rmSync(join(folder, 'console.log'))
     symlinkSync(join(host.folder, 'secret'), join(folder, 'console.log'))
   },
   'a folder in it': (folder) => {
