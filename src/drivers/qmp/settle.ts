@@ -78,7 +78,9 @@ export async function takeBack({ directory, images }: Parts, definition: Definit
   if (snapshot === undefined) return rest
   const { hardware, memory } = snapshot
   for (const { file } of hardware.disks) {
-    await images.applySnapshot(join(directory.folder(definition.id), file), tagOf(snapshot))
+    const path = join(directory.folder(definition.id), file)
+    // What is lost since this began can't be taken back: the VM is then one that has lost a disk.
+    if (isThere(path)) await images.applySnapshot(path, tagOf(snapshot))
   }
   return { ...rest, hardware, ...(memory !== undefined && { memory }), currentSnapshot: to }
 }

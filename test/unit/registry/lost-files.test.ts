@@ -239,6 +239,21 @@ describe('a VM of QEMU', () => {
     await clone.stop({ mode: 'kill' }).unwrap()
   })
 
+  test('whose way back to a snapshot was broken off, and that has lost a disk since, can be deleted', async () => {
+    await using server = await connect(`qmp://${directory}`).unwrap()
+    const vm = await createVm(server)
+    const { id } = await vm.createSnapshot({ name: 'first' }).unwrap()
+    const path = join(folderOf(vm), 'vm.json')
+    const definition = JSON.parse(readFileSync(path, 'utf8')) as object
+    writeFileSync(path, JSON.stringify({ ...definition, switchingTo: id }))
+    const disk = pathOf(vm, 'disk-')
+    rmSync(disk)
+    const error = await failureOf(vm.start(), 'PROTOCOL_ERROR')
+    expect(error.message).toContain(disk)
+    await vm.delete().unwrap()
+    expect(readdirSync(join(directory, 'vms'))).toEqual([])
+  })
+
   test('that has lost a disk does not grow it', async () => {
     await using server = await connect(`qmp://${directory}`).unwrap()
     const vm = await createVm(server)
