@@ -78,3 +78,6 @@ export const missingQemu = missingTools('qemu-system-x86_64', 'qemu-img')
 /** Why there can be no ssh server on this machine, or no client of it. */
 export const missingSsh =
   missingTools() ?? missingFile(sshServer, 'openssh-server') ?? missingFile('/usr/bin/ssh', 'openssh-client')
+
+export const missingRoot =
+  process.geteuid?.() === 0 ? undefined : 'not root: only root can become another user, or mount'

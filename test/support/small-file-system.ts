@@ -4,6 +4,7 @@ import { mkdtemp, open, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { TestContext } from 'vitest'
+import { missingRoot, skipWithout } from './optional-tool.js'
 
 /** A file system of a few MiB, for what happens where there is no room. */
 export class SmallFileSystem implements AsyncDisposable {
@@ -13,14 +14,15 @@ export class SmallFileSystem implements AsyncDisposable {
     this.folder = folder
   }
 
-  /** Skips the test where none can be mounted: only the superuser may, which is no matter of what is installed. */
+  /** Skips the test where none can be mounted. */
   static async mount(context: TestContext): Promise<SmallFileSystem> {
     const folder = await mkdtemp(join(tmpdir(), 'awaitvm-full-'))
     try {
       execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=12m', 'tmpfs', folder], { stdio: 'pipe' })
     } catch (error) {
       await rm(folder, { recursive: true })
-      context.skip(`a small file system can't be mounted: ${String(error)}`)
+      skipWithout(context, missingRoot ?? `a small file system can't be mounted: ${String(error)}`)
+      throw error
     }
     return new SmallFileSystem(folder)
   }

@@ -19,7 +19,7 @@ import { connect, type Server, type Vm } from 'awaitvm'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { asUser, otherUser } from '../../support/as-user.js'
 import { failureOf } from '../../support/expect-failure.js'
-import { missingQemu, skipWithout } from '../../support/optional-tool.js'
+import { missingQemu, missingRoot, skipWithout } from '../../support/optional-tool.js'
 
 let directory: string
 beforeEach(() => {
@@ -347,7 +347,7 @@ describe.each([
 ])('%s:', (scheme, missing) => {
   beforeEach((context) => {
     skipWithout(context, missing)
-    context.skip(process.geteuid?.() !== 0, 'only root can become another user')
+    skipWithout(context, missingRoot)
   })
 
   test('a VM that root has made in the directory of another user hinders nobody there', async () => {

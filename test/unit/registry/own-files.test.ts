@@ -20,7 +20,7 @@ import { connect } from 'awaitvm'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { asUser, otherUser } from '../../support/as-user.js'
 import { failureOf } from '../../support/expect-failure.js'
-import { missingQemu, skipWithout } from '../../support/optional-tool.js'
+import { missingQemu, missingRoot, skipWithout } from '../../support/optional-tool.js'
 import { QmpHost } from '../../support/qmp-host.js'
 
 let parent: string
@@ -30,8 +30,6 @@ beforeEach(() => {
 afterEach(() => {
   rmSync(parent, { recursive: true, force: true })
 })
-
-const isRoot = process.geteuid?.() === 0
 
 describe.each([
   ['embedded', undefined],
@@ -60,7 +58,7 @@ describe.each([
   })
 
   test('that belongs to another user is refused, by root too', async (context) => {
-    context.skip(!isRoot, 'only root can become another user')
+    skipWithout(context, missingRoot)
     mkdirSync(join(parent, 'vms'))
     chownSync(join(parent, 'vms'), otherUser, otherUser)
     const error = await failureOf(connect(uri()), 'PERMISSION_DENIED')
@@ -75,7 +73,7 @@ describe.each([
       expect(error).toMatchObject({ path: 'uri' })
       expect(error.message).toContain(join(parent, path))
     }
-    context.skip(!isRoot, 'only root can become another user')
+    skipWithout(context, missingRoot)
     await asUser(otherUser, async () => {
       await failureOf(connect(uri()), 'PERMISSION_DENIED')
     })
@@ -129,7 +127,7 @@ describe('QEMU: a folder that is registered', () => {
   }
 
   test('and belongs to another user is refused', async (context) => {
-    context.skip(!isRoot, 'only root can become another user')
+    skipWithout(context, missingRoot)
     await using host = await QmpHost.open()
     const folder = await foundIn(host)
     chownSync(folder, otherUser, otherUser)
@@ -139,7 +137,7 @@ describe('QEMU: a folder that is registered', () => {
   })
 
   test('with a file of another user is refused', async (context) => {
-    context.skip(!isRoot, 'only root can become another user')
+    skipWithout(context, missingRoot)
     await using host = await QmpHost.open()
     const folder = await foundIn(host)
     for (const file of ['vm.json', 'console.log']) {
@@ -172,7 +170,7 @@ describe('QEMU: a folder that is registered', () => {
   })
 
   test('while another user puts another one in its place is taken as it was looked through, or not at all', async (context) => {
-    context.skip(!isRoot, 'only root can become another user')
+    skipWithout(context, missingRoot)
     await using host = await QmpHost.open()
     const folder = await foundIn(host)
     const trap = join(parent, 'trap')
