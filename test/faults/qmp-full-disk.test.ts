@@ -4,10 +4,10 @@ import { join } from 'node:path'
 import type { Vm } from 'awaitvm'
 import { beforeEach, expect, test } from 'vitest'
 import { SerialGuest } from '../conformance/serial-guest.js'
-import { EventLog } from '../support/event-log.js'
 import { failureOf } from '../support/expect-failure.js'
 import { missingQemu, skipWithout } from '../support/optional-tool.js'
 import { QmpHost } from '../support/qmp-host.js'
+import { expectPauseForRoom } from '../support/full-disk.js'
 import { SmallFileSystem } from '../support/small-file-system.js'
 
 beforeEach((context) => {
@@ -119,32 +119,17 @@ test('a guest that has no room to write is paused, with the reason, and goes on 
   await using host = await QmpHost.open(room.folder)
   const vm = await host.createVm({ disks: [{ sizeMiB: 1 }] })
   const guest = await host.boot(vm)
-  const log = new EventLog(host.server.events({ types: ['state'] }))
-  const filler = await room.fill(0)
-  const writing = guest.writeDisk(0x4e)
-  expect(await log.until(({ type }) => type === 'state')).toMatchObject({
-    state: 'paused',
-    previous: 'running',
-    reason: 'disk-full',
-    message: expect.stringContaining('no room'),
+  let filler = ''
+  let writing: Promise<void> | undefined
+  await expectPauseForRoom({
+    server: host.server,
+    vm,
+    fill: async () => {
+      filler = await room.fill(0)
+      writing = guest.writeDisk(0x4e)
+    },
+    makeRoom: () => rm(filler),
   })
-  await vm.refresh().unwrap()
-  expect(vm.problem).toMatchObject({ code: 'INSUFFICIENT_RESOURCES', hint: expect.stringContaining('vm.resume()') })
-  expect((await host.server.getVm(vm.id).unwrap()).problem).toBeDefined()
-  for (const job of [vm.sendKeys(['Enter']), vm.pause()]) {
-    const error = await failureOf(job, 'INVALID_STATE')
-    expect(error.message).toContain('no room')
-    expect(error.state).toBe('paused')
-  }
-
-  await rm(filler)
-  await vm.resume().unwrap()
   await writing
-  expect(vm.problem).toBeUndefined()
-  expect(await vm.getState().unwrap()).toBe('running')
   expect(await guest.readDisk()).toBe(0x4e)
-  await vm.pause().unwrap()
-  await vm.refresh().unwrap()
-  expect(vm.problem).toBeUndefined()
-  await log.close()
 })

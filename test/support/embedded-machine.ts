@@ -15,6 +15,7 @@ export class MachineLog {
     },
     powerOff: (reason) => this.#report(`power off: ${reason}`),
     reset: () => this.#report('reset'),
+    diskFull: (error) => this.#report(`disk full: ${error.message}`),
     crash: (error) => this.#report(`crash: ${error.message}`),
   }
 

@@ -150,14 +150,14 @@ export class EmbeddedDriver implements Driver {
 
   async #resume(definition: Definition, live: LiveVm | undefined, task: Task): Promise<VmState> {
     if (live === undefined) return this.#lifecycle.powerOn(definition, task)
-    await live.machine.resume()
+    await live.resume()
     await this.#lifecycle.setState(live, definition, 'running')
     return live.state
   }
 
   async #reset(live: LiveVm, definition: Definition): Promise<VmState> {
     await live.machine.reset()
-    await live.machine.resume()
+    await live.resume()
     if (live.state !== 'running') await this.#lifecycle.setState(live, definition, 'running')
     return live.state
   }
@@ -234,7 +234,8 @@ export class EmbeddedDriver implements Driver {
   ): Promise<T> {
     return this.#alone(vm, task, async ({ signal, send }) => {
       const definition = await this.#get(vm)
-      requireState(task.operation, await this.#lifecycle.stateForChange(definition), expected)
+      const state = await this.#lifecycle.stateForChange(definition)
+      requireState(task.operation, state, expected, this.#lifecycle.live(vm)?.problem)
       signal.throwIfAborted()
       send()
       return action(definition, this.#lifecycle.live(vm))
@@ -281,8 +282,8 @@ export class EmbeddedDriver implements Driver {
     return this.#guard(async () => {
       const definition = await this.#get(vm)
       const state = await this.#lifecycle.stateForChange(definition)
-      requireState(task.operation, state)
       const live = this.#lifecycle.live(vm)
+      requireState(task.operation, state, undefined, live?.problem)
       if (live === undefined) throw invalidState(state, ['running'])
       send()
       return action(live, definition)
@@ -327,7 +328,8 @@ export class EmbeddedDriver implements Driver {
     if (found instanceof DamagedVm) return found.record
     const shown = { id: found.id, config: configOf(found) }
     try {
-      return { ...shown, state: await this.#lifecycle.stateOf(found) }
+      const state = await this.#lifecycle.stateOf(found)
+      return { ...shown, state, problem: this.#lifecycle.live(found.id)?.problem }
     } catch (error) {
       return { ...shown, state: 'unknown', problem: problemOf(embeddedError(error)) }
     }

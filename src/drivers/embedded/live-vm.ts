@@ -1,7 +1,9 @@
 import { setTimeout as delay } from 'node:timers/promises'
+import type { VmError } from '../../errors.js'
+import { diskFull } from '../../errors/disk-full.js'
 import type { VmState } from '../../model/vm-state.js'
 import type { Definition } from './definition.js'
-import { embeddedError } from './embedded-errors.js'
+import { embeddedError, nativeError } from './embedded-errors.js'
 import { diskBytes } from '../../files/image-record.js'
 import { ConsoleBuffer } from '../../console/console-buffer.js'
 import { MachineCrashedError, MachineThread } from './machine/machine-thread.js'
@@ -33,6 +35,9 @@ export class LiveVm {
   readonly ended: Promise<MachineEnd>
   /** Settles when the machine has been taken away. */
   readonly gone: Promise<void>
+  /** Called when the machine pauses because the host has no room for what its guest writes. */
+  onDiskFull: () => void = () => undefined
+  #diskFull: VmError | undefined
   #leave: () => void = () => undefined
   /** What the VM does at present. */
   state: VmState
@@ -93,13 +98,39 @@ export class LiveVm {
           powerOff: () => {
             end({ how: 'off' })
           },
+          diskFull: (error) => {
+            live.pauseForRoom(error)
+          },
           crash: (error) => {
             end({ how: 'crashed', error })
           },
         },
       ),
     )
-    return new LiveVm(definition, lease, machine, console, ended, state)
+    // Its guest does not run yet, and so has not written anything.
+    const live = new LiveVm(definition, lease, machine, console, ended, state)
+    return live
+  }
+
+  /** Why the machine has paused by itself, while it is. */
+  get problem(): VmError | undefined {
+    return this.state === 'paused' ? this.#diskFull : undefined
+  }
+
+  /** Whether the host had no room for what the guest has written, and the machine has not gone on since. */
+  get lacksRoom(): boolean {
+    return this.#diskFull !== undefined
+  }
+
+  /** Rejects with a DiskError, and stays paused, where the host has no room for what the guest has written. */
+  async resume(): Promise<void> {
+    await this.machine.resume()
+    this.#diskFull = undefined
+  }
+
+  /** Lets a guest that ran before go on, unless it has to wait for room. */
+  async goOn(): Promise<void> {
+    if (!this.lacksRoom) await this.resume()
   }
 
   /** Does something to the disks while the guest stands still, and lets it go on. */
@@ -108,7 +139,7 @@ export class LiveVm {
     try {
       return await action()
     } finally {
-      if (isRunning) await this.machine.resume()
+      if (isRunning) await this.goOn()
     }
   }
 
@@ -146,6 +177,12 @@ export class LiveVm {
     const isStill = await Promise.race([still, late])
     timeout.abort()
     return isStill
+  }
+
+  /** The machine pauses, since the host has no room. */
+  pauseForRoom(error: Error): void {
+    this.#diskFull = diskFull(nativeError(error))
+    this.onDiskFull()
   }
 
   /** Takes the machine away. */

@@ -14,7 +14,7 @@ import { newMemoryFile, readBoot } from './hardware.js'
 import { LiveVm, type MachineEnd, type MachineParts } from './live-vm.js'
 import type { Lease, VmStore } from './store.js'
 
-type StateReason = 'guest' | 'request' | 'crash'
+type StateReason = 'guest' | 'request' | 'crash' | 'disk-full'
 
 /** What a machine is loaded from. */
 export interface Prepared extends MachineParts {
@@ -154,6 +154,9 @@ export class VmLifecycle {
 
   async #run(live: LiveVm, definition: Definition, isPaused: boolean): Promise<VmState> {
     this.#live.set(live.id, live)
+    live.onDiskFull = () => {
+      inBackground(`Pausing the VM ${live.id}`, () => this.#onDiskFull(live))
+    }
     if (!isPaused) await live.machine.start()
     await this.setState(live, definition, isPaused ? 'paused' : 'running')
     live.ended
@@ -174,21 +177,17 @@ export class VmLifecycle {
   }
 
   /** Notes what a live VM does by now, and tells everybody. */
-  async setState(
-    live: LiveVm,
-    { name }: Pick<Definition, 'name'>,
-    state: VmState,
-    reason: StateReason = 'request',
-  ): Promise<void> {
+  async setState(live: LiveVm, definition: Definition, state: VmState): Promise<void> {
     const previous = live.state
     live.state = state
     this.#claimed.set(live.id, state)
-    this.#emit({ type: 'state', vmId: live.id, name, state, previous, reason, at: new Date() })
+    const { problem } = live
+    this.tell(definition, state, previous, problem && { reason: 'disk-full', message: problem.message })
     try {
       live.lease.setState(state)
     } catch (error) {
       // It is so all the same; other processes are told with the next change.
-      warn({ name }, error)
+      warn(definition, error)
     }
   }
 
@@ -215,7 +214,7 @@ export class VmLifecycle {
       if (task.signal.aborted) throw new JobCancelledError({ reason: 'it was cancelled before the memory was kept' })
       await this.#store.save({ ...definition, memory: { file, emulator: emulatorVersion(), isPaused: false } })
     } catch (error) {
-      if (before === 'running') await live.machine.resume()
+      if (before === 'running') await live.goOn()
       await this.backTo(live, definition, before)
       throw error
     }
@@ -293,6 +292,15 @@ export class VmLifecycle {
       } finally {
         await this.#leave(live, definition, 'crashed', 'crash', crash)
       }
+    })
+  }
+
+  #onDiskFull(live: LiveVm): Promise<void> {
+    return this.exclusively(live.id, async () => {
+      const definition = await this.#store.get(live.id)
+      // What was being done to it may have found room for it, or taken it away.
+      if (definition === undefined || live.state !== 'running' || !live.lacksRoom) return
+      await this.setState(live, definition, 'paused')
     })
   }
 

@@ -1,6 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import * as v from 'valibot'
-import { InsufficientResourcesError, type VmError } from '../../errors.js'
+import type { VmError } from '../../errors.js'
+import { diskFull } from '../../errors/disk-full.js'
 import type { VmState } from '../../model/vm-state.js'
 import { DamagedVm, problemOf } from '../../registry/damaged-vm.js'
 import { isAlive, type ProcessIdentity } from '../../registry/process-identity.js'
@@ -159,6 +160,7 @@ export class VmInspector {
   async #status(id: string): Promise<Answer> {
     try {
       const { status } = v.parse(statusSchema, await this.monitor(id, (client) => client.execute('query-status')))
+      // QEMU stops a guest for no other error of a disk (`werror=enospc`, `rerror=report` by default).
       return { state: states[status] ?? 'unknown', ...(status === 'io-error' && { problem: diskFull() }) }
     } catch (error) {
       if (error instanceof QmpConnectionError) return { state: 'stopping' }
@@ -167,13 +169,6 @@ export class VmInspector {
     }
   }
 }
-
-/** QEMU stops a guest for no other error of a disk (`werror=enospc`, `rerror=report` by default). */
-const diskFull = (): InsufficientResourcesError =>
-  new InsufficientResourcesError({
-    reason: 'the host has no room for what its guest writes to a disk',
-    hint: 'Make room in the directory of the VMs, and go on with vm.resume().',
-  })
 
 /** Resolves once QEMU has said that it ends; never, once it has answered. */
 async function untilAnnounced(folder: string, answered: AbortSignal): Promise<Answer> {

@@ -3,6 +3,7 @@ import { DiskError } from './disk-error.js'
 import { FileOverlay } from './file-overlay.js'
 import { blockSize, MemoryOverlay, type Overlay } from './memory-overlay.js'
 import type { DiskSpec, MediumSpec } from './protocol.js'
+import { WaitingOverlay } from './waiting-overlay.js'
 
 const sectorSize = 512
 
@@ -66,6 +67,16 @@ export class Disk implements EmulatorDisk {
 
   get bytesWritten(): number {
     return this.#bytesWritten
+  }
+
+  /** Why something that the guest has written is not in its file yet. */
+  get noRoom(): DiskError | undefined {
+    return this.#overlay instanceof WaitingOverlay ? this.#overlay.noRoom : undefined
+  }
+
+  /** Writes what the host had no room for; throws a DiskError where there still is none. */
+  flush(): void {
+    if (this.#overlay instanceof WaitingOverlay) this.#overlay.flush()
   }
 
   /** The content of a memory overlay. Works on a closed disk as well. */
@@ -166,7 +177,7 @@ export class Disk implements EmulatorDisk {
 }
 
 const openOverlay = (spec: DiskSpec['overlay'], sizeBytes: number): Overlay => {
-  if (spec.kind === 'file') return new FileOverlay(spec.path, sizeBytes)
+  if (spec.kind === 'file') return new WaitingOverlay(spec.path, new FileOverlay(spec.path, sizeBytes))
   if (spec.content === undefined) return new MemoryOverlay()
   return MemoryOverlay.import(spec.content, Math.ceil(sizeBytes / blockSize))
 }

@@ -54,6 +54,7 @@ const eventsTo = (post: Post, givesCodeCache: boolean): MachineEvents => {
     },
     powerOff: (reason) => post({ type: 'powerOff', reason }),
     reset: () => post({ type: 'reset' }),
+    diskFull: (error) => post({ type: 'diskFull', failure: toFailure(error) }),
     crash: (error) => post({ type: 'crash', failure: toFailure(error) }),
   }
 }

@@ -128,11 +128,15 @@ export class MachineThread {
     await this.#call('start')
   }
 
-  /** The guest executes nothing until `resume`. */
+  /**
+   * The guest executes nothing until `resume`, and what it has written is on its disks: rejects with a DiskError, paused all
+   * the same, where the host has no room for it.
+   */
   async pause(): Promise<void> {
     await this.#call('pause')
   }
 
+  /** Rejects with a DiskError, and stays paused, where the host has no room for what the guest has written. */
   async resume(): Promise<void> {
     await this.#call('resume')
   }
@@ -227,6 +231,9 @@ export class MachineThread {
         return
       case 'reset':
         this.#events.reset?.()
+        return
+      case 'diskFull':
+        this.#events.diskFull?.(fromFailure(message.failure))
         return
       case 'crash':
         this.#reportCrash(new MachineCrashedError(fromFailure(message.failure)))

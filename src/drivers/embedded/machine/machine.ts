@@ -2,24 +2,15 @@ import type { Disk } from './disk.js'
 import type { EmulatorCode } from './emulator-code.js'
 import { Emulator, type EmulatorHooks } from './emulator.js'
 import { emulatorOptions } from './emulator-options.js'
+import { GuestStop } from './guest-stop.js'
 import { MachineStoppedError } from './machine-stopped-error.js'
 import { type OpenedMedia, openMedia } from './media.js'
 import { PacedQueue } from './paced-queue.js'
 import { PowerManagement } from './power-management.js'
-import type { Frame, MachineEvents, MachineSpec, MachineStatistics, PowerOffReason } from './protocol.js'
+import type { Frame, MachineEvents, MachineSpec, MachineStatistics } from './protocol.js'
 import { decodeSavedState, encodeSavedState, SavedStateError } from './saved-state.js'
 import { captureScreen } from './screenshot.js'
 import { threadCpuMs } from './thread-cpu.js'
-
-/** Thrown through the emulator, so that the guest executes not one instruction more. */
-class GuestStop extends Error {
-  readonly action: PowerOffReason | 'reset'
-
-  constructor(action: PowerOffReason | 'reset') {
-    super(action)
-    this.action = action
-  }
-}
 
 type Phase = 'paused' | 'running' | 'off' | 'crashed' | 'disposed'
 
@@ -44,6 +35,10 @@ export class Machine {
   #phase: Phase = 'paused'
   #output: number[] = []
   #lastOperation: Promise<unknown> = Promise.resolve()
+  /** From a write that found no room until all is written. */
+  #lacksRoom = false
+  /** How the guest has ended while something was still to be written. */
+  #heldEnd: { readonly error: unknown } | undefined
   #ranMs = 0
   #runningSince: number | undefined
 
@@ -79,8 +74,10 @@ export class Machine {
     await this.resume()
   }
 
+  /** @throws DiskError where the host has no room for what the guest has written; it stays paused */
   async resume(): Promise<void> {
     await this.#enqueue(async (emulator) => {
+      this.#flushDisks()
       if (this.#phase === 'running') return
       this.#setRunning(true)
       this.#feedInput()
@@ -88,12 +85,11 @@ export class Machine {
     })
   }
 
+  /** @throws DiskError where the host has no room for what the guest has written; it is paused all the same */
   async pause(): Promise<void> {
     await this.#enqueue(async (emulator) => {
-      if (this.#phase !== 'running') return
-      await emulator.pause()
-      // It may have powered off meanwhile.
-      if (this.#emulator === emulator) this.#setRunning(false)
+      await this.#halt(emulator)
+      this.#flushDisks()
     })
   }
 
@@ -104,6 +100,7 @@ export class Machine {
 
   async saveState(): Promise<Uint8Array<ArrayBuffer>> {
     return this.#enqueue(async (emulator) => {
+      this.#flushDisks()
       this.#flushOutput()
       const { memoryMiB } = this.#spec
       return encodeSavedState({ memoryMiB, power: this.#power.state, emulator: emulator.saveState() })
@@ -168,6 +165,38 @@ export class Machine {
     return result
   }
 
+  async #halt(emulator: Emulator): Promise<void> {
+    if (this.#phase !== 'running') return
+    await emulator.pause()
+    // It may have powered off meanwhile.
+    if (this.#emulator === emulator) this.#setRunning(false)
+  }
+
+  /** Pauses the guest where the host has no room for what it has written. */
+  #checkRoom(): void {
+    const error = this.#lacksRoom ? undefined : this.#disks.find((disk) => disk.noRoom !== undefined)?.noRoom
+    if (error === undefined) return
+    this.#lacksRoom = true
+    this.#events.diskFull?.(error)
+    const paused = this.#enqueue(async (emulator) => {
+      // An operation that came before may have found room.
+      if (this.#lacksRoom) await this.#halt(emulator)
+    })
+    // Rejects only where the machine has been taken away.
+    void paused.catch(() => undefined)
+  }
+
+  /** Writes what the host had no room for; then a guest that has ended since is told of. */
+  #flushDisks(): void {
+    for (const disk of this.#disks) disk.flush()
+    this.#lacksRoom = false
+    const end = this.#heldEnd
+    if (end === undefined) return
+    this.#heldEnd = undefined
+    this.#guestStopped(end.error)
+    throw new MachineStoppedError()
+  }
+
   async #build(initialState: Uint8Array | undefined): Promise<void> {
     const media = { disks: this.#disks, cdrom: this.#cdrom, floppies: this.#floppies }
     const saved = initialState && decodeSavedState(initialState, this.#spec.memoryMiB)
@@ -187,6 +216,7 @@ export class Machine {
 
   async #rebuild(): Promise<void> {
     const wasRunning = this.#phase === 'running'
+    this.#heldEnd = undefined
     await this.#discardEmulator()
     try {
       await this.#build(undefined)
@@ -231,6 +261,7 @@ export class Machine {
       serialOutput: (byte) => void this.#output.push(byte),
       sliceEnded: () => {
         this.#flushOutput()
+        this.#checkRoom()
         return this.#feedInput()
       },
       halted: () => {
@@ -241,7 +272,10 @@ export class Machine {
   }
 
   #guestStopped(error: unknown): void {
-    if (!(error instanceof GuestStop)) {
+    const isReset = error instanceof GuestStop && error.action === 'reset'
+    if (this.#lacksRoom && !isReset) {
+      this.#heldEnd = { error }
+    } else if (!(error instanceof GuestStop)) {
       this.#crash(error)
     } else if (error.action === 'reset') {
       // Rejects only where the machine has been taken away meanwhile: a rebuilding that fails is a crash, and told as one.

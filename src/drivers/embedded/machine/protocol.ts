@@ -76,6 +76,8 @@ export interface MachineEvents {
   powerOff?(reason: PowerOffReason): void
   /** The guest rebooted; the machine comes up again by itself. */
   reset?(): void
+  /** The host has no room for what the guest writes to a disk: the machine pauses, and what was written waits for `resume`. */
+  diskFull?(error: Error): void
   /** The machine is gone: a triple fault, or a fault of the emulator itself. */
   crash?(error: Error): void
 }
@@ -139,4 +141,5 @@ export type MachineMessage =
   | { readonly type: 'codeCache'; readonly bytes: Uint8Array | undefined }
   | { readonly type: 'powerOff'; readonly reason: PowerOffReason }
   | { readonly type: 'reset' }
+  | { readonly type: 'diskFull'; readonly failure: Failure }
   | { readonly type: 'crash'; readonly failure: Failure }

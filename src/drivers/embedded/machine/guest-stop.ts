@@ -1,0 +1,11 @@
+import type { PowerOffReason } from './protocol.js'
+
+/** Thrown through the emulator, so that the guest executes not one instruction more. */
+export class GuestStop extends Error {
+  readonly action: PowerOffReason | 'reset'
+
+  constructor(action: PowerOffReason | 'reset') {
+    super(action)
+    this.action = action
+  }
+}
