@@ -46,6 +46,16 @@ export class SimulatedVmHandle {
     if (!this.#host.lifecycle.powerOff(vm)) throw notRunning(vm)
   }
 
+  /**
+   * The guest writes to a disk, and the host's disk is full: the VM is paused until `vm.resume()`, which finds room again. The event
+   * has the reason `'disk-full'`, `vm.problem` is an `InsufficientResourcesError`, and what needs room on the host, such as
+   * `vm.suspend()`, fails with it.
+   */
+  fillDisk(): void {
+    const vm = this.#vm
+    if (!this.#host.lifecycle.fillDisk(vm)) throw invalidState(vm.state, ['running'])
+  }
+
   /** The guest prints on its serial console. */
   print(text: string): void {
     const vm = this.#vm

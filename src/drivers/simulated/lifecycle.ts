@@ -1,3 +1,4 @@
+import { diskFull } from '../../errors/disk-full.js'
 import { goneMeanwhile } from '../../errors/state.js'
 import type { VmEvent } from '../../model/vm-event.js'
 import type { VmState } from '../../model/vm-state.js'
@@ -11,7 +12,7 @@ import type { VmStore } from './vm-store.js'
 
 /** Why a state changed, and what the host says of it. */
 interface Cause {
-  readonly reason: 'guest' | 'request' | 'crash'
+  readonly reason: 'guest' | 'request' | 'crash' | 'disk-full'
   readonly message?: string | undefined
 }
 
@@ -149,6 +150,17 @@ export class Lifecycle {
   crash(vm: SimulatedVm, message: string): boolean {
     if (vm.machine === undefined && vm.state !== 'starting' && vm.state !== 'resuming') return false
     this.#leave(vm, 'crashed', { reason: 'crash', message })
+    return true
+  }
+
+  /** The host pauses the guest, since there is no room for what it writes. Whether it ran. */
+  fillDisk(vm: SimulatedVm): boolean {
+    const { machine } = vm
+    if (machine === undefined || vm.state !== 'running') return false
+    const problem = diskFull()
+    machine.pause()
+    machine.problem = problem
+    this.setState(vm, 'paused', { reason: 'disk-full', message: problem.message })
     return true
   }
 

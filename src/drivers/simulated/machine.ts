@@ -1,4 +1,5 @@
 import { ConsoleBuffer } from '../../console/console-buffer.js'
+import type { VmError } from '../../errors.js'
 import { freshMemory, pressPowerButton, readyLine, receive, typeScancodes, type GuestMemory } from './serial-guest.js'
 
 /** The disk that a machine has. */
@@ -37,6 +38,8 @@ export class Machine<D extends MachineDisk = MachineDisk> {
   #waiting: Set<() => void> | undefined
   #programs: Set<() => void> | undefined
   isPaused = false
+  /** Why the host has paused it by itself, while it is. */
+  problem: VmError | undefined
   hasEnded = false
   /** Whether the guest itself has turned the power off. */
   hasShutDown = false
@@ -101,6 +104,7 @@ export class Machine<D extends MachineDisk = MachineDisk> {
 
   resume(handler: InputHandler | undefined): void {
     this.isPaused = false
+    this.problem = undefined
     const pending = this.#pending ?? []
     this.#pending = undefined
     for (const { text, taken } of pending) {
@@ -112,6 +116,7 @@ export class Machine<D extends MachineDisk = MachineDisk> {
   reset(): void {
     this.#memory = undefined
     this.isPaused = false
+    this.problem = undefined
     for (const { taken } of this.#pending ?? []) taken()
     this.#pending = undefined
     this.print(readyLine)

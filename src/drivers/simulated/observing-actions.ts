@@ -1,5 +1,5 @@
 import { VmConsole } from '../../console/vm-console.js'
-import { requireState, invalidState } from '../../errors/state.js'
+import { invalidState } from '../../errors/state.js'
 import { keyScancodes } from '../../keyboard/key-scancodes.js'
 import { operations, type OperationCode, type OperationSpec } from '../../operations.js'
 import type { Actions } from './action.js'
@@ -18,7 +18,7 @@ export function requireMachine(
   operation: OperationCode,
 ): { readonly vm: SimulatedVm; readonly machine: Machine } {
   const vm = store.get(id)
-  requireState(operation, vm.state)
+  vm.requireState(operation)
   const { machine } = vm
   const { from = [] }: OperationSpec = operations[operation]
   if (machine === undefined) throw invalidState(vm.state, from)

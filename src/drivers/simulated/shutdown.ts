@@ -1,4 +1,4 @@
-import { invalidState, requireState, stoppedMeanwhile } from '../../errors/state.js'
+import { invalidState, stoppedMeanwhile } from '../../errors/state.js'
 import type { VmState } from '../../model/vm-state.js'
 import { operations } from '../../operations.js'
 import type { SimulatedHost } from './host.js'
@@ -17,7 +17,7 @@ export async function shutDown(
   const vm = host.store.get(id)
   run.begin(vm)
   const { lifecycle } = host
-  requireState(operation, host.store.get(id).state)
+  host.store.get(id).requireState(operation)
   const { machine } = vm
   if (machine === undefined) throw invalidState(vm.state, operations[operation].from)
   const { through } = operations[operation]

@@ -1,8 +1,11 @@
 import { closeSync, openSync, readSync } from 'node:fs'
 import type { VmRecord } from '../../driver.js'
+import { VmError } from '../../errors.js'
+import { requireState } from '../../errors/state.js'
 import type { DiskConfig, VmConfig } from '../../model/vm-config.js'
 import type { ImageRecord } from '../../files/image-record.js'
 import type { VmState } from '../../model/vm-state.js'
+import type { OperationCode } from '../../operations.js'
 import { shownAdapters, type KeptAdapter } from '../../network/kept-adapter.js'
 import type { ExecHandler } from './guest-agent.js'
 import type { InputHandler, Machine } from './machine.js'
@@ -96,8 +99,20 @@ export class SimulatedVm {
     return {
       id: this.id,
       state: this.state,
+      problem: this.machine?.problem,
       config: isForwarding ? { ...config, networkAdapters: shownAdapters(adapters, true) } : config,
     }
+  }
+
+  /** Throws unless the VM is in one of the states that the operation needs. */
+  requireState(operation: OperationCode, expected?: readonly VmState[]): void {
+    requireState(operation, this.state, expected, this.machine?.problem)
+  }
+
+  /** Throws where the host has no room for what the operation would write. */
+  requireRoom(): void {
+    const problem = this.machine?.problem
+    if (problem !== undefined) throw VmError.copy(problem)
   }
 
   writeFile(path: string, bytes: Uint8Array): void {

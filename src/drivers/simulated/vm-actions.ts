@@ -26,7 +26,7 @@ export const vmActions: Actions<Exclude<Extract<DriverOperation, `vm.${string}`>
 
   'vm.start': (host, run, { vm: id }) =>
     run.change(id, (vm) => {
-      requireState('vm.start', vm.state)
+      vm.requireState('vm.start')
       const change = (images?: ImageRecord): Change<VmState> => ({
         through: operations['vm.start'].through,
         commit: () => {
@@ -48,13 +48,13 @@ export const vmActions: Actions<Exclude<Extract<DriverOperation, `vm.${string}`>
 
   'vm.pause': (host, run, { vm: id }) =>
     run.change(id, (vm) => {
-      requireState('vm.pause', vm.state)
+      vm.requireState('vm.pause')
       return { through: operations['vm.pause'].through, commit: () => host.lifecycle.pause(vm) }
     }),
 
   'vm.resume': (host, run, { vm: id }) =>
     run.change(id, (vm) => {
-      requireState('vm.resume', vm.state)
+      vm.requireState('vm.resume')
       const change = { through: operations['vm.resume'].through, commit: () => host.lifecycle.resume(vm) }
       const checked = vm.state === 'suspended' ? checkFiles(vm.content, 'resume') : undefined
       return checked?.then(() => change) ?? change
@@ -62,13 +62,14 @@ export const vmActions: Actions<Exclude<Extract<DriverOperation, `vm.${string}`>
 
   'vm.suspend': (host, run, { vm: id }) =>
     run.change(id, (vm) => {
-      requireState('vm.suspend', vm.state)
+      vm.requireState('vm.suspend')
+      vm.requireRoom()
       return { through: operations['vm.suspend'].through, commit: () => host.lifecycle.suspend(vm) }
     }),
 
   'vm.reset': (host, run, { vm: id }) =>
     run.change(id, (vm) => {
-      requireState('vm.reset', vm.state)
+      vm.requireState('vm.reset')
       return { through: operations['vm.reset'].through, commit: () => host.lifecycle.reset(vm) }
     }),
 
@@ -78,7 +79,7 @@ export const vmActions: Actions<Exclude<Extract<DriverOperation, `vm.${string}`>
     if (checked !== undefined) await checked
     await shutDown(host, run, id, 'vm.restart')
     const vm = host.store.get(id)
-    requireState('vm.restart', vm.state, ['stopped'])
+    vm.requireState('vm.restart', ['stopped'])
     return run.act(() => {
       host.lifecycle.setState(vm, operations['vm.start'].through)
       return host.lifecycle.powerOn(vm)
@@ -87,7 +88,7 @@ export const vmActions: Actions<Exclude<Extract<DriverOperation, `vm.${string}`>
 
   'vm.edit': (host, run, { vm: id, changes }) =>
     run.change(id, (vm) => {
-      requireState('vm.edit', vm.state)
+      vm.requireState('vm.edit')
       requireHardwareMayChange(vm.state, changes, !host.without.has('vm.edit.live'))
       const { config } = edited(vm.content, changes, host)
       host.store.requireFree(config.name, vm)
@@ -108,7 +109,8 @@ export const vmActions: Actions<Exclude<Extract<DriverOperation, `vm.${string}`>
 
   'vm.clone': (host, run, { vm: id, name }) =>
     run.change(id, (vm) => {
-      requireState('vm.clone', vm.state)
+      vm.requireState('vm.clone')
+      vm.requireRoom()
       host.store.requireFree(name)
       const commit = (): typeof vm.record => {
         host.store.requireFree(name)
@@ -126,11 +128,11 @@ export const vmActions: Actions<Exclude<Extract<DriverOperation, `vm.${string}`>
 
   'vm.delete': (host, run, { vm: id }) =>
     run.change(id, (vm) => {
-      requireState('vm.delete', vm.state)
+      vm.requireState('vm.delete')
       return {
         commit: () => {
           // Somebody may have brought it up meanwhile: a restart, or another client.
-          requireState('vm.delete', vm.state)
+          vm.requireState('vm.delete')
           host.lifecycle.delete(vm)
         },
       }
@@ -138,10 +140,10 @@ export const vmActions: Actions<Exclude<Extract<DriverOperation, `vm.${string}`>
 
   'vm.unregister': (host, run, { vm: id }) =>
     run.change(id, (vm) => {
-      requireState('vm.unregister', vm.state)
+      vm.requireState('vm.unregister')
       return {
         commit: () => {
-          requireState('vm.unregister', vm.state)
+          vm.requireState('vm.unregister')
           host.store.unregister(vm)
           host.lifecycle.tell('deleted', vm)
         },
@@ -150,7 +152,7 @@ export const vmActions: Actions<Exclude<Extract<DriverOperation, `vm.${string}`>
 
   'vm.migrate': (host, run, { vm: id, to }) =>
     run.change(id, (vm) => {
-      requireState('vm.migrate', vm.state)
+      vm.requireState('vm.migrate')
       const target = requireTarget(host, vm, to)
       return {
         through: operations['vm.migrate'].through,
@@ -162,7 +164,8 @@ export const vmActions: Actions<Exclude<Extract<DriverOperation, `vm.${string}`>
 
   'vm.createSnapshot': (host, run, { vm: id, ...details }) =>
     run.change(id, (vm) => {
-      requireState('vm.createSnapshot', vm.state)
+      vm.requireState('vm.createSnapshot')
+      vm.requireRoom()
       requireNewSnapshot(vm, details.name)
       return {
         through: operations['vm.createSnapshot'].through,
@@ -174,7 +177,7 @@ export const vmActions: Actions<Exclude<Extract<DriverOperation, `vm.${string}`>
 
   'vm.switchToSnapshot': (host, run, { vm: id, snapshot }) =>
     run.change(id, (vm) => {
-      requireState('vm.switchToSnapshot', vm.state)
+      vm.requireState('vm.switchToSnapshot')
       const { content, memory } = findSnapshot(vm, snapshot)
       const change = {
         through: operations['vm.switchToSnapshot'].through,
@@ -185,7 +188,7 @@ export const vmActions: Actions<Exclude<Extract<DriverOperation, `vm.${string}`>
 
   'vm.deleteSnapshot': (host, run, { vm: id, snapshot }) =>
     run.change(id, (vm) => {
-      requireState('vm.deleteSnapshot', vm.state)
+      vm.requireState('vm.deleteSnapshot')
       findSnapshot(vm, snapshot)
       return {
         commit: () => {

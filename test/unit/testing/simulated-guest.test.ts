@@ -7,6 +7,7 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { ConsoleReader } from '../../support/console-reader.js'
 import { EventLog } from '../../support/event-log.js'
 import { failureOf } from '../../support/expect-failure.js'
+import { expectPauseForRoom } from '../../support/full-disk.js'
 
 async function runningVm(
   options: SimulatedServerOptions = {},
@@ -272,4 +273,29 @@ test('what only a running VM does ends with INVALID_STATE, and an unknown VM wit
   expect(() => simulated.vm('web-3')).toThrow(expect.objectContaining({ code: 'VM_NOT_FOUND' }))
   await (await simulated.server.getVm('web-2').unwrap()).delete().unwrap()
   expect(() => handle.state).toThrow(expect.objectContaining({ code: 'VM_NOT_FOUND' }))
+})
+
+test('a VM whose host has a full disk is paused, says why, and goes on by a resume', async () => {
+  const { simulated, vm } = await runningVm()
+  const handle = simulated.vm('web-1')
+  await expectPauseForRoom({
+    server: simulated.server,
+    vm,
+    fill: async () => {
+      handle.fillDisk()
+    },
+    makeRoom: async () => {
+      for (const attempt of [() => vm.createSnapshot({ name: 'full' }), () => vm.clone({ name: 'copy' })]) {
+        await failureOf(attempt(), 'INSUFFICIENT_RESOURCES')
+      }
+    },
+  })
+  handle.fillDisk()
+  expect(() => handle.fillDisk()).toThrow(expect.objectContaining({ code: 'INVALID_STATE', state: 'paused' }))
+  await vm.reset().unwrap()
+  expect(vm.problem).toBeUndefined()
+  handle.fillDisk()
+  await vm.stop({ mode: 'kill' }).unwrap()
+  await vm.refresh().unwrap()
+  expect(vm.problem).toBeUndefined()
 })
