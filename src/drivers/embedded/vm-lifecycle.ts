@@ -265,7 +265,7 @@ export class VmLifecycle {
 
   /** Tells everybody the state of a VM that does not run. */
   tell(
-    { id, name }: Definition,
+    { id, name }: Pick<Definition, 'id' | 'name'>,
     state: VmState,
     previous: VmState,
     cause: { readonly reason: StateReason; readonly message?: string } = { reason: 'request' },
@@ -329,17 +329,7 @@ export class VmLifecycle {
     this.#live.delete(live.id)
     const previous = live.state
     live.state = state
-    const at = new Date()
-    this.#emit({
-      type: 'state',
-      vmId: live.id,
-      name,
-      state,
-      previous,
-      reason,
-      ...(message !== undefined && { message }),
-      at,
-    })
+    this.tell({ id: live.id, name }, state, previous, { reason, ...(message !== undefined && { message }) })
   }
 }
 
