@@ -4,8 +4,8 @@ import { stripVTControlCharacters } from 'node:util'
 const prompt = /^(?!\[ *\d+\.\d+\]).*[#$%>:?] ?$/
 /** More text follows at once where the end of a chunk only looked like a prompt. */
 const promptMs = 300
-/** Longer than a kernel that boots says nothing, on a slow machine too. */
-const silenceMs = 30_000
+/** Longer than a kernel that boots says nothing, also on a machine with many times its load. */
+const silenceMs = 120_000
 
 /** Finds out when a guest that boots begins to listen: what is typed earlier is lost. */
 export class FirstPrompt {
