@@ -67,7 +67,10 @@ export class VmGuest {
     })
   }
 
-  /** Copies a file of this machine, by its absolute path, into the guest. */
+  /**
+   * Copies a file of this machine, by its absolute path, into the guest. As with `cp`, an existing file keeps its owner and
+   * permissions; a new one has the permissions of the local file.
+   */
   copyIn(from: string, to: string, options?: JobOptions): Job<void, CopyInError> {
     const { id, target } = this.#vm
     const input = validate(pathSchema, from, 'from').andThen((source) =>
@@ -83,7 +86,10 @@ export class VmGuest {
     })
   }
 
-  /** Copies a file of the guest to an absolute path of this machine. */
+  /**
+   * Copies a file of the guest to an absolute path of this machine. An existing file keeps its owner and permissions; a new one
+   * can be read by its owner only.
+   */
   copyOut(from: string, to: string, options?: JobOptions): Job<void, CopyOutError> {
     const { id, target } = this.#vm
     const input = validate(guestPathSchema, from, 'from').andThen((source) =>

@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto'
+import type { Stats } from 'node:fs'
 import { lstat, open, realpath, rename, rm, stat, statfs, type FileHandle } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { errnoError } from '../errors/errno.js'
@@ -13,8 +14,8 @@ export interface WholeFile {
 }
 
 /**
- * Makes a file that only its owner may read, or replaces one, in one step: where `write` rejects, nothing has changed. What a
- * link leads to is replaced in its own folder; what is no regular file is refused.
+ * Makes a file that only its owner may read, or replaces one, which keeps its owner and permissions, in one step: where `write`
+ * rejects, nothing has changed. What a link leads to is replaced in its own folder; what is no regular file is refused.
  *
  * @param to the parameter of that name
  * @param driver the name that errors give for the host
@@ -33,12 +34,13 @@ export async function writeWholeFile(
     step.catch((error: unknown) => {
       throw explained(error)
     })
-  const target = await onDisk(targetOf(to))
+  const { target, stats } = await onDisk(targetOf(to))
   const folder = dirname(target)
   const draft = join(folder, `.awaitvm-${randomUUID()}`)
   const file = await onDisk(open(draft, 'wx', 0o600))
   try {
     try {
+      if (stats !== undefined) await onDisk(resemble(file, stats))
       await write({ file, requireRoom: (bytes) => requireRoom(folder, bytes) })
     } finally {
       await file.close()
@@ -50,17 +52,25 @@ export async function writeWholeFile(
   }
 }
 
-/** What is replaced: where there is a link, what it leads to. */
-async function targetOf(to: string): Promise<string> {
+/** What is replaced: where there is a link, what it leads to. A new file has no `stats`. */
+async function targetOf(to: string): Promise<{ readonly target: string; readonly stats?: Stats }> {
   try {
     await lstat(to)
   } catch (error) {
-    if (errorCode(error) === 'ENOENT') return to
+    if (errorCode(error) === 'ENOENT') return { target: to }
     throw error
   }
   const target = await realpath(to)
-  if ((await stat(target)).isFile()) return target
+  const stats = await stat(target)
+  if (stats.isFile()) return { target, stats }
   throw new InvalidArgumentError({ path: 'to', reason: `to is ${to}, which is no regular file` })
+}
+
+/** Gives a file the owner and permissions of another. The owner comes first: chown takes the set-user-ID bit away. */
+async function resemble(file: FileHandle, { uid, gid, mode }: Stats): Promise<void> {
+  const own = await file.stat()
+  if (own.uid !== uid || own.gid !== gid) await file.chown(uid, gid)
+  await file.chmod(mode & 0o7777)
 }
 
 async function requireRoom(folder: string, bytes: number): Promise<void> {

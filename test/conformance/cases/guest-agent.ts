@@ -1,7 +1,7 @@
 import { execFileSync } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
 import { existsSync } from 'node:fs'
-import { lstat, mkdir, readdir, readFile, stat, symlink, writeFile } from 'node:fs/promises'
+import { chmod, chown, lstat, mkdir, readdir, readFile, stat, symlink, writeFile } from 'node:fs/promises'
 import { isIP } from 'node:net'
 import type { Capability, ExecOptions, Vm, VmState } from 'awaitvm'
 import { expect } from 'vitest'
@@ -399,6 +399,78 @@ export const guestAgent: Cases = ({ host, promises }) => {
       }
       const rest = await outputOf(vm, ['sh', '-c', 'cd "$0" && [ -h dangling ] && ls -A && cd / && rm -r "$0"', folder])
       expect(rest).toBe('a\nc\ndangling\nloop\n')
+    },
+  )
+
+  promises(
+    'a file that a copy replaces keeps its permissions and owner; a new one has those of the local file, or is for its owner only',
+    ['guest.copyIn', 'guest.copyOut', 'guest.exec', 'agent'],
+    async (trial) => {
+      const vm = await trial.vmWithAgent()
+      const modeOf = async (path: string): Promise<string> => ((await stat(path)).mode & 0o7777).toString(8)
+      await writeFile(trial.path('in'), 'new')
+      await chmod(trial.path('in'), 0o754)
+      const folder = newGuestPath()
+      if (host.hasPaperFiles !== true) {
+        const make = 'mkdir "$0" && cd "$0" && echo old >kept && chmod 640 kept && ln -s kept link'
+        await outputOf(vm, ['sh', '-c', `${make} && if [ "$(id -u)" = 0 ]; then chown 1234:4321 kept; fi`, folder])
+        const look = (name: string): Promise<string> =>
+          outputOf(vm, [
+            'sh',
+            '-c',
+            'cd "$0" && ls -ln "$1" | cut -c 1-10 && ls -ln "$1" | tr -s " " | cut -d " " -f 3,4',
+            folder,
+            name,
+          ])
+        const [before, fresh] = [await look('kept'), /^-rwxr-xr--\n/]
+        expect(before).toMatch(/^-rw-r-----\n/)
+        await vm.guest.copyIn(trial.path('in'), `${folder}/kept`).unwrap()
+        expect(await look('kept')).toBe(before)
+        await vm.guest.copyIn(trial.path('in'), `${folder}/link`).unwrap()
+        expect(await look('kept')).toBe(before)
+        await vm.guest.copyIn(trial.path('in'), `${folder}/fresh`).unwrap()
+        expect(await look('fresh')).toMatch(fresh)
+        expect(await outputOf(vm, ['sh', '-c', 'cd "$0" && cat kept && ls -A', folder])).toBe('newfresh\nkept\nlink\n')
+        await outputOf(vm, ['rm', '-r', folder])
+      }
+
+      const file = newGuestPath()
+      await vm.guest.copyIn(trial.path('in'), file).unwrap()
+      await vm.guest.copyOut(file, trial.path('out')).unwrap()
+      expect(await modeOf(trial.path('out'))).toBe('600')
+      for (const mode of [0o644, 0o440, 0o600]) {
+        await chmod(trial.path('out'), mode)
+        if (process.getuid?.() === 0) await chown(trial.path('out'), 1234, 4321)
+        const before = await stat(trial.path('out'))
+        await vm.guest.copyOut(file, trial.path('out')).unwrap()
+        const { uid, gid } = await stat(trial.path('out'))
+        expect({ mode: await modeOf(trial.path('out')), uid, gid }).toEqual({
+          mode: mode.toString(8),
+          uid: before.uid,
+          gid: before.gid,
+        })
+      }
+    },
+  )
+
+  promises(
+    'paths of the guest that begin with a dash are no options, and a copy that fails leaves nothing behind',
+    ['guest.copyIn', 'guest.copyOut', 'guest.exec', 'agent'],
+    async (trial) => {
+      if (host.hasPaperFiles === true) return
+      const vm = await trial.vmWithAgent()
+      await writeFile(trial.path('in'), 'dashed')
+      const name = `-x${randomBytes(6).toString('hex')}`
+      for (const content of ['dashed', 'again']) {
+        await writeFile(trial.path('in'), content)
+        await vm.guest.copyIn(trial.path('in'), name).unwrap()
+        await vm.guest.copyOut(name, trial.path('out')).unwrap()
+        expect(await readFile(trial.path('out'), 'utf8')).toBe(content)
+      }
+      await outputOf(vm, ['sh', '-c', 'mkdir "./$0-folder"', name])
+      await failureOf(vm.guest.copyIn(trial.path('in'), `${name}-folder`), 'INVALID_ARGUMENT')
+      const rest = 'ls -A | grep "^[.]awaitvm-"; rm "./$0" && rmdir "./$0-folder"'
+      expect(await outputOf(vm, ['sh', '-c', rest, name])).toBe('')
     },
   )
 

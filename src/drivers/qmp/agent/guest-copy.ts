@@ -39,19 +39,18 @@ export class GuestCopy {
     this.#signal = signal
   }
 
-  /** Sends a file under another name, which it changes for its own once it is whole. It keeps its permissions. */
+  /** Sends a file under another name, which it changes for its own once it is whole. */
   async in(from: string, to: string): Promise<void> {
     const { file, size, mode } = await openSource(from)
     try {
-      const path = guestPath(to)
       const number = randomUUID()
-      const target = await this.#script('to', prepareScript, path, number)
+      const target = await this.#script('to', prepareScript, to, number)
       try {
         await this.#send(file, new CopyLimit(size), draftPath(target, number))
         this.#signal.throwIfAborted()
-        await this.#script('to', finishScript, path, number, mode.toString(8))
+        await this.#script('to', finishScript, to, number, mode.toString(8))
       } catch (error) {
-        await this.#remove(path, number)
+        await this.#remove(to, number)
         throw error
       }
     } finally {
@@ -59,10 +58,10 @@ export class GuestCopy {
     }
   }
 
-  /** Fetches a file, which only its owner may read here. */
+  /** Fetches a file. */
   async out(from: string, to: string): Promise<void> {
     await writeWholeFile(to, 'qmp', async ({ file, requireRoom }) => {
-      await this.#script('from', checkScript, guestPath(from))
+      await this.#script('from', checkScript, from)
       await this.#withFile('from', from, 'rb', async (handle) => {
         const size = await this.#turn((agent) => sizeOf(agent, handle))
         await requireRoom(size)
@@ -166,9 +165,6 @@ export class GuestCopy {
     process.emitWarning(`VM ${this.#vm.definition.id}: ${what}: ${String(failure)}`, 'AwaitvmWarning')
   }
 }
-
-/** No program takes it for an option. */
-const guestPath = (path: string): string => (path.startsWith('-') ? `./${path}` : path)
 
 async function openFile(agent: AgentConnection, path: string, mode: string): Promise<number> {
   return v.parse(handleSchema, await agent.execute('guest-file-open', { path, mode }))
