@@ -32,7 +32,15 @@ export class VmGuest {
   }
 
   [inspect.custom](): string {
+    return this.toString()
+  }
+
+  toString(): string {
     return `VmGuest of ${JSON.stringify(this.#vm.target.name)}`
+  }
+
+  toJSON(): Record<string, unknown> {
+    return { target: this.#vm.target }
   }
 
   /** Runs a program in the guest, with an argument list and no shell, and waits for its end. */

@@ -13,7 +13,9 @@ test('a VM tells its name and state, also in a table', async () => {
   const vm = await server.getVm('web-1').unwrap()
   expect(String(vm)).toBe(`Vm "web-1" running (${vm.id})`)
   expect(inspect(vm)).toBe(String(vm))
-  expect(inspect(vm.guest)).toBe('VmGuest of "web-1"')
+  expect(String(vm.guest)).toBe('VmGuest of "web-1"')
+  expect(inspect(vm.guest)).toBe(String(vm.guest))
+  expect(JSON.parse(JSON.stringify(vm.guest))).toEqual({ target: { type: 'vm', id: vm.id, name: 'web-1' } })
   expect(JSON.parse(JSON.stringify(vm))).toMatchObject({ name: 'web-1', state: 'running', config: { cpus: 1 } })
 
   const output = new PassThrough()
