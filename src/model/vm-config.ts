@@ -32,7 +32,8 @@ export interface DiskSpec {
 export interface DiskConfig extends Omit<DiskSpec, 'id'> {
   /**
    * Unique in its VM. The host gives it when the disk is made, and it stays as long as the disk is there: over edits, snapshots and
-   * moves of the VM. A clone's disks have ids of their own where the host gives them, and else those of the original's.
+   * moves of the VM. A clone's disks have ids of their own where the host gives them, and else those of the original's. On Parallels
+   * the id is the name of the disk's image: a new disk may get the id of one that was deleted.
    */
   readonly id: string
 }
