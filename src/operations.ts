@@ -29,9 +29,13 @@ export interface OperationSpec {
   readonly errors: readonly VmErrorCode[]
 }
 
+/** What every call to a host may end with, also a query: it opens files, runs programs, and waits for what else is at work there. */
 const anyCall = [
   'INVALID_ARGUMENT',
   'NOT_SUPPORTED',
+  'RESOURCE_BUSY',
+  'INSUFFICIENT_RESOURCES',
+  'HOST_TOOL_NOT_FOUND',
   'PERMISSION_DENIED',
   'AUTHENTICATION_FAILED',
   'CONNECTION_FAILED',
@@ -43,14 +47,9 @@ const anyCall = [
 ] as const satisfies VmErrorCode[]
 
 const onVm = [...anyCall, 'VM_NOT_FOUND'] as const satisfies VmErrorCode[]
-const changingVm = [
-  ...onVm,
-  'INVALID_STATE',
-  'RESOURCE_BUSY',
-  'INSUFFICIENT_RESOURCES',
-  'HOST_TOOL_NOT_FOUND',
-] as const satisfies VmErrorCode[]
-const inGuest = [...onVm, 'INVALID_STATE', 'RESOURCE_BUSY', 'GUEST_UNAVAILABLE'] as const satisfies VmErrorCode[]
+/** Of what needs a VM in a certain state. */
+const inState = [...onVm, 'INVALID_STATE'] as const satisfies VmErrorCode[]
+const inGuest = [...inState, 'GUEST_UNAVAILABLE'] as const satisfies VmErrorCode[]
 
 /** A guest that has not shut down by then is not going to: init systems commonly give their services 90 seconds. */
 const shutdownTimeoutMs = 120_000
@@ -63,7 +62,7 @@ export const operations = {
   connect: {
     phrase: 'connect to',
     isQuery: true,
-    errors: [...anyCall, 'RESOURCE_BUSY', 'INSUFFICIENT_RESOURCES', 'HOST_TOOL_NOT_FOUND'],
+    errors: anyCall,
   },
   'server.getInfo': { phrase: 'get information about', isQuery: true, errors: anyCall },
   'server.getVmList': { phrase: 'list the VMs of', isQuery: true, errors: anyCall },
@@ -71,16 +70,16 @@ export const operations = {
   'server.createVm': {
     phrase: 'create the VM on',
     to: 'stopped',
-    errors: [...anyCall, 'ALREADY_EXISTS', 'RESOURCE_BUSY', 'INSUFFICIENT_RESOURCES', 'HOST_TOOL_NOT_FOUND'],
+    errors: [...anyCall, 'ALREADY_EXISTS'],
   },
   'server.registerVm': {
     phrase: 'register the VM on',
-    errors: [...anyCall, 'ALREADY_EXISTS', 'RESOURCE_BUSY', 'HOST_TOOL_NOT_FOUND'],
+    errors: [...anyCall, 'ALREADY_EXISTS'],
   },
   'server.getJobs': { phrase: 'list the jobs of', isQuery: true, errors: anyCall },
   'server.attachJob': {
     phrase: 'attach to a job of',
-    errors: [...changingVm, 'ALREADY_EXISTS', 'SNAPSHOT_NOT_FOUND', 'FIRMWARE_NOT_FOUND', 'GUEST_UNAVAILABLE'],
+    errors: [...inState, 'ALREADY_EXISTS', 'SNAPSHOT_NOT_FOUND', 'FIRMWARE_NOT_FOUND', 'GUEST_UNAVAILABLE'],
   },
   'server.close': { phrase: 'close', errors: anyCall },
   'vm.getState': { phrase: 'get the state of', isQuery: true, errors: onVm },
@@ -91,7 +90,7 @@ export const operations = {
     from: ['stopped', 'crashed'],
     through: 'starting',
     to: 'running',
-    errors: [...changingVm, 'FIRMWARE_NOT_FOUND'],
+    errors: [...inState, 'FIRMWARE_NOT_FOUND'],
   },
   'vm.stop': {
     phrase: 'stop',
@@ -100,29 +99,29 @@ export const operations = {
     through: 'stopping',
     to: 'stopped',
     timeoutMs: shutdownTimeoutMs,
-    errors: [...changingVm, 'GUEST_UNAVAILABLE'],
+    errors: [...inState, 'GUEST_UNAVAILABLE'],
   },
-  'vm.pause': { phrase: 'pause', from: ['running'], through: 'pausing', to: 'paused', errors: changingVm },
+  'vm.pause': { phrase: 'pause', from: ['running'], through: 'pausing', to: 'paused', errors: inState },
   'vm.resume': {
     phrase: 'resume',
     from: ['paused', 'suspended'],
     through: 'resuming',
     to: 'running',
-    errors: [...changingVm, 'FIRMWARE_NOT_FOUND'],
+    errors: [...inState, 'FIRMWARE_NOT_FOUND'],
   },
   'vm.suspend': {
     phrase: 'suspend',
     from: ['running', 'paused'],
     through: 'suspending',
     to: 'suspended',
-    errors: changingVm,
+    errors: inState,
   },
   'vm.reset': {
     phrase: 'reset',
     from: ['running', 'paused'],
     through: 'resetting',
     to: 'running',
-    errors: [...changingVm, 'FIRMWARE_NOT_FOUND'],
+    errors: [...inState, 'FIRMWARE_NOT_FOUND'],
   },
   'vm.restart': {
     phrase: 'restart',
@@ -130,63 +129,63 @@ export const operations = {
     through: 'resetting',
     to: 'running',
     timeoutMs: shutdownTimeoutMs,
-    errors: [...changingVm, 'FIRMWARE_NOT_FOUND', 'GUEST_UNAVAILABLE'],
+    errors: [...inState, 'FIRMWARE_NOT_FOUND', 'GUEST_UNAVAILABLE'],
   },
   'vm.edit': {
     phrase: 'edit',
     from: ['stopped', 'running', 'paused', 'suspended', 'crashed'],
-    errors: [...changingVm, 'ALREADY_EXISTS'],
+    errors: [...inState, 'ALREADY_EXISTS'],
   },
   'vm.clone': {
     phrase: 'clone',
     from: ['stopped', 'running', 'paused', 'crashed'],
     through: 'cloning',
-    errors: [...changingVm, 'ALREADY_EXISTS'],
+    errors: [...inState, 'ALREADY_EXISTS'],
   },
-  'vm.delete': { phrase: 'delete', from: ['stopped', 'suspended', 'crashed'], errors: changingVm },
-  'vm.unregister': { phrase: 'unregister', from: ['stopped', 'suspended', 'crashed'], errors: changingVm },
+  'vm.delete': { phrase: 'delete', from: ['stopped', 'suspended', 'crashed'], errors: inState },
+  'vm.unregister': { phrase: 'unregister', from: ['stopped', 'suspended', 'crashed'], errors: inState },
   'vm.migrate': {
     phrase: 'migrate',
     from: ['stopped', 'running', 'paused', 'suspended'],
     through: 'migrating',
-    errors: [...changingVm, 'ALREADY_EXISTS'],
+    errors: [...inState, 'ALREADY_EXISTS'],
   },
   'vm.createSnapshot': {
     phrase: 'create a snapshot of',
     from: ['stopped', 'running', 'paused', 'crashed'],
     through: 'snapshotting',
-    errors: [...changingVm, 'ALREADY_EXISTS'],
+    errors: [...inState, 'ALREADY_EXISTS'],
   },
   'vm.getSnapshotTree': { phrase: 'list the snapshots of', isQuery: true, errors: onVm },
   'vm.switchToSnapshot': {
     phrase: 'switch the snapshot of',
     from: ['stopped', 'running', 'paused', 'suspended', 'crashed'],
     through: 'snapshotting',
-    errors: [...changingVm, 'SNAPSHOT_NOT_FOUND', 'FIRMWARE_NOT_FOUND'],
+    errors: [...inState, 'SNAPSHOT_NOT_FOUND', 'FIRMWARE_NOT_FOUND'],
   },
   'vm.deleteSnapshot': {
     phrase: 'delete a snapshot of',
     from: ['stopped', 'running', 'paused', 'suspended', 'crashed'],
-    errors: [...changingVm, 'SNAPSHOT_NOT_FOUND'],
+    errors: [...inState, 'SNAPSHOT_NOT_FOUND'],
   },
   'vm.getStatistics': {
     phrase: 'get statistics of',
     isQuery: true,
     from: ['running', 'paused'],
-    errors: [...onVm, 'INVALID_STATE', 'RESOURCE_BUSY'],
+    errors: inState,
   },
   'vm.screenshot': {
     phrase: 'take a screenshot of',
     isQuery: true,
     from: ['running', 'paused'],
-    errors: [...onVm, 'INVALID_STATE', 'RESOURCE_BUSY'],
+    errors: inState,
   },
-  'vm.sendKeys': { phrase: 'send keys to', from: ['running'], errors: [...onVm, 'INVALID_STATE', 'RESOURCE_BUSY'] },
+  'vm.sendKeys': { phrase: 'send keys to', from: ['running'], errors: inState },
   'vm.console': {
     phrase: 'open the console of',
     isQuery: true,
     from: ['running', 'paused'],
-    errors: [...onVm, 'INVALID_STATE', 'RESOURCE_BUSY'],
+    errors: inState,
   },
   'guest.exec': { phrase: 'run a program in', from: ['running'], errors: inGuest },
   'guest.getNetworkAddresses': {
@@ -195,8 +194,8 @@ export const operations = {
     from: ['running'],
     errors: inGuest,
   },
-  'guest.copyIn': { phrase: 'copy a file into', from: ['running'], errors: [...inGuest, 'INSUFFICIENT_RESOURCES'] },
-  'guest.copyOut': { phrase: 'copy a file out of', from: ['running'], errors: [...inGuest, 'INSUFFICIENT_RESOURCES'] },
+  'guest.copyIn': { phrase: 'copy a file into', from: ['running'], errors: inGuest },
+  'guest.copyOut': { phrase: 'copy a file out of', from: ['running'], errors: inGuest },
   'job.cancel': { phrase: 'cancel a job on', errors: ['JOB_NOT_CANCELABLE', 'JOB_FINISHED'] },
   'job.all': { phrase: 'finish all jobs', errors: anyCall },
   'job.any': { phrase: 'finish any job', errors: anyCall },

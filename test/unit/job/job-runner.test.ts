@@ -2,11 +2,17 @@ import { inspect } from 'node:util'
 import {
   batch,
   ConnectionError,
+  HostToolNotFoundError,
+  InsufficientResourcesError,
   JobCancelledError,
   NotSupportedError,
   OutcomeUnknownError,
+  PermissionDeniedError,
+  ProtocolError,
+  ResourceBusyError,
   SnapshotNotFoundError,
   type JobRef,
+  type Result,
   type VmError,
 } from 'awaitvm'
 import { describe, expect, test } from 'vitest'
@@ -228,6 +234,34 @@ describe('an error that a driver throws', () => {
   test('is passed on where the operation declares it', async () => {
     const error = new OutcomeUnknownError({ reason: 'the connection broke' })
     expect(await failureWith(error)).toBe(error)
+  })
+
+  test.for([
+    new InsufficientResourcesError({ reason: 'EMFILE: too many open files' }),
+    new ResourceBusyError({ reason: 'it works on something else' }),
+    new HostToolNotFoundError({ reason: 'there is no prlctl' }),
+    new PermissionDeniedError({ reason: 'EACCES: permission denied' }),
+    new ProtocolError({ reason: 'the file vm.json is damaged' }),
+  ])('is passed on by each query and each change where it is of the host itself: $code', async (error) => {
+    const { driver, server, vm } = await fakeServer()
+    const calls: (() => PromiseLike<Result<unknown, VmError>>)[] = [
+      () => server.getInfo(),
+      () => server.getVmList(),
+      () => server.registerVm('/vms/web-3'),
+      () => vm.getState(),
+      () => vm.getSnapshotTree(),
+      () => vm.getStatistics(),
+      () => vm.screenshot(),
+      () => vm.sendKeys(['Enter']),
+      () => vm.guest.getNetworkAddresses(),
+      () => vm.start(),
+      () => vm.deleteSnapshot('first'),
+    ]
+    for (const call of calls) {
+      const job = call()
+      driver.last.fail(error)
+      expect((await job)._unsafeUnwrapErr()).toMatchObject({ code: error.code, retryable: error.retryable })
+    }
   })
 
   test('becomes a HostError where it is not declared, with all that it said', async () => {
