@@ -1,6 +1,7 @@
 import * as v from 'valibot'
 import type { VmRecord } from '../driver.js'
 import { PermissionDeniedError, ProtocolError, type VmError } from '../errors.js'
+import { parseShallowJson } from '../model/shallow-json.js'
 import { vmNameSchema } from '../model/vm-spec.js'
 
 /** A VM that is there, and whose definition can't be read. */
@@ -35,7 +36,7 @@ const namedSchema = v.object({ name: vmNameSchema })
 
 function nameIn(text: string): string | undefined {
   try {
-    const { success, output } = v.safeParse(namedSchema, JSON.parse(text))
+    const { success, output } = v.safeParse(namedSchema, parseShallowJson(text))
     return success ? output.name : undefined
   } catch {
     // Of what is no JSON, nothing can be told.

@@ -4,6 +4,7 @@ import * as v from 'valibot'
 import { ProtocolError } from '../errors.js'
 import { errorCode, nativeErrorOf } from '../errors/native.js'
 import { writtenErrorSchema } from '../errors/written-error.js'
+import { parseShallowJson } from '../model/shallow-json.js'
 import { operations, type OperationCode } from '../operations.js'
 import { readOwnFile } from './own-file.js'
 import { processIdentitySchema } from './process-identity.js'
@@ -83,7 +84,7 @@ const maxBytes = 256 * 1024
 
 function read<S extends v.GenericSchema>(path: string, schema: S): v.InferOutput<S> | undefined {
   try {
-    return v.parse(schema, JSON.parse(readOwnFile(path, maxBytes)))
+    return v.parse(schema, parseShallowJson(readOwnFile(path, maxBytes)))
   } catch (error) {
     if (errorCode(error) === 'ENOENT') return undefined
     throw new ProtocolError({

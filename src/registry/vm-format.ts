@@ -1,4 +1,5 @@
 import * as v from 'valibot'
+import { parseShallowJson } from '../model/shallow-json.js'
 
 /** What every VM that is written down has, whatever its host. */
 export interface WrittenVm {
@@ -41,7 +42,7 @@ export function parseJson<S extends v.GenericSchema>(schema: S, text: string): v
   if (text === '') throw new FormatError('it is empty', false)
   let value: unknown
   try {
-    value = JSON.parse(text)
+    value = parseShallowJson(text)
   } catch (cause) {
     throw new FormatError(
       cause instanceof Error ? cause.message.slice(0, maxMessageLength) : 'it is no JSON',

@@ -101,6 +101,13 @@ const damages: Record<string, [damage: (vm: Vm) => void, says: string]> = {
     }),
     'Invalid key',
   ],
+  // JSON.parse would take seconds for that, at each look.
+  'of brackets within brackets': [
+    instead((path) => {
+      writeFileSync(path, '['.repeat(4_000_000) + ']'.repeat(4_000_000))
+    }),
+    'levels deep',
+  ],
   'with a number for a name': [
     rewritten((definition) => {
       definition['name'] = 7
@@ -288,6 +295,12 @@ describe('QEMU:', () => {
       'is empty',
       (path: string) => {
         writeFileSync(path, '')
+      },
+    ],
+    [
+      'is brackets within brackets',
+      (path: string) => {
+        writeFileSync(path, '{"a":'.repeat(10_000) + '}'.repeat(10_000))
       },
     ],
     [

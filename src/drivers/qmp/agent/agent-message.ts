@@ -1,4 +1,5 @@
 import * as v from 'valibot'
+import { parseShallowJson } from '../../../model/shallow-json.js'
 
 const messageSchema = v.record(v.string(), v.unknown())
 const failureSchema = v.object({ class: v.string(), desc: v.string() })
@@ -10,7 +11,7 @@ export type AgentReply =
 
 /** Throws where the line is no reply. */
 export function parseAgentReply(line: string): AgentReply {
-  const message = v.parse(messageSchema, JSON.parse(line))
+  const message = v.parse(messageSchema, parseShallowJson(line))
   const id = message['id']
   if ('return' in message) return { kind: 'value', id, value: message['return'] }
   return { kind: 'failure', id, ...v.parse(failureSchema, message['error']) }
