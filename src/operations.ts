@@ -114,7 +114,7 @@ export const operations = {
     from: ['running', 'paused'],
     through: 'suspending',
     to: 'suspended',
-    errors: inState,
+    errors: [...inState, 'FIRMWARE_NOT_FOUND'],
   },
   'vm.reset': {
     phrase: 'reset',
@@ -154,7 +154,7 @@ export const operations = {
     phrase: 'create a snapshot of',
     from: ['stopped', 'running', 'paused', 'crashed'],
     through: 'snapshotting',
-    errors: [...inState, 'ALREADY_EXISTS'],
+    errors: [...inState, 'ALREADY_EXISTS', 'FIRMWARE_NOT_FOUND'],
   },
   'vm.getSnapshotTree': { phrase: 'list the snapshots of', isQuery: true, errors: onVm },
   'vm.switchToSnapshot': {

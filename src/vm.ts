@@ -182,7 +182,7 @@ export class Vm {
     return this.#change('vm.resume', {}, options)
   }
 
-  /** Saves the memory to disk, and lets go of it. */
+  /** Saves the memory to disk, and lets go of it; refused where the VM could not go on from that, as an image is gone. */
   suspend(options?: JobOptions): Job<void, operation.SuspendError> {
     return this.#change('vm.suspend', {}, options)
   }

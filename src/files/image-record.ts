@@ -76,13 +76,14 @@ function addedImages({ wanted, present }: Plan): NamedImage[] {
 const roleOf = ({ kind, path, image }: NamedImage): string => `${kind === 'boot' ? path : kind}:${image}`
 
 /** What a VM's images are needed for. */
-export type ImageUse = 'start' | 'resume' | 'snapshot' | 'disks'
+export type ImageUse = 'start' | 'suspend' | 'resume' | 'snapshot' | 'disks'
 
 /**
  * Throws unless the images of a VM are there, and are the ones that are remembered, as far as that matters:
  * - `'disks'`: those of its disks, for what is done with their content;
  * - `'start'`: all of them. A guest that starts afresh may find another medium or kernel, but its disks are upon their images;
- * - `'resume'`, `'snapshot'`: all of them, for a guest that goes on from its saved memory, or from that of a snapshot.
+ * - `'resume'`, `'snapshot'`: all of them, for a guest that goes on from its saved memory, or from that of a snapshot;
+ * - `'suspend'`: the same, before the memory of a guest that runs is saved: it could not go on from that.
  *
  * Answers what is to be remembered from then on: the same object where nothing has changed.
  */
@@ -104,6 +105,8 @@ export async function requireImages(settings: RecordedImages, use: ImageUse, dri
 
 const otherMedium = (kind: 'cdroms' | 'floppies'): string => `, or take it out with vm.edit({ ${kind} })`
 const dropMemory = ", or drop the saved memory with vm.stop({ mode: 'kill' })"
+const copyOut = ', or copy what you need out of the guest while it runs'
+const stopInstead = ', or shut the guest down with vm.stop() instead'
 const newVm = ', or make a new VM with server.createVm()'
 
 /** What else can be done than to put the file back. */
@@ -115,6 +118,7 @@ const waysOut: Readonly<Record<ImageUse, Readonly<Record<NamedImage['kind'], str
     floppies: otherMedium('floppies'),
     boot: ', or name another with vm.edit({ boot })',
   },
+  suspend: { disks: copyOut, cdroms: stopInstead, floppies: stopInstead, boot: stopInstead },
   resume: { disks: newVm, cdroms: otherMedium('cdroms'), floppies: otherMedium('floppies'), boot: dropMemory },
   snapshot: { disks: '', cdroms: '', floppies: '', boot: '' },
 }

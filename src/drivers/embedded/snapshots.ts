@@ -36,7 +36,8 @@ export class VmSnapshots {
     if (definition.snapshots.some((snapshot) => snapshot.name === name)) {
       throw snapshotNameIsTaken(name)
     }
-    this.#store.requireFiles(definition.id, definition, 'rest')
+    if (live === undefined) this.#store.requireFiles(definition.id, definition, 'rest')
+    else await this.#lifecycle.prepare(definition, 'suspend')
     const { hardware, nameOf } = withNewOverlays(definition.hardware)
     const id = randomUUID()
     const keep = async (memory: Memory | undefined): Promise<void> => {

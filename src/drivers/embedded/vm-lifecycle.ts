@@ -99,7 +99,7 @@ export class VmLifecycle {
     await (live === undefined ? this.withLease(definition, save) : save())
   }
 
-  /** Reads all that a VM at rest needs to run: what is missing shows before anything is changed. */
+  /** Reads all that a VM needs to come up from rest: what is missing shows before anything is changed. */
   async prepare({ id, memory, hardware }: Definition, use: ImageUse): Promise<Prepared> {
     this.#store.requireFiles(id, { hardware, memory }, use === 'snapshot' ? 'snapshot' : 'rest')
     if (memory !== undefined && memory.emulator !== emulatorVersion()) throw foreignMemory(memory.emulator)
@@ -200,6 +200,7 @@ export class VmLifecycle {
 
   /** Saves the memory, and lets go of the machine. */
   async suspend(live: LiveVm, definition: Definition, task: Task): Promise<VmState> {
+    await this.prepare(definition, 'suspend')
     const before = live.state
     const file = newMemoryFile()
     this.enter(live, definition, 'suspending')

@@ -239,6 +239,7 @@ export class VmLifecycle {
   async suspend(vm: HeldVm, task: Task): Promise<VmState> {
     const { run, state: before } = vm
     if (run === undefined) return before
+    await requireParts(vm.folder, vm.definition, { images: 'suspend', files: 'run' })
     const file = newMemoryFile()
     const tag = 'suspended'
     vm.setState('suspending')

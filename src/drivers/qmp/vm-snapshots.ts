@@ -49,7 +49,8 @@ export class VmSnapshots {
     if (definition.snapshots.some((snapshot) => snapshot.name === name)) {
       throw snapshotNameIsTaken(name)
     }
-    requireVmFiles(vm.folder, definition, run === undefined ? 'rest' : 'run')
+    if (run === undefined) requireVmFiles(vm.folder, definition, 'rest')
+    else await requireParts(vm.folder, definition, { images: 'suspend', files: 'run' })
     const { hardware, currentSnapshot: parentId } = definition
     const snapshot: SnapshotDefinition = {
       id: randomUUID(),

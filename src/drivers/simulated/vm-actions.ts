@@ -2,6 +2,7 @@ import type { DriverOperation, VmRecord } from '../../driver.js'
 import { requireState } from '../../errors/state.js'
 import { cloneAdapters } from '../../network/kept-adapter.js'
 import type { ImageRecord } from '../../files/image-record.js'
+import type { Snapshot } from '../../model/snapshot.js'
 import type { VmState } from '../../model/vm-state.js'
 import { operations } from '../../operations.js'
 import type { Actions } from './action.js'
@@ -64,7 +65,8 @@ export const vmActions: Actions<Exclude<Extract<DriverOperation, `vm.${string}`>
     run.change(id, (vm) => {
       vm.requireState('vm.suspend')
       vm.requireRoom()
-      return { through: operations['vm.suspend'].through, commit: () => host.lifecycle.suspend(vm) }
+      const change = { through: operations['vm.suspend'].through, commit: () => host.lifecycle.suspend(vm) }
+      return checkFiles(vm.content, 'suspend')?.then(() => change) ?? change
     }),
 
   'vm.reset': (host, run, { vm: id }) =>
@@ -167,10 +169,12 @@ export const vmActions: Actions<Exclude<Extract<DriverOperation, `vm.${string}`>
       vm.requireState('vm.createSnapshot')
       vm.requireRoom()
       requireNewSnapshot(vm, details.name)
-      return {
+      const change: Change<Snapshot> = {
         through: operations['vm.createSnapshot'].through,
         commit: (before) => takeSnapshot(host, vm, details, before),
       }
+      const checked = vm.machine === undefined ? undefined : checkFiles(vm.content, 'suspend')
+      return checked?.then(() => change) ?? change
     }),
 
   'vm.getSnapshotTree': (host, run, { vm: id }) => run.look(() => snapshotTree(host.store.get(id)), host.store.get(id)),

@@ -116,6 +116,38 @@ export const images: Cases = ({ host, promises }) => {
 
   for (const [title, use] of Object.entries(missing)) {
     promises(
+      `the memory of a guest is not saved where it could not go on from that: ${title} is gone, or was written anew`,
+      ['vm.suspend', 'vm.resume', 'vm.createSnapshot', 'guest'],
+      async (trial) => {
+        const image = await Image.make(trial, 0x7e)
+        const { path, spec } = await use(trial, image)
+        const { vm, guest } = await trial.runningVm({ ...trial.profile.specWithDisk, ...spec })
+        await guest.count()
+        for (const [state, prepare] of [
+          ['running', () => undefined],
+          ['paused', () => vm.pause().unwrap()],
+        ] as const) {
+          await prepare()
+          await image.putAside()
+          for (const spoil of [() => undefined, () => image.replace()]) {
+            await spoil()
+            for (const job of [() => vm.suspend(), () => vm.createSnapshot({ name: 'lost' })]) {
+              const error = await failureOf(job(), 'INVALID_ARGUMENT')
+              expect(error.path).toBe(path)
+              expect(error.hint).toContain('Put the file back')
+              await trial.expectState(vm, state)
+            }
+          }
+          await image.putBack()
+        }
+        expect(await vm.getSnapshotTree().unwrap()).toEqual([])
+        await vm.suspend().unwrap()
+        await vm.resume().unwrap()
+        expect(await trial.talkTo(vm).count()).toBe(2)
+      },
+    )
+
+    promises(
       `${title} that is gone is named, and nothing is changed`,
       ['vm.start', 'vm.restart', 'vm.edit', 'guest'],
       async (trial) => {

@@ -107,7 +107,7 @@ describe.each(['embedded', 'qmp'])('a VM of %s', (scheme) => {
     expect(readdirSync(join(directory, 'vms'))).toEqual([])
   })
 
-  test('that could not come up again is not shut down by a restart', async () => {
+  test('that could not come up again is not shut down by a restart, nor suspended', async () => {
     await using server = await open()
     const vm = await createVm(server)
     const guest = await boot(vm)
@@ -117,6 +117,8 @@ describe.each(['embedded', 'qmp'])('a VM of %s', (scheme) => {
     expect(await guest.count()).toBe(1)
     await expectRefusal(vm, () => vm.createSnapshot({ name: 'first' }), path, 'vm.')
     expect(await guest.count()).toBe(2)
+    await expectRefusal(vm, () => vm.suspend(), path, 'vm.')
+    expect(await guest.count()).toBe(3)
     await vm.stop({ mode: 'kill' }).unwrap()
   })
 
