@@ -40,8 +40,21 @@ const read = (path: string): string | undefined => {
 /** The fields of /proc/PID/stat from the third on (proc(5)); the name in the second may hold anything. */
 const fieldsOf = (stat: string): string[] => stat.slice(stat.lastIndexOf(')') + 2).split(' ')
 
-/** A process that has ended, and whose parent has not looked yet, counts as gone. */
+let isProcOwn: boolean | undefined
+
+/**
+ * Whether /proc is mounted for the namespace of this process. One that is mounted for another namespace, as `unshare --pid`
+ * leaves it, has other processes under the pids that count here.
+ */
+const hasOwnProc = (): boolean =>
+  (isProcOwn ??= read('/proc/self/stat')?.startsWith(`${String(process.pid)} `) === true)
+
+/**
+ * When the process began; nothing where the system does not tell. A process that has ended, and whose parent has not looked
+ * yet, counts as gone.
+ */
 const beganAt = (pid: number): string | undefined => {
+  if (!hasOwnProc()) return undefined
   const stat = read(`/proc/${String(pid)}/stat`)
   const fields = stat === undefined ? undefined : fieldsOf(stat)
   return fields?.[0] === 'Z' ? undefined : fields?.[19]
@@ -53,18 +66,13 @@ const bootId = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/
 
 let ownRealm: Realm | undefined
 
-const realm = (): Realm =>
-  (ownRealm ??= {
-    kernel: read('/proc/sys/kernel/random/boot_id')?.trim() ?? encodeURIComponent(hostname()).slice(0, maxHostLength),
-    namespace: readNamespace(),
-  })
+const realm = (): Realm => (ownRealm ??= readRealm())
 
-function readNamespace(): string {
-  const stat = read('/proc/self/stat')
-  if (stat === undefined) return ''
-  // A /proc that was mounted for another namespace shows this process under another pid, and other processes under its pids.
-  const isOwnProc = stat.startsWith(`${String(process.pid)} `)
-  return isOwnProc ? readlinkSync('/proc/self/ns/pid').replace(/\D/g, '') : `unknown-${randomUUID()}`
+function readRealm(): Realm {
+  const boot = read('/proc/sys/kernel/random/boot_id')?.trim()
+  const kernel = boot ?? encodeURIComponent(hostname()).slice(0, maxHostLength)
+  if (hasOwnProc()) return { kernel, namespace: readlinkSync('/proc/self/ns/pid').replace(/\D/g, '') }
+  return { kernel, namespace: boot === undefined ? '' : `unknown-${randomUUID()}` }
 }
 
 let ownBegin: string | undefined
@@ -92,6 +100,10 @@ export const ownKernel = (): string => realm().kernel
 /** Whether the process is of this kernel and namespace, so that its pid can be asked for. */
 export const isOfThisNamespace = ({ kernel, namespace }: Realm): boolean =>
   kernel === realm().kernel && namespace === realm().namespace
+
+/** Whether /proc/PID is proven to be the process. That can't be proven where the system does not tell, as on macOS. */
+export const isInProc = (identity: ProcessIdentity): boolean =>
+  identity.began !== '' && isOfThisNamespace(identity) && beganAt(identity.pid) === identity.began
 
 /**
  * Whether the process still runs, or may: one that can't be asked counts as running. That is so where it may be another

@@ -7,7 +7,7 @@ import { beforeEach, expect, onTestFinished, test } from 'vitest'
 import { Claim } from '../../src/registry/claim.js'
 import { Membership } from '../../src/registry/membership.js'
 import { Child } from '../support/child-process.js'
-import { container, missingContainers, renamedHost } from '../support/container.js'
+import { container, containerWithoutProc, missingContainers, renamedHost } from '../support/container.js'
 import { missingQemu, skipWithout } from '../support/optional-tool.js'
 import { qemusIn } from '../support/qemu-processes.js'
 
@@ -17,6 +17,8 @@ const pairs = [
   ['a container', 'another one', container('a'), container('b')],
   ['a container', 'its host', container('a'), here],
   ['the host', 'a container', here, container('b')],
+  ['a container without its own /proc', 'its host', containerWithoutProc('a'), here],
+  ['a container', 'one without its own /proc', container('a'), containerWithoutProc('b')],
 ] as const
 
 let directory: string
@@ -74,6 +76,13 @@ test.for(pairs)(
     await obey(other, 'kill again web-1', 'start web-2', 'kill web-2')
   },
 )
+
+test('QEMU: a container with the /proc of its host ends what it runs itself', async (context) => {
+  skipWithout(context, missingQemu)
+  await using owner = await open(`qmp://${directory}`, containerWithoutProc('a'))
+  await obey(owner, 'create web-1', 'start web-1', 'kill web-1')
+  await obey(owner, 'start again web-1', 'suspend web-1', 'resume web-1', 'kill again web-1', 'delete web-1')
+})
 
 test.for(['embedded', 'qmp'])('%s: a host that gets another name goes on with its VMs', async (scheme, context) => {
   if (scheme === 'qmp') skipWithout(context, missingQemu)

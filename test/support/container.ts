@@ -19,4 +19,8 @@ export const container = (name: string): string[] => [
   ...[script, name],
 ]
 
+/** As `container`, but with the /proc of its host, where other processes are under its pids. */
+export const containerWithoutProc = (name: string): string[] =>
+  container(name).filter((word) => word !== '--mount-proc')
+
 const script = 'hostname "$0"; exec "$@"'

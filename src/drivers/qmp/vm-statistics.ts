@@ -3,6 +3,7 @@ import * as v from 'valibot'
 import { hostClockMs } from '../../clock.js'
 import { errorCode } from '../../errors/native.js'
 import type { VmStatistics } from '../../model/statistics.js'
+import { isInProc, type ProcessIdentity } from '../../registry/process-identity.js'
 import type { Hardware } from './definition.js'
 import type { QmpClient } from './protocol/qmp-client.js'
 import type { RunRecord } from './process/run-record.js'
@@ -22,7 +23,7 @@ const ticksPerSecond = 100
 export async function readStatistics(client: QmpClient, run: RunRecord, hardware: Hardware): Promise<VmStatistics> {
   const disks = v.parse(blockStatsSchema, await client.execute('query-blockstats'))
   const sum = (key: 'rd_bytes' | 'wr_bytes'): number => disks.reduce((total, { stats }) => total + stats[key], 0)
-  const cpuTimeMs = await processorTime(run.process.pid)
+  const cpuTimeMs = await processorTime(run.process)
   return {
     takenAt: new Date(),
     uptimeMs: hostClockMs() - run.startedAt,
@@ -39,10 +40,11 @@ async function memoryOutsideBalloon(client: QmpClient): Promise<number> {
   return Math.round(actual / mebibyte)
 }
 
-/** Fields 14 and 15 of /proc/PID/stat (proc(5)), user and system; nothing on a system without it. */
-async function processorTime(pid: number): Promise<number | undefined> {
+/** Fields 14 and 15 of /proc/PID/stat (proc(5)), user and system; nothing where that is not proven to be the process. */
+async function processorTime(identity: ProcessIdentity): Promise<number | undefined> {
+  if (!isInProc(identity)) return undefined
   try {
-    const stat = await readFile(`/proc/${String(pid)}/stat`, 'latin1')
+    const stat = await readFile(`/proc/${String(identity.pid)}/stat`, 'latin1')
     const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ')
     return ((Number(fields[11]) + Number(fields[12])) * 1000) / ticksPerSecond
   } catch (error) {
