@@ -1,3 +1,4 @@
+import { inBackground } from '../../background.js'
 import type { Driver } from '../../driver.js'
 import { NotSupportedError } from '../../errors.js'
 import { VmDirectory } from '../../registry/vm-directory.js'
@@ -5,6 +6,7 @@ import { definitionFormat } from './definition-format.js'
 import { QmpDriver } from './driver.js'
 import { qemuError } from './qemu-errors.js'
 import { findQemuTools } from './process/qemu-tools.js'
+import { endStrays } from './process/stray-qemus.js'
 import { parseQmpUri } from './uri.js'
 
 /** `qmp:///dir` runs QEMU for the VMs of a directory; `?accel=tcg` says what is to run their guests. */
@@ -16,6 +18,7 @@ export async function openQmp(uri: URL): Promise<Driver> {
   try {
     const tools = await findQemuTools()
     const registry = await VmDirectory.open(directory, definitionFormat)
+    inBackground(`Looking for QEMUs without a folder in ${directory}`, () => endStrays(registry.vms))
     return await QmpDriver.open(registry, tools, accelerator)
   } catch (error) {
     throw qemuError(error)

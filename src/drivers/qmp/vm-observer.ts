@@ -12,8 +12,7 @@ import { isSame } from './is-same.js'
 import { cutLog } from './logs/cut-log.js'
 import { configOf, stateAtRest, type Definition } from './definition.js'
 import { runLogs } from './logs/kept-part.js'
-import { isStray } from './process/own-qemu.js'
-import { endStray } from './process/qemu-end.js'
+import { seeToStray } from './process/stray-qemus.js'
 import { lastChange } from './logs/last-change.js'
 import { newWatchedVm, type WatchedVm } from './watched-vm.js'
 import type { Sight, VmInspector } from './vm-inspector.js'
@@ -312,16 +311,11 @@ export class VmObserver {
     const { name, process } = this.#vms.get(id) ?? { name: id }
     this.#remove(id)
     this.#tell('deleted', { id, name })
-    if (process !== undefined)
-      inBackground(`Ending the QEMU of the removed VM ${id}`, () => this.#endStray(id, name, process))
-  }
-
-  /** Somebody has removed the folder of a VM that runs: no later connection would find its QEMU. */
-  async #endStray(id: string, name: string, identity: ProcessIdentity): Promise<void> {
-    if (!isStray(id, identity)) return
-    const hasEnded = await endStray(id, this.#directory.folder(id), identity)
-    const what = `the folder of the VM ${JSON.stringify(name)} was removed while it ran, and its QEMU, the process ${String(identity.pid)},`
-    process.emitWarning(`${what} ${hasEnded ? 'was ended' : 'does not end'}`, 'AwaitvmWarning')
+    if (process === undefined) return
+    const folder = this.#directory.folder(id)
+    inBackground(`Seeing to the QEMU of the removed VM ${id}`, () =>
+      seeToStray({ id, name }, folder, process, (place) => this.#directory.ownerOf(place)),
+    )
   }
 
   #remove(id: string): void {

@@ -2,7 +2,7 @@ import { readFileSync, readlinkSync, statSync } from 'node:fs'
 import { basename } from 'node:path'
 import { errorCode } from '../../../errors/native.js'
 import { HostError } from '../../../errors.js'
-import { isAlive, isOfThisNamespace, type ProcessIdentity } from '../../../registry/process-identity.js'
+import { isInProc, isOfThisNamespace, type ProcessIdentity } from '../../../registry/process-identity.js'
 
 /** A folder by what stays the same when it is moved or removed. */
 export type FolderId = `${bigint}:${bigint}`
@@ -17,20 +17,43 @@ export function folderId(path: string): FolderId {
  * QEMU, and was started in the folder. Nothing is proven where the system does not tell, as on macOS.
  */
 export const isQemuOf = (folder: FolderId, identity: ProcessIdentity): boolean =>
-  isProven(identity, (proc) => folderId(`${proc}/cwd`) === folder && isQemu(proc))
+  lookAt(identity, (proc) => folderId(`${proc}/cwd`) === folder && isQemu(proc)) === true
 
 /** Whether the QEMU that a VM was known to have still runs, though its folder was removed, not moved. */
 export const isStray = (id: string, identity: ProcessIdentity): boolean =>
-  isProven(identity, (proc) => statSync(`${proc}/cwd`).nlink === 0 && isQemu(proc) && isStartedFor(id, identity))
+  lookAt(identity, (proc) => statSync(`${proc}/cwd`).nlink === 0 && isQemu(proc) && isStartedFor(id, identity)) === true
 
-function isProven(identity: ProcessIdentity, look: (proc: string) => boolean): boolean {
-  if (identity.began === '' || !isOfThisNamespace(identity) || !isAlive(identity, '/')) return false
+/** As `isStray`, for a process that was only found: it must also be this user's, and see the same processes and files. */
+export const isOwnStray = (id: string, identity: ProcessIdentity): boolean =>
+  isStray(id, identity) &&
+  lookAt(identity, (proc) => statSync(proc).uid === process.geteuid?.() && isOfOwnNamespaces(proc)) === true
+
+const isOfOwnNamespaces = (proc: string): boolean =>
+  ['pid', 'mnt'].every((kind) => readlinkSync(`${proc}/ns/${kind}`) === readlinkSync(`/proc/self/ns/${kind}`))
+
+/** The folder that the QEMU of a VM runs in at present; nothing where it has ended, or that can't be proven. */
+export const placeOf = (id: string, identity: ProcessIdentity): string | undefined =>
+  lookAt(identity, (proc) => (isQemu(proc) && isStartedFor(id, identity) ? readlinkSync(`${proc}/cwd`) : undefined))
+
+const removedMark = ' (deleted)'
+
+/** The path that the folder had which a process runs in, where it may have been removed since; proc(5). */
+export function removedFolderOf(pid: number): string | undefined {
+  const place = ifVisible(() => readlinkSync(`/proc/${String(pid)}/cwd`))
+  return place?.endsWith(removedMark) === true ? place.slice(0, -removedMark.length) : undefined
+}
+
+/** What is seen of a process; nothing where /proc is not proven to tell of it. */
+const lookAt = <T>(identity: ProcessIdentity, look: (proc: string) => T): T | undefined =>
+  isInProc(identity) ? ifVisible(() => look(`/proc/${String(identity.pid)}`)) : undefined
+
+function ifVisible<T>(look: () => T): T | undefined {
   try {
-    return look(`/proc/${String(identity.pid)}`)
+    return look()
   } catch (error) {
     // It has ended, or is another user's.
     const isHidden = ['ENOENT', 'ESRCH', 'EACCES', 'EPERM'].includes(errorCode(error) ?? '')
-    if (isHidden) return false
+    if (isHidden) return undefined
     throw error
   }
 }

@@ -5,12 +5,12 @@ import { isAlive, type ProcessIdentity } from '../../../registry/process-identit
 import { runFiles } from '../hardware/command-line.js'
 import { openMonitor } from './monitor.js'
 import type { QmpClient } from '../protocol/qmp-client.js'
-import { doesNotEnd, folderId, isQemuOf, signalQemu, signalStray, type FolderId } from './own-qemu.js'
+import { doesNotEnd, folderId, isQemuOf, signalQemu, type FolderId } from './own-qemu.js'
 import { announcedEnd } from './run-record.js'
 
 const pollMs = 3
 /** How long each means may take to end a QEMU, before the next is tried. */
-const stepMs = 3000
+export const stepMs = 3000
 /** How long a QEMU that has said that it ends is left alone; it takes some 10 ms. */
 const graceMs = 200
 /** After that, it is not closing its disks any more, but stuck. */
@@ -38,14 +38,6 @@ export async function endQemu(folder: string, identity: ProcessIdentity, monitor
     if (signalQemu(own, identity, signal) && (await hasEnded(folder, identity, stepMs))) return
   }
   if (isAlive(identity, folder)) throw doesNotEnd(own, identity)
-}
-
-/** Ends the QEMU of a VM whose folder was removed, where nobody reaches it any more; whether it has ended. */
-export async function endStray(id: string, folder: string, identity: ProcessIdentity): Promise<boolean> {
-  for (const signal of ['SIGTERM', 'SIGKILL'] as const) {
-    if (signalStray(id, identity, signal) && (await hasEnded(folder, identity, stepMs))) return true
-  }
-  return !isAlive(identity, folder)
 }
 
 /** Waits until a QEMU that has said that it ends is gone. */
