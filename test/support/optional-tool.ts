@@ -32,7 +32,6 @@ const packages = {
   'qemu-io': 'qemu-utils',
   'qemu-system-x86_64': 'qemu-system-x86',
   script: 'bsdutils',
-  unshare: 'util-linux',
 } as const satisfies Readonly<Record<string, string>>
 
 type Tool = keyof typeof packages
