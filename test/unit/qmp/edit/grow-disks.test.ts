@@ -1,4 +1,4 @@
-import { readdir, rename } from 'node:fs/promises'
+import { readdir, rename, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { DiskConfig, Vm } from 'awaitvm'
 import { beforeEach, expect, test } from 'vitest'
@@ -94,8 +94,9 @@ test('an edit at rest of which a disk can not grow changes nothing, and has dele
   const [first, second, third] = before.disks
   const { file } = (await definitionOf(host, vm)).hardware.disks[1]!
   const [path, aside] = [join(host.folderOf(vm), file), join(host.folder, 'aside')]
-  await rename(path, aside)
   const there = await files(host, vm)
+  await rename(path, aside)
+  await writeFile(path, 'no disk')
   const changes = {
     description: 'half of it',
     disks: [...grown([first!, second!], 5), { sizeMiB: 7 }],
@@ -104,7 +105,7 @@ test('an edit at rest of which a disk can not grow changes nothing, and has dele
   await failureOf(vm.edit(changes), 'HOST_ERROR')
   await rename(aside, path)
   expect(await vm.refresh().unwrap()).toEqual(before)
-  expect(await files(host, vm)).toEqual([...there, file].sort())
+  expect(await files(host, vm)).toEqual(there)
   expect(await host.diskSizes(vm)).toEqual([1, 1, 1])
   await vm.edit(changes).unwrap()
   expect(await host.diskSizes(vm)).toEqual([5, 5, 7])
