@@ -72,7 +72,7 @@ function addedImages({ wanted, present }: Plan): NamedImage[] {
   return namedImages({ ...wanted, disks }).filter((named) => named.kind === 'disks' || !known.has(roleOf(named)))
 }
 
-/** A medium is the same one in whichever drive it is. */
+/** A medium that moves to another drive is the same medium. */
 const roleOf = ({ kind, path, image }: NamedImage): string => `${kind === 'boot' ? path : kind}:${image}`
 
 /** What a VM's images are needed for. */

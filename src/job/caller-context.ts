@@ -1,7 +1,7 @@
 import { AsyncResource } from 'node:async_hooks'
 
 /**
- * The async context of whoever calls, for what is called later from another one: what a host says arrives in the context of the
+ * The async context of the caller, for listeners that are called later from another one: events of a host arrive in that of the
  * connection, and a job in line begins in that of the job that made room.
  *
  * Not `AsyncLocalStorage.snapshot()`, which takes 25 µs in Node 20, where this takes 0.6 µs.

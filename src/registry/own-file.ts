@@ -3,8 +3,8 @@ import { open, type FileHandle } from 'node:fs/promises'
 import { errorCode } from '../errors/native.js'
 
 /*
- * Every file in a directory of VMs is opened here. A folder may come from elsewhere, and whoever could write into it may have
- * put a link, a FIFO or a file of terabytes in the place of any file.
+ * Every file in a directory of VMs is opened here. A folder may come from elsewhere, and another user may have replaced any of its
+ * files by a link, a FIFO or a file of terabytes.
  */
 
 /** A file or folder that is not as awaitvm makes them, and is left alone. The message says why, without the path. */

@@ -205,7 +205,7 @@ export class VmDirectory<D extends WrittenVm> {
    * Makes the folder of a VM from elsewhere one of the host's, in one step; answers its path from then on. Refuses a name or
    * an id that is taken.
    *
-   * @param checked the folder that was looked through: whoever owns the path may have put another one there since
+   * @param checked the folder that was checked: another folder may have been put at the path since
    */
   async adopt(definition: D, from: string, checked?: FolderIdentity): Promise<string> {
     const folder = join(this.vms, definition.id)
@@ -277,7 +277,7 @@ export class VmDirectory<D extends WrittenVm> {
     return ifThere(() => Claim.holder(this.member, this.folder(id)))
   }
 
-  /** Whether somebody had the VM who died over it. */
+  /** Whether the VM is claimed by a process that has ended. */
   isAbandoned(id: string): boolean {
     return ifThere(() => Claim.isAbandoned(this.member, this.folder(id))) === true
   }

@@ -104,7 +104,7 @@ function checkDiskImage(image: string, path: string, { sizeBytes }: FileStamp): 
   throw wrong(path, `must be a raw image of ${allowed}, and ${image} has ${String(sizeBytes)} bytes`)
 }
 
-/** A kernel and its initrd have to fit into memory, whichever of them was changed, and firmware into its place. */
+/** The kernel and the initrd must fit into memory together, and firmware into its place: checked when any of them changes. */
 async function checkBootFiles({ boot, memoryMiB }: Hardware, root: string): Promise<void> {
   if (boot.firmware !== undefined) await readFirmware(boot.firmware, boot.videoFirmware, root)
   if (boot.kernel === undefined) return

@@ -25,7 +25,7 @@ export function newDraftName(): string {
 
 export const isDraft = (name: string): boolean => pattern.test(name)
 
-/** Whether whoever was making it is gone. One of another machine or container can't be asked, and counts as still being there. */
+/** Whether the process that made the draft has ended. A process of another machine or container counts as running. */
 export function isAbandonedDraft(name: string): boolean {
   const [, machine, kernel, namespace, pid, began = ''] = pattern.exec(name) ?? []
   const self = own()

@@ -254,7 +254,7 @@ export class QmpDriver implements Driver {
       const running = await this.#access.running(vm, task.operation)
       if (running !== undefined && !this.#isClosed) await this.#guest.catchUp(running)
     }
-    // The caller hears of a change that failed; a VM that can't be looked at is told of to whoever asks for it.
+    // The caller gets the error of a change that failed. A VM that can't be read is reported by the next call for it.
     work.then(() => this.#guard(catchUp)).catch(() => undefined)
     return work
   }

@@ -106,7 +106,7 @@ export class VmInspector {
     }
   }
 
-  /** What there is without regard to whoever works on the VM. */
+  /** The state of the QEMU itself, without regard to a claim on the VM. */
   async lookAtRun(definition: Definition, options: LookOptions = {}): Promise<Sight> {
     const { timeoutMs = answerTimeoutMs, trustsLog = false } = options
     const folder = this.#directory.folder(definition.id)

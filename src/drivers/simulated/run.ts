@@ -22,7 +22,7 @@ export interface Change<T> {
 export interface RunListener {
   onToken?(token: string): void
   onProgress(progress: ProgressUpdate): void
-  /** Somebody has asked for it to be stopped, through whichever connection. */
+  /** A cancel was requested, by any connection. */
   onCancel(reason: string): void
 }
 
