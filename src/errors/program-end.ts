@@ -11,3 +11,6 @@ export const programEndUnknown = (
     cause,
     native,
   })
+
+/** The reason for a program whose VM is in another state by now. */
+export const goneWithGuest = (state: string): string => `its guest has gone meanwhile, and it is ${state}`

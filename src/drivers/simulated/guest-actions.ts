@@ -1,6 +1,6 @@
 import type { DriverOperation } from '../../driver.js'
 import { GuestUnavailableError, InvalidArgumentError } from '../../errors.js'
-import { programEndUnknown } from '../../errors/program-end.js'
+import { goneWithGuest, programEndUnknown } from '../../errors/program-end.js'
 import type { Actions } from './action.js'
 import type { HostClock } from './clock.js'
 import {
@@ -29,7 +29,7 @@ export const guestActions: Actions<GuestOperation> = {
     const result = await run.until(
       machine,
       async (signal) => handler(programOf(host, { argv, options, vm: vm.name, signal })),
-      () => programEndUnknown(`its guest has gone meanwhile, and it is ${vm.state}`),
+      () => programEndUnknown(goneWithGuest(vm.state)),
     )
     return execResult(result ?? noSuchProgram(argv))
   },

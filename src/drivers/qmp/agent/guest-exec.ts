@@ -7,7 +7,7 @@ import {
   VmError,
 } from '../../../errors.js'
 import { nativeErrorOf } from '../../../errors/native.js'
-import { programEndUnknown } from '../../../errors/program-end.js'
+import { goneWithGuest, programEndUnknown } from '../../../errors/program-end.js'
 import type { Task } from '../../../driver.js'
 import type { ExecResult } from '../../../model/exec.js'
 import { QmpConnectionError } from '../protocol/qmp-errors.js'
@@ -155,8 +155,6 @@ export class GuestExec {
     return programEndUnknown(cause instanceof VmError ? cause.reason : String(cause), { cause })
   }
 }
-
-const goneWithGuest = (state: string): string => `its guest has gone meanwhile, and it is ${state}`
 
 const killed = (): JobCancelledError =>
   new JobCancelledError({ reason: 'it was cancelled, and the program was killed' })
