@@ -14,7 +14,7 @@ export default defineConfig([
       index: 'src/index.ts',
       testing: 'src/testing/index.ts',
       'testing-vitest': 'src/testing/vitest.ts',
-      quickstart: 'src/quickstart/main.ts',
+      cli: 'src/cli/main.ts',
     },
     format: 'esm',
     // Keeps each driver in a chunk of its own, loaded by the dynamic import in `connect`.

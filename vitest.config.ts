@@ -39,7 +39,7 @@ export default defineConfig({
       include: ['src/**/*.ts'],
       exclude: [
         '**/*.d.ts',
-        'src/quickstart/**',
+        'src/cli/**',
         // Runs in worker threads, where V8's coverage of the test process does not reach.
         'src/drivers/embedded/worker.ts',
         ...unmeasured,

@@ -1,6 +1,6 @@
 import { err, ok, type Result } from 'neverthrow'
 import * as v from 'valibot'
-import type { Driver } from './driver.js'
+import type { Driver } from './driver/driver.js'
 import { driverLoaders } from './driver-loaders.js'
 import { InvalidArgumentError } from './errors.js'
 import { interceptionOf, type OpenDriver } from './interceptions.js'
@@ -9,8 +9,9 @@ import { JobRunner } from './job/job-runner.js'
 import type { Job } from './job/job.js'
 import { UnobservedFailures, type UnobservedFailure } from './job/unobserved-failures.js'
 import { object, optional } from './model/schema.js'
-import { validate } from './model/validate.js'
-import type { ConnectError, JobTarget } from './operations.js'
+import { validate } from './errors/validate.js'
+import type { JobTarget } from './operations.js'
+import type { ConnectErrors } from './operation-errors.js'
 import { Server } from './server.js'
 
 /** What holds for the connection as a whole. */
@@ -56,7 +57,7 @@ const readConnectOptions = methodOptions(serveEntries)
  * console.log(await server.getInfo().unwrap())
  * ```
  */
-export function connect(uri = 'embedded:', options?: ConnectOptions): Job<Server, ConnectError> {
+export function connect(uri = 'embedded:', options?: ConnectOptions): Job<Server, ConnectErrors> {
   const shown = withoutCredentials(uri)
   const target: JobTarget = { type: 'host', id: shown, name: shown }
   const { own: valid, job: jobOptions } = readConnectOptions(options)

@@ -3,12 +3,13 @@ import * as v from 'valibot'
 import type { ExecOptions, ExecResult, NetworkAddress } from './model/exec.js'
 import { pathSchema } from './model/vm-spec.js'
 import { optional, plainText, text, textRecord } from './model/schema.js'
-import { validate } from './model/validate.js'
+import { validate } from './errors/validate.js'
 import { methodOptions, type JobOptions } from './job/job-options.js'
 import type { Job } from './job/job.js'
 import { reachableAddresses } from './network/reachable-addresses.js'
-import type { CopyInError, CopyOutError, ExecError, GetNetworkAddressesError, JobTarget } from './operations.js'
-import { callDriver, type ServerContext } from './server-context.js'
+import type { JobTarget } from './operations.js'
+import type { CopyInErrors, CopyOutErrors, ExecErrors, GetNetworkAddressesErrors } from './operation-errors.js'
+import { callDriver, type ServerContext } from './driver-call.js'
 
 const argvSchema = v.pipe(v.array(plainText, 'must be an array'), v.minLength(1, 'must name a program'))
 const readExecOptions = methodOptions({
@@ -44,7 +45,7 @@ export class VmGuest {
   }
 
   /** Runs a program in the guest, with an argument list and no shell, and waits for its end. */
-  exec(argv: readonly string[], options?: ExecOptions & JobOptions): Job<ExecResult, ExecError> {
+  exec(argv: readonly string[], options?: ExecOptions & JobOptions): Job<ExecResult, ExecErrors> {
     const { id, target } = this.#vm
     const { own, job } = readExecOptions(options)
     const input = validate(argvSchema, argv, 'argv').andThen((words) =>
@@ -64,7 +65,7 @@ export class VmGuest {
    * The addresses by which others may reach the guest, IPv4 before IPv6; none while it has only link-local ones, as before its
    * DHCP server has answered.
    */
-  getNetworkAddresses(options?: JobOptions): Job<readonly NetworkAddress[], GetNetworkAddressesError> {
+  getNetworkAddresses(options?: JobOptions): Job<readonly NetworkAddress[], GetNetworkAddressesErrors> {
     return callDriver(this.#context, {
       method: 'guest.getNetworkAddresses',
       operation: 'guest.getNetworkAddresses',
@@ -79,7 +80,7 @@ export class VmGuest {
    * Copies a file of this machine, by its absolute path, into the guest. As with `cp`, an existing file keeps its owner and
    * permissions; a new one has the permissions of the local file.
    */
-  copyIn(from: string, to: string, options?: JobOptions): Job<void, CopyInError> {
+  copyIn(from: string, to: string, options?: JobOptions): Job<void, CopyInErrors> {
     const { id, target } = this.#vm
     const input = validate(pathSchema, from, 'from').andThen((source) =>
       validate(guestPathSchema, to, 'to').map((destination) => ({ vm: id, from: source, to: destination })),
@@ -98,7 +99,7 @@ export class VmGuest {
    * Copies a file of the guest to an absolute path of this machine. An existing file keeps its owner and permissions; a new one
    * can be read by its owner only.
    */
-  copyOut(from: string, to: string, options?: JobOptions): Job<void, CopyOutError> {
+  copyOut(from: string, to: string, options?: JobOptions): Job<void, CopyOutErrors> {
     const { id, target } = this.#vm
     const input = validate(guestPathSchema, from, 'from').andThen((source) =>
       validate(pathSchema, to, 'to').map((destination) => ({ vm: id, from: source, to: destination })),

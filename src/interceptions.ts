@@ -1,4 +1,5 @@
-import type { Driver, Task } from './driver.js'
+import type { Driver } from './driver/driver.js'
+import type { Task } from './driver/task.js'
 import { AlreadyExistsError, InvalidArgumentError } from './errors.js'
 
 export type OpenDriver = (uri: URL, task: Task) => Promise<Driver>

@@ -1,4 +1,4 @@
-import type { VmErrorCode, VmErrors } from './errors.js'
+import type { VmErrorCode } from './errors.js'
 import type { VmState } from './model/vm-state.js'
 
 /** What a job works on. */
@@ -206,44 +206,3 @@ export const operations = {
 
 /** `'vm.start'`, `'server.getVmList'`, ... */
 export type OperationCode = keyof typeof operations
-
-/** The union of errors that an operation may end with. */
-export type OperationError<O extends OperationCode> = VmErrors[(typeof operations)[O]['errors'][number]]
-
-export type ConnectError = OperationError<'connect'>
-export type GetInfoError = OperationError<'server.getInfo'>
-export type GetVmListError = OperationError<'server.getVmList'>
-export type GetVmError = OperationError<'server.getVm'>
-export type CreateVmError = OperationError<'server.createVm'>
-export type RegisterVmError = OperationError<'server.registerVm'>
-export type GetJobsError = OperationError<'server.getJobs'>
-export type AttachJobError = OperationError<'server.attachJob'>
-export type CloseError = OperationError<'server.close'>
-export type GetStateError = OperationError<'vm.getState'>
-export type RefreshError = OperationError<'vm.refresh'>
-export type WaitForStateError = OperationError<'vm.waitForState'>
-export type StartError = OperationError<'vm.start'>
-export type StopError = OperationError<'vm.stop'>
-export type PauseError = OperationError<'vm.pause'>
-export type ResumeError = OperationError<'vm.resume'>
-export type SuspendError = OperationError<'vm.suspend'>
-export type ResetError = OperationError<'vm.reset'>
-export type RestartError = OperationError<'vm.restart'>
-export type EditError = OperationError<'vm.edit'>
-export type CloneError = OperationError<'vm.clone'>
-export type DeleteError = OperationError<'vm.delete'>
-export type UnregisterError = OperationError<'vm.unregister'>
-export type MigrateError = OperationError<'vm.migrate'>
-export type CreateSnapshotError = OperationError<'vm.createSnapshot'>
-export type GetSnapshotTreeError = OperationError<'vm.getSnapshotTree'>
-export type SwitchToSnapshotError = OperationError<'vm.switchToSnapshot'>
-export type DeleteSnapshotError = OperationError<'vm.deleteSnapshot'>
-export type GetStatisticsError = OperationError<'vm.getStatistics'>
-export type ScreenshotError = OperationError<'vm.screenshot'>
-export type SendKeysError = OperationError<'vm.sendKeys'>
-export type ConsoleError = OperationError<'vm.console'>
-export type ExecError = OperationError<'guest.exec'>
-export type GetNetworkAddressesError = OperationError<'guest.getNetworkAddresses'>
-export type CopyInError = OperationError<'guest.copyIn'>
-export type CopyOutError = OperationError<'guest.copyOut'>
-export type CancelError = OperationError<'job.cancel'>

@@ -1,6 +1,6 @@
 import { inspect } from 'node:util'
 import * as v from 'valibot'
-import type { Capability, Driver, DriverOperation, HostJob, VmRecord } from './driver.js'
+import type { Capability, Driver, DriverOperation, HostJob, VmRecord } from './driver/driver.js'
 import { EventQueue } from './event-queue.js'
 import { JobCore } from './job/job-core.js'
 import { methodOptions, type JobOptions } from './job/job-options.js'
@@ -8,12 +8,12 @@ import type { JobRunner } from './job/job-runner.js'
 import { Job } from './job/job.js'
 import type { HostInfo } from './model/host-info.js'
 import { nonEmpty, object, optional, text } from './model/schema.js'
-import { validate } from './model/validate.js'
+import { validate } from './errors/validate.js'
 import type { EventFilter, VmEvent } from './model/vm-event.js'
 import { pathSchema, vmFilterEntries, vmSpecSchema, type VmFilter, type VmSpec } from './model/vm-spec.js'
-import type * as operation from './operations.js'
+import type * as operation from './operation-errors.js'
 import type { JobTarget } from './operations.js'
-import { callDriver, type ServerContext } from './server-context.js'
+import { callDriver, type ServerContext } from './driver-call.js'
 import { Vm } from './vm.js'
 
 const readListOptions = methodOptions(vmFilterEntries, 'filter')
@@ -78,7 +78,7 @@ export class Server implements AsyncDisposable {
     })
   }
 
-  getInfo(options?: JobOptions): Job<HostInfo, operation.GetInfoError> {
+  getInfo(options?: JobOptions): Job<HostInfo, operation.GetInfoErrors> {
     return callDriver(this.#context, {
       method: 'server.getInfo',
       operation: 'server.getInfo',
@@ -90,7 +90,7 @@ export class Server implements AsyncDisposable {
   }
 
   /** The host's VMs, or those that the filter lets through. */
-  getVmList(options?: VmFilter & JobOptions): Job<Vm[], operation.GetVmListError> {
+  getVmList(options?: VmFilter & JobOptions): Job<Vm[], operation.GetVmListErrors> {
     const { own, job } = readListOptions(options)
     return callDriver(this.#context, {
       method: 'server.getVmList',
@@ -103,7 +103,7 @@ export class Server implements AsyncDisposable {
   }
 
   /** The VM of this name or id; an id goes before a name. */
-  getVm(nameOrId: string, options?: JobOptions): Job<Vm, operation.GetVmError> {
+  getVm(nameOrId: string, options?: JobOptions): Job<Vm, operation.GetVmErrors> {
     return callDriver(this.#context, {
       method: 'server.getVm',
       operation: 'server.getVm',
@@ -115,7 +115,7 @@ export class Server implements AsyncDisposable {
   }
 
   /** Makes a VM; it is not started. */
-  createVm(spec: VmSpec, options?: JobOptions): Job<Vm, operation.CreateVmError> {
+  createVm(spec: VmSpec, options?: JobOptions): Job<Vm, operation.CreateVmErrors> {
     return callDriver(this.#context, {
       method: 'server.createVm',
       operation: 'server.createVm',
@@ -127,7 +127,7 @@ export class Server implements AsyncDisposable {
   }
 
   /** Makes the host know a VM whose files are there already. */
-  registerVm(path: string, options?: JobOptions): Job<Vm, operation.RegisterVmError> {
+  registerVm(path: string, options?: JobOptions): Job<Vm, operation.RegisterVmErrors> {
     return callDriver(this.#context, {
       method: 'server.registerVm',
       operation: 'server.registerVm',
@@ -139,7 +139,7 @@ export class Server implements AsyncDisposable {
   }
 
   /** The jobs of this connection that have not ended, and those that the host keeps itself, also of earlier processes. */
-  getJobs(options?: JobOptions): Job<Job<unknown>[], operation.GetJobsError> {
+  getJobs(options?: JobOptions): Job<Job<unknown>[], operation.GetJobsErrors> {
     const code = 'server.getJobs'
     const own = this.#runner.active
     const list = this.#driver.operations[code]
@@ -163,7 +163,7 @@ export class Server implements AsyncDisposable {
    * ends, with an `OutcomeUnknownError` where nobody can say how, or with an `InvalidArgumentError` where the host knows no job
    * of that token, or not any more.
    */
-  attachJob(token: string, options?: JobOptions): Job<unknown, operation.AttachJobError> {
+  attachJob(token: string, options?: JobOptions): Job<unknown, operation.AttachJobErrors> {
     return callDriver(this.#context, {
       method: 'server.attachJob',
       operation: 'server.attachJob',
@@ -199,8 +199,8 @@ export class Server implements AsyncDisposable {
    * Ends the connection. Jobs in line end with a `ConnectionError`; the VMs of a host inside this process are killed, those
    * of other hosts run on.
    */
-  close(): Job<void, operation.CloseError> {
-    const core = new JobCore<void, operation.CloseError>('server.close', this.#target)
+  close(): Job<void, operation.CloseErrors> {
+    const core = new JobCore<void, operation.CloseErrors>('server.close', this.#target)
     this.#closing ??= this.#close()
     this.#closing.then(
       () => {

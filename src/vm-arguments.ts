@@ -3,7 +3,7 @@ import type { InvalidArgumentError } from './errors.js'
 import { methodOptions, type JobOptions } from './job/job-options.js'
 import { keyCodes } from './model/keys.js'
 import { nonEmpty, object, optional, unchecked } from './model/schema.js'
-import { validate } from './model/validate.js'
+import { validate } from './errors/validate.js'
 import { descriptionSchema, vmNameSchema } from './model/vm-spec.js'
 import { vmStates } from './model/vm-state.js'
 

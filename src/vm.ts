@@ -1,6 +1,6 @@
 import { inspect } from 'node:util'
 import { ConsoleStream } from './console-stream.js'
-import type { Capability, DriverOperation, DriverOperationTypes, VmRecord } from './driver.js'
+import type { Capability, DriverOperation, DriverOperationTypes, VmRecord } from './driver/driver.js'
 import { InvalidArgumentError, VmError } from './errors.js'
 import { VmGuest } from './guest.js'
 import type { JobOptions } from './job/job-options.js'
@@ -9,14 +9,15 @@ import type { Keys } from './model/keys.js'
 import type { Snapshot, SnapshotNode } from './model/snapshot.js'
 import type { VmStatistics } from './model/statistics.js'
 import { nonEmpty } from './model/schema.js'
-import { validate } from './model/validate.js'
+import { validate } from './errors/validate.js'
 import type { VmConfig } from './model/vm-config.js'
 import type { VmNative } from './model/vm-native.js'
 import { vmChangesSchema, type VmChanges } from './model/vm-spec.js'
 import type { VmState } from './model/vm-state.js'
-import type * as operation from './operations.js'
-import type { JobTarget, OperationError } from './operations.js'
-import { callDriver, notSupported, type ServerContext } from './server-context.js'
+import type * as operation from './operation-errors.js'
+import type { JobTarget } from './operations.js'
+import type { OperationErrors } from './operation-errors.js'
+import { callDriver, notSupported, type ServerContext } from './driver-call.js'
 import {
   readStopOptions,
   keysSchema,
@@ -129,12 +130,12 @@ export class Vm {
     return this.#target
   }
 
-  getState(options?: JobOptions): Job<VmState, operation.GetStateError> {
+  getState(options?: JobOptions): Job<VmState, operation.GetStateErrors> {
     return this.#call('vm.getState', {}, options, this.#keepState)
   }
 
   /** Asks the host for state and settings again; ends with the {@link problem} of a VM that is damaged. */
-  refresh(options?: JobOptions): Job<VmConfig, operation.RefreshError> {
+  refresh(options?: JobOptions): Job<VmConfig, operation.RefreshErrors> {
     return callDriver(this.#context, {
       method: 'server.getVm',
       operation: 'vm.refresh',
@@ -146,7 +147,7 @@ export class Vm {
   }
 
   /** Waits until the VM is in one of these states, and tells in which; the VM is left alone. */
-  waitForState(states: VmState | readonly VmState[], options?: JobOptions): Job<VmState, operation.WaitForStateError> {
+  waitForState(states: VmState | readonly VmState[], options?: JobOptions): Job<VmState, operation.WaitForStateErrors> {
     const code = 'vm.waitForState'
     const { driver, runner } = this.#context
     const getState = driver.operations['vm.getState']
@@ -162,38 +163,38 @@ export class Vm {
     })
   }
 
-  start(options?: JobOptions): Job<void, operation.StartError> {
+  start(options?: JobOptions): Job<void, operation.StartErrors> {
     return this.#change('vm.start', {}, options)
   }
 
-  stop(options?: StopOptions): Job<void, operation.StopError> {
+  stop(options?: StopOptions): Job<void, operation.StopErrors> {
     const { own, job } = readStopOptions(options)
     const input = own.match(({ mode = 'shutdown' }) => ({ mode }), itself)
     return this.#change('vm.stop', input, job)
   }
 
   /** Halts the processors; memory stays where it is. */
-  pause(options?: JobOptions): Job<void, operation.PauseError> {
+  pause(options?: JobOptions): Job<void, operation.PauseErrors> {
     return this.#change('vm.pause', {}, options)
   }
 
   /** Goes on after `pause` or `suspend`. */
-  resume(options?: JobOptions): Job<void, operation.ResumeError> {
+  resume(options?: JobOptions): Job<void, operation.ResumeErrors> {
     return this.#change('vm.resume', {}, options)
   }
 
   /** Saves the memory to disk, and lets go of it; refused where the VM could not go on from that, as an image is gone. */
-  suspend(options?: JobOptions): Job<void, operation.SuspendError> {
+  suspend(options?: JobOptions): Job<void, operation.SuspendErrors> {
     return this.#change('vm.suspend', {}, options)
   }
 
   /** As the reset button does: the guest is not asked. */
-  reset(options?: JobOptions): Job<void, operation.ResetError> {
+  reset(options?: JobOptions): Job<void, operation.ResetErrors> {
     return this.#change('vm.reset', {}, options)
   }
 
   /** Asks the guest to shut down within `timeoutMs` (2 minutes), and starts the VM again, unless somebody kills it before. */
-  restart(options?: JobOptions): Job<void, operation.RestartError> {
+  restart(options?: JobOptions): Job<void, operation.RestartErrors> {
     return this.#change('vm.restart', {}, options)
   }
 
@@ -204,7 +205,7 @@ export class Vm {
    * running VM is to give back is its guest's to give: `config.memoryMiB` is what was asked for, `getStatistics()` tells what it
    * has, both in MiB.
    */
-  edit(changes: VmChanges, options?: JobOptions): Job<VmConfig, operation.EditError> {
+  edit(changes: VmChanges, options?: JobOptions): Job<VmConfig, operation.EditErrors> {
     const valid = validate(vmChangesSchema, changes, 'changes')
     return this.#call(
       'vm.edit',
@@ -215,7 +216,7 @@ export class Vm {
   }
 
   /** Makes a new, stopped VM with the disks as they are now. */
-  clone(options: CloneOptions): Job<Vm, operation.CloneError> {
+  clone(options: CloneOptions): Job<Vm, operation.CloneErrors> {
     const { own, job } = readCloneOptions(options)
     const input = own.match(({ name, linked = false }) => ({ name, linked }), itself)
     const needs = !(input instanceof InvalidArgumentError) && input.linked ? 'vm.clone.linked' : undefined
@@ -223,43 +224,43 @@ export class Vm {
   }
 
   /** Deletes the VM with its disks, saved state and snapshots; images that it was made from stay. */
-  delete(options?: JobOptions): Job<void, operation.DeleteError> {
+  delete(options?: JobOptions): Job<void, operation.DeleteErrors> {
     return this.#call('vm.delete', {}, options, nothing)
   }
 
   /** Makes the host forget the VM; its files stay. */
-  unregister(options?: JobOptions): Job<void, operation.UnregisterError> {
+  unregister(options?: JobOptions): Job<void, operation.UnregisterErrors> {
     return this.#call('vm.unregister', {}, options, nothing)
   }
 
   /** Moves the VM to another host, given by its URI. */
-  migrate(to: string, options?: JobOptions): Job<void, operation.MigrateError> {
+  migrate(to: string, options?: JobOptions): Job<void, operation.MigrateErrors> {
     const input = validate(nonEmpty, to, 'to').match((uri) => ({ to: uri }), itself)
     return this.#call('vm.migrate', input, options, nothing)
   }
 
-  createSnapshot(options: SnapshotOptions): Job<Snapshot, operation.CreateSnapshotError> {
+  createSnapshot(options: SnapshotOptions): Job<Snapshot, operation.CreateSnapshotErrors> {
     const { own, job } = readSnapshotOptions(options)
     const input = own.match(({ name, description = '' }) => ({ name, description }), itself)
     return this.#call('vm.createSnapshot', input, job, itself)
   }
 
   /** The snapshots that have no parent, each with those made on top of it. */
-  getSnapshotTree(options?: JobOptions): Job<readonly SnapshotNode[], operation.GetSnapshotTreeError> {
+  getSnapshotTree(options?: JobOptions): Job<readonly SnapshotNode[], operation.GetSnapshotTreeErrors> {
     return this.#call('vm.getSnapshotTree', {}, options, itself)
   }
 
   /** Takes disks, settings and state back to what they were; what the VM has become since is lost. */
-  switchToSnapshot(id: string, options?: JobOptions): Job<void, operation.SwitchToSnapshotError> {
+  switchToSnapshot(id: string, options?: JobOptions): Job<void, operation.SwitchToSnapshotErrors> {
     return this.#change('vm.switchToSnapshot', snapshotInput(id), options)
   }
 
   /** Deletes one snapshot; those made on top of it stay. */
-  deleteSnapshot(id: string, options?: JobOptions): Job<void, operation.DeleteSnapshotError> {
+  deleteSnapshot(id: string, options?: JobOptions): Job<void, operation.DeleteSnapshotErrors> {
     return this.#call('vm.deleteSnapshot', snapshotInput(id), options, nothing)
   }
 
-  getStatistics(options?: JobOptions): Job<VmStatistics, operation.GetStatisticsError> {
+  getStatistics(options?: JobOptions): Job<VmStatistics, operation.GetStatisticsErrors> {
     return this.#call('vm.getStatistics', {}, options, itself)
   }
 
@@ -269,7 +270,7 @@ export class Vm {
   }
 
   /** A picture of the screen, as PNG. */
-  screenshot(options?: JobOptions): Job<Uint8Array, operation.ScreenshotError> {
+  screenshot(options?: JobOptions): Job<Uint8Array, operation.ScreenshotErrors> {
     return this.#call('vm.screenshot', {}, options, itself)
   }
 
@@ -277,7 +278,7 @@ export class Vm {
    * Types a text as on a US keyboard, or presses keys one after another; keys in an array of their own are pressed together:
    * `vm.sendKeys([['ControlLeft', 'AltLeft', 'Delete']])`.
    */
-  sendKeys(keys: Keys, options?: JobOptions): Job<void, operation.SendKeysError> {
+  sendKeys(keys: Keys, options?: JobOptions): Job<void, operation.SendKeysErrors> {
     const valid = validate(keysSchema, keys, 'keys')
     return this.#call(
       'vm.sendKeys',
@@ -325,7 +326,7 @@ export class Vm {
     method: O,
     input: VmInput<O> | InvalidArgumentError,
     options: JobOptions | undefined,
-  ): Job<void, OperationError<O>> {
+  ): Job<void, OperationErrors<O>> {
     return this.#call(method, input, options, this.#forgetState)
   }
 
@@ -335,7 +336,7 @@ export class Vm {
     options: JobOptions | undefined,
     map: (output: DriverOperationTypes[O]['output']) => T,
     needs?: Capability,
-  ): Job<T, OperationError<O>> {
+  ): Job<T, OperationErrors<O>> {
     return callDriver(this.#context, {
       method,
       operation: method,

@@ -1,4 +1,5 @@
-import type { Driver, DriverOperations, Task } from './driver.js'
+import type { Driver, DriverOperations } from './driver/driver.js'
+import type { Task } from './driver/task.js'
 import { JobCancelledError } from './errors.js'
 import type { VmState } from './model/vm-state.js'
 

@@ -2,14 +2,14 @@ import { setTimeout as delay } from 'node:timers/promises'
 import type { Job } from './job/job.js'
 import { checkTimeout } from './job/timeout.js'
 import type { VmStatistics } from './model/statistics.js'
-import { validate } from './model/validate.js'
-import type { GetStatisticsError } from './operations.js'
+import { validate } from './errors/validate.js'
+import type { GetStatisticsErrors } from './operation-errors.js'
 import { VmError } from './vm-error.js'
 import { watchSchema, type WatchOptions } from './vm-arguments.js'
 
 /** Takes statistics at an interval; ends when the VM does not run any more, and throws other errors. */
 export async function* statisticsOf(
-  take: (signal: AbortSignal | undefined) => Job<VmStatistics, GetStatisticsError>,
+  take: (signal: AbortSignal | undefined) => Job<VmStatistics, GetStatisticsErrors>,
   options: WatchOptions,
 ): AsyncGenerator<VmStatistics, void, undefined> {
   const valid = validate(watchSchema, options, 'options')

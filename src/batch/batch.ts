@@ -2,7 +2,7 @@ import { InvalidArgumentError, type JobCancelledError, type VmError } from '../e
 import { JobCore } from '../job/job-core.js'
 import type { JobRef } from '../job/job.js'
 import { applyOptions } from '../job/job-options.js'
-import { validate } from '../model/validate.js'
+import { validate } from '../errors/validate.js'
 import { Server } from '../server.js'
 import { Vm } from '../vm.js'
 import { BatchJob } from './batch-job.js'

@@ -1,5 +1,5 @@
 import PCancelable from 'p-cancelable'
-import type { CancelHandler } from '../driver.js'
+import type { CancelHandler } from '../driver/task.js'
 
 /** Why a job is asked to stop. */
 export interface CancelRequest {

@@ -6,7 +6,7 @@ import { inCallerContext } from './caller-context.js'
 import type { JobCore } from './job-core.js'
 import { object, unchecked } from '../model/schema.js'
 import { hintForName, notKnown, unknownName } from '../model/unknown-name.js'
-import { validate } from '../model/validate.js'
+import { validate } from '../errors/validate.js'
 import type { Progress } from './progress.js'
 import { checkTimeout } from './timeout.js'
 

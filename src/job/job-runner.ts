@@ -1,14 +1,9 @@
 import { inspect } from 'node:util'
-import type { Task } from '../driver.js'
+import type { Task } from '../driver/task.js'
 import { abortedError, cancelledUnasked } from '../errors/cancelled.js'
 import { ConnectionError, HostError, OutcomeUnknownError, VmError } from '../errors.js'
-import {
-  operations,
-  type JobTarget,
-  type OperationCode,
-  type OperationError,
-  type OperationSpec,
-} from '../operations.js'
+import { operations, type JobTarget, type OperationCode, type OperationSpec } from '../operations.js'
+import type { OperationErrors } from '../operation-errors.js'
 import { JobCore } from './job-core.js'
 import { applyOptions, type JobOptions } from './job-options.js'
 import { JobTask } from './job-task.js'
@@ -53,9 +48,9 @@ export class JobRunner {
   }
 
   /** A job in line for the host. */
-  run<O extends OperationCode, T>(call: Call<O, T>): Job<T, OperationError<O>> {
+  run<O extends OperationCode, T>(call: Call<O, T>): Job<T, OperationErrors<O>> {
     const core = this.#admit(call)
-    if (core.isSettled) return new Job(core) as Job<T, OperationError<O>>
+    if (core.isSettled) return new Job(core) as Job<T, OperationErrors<O>>
     const leave = this.#limiter.enter(() => {
       core.begin()
       const release = (): void => {
@@ -69,14 +64,14 @@ export class JobRunner {
         this.#active.delete(core)
       })
     }
-    return new Job(core) as Job<T, OperationError<O>>
+    return new Job(core) as Job<T, OperationErrors<O>>
   }
 
   /** A job that takes no place in line: it only waits, or is made of other jobs. */
-  runAside<O extends OperationCode, T>(call: Call<O, T>): Job<T, OperationError<O>> {
+  runAside<O extends OperationCode, T>(call: Call<O, T>): Job<T, OperationErrors<O>> {
     const core = this.#admit(call)
     if (!core.isSettled) void this.#follow(core, call.work)
-    return new Job(core) as Job<T, OperationError<O>>
+    return new Job(core) as Job<T, OperationErrors<O>>
   }
 
   /** A job that has already failed, since there is no point in asking the host. */
@@ -84,10 +79,10 @@ export class JobRunner {
     operation: O,
     target: JobTarget | undefined,
     error: VmError,
-  ): Job<never, OperationError<O>> {
+  ): Job<never, OperationErrors<O>> {
     const core = new JobCore<never, VmError>(operation, target, this.#failures)
     core.fail(error)
-    return new Job(core) as Job<never, OperationError<O>>
+    return new Job(core) as Job<never, OperationErrors<O>>
   }
 
   /** Takes no more calls, ends those in line, lets `end` stop the others, and waits for them. */
@@ -98,7 +93,7 @@ export class JobRunner {
       await end()
     } finally {
       for (const core of this.#active) {
-        const reason = 'the server was closed meanwhile'
+        const reason = 'the server was closed'
         core.abandon(core.mayTakePlace ? new OutcomeUnknownError({ reason, hint: askForIt }) : closed(reason))
       }
       this.#active.clear()
@@ -106,8 +101,8 @@ export class JobRunner {
   }
 
   /** The error as the operation's type allows it. */
-  explain<O extends OperationCode>(error: unknown, operation: O): OperationError<O> {
-    return declared(error, operation, this.#driver) as OperationError<O>
+  explain<O extends OperationCode>(error: unknown, operation: O): OperationErrors<O> {
+    return declared(error, operation, this.#driver) as OperationErrors<O>
   }
 
   #admit<O extends OperationCode, T>(call: Call<O, T>): AnyCore {
@@ -169,7 +164,7 @@ const closed = (reason = 'the server is closed'): ConnectionError =>
 
 /** The operation was stopped with the connection. */
 const closedMeanwhile = (cause: VmError): ConnectionError =>
-  new ConnectionError({ reason: 'the server was closed meanwhile', hint: 'It was stopped.', retryable: false, cause })
+  new ConnectionError({ reason: 'the server was closed', hint: 'It was stopped.', retryable: false, cause })
 
 /** An error that the operation's type allows: anything else is passed on whole, as what the host said. */
 function declared(thrown: unknown, operation: OperationCode, driver: string): VmError {

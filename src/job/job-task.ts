@@ -1,4 +1,4 @@
-import type { CancelHandler, ProgressUpdate, Task } from '../driver.js'
+import type { CancelHandler, ProgressUpdate, Task } from '../driver/task.js'
 import type { VmError } from '../errors.js'
 import type { JobTarget, OperationCode } from '../operations.js'
 import { inCallerContext } from './caller-context.js'

@@ -1,6 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { isDeepStrictEqual } from 'node:util'
-import type { Task } from '../driver.js'
+import type { Task } from '../driver/task.js'
 import { InvalidArgumentError, OutcomeUnknownError } from '../errors.js'
 import { readError } from '../errors/written-error.js'
 import { isJobToken, readJob, requestStop, type JobRecord } from './job-record.js'

@@ -1,7 +1,8 @@
 import { readdir, rm, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { hostClockMs, wallClockMs } from '../clock.js'
-import type { HostJob, Task } from '../driver.js'
+import type { HostJob } from '../driver/driver.js'
+import type { Task } from '../driver/task.js'
 import { cancelledUnasked } from '../errors/cancelled.js'
 import { inBackground } from '../background.js'
 import { errorCode } from '../errors/native.js'
@@ -93,7 +94,7 @@ export class JobLedger {
 
   /** Follows nothing any more. */
   close(): void {
-    this.#closing.abort(new OutcomeUnknownError({ reason: 'the server was closed meanwhile' }))
+    this.#closing.abort(new OutcomeUnknownError({ reason: 'the server was closed' }))
   }
 
   #failureOf(error: unknown, { isAskedToStop }: Task): VmError {

@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto'
 import { mkdirSync } from 'node:fs'
 import { isDeepStrictEqual } from 'node:util'
 import { hostClockMs } from '../clock.js'
-import type { Task } from '../driver.js'
+import type { Task } from '../driver/task.js'
 import { removeJob, takeStopRequest, writeJob, type JobRecord } from './job-record.js'
 import type { ProcessIdentity } from './process-identity.js'
 

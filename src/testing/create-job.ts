@@ -1,5 +1,5 @@
 import * as v from 'valibot'
-import type { ProgressUpdate, Task } from '../driver.js'
+import type { ProgressUpdate, Task } from '../driver/task.js'
 import type { VmError } from '../errors.js'
 import { JobCore } from '../job/job-core.js'
 import { applyOptions, methodOptions, type JobOptions } from '../job/job-options.js'

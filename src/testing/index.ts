@@ -1,15 +1,13 @@
 export { serve, type ServeOptions } from '../connect.js'
 export type {
-  CancelHandler,
   Driver,
   DriverOperation,
   DriverOperations,
   DriverOperationTypes,
   HostJob,
-  ProgressUpdate,
-  Task,
   VmRecord,
-} from '../driver.js'
+} from '../driver/driver.js'
+export type { CancelHandler, ProgressUpdate, Task } from '../driver/task.js'
 export type { CallLog, CallOutcome, SimulatedCall } from '../drivers/simulated/call-log.js'
 export type { SimulatedClock } from '../drivers/simulated/clock.js'
 export type { FaultList } from '../drivers/simulated/fault-list.js'

@@ -5,7 +5,7 @@ import { CallLog, type CallOutcome, type SimulatedCall } from '../drivers/simula
 import { VmError } from '../errors.js'
 import { JobRef } from '../job/job.js'
 import { object, optional, text, unchecked } from '../model/schema.js'
-import { validate } from '../model/validate.js'
+import { validate } from '../errors/validate.js'
 import { isResult } from '../result.js'
 import { SimulatedServer } from './create-simulated-server.js'
 

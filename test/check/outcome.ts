@@ -1,4 +1,4 @@
-import type { Capability } from '../../src/driver.js'
+import type { Capability } from '../../src/driver/driver.js'
 
 /** What became of one case. */
 export interface CaseOutcome {

@@ -1,7 +1,7 @@
 import { connect, type ConnectOptions, type Server, type Vm, type VmSpec } from 'awaitvm'
 import { driverLoaders } from '../../src/driver-loaders.js'
 import { intercept, type OpenDriver } from '../../src/interceptions.js'
-import { Exclusive } from '../../src/registry/exclusive.js'
+import { Exclusive } from '../../src/driver/exclusive.js'
 import { execGuest } from '../conformance/exec-guest.js'
 import { GuestLacksError } from '../conformance/guest.js'
 import type { ConformanceHost, OpenHost } from '../conformance/host.js'

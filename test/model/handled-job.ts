@@ -1,4 +1,4 @@
-import { type CancelError, type Job, type Result, type VmError } from 'awaitvm'
+import { type CancelErrors, type Job, type Result, type VmError } from 'awaitvm'
 import assert from 'node:assert/strict'
 import { setImmediate as turn } from 'node:timers/promises'
 import type { Call } from './step.js'
@@ -6,7 +6,7 @@ import type { Call } from './step.js'
 /** A job that a step has begun, with what else the step does to it. */
 export class HandledJob {
   readonly job: Job<unknown>
-  readonly #verdicts: Promise<Result<void, CancelError>>[] = []
+  readonly #verdicts: Promise<Result<void, CancelErrors>>[] = []
   readonly #watches: Promise<unknown>[] = []
   readonly #controller: AbortController | undefined
   readonly #call: Call

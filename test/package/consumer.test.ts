@@ -83,13 +83,13 @@ test('a CommonJS module requires it', async () => {
 })
 
 const typed = `
-import { batch, connect, err, matchError, ok, type BatchReport, type StartError, type Vm } from 'awaitvm'
+import { batch, connect, err, matchError, ok, type BatchReport, type StartErrors, type Vm } from 'awaitvm'
 import { createSimulatedServer, type Fault } from 'awaitvm/testing'
 
 export async function startAll(uri: string): Promise<string[]> {
   await using server = await connect(uri).unwrap()
   const vms: Vm[] = await server.getVmList().unwrap()
-  const report: BatchReport<Vm, void, StartError> = await batch(vms, (vm) => vm.start()).unwrap()
+  const report: BatchReport<Vm, void, StartErrors> = await batch(vms, (vm) => vm.start()).unwrap()
   return report.failed.map(({ item, result }) => item.name + matchError(result.error, { _: ({ code }) => code }))
 }
 

@@ -10,8 +10,8 @@ import {
   Job,
   type JobRef,
   type Result,
-  type StartError,
-  type StopError,
+  type StartErrors,
+  type StopErrors,
   type Vm,
   VmError,
   type VmNotFoundError,
@@ -23,8 +23,8 @@ declare const gone: VmNotFoundError
 
 test('a batch has the types of its items and of their jobs', () => {
   const job = batch(vms, (vm) => vm.start())
-  expectTypeOf(job).toEqualTypeOf<BatchJob<Vm, void, StartError>>()
-  expectTypeOf(job.jobs).toEqualTypeOf<readonly JobRef<void, StartError>[]>()
+  expectTypeOf(job).toEqualTypeOf<BatchJob<Vm, void, StartErrors>>()
+  expectTypeOf(job.jobs).toEqualTypeOf<readonly JobRef<void, StartErrors>[]>()
 })
 
 test('an async function gives Results', () => {
@@ -73,14 +73,14 @@ test('a function that gives a job or a promise is as one that is async', () => {
 test('an outcome narrows', async () => {
   const job = batch(vms, (vm) => vm.start())
   for await (const outcome of job.outcomes()) {
-    expectTypeOf(outcome).toEqualTypeOf<BatchOutcome<Vm, void, StartError>>()
-    if (outcome.result.isErr()) expectTypeOf(outcome.result.error).toEqualTypeOf<BatchItemError<StartError>>()
+    expectTypeOf(outcome).toEqualTypeOf<BatchOutcome<Vm, void, StartErrors>>()
+    if (outcome.result.isErr()) expectTypeOf(outcome.result.error).toEqualTypeOf<BatchItemError<StartErrors>>()
   }
   const result = await job
   if (result.isErr()) expectTypeOf(result.error).toEqualTypeOf<InvalidArgumentError>()
   else {
     for (const { result: failure } of result.value.failed) {
-      expectTypeOf(failure.error).toEqualTypeOf<BatchItemError<StartError>>()
+      expectTypeOf(failure.error).toEqualTypeOf<BatchItemError<StartErrors>>()
     }
     for (const { result: success } of result.value.succeeded) expectTypeOf(success.value).toEqualTypeOf<void>()
   }
@@ -98,9 +98,9 @@ test('options see the item', () => {
 
 test('Job.any, race and settled have the types of their members', () => {
   const [start, stop] = [vms[0]!.start(), vms[0]!.stop()]
-  expectTypeOf(Job.any([start, stop])).toEqualTypeOf<Job<void, StartError | StopError | InvalidArgumentError>>()
+  expectTypeOf(Job.any([start, stop])).toEqualTypeOf<Job<void, StartErrors | StopErrors | InvalidArgumentError>>()
   expectTypeOf(Job.race([start, vms[0]!.screenshot()]).unwrap()).resolves.toEqualTypeOf<void | Uint8Array>()
   expectTypeOf(Job.settled([start, stop])).toEqualTypeOf<
-    Job<[Result<void, StartError>, Result<void, StopError>], InvalidArgumentError>
+    Job<[Result<void, StartErrors>, Result<void, StopErrors>], InvalidArgumentError>
   >()
 })

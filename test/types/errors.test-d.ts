@@ -1,7 +1,7 @@
 import {
   matchError,
   type Server,
-  type StartError,
+  type StartErrors,
   type Vm,
   type VmError,
   type VmErrorCode,
@@ -10,7 +10,7 @@ import {
   type InvalidStateError,
   type JobError,
   type OperationCode,
-  type OperationError,
+  type OperationErrors,
   type ResourceBusyError,
   type VmNotFoundError,
 } from 'awaitvm'
@@ -19,64 +19,64 @@ import { describe, expectTypeOf, test } from 'vitest'
 
 type Either = VmNotFoundError | ResourceBusyError
 declare const error: Either
-declare const started: StartError
+declare const started: StartErrors
 
 type ErrorOf<F> = F extends (...args: never[]) => infer J ? JobError<J> : never
 
 describe('each method ends with the union that is exported by name', () => {
   test('of the server', () => {
-    expectTypeOf<ErrorOf<typeof awaitvm.connect>>().toEqualTypeOf<awaitvm.ConnectError>()
-    expectTypeOf<ErrorOf<Server['getInfo']>>().toEqualTypeOf<awaitvm.GetInfoError>()
-    expectTypeOf<ErrorOf<Server['getVmList']>>().toEqualTypeOf<awaitvm.GetVmListError>()
-    expectTypeOf<ErrorOf<Server['getVm']>>().toEqualTypeOf<awaitvm.GetVmError>()
-    expectTypeOf<ErrorOf<Server['createVm']>>().toEqualTypeOf<awaitvm.CreateVmError>()
-    expectTypeOf<ErrorOf<Server['registerVm']>>().toEqualTypeOf<awaitvm.RegisterVmError>()
-    expectTypeOf<ErrorOf<Server['getJobs']>>().toEqualTypeOf<awaitvm.GetJobsError>()
-    expectTypeOf<ErrorOf<Server['attachJob']>>().toEqualTypeOf<awaitvm.AttachJobError>()
-    expectTypeOf<ErrorOf<Server['close']>>().toEqualTypeOf<awaitvm.CloseError>()
+    expectTypeOf<ErrorOf<typeof awaitvm.connect>>().toEqualTypeOf<awaitvm.ConnectErrors>()
+    expectTypeOf<ErrorOf<Server['getInfo']>>().toEqualTypeOf<awaitvm.GetInfoErrors>()
+    expectTypeOf<ErrorOf<Server['getVmList']>>().toEqualTypeOf<awaitvm.GetVmListErrors>()
+    expectTypeOf<ErrorOf<Server['getVm']>>().toEqualTypeOf<awaitvm.GetVmErrors>()
+    expectTypeOf<ErrorOf<Server['createVm']>>().toEqualTypeOf<awaitvm.CreateVmErrors>()
+    expectTypeOf<ErrorOf<Server['registerVm']>>().toEqualTypeOf<awaitvm.RegisterVmErrors>()
+    expectTypeOf<ErrorOf<Server['getJobs']>>().toEqualTypeOf<awaitvm.GetJobsErrors>()
+    expectTypeOf<ErrorOf<Server['attachJob']>>().toEqualTypeOf<awaitvm.AttachJobErrors>()
+    expectTypeOf<ErrorOf<Server['close']>>().toEqualTypeOf<awaitvm.CloseErrors>()
   })
 
   test('of a VM', () => {
-    expectTypeOf<ErrorOf<Vm['getState']>>().toEqualTypeOf<awaitvm.GetStateError>()
-    expectTypeOf<ErrorOf<Vm['refresh']>>().toEqualTypeOf<awaitvm.RefreshError>()
-    expectTypeOf<ErrorOf<Vm['waitForState']>>().toEqualTypeOf<awaitvm.WaitForStateError>()
-    expectTypeOf<ErrorOf<Vm['start']>>().toEqualTypeOf<awaitvm.StartError>()
-    expectTypeOf<ErrorOf<Vm['stop']>>().toEqualTypeOf<awaitvm.StopError>()
-    expectTypeOf<ErrorOf<Vm['pause']>>().toEqualTypeOf<awaitvm.PauseError>()
-    expectTypeOf<ErrorOf<Vm['resume']>>().toEqualTypeOf<awaitvm.ResumeError>()
-    expectTypeOf<ErrorOf<Vm['suspend']>>().toEqualTypeOf<awaitvm.SuspendError>()
-    expectTypeOf<ErrorOf<Vm['reset']>>().toEqualTypeOf<awaitvm.ResetError>()
-    expectTypeOf<ErrorOf<Vm['restart']>>().toEqualTypeOf<awaitvm.RestartError>()
-    expectTypeOf<ErrorOf<Vm['edit']>>().toEqualTypeOf<awaitvm.EditError>()
-    expectTypeOf<ErrorOf<Vm['clone']>>().toEqualTypeOf<awaitvm.CloneError>()
-    expectTypeOf<ErrorOf<Vm['delete']>>().toEqualTypeOf<awaitvm.DeleteError>()
-    expectTypeOf<ErrorOf<Vm['unregister']>>().toEqualTypeOf<awaitvm.UnregisterError>()
-    expectTypeOf<ErrorOf<Vm['migrate']>>().toEqualTypeOf<awaitvm.MigrateError>()
-    expectTypeOf<ErrorOf<Vm['createSnapshot']>>().toEqualTypeOf<awaitvm.CreateSnapshotError>()
-    expectTypeOf<ErrorOf<Vm['getSnapshotTree']>>().toEqualTypeOf<awaitvm.GetSnapshotTreeError>()
-    expectTypeOf<ErrorOf<Vm['switchToSnapshot']>>().toEqualTypeOf<awaitvm.SwitchToSnapshotError>()
-    expectTypeOf<ErrorOf<Vm['deleteSnapshot']>>().toEqualTypeOf<awaitvm.DeleteSnapshotError>()
-    expectTypeOf<ErrorOf<Vm['getStatistics']>>().toEqualTypeOf<awaitvm.GetStatisticsError>()
-    expectTypeOf<ErrorOf<Vm['screenshot']>>().toEqualTypeOf<awaitvm.ScreenshotError>()
-    expectTypeOf<ErrorOf<Vm['sendKeys']>>().toEqualTypeOf<awaitvm.SendKeysError>()
+    expectTypeOf<ErrorOf<Vm['getState']>>().toEqualTypeOf<awaitvm.GetStateErrors>()
+    expectTypeOf<ErrorOf<Vm['refresh']>>().toEqualTypeOf<awaitvm.RefreshErrors>()
+    expectTypeOf<ErrorOf<Vm['waitForState']>>().toEqualTypeOf<awaitvm.WaitForStateErrors>()
+    expectTypeOf<ErrorOf<Vm['start']>>().toEqualTypeOf<awaitvm.StartErrors>()
+    expectTypeOf<ErrorOf<Vm['stop']>>().toEqualTypeOf<awaitvm.StopErrors>()
+    expectTypeOf<ErrorOf<Vm['pause']>>().toEqualTypeOf<awaitvm.PauseErrors>()
+    expectTypeOf<ErrorOf<Vm['resume']>>().toEqualTypeOf<awaitvm.ResumeErrors>()
+    expectTypeOf<ErrorOf<Vm['suspend']>>().toEqualTypeOf<awaitvm.SuspendErrors>()
+    expectTypeOf<ErrorOf<Vm['reset']>>().toEqualTypeOf<awaitvm.ResetErrors>()
+    expectTypeOf<ErrorOf<Vm['restart']>>().toEqualTypeOf<awaitvm.RestartErrors>()
+    expectTypeOf<ErrorOf<Vm['edit']>>().toEqualTypeOf<awaitvm.EditErrors>()
+    expectTypeOf<ErrorOf<Vm['clone']>>().toEqualTypeOf<awaitvm.CloneErrors>()
+    expectTypeOf<ErrorOf<Vm['delete']>>().toEqualTypeOf<awaitvm.DeleteErrors>()
+    expectTypeOf<ErrorOf<Vm['unregister']>>().toEqualTypeOf<awaitvm.UnregisterErrors>()
+    expectTypeOf<ErrorOf<Vm['migrate']>>().toEqualTypeOf<awaitvm.MigrateErrors>()
+    expectTypeOf<ErrorOf<Vm['createSnapshot']>>().toEqualTypeOf<awaitvm.CreateSnapshotErrors>()
+    expectTypeOf<ErrorOf<Vm['getSnapshotTree']>>().toEqualTypeOf<awaitvm.GetSnapshotTreeErrors>()
+    expectTypeOf<ErrorOf<Vm['switchToSnapshot']>>().toEqualTypeOf<awaitvm.SwitchToSnapshotErrors>()
+    expectTypeOf<ErrorOf<Vm['deleteSnapshot']>>().toEqualTypeOf<awaitvm.DeleteSnapshotErrors>()
+    expectTypeOf<ErrorOf<Vm['getStatistics']>>().toEqualTypeOf<awaitvm.GetStatisticsErrors>()
+    expectTypeOf<ErrorOf<Vm['screenshot']>>().toEqualTypeOf<awaitvm.ScreenshotErrors>()
+    expectTypeOf<ErrorOf<Vm['sendKeys']>>().toEqualTypeOf<awaitvm.SendKeysErrors>()
   })
 
   test('of a guest', () => {
-    expectTypeOf<ErrorOf<VmGuest['exec']>>().toEqualTypeOf<awaitvm.ExecError>()
-    expectTypeOf<ErrorOf<VmGuest['getNetworkAddresses']>>().toEqualTypeOf<awaitvm.GetNetworkAddressesError>()
-    expectTypeOf<ErrorOf<VmGuest['copyIn']>>().toEqualTypeOf<awaitvm.CopyInError>()
-    expectTypeOf<ErrorOf<VmGuest['copyOut']>>().toEqualTypeOf<awaitvm.CopyOutError>()
+    expectTypeOf<ErrorOf<VmGuest['exec']>>().toEqualTypeOf<awaitvm.ExecErrors>()
+    expectTypeOf<ErrorOf<VmGuest['getNetworkAddresses']>>().toEqualTypeOf<awaitvm.GetNetworkAddressesErrors>()
+    expectTypeOf<ErrorOf<VmGuest['copyIn']>>().toEqualTypeOf<awaitvm.CopyInErrors>()
+    expectTypeOf<ErrorOf<VmGuest['copyOut']>>().toEqualTypeOf<awaitvm.CopyOutErrors>()
   })
 
   test('of cancel', () => {
-    expectTypeOf<ErrorOf<awaitvm.JobRef<unknown>['cancel']>>().toEqualTypeOf<awaitvm.CancelError>()
+    expectTypeOf<ErrorOf<awaitvm.JobRef<unknown>['cancel']>>().toEqualTypeOf<awaitvm.CancelErrors>()
   })
 })
 
 test('every error of the table is of its code, and is a VmError', () => {
   expectTypeOf<{ [C in VmErrorCode]: VmErrors[C]['code'] }>().toEqualTypeOf<{ [C in VmErrorCode]: C }>()
   expectTypeOf<VmErrors[VmErrorCode]>().toExtend<VmError>()
-  expectTypeOf<OperationError<OperationCode>>().toExtend<VmErrors[VmErrorCode]>()
+  expectTypeOf<OperationErrors<OperationCode>>().toExtend<VmErrors[VmErrorCode]>()
 })
 
 describe('switch', () => {
@@ -138,7 +138,7 @@ describe('matchError', () => {
         return one.message
       },
       _: (one) => {
-        expectTypeOf(one).toEqualTypeOf<StartError>()
+        expectTypeOf(one).toEqualTypeOf<StartErrors>()
         return one.message
       },
     })

@@ -11,7 +11,7 @@ import {
   type Result,
   type ResultAsync,
   type ResourceBusyError,
-  type StartError,
+  type StartErrors,
   type Vm,
   type VmNotFoundError,
   type WaitAbortedError,
@@ -29,7 +29,7 @@ describe('await', () => {
   test('gives the Result', () => {
     expectTypeOf<Awaited<Job<number, VmNotFoundError>>>().toEqualTypeOf<Result<number, VmNotFoundError>>()
     expectTypeOf<Awaited<typeof numbers>>().toEqualTypeOf<Result<number, VmNotFoundError>>()
-    expectTypeOf(async () => await vm.start()).returns.resolves.toEqualTypeOf<Result<void, StartError>>()
+    expectTypeOf(async () => await vm.start()).returns.resolves.toEqualTypeOf<Result<void, StartErrors>>()
   })
 
   test('a job is a thenable that never rejects: it has no catch and no finally', () => {
@@ -73,17 +73,17 @@ test('what it tells of itself', () => {
 })
 
 test('it is covariant', () => {
-  expectTypeOf<Job<Vm, StartError>>().toExtend<Job<unknown>>()
-  expectTypeOf<Job<Vm, StartError>>().toExtend<JobRef<unknown>>()
+  expectTypeOf<Job<Vm, StartErrors>>().toExtend<Job<unknown>>()
+  expectTypeOf<Job<Vm, StartErrors>>().toExtend<JobRef<unknown>>()
   expectTypeOf<Job<number, VmNotFoundError>>().toExtend<Job<number | string, VmNotFoundError | ResourceBusyError>>()
-  expectTypeOf<Job<unknown>>().not.toExtend<Job<Vm, StartError>>()
+  expectTypeOf<Job<unknown>>().not.toExtend<Job<Vm, StartErrors>>()
   expectTypeOf<Job<number>>().not.toExtend<Job<number, VmNotFoundError>>()
 })
 
 test('its value and its error can be named', () => {
   expectTypeOf<JobValue<typeof numbers>>().toEqualTypeOf<number>()
   expectTypeOf<JobError<typeof numbers>>().toEqualTypeOf<VmNotFoundError>()
-  expectTypeOf<JobError<ReturnType<Vm['start']>>>().toEqualTypeOf<StartError>()
+  expectTypeOf<JobError<ReturnType<Vm['start']>>>().toEqualTypeOf<StartErrors>()
 })
 
 test('Job.all keeps a tuple', () => {
@@ -97,5 +97,5 @@ test('Job.all keeps a tuple', () => {
 })
 
 test('a callback of any context takes one', () => {
-  expectTypeOf(context.run(1, () => vm.start())).toEqualTypeOf<Job<void, StartError>>()
+  expectTypeOf(context.run(1, () => vm.start())).toEqualTypeOf<Job<void, StartErrors>>()
 })

@@ -1,8 +1,9 @@
 import { availableParallelism, freemem, hostname, totalmem } from 'node:os'
-import type { Driver, DriverOperations, DriverOperationTypes, Feature, Task, VmRecord } from '../../driver.js'
-import { ConnectionError } from '../../errors.js'
+import type { Driver, DriverOperations, DriverOperationTypes, Feature, VmRecord } from '../../driver/driver.js'
+import type { Task } from '../../driver/task.js'
 import { vmNotFound, unlessDeleted } from '../../errors/lookup.js'
 import { goneMeanwhile, invalidState, requireState, stoppedMeanwhile } from '../../errors/state.js'
+import { closedBeforeSending } from '../../errors/closed.js'
 import type { HostInfo } from '../../model/host-info.js'
 import type { VmEvent } from '../../model/vm-event.js'
 import type { VmState } from '../../model/vm-state.js'
@@ -302,8 +303,7 @@ export class EmbeddedDriver implements Driver {
     try {
       return await action()
     } catch (error) {
-      if (this.#isClosed)
-        throw new ConnectionError({ reason: 'the server was closed meanwhile', retryable: false, cause: error })
+      if (this.#isClosed) throw closedBeforeSending(error)
       // The guest has gone while something was being done to it.
       if (error instanceof MachineCrashedError) throw goneMeanwhile(task?.operation, 'crashed', nativeError(error))
       if (isGone(error)) throw goneMeanwhile(task?.operation, 'stopped')

@@ -1,5 +1,5 @@
 import { fileURLToPath } from 'node:url'
-import type { Driver, Feature } from '../../driver.js'
+import type { Driver, Feature } from '../../driver/driver.js'
 import { InvalidArgumentError } from '../../errors.js'
 import { requireKnownOptions } from '../../model/uri-options.js'
 import { DirectoryStore } from './directory-store.js'

@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto'
-import type { Task } from '../../driver.js'
+import type { Task } from '../../driver/task.js'
 import { JobCancelledError } from '../../errors.js'
 import { snapshotNameIsTaken, snapshotNotFound } from '../../errors/lookup.js'
 import { requireImages } from '../../files/image-record.js'

@@ -1,11 +1,11 @@
-import type { Task } from '../../driver.js'
+import type { Task } from '../../driver/task.js'
 import { inBackground } from '../../background.js'
 import { JobCancelledError, ProtocolError } from '../../errors.js'
 import { requireImages, type ImageRecord, type ImageUse } from '../../files/image-record.js'
 import type { VmEvent } from '../../model/vm-event.js'
 import type { VmState } from '../../model/vm-state.js'
 import { heldBy } from '../../registry/claim.js'
-import { Exclusive } from '../../registry/exclusive.js'
+import { Exclusive } from '../../driver/exclusive.js'
 import { stateAtRest, withoutRest, type Definition } from './definition.js'
 import { nativeError } from './embedded-errors.js'
 import { emulatorVersion } from './emulator-version.js'
@@ -111,7 +111,7 @@ export class VmLifecycle {
 
   /** Runs a VM that is at rest, from its saved memory where it has one. */
   async powerOn(found: Definition, task: Task, ready?: { lease: Lease; prepared: Prepared }): Promise<VmState> {
-    if (this.#isClosed) throw new JobCancelledError({ reason: 'the server was closed meanwhile' })
+    if (this.#isClosed) throw new JobCancelledError({ reason: 'the server was closed' })
     const { id, memory } = found
     const isAborted = (): boolean => task.signal.aborted || this.#isClosed
     const atRest = stateAtRest(found)

@@ -1,4 +1,4 @@
-import type { Task } from '../../driver.js'
+import type { Task } from '../../driver/task.js'
 import { JobCancelledError } from '../../errors.js'
 import type { LiveVm } from './live-vm.js'
 

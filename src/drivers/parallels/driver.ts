@@ -1,4 +1,4 @@
-import type { Driver, DriverOperations, Feature } from '../../driver.js'
+import type { Driver, DriverOperations, Feature } from '../../driver/driver.js'
 import { vmNotFound } from '../../errors/lookup.js'
 import type { VmEvent } from '../../model/vm-event.js'
 import { ParallelsGuest } from './guest.js'

@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import type { ExecOptions } from '../../model/exec.js'
 import type { Outcome } from './program-runner.js'
-import { quoteWords } from './quote.js'
+import { quoteWords } from '../../ssh/quote.js'
 
 /**
  * Says on standard error that it has begun, runs the program, and says there that it has ended, and how: prlctl's own exit code

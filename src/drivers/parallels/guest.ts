@@ -3,7 +3,8 @@ import type { FileHandle } from 'node:fs/promises'
 import { isIP } from 'node:net'
 import { finished } from 'node:stream/promises'
 import * as v from 'valibot'
-import type { DriverOperations, Task } from '../../driver.js'
+import type { DriverOperations } from '../../driver/driver.js'
+import type { Task } from '../../driver/task.js'
 import {
   GuestUnavailableError,
   HostError,

@@ -1,4 +1,4 @@
-import type { VmRecord } from '../../driver.js'
+import type { VmRecord } from '../../driver/driver.js'
 import type { VmConfig } from '../../model/vm-config.js'
 import type { VmEvent } from '../../model/vm-event.js'
 import type { VmState } from '../../model/vm-state.js'

@@ -1,4 +1,5 @@
-import type { Driver, Task } from '../../driver.js'
+import type { Driver } from '../../driver/driver.js'
+import type { Task } from '../../driver/task.js'
 import { ParallelsDriver } from './driver.js'
 import { ParallelsHost } from './host.js'
 import { serviceInfoOf } from './host-info.js'

@@ -1,4 +1,5 @@
-import type { DriverOperations, Task, VmRecord } from '../../driver.js'
+import type { DriverOperations, VmRecord } from '../../driver/driver.js'
+import type { Task } from '../../driver/task.js'
 import { nameIsId } from '../../errors/lookup.js'
 import { OutcomeUnknownError, ResourceBusyError } from '../../errors.js'
 import type { VmSpec } from '../../model/vm-spec.js'

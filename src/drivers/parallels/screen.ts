@@ -1,4 +1,4 @@
-import type { DriverOperations } from '../../driver.js'
+import type { DriverOperations } from '../../driver/driver.js'
 import type { ParallelsHost } from './host.js'
 import { keyEvents } from './key-events.js'
 import { argumentOf } from './vm-id.js'

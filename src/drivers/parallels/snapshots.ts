@@ -1,4 +1,4 @@
-import type { DriverOperations } from '../../driver.js'
+import type { DriverOperations } from '../../driver/driver.js'
 import type { Snapshot, SnapshotNode } from '../../model/snapshot.js'
 import type { VmState } from '../../model/vm-state.js'
 import { SnapshotNotFoundError } from '../../errors.js'

@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { PassThrough } from 'node:stream'
 import { promisify } from 'node:util'
-import { quoteWords } from './quote.js'
+import { quoteWords } from '../../ssh/quote.js'
 import { RemoteReport } from './remote-report.js'
 import type { Ending, HostMachine, HostProgram, StartOptions, Transport } from './transport.js'
 

@@ -1,6 +1,6 @@
 import { posix } from 'node:path'
 import * as v from 'valibot'
-import type { VmRecord } from '../../driver.js'
+import type { VmRecord } from '../../driver/driver.js'
 import { ProtocolError } from '../../errors.js'
 import type { NetworkAddress } from '../../model/exec.js'
 import type { BootConfig, DiskConfig, VmConfig } from '../../model/vm-config.js'

@@ -1,4 +1,5 @@
-import type { DriverOperations, Task } from '../../driver.js'
+import type { DriverOperations } from '../../driver/driver.js'
+import type { Task } from '../../driver/task.js'
 import { invalidState } from '../../errors/state.js'
 import type { VmState } from '../../model/vm-state.js'
 import { OutcomeUnknownError } from '../../errors.js'

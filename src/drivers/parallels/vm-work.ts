@@ -1,12 +1,13 @@
 import { setTimeout as delay } from 'node:timers/promises'
-import type { Task } from '../../driver.js'
+import type { Task } from '../../driver/task.js'
+import { closedBeforeAnswer, closedBeforeSending } from '../../errors/closed.js'
 import { vmNotFound } from '../../errors/lookup.js'
 import { invalidState } from '../../errors/state.js'
 import type { VmError } from '../../errors.js'
-import { ConnectionError, HostError, JobCancelledError, OutcomeUnknownError } from '../../errors.js'
+import { HostError, JobCancelledError, OutcomeUnknownError } from '../../errors.js'
 import type { VmState } from '../../model/vm-state.js'
 import { operations, type OperationSpec } from '../../operations.js'
-import { Exclusive } from '../../registry/exclusive.js'
+import { Exclusive } from '../../driver/exclusive.js'
 import type { ParallelsHost } from './host.js'
 import { parallelsError, type FailureContext } from './parallels-errors.js'
 import { isDoubtful, ParallelsFailure } from './parallels-failure.js'
@@ -72,7 +73,7 @@ export class VmWork {
       const info = await this.lookFirst(vm, expected)
       forget()
       if (isCancelled) throw new JobCancelledError({ reason: 'it was cancelled before anything was sent' })
-      if (this.#host.isClosed) throw nothingSent()
+      if (this.#host.isClosed) throw closedBeforeSending()
       send()
       return await action(info)
     }
@@ -134,7 +135,7 @@ export class VmWork {
     try {
       return await ask()
     } catch (error) {
-      if (this.#host.isClosed) throw closedMeanwhile(error)
+      if (this.#host.isClosed) throw closedBeforeAnswer(error)
       if (error instanceof ParallelsFailure && error.kind === 'vm-not-found') throw error
       const { reason, native } = parallelsError(error, { operation: 'vm.getState', isQuery: true })
       throw new OutcomeUnknownError({
@@ -163,7 +164,7 @@ export class VmWork {
           hint: 'Wait for another state with vm.waitForState().',
         })
       }
-      if (this.#host.isClosed) throw closedMeanwhile()
+      if (this.#host.isClosed) throw closedBeforeAnswer()
       await delay(pauseMs)
     }
   }
@@ -182,7 +183,7 @@ export class VmWork {
   }
 
   async #perform<T>(context: FailureContext, action: () => Promise<T>): Promise<T> {
-    if (this.#host.isClosed) throw nothingSent()
+    if (this.#host.isClosed) throw closedBeforeSending()
     try {
       return await action()
     } catch (error) {
@@ -193,7 +194,7 @@ export class VmWork {
   async #explain(error: unknown, context: FailureContext): Promise<VmError> {
     if (!(error instanceof ParallelsFailure)) return parallelsError(error, context)
     if (this.#host.isClosed && (error.kind === 'lost' || error.kind === 'overdue')) {
-      return context.isQuery === true ? nothingSent(error) : closedMeanwhile(error)
+      return context.isQuery === true ? closedBeforeSending(error) : closedBeforeAnswer(error)
     }
     const { vm } = context
     if (vm === undefined) return parallelsError(error, context)
@@ -221,7 +222,7 @@ export class VmWork {
     try {
       return await ask()
     } catch (error) {
-      if (error instanceof ParallelsFailure && this.#host.isClosed) throw nothingSent(error)
+      if (error instanceof ParallelsFailure && this.#host.isClosed) throw closedBeforeSending(error)
       if (error instanceof ParallelsFailure && (error.kind === 'lost' || error.kind === 'overdue')) {
         throw parallelsError(error, { operation: 'vm.getState', isQuery: true })
       }
@@ -229,13 +230,3 @@ export class VmWork {
     }
   }
 }
-
-const nothingSent = (cause?: unknown): ConnectionError =>
-  new ConnectionError({ reason: 'the server was closed meanwhile', retryable: false, cause })
-
-const closedMeanwhile = (cause?: unknown): OutcomeUnknownError =>
-  new OutcomeUnknownError({
-    reason: 'the server was closed meanwhile',
-    hint: 'Ask for the state of the VM: it may have taken place.',
-    cause,
-  })

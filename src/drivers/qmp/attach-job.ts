@@ -1,4 +1,5 @@
-import type { Task, VmRecord } from '../../driver.js'
+import type { VmRecord } from '../../driver/driver.js'
+import type { Task } from '../../driver/task.js'
 import type { Snapshot } from '../../model/snapshot.js'
 import type { JobLedger } from '../../registry/job-ledger.js'
 import { shownSnapshot } from '../../registry/kept-vm.js'

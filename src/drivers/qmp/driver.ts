@@ -6,11 +6,12 @@ import type {
   DriverOperations,
   DriverOperationTypes,
   Feature,
-  Task,
   VmRecord,
-} from '../../driver.js'
+} from '../../driver/driver.js'
+import type { Task } from '../../driver/task.js'
 import { vmNotFound } from '../../errors/lookup.js'
-import { ConnectionError, OutcomeUnknownError } from '../../errors.js'
+import { OutcomeUnknownError } from '../../errors.js'
+import { closedBeforeSending } from '../../errors/closed.js'
 import type { HostInfo } from '../../model/host-info.js'
 import type { VmEvent } from '../../model/vm-event.js'
 import type { VmState } from '../../model/vm-state.js'
@@ -303,8 +304,7 @@ export class QmpDriver implements Driver {
     try {
       return await action()
     } catch (error) {
-      if (this.#isClosed && !(error instanceof OutcomeUnknownError))
-        throw new ConnectionError({ reason: 'the server was closed meanwhile', retryable: false, cause: error })
+      if (this.#isClosed && !(error instanceof OutcomeUnknownError)) throw closedBeforeSending(error)
       throw qemuError(error)
     }
   }

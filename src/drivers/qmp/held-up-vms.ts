@@ -1,4 +1,4 @@
-import type { Task } from '../../driver.js'
+import type { Task } from '../../driver/task.js'
 import type { VmDirectory } from '../../registry/vm-directory.js'
 import type { Definition } from './definition.js'
 import { endQemu } from './process/qemu-end.js'

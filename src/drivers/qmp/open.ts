@@ -1,5 +1,5 @@
 import { inBackground } from '../../background.js'
-import type { Driver } from '../../driver.js'
+import type { Driver } from '../../driver/driver.js'
 import { NotSupportedError } from '../../errors.js'
 import { VmDirectory } from '../../registry/vm-directory.js'
 import { definitionFormat } from './definition-format.js'

@@ -1,4 +1,4 @@
-import type { Task } from '../../driver.js'
+import type { Task } from '../../driver/task.js'
 import { unlessDeleted, vmNotFound } from '../../errors/lookup.js'
 import { goneMeanwhile, invalidState, requireState } from '../../errors/state.js'
 import type { VmState } from '../../model/vm-state.js'

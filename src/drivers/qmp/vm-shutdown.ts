@@ -1,4 +1,4 @@
-import type { Task } from '../../driver.js'
+import type { Task } from '../../driver/task.js'
 import { goneMeanwhile, invalidState, stoppedMeanwhile } from '../../errors/state.js'
 import { InvalidStateError, ResourceBusyError } from '../../errors.js'
 import type { VmState } from '../../model/vm-state.js'

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import { rm } from 'node:fs/promises'
 import { join } from 'node:path'
-import type { Task } from '../../driver.js'
+import type { Task } from '../../driver/task.js'
 import { JobCancelledError } from '../../errors.js'
 import { snapshotNameIsTaken, snapshotNotFound } from '../../errors/lookup.js'
 import type { Snapshot, SnapshotNode } from '../../model/snapshot.js'

@@ -1,4 +1,4 @@
-import type { DriverOperation, DriverOperationTypes } from '../../driver.js'
+import type { DriverOperation, DriverOperationTypes } from '../../driver/driver.js'
 import type { SimulatedHost } from './host.js'
 import type { Run } from './run.js'
 

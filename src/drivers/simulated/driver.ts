@@ -1,5 +1,6 @@
 import { VmConsole } from '../../console/vm-console.js'
-import type { Driver, DriverOperation, DriverOperations, DriverOperationTypes, Feature, Task } from '../../driver.js'
+import type { Driver, DriverOperation, DriverOperations, DriverOperationTypes, Feature } from '../../driver/driver.js'
+import type { Task } from '../../driver/task.js'
 import { ConnectionError, VmError, type VmErrorCode } from '../../errors.js'
 import type { VmEvent } from '../../model/vm-event.js'
 import { actions } from './actions.js'
@@ -76,7 +77,7 @@ export class SimulatedDriver implements Driver, Listener {
     if (this.#isClosed) return
     this.#isClosed = true
     this.#stopOutage?.()
-    for (const follower of this.#followers) follower.giveUp('the server was closed meanwhile')
+    for (const follower of this.#followers) follower.giveUp('the server was closed')
     for (const console of this.#consoles) console.finish()
     this.#host.disconnected(this)
     // What has been done is answered so, before the server says that nobody knows.

@@ -1,5 +1,5 @@
 import { isDeepStrictEqual } from 'node:util'
-import type { DriverOperation, DriverOperationTypes } from '../../driver.js'
+import type { DriverOperation, DriverOperationTypes } from '../../driver/driver.js'
 import { InvalidArgumentError } from '../../errors.js'
 import { hintForName, notKnown, unknownName } from '../../model/unknown-name.js'
 

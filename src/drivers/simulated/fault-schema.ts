@@ -1,7 +1,7 @@
 import * as v from 'valibot'
 import { InvalidArgumentError, VmError } from '../../errors.js'
 import { object, optional, text } from '../../model/schema.js'
-import { validate } from '../../model/validate.js'
+import { validate } from '../../errors/validate.js'
 import { operations } from '../../operations.js'
 import { traits } from './operation-traits.js'
 import { maxDelayMs } from './clock.js'

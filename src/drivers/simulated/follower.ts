@@ -1,4 +1,4 @@
-import type { Task } from '../../driver.js'
+import type { Task } from '../../driver/task.js'
 import { ConnectionError, OutcomeUnknownError } from '../../errors.js'
 import type { Run } from './run.js'
 

@@ -1,4 +1,4 @@
-import type { DriverOperation } from '../../driver.js'
+import type { DriverOperation } from '../../driver/driver.js'
 import { GuestUnavailableError, InvalidArgumentError } from '../../errors.js'
 import { goneWithGuest, programEndUnknown } from '../../errors/program-end.js'
 import type { Actions } from './action.js'

@@ -1,4 +1,4 @@
-import type { HostJob } from '../../driver.js'
+import type { HostJob } from '../../driver/driver.js'
 import type { Run } from './run.js'
 
 /** How many jobs that have ended can still be asked for. */

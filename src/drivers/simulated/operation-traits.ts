@@ -1,4 +1,4 @@
-import type { DriverOperation } from '../../driver.js'
+import type { DriverOperation } from '../../driver/driver.js'
 
 /** What a connection asks of its host: the operations, and to be let in. */
 export type SimulatedOperation = DriverOperation | 'connect'

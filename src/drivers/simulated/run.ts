@@ -1,4 +1,4 @@
-import type { ProgressUpdate } from '../../driver.js'
+import type { ProgressUpdate } from '../../driver/task.js'
 import { JobCancelledError, type VmError } from '../../errors.js'
 import type { VmState } from '../../model/vm-state.js'
 import { Course } from './course.js'

@@ -1,4 +1,4 @@
-import type { DriverOperation, VmRecord } from '../../driver.js'
+import type { DriverOperation, VmRecord } from '../../driver/driver.js'
 import { InvalidArgumentError } from '../../errors.js'
 import type { ImageRecord } from '../../files/image-record.js'
 import type { HostInfo } from '../../model/host-info.js'

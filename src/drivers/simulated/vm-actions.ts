@@ -1,4 +1,4 @@
-import type { DriverOperation, VmRecord } from '../../driver.js'
+import type { DriverOperation, VmRecord } from '../../driver/driver.js'
 import { requireState } from '../../errors/state.js'
 import { cloneAdapters } from '../../network/kept-adapter.js'
 import type { ImageRecord } from '../../files/image-record.js'

@@ -1,4 +1,4 @@
-import { type CancelError, Job, type Progress, type Result, type Vm, type VmError, type VmState } from 'awaitvm'
+import { type CancelErrors, Job, type Progress, type Result, type Vm, type VmError, type VmState } from 'awaitvm'
 import { setImmediate as turn } from 'node:timers/promises'
 import { expect, vi } from 'vitest'
 import { patience, soon } from '../../support/deadline.js'
@@ -17,7 +17,7 @@ async function endlessShutdown(trial: Trial): Promise<{ vm: Vm; job: ReturnType<
 async function cancelAfter<T, E extends VmError>(
   turns: number,
   job: Job<T, E>,
-): Promise<{ verdict: Result<void, CancelError>; result: Result<T, E> }> {
+): Promise<{ verdict: Result<void, CancelErrors>; result: Result<T, E> }> {
   for (let count = 0; count < turns; count += 1) await turn()
   const verdict = await job.cancel()
   if (verdict.isErr()) expect(['JOB_NOT_CANCELABLE', 'JOB_FINISHED']).toContain(verdict.error.code)

@@ -136,8 +136,7 @@ describe('server.close', () => {
     close()
     expect((await inFlight)._unsafeUnwrapErr()).toMatchObject({
       code: 'OUTCOME_UNKNOWN',
-      message:
-        'Cannot start VM "web-1": the server was closed meanwhile. Ask for the state of the VM: it may have taken place.',
+      message: 'Cannot start VM "web-1": the server was closed. Ask for the state of the VM: it may have taken place.',
     })
     expect(inFlight.status).toBe('unknown')
     expect((await closing).isOk()).toBe(true)
@@ -155,7 +154,7 @@ describe('server.close', () => {
   test('makes an unknown outcome of a lost connection where something was sent', async () => {
     const { driver, server, vm } = await fakeServer({
       close: async () => {
-        for (const call of driver.calls) call.fail(new ConnectionError({ reason: 'the server was closed meanwhile' }))
+        for (const call of driver.calls) call.fail(new ConnectionError({ reason: 'the server was closed' }))
         await turn()
       },
     })
@@ -165,9 +164,9 @@ describe('server.close', () => {
     await server.close()
     expect(jobs.map(({ retCode }) => retCode)).toEqual(['OUTCOME_UNKNOWN', 'CONNECTION_FAILED'])
     expect((await jobs[0])?._unsafeUnwrapErr().message).toMatchInlineSnapshot(
-      `"Cannot start VM "web-1": the server was closed meanwhile. Ask for the state of the VM: it may have taken place."`,
+      `"Cannot start VM "web-1": the server was closed. Ask for the state of the VM: it may have taken place."`,
     )
-    expect(heldBack).toThrow('the server was closed meanwhile')
+    expect(heldBack).toThrow('the server was closed')
   })
 
   test('lets an operation end with what its driver says of it', async () => {
@@ -354,7 +353,7 @@ describe('an error that a driver throws', () => {
     expect((await job)._unsafeUnwrapErr()).toMatchObject({
       code: 'CONNECTION_FAILED',
       retryable: false,
-      message: 'Cannot start VM "web-1": the server was closed meanwhile. It was stopped.',
+      message: 'Cannot start VM "web-1": the server was closed. It was stopped.',
     })
   })
 

@@ -1,7 +1,7 @@
 import { resolve } from 'node:path'
 import type { VmSpec } from 'awaitvm'
 import { expect, test } from 'vitest'
-import { validate } from '../../../src/model/validate.js'
+import { validate } from '../../../src/errors/validate.js'
 import { vmSpecSchema } from '../../../src/model/vm-spec.js'
 
 const path = resolve('disk.img')

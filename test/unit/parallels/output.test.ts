@@ -5,7 +5,7 @@ import { licenseOf, serviceInfoOf } from '../../../src/drivers/parallels/host-in
 import { jsonIn } from '../../../src/drivers/parallels/json-output.js'
 import { MonitorLines } from '../../../src/drivers/parallels/monitor-lines.js'
 import { progressIn } from '../../../src/drivers/parallels/progress-lines.js'
-import { quoteWords } from '../../../src/drivers/parallels/quote.js'
+import { quoteWords } from '../../../src/ssh/quote.js'
 import {
   hostTime,
   snapshotDetails,

@@ -1,12 +1,12 @@
 import * as v from 'valibot'
 import { invalidState } from '../../../errors/state.js'
 import type { VmState } from '../../../model/vm-state.js'
-import { Exclusive } from '../../../registry/exclusive.js'
+import { Exclusive } from '../../../driver/exclusive.js'
 import { runFiles } from '../hardware/command-line.js'
 import type { RunningVm } from '../running-vm.js'
 import { connectSocket } from '../process/socket.js'
-import { AgentConnection } from './agent-connection.js'
-import { AgentAbsentError, AgentSilentError } from './agent-errors.js'
+import { AgentConnection } from '../../../guest-agent/agent-connection.js'
+import { AgentAbsentError, AgentSilentError } from '../../../guest-agent/agent-errors.js'
 
 const chardevsSchema = v.array(v.object({ label: v.string(), 'frontend-open': v.boolean() }))
 

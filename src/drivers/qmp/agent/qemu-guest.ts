@@ -1,12 +1,13 @@
-import type { DriverOperations, Task } from '../../../driver.js'
+import type { DriverOperations } from '../../../driver/driver.js'
+import type { Task } from '../../../driver/task.js'
 import type { RunningVm } from '../running-vm.js'
 import { AgentChannel } from './agent-channel.js'
-import { AgentCommandError, agentError } from './agent-errors.js'
-import { guestAddresses } from './guest-addresses.js'
-import { catchUp } from './guest-clock.js'
-import { guestCommand } from './guest-command.js'
-import { GuestCopy } from './guest-copy.js'
-import { GuestExec } from './guest-exec.js'
+import { AgentCommandError, agentError } from '../../../guest-agent/agent-errors.js'
+import { guestAddresses } from '../../../guest-agent/guest-addresses.js'
+import { catchUp } from '../../../guest-agent/guest-clock.js'
+import { guestCommand } from '../../../guest-agent/guest-command.js'
+import { GuestCopy } from '../../../guest-agent/guest-copy.js'
+import { GuestExec } from '../../../guest-agent/guest-exec.js'
 
 /** How long what is under way in guests may take to stop when the connection to the host is closed. */
 const closingMs = 3000

@@ -1,6 +1,6 @@
 import { access, realpath, rename, rm } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
-import type { Task } from '../../../driver.js'
+import type { Task } from '../../../driver/task.js'
 import { InvalidStateError, ResourceBusyError } from '../../../errors.js'
 import { errorCode } from '../../../errors/native.js'
 import { Claim, heldBy } from '../../../registry/claim.js'

@@ -1,6 +1,6 @@
 import { realpath } from 'node:fs/promises'
 import { join } from 'node:path'
-import type { Task } from '../../../driver.js'
+import type { Task } from '../../../driver/task.js'
 import { InvalidArgumentError, NotSupportedError } from '../../../errors.js'
 import { errorCode } from '../../../errors/native.js'
 import { VmDirectory } from '../../../registry/vm-directory.js'

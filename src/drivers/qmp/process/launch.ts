@@ -1,5 +1,5 @@
 import { hostClockMs } from '../../../clock.js'
-import type { Task } from '../../../driver.js'
+import type { Task } from '../../../driver/task.js'
 import { JobCancelledError } from '../../../errors.js'
 import type { Draft } from '../../../registry/replace-file.js'
 import { withoutRest } from '../definition.js'

@@ -1,5 +1,5 @@
 import type { Duplex } from 'node:stream'
-import { LineSplitter } from './line-splitter.js'
+import { LineSplitter } from '../../../line-splitter.js'
 import { QmpCommandError, QmpConnectionError, QmpTimeoutError } from './qmp-errors.js'
 import { formatQmpCommand, parseQmpMessage, type QmpEvent, type QmpMessage, type QmpVersion } from './qmp-message.js'
 

@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
-import { LineSplitter, LineTooLongError } from '../../../../src/drivers/qmp/protocol/line-splitter.js'
+import { LineSplitter, LineTooLongError } from '../../src/line-splitter.js'
 
 test('lines come out whole, however the bytes are cut', () => {
   fc.assert(

@@ -1,6 +1,6 @@
 import { isIP } from 'node:net'
 import * as v from 'valibot'
-import type { NetworkAddress } from '../../../model/exec.js'
+import type { NetworkAddress } from '../model/exec.js'
 import type { AgentConnection } from './agent-connection.js'
 import { guestWords } from './agent-errors.js'
 

@@ -1,4 +1,4 @@
-import type { CancelError, Vm } from '../../index.js'
+import type { CancelErrors, Vm } from '../../index.js'
 import { GuestTerminal } from '../guest-terminal.js'
 import type { Page } from '../page.js'
 
@@ -28,7 +28,7 @@ export async function cancel(page: Page, vm: Vm): Promise<void> {
   page.say(late.match(() => 'cancelled', explain))
 }
 
-function explain({ code }: CancelError): string {
+function explain({ code }: CancelErrors): string {
   switch (code) {
     case 'JOB_NOT_CANCELABLE':
       return `${code}: it goes on`

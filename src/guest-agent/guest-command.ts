@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto'
-import { InvalidArgumentError } from '../../../errors.js'
-import type { ExecOptions, ExecResult } from '../../../model/exec.js'
+import { InvalidArgumentError } from '../errors.js'
+import type { ExecOptions, ExecResult } from '../model/exec.js'
 import { shell, type AgentProgram } from './agent-program.js'
 
 /** In base64, it is to stay below what the agent reads at once, 64 MiB (json-parser's MAX_TOKEN_SIZE). */

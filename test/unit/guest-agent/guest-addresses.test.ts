@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest'
-import { AgentConnection } from '../../../../src/drivers/qmp/agent/agent-connection.js'
-import { guestAddresses } from '../../../../src/drivers/qmp/agent/guest-addresses.js'
-import { FakeAgent } from '../../../support/fake-agent.js'
+import { AgentConnection } from '../../../src/guest-agent/agent-connection.js'
+import { guestAddresses } from '../../../src/guest-agent/guest-addresses.js'
+import { FakeAgent } from '../../support/fake-agent.js'
 
 test('only what is an address is told', async () => {
   await using agent = await FakeAgent.listen()

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { guestCommand } from '../../../../src/drivers/qmp/agent/guest-command.js'
+import { guestCommand } from '../../../src/guest-agent/guest-command.js'
 
 const result = (stderr: string) => ({
   exitCode: 127,

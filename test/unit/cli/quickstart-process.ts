@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import { within } from '../../support/deadline.js'
 
 /** As `npm test` has built it. */
-const program = join(import.meta.dirname, '../../../dist/quickstart.js')
+const program = join(import.meta.dirname, '../../../dist/cli.js')
 
 export interface Outcome {
   readonly code: number | null

@@ -2,10 +2,10 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'n
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { builtInGuest } from '../../src/drivers/embedded/machine/guest.js'
-import { debianLinux } from '../support/debian-linux.js'
-import { missingTools, skipWithout } from '../support/optional-tool.js'
-import { QuickstartProcess, type Outcome } from './quickstart/quickstart-process.js'
+import { builtInGuest } from '../../../src/drivers/embedded/machine/guest.js'
+import { debianLinux } from '../../support/debian-linux.js'
+import { missingTools, skipWithout } from '../../support/optional-tool.js'
+import { QuickstartProcess, type Outcome } from './quickstart-process.js'
 
 const root = join(import.meta.dirname, '../..')
 const escape = '\u001b'
@@ -86,9 +86,9 @@ describe('the tour', () => {
 
   test('shows the code that it runs', () => {
     const shown = [...outcome.stdout.matchAll(/^ {3}> (.*)$/gm)].map(([, code = '']) => code)
-    const sources = readdirSync(join(root, 'src/quickstart'), { recursive: true, encoding: 'utf8' })
+    const sources = readdirSync(join(root, 'src/cli'), { recursive: true, encoding: 'utf8' })
       .filter((name) => name.endsWith('.ts'))
-      .map((name) => readFileSync(join(root, 'src/quickstart', name), 'utf8'))
+      .map((name) => readFileSync(join(root, 'src/cli', name), 'utf8'))
     const executed = sources.join('').replace(/^ *page\.code\(.*\n/gm, '')
     expect(shown.length).toBeGreaterThan(10)
     expect(shown.filter((code) => !executed.includes(code))).toEqual([])

@@ -49,7 +49,7 @@ export async function tour(page: Page, signal: AbortSignal): Promise<void> {
   }
 
   const seconds = ((performance.now() - startedAt) / 1000).toFixed(1)
-  page.write(`\nDone in ${seconds} s. The code is in src/quickstart/steps.\n`)
+  page.write(`\nDone in ${seconds} s. The code is in src/cli/steps.\n`)
   page.write('Boot your own Linux: npm start -- --kernel vmlinuz --initrd initrd.gz\n')
 }
 

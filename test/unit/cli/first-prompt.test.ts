@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
-import { FirstPrompt } from '../../../src/quickstart/first-prompt.js'
+import { FirstPrompt } from '../../../src/cli/first-prompt.js'
 
 let prompt: FirstPrompt
 let isSeen: boolean

@@ -1,5 +1,5 @@
 import * as v from 'valibot'
-import { wallClockMs } from '../../../clock.js'
+import { wallClockMs } from '../clock.js'
 import type { AgentConnection } from './agent-connection.js'
 import { AgentCommandError } from './agent-errors.js'
 import { runScript } from './agent-program.js'

@@ -1,6 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import * as v from 'valibot'
-import type { ExecResult } from '../../../model/exec.js'
+import type { ExecResult } from '../model/exec.js'
 import type { AgentConnection } from './agent-connection.js'
 import { AgentCommandError, AgentSilentError, NoShellError } from './agent-errors.js'
 

@@ -1,5 +1,5 @@
 import * as v from 'valibot'
-import { parseShallowJson } from '../../../model/shallow-json.js'
+import { parseShallowJson } from '../model/shallow-json.js'
 
 const messageSchema = v.record(v.string(), v.unknown())
 const failureSchema = v.object({ class: v.string(), desc: v.string() })

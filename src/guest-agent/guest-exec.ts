@@ -5,14 +5,14 @@ import {
   JobCancelledError,
   type OutcomeUnknownError,
   VmError,
-} from '../../../errors.js'
-import { nativeErrorOf } from '../../../errors/native.js'
-import { goneWithGuest, programEndUnknown } from '../../../errors/program-end.js'
-import type { Task } from '../../../driver.js'
-import type { ExecResult } from '../../../model/exec.js'
-import { QmpConnectionError } from '../protocol/qmp-errors.js'
-import type { RunningVm } from '../running-vm.js'
-import type { AgentChannel } from './agent-channel.js'
+} from '../errors.js'
+import { nativeErrorOf } from '../errors/native.js'
+import { goneWithGuest, programEndUnknown } from '../errors/program-end.js'
+import type { Task } from '../driver/task.js'
+import type { ExecResult } from '../model/exec.js'
+import { QmpConnectionError } from '../drivers/qmp/protocol/qmp-errors.js'
+import type { RunningVm } from '../drivers/qmp/running-vm.js'
+import type { AgentChannel } from '../drivers/qmp/agent/agent-channel.js'
 import type { AgentConnection } from './agent-connection.js'
 import { AgentAbsentError, AgentCommandError, AgentSilentError, NoShellError } from './agent-errors.js'
 import { endOfProgram, isMissing, runScript, soonEndOf, startProgram } from './agent-program.js'
@@ -109,7 +109,7 @@ export class GuestExec {
   async #follow(pid: number): Promise<ExecResult> {
     for (let pause = firstPauseMs; ; pause = Math.min(maxPauseMs, pause * 1.5)) {
       await this.#pause(pause)
-      if (this.#isAbandoned) throw programEndUnknown('the server was closed meanwhile')
+      if (this.#isAbandoned) throw programEndUnknown('the server was closed')
       if (this.#killedAt !== undefined && performance.now() > this.#killedAt + killedMs) throw killed()
       const end = await this.#look(() => this.#channel.turn(this.#vm, (agent) => endOfProgram(agent, pid)))
       if (end !== undefined) return end
@@ -146,7 +146,7 @@ export class GuestExec {
   async #unknownEnd(cause: unknown): Promise<OutcomeUnknownError> {
     if (cause instanceof AgentAbsentError) return programEndUnknown('the agent has gone meanwhile', { cause })
     if (cause instanceof AgentCommandError) return programEndUnknown('the agent was started anew meanwhile', { cause })
-    if (cause instanceof DOMException) return programEndUnknown('the server was closed meanwhile', { cause })
+    if (cause instanceof DOMException) return programEndUnknown('the server was closed', { cause })
     if (cause instanceof InvalidStateError) return programEndUnknown(goneWithGuest(cause.state), { cause })
     if (cause instanceof QmpConnectionError) {
       const state = await this.#vm.look().catch(() => 'unknown')

@@ -1,4 +1,4 @@
-import type { StartError, Vm } from '../../index.js'
+import type { StartErrors, Vm } from '../../index.js'
 import type { Page } from '../page.js'
 
 /** Does what can't be done, and handles each error that there is. */
@@ -12,7 +12,7 @@ export async function handleErrors(page: Page, vm: Vm): Promise<void> {
   page.say(`${result.error.code}: ${advise(result.error)}; a case that is forgotten does not compile`)
 }
 
-function advise(error: StartError): string {
+function advise(error: StartErrors): string {
   switch (error.code) {
     case 'INVALID_STATE':
       return `it is ${error.state}, and would have to be ${error.expected.join(' or ')}`

@@ -1,6 +1,6 @@
-import { GuestUnavailableError, HostError, NotSupportedError } from '../../../errors.js'
-import { nativeErrorOf } from '../../../errors/native.js'
-import type { OperationCode } from '../../../operations.js'
+import { GuestUnavailableError, HostError, NotSupportedError } from '../errors.js'
+import { nativeErrorOf } from '../errors/native.js'
+import type { OperationCode } from '../operations.js'
 
 const maxWords = 500
 

@@ -1,8 +1,8 @@
 import { randomInt } from 'node:crypto'
 import type { Duplex } from 'node:stream'
-import { ProtocolError } from '../../../errors.js'
-import { LineSplitter } from '../protocol/line-splitter.js'
-import { QmpConnectionError } from '../protocol/qmp-errors.js'
+import { ProtocolError } from '../errors.js'
+import { LineSplitter } from '../line-splitter.js'
+import { QmpConnectionError } from '../drivers/qmp/protocol/qmp-errors.js'
 import { AgentCommandError, AgentSilentError } from './agent-errors.js'
 import { formatAgentCommand, formatSync, isSyncReply, parseAgentReply } from './agent-message.js'
 

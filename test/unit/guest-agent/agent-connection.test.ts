@@ -1,11 +1,11 @@
 import { once } from 'node:events'
 import { expect, test } from 'vitest'
 import { ProtocolError } from 'awaitvm'
-import { AgentConnection } from '../../../../src/drivers/qmp/agent/agent-connection.js'
-import { AgentCommandError, AgentSilentError } from '../../../../src/drivers/qmp/agent/agent-errors.js'
-import { QmpConnectionError } from '../../../../src/drivers/qmp/protocol/qmp-errors.js'
-import { patience } from '../../../support/deadline.js'
-import { FakeAgent } from '../../../support/fake-agent.js'
+import { AgentConnection } from '../../../src/guest-agent/agent-connection.js'
+import { AgentCommandError, AgentSilentError } from '../../../src/guest-agent/agent-errors.js'
+import { QmpConnectionError } from '../../../src/drivers/qmp/protocol/qmp-errors.js'
+import { patience } from '../../support/deadline.js'
+import { FakeAgent } from '../../support/fake-agent.js'
 
 const { timeoutMs } = patience
 

@@ -1,9 +1,11 @@
-import type { Capability, Driver, DriverOperation, DriverOperationTypes, Task, VmRecord } from './driver.js'
+import type { Capability, Driver, DriverOperation, DriverOperationTypes, VmRecord } from './driver/driver.js'
+import type { Task } from './driver/task.js'
 import { InvalidArgumentError, NotSupportedError } from './errors.js'
 import type { JobOptions } from './job/job-options.js'
 import type { JobRunner } from './job/job-runner.js'
 import type { Job } from './job/job.js'
-import type { JobTarget, OperationCode, OperationError } from './operations.js'
+import type { JobTarget, OperationCode } from './operations.js'
+import type { OperationErrors } from './operation-errors.js'
 import type { Vm } from './vm.js'
 
 /** One call of a driver's operation by a facade. */
@@ -36,7 +38,7 @@ export interface ServerContext {
 export function callDriver<O extends DriverOperation, C extends OperationCode, T>(
   { driver, runner, capabilities }: ServerContext,
   call: DriverCall<O, C, T>,
-): Job<T, OperationError<C>> {
+): Job<T, OperationErrors<C>> {
   const { operation, target, input, options, needs, map } = call
   const perform = driver.operations[call.method]
   if (perform === undefined) return runner.refuse(operation, target, notSupported(driver, operation))
