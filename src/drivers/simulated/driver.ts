@@ -1,12 +1,13 @@
 import { VmConsole } from '../../console/vm-console.js'
 import type { Driver, DriverOperation, DriverOperations, DriverOperationTypes, Feature } from '../../driver/driver.js'
+import { connectionLost, FollowedJobs } from '../../driver/followed-job.js'
 import type { Task } from '../../driver/task.js'
-import { ConnectionError, VmError, type VmErrorCode } from '../../errors.js'
+import { ConnectionError, OutcomeUnknownError, VmError, type VmErrorCode } from '../../errors.js'
+import { closedBeforeAnswer } from '../../errors/closed.js'
 import type { VmEvent } from '../../model/vm-event.js'
 import { actions } from './actions.js'
 import { SimulatedCall } from './call-log.js'
 import type { LostConnectionFault } from './fault.js'
-import { connectionLost, Follower, type Following } from './follower.js'
 import type { SimulatedHost } from './host.js'
 import type { Listener } from './listener.js'
 import { MissedEvents } from './missed-events.js'
@@ -25,7 +26,7 @@ export class SimulatedDriver implements Driver, Listener {
   readonly features: ReadonlySet<Feature>
   readonly #host: SimulatedHost
   readonly #listeners = new Set<(event: VmEvent) => void>()
-  readonly #followers = new Set<Following>()
+  readonly #followed = new FollowedJobs()
   /** What has been called and has not been answered yet. */
   readonly #underWay = new Set<Promise<unknown>>()
   readonly #consoles = new Set<VmConsole>()
@@ -77,7 +78,7 @@ export class SimulatedDriver implements Driver, Listener {
     if (this.#isClosed) return
     this.#isClosed = true
     this.#stopOutage?.()
-    for (const follower of this.#followers) follower.giveUp('the server was closed')
+    this.#followed.giveUp(closedBeforeAnswer)
     for (const console of this.#consoles) console.finish()
     this.#host.disconnected(this)
     // What has been done is answered so, before the server says that nobody knows.
@@ -132,18 +133,17 @@ export class SimulatedDriver implements Driver, Listener {
     const run = new Run<T>(this.#host, operation, { vmId: callee.id, by: this, plan })
     run.start(lost === undefined || lost.done === true ? work : () => Promise.reject(neverBegun()))
     if (lost === undefined && !run.mayTakeTime) return run.outcome
-    const follower = new Follower(run, task, () => this.#followers.delete(follower))
-    this.#followers.add(follower)
+    const outcome = this.#followed.follow(run, task)
     if (lost !== undefined) this.#lose(lost)
-    return follower.promise
+    return outcome
   }
 
   #lose({ forMs = 0, tells = false }: LostConnectionFault): void {
-    for (const follower of this.#followers) follower.lose()
+    this.#followed.lose()
     for (const console of this.#consoles) console.destroy(connectionLost())
     const isBackAtOnce = forMs === 0 && !tells
     if (!isBackAtOnce) this.#missed = new MissedEvents()
-    if (isBackAtOnce || forMs === Infinity) this.#giveUp()
+    if (isBackAtOnce || forMs === Infinity) this.#followed.giveUp(outcomeLost)
     else this.#stopOutage = this.#host.clock.after(forMs, () => this.#regain(tells))
   }
 
@@ -155,13 +155,8 @@ export class SimulatedDriver implements Driver, Listener {
     for (const event of missed?.catchUp(this.#host.store, at) ?? []) {
       for (const listener of this.#listeners) listener(event)
     }
-    if (!tells) this.#giveUp()
-    else for (const follower of this.#followers) follower.regain()
-  }
-
-  #giveUp(): void {
-    for (const follower of this.#followers)
-      follower.giveUp('the connection was lost, and nobody can say what came of it')
+    if (!tells) this.#followed.giveUp(outcomeLost)
+    else this.#followed.regain()
   }
 
   #keepConsole(console: unknown): void {
@@ -196,3 +191,9 @@ const codeOf = (error: unknown): VmErrorCode => (error instanceof VmError ? (err
 
 const neverBegun = (): ConnectionError =>
   new ConnectionError({ reason: 'the connection was lost before the host had begun', hint: 'Try again.' })
+
+const outcomeLost = (): OutcomeUnknownError =>
+  new OutcomeUnknownError({
+    reason: 'the connection was lost, and nobody can say what came of it',
+    hint: 'Ask for the state of the VM: it may have taken place.',
+  })

@@ -1,3 +1,4 @@
+import type { HostJobListener, HostJobSource } from '../../driver/followed-job.js'
 import type { ProgressUpdate } from '../../driver/task.js'
 import { JobCancelledError, type VmError } from '../../errors.js'
 import type { VmState } from '../../model/vm-state.js'
@@ -18,14 +19,6 @@ export interface Change<T> {
   readonly commit: (before: VmState) => T
 }
 
-/** What hears of a run: how far it has come, and the token once the host keeps it. */
-export interface RunListener {
-  onToken?(token: string): void
-  onProgress(progress: ProgressUpdate): void
-  /** A cancel was requested, by any connection. */
-  onCancel(reason: string): void
-}
-
 interface RunDetails {
   /** The VM's id. */
   readonly vmId: string | undefined
@@ -38,7 +31,7 @@ interface RunDetails {
  * An operation under way on the host. It goes on whether or not the connection that began it is still there. Where nothing
  * takes time, the change has been made when `start` returns.
  */
-export class Run<T = unknown> {
+export class Run<T = unknown> implements HostJobSource<T> {
   readonly operation: SimulatedOperation
   readonly vmId: string | undefined
   readonly #host: SimulatedHost
@@ -56,7 +49,7 @@ export class Run<T = unknown> {
   #refusesCancel: boolean
   #token: string | undefined
   #progress: ProgressUpdate | undefined
-  #listeners: Set<RunListener> | undefined
+  #listeners: Set<HostJobListener> | undefined
   /** The run that this one only follows. */
   #followed: Run | undefined
 
@@ -90,7 +83,7 @@ export class Run<T = unknown> {
   }
 
   /** Whether there is a point in asking it to stop. */
-  get mayBeCancelled(): boolean {
+  get isCancelable(): boolean {
     return traits[this.operation].isCancelable || this.#isInLine
   }
 
@@ -104,7 +97,7 @@ export class Run<T = unknown> {
   cancel(reason = 'it was cancelled'): boolean {
     if (this.#isOver || this.#isMade || this.#refusesCancel) return false
     if (this.#followed !== undefined) return this.#followed.cancel(reason)
-    if (!this.mayBeCancelled) return false
+    if (!this.isCancelable) return false
     this.#tellOfCancel(reason)
     this.#interruption.interrupt(new JobCancelledError({ reason }))
     return true
@@ -116,7 +109,7 @@ export class Run<T = unknown> {
   }
 
   /** Tells the listener the token and the progress, those of before too, until the returned function is called. */
-  listen(listener: RunListener): () => void {
+  listen(listener: HostJobListener): () => void {
     if (this.#token !== undefined) listener.onToken?.(this.#token)
     if (this.#progress !== undefined) listener.onProgress(this.#progress)
     this.#listeners ??= new Set()
