@@ -2,19 +2,22 @@ import { readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { format, resolveConfig } from 'prettier'
 
-const readme = join(import.meta.dirname, '../../README.md')
+const root = join(import.meta.dirname, '../..')
 
-/** A part of the README that is printed by a program: what is between `<!-- name -->` and `<!-- /name -->`. */
+/** A generated part of a README: the text between `<!-- name -->` and `<!-- /name -->`. */
 export class ReadmePart {
+  readonly #path: string
   readonly #begin: string
   readonly #end: string
 
-  constructor(name: string) {
+  /** @param file its path in the repository */
+  constructor(name: string, file = 'README.md') {
+    this.#path = join(root, file)
     this.#begin = `<!-- ${name} -->`
     this.#end = `<!-- /${name} -->`
   }
 
-  /** Nothing where there is no README, or no such part in it. */
+  /** Undefined if the README is missing, or has no such part. */
   async read(): Promise<string | undefined> {
     return (await this.#split())?.part
   }
@@ -23,12 +26,13 @@ export class ReadmePart {
     const split = await this.#split()
     if (split === undefined) return
     const { before, after } = split
-    const options = await resolveConfig(readme)
-    await writeFile(readme, await format(`${before}\n\n${markdown}\n\n${after}`, { ...options, filepath: readme }))
+    const options = await resolveConfig(this.#path)
+    const text = await format(`${before}\n\n${markdown}\n\n${after}`, { ...options, filepath: this.#path })
+    await writeFile(this.#path, text)
   }
 
   async #split(): Promise<{ before: string; part: string; after: string } | undefined> {
-    const text = await readFile(readme, 'utf8').catch(() => '')
+    const text = await readFile(this.#path, 'utf8').catch(() => '')
     const from = text.indexOf(this.#begin)
     const to = text.indexOf(this.#end)
     if (from < 0 || to < from) return undefined

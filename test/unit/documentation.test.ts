@@ -1,9 +1,22 @@
-import { readdirSync, readFileSync } from 'node:fs'
-import { join, relative } from 'node:path'
+import { execFileSync } from 'node:child_process'
+import { existsSync, readdirSync, readFileSync } from 'node:fs'
+import { dirname, join, relative } from 'node:path'
 import ts from 'typescript'
 import { expect, test } from 'vitest'
 
 const root = join(import.meta.dirname, '../..')
+
+const filesUnder = (folder: string, extension: string): string[] =>
+  readdirSync(join(root, folder), { recursive: true, encoding: 'utf8' })
+    .filter((name) => name.endsWith(extension))
+    .map((name) => join(folder, name))
+
+/** Every chapter of the repository, by its path in it. */
+const chapters = [
+  'README.md',
+  ...['benchmarks', 'recipes', 'src', 'test'].flatMap((folder) => filesUnder(folder, '.md')),
+]
+const read = (path: string): string => readFileSync(join(root, path), 'utf8')
 
 interface Example {
   readonly file: string
@@ -13,7 +26,7 @@ interface Example {
 
 /** The TypeScript code blocks of a text; in a comment, each line begins with " * ". */
 function examplesIn(path: string): Example[] {
-  const text = readFileSync(path, 'utf8')
+  const text = read(path)
   const examples: Example[] = []
   for (const match of text.matchAll(/^([ *]*)```ts\n([\s\S]*?)^\1```$/gm)) {
     const [, margin = '', block = ''] = match
@@ -22,7 +35,7 @@ function examplesIn(path: string): Example[] {
       .map((line) => (line.startsWith(margin) ? line.slice(margin.length) : line.replace(/^[ *]+$/, '')))
       .join('\n')
     examples.push({
-      file: relative(root, path),
+      file: path,
       line: text.slice(0, match.index).split('\n').length + 1,
       code: `${code}\nexport {}\n`,
     })
@@ -30,12 +43,8 @@ function examplesIn(path: string): Example[] {
   return examples
 }
 
-const sources = readdirSync(join(root, 'src'), { recursive: true, encoding: 'utf8' })
-  .filter((name) => name.endsWith('.ts'))
-  .map((name) => join(root, 'src', name))
-
-test('every example in the README and in the comments of the public API compiles', () => {
-  const examples = [join(root, 'README.md'), ...sources].flatMap(examplesIn)
+test('every example in a README and in the comments of the public API compiles', () => {
+  const examples = [...chapters, ...filesUnder('src', '.ts')].flatMap(examplesIn)
   expect(examples.length).toBeGreaterThan(10)
 
   const files = new Map(
@@ -69,4 +78,51 @@ test('every example in the README and in the comments of the public API compiles
     })
   })
   expect(problems).toEqual([])
+})
+
+const withoutCode = (markdown: string): string => markdown.replace(/^```[\s\S]*?^```$/gm, '')
+
+/** The anchors that GitHub gives to the headings of a chapter. */
+const anchorsIn = (markdown: string): string[] =>
+  [...withoutCode(markdown).matchAll(/^#+ (.*)$/gm)].map(([, heading = '']) =>
+    heading
+      .toLowerCase()
+      .replace(/[^\p{L}\p{N}_ -]/gu, '')
+      .replaceAll(' ', '-'),
+  )
+
+/** The links of a chapter into the repository, as written. */
+const linksIn = (markdown: string): string[] =>
+  [...withoutCode(markdown).matchAll(/\]\(([^)\s]+)\)/g)]
+    .map(([, link = '']) => link)
+    .filter((link) => !/^https?:/.test(link))
+
+function problemOf(chapter: string, link: string): string | undefined {
+  const [path = '', anchor] = link.split('#')
+  const target = path === '' ? chapter : join(dirname(chapter), path)
+  if (relative('.', target).startsWith('..') || !existsSync(join(root, target)))
+    return `${chapter}: ${link} leads nowhere`
+  if (anchor === undefined || anchorsIn(read(target)).includes(anchor)) return undefined
+  return `${chapter}: ${link} has no such heading`
+}
+
+test('every link between READMEs, and to a file of the repository, leads somewhere', () => {
+  const links = chapters.flatMap((chapter) => linksIn(read(chapter)).map((link) => ({ chapter, link })))
+  expect(links.length).toBeGreaterThan(30)
+  expect(links.flatMap(({ chapter, link }) => problemOf(chapter, link) ?? [])).toEqual([])
+})
+
+test('every chapter is linked from the README at the top, which stays short', () => {
+  const top = read('README.md')
+  const linked = linksIn(top).map((link) => link.split('#')[0])
+  expect(chapters.filter((chapter) => chapter !== 'README.md' && !linked.includes(chapter))).toEqual([])
+  expect(top.split('\n').length).toBeLessThanOrEqual(351)
+})
+
+test('every chapter is in the package', () => {
+  const args = ['pack', '--dry-run', '--json', '--ignore-scripts']
+  const [packed] = JSON.parse(execFileSync('npm', args, { cwd: root, encoding: 'utf8' })) as [
+    { files: { path: string }[] },
+  ]
+  expect(packed.files.map(({ path }) => path)).toEqual(expect.arrayContaining(chapters))
 })

@@ -3,8 +3,8 @@ import { ParallelsFailure } from '../../../src/drivers/parallels/parallels-failu
 import { sdkErrors, type SdkErrorKind } from '../../../src/drivers/parallels/sdk-errors.js'
 import { markdownTable, ReadmePart } from '../../support/readme-part.js'
 
-/** The part of the README that has the table. */
-export const errorTablePart = new ReadmePart('parallels-errors')
+/** The part of the chapter that has the table. */
+export const errorTablePart = new ReadmePart('parallels-errors', 'src/drivers/parallels/FROM-PRLSDKAPI.md')
 
 /** The code that a failed start of a running VM ends with, and that a failed question ends with. */
 function codesOf(kind: SdkErrorKind): string[] {
@@ -32,5 +32,5 @@ async function update(): Promise<void> {
   await errorTablePart.write(table)
 }
 
-// `npx tsx test/unit/parallels/error-table.ts`, where the errors have changed.
+// `npx tsx test/unit/parallels/error-table.ts`, after the errors changed.
 if (process.argv[1] === import.meta.filename) await update()
