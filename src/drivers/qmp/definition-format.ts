@@ -1,6 +1,6 @@
 import type { VmFormat } from '../../registry/vm-format.js'
 import { definitionSchema, filesOf, type Definition } from './definition.js'
-import { runFiles } from './hardware/command-line.js'
+import { runFiles } from './run-files.js'
 import { parseKeptName } from './logs/kept-part.js'
 import { isSign } from './process/qemu-process.js'
 import { recordFile } from './process/run-record.js'

@@ -5,7 +5,7 @@ import type { VmConfig } from '../../model/vm-config.js'
 import { shownAdapters } from '../../network/kept-adapter.js'
 import { isTree, keptConfig } from '../../registry/kept-vm.js'
 import { accelerators } from './process/accelerator.js'
-import { layoutSchema } from './hardware/layout.js'
+import { layoutSchema } from './process/layout.js'
 
 /**
  * How a VM is written down: everything that belongs to it is named here, so that replacing this is one step for all. What is not

@@ -1,7 +1,7 @@
 import type { VmState } from '../../model/vm-state.js'
 import type { Claim } from '../../registry/claim.js'
 import type { VmDirectory } from '../../registry/vm-directory.js'
-import { runFiles } from './hardware/command-line.js'
+import { runFiles } from './run-files.js'
 import type { Definition } from './definition.js'
 import { openMonitor } from './process/monitor.js'
 import type { QmpClient } from './protocol/qmp-client.js'

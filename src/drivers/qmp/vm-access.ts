@@ -7,9 +7,9 @@ import type { VmDirectory } from '../../registry/vm-directory.js'
 import type { Definition } from './definition.js'
 import type { HeldVm } from './held-vm.js'
 import { GuestLife } from './process/guest-life.js'
+import type { QmpClient } from './protocol/qmp-client.js'
 import { QmpConnectionError } from './protocol/qmp-errors.js'
 import type { RunRecord } from './process/run-record.js'
-import type { RunningVm } from './running-vm.js'
 import type { VmInspector } from './vm-inspector.js'
 import type { ChangeOptions, VmLifecycle } from './vm-lifecycle.js'
 
@@ -17,6 +17,18 @@ interface Parts {
   readonly directory: VmDirectory<Definition>
   readonly inspector: VmInspector
   readonly lifecycle: VmLifecycle
+}
+
+/** A VM that runs, as those see it who only look at it or send it something. */
+export interface RunningVm {
+  readonly definition: Definition
+  readonly folder: string
+  readonly run: RunRecord
+  readonly monitor: <T>(action: (client: QmpClient) => Promise<T>) => Promise<T>
+  /** The state at present, as everybody sees it. */
+  readonly look: () => Promise<VmState>
+  /** Throws where it is another life of the guest than when the VM was first looked at. */
+  readonly requireSameLife: () => Promise<void>
 }
 
 /** How operations get at a VM: alone, to change it, or beside others, where it runs. */

@@ -1,6 +1,6 @@
 import type { DriverOperations } from '../../../driver/driver.js'
 import type { Task } from '../../../driver/task.js'
-import type { RunningVm } from '../running-vm.js'
+import type { RunningVm } from '../vm-access.js'
 import { AgentChannel } from './agent-channel.js'
 import { AgentCommandError, agentError } from '../../../guest-agent/agent-errors.js'
 import { guestAddresses } from '../../../guest-agent/guest-addresses.js'

@@ -1,7 +1,7 @@
-import { diskNode } from '../hardware/command-line.js'
+import { diskNode } from './disk-devices.js'
 import type { DiskDefinition } from '../definition.js'
 import type { QmpClient } from '../protocol/qmp-client.js'
-import { followJobs } from '../process/qemu-job.js'
+import { followJobs } from '../protocol/qemu-job.js'
 
 /** The QMP name of a copy that is being made; `settle` removes those that are left. */
 const copyNode = (index: number): string => `copy${String(index)}`

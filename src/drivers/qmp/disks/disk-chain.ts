@@ -1,9 +1,14 @@
 import { join } from 'node:path'
 import type { DiskDefinition } from '../definition.js'
-import type { ImageFile } from './disk-images.js'
 
 /** What QEMU is told of a device, or of a file that it opens. */
 export type QemuOptions = Readonly<Record<string, unknown>>
+
+/** A disk's own file, and what it only keeps the differences to: an image, or the name of a base beside it. */
+export interface ImageFile {
+  readonly path: string
+  readonly backing?: { readonly path: string; readonly format: 'raw' | 'qcow2' } | undefined
+}
 
 export const readOnlyRaw = (filename: string): QemuOptions => ({
   driver: 'raw',

@@ -2,15 +2,9 @@ import { open, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { ProtocolError } from '../../../errors.js'
 import type { DiskDefinition } from '../definition.js'
-import { backingOf, type QemuOptions } from './disk-chain.js'
+import { backingOf, type ImageFile, type QemuOptions } from './disk-chain.js'
 import { readQcow2Header } from './qcow2-header.js'
 import { runProgram, type ProgramOptions } from '../process/qemu-program.js'
-
-/** A disk's own file, and what it only keeps the differences to: an image, or the name of a base beside it. */
-export interface ImageFile {
-  readonly path: string
-  readonly backing?: { readonly path: string; readonly format: 'raw' | 'qcow2' } | undefined
-}
 
 const mebibyte = 2 ** 20
 

@@ -1,11 +1,10 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import * as v from 'valibot'
 import { InsufficientResourcesError, ResourceBusyError } from '../../../errors.js'
-import { diskBlockdev, diskDevice, diskNode, idePlaces, virtioDisk } from '../hardware/command-line.js'
+import { diskBlockdev, diskDevice, diskNode, idePlaces, virtioDisk } from './disk-devices.js'
 import type { DiskDefinition, Hardware } from '../definition.js'
 import type { QmpClient } from '../protocol/qmp-client.js'
 import { QmpCommandError } from '../protocol/qmp-errors.js'
-import { blockDevices } from './block-devices.js'
 
 const busSchema = v.array(v.object({ devices: v.array(v.object({ slot: v.number(), qdev_id: v.string() })) }))
 
@@ -153,3 +152,33 @@ const stillInUse = (): ResourceBusyError =>
     reason: 'its guest does not let go of the disk',
     hint: 'It may do so later: then the same edit succeeds. Or stop the VM first.',
   })
+
+const nodesSchema = v.array(
+  v.object({ 'node-name': v.optional(v.string()), image: v.object({ 'virtual-size': v.number() }) }),
+)
+
+const mebibyte = 2 ** 20
+
+/**
+ * Makes a disk of a running VM as large as it is to be; the guest sees that when it looks at the disk again. One that is as large
+ * already stays as it is: QEMU shrinks a disk without a question.
+ */
+export async function growLive(client: QmpClient, disk: DiskDefinition): Promise<void> {
+  if (disk.sizeMiB === undefined) return
+  const size = disk.sizeMiB * mebibyte
+  const name = diskNode(disk)
+  const nodes = v.parse(nodesSchema, await client.execute('query-named-block-nodes', { flat: true }))
+  const present = nodes.find((node) => node['node-name'] === name)?.image['virtual-size'] ?? 0
+  if (present < size) await client.execute('block_resize', { 'node-name': name, size })
+}
+
+const blocksSchema = v.array(
+  v.object({
+    qdev: v.optional(v.string()),
+    inserted: v.optional(v.object({ 'node-name': v.optional(v.string()) })),
+  }),
+)
+
+/** The devices of a QEMU that have a disk or a medium, or could have one. */
+export const blockDevices = async (client: QmpClient): Promise<v.InferOutput<typeof blocksSchema>> =>
+  v.parse(blocksSchema, await client.execute('query-block'))

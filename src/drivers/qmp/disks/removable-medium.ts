@@ -2,7 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { ResourceBusyError } from '../../../errors.js'
 import type { QmpClient } from '../protocol/qmp-client.js'
 import { QmpCommandError } from '../protocol/qmp-errors.js'
-import { blockDevices } from './block-devices.js'
+import { blockDevices } from './plugged-disks.js'
 
 /** How long a guest that has locked the tray may take to open it, once it was asked to. */
 const openTimeoutMs = 10_000

@@ -1,10 +1,18 @@
 import type { MediaDrive } from '../../../model/vm-changes.js'
-import { driveDevice } from '../hardware/command-line.js'
+import { driveDevice } from '../disks/disk-devices.js'
 import type { DiskDefinition } from '../definition.js'
 import type { HeldVm } from '../held-vm.js'
 import { requireLive } from './live-limits.js'
-import { growLive } from '../disks/grow-live.js'
-import { closeDisk, differences, openDisk, plugDisk, readSlots, unplugDisk, withSlots } from '../disks/plugged-disks.js'
+import {
+  closeDisk,
+  differences,
+  growLive,
+  openDisk,
+  plugDisk,
+  readSlots,
+  unplugDisk,
+  withSlots,
+} from '../disks/plugged-disks.js'
 import type { QmpClient } from '../protocol/qmp-client.js'
 import { changeMedium, namedMedium } from '../disks/removable-medium.js'
 import type { RunRecord } from '../process/run-record.js'

@@ -1,5 +1,5 @@
 import type { Socket } from 'node:net'
-import { runFiles } from '../hardware/command-line.js'
+import { runFiles } from '../run-files.js'
 import { QmpConnectionError } from '../protocol/qmp-errors.js'
 import { connectSocket } from '../process/socket.js'
 

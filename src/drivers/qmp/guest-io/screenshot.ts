@@ -2,7 +2,7 @@ import { closeSync, constants } from 'node:fs'
 import { rm } from 'node:fs/promises'
 import { openOwnFile, readOwnBytes } from '../../../registry/own-file.js'
 import { draftIn } from '../../../registry/replace-file.js'
-import type { RunningVm } from '../running-vm.js'
+import type { RunningVm } from '../vm-access.js'
 
 /** More than the largest screen of a VGA has. */
 const maxImageBytes = 256 * 2 ** 20

@@ -1,33 +1,17 @@
 import type { Accelerator } from '../process/accelerator.js'
-import type { DiskDefinition, Hardware } from '../definition.js'
-import { backingOf, readOnlyRaw, type QemuOptions } from '../disks/disk-chain.js'
-import { newLayout, type Layout } from './layout.js'
+import type { Hardware } from '../definition.js'
+import { readOnlyRaw, type QemuOptions } from '../disks/disk-chain.js'
+import {
+  diskBlockdev,
+  driveDevice,
+  firstCdromPlace,
+  idePlaces,
+  slotAddress,
+  virtioDisk,
+} from '../disks/disk-devices.js'
+import { newLayout, type Layout } from '../process/layout.js'
 import { networkDevices } from '../network/network-devices.js'
-
-/** Names in the VM's folder, which is where QEMU runs: so no path is too long for a socket. */
-export const runFiles = {
-  /** The monitor of whoever has the claim on the VM. */
-  control: 'control.sock',
-  /** The monitor for those who only look. */
-  watch: 'watch.sock',
-  /** The monitor whose output goes to a file, whether anybody listens or not. */
-  events: 'events.sock',
-  eventLog: 'events.log',
-  serial: 'serial.sock',
-  console: 'console.log',
-  agent: 'agent.sock',
-  pid: 'qemu.pid',
-  /** What QEMU itself says. */
-  log: 'qemu.log',
-} as const
-
-type DriveKind = 'cdrom' | 'floppy'
-
-/** The QMP name of a disk: its file's, as far as QEMU takes it. */
-export const diskNode = ({ file }: Pick<DiskDefinition, 'file'>): string =>
-  file.slice(0, 'disk-01234567-89ab-4cde'.length)
-export const diskDevice = (disk: Pick<DiskDefinition, 'file'>): string => `drive-${diskNode(disk)}`
-export const driveDevice = (kind: DriveKind, index: number): string => `drive-${kind}${String(index)}`
+import { runFiles } from '../run-files.js'
 
 /** The last slot, so that the others have the slots that they had before there was a balloon. */
 const balloonSlot = 31
@@ -83,42 +67,11 @@ const monitor = (id: string, path: string, log?: string): string[] => [
   `chardev=${id},mode=control`,
 ]
 
-const slotAddress = (slot: number): string => `0x${slot.toString(16)}`
-
-/** A disk's file as QEMU opens it: everything that it is made of is named, and nothing is taken from its header. */
-export const diskBlockdev = (disk: DiskDefinition): QemuOptions => ({
-  'node-name': diskNode(disk),
-  driver: 'qcow2',
-  // Room that a snapshot or the guest gives back is given back to the file system, too.
-  discard: 'unmap',
-  file: { driver: 'file', filename: disk.file, discard: 'unmap' },
-  backing: backingOf(disk),
-})
-
-/** The device of a disk that is not one of IDE's. */
-export const virtioDisk = (disk: DiskDefinition): QemuOptions => ({
-  driver: 'virtio-blk-pci',
-  ...(disk.slot !== undefined && { addr: slotAddress(disk.slot) }),
-  id: diskDevice(disk),
-  drive: diskNode(disk),
-})
-
 /** Nothing where the drive is empty. */
 const medium = (node: string, image: string | undefined): string[] =>
   image === undefined ? [] : blockdev({ 'node-name': node, ...readOnlyRaw(image) })
 
 const bootKinds = ['disk', 'cdrom', 'floppy'] as const
-
-/**
- * The IDE place of each disk: IDE drives first, since every guest knows them. CD-ROMs have the last places, disks the others,
- * and those that have none are virtio's.
- */
-export function idePlaces({ disks, cdroms }: Pick<Hardware, 'disks' | 'cdroms'>): (number | undefined)[] {
-  let next = 0
-  return disks.map(({ slot }) => (slot === undefined && next < firstCdromPlace(cdroms) ? next++ : undefined))
-}
-
-const firstCdromPlace = (cdroms: Hardware['cdroms']): number => 4 - cdroms.length
 
 function drives(hardware: Hardware): string[] {
   const { disks, cdroms, floppies, boot } = hardware

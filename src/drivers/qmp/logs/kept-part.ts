@@ -1,4 +1,4 @@
-import { runFiles } from '../hardware/command-line.js'
+import { runFiles } from '../run-files.js'
 
 /** The logs that QEMU writes while it runs. Its guest may make each of them grow without end: they are cut, see `cutLog`. */
 export const runLogs = [runFiles.console, runFiles.eventLog, runFiles.log] as const

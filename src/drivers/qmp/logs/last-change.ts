@@ -2,7 +2,7 @@ import { closeSync, fstatSync, readSync } from 'node:fs'
 import { join } from 'node:path'
 import { errorCode } from '../../../errors/native.js'
 import { openOwnFile } from '../../../registry/own-file.js'
-import { runFiles } from '../hardware/command-line.js'
+import { runFiles } from '../run-files.js'
 
 /** An event has some 150 bytes, and many of them change nothing. */
 const tailBytes = 4096

@@ -1,10 +1,12 @@
+import { createSocket } from 'node:dgram'
+import { once } from 'node:events'
+import { createServer, Server } from 'node:net'
 import * as v from 'valibot'
-import { HostError, ProtocolError } from '../../../errors.js'
+import { errorCode, nativeErrorOf } from '../../../errors/native.js'
+import { HostError, PermissionDeniedError, ProtocolError, ResourceBusyError, type VmError } from '../../../errors.js'
 import type { KeptAdapter, KeptForward } from '../../../network/kept-adapter.js'
-import { networkId } from './network-devices.js'
-import { portRefusal } from './port-refusal.js'
 import type { QmpClient } from '../protocol/qmp-client.js'
-import { openForwardsIn } from './usernet.js'
+import { networkId } from './network-devices.js'
 
 /** A forward of the adapter with this network behind it. */
 interface Placed {
@@ -85,3 +87,79 @@ async function listen(client: QmpClient, { network, forward }: Placed, port: num
 /** Sends a line to the monitor for people, which answers failures like anything else. */
 const tell = async (client: QmpClient, line: string): Promise<string> =>
   v.parse(v.string(), await client.execute('human-monitor-command', { 'command-line': line }))
+
+/** A port that QEMU listens on, as `info usernet` tells. */
+interface OpenForward extends Pick<KeptForward, 'guestPort' | 'protocol' | 'hostAddress'> {
+  /** The network's id. */
+  readonly network: string
+  readonly hostPort: number
+}
+
+const networkLine = /^Hub -?\d+ \((?<network>[\w.-]+)\):$/
+/** `  TCP[HOST_FORWARD]  11       127.0.0.1 36875       10.0.2.15    22     0     0` */
+const forwardLine =
+  /^\s+(?<protocol>TCP|UDP)\[HOST_FORWARD\]\s+-?\d+\s+(?<host>\*|[\d.]{7,15})\s+(?<hostPort>\d{1,5})\s+(?:\*|[\d.]{7,15})\s+(?<guestPort>\d{1,5})\s/
+
+/** The forwards in what QEMU's monitor for people says; lines of other kinds are passed over. */
+export function openForwardsIn(text: string): OpenForward[] {
+  const forwards: OpenForward[] = []
+  let network: string | undefined
+  for (const line of text.split(/\r?\n/)) {
+    network = networkLine.exec(line)?.groups?.['network'] ?? network
+    const { protocol, host, hostPort, guestPort } = forwardLine.exec(line)?.groups ?? {}
+    if (network === undefined || host === undefined) continue
+    forwards.push({
+      network,
+      protocol: protocol === 'UDP' ? 'udp' : 'tcp',
+      hostAddress: host === '*' ? '0.0.0.0' : host,
+      hostPort: Number(hostPort),
+      guestPort: Number(guestPort),
+    })
+  }
+  return forwards
+}
+
+/** Why QEMU could not listen on a port: it only says that it could not, and so the system is asked again. */
+async function portRefusal({ protocol, hostAddress }: KeptForward, port: number): Promise<VmError> {
+  const cause = await failureToListen(protocol, hostAddress, port)
+  const where = `${port === 0 ? 'a' : 'the'} ${protocol} port ${port === 0 ? '' : `${String(port)} `}of ${hostAddress}`
+  const native = nativeErrorOf('qmp', cause ?? `Could not listen on ${where}`)
+  switch (errorCode(cause)) {
+    case 'EACCES':
+      return new PermissionDeniedError({
+        reason: `${where} may not be listened on`,
+        hint: 'Ports below 1024 are for privileged users: choose another hostPort, or leave it out to have a free one.',
+        native,
+        cause,
+      })
+    case 'EADDRINUSE':
+    case undefined:
+      return new ResourceBusyError({
+        reason: `${where} is taken`,
+        hint: 'Choose another hostPort, or leave it out to have a free one.',
+        native,
+        cause,
+      })
+    default:
+      return new HostError({
+        reason: `${where} can't be listened on: ${native.message}`,
+        hint: 'The hostAddress must be one of this computer.',
+        native,
+        cause,
+      })
+  }
+}
+
+async function failureToListen(protocol: 'tcp' | 'udp', address: string, port: number): Promise<unknown> {
+  const socket = protocol === 'tcp' ? createServer() : createSocket('udp4')
+  try {
+    if (socket instanceof Server) socket.listen({ port, host: address })
+    else socket.bind({ port, address })
+    await once(socket, 'listening')
+    return undefined
+  } catch (error) {
+    return error
+  } finally {
+    socket.close()
+  }
+}

@@ -1,7 +1,7 @@
 import { statSync } from 'node:fs'
 import { join } from 'node:path'
 import { errorCode } from '../../../errors/native.js'
-import { runFiles } from '../hardware/command-line.js'
+import { runFiles } from '../run-files.js'
 import { readLogFrom } from '../logs/run-log-reader.js'
 import { readRun, type RunRecord } from './run-record.js'
 

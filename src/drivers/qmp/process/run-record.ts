@@ -8,8 +8,8 @@ import { processIdentitySchema } from '../../../registry/process-identity.js'
 import { draftOf, type Draft } from '../../../registry/replace-file.js'
 import { parseJson } from '../../../registry/vm-format.js'
 import { accelerators } from './accelerator.js'
-import { runFiles } from '../hardware/command-line.js'
-import { layoutSchema } from '../hardware/layout.js'
+import { runFiles } from '../run-files.js'
+import { layoutSchema } from './layout.js'
 import { readLogTail } from '../logs/run-log-reader.js'
 
 const runSchema = v.object({

@@ -1,8 +1,8 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import * as v from 'valibot'
 import { JobCancelledError, ProtocolError } from '../../../errors.js'
-import type { QmpClient } from '../protocol/qmp-client.js'
-import { QmpCommandError } from '../protocol/qmp-errors.js'
+import type { QmpClient } from './qmp-client.js'
+import { QmpCommandError } from './qmp-errors.js'
 
 const jobSchema = v.object({
   id: v.string(),

@@ -2,11 +2,11 @@ import { rm, statfs } from 'node:fs/promises'
 import { join } from 'node:path'
 import { InsufficientResourcesError } from '../../../errors.js'
 import type { Memory } from '../definition.js'
-import type { DiskImages } from '../disks/disk-images.js'
+import type { DiskImages } from './disk-images.js'
 import type { QmpClient } from '../protocol/qmp-client.js'
 import { QmpCommandError } from '../protocol/qmp-errors.js'
 import { nativeError } from '../qemu-errors.js'
-import { runJob } from './qemu-job.js'
+import { runJob } from '../protocol/qemu-job.js'
 
 /** QEMU keeps memory behind the end of a disk: this is the size of that disk, which nobody uses. */
 const diskMiB = 1

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { openForwardsIn } from '../../../../src/drivers/qmp/network/usernet.js'
+import { openForwardsIn } from '../../../../src/drivers/qmp/network/port-forwards.js'
 
 const heading = '  Protocol[State]    FD  Source Address  Port   Dest. Address  Port RecvQ SendQ'
 /** As QEMU 7.2 says it. */

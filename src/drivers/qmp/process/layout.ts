@@ -1,5 +1,4 @@
 import * as v from 'valibot'
-import type { Hardware } from '../definition.js'
 
 /**
  * What a QEMU has that can't be told from the hardware of its VM, which may be edited while it runs. Saved memory can only be
@@ -13,8 +12,12 @@ export const layoutSchema = v.strictObject({
 
 export type Layout = Readonly<v.InferOutput<typeof layoutSchema>>
 
+interface Memory {
+  readonly memoryMiB: number
+}
+
 /** Of a QEMU that starts afresh. */
-export const newLayout = ({ memoryMiB }: Pick<Hardware, 'memoryMiB'>): Layout => ({ memoryMiB, hasBalloon: true })
+export const newLayout = ({ memoryMiB }: Memory): Layout => ({ memoryMiB, hasBalloon: true })
 
 /** Of a QEMU of which no layout was written down, since there were no others then. */
-export const firstLayout = ({ memoryMiB }: Pick<Hardware, 'memoryMiB'>): Layout => ({ memoryMiB, hasBalloon: false })
+export const firstLayout = ({ memoryMiB }: Memory): Layout => ({ memoryMiB, hasBalloon: false })
