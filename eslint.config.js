@@ -90,7 +90,7 @@ export default defineConfig(
   driverLayer(2),
 
   {
-    files: ['test/**/*.ts', 'benchmarks/**/*.ts'],
+    files: ['test/**/*.ts', 'benchmarks/**/*.ts', 'src/testing/conformance/**/*.ts'],
     rules: {
       '@typescript-eslint/no-empty-function': 'off',
       '@typescript-eslint/no-non-null-assertion': 'off',

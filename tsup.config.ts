@@ -13,6 +13,7 @@ export default defineConfig([
     entry: {
       index: 'src/index.ts',
       testing: 'src/testing/index.ts',
+      'testing-conformance': 'src/testing/conformance/index.ts',
       'testing-vitest': 'src/testing/vitest.ts',
       cli: 'src/cli/main.ts',
     },
@@ -23,6 +24,7 @@ export default defineConfig([
       entry: {
         index: 'src/index.ts',
         testing: 'src/testing/index.ts',
+        'testing-conformance': 'src/testing/conformance/index.ts',
         'testing-vitest': 'src/testing/vitest.ts',
       },
     },

@@ -16,6 +16,7 @@ export default defineConfig({
     alias: [
       { find: /^awaitvm$/, replacement: fromRoot('src/index.ts') },
       { find: /^awaitvm\/testing\/vitest$/, replacement: fromRoot('src/testing/vitest.ts') },
+      { find: /^awaitvm\/testing\/conformance$/, replacement: fromRoot('src/testing/conformance/index.ts') },
       { find: /^awaitvm\/testing$/, replacement: fromRoot('src/testing/index.ts') },
     ],
   },
@@ -40,6 +41,8 @@ export default defineConfig({
       exclude: [
         '**/*.d.ts',
         'src/cli/**',
+        // Test code itself.
+        'src/testing/conformance/**',
         // Runs in worker threads, where V8's coverage of the test process does not reach.
         'src/drivers/embedded/worker.ts',
         ...unmeasured,

@@ -1,8 +1,8 @@
 // Run by vitest on behalf of main.ts: the conformance suite on the host that is checked.
 import { inject } from 'vitest'
-import { allCases } from '../conformance/cases.js'
-import { checkAll } from '../conformance/suite.js'
-import { setDefaultDeadline } from '../support/deadline.js'
+import { allCases } from '../../src/testing/conformance/cases.js'
+import { checkAll } from '../../src/testing/conformance/suite.js'
+import { setDefaultDeadline } from '../../src/testing/conformance/deadline.js'
 import { OwnVmsHost } from './own-vms-host.js'
 import { guestTimeoutMs } from './settings.js'
 

@@ -6,7 +6,7 @@ import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { text } from 'node:stream/consumers'
 import { expect, test } from 'vitest'
-import { within } from '../support/deadline.js'
+import { within } from '../../src/testing/conformance/deadline.js'
 import { PrlctlDouble } from '../support/prlctl-double.js'
 
 const foreign = ['Payroll', "Ann's Ubuntu", 'Template', 'awaitvm-check-00000000-of-an-earlier-run']

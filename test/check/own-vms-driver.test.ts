@@ -4,8 +4,8 @@ import { expect, test } from 'vitest'
 import type { DriverOperations } from '../../src/driver/driver.js'
 import type { Task } from '../../src/driver/task.js'
 import { intercept, interceptionOf } from '../../src/interceptions.js'
-import { EventLog } from '../support/event-log.js'
-import { failureOf } from '../support/expect-failure.js'
+import { EventLog } from '../../src/testing/conformance/event-log.js'
+import { failureOf } from '../../src/testing/conformance/expect-failure.js'
 import { leftOut, OwnVmsDriver } from './own-vms-driver.js'
 
 interface OwnHost {

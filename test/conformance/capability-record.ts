@@ -1,9 +1,7 @@
 import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Capability } from 'awaitvm'
-
-/** What the cases of one host found of each capability: `'failed'` where one that needs it did not pass. */
-export type CapabilityRecord = Map<Capability, 'offered' | 'refused' | 'failed'>
+import type { CapabilityRecord } from '../../src/testing/conformance/suite.js'
 
 export interface HostRecord {
   readonly host: string

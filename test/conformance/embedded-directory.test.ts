@@ -4,9 +4,9 @@ import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { connect } from 'awaitvm'
 import { embeddedProfile } from './embedded-profile.js'
-import { describeConformance } from './suite.js'
+import { describeOwnHost } from './own-host.js'
 
-describeConformance({
+describeOwnHost({
   ...embeddedProfile,
   name: 'embedded:///dir',
   keepsVms: true,

@@ -1,8 +1,8 @@
 import { connect } from 'awaitvm'
 import { embeddedProfile } from './embedded-profile.js'
-import { describeConformance } from './suite.js'
+import { describeOwnHost } from './own-host.js'
 
-describeConformance({
+describeOwnHost({
   ...embeddedProfile,
   name: 'embedded:',
   keepsVms: false,

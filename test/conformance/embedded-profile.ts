@@ -1,10 +1,9 @@
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { type ConformanceHost, serialGuest } from 'awaitvm/testing/conformance'
 import { afterAll } from 'vitest'
 import { builtInGuest } from '../../src/drivers/embedded/machine/guest.js'
-import type { ConformanceHost } from './host.js'
-import { serialGuest } from './serial-guest.js'
 
 const folder = mkdtempSync(join(tmpdir(), 'awaitvm-guest-'))
 const kernel = join(folder, 'guest.bin')

@@ -1,4 +1,4 @@
 import { parallelsHost } from './parallels-profile.js'
-import { describeConformance } from './suite.js'
+import { describeOwnHost } from './own-host.js'
 
-describeConformance(parallelsHost('parallels:', 'desktop'))
+describeOwnHost(parallelsHost('parallels:', 'desktop'))

@@ -1,8 +1,7 @@
 import { connect } from 'awaitvm'
+import { execGuest, type ConformanceHost } from 'awaitvm/testing/conformance'
 import type { Knobs } from '../doubles/prlctl/knobs.js'
 import { PrlctlDouble } from '../support/prlctl-double.js'
-import { execGuest } from './exec-guest.js'
-import type { ConformanceHost } from './host.js'
 import { parallelsTraits } from './parallels-traits.js'
 
 /** The hosts of the double, by its flavour and by how they are connected to. */

@@ -2,7 +2,7 @@ import { afterAll } from 'vitest'
 import { SshServer } from '../support/ssh-server.js'
 import { missingSsh } from '../support/optional-tool.js'
 import { parallelsHost } from './parallels-profile.js'
-import { describeConformance } from './suite.js'
+import { describeOwnHost } from './own-host.js'
 
 const ssh = missingSsh === undefined ? await SshServer.start() : undefined
 afterAll(async () => {
@@ -12,7 +12,7 @@ afterAll(async () => {
 /** What depends on how the programs are run; the rest is what they are given and what they print, which is the same. */
 const subjects = ['connect and info', 'lifecycle', 'clone', 'screen and keys', 'guest agent', 'close']
 
-describeConformance(
+describeOwnHost(
   { ...parallelsHost('parallels+ssh:', 'desktop', (double) => ssh!.uriOf(double)), unavailable: missingSsh },
   subjects,
 )

@@ -1,4 +1,4 @@
-import type { ConformanceHost } from './host.js'
+import type { ConformanceHost } from 'awaitvm/testing/conformance'
 
 /** What Parallels documents where hosts differ. */
 export const parallelsTraits = {

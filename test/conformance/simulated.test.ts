@@ -3,11 +3,11 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { Server, SnapshotNode } from 'awaitvm'
 import { createSimulatedServer } from 'awaitvm/testing'
+import { serialGuest } from 'awaitvm/testing/conformance'
 import { afterAll } from 'vitest'
 import { builtInGuest } from '../../src/drivers/embedded/machine/guest.js'
 import { RealPrograms } from '../support/real-programs.js'
-import { serialGuest } from './serial-guest.js'
-import { describeConformance } from './suite.js'
+import { describeOwnHost } from './own-host.js'
 
 const folder = mkdtempSync(join(tmpdir(), 'awaitvm-guest-'))
 const kernel = join(folder, 'guest.bin')
@@ -16,7 +16,7 @@ afterAll(() => {
   rmSync(folder, { recursive: true })
 })
 
-describeConformance({
+describeOwnHost({
   name: 'simulated:',
   driver: 'simulated',
   guest: serialGuest({

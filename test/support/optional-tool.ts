@@ -2,13 +2,6 @@ import { execFileSync } from 'node:child_process'
 import { existsSync } from 'node:fs'
 import type { TestContext } from 'vitest'
 
-/** Why a test did not run, for the list at the end of the run. */
-declare module 'vitest' {
-  interface TaskMeta {
-    missing?: string
-  }
-}
-
 /**
  * The value of `AWAITVM_TEST_HOSTS`: `all`, or the hosts whose conformance is to be tested, each of which has to be there;
  * `none` leaves out all that needs a program besides Node. If absent, what is there is tested.

@@ -1,6 +1,6 @@
 import { join } from 'node:path'
 import type { JobOptions, JobRef, Server, Vm } from 'awaitvm'
-import type { ServerOperation, VmOperation } from '../conformance/calls.js'
+import type { ServerOperation, VmOperation } from '../../src/testing/conformance/calls.js'
 
 /** What a call needs besides the VM. */
 interface Place {

@@ -1,0 +1,72 @@
+import { once } from 'node:events'
+import { err, ok, type OperationCode, type Result, type Server, type Vm, type VmError } from '../../index.js'
+import { ConsoleReader } from './console-reader.js'
+import type { Trial } from './trial.js'
+
+type Call<Target> = (target: Target, trial: Trial) => PromiseLike<Result<unknown, VmError>>
+
+export type VmOperation = Extract<OperationCode, `vm.${string}` | `guest.${string}`>
+export type ServerOperation = Exclude<
+  Extract<OperationCode, `server.${string}`>,
+  'server.close' | 'server.getJobs' | 'server.createVm'
+>
+
+/** A call of each operation of a VM with arguments that are right; of a snapshot, the VM's last one. */
+export const vmCalls: Record<VmOperation, Call<Vm>> = {
+  'vm.getState': (vm) => vm.getState(),
+  'vm.refresh': (vm) => vm.refresh(),
+  'vm.waitForState': (vm) => vm.waitForState('stopped'),
+  'vm.start': (vm) => vm.start(),
+  'vm.stop': (vm) => vm.stop(),
+  'vm.pause': (vm) => vm.pause(),
+  'vm.resume': (vm) => vm.resume(),
+  'vm.suspend': (vm) => vm.suspend(),
+  'vm.reset': (vm) => vm.reset(),
+  'vm.restart': (vm) => vm.restart(),
+  'vm.edit': (vm) => vm.edit({ description: 'edited' }),
+  'vm.clone': (vm, trial) => vm.clone({ name: trial.newName() }),
+  'vm.delete': (vm) => vm.delete(),
+  'vm.unregister': (vm) => vm.unregister(),
+  'vm.migrate': (vm, trial) => vm.migrate(trial.opened.migrationTarget ?? 'embedded:'),
+  'vm.createSnapshot': (vm) => vm.createSnapshot({ name: 'snapshot' }),
+  'vm.getSnapshotTree': (vm) => vm.getSnapshotTree(),
+  'vm.switchToSnapshot': (vm) => withLastSnapshot(vm, (id) => vm.switchToSnapshot(id)),
+  'vm.deleteSnapshot': (vm) => withLastSnapshot(vm, (id) => vm.deleteSnapshot(id)),
+  'vm.getStatistics': (vm) => vm.getStatistics(),
+  'vm.screenshot': (vm) => vm.screenshot(),
+  'vm.sendKeys': (vm) => vm.sendKeys(['KeyA']),
+  'vm.console': (vm) => openConsole(vm),
+  'guest.exec': (vm) => vm.guest.exec(['true']),
+  'guest.getNetworkAddresses': (vm) => vm.guest.getNetworkAddresses(),
+  'guest.copyIn': (vm, trial) => vm.guest.copyIn(trial.path('in'), '/tmp/in'),
+  'guest.copyOut': (vm, trial) => vm.guest.copyOut('/etc/hostname', trial.path('out')),
+}
+
+export const serverCalls: Record<ServerOperation, Call<Server>> = {
+  'server.getInfo': (server) => server.getInfo(),
+  'server.getVmList': (server) => server.getVmList(),
+  'server.getVm': (server) => server.getVm('some-vm'),
+  'server.registerVm': (server, trial) => server.registerVm(trial.path('vm')),
+  'server.attachJob': (server) => server.attachJob('some-job'),
+}
+
+export const vmOperations = Object.keys(vmCalls) as VmOperation[]
+export const serverOperations = Object.keys(serverCalls) as ServerOperation[]
+
+/** Waits until a console has been opened, or could not be. */
+async function openConsole(vm: Vm): Promise<Result<ConsoleReader, VmError>> {
+  const stream = vm.console()
+  const console = new ConsoleReader(stream)
+  const failure = await Promise.race([once(stream, 'data').then(() => undefined), console.untilClosed()]).catch(
+    (error: unknown) => error,
+  )
+  return failure === undefined ? ok(console) : err(failure as VmError)
+}
+
+async function withLastSnapshot(
+  vm: Vm,
+  call: (id: string) => PromiseLike<Result<unknown, VmError>>,
+): Promise<Result<unknown, VmError>> {
+  const tree = await vm.getSnapshotTree()
+  return await call(tree.isOk() ? (tree.value.at(-1)?.id ?? 'none') : 'none')
+}

@@ -1,0 +1,61 @@
+import { clone } from './cases/clone.js'
+import { close } from './cases/close.js'
+import { connectAndInfo } from './cases/connect-and-info.js'
+import { connections } from './cases/connections.js'
+import { consoleCases } from './cases/console.js'
+import { crash } from './cases/crash.js'
+import { createAndValidate } from './cases/create-and-validate.js'
+import { deleteCases } from './cases/delete.js'
+import { edit } from './cases/edit.js'
+import { editDisks } from './cases/edit-disks.js'
+import { events } from './cases/events.js'
+import { guestAgent } from './cases/guest-agent.js'
+import { images } from './cases/images.js'
+import { inputThatIsWrong } from './cases/input-that-is-wrong.js'
+import { jobs } from './cases/jobs.js'
+import { lifecycle } from './cases/lifecycle.js'
+import { lookup } from './cases/lookup.js'
+import { many } from './cases/many.js'
+import { migrate } from './cases/migrate.js'
+import { networkAdapters } from './cases/network-adapters.js'
+import { notFound } from './cases/not-found.js'
+import { screenAndKeys } from './cases/screen-and-keys.js'
+import { shutdown } from './cases/shutdown.js'
+import { snapshots } from './cases/snapshots.js'
+import { stateChanges } from './cases/state-changes.js'
+import { statesAndErrors } from './cases/states-and-errors.js'
+import { statistics } from './cases/statistics.js'
+import { suspendAndResume } from './cases/suspend-and-resume.js'
+import type { Cases } from './case.js'
+
+/** Every case, by its subject. */
+export const allCases: Readonly<Record<string, Cases>> = {
+  'connect and info': connectAndInfo,
+  lookup,
+  'create and validate': createAndValidate,
+  'input that is wrong': inputThatIsWrong,
+  lifecycle,
+  shutdown,
+  'state changes': stateChanges,
+  'states and errors': statesAndErrors,
+  'not found': notFound,
+  'suspend and resume': suspendAndResume,
+  snapshots,
+  clone,
+  edit,
+  'edit disks': editDisks,
+  images,
+  'network adapters': networkAdapters,
+  delete: deleteCases,
+  console: consoleCases,
+  'screen and keys': screenAndKeys,
+  statistics,
+  events,
+  jobs,
+  many,
+  crash,
+  'guest agent': guestAgent,
+  migrate,
+  connections,
+  close,
+}

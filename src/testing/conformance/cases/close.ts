@@ -1,0 +1,221 @@
+import type { Result, Server, VmError } from '../../../index.js'
+import { connect } from '../../../index.js'
+import { expect } from 'vitest'
+import { within } from '../deadline.js'
+import { EventLog } from '../event-log.js'
+import { failureOf } from '../expect-failure.js'
+import { vmCalls, vmOperations } from '../calls.js'
+import type { Cases } from '../case.js'
+
+/** What changes a VM in a way that can be seen. */
+const changes = [
+  'vm.start',
+  'vm.stop',
+  'vm.restart',
+  'vm.pause',
+  'vm.suspend',
+  'vm.reset',
+  'vm.createSnapshot',
+  'vm.clone',
+] as const
+
+export const close: Cases = ({ host, promises }) => {
+  promises('closing twice is closing once', ['server.close'], async ({ server }) => {
+    const [first, second] = [server.close(), server.close()]
+    await first.unwrap()
+    await second.unwrap()
+    await server.close().unwrap()
+    await server[Symbol.asyncDispose]()
+  })
+
+  promises('every call after the close ends with CONNECTION_FAILED', ['server.close'], async (trial) => {
+    const vm = await trial.createVm()
+    const { server } = trial
+    await server.close().unwrap()
+    const calls = [
+      server.getVmList(),
+      server.getVm(vm.name),
+      server.createVm({ name: 'late' }),
+      server.getJobs(),
+      vm.waitForState('running'),
+    ]
+    for (const call of calls) {
+      const error = await failureOf<'CONNECTION_FAILED'>(call, 'CONNECTION_FAILED')
+      expect(error.retryable).toBe(false)
+      expect(error.hint).toBeTruthy()
+    }
+    for (const operation of vmOperations.filter((code) => server.capabilities.has(code))) {
+      await failureOf(vmCalls[operation](vm, trial), 'CONNECTION_FAILED')
+    }
+  })
+
+  promises(
+    'a close settles everything that is under way, and ends events and what listens to the guest',
+    ['server.close', 'vm.stop', 'vm.start', 'guest'],
+    async (trial) => {
+      const { server } = trial
+      const { vm, guest } = await trial.runningVm()
+      await guest.ignorePowerButton()
+      const second = await trial.createVm()
+      const log = new EventLog(server.events())
+      const under = [
+        vm.stop(),
+        second.start(),
+        vm.waitForState('paused'),
+        server.getVmList(),
+        server.createVm({ ...trial.profile.spec, name: 'meanwhile' }),
+      ]
+      await within(server.close().unwrap(), () => 'the close')
+      for (const job of under) {
+        expect(job.status).not.toBe('running')
+        const result: Result<unknown, VmError> = await job
+        if (result.isErr()) {
+          expect(['CONNECTION_FAILED', 'OUTCOME_UNKNOWN', 'INVALID_STATE']).toContain(result.error.code)
+        }
+      }
+      await within(log.ended, () => 'the end of the events')
+      await guest.untilGone()
+    },
+  )
+
+  promises(
+    'jobs in line end with CONNECTION_FAILED, since nothing was sent',
+    ['server.close', 'vm.stop', 'vm.start', 'guest'],
+    async (trial) => {
+      const second = await trial.createVm()
+      const { vm, guest } = await trial.runningVm()
+      await guest.ignorePowerButton()
+      const shutdown = vm.stop()
+      const queued = second.start()
+      expect(queued.progress.phase).toBe('queued')
+      await trial.server.close().unwrap()
+      await failureOf(queued, 'CONNECTION_FAILED')
+      await shutdown
+    },
+    { connect: { maxConcurrentOperations: 1 } },
+  )
+
+  promises(
+    'a shutdown that the guest was asked for has an unknown outcome once the connection is closed',
+    ['server.close', 'vm.stop', 'vm.start', 'guest'],
+    async (trial) => {
+      const { vm, guest } = await trial.runningVm()
+      const refused = await guest.refusePowerButton()
+      const job = vm.stop()
+      await refused()
+      await trial.server.close().unwrap()
+      const error = await failureOf(job, 'OUTCOME_UNKNOWN')
+      expect(error.hint).toBeTruthy()
+    },
+  )
+
+  for (const operation of changes) {
+    promises(
+      `a ${operation} that has begun when the connection is closed does not end as if nothing was sent`,
+      ['server.close', 'vm.start', operation, 'guest'],
+      async (trial) => {
+        const vm = await trial.createVm(trial.profile.specWithDisk)
+        if (operation !== 'vm.start') await trial.startVm(vm)
+        const log = trial.events({ vmId: vm.id, types: ['state'] })
+        const call = vmCalls[operation](vm, trial)
+        const hasBegun = await Promise.race([
+          log
+            .until(() => true)
+            .then(
+              () => true,
+              () => false,
+            ),
+          call.then(() => false),
+        ])
+        await trial.server.close().unwrap()
+        const result = await call
+        if (hasBegun && result.isErr()) expect(result.error.code).not.toBe('CONNECTION_FAILED')
+      },
+    )
+
+    if (!host.keepsVms) continue
+    promises(
+      `a ${operation} that the close is faster than changes nothing where it says that nothing was sent`,
+      ['server.close', 'vm.start', operation, 'guest'],
+      async (trial) => {
+        const vm = await trial.createVm(trial.profile.specWithDisk)
+        const guest = operation === 'vm.start' ? undefined : (await trial.startVm(vm)).guest
+        await guest?.count()
+        const call = vmCalls[operation](vm, trial)
+        const server = await trial.reopen()
+        const result = await call
+        if (result.isOk() || result.error.code === 'OUTCOME_UNKNOWN') return
+        expect(result.error.code).toBe('CONNECTION_FAILED')
+        const runsOn = host.onClose === 'runs-on' && guest !== undefined
+        const [found, ...others] = await server.getVmList().unwrap()
+        expect(others).toEqual([])
+        expect(await found!.getState().unwrap()).toBe(runsOn ? 'running' : 'stopped')
+        if (runsOn) expect(await trial.talkTo(found!).count()).toBe(2)
+        if (server.capabilities.has('vm.getSnapshotTree')) expect(await found!.getSnapshotTree().unwrap()).toEqual([])
+      },
+    )
+  }
+
+  promises('leaving a scope closes the server', ['server.close'], async (trial) => {
+    let left: Server
+    {
+      await using server = await connect(trial.server.uri).unwrap()
+      left = server
+    }
+    await failureOf(left.getVmList(), 'CONNECTION_FAILED')
+  })
+
+  promises(
+    'a close that nobody waits for keeps nothing alive',
+    ['server.close', 'vm.start', 'guest'],
+    async (trial) => {
+      await trial.runningVm()
+      void trial.server.close()
+    },
+  )
+
+  if (!host.keepsVms) {
+    promises('VMs in memory are gone with the connection', ['server.close'], async (trial) => {
+      await trial.createVm()
+      const uri = trial.server.uri
+      await trial.server.close().unwrap()
+      await using server = await connect(uri).unwrap()
+      expect(await server.getVmList().unwrap()).toEqual([])
+    })
+    return
+  }
+
+  promises(
+    `a VM that runs when the connection is closed ${host.onClose === 'is-killed' ? 'is killed, and its disk kept' : 'runs on'}`,
+    ['server.close', 'vm.start', 'guest'],
+    async (trial) => {
+      const { vm, guest } = await trial.runningVmWithDisk()
+      await guest.writeDisk(0x2b)
+      const counted = await guest.count()
+      const server = await trial.reopen()
+      const found = await server.getVm(vm.id).unwrap()
+      if (host.onClose === 'runs-on') {
+        await trial.expectState(found, 'running')
+        expect(await trial.talkTo(found).count()).toBe(counted + 1)
+      } else {
+        await trial.expectState(found, 'stopped')
+        const again = await trial.startVm(found)
+        expect(await again.guest.readDisk()).toBe(0x2b)
+      }
+    },
+  )
+
+  promises(
+    'a creation that the close meets is there for the next connection or not, as it says',
+    ['server.close'],
+    async (trial) => {
+      const creating = trial.server.createVm({ ...trial.profile.spec, name: 'maybe' })
+      const server = await trial.reopen()
+      const result = await creating
+      const list = await server.getVmList().unwrap()
+      if (result.isOk()) expect(list.map(({ id }) => id)).toEqual([result.value.id])
+      else if (result.error.code !== 'OUTCOME_UNKNOWN') expect(list).toEqual([])
+      expect(await server.getVmList().unwrap()).toEqual(list)
+    },
+  )
+}

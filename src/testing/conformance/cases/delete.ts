@@ -1,0 +1,93 @@
+import { readFile, stat, writeFile } from 'node:fs/promises'
+import { expect } from 'vitest'
+import { failureOf } from '../expect-failure.js'
+import { needsOf, reachableStates } from '../reachable-states.js'
+import type { Cases } from '../case.js'
+
+export const deleteCases: Cases = ({ host, promises }) => {
+  for (const state of reachableStates(host).filter((state) => state !== 'running' && state !== 'paused')) {
+    promises(
+      `deleting a ${state} VM leaves nothing of it, and its name is free`,
+      ['vm.delete', ...needsOf(state)],
+      async (trial) => {
+        const before = await trial.opened.files?.()
+        const vm = await trial.vmIn(state)
+        await vm.delete().unwrap()
+        expect(await trial.server.getVmList().unwrap()).toEqual([])
+        await failureOf(trial.server.getVm(vm.name), 'VM_NOT_FOUND')
+        await failureOf(trial.server.getVm(vm.id), 'VM_NOT_FOUND')
+        expect(await trial.opened.files?.()).toEqual(before)
+        const again = await trial.createVm({ name: vm.name })
+        expect(again.id).not.toBe(vm.id)
+      },
+    )
+  }
+
+  promises(
+    'deleting a VM with snapshots and written disks leaves nothing of it',
+    ['vm.delete', 'vm.createSnapshot', 'guest'],
+    async (trial) => {
+      const before = await trial.opened.files?.()
+      const { vm, guest } = await trial.runningVmWithDisk()
+      await guest.writeDisk(1)
+      await vm.createSnapshot({ name: 'running' }).unwrap()
+      await guest.writeDisk(2)
+      await vm.stop().unwrap()
+      await vm.createSnapshot({ name: 'stopped' }).unwrap()
+      await vm.delete().unwrap()
+      expect(await trial.opened.files?.()).toEqual(before)
+    },
+  )
+
+  promises('other VMs do not notice that one is deleted', ['vm.delete', 'guest'], async (trial) => {
+    const { vm: other, guest } = await trial.runningVmWithDisk()
+    await guest.writeDisk(0x12)
+    const vm = await trial.createVm(trial.profile.specWithDisk)
+    await vm.delete().unwrap()
+    expect(await guest.readDisk()).toBe(0x12)
+    await trial.expectState(other, 'running')
+  })
+
+  promises('of two that delete the same VM, one succeeds', ['vm.delete'], async (trial) => {
+    const vm = await trial.createVm()
+    const results = await Promise.all([vm.delete(), vm.delete()])
+    const codes = results.map((result) => (result.isOk() ? 'deleted' : result.error.code))
+    expect(codes.filter((code) => code === 'deleted')).toHaveLength(1)
+    expect(['VM_NOT_FOUND', 'RESOURCE_BUSY']).toContain(codes.find((code) => code !== 'deleted'))
+    expect(await trial.server.getVmList().unwrap()).toEqual([])
+  })
+
+  promises(
+    'a VM that was unregistered is not on the host, and comes back whole when it is registered',
+    ['vm.unregister', 'server.registerVm', 'guest'],
+    async (trial) => {
+      const { vm, guest } = await trial.runningVmWithDisk()
+      await guest.writeDisk(0x21)
+      await vm.stop().unwrap()
+      await vm.unregister().unwrap()
+      await failureOf(trial.server.getVm(vm.name), 'VM_NOT_FOUND')
+      const back = await trial.server.registerVm(trial.opened.registrationPath!(vm)).unwrap()
+      expect(back.config).toEqual(vm.config)
+      await failureOf(trial.server.registerVm(trial.opened.registrationPath!(vm)), 'ALREADY_EXISTS')
+      const started = await trial.startVm(back)
+      expect(await started.guest.readDisk()).toBe(0x21)
+    },
+  )
+
+  promises('a path without a VM cannot be registered', ['server.registerVm'], async (trial) => {
+    await failureOf(trial.server.registerVm(trial.path('missing')), 'INVALID_ARGUMENT')
+    expect(await trial.server.getVmList().unwrap()).toEqual([])
+  })
+
+  if (host.refusedSettings?.includes('spec.disks.image') === true) return
+
+  promises('the images and the kernel that a VM was made from stay', ['vm.delete'], async (trial) => {
+    const image = trial.path('image')
+    await writeFile(image, Buffer.alloc(1 << 20, 0x42))
+    const vm = await trial.createVm({ ...trial.profile.specWithDisk, disks: [{ image }] })
+    await vm.delete().unwrap()
+    expect((await readFile(image)).equals(Buffer.alloc(1 << 20, 0x42))).toBe(true)
+    const { kernel } = trial.profile.specWithDisk.boot ?? {}
+    if (kernel !== undefined) expect((await stat(kernel)).isFile()).toBe(true)
+  })
+}

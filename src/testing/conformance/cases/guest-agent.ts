@@ -1,0 +1,524 @@
+import { execFileSync } from 'node:child_process'
+import { randomBytes } from 'node:crypto'
+import { existsSync } from 'node:fs'
+import { chmod, chown, lstat, mkdir, readdir, readFile, stat, symlink, writeFile } from 'node:fs/promises'
+import { isIP } from 'node:net'
+import type { Capability, ExecOptions, Vm, VmState } from '../../../index.js'
+import { expect } from 'vitest'
+import { within } from '../deadline.js'
+import { failureOf } from '../expect-failure.js'
+import { vmCalls, vmOperations } from '../calls.js'
+import type { Cases } from '../case.js'
+
+/** Arguments that a shell, a parser of options or a line protocol would take for something else. */
+const oddArguments = [
+  '',
+  ' ',
+  'two  words',
+  "it's",
+  '"quoted"',
+  '$HOME',
+  '`id`',
+  '$(id)',
+  '*',
+  '~',
+  '\\',
+  'back\\slash\\',
+  'a\nb',
+  'tab\there',
+  '-rf',
+  '--',
+  ';',
+  '&',
+  '| cat',
+  '> /tmp/x',
+  '%s%n',
+  '#',
+  '!',
+  '{a,b}',
+  'Ünïcödé 虚拟机 🚀',
+]
+
+const printArguments = ['sh', '-c', 'for word in "$@"; do printf "[%s]\\n" "$word"; done', 'sh']
+
+/** What a program prints; it is to succeed. */
+async function outputOf(vm: Vm, argv: readonly string[], options?: ExecOptions): Promise<string> {
+  const { exitCode, stdout, stderr } = await vm.guest.exec(argv, options).unwrap()
+  expect({ exitCode, stderr: Buffer.from(stderr).toString() }).toEqual({ exitCode: 0, stderr: '' })
+  return Buffer.from(stdout).toString()
+}
+
+const newGuestPath = (): string => `/tmp/awaitvm-${randomBytes(6).toString('hex')}`
+
+/** A program that runs until it is stopped, and what tells that it runs. */
+async function endlessProgram(vm: Vm): Promise<{ job: ReturnType<Vm['guest']['exec']>; pid: string }> {
+  const file = `/tmp/awaitvm-pid-${randomBytes(6).toString('hex')}`
+  const job = vm.guest.exec(['sh', '-c', 'echo $$ >"$0.new" && mv "$0.new" "$0" && exec sleep 600', file])
+  const find = async (): Promise<string> => {
+    for (;;) {
+      const { exitCode, stdout } = await vm.guest.exec(['cat', file]).unwrap()
+      if (exitCode === 0) return Buffer.from(stdout).toString().trim()
+    }
+  }
+  const pid = await within(find(), () => 'the program to begin')
+  await outputOf(vm, ['rm', file])
+  return { job, pid }
+}
+
+/** What ends the programs of a guest, and the state that it leads to. */
+const endsOfPrograms: readonly (readonly [string, readonly Capability[], (vm: Vm) => Promise<unknown>, VmState])[] = [
+  ['suspended', ['vm.suspend'], (vm) => vm.suspend().unwrap(), 'suspended'],
+  ['killed', ['vm.stop'], (vm) => vm.stop({ mode: 'kill' }).unwrap(), 'stopped'],
+  ['reset', ['vm.reset'], (vm) => vm.reset().unwrap(), 'running'],
+]
+
+/** The program has run: nothing may say that it has not. */
+async function expectUnknownEnd(program: ReturnType<Vm['guest']['exec']>): Promise<void> {
+  await within(program, () => 'the end of the program')
+  expect((await failureOf(program, 'OUTCOME_UNKNOWN')).hint).toBeTruthy()
+}
+
+export const guestAgent: Cases = ({ host, promises }) => {
+  for (const operation of vmOperations.filter((operation) => operation.startsWith('guest.'))) {
+    promises(
+      `${operation} ends with GUEST_UNAVAILABLE where no agent answers`,
+      [operation, 'vm.start'],
+      async (trial) => {
+        await writeFile(trial.path('in'), 'x')
+        const vm = await trial.createVm(trial.host.specWithoutAgent ?? trial.profile.spec)
+        await vm.start().unwrap()
+        const error = await failureOf(vmCalls[operation](vm, trial), 'GUEST_UNAVAILABLE')
+        expect(error.hint).toBeTruthy()
+        await trial.expectState(vm, 'running')
+      },
+    )
+  }
+
+  promises(
+    'GUEST_UNAVAILABLE of a guest that boots is retryable until its agent answers',
+    ['guest.exec', 'agent'],
+    async (trial) => {
+      const vm = await trial.bootVmWithAgent()
+      const answer = async (): Promise<void> => {
+        for (;;) {
+          const result = await vm.guest.exec(['true'])
+          if (result.isOk()) return
+          expect(result.error).toMatchObject({ code: 'GUEST_UNAVAILABLE', retryable: true })
+        }
+      }
+      await within(answer(), () => 'the agent')
+    },
+  )
+
+  promises('the arguments of a program reach it to the letter', ['guest.exec', 'agent'], async (trial) => {
+    const vm = await trial.vmWithAgent()
+    const expected = oddArguments.map((word) => `[${word}]\n`).join('')
+    expect(await outputOf(vm, [...printArguments, ...oddArguments])).toBe(expected)
+  })
+
+  promises(
+    'what a program is given on its standard input reaches it byte for byte',
+    ['guest.exec', 'agent'],
+    async (trial) => {
+      const vm = await trial.vmWithAgent()
+      const input = Buffer.from(Array.from({ length: 70_000 }, (_, index) => (index * 7) % 256))
+      const { stdout } = await vm.guest.exec(['cat'], { input }).unwrap()
+      expect(Buffer.compare(Buffer.from(stdout), input)).toBe(0)
+      const { stderr } = await vm.guest.exec(['sh', '-c', 'cat >&2'], { input }).unwrap()
+      expect(Buffer.compare(Buffer.from(stderr), input)).toBe(0)
+      expect(await outputOf(vm, ['cat'], { input: 'Ünïcödé' })).toBe('Ünïcödé')
+      expect(await outputOf(vm, ['cat'])).toBe('')
+      // One that does not read what it is given is no trouble.
+      expect(await outputOf(vm, ['true'], { input })).toBe('')
+    },
+  )
+
+  promises('standard output and standard error are told apart', ['guest.exec', 'agent'], async (trial) => {
+    const vm = await trial.vmWithAgent()
+    const result = await vm.guest.exec(['sh', '-c', 'printf out; printf err >&2; exit 3']).unwrap()
+    expect({
+      ...result,
+      stdout: String(Buffer.from(result.stdout)),
+      stderr: String(Buffer.from(result.stderr)),
+    }).toEqual({
+      exitCode: 3,
+      stdout: 'out',
+      stderr: 'err',
+      isTruncated: false,
+    })
+  })
+
+  promises('every exit code comes back as it was', ['guest.exec', 'agent'], async (trial) => {
+    const vm = await trial.vmWithAgent()
+    for (const code of [0, 1, 2, 126, 253, 254, 255]) {
+      const { exitCode } = await vm.guest.exec(['sh', '-c', 'exit "$1"', 'sh', String(code)]).unwrap()
+      expect(exitCode).toBe(code)
+    }
+  })
+
+  promises('a program that a signal ends says so', ['guest.exec', 'agent'], async (trial) => {
+    const vm = await trial.vmWithAgent()
+    const { exitCode, signal } = await vm.guest.exec(['sh', '-c', 'kill -9 $$']).unwrap()
+    // As the kernel tells it, or as a shell in between does.
+    expect(exitCode === undefined ? signal : exitCode - 128).toBe(9)
+  })
+
+  promises('a program that is not there is told of', ['guest.exec', 'agent'], async (trial) => {
+    const vm = await trial.vmWithAgent()
+    const result = await vm.guest.exec(['awaitvm-no-such-program'])
+    if (result.isOk()) expect(result.value.exitCode).toBe(127)
+    else expect(await failureOf(Promise.resolve(result), 'INVALID_ARGUMENT')).toMatchObject({ path: 'argv[0]' })
+  })
+
+  promises('a program has the variables that it was given', ['guest.exec', 'agent'], async (trial) => {
+    const vm = await trial.vmWithAgent()
+    const env = { AWAITVM_PLAIN: 'plain', AWAITVM_ODD: ` it's "$HOME" \`id\`\n=; ` }
+    const script = 'printf "%s|%s|%s" "$AWAITVM_PLAIN" "$AWAITVM_ODD" "${AWAITVM_NONE-none}"'
+    expect(await outputOf(vm, ['sh', '-c', script], { env })).toBe(`plain|${env.AWAITVM_ODD}|none`)
+  })
+
+  promises('a program runs in the folder that it was given', ['guest.exec', 'agent'], async (trial) => {
+    const vm = await trial.vmWithAgent()
+    expect(await outputOf(vm, ['pwd'], { cwd: '/usr' })).toBe('/usr\n')
+    const folder = `/tmp/awaitvm it's "$HOME" ${randomBytes(6).toString('hex')}`
+    await outputOf(vm, ['mkdir', folder])
+    expect(await outputOf(vm, ['pwd'], { cwd: folder })).toBe(`${folder}\n`)
+    await outputOf(vm, ['rmdir', folder])
+  })
+
+  promises(
+    'a large output comes whole, or is said to be cut off',
+    ['guest.exec', 'agent'],
+    async (trial) => {
+      const vm = await trial.vmWithAgent()
+      const size = 5_000_000
+      const script = `head -c ${size} /dev/zero | tr '\\0' x; printf end`
+      const { exitCode, stdout, isTruncated } = await vm.guest.exec(['sh', '-c', script]).unwrap()
+      expect(exitCode).toBe(0)
+      expect(Buffer.from(stdout.subarray(0, 1000)).toString()).toBe('x'.repeat(1000))
+      if (isTruncated) expect(stdout.length).toBeLessThan(size)
+      else expect(stdout.length).toBe(size + 3)
+    },
+    // QEMU's agent takes 4 KiB at a time, and rests for 0.1 s where nobody is connected to it.
+    { timeoutMs: 240_000 },
+  )
+
+  promises('programs that run at once have each their own output', ['guest.exec', 'agent'], async (trial) => {
+    const vm = await trial.vmWithAgent()
+    const numbers = Array.from({ length: 6 }, (_, index) => String(index))
+    const outputs = await Promise.all(numbers.map((number) => outputOf(vm, ['cat'], { input: number })))
+    expect(outputs).toEqual(numbers)
+  })
+
+  if (host.sharesRunningVms) {
+    promises('programs of several connections run at once', ['guest.exec', 'agent'], async (trial) => {
+      const vm = await trial.vmWithAgent()
+      const others = [vm]
+      for (const server of [await trial.connectAgain(), await trial.connectAgain()]) {
+        others.push(await server.getVm(vm.id).unwrap())
+      }
+      const inputs = Array.from({ length: 9 }, (_, index) => String(index))
+      const outputs = inputs.map((input, index) => outputOf(others[index % others.length]!, ['cat'], { input }))
+      expect(await Promise.all(outputs)).toEqual(inputs)
+    })
+  }
+
+  promises(
+    'a program ends after a pause of its VM as it would have without',
+    ['guest.exec', 'agent', 'vm.pause', 'vm.resume'],
+    async (trial) => {
+      const vm = await trial.vmWithAgent()
+      const { job, pid } = await endlessProgram(vm)
+      await vm.pause().unwrap()
+      expect((await failureOf(vm.guest.exec(['true']), 'INVALID_STATE')).state).toBe('paused')
+      await vm.resume().unwrap()
+      expect(job.status).toBe('running')
+      await outputOf(vm, ['kill', '-9', pid])
+      const { exitCode, signal } = await job.unwrap()
+      expect(exitCode === undefined ? signal : exitCode - 128).toBe(9)
+    },
+  )
+
+  promises('a program that is cancelled is stopped, or goes on, as it says', ['guest.exec', 'agent'], async (trial) => {
+    const vm = await trial.vmWithAgent()
+    const { job, pid } = await endlessProgram(vm)
+    const verdict = await job.cancel()
+    // A process that has ended may wait there for somebody to take note of it.
+    const script = 'kill -0 "$1" && ! grep -q "^State:.*zombie" "/proc/$1/status" 2>/dev/null'
+    const isAlive = async (): Promise<boolean> =>
+      (await vm.guest.exec(['sh', '-c', script, 'sh', pid]).unwrap()).exitCode === 0
+    if (verdict.isOk()) {
+      await failureOf(job, 'JOB_CANCELLED')
+      expect(await isAlive()).toBe(false)
+    } else {
+      expect(verdict.error.code).toBe('JOB_NOT_CANCELABLE')
+      expect(job.status).toBe('running')
+      expect(await isAlive()).toBe(true)
+      await outputOf(vm, ['kill', pid])
+      await job
+    }
+  })
+
+  promises(
+    'a program that takes too long ends with TIMEOUT, or nobody knows',
+    ['guest.exec', 'agent'],
+    async (trial) => {
+      const vm = await trial.vmWithAgent()
+      const error = await failureOf(vm.guest.exec(['sleep', '600'], { timeoutMs: 300 }), 'TIMEOUT', 'OUTCOME_UNKNOWN')
+      expect(error.hint).toBeTruthy()
+      await trial.expectState(vm, 'running')
+    },
+  )
+
+  for (const [happens, needs, change, state] of endsOfPrograms) {
+    promises(
+      `a program that runs when its VM is ${happens} has an unknown outcome`,
+      ['guest.exec', 'agent', ...needs],
+      async (trial) => {
+        const vm = await trial.vmWithAgent()
+        const { job } = await endlessProgram(vm)
+        await change(vm)
+        await expectUnknownEnd(job)
+        await trial.expectState(vm, state)
+      },
+    )
+  }
+
+  promises(
+    'a program of the guest before a switch of snapshots is not taken for one of the guest after it',
+    ['guest.exec', 'agent', 'vm.createSnapshot', 'vm.switchToSnapshot'],
+    async (trial) => {
+      const vm = await trial.vmWithAgent()
+      const snapshot = await vm.createSnapshot({ name: 'before' }).unwrap()
+      const { job } = await endlessProgram(vm)
+      await vm.switchToSnapshot(snapshot.id).unwrap()
+      if (vm.state !== 'running') await vm.start().unwrap()
+      const run = async (): Promise<string> => {
+        for (;;) {
+          const result = await vm.guest.exec(['sh', '-c', 'sleep 2; echo after'])
+          if (result.isOk()) return Buffer.from(result.value.stdout).toString()
+          expect(result.error.code).toBe('GUEST_UNAVAILABLE')
+        }
+      }
+      const [output] = await Promise.all([run(), expectUnknownEnd(job)])
+      expect(output).toBe('after\n')
+    },
+  )
+
+  promises(
+    'the addresses of a guest are those by which others may reach it, IPv4 first',
+    ['guest.getNetworkAddresses', 'agent'],
+    async (trial) => {
+      const vm = await trial.vmWithAgent()
+      const addresses = await vm.guest.getNetworkAddresses().unwrap()
+      for (const { address, family, interfaceName, macAddress } of addresses) {
+        expect(isIP(address), address).toBe(family === 'ipv4' ? 4 : 6)
+        expect(address).not.toMatch(/^(127\.|169\.254\.|::1$|fe80:)/)
+        expect(interfaceName).toMatch(/\S/)
+        if (macAddress !== undefined) expect(macAddress).toMatch(/^([0-9a-f]{2}:){5}[0-9a-f]{2}$/)
+      }
+      const families = addresses.map(({ family }) => family)
+      expect(families).toEqual(families.toSorted())
+    },
+  )
+
+  promises(
+    'a file comes back from the guest as it was copied in',
+    ['guest.copyIn', 'guest.copyOut', 'guest.exec', 'agent'],
+    async (trial) => {
+      const vm = await trial.vmWithAgent()
+      for (const content of [randomBytes(1_000_000), Buffer.alloc(0), Buffer.from('old\n')]) {
+        const file = `/tmp/awaitvm it's "$HOME"-${randomBytes(6).toString('hex')}`
+        await writeFile(trial.path('in'), content)
+        await vm.guest.copyIn(trial.path('in'), file).unwrap()
+        await vm.guest.copyOut(file, trial.path('out')).unwrap()
+        expect(Buffer.compare(await readFile(trial.path('out')), content)).toBe(0)
+        await outputOf(vm, ['rm', file])
+      }
+    },
+  )
+
+  promises(
+    'a copy of a file that is not there is told of, and nothing is made',
+    ['guest.copyIn', 'guest.copyOut', 'agent'],
+    async (trial) => {
+      const vm = await trial.vmWithAgent()
+      expect((await failureOf(vm.guest.copyIn(trial.path('none'), '/tmp/x'), 'INVALID_ARGUMENT')).path).toBe('from')
+      await failureOf(vm.guest.copyOut('/nowhere/none', trial.path('out')), 'INVALID_ARGUMENT', 'HOST_ERROR')
+      expect(existsSync(trial.path('out'))).toBe(false)
+      await writeFile(trial.path('in'), 'x')
+      await failureOf(vm.guest.copyIn(trial.path('in'), '/nowhere/none'), 'INVALID_ARGUMENT', 'HOST_ERROR')
+    },
+  )
+
+  promises(
+    'what is no regular file of the guest is not copied, and not replaced',
+    ['guest.copyIn', 'guest.copyOut', 'guest.exec', 'agent'],
+    async (trial) => {
+      const vm = await trial.vmWithAgent()
+      await writeFile(trial.path('in'), 'x')
+      const paths = ['/dev/null', '/dev/zero', '/tmp']
+      if (host.hasPaperFiles !== true) {
+        const pipe = newGuestPath()
+        await outputOf(vm, ['mkfifo', pipe])
+        paths.push(pipe)
+      }
+      for (const path of paths) {
+        expect(await failureOf(vm.guest.copyIn(trial.path('in'), path), 'INVALID_ARGUMENT')).toMatchObject({
+          path: 'to',
+        })
+        const error = await failureOf(vm.guest.copyOut(path, trial.path('out')), 'INVALID_ARGUMENT')
+        expect(error).toMatchObject({ path: 'from' })
+        expect(existsSync(trial.path('out'))).toBe(false)
+      }
+      expect(
+        await outputOf(vm, ['sh', '-c', '[ -c /dev/null ] && [ -c /dev/zero ] && [ -d /tmp ] && echo unchanged']),
+      ).toBe('unchanged\n')
+      if (host.hasPaperFiles !== true) await outputOf(vm, ['rm', paths.at(-1)!])
+    },
+  )
+
+  promises(
+    'a copy goes through the links of the guest, and replaces what they lead to',
+    ['guest.copyIn', 'guest.copyOut', 'guest.exec', 'agent'],
+    async (trial) => {
+      if (host.hasPaperFiles === true) return
+      const vm = await trial.vmWithAgent()
+      const folder = newGuestPath()
+      await writeFile(trial.path('in'), 'new')
+      const make =
+        'mkdir -p "$0/a/b" "$0/c" && cd "$0" && echo old >c/file && ln -s ../c a/down && ln -s ../down/file a/b/link'
+      await outputOf(vm, ['sh', '-c', `${make} && ln -s none dangling && ln -s loop loop`, folder])
+      await vm.guest.copyIn(trial.path('in'), `${folder}/a/b/link`).unwrap()
+      const look = 'cd "$0" && [ -h a/b/link ] && [ -h a/down ] && cat c/file && find . -name ".awaitvm*"'
+      expect(await outputOf(vm, ['sh', '-c', look, folder])).toBe('new')
+      await vm.guest.copyOut(`${folder}/a/b/link`, trial.path('out')).unwrap()
+      expect(await readFile(trial.path('out'), 'utf8')).toBe('new')
+      for (const name of ['dangling', 'loop']) {
+        await failureOf(vm.guest.copyIn(trial.path('in'), `${folder}/${name}`), 'INVALID_ARGUMENT')
+      }
+      const rest = await outputOf(vm, ['sh', '-c', 'cd "$0" && [ -h dangling ] && ls -A && cd / && rm -r "$0"', folder])
+      expect(rest).toBe('a\nc\ndangling\nloop\n')
+    },
+  )
+
+  promises(
+    'a file that a copy replaces keeps its permissions and owner; a new one has those of the local file, or is for its owner only',
+    ['guest.copyIn', 'guest.copyOut', 'guest.exec', 'agent'],
+    async (trial) => {
+      const vm = await trial.vmWithAgent()
+      const modeOf = async (path: string): Promise<string> => ((await stat(path)).mode & 0o7777).toString(8)
+      await writeFile(trial.path('in'), 'new')
+      await chmod(trial.path('in'), 0o754)
+      const folder = newGuestPath()
+      if (host.hasPaperFiles !== true) {
+        const make = 'mkdir "$0" && cd "$0" && echo old >kept && chmod 640 kept && ln -s kept link'
+        await outputOf(vm, ['sh', '-c', `${make} && if [ "$(id -u)" = 0 ]; then chown 1234:4321 kept; fi`, folder])
+        const look = (name: string): Promise<string> =>
+          outputOf(vm, [
+            'sh',
+            '-c',
+            'cd "$0" && ls -ln "$1" | cut -c 1-10 && ls -ln "$1" | tr -s " " | cut -d " " -f 3,4',
+            folder,
+            name,
+          ])
+        const [before, fresh] = [await look('kept'), /^-rwxr-xr--\n/]
+        expect(before).toMatch(/^-rw-r-----\n/)
+        await vm.guest.copyIn(trial.path('in'), `${folder}/kept`).unwrap()
+        expect(await look('kept')).toBe(before)
+        await vm.guest.copyIn(trial.path('in'), `${folder}/link`).unwrap()
+        expect(await look('kept')).toBe(before)
+        await vm.guest.copyIn(trial.path('in'), `${folder}/fresh`).unwrap()
+        expect(await look('fresh')).toMatch(fresh)
+        expect(await outputOf(vm, ['sh', '-c', 'cd "$0" && cat kept && ls -A', folder])).toBe('newfresh\nkept\nlink\n')
+        await outputOf(vm, ['rm', '-r', folder])
+      }
+
+      const file = newGuestPath()
+      await vm.guest.copyIn(trial.path('in'), file).unwrap()
+      await vm.guest.copyOut(file, trial.path('out')).unwrap()
+      expect(await modeOf(trial.path('out'))).toBe('600')
+      for (const mode of [0o644, 0o440, 0o600]) {
+        await chmod(trial.path('out'), mode)
+        if (process.getuid?.() === 0) await chown(trial.path('out'), 1234, 4321)
+        const before = await stat(trial.path('out'))
+        await vm.guest.copyOut(file, trial.path('out')).unwrap()
+        const { uid, gid } = await stat(trial.path('out'))
+        expect({ mode: await modeOf(trial.path('out')), uid, gid }).toEqual({
+          mode: mode.toString(8),
+          uid: before.uid,
+          gid: before.gid,
+        })
+      }
+    },
+  )
+
+  promises(
+    'paths of the guest that begin with a dash are no options, and a copy that fails leaves nothing behind',
+    ['guest.copyIn', 'guest.copyOut', 'guest.exec', 'agent'],
+    async (trial) => {
+      if (host.hasPaperFiles === true) return
+      const vm = await trial.vmWithAgent()
+      await writeFile(trial.path('in'), 'dashed')
+      const name = `-x${randomBytes(6).toString('hex')}`
+      for (const content of ['dashed', 'again']) {
+        await writeFile(trial.path('in'), content)
+        await vm.guest.copyIn(trial.path('in'), name).unwrap()
+        await vm.guest.copyOut(name, trial.path('out')).unwrap()
+        expect(await readFile(trial.path('out'), 'utf8')).toBe(content)
+      }
+      await outputOf(vm, ['sh', '-c', 'mkdir "./$0-folder"', name])
+      await failureOf(vm.guest.copyIn(trial.path('in'), `${name}-folder`), 'INVALID_ARGUMENT')
+      const rest = 'ls -A | grep "^[.]awaitvm-"; rm "./$0" && rmdir "./$0-folder"'
+      expect(await outputOf(vm, ['sh', '-c', rest, name])).toBe('')
+    },
+  )
+
+  promises(
+    'what is no regular file of this machine is not copied, and not replaced; links are followed',
+    ['guest.copyIn', 'guest.copyOut', 'agent'],
+    async (trial) => {
+      const vm = await trial.vmWithAgent()
+      const pipe = trial.path('pipe')
+      execFileSync('mkfifo', [pipe])
+      await mkdir(trial.path('folder'))
+      for (const path of ['/dev/null', pipe, trial.path('folder')]) {
+        const out = await failureOf(vm.guest.copyOut('/etc/hostname', path), 'INVALID_ARGUMENT')
+        const into = await failureOf(vm.guest.copyIn(path, '/tmp/x'), 'INVALID_ARGUMENT')
+        expect([out.path, into.path]).toEqual(['to', 'from'])
+      }
+      expect((await stat('/dev/null')).isCharacterDevice()).toBe(true)
+
+      await writeFile(trial.path('in'), 'content')
+      await vm.guest.copyIn(trial.path('in'), '/tmp/awaitvm-file').unwrap()
+      await writeFile(trial.path('folder/real'), 'old')
+      await symlink('folder/real', trial.path('link'))
+      await vm.guest.copyOut('/tmp/awaitvm-file', trial.path('link')).unwrap()
+      expect((await lstat(trial.path('link'))).isSymbolicLink()).toBe(true)
+      expect(await readFile(trial.path('folder/real'), 'utf8')).toBe('content')
+      expect(await readdir(trial.path('folder'))).toEqual(['real'])
+    },
+  )
+
+  promises(
+    'a copy out of the guest that is cancelled leaves nothing, or is whole',
+    ['guest.copyIn', 'guest.copyOut', 'guest.exec', 'agent'],
+    async (trial) => {
+      const vm = await trial.vmWithAgent()
+      const file = `/tmp/awaitvm-${randomBytes(6).toString('hex')}`
+      const size = 2_000_000
+      await writeFile(trial.path('in'), Buffer.alloc(size))
+      await vm.guest.copyIn(trial.path('in'), file).unwrap()
+      const before = await readdir(trial.path('.'))
+      const job = vm.guest.copyOut(file, trial.path('out'))
+      await job.cancel()
+      const result = await job
+      if (result.isOk()) expect((await readFile(trial.path('out'))).byteLength).toBe(size)
+      else {
+        expect(result.error.code).toBe('JOB_CANCELLED')
+        expect(await readdir(trial.path('.'))).toEqual(before)
+      }
+      await outputOf(vm, ['rm', file])
+    },
+  )
+}

@@ -1,0 +1,129 @@
+import { expect } from 'vitest'
+import { failureOf } from '../expect-failure.js'
+import type { Cases } from '../case.js'
+
+const oddNames = [
+  'Ünïcödé 虚拟机 🚀',
+  'two words',
+  '-rf',
+  '--help',
+  '$(reboot)',
+  '%2e%2e%2f',
+  '.hidden',
+  '..a',
+  '"quoted" \'name\'',
+  'a;b&c|d',
+  '*',
+  '<x>&amp;',
+  'con',
+  '__proto__',
+  'x'.repeat(128),
+  '虚'.repeat(128),
+]
+
+export const lookup: Cases = ({ host, promises }) => {
+  promises('a new host has no VMs', ['server.getVmList'], async ({ server }) => {
+    expect(await server.getVmList().unwrap()).toEqual([])
+  })
+
+  promises(
+    'a VM that was made is found by its name and by its id, and is the same object',
+    ['server.getVm'],
+    async (trial) => {
+      const vm = await trial.createVm()
+      expect(await trial.server.getVm(vm.name).unwrap()).toBe(vm)
+      expect(await trial.server.getVm(vm.id).unwrap()).toBe(vm)
+    },
+  )
+
+  promises("an id goes before a name: no VM is named like another one's id", ['vm.edit', 'vm.clone'], async (trial) => {
+    const first = await trial.createVm()
+    const second = await trial.createVm()
+    await failureOf(trial.server.createVm({ name: first.id }), 'ALREADY_EXISTS')
+    await failureOf(second.edit({ name: first.id }), 'ALREADY_EXISTS')
+    await failureOf(second.clone({ name: first.id }), 'ALREADY_EXISTS')
+    expect(await trial.server.getVm(first.id).unwrap()).toBe(first)
+    expect(await trial.server.getVmList().unwrap()).toHaveLength(2)
+  })
+
+  promises('a VM is listed once, however often it is listed', ['server.getVmList'], async (trial) => {
+    const first = await trial.createVm()
+    const second = await trial.createVm()
+    for (let times = 0; times < 2; times += 1) {
+      const list = await trial.server.getVmList().unwrap()
+      expect(list).toHaveLength(2)
+      expect(new Set(list)).toEqual(new Set([first, second]))
+    }
+  })
+
+  promises(
+    'the list can be filtered by name and by state',
+    ['server.getVmList', 'vm.start', 'guest'],
+    async (trial) => {
+      const { server } = trial
+      const stopped = await trial.createVm()
+      const { vm: running } = await trial.runningVm()
+      expect(await server.getVmList({ name: stopped.name }).unwrap()).toEqual([stopped])
+      expect(await server.getVmList({ name: stopped.name.slice(0, -1) }).unwrap()).toEqual([])
+      expect(await server.getVmList({ state: 'running' }).unwrap()).toEqual([running])
+      expect(await server.getVmList({ state: 'stopped' }).unwrap()).toEqual([stopped])
+      expect(await server.getVmList({ state: 'paused' }).unwrap()).toEqual([])
+      expect(await server.getVmList({ state: 'running', name: stopped.name }).unwrap()).toEqual([])
+      expect(await server.getVmList({ state: 'running', name: running.name }).unwrap()).toEqual([running])
+    },
+  )
+
+  promises('a name or id that no VM has ends with VM_NOT_FOUND', ['server.getVm'], async ({ server }) => {
+    for (const name of [
+      'no-such-vm',
+      '00000000-0000-4000-8000-000000000000',
+      '../etc',
+      '.',
+      'x'.repeat(5000),
+      'a\0b',
+    ]) {
+      const error = await failureOf(server.getVm(name), 'VM_NOT_FOUND')
+      expect(error.operation).toBe('server.getVm')
+      expect(error.hint).toBeTruthy()
+    }
+  })
+
+  promises('a part of a name, or another case of it, finds nothing', ['server.getVm'], async (trial) => {
+    const vm = await trial.createVm({ name: 'Web-1' })
+    for (const name of ['Web', 'eb-1', 'Web-1 ', 'Web-11', 'web-1']) {
+      await failureOf(trial.server.getVm(name), 'VM_NOT_FOUND')
+    }
+    expect(await trial.server.getVm('Web-1').unwrap()).toBe(vm)
+  })
+
+  promises('what only this kind of host tells of a VM, it tells under its name', ['server.createVm'], async (trial) => {
+    const { native } = await trial.createVm()
+    if (native !== undefined) expect(native.driver).toBe(trial.server.driver)
+    else expect(trial.server.driver).not.toBe('qmp')
+  })
+
+  promises('odd names are kept to the letter', ['server.createVm', 'server.getVm'], async (trial) => {
+    for (const name of oddNames) {
+      const vm = await trial.createVm({ name })
+      expect(vm.name).toBe(name)
+      expect(await trial.server.getVm(name).unwrap()).toBe(vm)
+    }
+    const names = (await trial.server.getVmList().unwrap()).map((vm) => vm.name)
+    expect(names.sort()).toEqual([...oddNames].sort())
+  })
+
+  if (!host.keepsVms) return
+
+  promises(
+    'VMs are still there for the next connection, with their names, ids and settings',
+    ['server.createVm'],
+    async (trial) => {
+      const made = await Promise.all(oddNames.map((name) => trial.createVm({ name, description: `This is ${name}` })))
+      const before = made.map(({ id, config, state }) => ({ id, config, state }))
+      const server = await trial.reopen()
+      const found = await Promise.all(made.map(({ id }) => server.getVm(id).unwrap()))
+      expect(found.map(({ id, config, state }) => ({ id, config, state }))).toEqual(before)
+      expect(await server.getVmList().unwrap()).toHaveLength(oddNames.length)
+    },
+  )
+}

@@ -1,0 +1,179 @@
+import type { ExecResult, KeyCode, Result, Vm, VmError, VmSpec } from '../../index.js'
+import { ConsoleReader } from './console-reader.js'
+import { within } from './deadline.js'
+import { type Guest, GuestLacksError, type GuestProfile } from './guest.js'
+
+/** Programs of a guest, as argument lists; cases about one that it lacks are skipped. */
+export interface GuestPrograms {
+  readonly powerOff?: readonly string[] | undefined
+  readonly reboot?: readonly string[] | undefined
+  readonly crash?: readonly string[] | undefined
+  readonly ignorePowerButton?: readonly string[] | undefined
+  readonly refusePowerButton?: readonly string[] | undefined
+  /** Exits with 0 once the power button was pressed since the guest came up. */
+  readonly wasAskedToGo?: readonly string[] | undefined
+  /** Exits with 0 if the guest's last life ended in good order. */
+  readonly hasShutDown?: readonly string[] | undefined
+  /** Prints the keys that it has noticed, one `KeyCode` a line. */
+  readonly keysSeen?: readonly string[] | undefined
+}
+
+/** `$memory` is a folder that is lost with the guest's memory, `$disk` one that is not; each command counts as one. */
+const prelude = `set -e
+memory=\${XDG_RUNTIME_DIR:-/run}
+disk=\${HOME:-/root}
+counted=$(cat "$memory/awaitvm-count" 2>/dev/null || echo 0)
+counted=$((counted + 1))
+echo "$counted" >"$memory/awaitvm-count"
+`
+
+/** A kernel without hardware virtualization, on a loaded machine. */
+const bootTimeoutMs = 50_000
+
+/** A POSIX system whose agent runs programs: what `vm.guest.exec` gives. */
+class ExecGuest implements Guest {
+  readonly #vm: Vm
+  readonly #programs: GuestPrograms
+  readonly #booted: string | undefined
+  #keysSeen = 0
+
+  constructor(vm: Vm, programs: GuestPrograms, booted: string | undefined) {
+    this.#vm = vm
+    this.#programs = programs
+    this.#booted = booted
+  }
+
+  async untilReady(): Promise<void> {
+    if (this.#booted !== undefined) {
+      const console = new ConsoleReader(this.#vm.console())
+      await console.until(this.#booted, bootTimeoutMs)
+      console.close()
+    }
+    // A folder in memory can be made once in each life of the guest.
+    await this.#untilSuccess(['sh', '-c', 'mkdir "${XDG_RUNTIME_DIR:-/run}/awaitvm-ready" 2>/dev/null'])
+  }
+
+  async count(): Promise<number> {
+    return Number(await this.#script('echo "$counted"'))
+  }
+
+  async powerOff(): Promise<void> {
+    await this.#goDown('powerOff')
+  }
+
+  async reboot(): Promise<void> {
+    await this.#goDown('reboot')
+  }
+
+  async crash(): Promise<void> {
+    await this.#goDown('crash')
+  }
+
+  async ignorePowerButton(): Promise<void> {
+    await this.#run(this.#program('ignorePowerButton'))
+  }
+
+  async refusePowerButton(): Promise<() => Promise<void>> {
+    const wasAsked = this.#program('wasAskedToGo')
+    await this.#run(this.#program('refusePowerButton'))
+    return () => this.#untilSuccess(wasAsked)
+  }
+
+  async hasShutDown(): Promise<boolean> {
+    const program = this.#program('hasShutDown')
+    // A guest that is off tells of it when it is on again.
+    if ((await this.#vm.getState().unwrap()) === 'stopped') await this.#vm.start().unwrap()
+    return (await this.#answer(program)).exitCode === 0
+  }
+
+  async writeDisk(byte: number): Promise<void> {
+    await this.#script(`echo ${byte} >"$disk/awaitvm-byte"; sync "$disk/awaitvm-byte"`)
+  }
+
+  async readDisk(): Promise<number> {
+    return Number(await this.#script('cat "$disk/awaitvm-byte" 2>/dev/null || echo 0'))
+  }
+
+  async untilKey(key: KeyCode): Promise<void> {
+    const seen = async (): Promise<number> => (await this.#keys()).indexOf(key, this.#keysSeen)
+    const find = async (): Promise<void> => {
+      let at = await seen()
+      while (at < 0) at = await seen()
+      this.#keysSeen = at + 1
+    }
+    await within(find(), () => `the key ${key}`)
+  }
+
+  async hasSeenKey(key: KeyCode): Promise<boolean> {
+    return (await this.#keys()).includes(key)
+  }
+
+  async untilGone(): Promise<undefined> {
+    // Nothing stays open between two programs.
+  }
+
+  close(): void {}
+
+  async #keys(): Promise<string[]> {
+    return (await this.#run(this.#program('keysSeen'))).split('\n')
+  }
+
+  #program(name: keyof GuestPrograms): readonly string[] {
+    const program = this.#programs[name]
+    if (program === undefined) throw new GuestLacksError(`the guest has no program for ${name}`)
+    return program
+  }
+
+  /** The guest may be gone before it can say how the program ended. */
+  async #goDown(name: 'powerOff' | 'reboot' | 'crash'): Promise<void> {
+    await this.#vm.guest.exec(this.#program(name))
+  }
+
+  async #script(body: string): Promise<string> {
+    return await this.#run(['sh', '-c', `${prelude}${body}`])
+  }
+
+  /** What the program prints; it is to succeed. */
+  async #run(argv: readonly string[]): Promise<string> {
+    const { exitCode, stdout, stderr } = await this.#answer(argv)
+    if (exitCode === 0) return Buffer.from(stdout).toString().trim()
+    throw new Error(`${argv.join(' ')} ended with ${String(exitCode)}: ${Buffer.from(stderr).toString()}`)
+  }
+
+  async #untilSuccess(argv: readonly string[]): Promise<void> {
+    const succeed = async (): Promise<void> => {
+      for (;;) {
+        const result = await this.#vm.guest.exec(argv)
+        if (result.isOk() && result.value.exitCode === 0) return
+        if (isFinal(result)) throw result.error
+      }
+    }
+    await within(succeed(), () => `the success of ${argv.join(' ')}`)
+  }
+
+  /** The agent comes up some time after the VM. */
+  async #answer(argv: readonly string[]): Promise<ExecResult> {
+    const exec = async (): Promise<ExecResult> => {
+      for (;;) {
+        const result = await this.#vm.guest.exec(argv)
+        if (result.isOk()) return result.value
+        if (isFinal(result)) throw result.error
+      }
+    }
+    return await within(exec(), () => `an agent that runs ${argv.join(' ')}`)
+  }
+}
+
+const isFinal = (result: Result<unknown, VmError>): result is Extract<typeof result, { error: VmError }> =>
+  result.isErr() && result.error.code !== 'GUEST_UNAVAILABLE'
+
+/**
+ * The profile of hosts whose VMs have such a guest when they are made from these specs.
+ *
+ * @param booted what the guest says on the serial console once its agent is about to answer; where it is absent, the agent is asked
+ */
+export const execGuest = (
+  specs: { readonly spec: Omit<VmSpec, 'name'>; readonly specWithDisk: Omit<VmSpec, 'name'> },
+  programs: GuestPrograms,
+  booted?: string,
+): GuestProfile => ({ ...specs, needs: ['guest.exec'], talkTo: (vm) => new ExecGuest(vm, programs, booted) })

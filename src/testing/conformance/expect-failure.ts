@@ -1,0 +1,16 @@
+import type { Result, VmError, VmErrorCode, VmErrors } from '../../index.js'
+import { expect } from 'vitest'
+
+/** The error of a job that is to fail with one of these codes. */
+export async function failureOf<C extends VmErrorCode>(
+  job: PromiseLike<Result<unknown, VmError>>,
+  ...codes: readonly C[]
+): Promise<VmErrors[C]> {
+  const result = await job
+  if (result.isOk()) expect.fail(`It succeeded, and was to fail with ${codes.join(' or ')}`)
+  const { error } = result
+  if (!(codes as readonly string[]).includes(error.code)) {
+    expect.fail(`It failed with ${error.code}, and was to fail with ${codes.join(' or ')}: ${error.message}`)
+  }
+  return error as VmErrors[C]
+}

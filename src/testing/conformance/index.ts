@@ -1,0 +1,5 @@
+export { execGuest, type GuestPrograms } from './exec-guest.js'
+export { GuestLacksError, GuestMissingError, type Guest, type GuestProfile } from './guest.js'
+export type { ConformanceHost, OpenHost } from './host.js'
+export { serialGuest } from './serial-guest.js'
+export { describeConformance } from './suite.js'

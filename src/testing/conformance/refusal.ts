@@ -1,0 +1,71 @@
+import type { Capability } from '../../index.js'
+import { expect } from 'vitest'
+import { failureOf } from './expect-failure.js'
+import {
+  serverCalls,
+  serverOperations,
+  type ServerOperation,
+  vmCalls,
+  vmOperations,
+  type VmOperation,
+} from './calls.js'
+import type { Trial } from './trial.js'
+
+const isVmOperation = (capability: Capability): capability is VmOperation => capability in vmCalls
+const isServerOperation = (capability: Capability): capability is ServerOperation => capability in serverCalls
+
+/** The capabilities that a host may lack. */
+export const refusable: readonly Capability[] = [
+  ...serverOperations,
+  ...vmOperations,
+  'vm.clone.linked',
+  'vm.edit.live',
+  'server.events.global',
+]
+
+/** Asserts that what the host can't do ends with a NotSupportedError that names it, and that nothing has changed. */
+export async function expectRefusal(trial: Trial, missing: readonly Capability[]): Promise<void> {
+  for (const capability of missing) {
+    if (isServerOperation(capability)) {
+      const error = await failureOf(serverCalls[capability](trial.server, trial), 'NOT_SUPPORTED')
+      expect(error.capability).toBe(capability)
+    } else if (isVmOperation(capability) || capability === 'vm.clone.linked') {
+      await expectVmRefusal(trial, capability)
+    } else if (capability === 'vm.edit.live') {
+      await expectLiveEditRefusal(trial)
+    }
+  }
+}
+
+async function expectVmRefusal(trial: Trial, capability: VmOperation | 'vm.clone.linked'): Promise<void> {
+  const { server } = trial
+  if (!server.capabilities.has('server.createVm')) return
+  const vm = await trial.createVm()
+  const before = await vm.refresh().unwrap()
+  const listed = await server.getVmList().unwrap()
+  const call =
+    capability === 'vm.clone.linked' ? vm.clone({ name: 'linked', linked: true }) : vmCalls[capability](vm, trial)
+  const error = await failureOf(call, 'NOT_SUPPORTED')
+  expect(error.capability).toBe(capability)
+  expect(error.message).toContain(vm.name)
+  expect(error.hint).toBeTruthy()
+  await trial.expectState(vm, 'stopped')
+  expect(await vm.refresh().unwrap()).toEqual(before)
+  expect(await server.getVmList().unwrap()).toEqual(listed)
+}
+
+/** What may be edited depends on the state: there, the refusal is of the state, and of the whole edit. */
+async function expectLiveEditRefusal(trial: Trial): Promise<void> {
+  if (trial.profile.missing !== undefined) return
+  const vm = await trial.vmIn('running')
+  const before = vm.config
+  const error = await failureOf(
+    vm.edit({ description: 'half of it', memoryMiB: before.memoryMiB + 8 }),
+    'INVALID_STATE',
+  )
+  expect(error.state).toBe('running')
+  expect(error.expected).toContain('stopped')
+  expect(error.hint).toBeTruthy()
+  expect(await vm.refresh().unwrap()).toEqual(before)
+  await trial.expectState(vm, 'running')
+}

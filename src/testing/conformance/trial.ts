@@ -1,0 +1,222 @@
+import { mkdir, mkdtemp, readdir, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import type { ConnectOptions, Server, Vm, VmSpec, VmState } from '../../index.js'
+import { expect } from 'vitest'
+import type { ConsoleReader } from './console-reader.js'
+import { EventLog } from './event-log.js'
+import { patience } from './deadline.js'
+import { openResources } from './open-resources.js'
+import type { Guest, GuestProfile } from './guest.js'
+import type { ConformanceHost, OpenHost } from './host.js'
+import { SerialGuest } from './serial-guest.js'
+
+const usualTmpdir = process.env['TMPDIR']
+
+function restoreTmpdir(): void {
+  if (usualTmpdir === undefined) delete process.env['TMPDIR']
+  else process.env['TMPDIR'] = usualTmpdir
+}
+
+/** A VM whose guest has come up and listens. */
+export interface RunningVm {
+  readonly vm: Vm
+  readonly guest: Guest
+}
+
+export interface TrialOptions {
+  /** Whether the VMs of the case have a guest; else they are only what their spec says. */
+  readonly needsGuest: boolean
+  readonly connect?: ConnectOptions | undefined
+}
+
+/** One run of one case, on a host of its own, and the means to bring VMs where the case needs them. */
+export class Trial {
+  readonly host: ConformanceHost
+  /** What VMs and guests the host has in the cases. */
+  readonly profile: GuestProfile
+  readonly opened: OpenHost
+  readonly #needsGuest: boolean
+  readonly #folder: string
+  readonly #resources: readonly string[]
+  readonly #servers: Server[]
+  #lastName = 0
+
+  private constructor(
+    host: ConformanceHost,
+    opened: OpenHost,
+    needsGuest: boolean,
+    folder: string,
+    resources: readonly string[],
+  ) {
+    this.host = host
+    this.profile = host.guest
+    this.opened = opened
+    this.#needsGuest = needsGuest
+    this.#folder = folder
+    this.#resources = resources
+    this.#servers = [opened.server]
+  }
+
+  static async open(host: ConformanceHost, { needsGuest, connect }: TrialOptions): Promise<Trial> {
+    const resources = openResources()
+    const folder = await mkdtemp(join(tmpdir(), 'awaitvm-'))
+    // Whatever is made in the temporary folder meanwhile is to be gone when the case is over.
+    process.env['TMPDIR'] = join(folder, 'tmp')
+    await mkdir(tmpdir())
+    try {
+      return new Trial(host, await host.open(connect), needsGuest, folder, resources)
+    } catch (error) {
+      restoreTmpdir()
+      await rm(folder, { recursive: true, force: true })
+      throw error
+    }
+  }
+
+  /** The connection that is used at present. */
+  get server(): Server {
+    return this.#servers.at(-1)!
+  }
+
+  /** The path of a file for this case, outside of what the host keeps. */
+  path(name: string): string {
+    return join(this.#folder, name)
+  }
+
+  /** A name that no VM has. */
+  newName(): string {
+    this.#lastName += 1
+    return `conformance-${this.#lastName}`
+  }
+
+  events(filter?: Parameters<Server['events']>[0]): EventLog {
+    return new EventLog(this.server.events(filter))
+  }
+
+  async createVm(changes: Partial<VmSpec> = {}): Promise<Vm> {
+    const spec = { name: this.newName(), ...this.profile.spec, ...changes }
+    if (this.#needsGuest && this.opened.createVmWithGuest !== undefined) {
+      return await this.opened.createVmWithGuest(this.server, spec)
+    }
+    return await this.server.createVm(spec).unwrap()
+  }
+
+  async runningVm(changes: Partial<VmSpec> = {}): Promise<RunningVm> {
+    return await this.startVm(await this.createVm(changes))
+  }
+
+  /** A running VM with a disk, see `GuestProfile`. */
+  async runningVmWithDisk(): Promise<RunningVm> {
+    return await this.runningVm(this.profile.specWithDisk)
+  }
+
+  async startVm(vm: Vm): Promise<RunningVm> {
+    if (!this.#needsGuest) throw new Error('A case that starts a guest is to say that it needs one')
+    await vm.start().unwrap()
+    const guest = this.talkTo(vm)
+    await guest.untilReady()
+    return { vm, guest }
+  }
+
+  /** A running VM whose guest has an agent that answers. */
+  async vmWithAgent(): Promise<Vm> {
+    const vm = await this.bootVmWithAgent()
+    await this.#guestWithAgent().talkTo(vm).untilReady()
+    return vm
+  }
+
+  /** A running VM whose guest has an agent that answers soon. */
+  async bootVmWithAgent(): Promise<Vm> {
+    if (!this.#needsGuest) throw new Error('A case that starts a guest is to say that it needs one')
+    const vm = await this.createVm(this.#guestWithAgent().spec)
+    await vm.start().unwrap()
+    return vm
+  }
+
+  #guestWithAgent(): GuestProfile {
+    return this.host.guestWithAgent?.() ?? this.profile
+  }
+
+  talkTo(vm: Vm): Guest {
+    return this.profile.talkTo(vm)
+  }
+
+  /** A running VM for cases about the serial console itself. */
+  async runningSerialVm(): Promise<{ vm: Vm; guest: SerialGuest; console: ConsoleReader }> {
+    const vm = await this.createVm()
+    await vm.start().unwrap()
+    const guest = this.serialGuestOf(vm)
+    await guest.untilReady()
+    return { vm, guest, console: guest.console }
+  }
+
+  serialGuestOf(vm: Vm): SerialGuest {
+    const guest = this.talkTo(vm)
+    if (guest instanceof SerialGuest) return guest
+    throw new Error('The guests of this host are not on the serial console')
+  }
+
+  /** A new VM in a settled state. */
+  async vmIn(state: VmState): Promise<Vm> {
+    const vm = await this.createVm()
+    if (state === 'stopped') return vm
+    const { guest } = await this.startVm(vm)
+    switch (state) {
+      case 'running':
+        break
+      case 'paused':
+        await vm.pause().unwrap()
+        break
+      case 'suspended':
+        await vm.suspend().unwrap()
+        break
+      case 'crashed':
+        await guest.crash()
+        await vm.waitForState('crashed', patience).unwrap()
+        break
+      default:
+        throw new Error(`No VM settles in the state ${state}`)
+    }
+    guest.close()
+    return vm
+  }
+
+  /** One more connection to the same host. */
+  async connectAgain(options?: ConnectOptions): Promise<Server> {
+    const server = await this.opened.connectAgain!(options)
+    this.#servers.push(server)
+    return server
+  }
+
+  /** Closes the connection, and goes on with another. */
+  async reopen(): Promise<Server> {
+    await this.server.close().unwrap()
+    return await this.connectAgain()
+  }
+
+  /** Asserts that the host says the same of the VM as the facade, and what. */
+  async expectState(vm: Vm, state: VmState): Promise<void> {
+    expect(vm.state, 'the state that the facade knows').toBe(state)
+    expect(await vm.getState().unwrap(), 'the state that the host tells').toBe(state)
+  }
+
+  /** Ends whatever goes on: the case then fails. */
+  interrupt(): void {
+    for (const server of this.#servers) void server.close()
+  }
+
+  /** Closes and removes everything, and asserts that nothing else is left. */
+  async dispose(): Promise<void> {
+    let left: readonly string[]
+    try {
+      for (const server of this.#servers) await server.close().unwrap()
+      left = [...(await this.opened.dispose()), ...(await readdir(tmpdir()))]
+    } finally {
+      restoreTmpdir()
+      await rm(this.#folder, { recursive: true, force: true, maxRetries: 3 })
+    }
+    expect(left, `left behind: ${left.join(', ')}`).toEqual([])
+    const resources = openResources()
+    expect(resources, `left behind: ${resources.join(', ')}`).toEqual(this.#resources)
+  }
+}

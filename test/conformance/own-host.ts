@@ -1,0 +1,40 @@
+import type { ConformanceHost } from 'awaitvm/testing/conformance'
+import { describe, expect, test } from 'vitest'
+import { checkAll, describeConformance } from '../../src/testing/conformance/suite.js'
+import { wantedHosts } from '../support/optional-tool.js'
+import { recordCapabilities } from './capability-record.js'
+import { differencesFromReadme } from './capability-table.js'
+
+/**
+ * Conformance of one of awaitvm's own hosts, as `AWAITVM_TEST_HOSTS` wants it: the part of the name before the colon
+ * selects the host. What is found must be what the README's table of capabilities says.
+ */
+export function describeOwnHost(host: ConformanceHost, subjects?: readonly string[]): void {
+  const { name, unavailable } = host
+  const isRequired =
+    wantedHosts !== undefined && (wantedHosts === 'all' || wantedHosts.split(',').includes(name.split(':')[0]!))
+  if (wantedHosts !== undefined && !isRequired) {
+    describe.skip(`conformance of ${name}`, () => {
+      test(`AWAITVM_TEST_HOSTS leaves it out`)
+    })
+  } else if (unavailable !== undefined && isRequired) {
+    test(`conformance of ${name}`, () => {
+      throw new Error(unavailable)
+    })
+  } else if (unavailable !== undefined || subjects !== undefined) {
+    // What some subjects show is no whole column of the table.
+    describeConformance(host, subjects)
+  } else {
+    describe(`conformance of ${name}`, () => {
+      const record = checkAll(host)
+      describe('the README', () => {
+        test('tells the capabilities that were found', async ({ skip }) => {
+          await recordCapabilities(name, record)
+          const differences = await differencesFromReadme({ host: name, capabilities: record })
+          if (differences === undefined) skip('there is no README with a table of capabilities')
+          else expect(differences, 'run `npx tsx test/conformance/capability-table.ts`').toEqual([])
+        })
+      })
+    })
+  }
+}
