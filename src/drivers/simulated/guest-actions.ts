@@ -14,7 +14,7 @@ import {
 } from './guest-agent.js'
 import { readLocalFile, writeLocalFile } from './guest-files.js'
 import type { SimulatedHost } from './host.js'
-import type { Machine } from './machine.js'
+import type { SimulatedMachine } from './simulated-machine.js'
 import { requireMachine } from './observing-actions.js'
 import type { SimulatedVm } from './simulated-vm.js'
 
@@ -65,7 +65,7 @@ function requireAgent(
   host: SimulatedHost,
   id: string,
   operation: GuestOperation,
-): { readonly vm: SimulatedVm; readonly machine: Machine } {
+): { readonly vm: SimulatedVm; readonly machine: SimulatedMachine } {
   const found = requireMachine(host, id, operation)
   if (host.hasAgent(found.vm.config)) return found
   throw new GuestUnavailableError({

@@ -10,12 +10,12 @@ import { FaultList } from './fault-list.js'
 import type { ExecHandler } from './guest-agent.js'
 import { JobKeeper } from './job-keeper.js'
 import type { Latency } from './latency.js'
-import { Lifecycle } from './lifecycle.js'
+import { SimulatedLifecycle } from './simulated-lifecycle.js'
 import type { Listener } from './listener.js'
 import { configOf, withAdapters } from './provisioning.js'
 import { Random } from './random.js'
 import { SimulatedVm, type VmContent } from './simulated-vm.js'
-import { VmStore } from './vm-store.js'
+import { SimulatedVmStore } from './simulated-vm-store.js'
 
 /** What a host is made with. */
 export interface HostSettings {
@@ -41,11 +41,11 @@ export class SimulatedHost {
   readonly files: 'local' | 'assumed'
   readonly hasAgent: (config: VmConfig) => boolean
   readonly without: ReadonlySet<Capability>
-  readonly store = new VmStore()
+  readonly store = new SimulatedVmStore()
   readonly jobs = new JobKeeper()
   readonly faults: FaultList
   readonly calls: CallLog
-  readonly lifecycle: Lifecycle
+  readonly lifecycle: SimulatedLifecycle
   /** For latencies. */
   readonly random: Random
   readonly #ids: Random
@@ -70,7 +70,7 @@ export class SimulatedHost {
     this.#diskIds = Random.of(seed, 'disk ids')
     this.faults = new FaultList(seed, settings.faults, 'options.faults')
     this.calls = new CallLog(settings.maxCalls)
-    this.lifecycle = new Lifecycle(this.store, this.clock, (makeEvent) => {
+    this.lifecycle = new SimulatedLifecycle(this.store, this.clock, (makeEvent) => {
       this.#emit(makeEvent)
     })
   }

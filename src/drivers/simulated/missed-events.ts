@@ -1,7 +1,7 @@
 import type { VmEvent } from '../../model/vm-event.js'
 import type { VmState } from '../../model/vm-state.js'
 import type { SimulatedVm } from './simulated-vm.js'
-import type { VmStore } from './vm-store.js'
+import type { SimulatedVmStore } from './simulated-vm-store.js'
 
 interface Missed {
   readonly name: string
@@ -26,7 +26,7 @@ export class MissedEvents {
   }
 
   /** The events that lead from what was known to what is so now. */
-  *catchUp(store: VmStore, at: Date): Generator<VmEvent, void> {
+  *catchUp(store: SimulatedVmStore, at: Date): Generator<VmEvent, void> {
     for (const [vmId, missed] of this.#missed) {
       const vm = store.find(vmId)
       if (vm?.id !== vmId) {

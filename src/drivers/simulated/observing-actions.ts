@@ -4,7 +4,7 @@ import { keyScancodes } from '../../keyboard/key-scancodes.js'
 import { operations, type OperationCode, type OperationSpec } from '../../operations.js'
 import type { Actions } from './action.js'
 import type { SimulatedHost } from './host.js'
-import type { Machine } from './machine.js'
+import type { SimulatedMachine } from './simulated-machine.js'
 import { drawScreen } from './screen.js'
 import type { SimulatedVm } from './simulated-vm.js'
 
@@ -16,7 +16,7 @@ export function requireMachine(
   { store }: SimulatedHost,
   id: string,
   operation: OperationCode,
-): { readonly vm: SimulatedVm; readonly machine: Machine } {
+): { readonly vm: SimulatedVm; readonly machine: SimulatedMachine } {
   const vm = store.get(id)
   vm.requireState(operation)
   const { machine } = vm

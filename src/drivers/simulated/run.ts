@@ -7,7 +7,7 @@ import type { FaultPlan } from './fault.js'
 import type { SimulatedHost } from './host.js'
 import { Interruption } from './interruption.js'
 import type { Listener } from './listener.js'
-import type { Machine } from './machine.js'
+import type { SimulatedMachine } from './simulated-machine.js'
 import { traits, type SimulatedOperation } from './operation-traits.js'
 import type { SimulatedVm } from './simulated-vm.js'
 
@@ -186,7 +186,11 @@ export class Run<T = unknown> implements HostJobSource<T> {
   }
 
   /** Waits for a program of a guest; a cancel breaks it, and so does the end of its guest. */
-  async until<R>(machine: Machine, work: (signal: AbortSignal) => Promise<R>, explainEnd: () => VmError): Promise<R> {
+  async until<R>(
+    machine: SimulatedMachine,
+    work: (signal: AbortSignal) => Promise<R>,
+    explainEnd: () => VmError,
+  ): Promise<R> {
     const controller = new AbortController()
     const unlisten = machine.onLifeEnd(() => {
       this.onMachineEnd(explainEnd())

@@ -8,7 +8,7 @@ import type { VmState } from '../../model/vm-state.js'
 import type { OperationCode } from '../../operations.js'
 import { shownAdapters, type KeptAdapter } from '../../network/kept-adapter.js'
 import type { ExecHandler } from './guest-agent.js'
-import type { InputHandler, Machine } from './machine.js'
+import type { InputHandler, SimulatedMachine } from './simulated-machine.js'
 import type { Run } from './run.js'
 import type { GuestMemory } from './serial-guest.js'
 
@@ -65,7 +65,7 @@ export class SimulatedVm {
   content: VmContent
   state: VmState = 'stopped'
   /** While it runs or is paused. */
-  machine: Machine | undefined
+  machine: SimulatedMachine | undefined
   /** While it is suspended. */
   memory: GuestMemory | undefined
   snapshots = noSnapshots

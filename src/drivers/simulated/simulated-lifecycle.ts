@@ -5,10 +5,10 @@ import type { VmState } from '../../model/vm-state.js'
 import type { HostClock } from './clock.js'
 import type { InterferenceChange } from './fault.js'
 import { HostPorts } from './host-ports.js'
-import { Machine, type MachineWatcher } from './machine.js'
+import { SimulatedMachine, type MachineWatcher } from './simulated-machine.js'
 import type { GuestMemory } from './serial-guest.js'
 import type { SimulatedVm } from './simulated-vm.js'
-import type { VmStore } from './vm-store.js'
+import type { SimulatedVmStore } from './simulated-vm-store.js'
 
 /** Why a state changed, and what the host says of it. */
 interface Cause {
@@ -20,8 +20,8 @@ const request: Cause = { reason: 'request' }
 const byGuest: Cause = { reason: 'guest' }
 
 /** How VMs change their states, at once and without asking whether they may. */
-export class Lifecycle {
-  readonly #store: VmStore
+export class SimulatedLifecycle {
+  readonly #store: SimulatedVmStore
   readonly #clock: HostClock
   readonly #hostPorts = new HostPorts()
   readonly #emit: (makeEvent: () => VmEvent) => void
@@ -36,7 +36,7 @@ export class Lifecycle {
   }
 
   /** @param emit tells everybody who listens; the event is made only if somebody does */
-  constructor(store: VmStore, clock: HostClock, emit: (makeEvent: () => VmEvent) => void) {
+  constructor(store: SimulatedVmStore, clock: HostClock, emit: (makeEvent: () => VmEvent) => void) {
     this.#store = store
     this.#clock = clock
     this.#emit = emit
@@ -71,9 +71,9 @@ export class Lifecycle {
     return state
   }
 
-  newMachine(vm: SimulatedVm, memory?: GuestMemory): Machine {
+  newMachine(vm: SimulatedVm, memory?: GuestMemory): SimulatedMachine {
     this.findHostPorts(vm)
-    return new Machine<SimulatedVm>(vm, this.#watcher, this.#clock.elapsedMs, memory)
+    return new SimulatedMachine<SimulatedVm>(vm, this.#watcher, this.#clock.elapsedMs, memory)
   }
 
   /** Gives each forward of a VM that runs its port. */

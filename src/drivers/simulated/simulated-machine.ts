@@ -27,7 +27,7 @@ const sectorBytes = 512
 const maxSaid = 4096
 
 /** A machine that runs, on paper: the guest's memory, its console, and who waits for its end. */
-export class Machine<D extends MachineDisk = MachineDisk> {
+export class SimulatedMachine<D extends MachineDisk = MachineDisk> {
   readonly startedAtMs: number
   readonly #owner: D
   readonly #watcher: MachineWatcher<D>

@@ -3,7 +3,7 @@ import { nameIsId, nameIsTaken, vmNotFound } from '../../errors/lookup.js'
 import type { SimulatedVm } from './simulated-vm.js'
 
 /** The VMs of a host, by id and by name; and those that it was made to forget, whose files are still there. */
-export class VmStore {
+export class SimulatedVmStore {
   readonly #byId = new Map<string, SimulatedVm>()
   readonly #byName = new Map<string, SimulatedVm>()
   readonly #unregistered = new Map<string, SimulatedVm>()
