@@ -12,7 +12,7 @@ export type { CallLog, CallOutcome, SimulatedCall } from '../drivers/simulated/c
 export type { SimulatedClock } from '../drivers/simulated/clock.js'
 export type { FaultList } from '../drivers/simulated/fault-list.js'
 export type { Fault, InterferenceChange } from '../drivers/simulated/fault.js'
-export type { ExecHandler, SimulatedExecResult, SimulatedProgram } from '../drivers/simulated/guest-agent.js'
+export type { ExecHandler, SimulatedExecResult, SimulatedProgram } from '../drivers/simulated/guest-program.js'
 export type { Duration, Latency } from '../drivers/simulated/latency.js'
 export type { SimulatedOperation } from '../drivers/simulated/operation-traits.js'
 export { createJob, type CreateJobOptions, type JobInHand } from './create-job.js'

@@ -1,5 +1,5 @@
-import type { ExecHandler } from '../drivers/simulated/guest-agent.js'
-import { readGuestFile } from '../drivers/simulated/guest-agent.js'
+import type { ExecHandler } from '../drivers/simulated/guest-program.js'
+import { readGuestFile } from '../drivers/simulated/guest-files.js'
 import type { SimulatedHost } from '../drivers/simulated/host.js'
 import type { SimulatedVm } from '../drivers/simulated/simulated-vm.js'
 import type { InvalidStateError } from '../errors.js'

@@ -6,7 +6,10 @@ import { drawDuration, latencyOf } from './latency.js'
 import type { SimulatedOperation } from './operation-traits.js'
 import type { SimulatedVm } from './simulated-vm.js'
 
-/** What a course asks of its run. */
+/** What a course needs of its host. */
+export type CourseHost = Pick<SimulatedHost, 'clock' | 'lifecycle' | 'latency' | 'random' | 'as'>
+
+/** What a course needs of its run. */
 interface Runner {
   wait(begin: (resolve: () => void) => () => void): Promise<void>
   report(progress: ProgressUpdate): void
@@ -18,12 +21,12 @@ const usualCrash = 'the guest crashed'
 
 /** What one call goes through: the time that it takes, and what goes wrong with it. */
 export class Course {
-  readonly #host: SimulatedHost
+  readonly #host: CourseHost
   readonly #operation: SimulatedOperation
   readonly #plan: FaultPlan | undefined
   readonly #latencyMs: number
 
-  constructor(host: SimulatedHost, operation: SimulatedOperation, plan: FaultPlan | undefined) {
+  constructor(host: CourseHost, operation: SimulatedOperation, plan: FaultPlan | undefined) {
     this.#host = host
     this.#operation = operation
     this.#plan = plan
@@ -41,7 +44,7 @@ export class Course {
     if (plan === undefined) return
     const { lifecycle } = this.#host
     for (const change of vm === undefined ? [] : plan.interference) {
-      this.#host.asAnother(() => {
+      this.#host.as('another', () => {
         if (vm !== undefined) lifecycle.interfere(vm, change)
       })
     }

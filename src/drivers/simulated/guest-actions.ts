@@ -1,18 +1,11 @@
 import type { DriverOperation } from '../../driver/driver.js'
 import { GuestUnavailableError, InvalidArgumentError } from '../../errors.js'
+import type { NetworkAddress } from '../../model/exec.js'
 import { goneWithGuest, programEndUnknown } from '../../errors/program-end.js'
 import type { Actions } from './action.js'
 import type { HostClock } from './clock.js'
-import {
-  addressesOf,
-  execResult,
-  noSuchProgram,
-  readGuestFile,
-  requireFolder,
-  requireRegular,
-  type SimulatedProgram,
-} from './guest-agent.js'
-import { readLocalFile, writeLocalFile } from './guest-files.js'
+import { readGuestFile, readLocalFile, requireFolder, requireRegular, writeLocalFile } from './guest-files.js'
+import { execResult, noSuchProgram, type SimulatedProgram } from './guest-program.js'
 import type { SimulatedHost } from './host.js'
 import type { SimulatedMachine } from './simulated-machine.js'
 import { requireMachine } from './observing-actions.js'
@@ -93,4 +86,15 @@ function sleep(clock: HostClock, ms: number, signal: AbortSignal): Promise<void>
     if (signal.aborted) stop()
     else signal.addEventListener('abort', stop, { once: true })
   })
+}
+
+/** Addresses that follow from the VM's number: 10.0.0.1 for the first. */
+function addressesOf({ number }: SimulatedVm): NetworkAddress[] {
+  const [high, middle, low] = [(number >> 16) & 0xff, (number >> 8) & 0xff, number & 0xff]
+  const macAddress = ['52:54:00', ...[high, middle, low].map((byte) => byte.toString(16).padStart(2, '0'))].join(':')
+  const eth0 = { interfaceName: 'eth0', macAddress }
+  return [
+    { ...eth0, address: `10.${[high, middle, low].join('.')}`, family: 'ipv4' },
+    { ...eth0, address: `fd00::${number.toString(16)}`, family: 'ipv6' },
+  ]
 }

@@ -7,7 +7,7 @@ import { keepAdapters, macAddressOf } from '../../network/kept-adapter.js'
 import { CallLog } from './call-log.js'
 import type { HostClock } from './clock.js'
 import { FaultList } from './fault-list.js'
-import type { ExecHandler } from './guest-agent.js'
+import type { ExecHandler } from './guest-program.js'
 import { JobKeeper } from './job-keeper.js'
 import type { Latency } from './latency.js'
 import { SimulatedLifecycle } from './simulated-lifecycle.js'
@@ -54,7 +54,7 @@ export class SimulatedHost {
   /** Runs programs in all guests that have no handler of their own. */
   execHandler: ExecHandler | undefined
   #lastNumber = 0
-  /** Whoever does what is being done at this moment. */
+  /** Who does what is being done at this moment. */
   #acting: Listener | 'another' | undefined
 
   constructor(settings: HostSettings) {
@@ -125,17 +125,8 @@ export class SimulatedHost {
     vm.state = state
   }
 
-  /** Does something in the name of a connection, which hears of it, or of nobody. */
-  as<T>(by: Listener | undefined, action: () => T): T {
-    return this.#act(by, action)
-  }
-
-  /** Does something in the name of another client. */
-  asAnother<T>(action: () => T): T {
-    return this.#act('another', action)
-  }
-
-  #act<T>(by: Listener | 'another' | undefined, action: () => T): T {
+  /** Does something in the name of a connection, of another client, or of nobody; events tell connections who did it. */
+  as<T>(by: Listener | 'another' | undefined, action: () => T): T {
     const before = this.#acting
     this.#acting = by
     try {

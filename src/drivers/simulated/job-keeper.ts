@@ -1,24 +1,38 @@
 import type { HostJob } from '../../driver/driver.js'
-import type { Run } from './run.js'
+import type { HostJobSource } from '../../driver/followed-job.js'
+import type { ProgressUpdate } from '../../driver/task.js'
+import type { SimulatedOperation } from './operation-traits.js'
 
 /** How many jobs that have ended can still be asked for. */
 const maxEnded = 1000
 
-/** The jobs that the host keeps, whoever began them, until long after their end. */
+/** A job as its host keeps it. */
+export interface KeptRun extends HostJobSource<unknown> {
+  readonly operation: SimulatedOperation
+  readonly vmId: string | undefined
+  /** Finds the job again; absent until the host keeps it. */
+  readonly token: string | undefined
+  /** The last progress that was reported. */
+  readonly progress: ProgressUpdate
+  /** True if the request was taken. */
+  cancel(reason: string | undefined): boolean
+}
+
+/** The jobs of a host, of all connections, also for a while after their end. */
 export class JobKeeper {
-  readonly #running = new Map<string, Run>()
-  readonly #ended = new Map<string, Run>()
+  readonly #running = new Map<string, KeptRun>()
+  readonly #ended = new Map<string, KeptRun>()
   #lastNumber = 0
 
   /** Keeps it; returns its token. */
-  keep(run: Run): string {
+  keep(run: KeptRun): string {
     this.#lastNumber += 1
     const token = `simulated-job-${String(this.#lastNumber)}`
     this.#running.set(token, run)
     return token
   }
 
-  ended(run: Run): void {
+  ended(run: KeptRun): void {
     const { token } = run
     if (token === undefined || !this.#running.delete(token)) return
     this.#ended.set(token, run)
@@ -29,7 +43,7 @@ export class JobKeeper {
     }
   }
 
-  find(token: string): Run | undefined {
+  find(token: string): KeptRun | undefined {
     return this.#running.get(token) ?? this.#ended.get(token)
   }
 

@@ -2,14 +2,15 @@ import type { HostJobListener, HostJobSource } from '../../driver/followed-job.j
 import type { ProgressUpdate } from '../../driver/task.js'
 import { JobCancelledError, type VmError } from '../../errors.js'
 import type { VmState } from '../../model/vm-state.js'
-import { Course } from './course.js'
+import { Course, type CourseHost } from './course.js'
 import type { FaultPlan } from './fault.js'
 import type { SimulatedHost } from './host.js'
+import type { KeptRun } from './job-keeper.js'
 import { Interruption } from './interruption.js'
 import type { Listener } from './listener.js'
 import type { SimulatedMachine } from './simulated-machine.js'
 import { traits, type SimulatedOperation } from './operation-traits.js'
-import type { SimulatedVm } from './simulated-vm.js'
+import type { SimulatedVm, VmHolder } from './simulated-vm.js'
 
 /** A change that is possible, before it is made. */
 export interface Change<T> {
@@ -18,6 +19,9 @@ export interface Change<T> {
   /** Makes it, at once; `before` is the state that the VM had. */
   readonly commit: (before: VmState) => T
 }
+
+/** What a run needs of its host. */
+type RunHost = CourseHost & Pick<SimulatedHost, 'store' | 'jobs'>
 
 interface RunDetails {
   /** The VM's id. */
@@ -31,10 +35,10 @@ interface RunDetails {
  * An operation under way on the host. It goes on whether or not the connection that began it is still there. Where nothing
  * takes time, the change has been made when `start` returns.
  */
-export class Run<T = unknown> implements HostJobSource<T> {
+export class Run<T = unknown> implements KeptRun, VmHolder, HostJobSource<T> {
   readonly operation: SimulatedOperation
   readonly vmId: string | undefined
-  readonly #host: SimulatedHost
+  readonly #host: RunHost
   readonly #by: Listener | undefined
   readonly #course: Course
   readonly #interruption = new Interruption()
@@ -51,9 +55,9 @@ export class Run<T = unknown> implements HostJobSource<T> {
   #progress: ProgressUpdate | undefined
   #listeners: Set<HostJobListener> | undefined
   /** The run that this one only follows. */
-  #followed: Run | undefined
+  #followed: KeptRun | undefined
 
-  constructor(host: SimulatedHost, operation: SimulatedOperation, { vmId, by, plan }: RunDetails) {
+  constructor(host: RunHost, operation: SimulatedOperation, { vmId, by, plan }: RunDetails) {
     this.#host = host
     this.operation = operation
     this.vmId = vmId
@@ -225,7 +229,7 @@ export class Run<T = unknown> implements HostJobSource<T> {
   }
 
   /** Follows another one to its end. */
-  async follow(other: Run): Promise<unknown> {
+  async follow(other: KeptRun): Promise<unknown> {
     this.#token = other.token
     this.#followed = other
     await this.look(() => undefined)

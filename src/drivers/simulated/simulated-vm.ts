@@ -7,9 +7,9 @@ import type { ImageRecord } from '../../files/image-record.js'
 import type { VmState } from '../../model/vm-state.js'
 import type { OperationCode } from '../../operations.js'
 import { shownAdapters, type KeptAdapter } from '../../network/kept-adapter.js'
-import type { ExecHandler } from './guest-agent.js'
+import type { ExecHandler } from './guest-program.js'
 import type { InputHandler, SimulatedMachine } from './simulated-machine.js'
-import type { Run } from './run.js'
+import type { SimulatedOperation } from './operation-traits.js'
 import type { GuestMemory } from './serial-guest.js'
 
 /** A disk and what the guest has written to it, which is one byte on paper. Replaced, never changed: snapshots share it. */
@@ -39,6 +39,13 @@ export interface SnapshotRecord {
   readonly content: VmContent
   /** Of a VM that ran. */
   readonly memory: GuestMemory | undefined
+}
+
+/** An operation that has a VM to itself. */
+export interface VmHolder {
+  readonly operation: SimulatedOperation
+  /** The VM's machine is gone, and the operation can't go on with it. */
+  onMachineEnd(error: VmError): void
 }
 
 /** What a test has the guest do. */
@@ -72,7 +79,7 @@ export class SimulatedVm {
   currentSnapshot: string | undefined
   handlers: GuestHandlers | undefined
   /** The operation that has the VM to itself. */
-  holder: Run | undefined
+  holder: VmHolder | undefined
   /** Those that wait for it. */
   line: (() => void)[] | undefined
   /** A shutdown that has only shown that it goes on: a kill goes past it. */
