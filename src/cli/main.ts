@@ -3,7 +3,7 @@ import { parseCommandLine, usage, type Command } from './command-line.js'
 import { exitCodeOf, interruption } from './interruption.js'
 import { bootLinux } from './linux.js'
 import { Page } from './page.js'
-import { tour } from './tour.js'
+import { tour } from './tour/tour.js'
 
 process.exitCode = await run(
   parseCommandLine(process.argv.slice(2), process.env['INIT_CWD'] ?? process.cwd()),

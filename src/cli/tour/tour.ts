@@ -1,14 +1,14 @@
-import { connect, type Server, type Vm } from '../index.js'
-import type { Page } from './page.js'
-import { cancel } from './steps/cancel.js'
-import { handleErrors } from './steps/handle-errors.js'
-import { look } from './steps/look.js'
-import { poll } from './steps/poll.js'
-import { rewind } from './steps/rewind.js'
-import { startTogether } from './steps/start-together.js'
-import { stopAll } from './steps/stop-all.js'
-import { suspend } from './steps/suspend.js'
-import { talk } from './steps/talk.js'
+import { connect, type Server, type Vm } from '../../index.js'
+import type { Page } from '../page.js'
+import { cancel } from './cancel.js'
+import { handleErrors } from './handle-errors.js'
+import { look } from './look.js'
+import { poll } from './poll.js'
+import { rewind } from './rewind.js'
+import { startTogether } from './start-together.js'
+import { stopAll } from './stop-all.js'
+import { suspend } from './suspend.js'
+import { talk } from './talk.js'
 
 /** Each has a VM of its own. */
 const steps: readonly ((page: Page, vm: Vm) => Promise<void>)[] = [
@@ -49,7 +49,7 @@ export async function tour(page: Page, signal: AbortSignal): Promise<void> {
   }
 
   const seconds = ((performance.now() - startedAt) / 1000).toFixed(1)
-  page.write(`\nDone in ${seconds} s. The code is in src/cli/steps.\n`)
+  page.write(`\nDone in ${seconds} s. The code is in src/cli/tour.\n`)
   page.write('Boot your own Linux: npm start -- --kernel vmlinuz --initrd initrd.gz\n')
 }
 

@@ -1,5 +1,5 @@
 import type { CancelErrors, Vm } from '../../index.js'
-import { GuestTerminal } from '../guest-terminal.js'
+import { GuestTerminal } from './guest-terminal.js'
 import type { Page } from '../page.js'
 
 /** Stops a guest that does not listen, gives up, and is told whether that was in time. */

@@ -1,8 +1,8 @@
 import { decode } from 'fast-png'
 import type { Vm } from '../../index.js'
-import { GuestTerminal } from '../guest-terminal.js'
+import { GuestTerminal } from './guest-terminal.js'
 import type { Page } from '../page.js'
-import { picture } from '../picture.js'
+import { picture } from './picture.js'
 
 /** Looks at the guest's screen, and presses keys of its keyboard. */
 export async function look(page: Page, vm: Vm): Promise<void> {

@@ -1,5 +1,5 @@
 import type { Vm } from '../../index.js'
-import { GuestTerminal } from '../guest-terminal.js'
+import { GuestTerminal } from './guest-terminal.js'
 import type { Page } from '../page.js'
 
 /** Talks to the guest over its serial console, which is a Node stream. */

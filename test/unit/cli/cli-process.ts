@@ -16,8 +16,8 @@ interface Settings {
   readonly env?: NodeJS.ProcessEnv
 }
 
-/** A quickstart that runs, what it has said, and how it ends. */
-export class QuickstartProcess implements AsyncDisposable {
+/** A running command: what it said so far, and how it ended. */
+export class CliProcess implements AsyncDisposable {
   readonly #child: ChildProcessWithoutNullStreams
   readonly #closed: Promise<Outcome>
   readonly #checks = new Set<() => void>()
@@ -42,14 +42,14 @@ export class QuickstartProcess implements AsyncDisposable {
     })
   }
 
-  static run(args: readonly string[], settings: Settings = {}): QuickstartProcess {
-    return new QuickstartProcess(process.execPath, [program, ...args], settings)
+  static run(args: readonly string[], settings: Settings = {}): CliProcess {
+    return new CliProcess(process.execPath, [program, ...args], settings)
   }
 
   /** On a pseudo-terminal of util-linux's `script`: all that it says is then on stdout. */
-  static onTerminal(args: readonly string[], { env, ...settings }: Settings = {}): QuickstartProcess {
+  static onTerminal(args: readonly string[], { env, ...settings }: Settings = {}): CliProcess {
     const command = [process.execPath, program, ...args].map((word) => `'${word}'`).join(' ')
-    return new QuickstartProcess('script', ['--quiet', '--return', '--command', command, '/dev/null'], {
+    return new CliProcess('script', ['--quiet', '--return', '--command', command, '/dev/null'], {
       ...settings,
       env: { TERM: 'xterm', ...env },
     })

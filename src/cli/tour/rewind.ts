@@ -1,5 +1,5 @@
 import type { Vm } from '../../index.js'
-import { GuestTerminal } from '../guest-terminal.js'
+import { GuestTerminal } from './guest-terminal.js'
 import type { Page } from '../page.js'
 
 /** Takes a snapshot of a running machine, and goes back to it. */

@@ -1,5 +1,5 @@
 import { stripVTControlCharacters } from 'node:util'
-import type { ConsoleStream } from '../index.js'
+import type { ConsoleStream } from '../../index.js'
 
 /** Talks to a guest over its serial console, line by line. */
 export class GuestTerminal implements Disposable {

@@ -5,15 +5,15 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { builtInGuest } from '../../../src/drivers/embedded/machine/guest.js'
 import { debianLinux } from '../../support/debian-linux.js'
 import { missingTools, skipWithout } from '../../support/optional-tool.js'
-import { QuickstartProcess, type Outcome } from './quickstart-process.js'
+import { CliProcess, type Outcome } from './cli-process.js'
 
-const root = join(import.meta.dirname, '../..')
+const root = join(import.meta.dirname, '../../..')
 const escape = '\u001b'
 
 let folder: string
 let kernel: string
 beforeAll(() => {
-  folder = mkdtempSync(join(tmpdir(), 'awaitvm-quickstart-'))
+  folder = mkdtempSync(join(tmpdir(), 'awaitvm-cli-'))
   kernel = join(folder, 'guest.bin')
   writeFileSync(kernel, builtInGuest())
 })
@@ -24,7 +24,7 @@ describe('the tour', () => {
   let leftBehind: readonly string[]
   beforeAll(async () => {
     const cwd = mkdtempSync(join(folder, 'tour-'))
-    await using tour = QuickstartProcess.run([], { cwd })
+    await using tour = CliProcess.run([], { cwd })
     outcome = await tour.outcome()
     leftBehind = readdirSync(cwd)
   })
@@ -101,7 +101,7 @@ describe('the tour', () => {
   test.each(['1. Connect', '2. Start', '6. Cancel', '8. Take'])(
     'cancels and closes everything on SIGINT, at %s',
     async (heading) => {
-      await using tour = QuickstartProcess.run([])
+      await using tour = CliProcess.run([])
       await tour.says(heading)
       tour.signal('SIGINT')
       const interrupted = await tour.outcome()
@@ -116,7 +116,7 @@ describe('the tour on a terminal', () => {
 
   test('draws bars over each other', async (context) => {
     skipWithout(context, missingTools('script'))
-    await using tour = QuickstartProcess.onTerminal([])
+    await using tour = CliProcess.onTerminal([])
     const { code, stdout } = await tour.outcome()
     expect(code).toBe(0)
     expect(stdout).toContain(`${escape}[7A${clearLine}\r   vm-1  `)
@@ -125,7 +125,7 @@ describe('the tour on a terminal', () => {
 
   test.for([{ NO_COLOR: '1' }, { CI: 'true' }, { TERM: 'dumb' }])('is plain with %o', async (env, context) => {
     skipWithout(context, missingTools('script'))
-    await using tour = QuickstartProcess.onTerminal([], { env })
+    await using tour = CliProcess.onTerminal([], { env })
     const { code, stdout } = await tour.outcome()
     expect(code).toBe(0)
     expect(stdout).not.toContain(escape)
@@ -134,7 +134,7 @@ describe('the tour on a terminal', () => {
 
 describe('arguments', () => {
   test('--help tells of them', async () => {
-    await using help = QuickstartProcess.run(['--help'])
+    await using help = CliProcess.run(['--help'])
     const { code, stdout, stderr } = await help.outcome()
     expect({ code, stderr }).toEqual({ code: 0, stderr: '' })
     for (const option of ['--kernel', '--initrd', '--append', '--memory', '--help', 'Ctrl-]'])
@@ -151,7 +151,7 @@ describe('arguments', () => {
     { args: ['--kernel', 'vmlinuz', '--memory', 'much'], message: '--memory takes a whole number of MiB' },
     { args: ['--kernel', 'vmlinuz', '--memory', '0'], message: '--memory takes a whole number of MiB' },
   ])('$args are wrong', async ({ args, message }) => {
-    await using process = QuickstartProcess.run(args)
+    await using process = CliProcess.run(args)
     const { code, stdout, stderr } = await process.outcome()
     expect({ code, stdout }).toEqual({ code: 2, stdout: '' })
     expect(stderr).toContain(message)
@@ -159,7 +159,7 @@ describe('arguments', () => {
   })
 
   test('an error of the host is said, and nothing else', async () => {
-    await using process = QuickstartProcess.run(['--kernel', 'missing'], {
+    await using process = CliProcess.run(['--kernel', 'missing'], {
       cwd: folder,
       env: { INIT_CWD: '/elsewhere' },
     })
@@ -173,7 +173,7 @@ describe('arguments', () => {
 describe("a kernel of the user's own", () => {
   test('has the terminal as its console, until Ctrl-]', async (context) => {
     skipWithout(context, missingTools('script'))
-    await using process = QuickstartProcess.onTerminal(['--kernel', 'guest.bin'], { cwd: folder })
+    await using process = CliProcess.onTerminal(['--kernel', 'guest.bin'], { cwd: folder })
     await process.says('awaitvm guest ready')
     // Ctrl-C is the guest's.
     process.type('a\u0003b\rcount\r')
@@ -187,7 +187,7 @@ describe("a kernel of the user's own", () => {
 
   test('ends the terminal when it powers off, whatever is still being typed', async (context) => {
     skipWithout(context, missingTools('script'))
-    await using process = QuickstartProcess.onTerminal(['--kernel', kernel])
+    await using process = CliProcess.onTerminal(['--kernel', kernel])
     await process.says('awaitvm guest ready')
     process.type(`off\r${'x'.repeat(3000)}`)
     const { code, stdout } = await process.outcome()
@@ -198,7 +198,7 @@ describe("a kernel of the user's own", () => {
 
   test('that crashes is a failure', async (context) => {
     skipWithout(context, missingTools('script'))
-    await using process = QuickstartProcess.onTerminal(['--kernel', kernel])
+    await using process = CliProcess.onTerminal(['--kernel', kernel])
     await process.says('awaitvm guest ready')
     process.type('fault\r')
     const { code, stdout } = await process.outcome()
@@ -210,14 +210,14 @@ describe("a kernel of the user's own", () => {
     { name: 'SIGINT', expected: 130 },
     { name: 'SIGTERM', expected: 143 },
   ] as const)('is switched off by $name', async ({ name, expected }) => {
-    await using process = QuickstartProcess.run(['--kernel', kernel])
+    await using process = CliProcess.run(['--kernel', kernel])
     await process.says('awaitvm guest ready')
     process.signal(name)
     expect((await process.outcome()).code).toBe(expected)
   })
 
   test('is told when nothing will be seen of it', async () => {
-    await using process = QuickstartProcess.run(['--kernel', kernel, '--append', 'quiet', '--memory', '16'])
+    await using process = CliProcess.run(['--kernel', kernel, '--append', 'quiet', '--memory', '16'])
     await process.says('awaitvm guest ready')
     process.signal('SIGINT')
     const { stderr } = await process.outcome()
@@ -231,7 +231,7 @@ describe("a kernel of the user's own", () => {
       skipWithout(context, linux.unavailable)
       return
     }
-    await using process = QuickstartProcess.run(['--kernel', linux.kernel, '--initrd', linux.initrd])
+    await using process = CliProcess.run(['--kernel', linux.kernel, '--initrd', linux.initrd])
     process.type('echo $((6*7))\nuname -m\npoweroff -f\n')
     process.endInput()
     const { code, stdout, stderr } = await process.outcome()

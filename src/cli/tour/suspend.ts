@@ -1,5 +1,5 @@
 import type { Vm } from '../../index.js'
-import { GuestTerminal } from '../guest-terminal.js'
+import { GuestTerminal } from './guest-terminal.js'
 import type { Page } from '../page.js'
 
 /** Saves a machine's memory, lets go of the machine, and brings it back. */
