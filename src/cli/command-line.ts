@@ -2,7 +2,7 @@ import { resolve } from 'node:path'
 import { parseArgs } from 'node:util'
 import type { BootConfig } from '../index.js'
 
-/** What the user wants. */
+/** The parsed command line. */
 export type Command =
   | { readonly kind: 'tour' }
   | { readonly kind: 'help' }
@@ -34,10 +34,10 @@ const options = {
   help: { type: 'boolean', short: 'h' },
 } as const
 
-/** Understands the arguments; paths are relative to `directory`. */
+/** Parses the arguments; paths are relative to `directory`. */
 export function parseCommandLine(args: readonly string[], directory: string): Command {
   try {
-    return understand(parseArgs({ args: [...args], options }).values, directory)
+    return commandOf(parseArgs({ args: [...args], options }).values, directory)
   } catch (error) {
     return mistake(error instanceof Error ? error.message : String(error))
   }
@@ -45,7 +45,7 @@ export function parseCommandLine(args: readonly string[], directory: string): Co
 
 type Values = ReturnType<typeof parseArgs<{ options: typeof options }>>['values']
 
-function understand({ help, kernel, initrd, append, memory }: Values, directory: string): Command {
+function commandOf({ help, kernel, initrd, append, memory }: Values, directory: string): Command {
   if (help === true) return { kind: 'help' }
   if (kernel === '' || initrd === '') return mistake('--kernel and --initrd take the path of a file.')
   if (memory !== undefined && !/^[1-9]\d*$/.test(memory)) return mistake('--memory takes a whole number of MiB.')

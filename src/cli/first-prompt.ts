@@ -1,15 +1,15 @@
 import { stripVTControlCharacters } from 'node:util'
 
-/** A shell's or a login's, but no line of the kernel's log. */
+/** Matches the prompt of a shell or a login, but no line of the kernel's log. */
 const prompt = /^(?!\[ *\d+\.\d+\]).*[#$%>:?] ?$/
-/** More text follows at once where the end of a chunk only looked like a prompt. */
+/** If a chunk ends in what only looks like a prompt, more text follows within this time. */
 const promptMs = 300
-/** Longer than a kernel that boots says nothing, also on a machine with many times its load. */
+/** Longer than a booting kernel stays silent, even on a heavily loaded machine. */
 const silenceMs = 120_000
 
-/** Finds out when a guest that boots begins to listen: what is typed earlier is lost. */
+/** Detects when a booting guest begins to accept input; input that is typed earlier is lost. */
 export class FirstPrompt {
-  /** Settles at the first prompt, or when a guest that had something to say has become silent. */
+  /** Settles at the first prompt, or when a guest falls silent after printing something. */
   readonly seen: Promise<void>
   #settle: () => void = () => undefined
   #timer: NodeJS.Timeout | undefined
@@ -29,7 +29,7 @@ export class FirstPrompt {
     this.#timer = setTimeout(this.#settle, isPrompt ? promptMs : silenceMs)
   }
 
-  /** Lets go of whoever waits. */
+  /** Settles `seen` at once and clears the timer. */
   stopWaiting(): void {
     clearTimeout(this.#timer)
     this.#settle()

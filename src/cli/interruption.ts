@@ -1,8 +1,8 @@
 import { constants } from 'node:os'
 
 /**
- * Aborted by Ctrl-C, by a request to end, or when nobody reads the output any more; its reason is the signal's name. The
- * second time the process ends at once, as without this.
+ * Aborts on SIGINT, SIGTERM, SIGHUP or a closed output; the reason is the signal's name. A second signal ends the process
+ * at once.
  */
 export function interruption(): AbortSignal {
   const controller = new AbortController()
@@ -17,6 +17,6 @@ export function interruption(): AbortSignal {
   return controller.signal
 }
 
-/** As a shell reports a process that a signal ended: 130 for Ctrl-C. */
+/** The exit code that a shell reports for a process that this signal ended: 130 for Ctrl-C. */
 export const exitCodeOf = ({ reason }: AbortSignal): number =>
   128 + (Object.entries(constants.signals).find(([name]) => name === reason)?.[1] ?? 0)

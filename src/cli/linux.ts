@@ -2,7 +2,7 @@ import { connect } from '../index.js'
 import type { LinuxBoot } from './command-line.js'
 import { converse } from './serial-terminal.js'
 
-/** Boots a Linux of the user's own, with this terminal as its serial console; answers the exit code. */
+/** Boots the user's own Linux, with this terminal as its serial console; returns the exit code. */
 export async function bootLinux(boot: LinuxBoot, memoryMiB: number | undefined, signal: AbortSignal): Promise<number> {
   if (!boot.commandLine.includes('console=ttyS0')) {
     note('The command line has no console=ttyS0: the kernel may print nothing here.')
@@ -24,5 +24,5 @@ export async function bootLinux(boot: LinuxBoot, memoryMiB: number | undefined, 
   return state === 'crashed' ? 1 : 0
 }
 
-/** On stderr, so that stdout has only what the guest said. */
+/** On stderr, so that stdout has only the guest's output. */
 const note = (text: string): void => void process.stderr.write(`[${text}]\n`)

@@ -10,7 +10,7 @@ process.exitCode = await run(
   interruption(),
 )
 
-/** Does what the command line says, and answers the exit code. */
+/** Runs the command, and returns the exit code. */
 async function run(command: Command, signal: AbortSignal): Promise<number> {
   try {
     switch (command.kind) {

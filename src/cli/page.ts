@@ -2,9 +2,9 @@ import { styleText } from 'node:util'
 
 type Style = Parameters<typeof styleText>[0]
 
-/** What the tour writes: numbered steps, each with the code that does it and what came of it. */
+/** The tour's output: numbered steps, each with its code and its outcome. */
 export class Page {
-  /** Whether it is a terminal on which lines can be coloured and drawn again. */
+  /** True on a terminal that can colour and redraw lines. */
   readonly isLive: boolean
   readonly #stream: NodeJS.WriteStream
   #steps = 0
@@ -19,14 +19,14 @@ export class Page {
     return new Page(stream, stream.isTTY && !NO_COLOR && !CI && TERM !== 'dumb')
   }
 
-  /** Whether a picture can be drawn in its own colours, of 24 bits. */
+  /** True on a terminal with 24-bit colours. */
   get hasAllColours(): boolean {
     return this.isLive && this.#stream.getColorDepth() >= 24
   }
 
   /** The width of the terminal, in characters. */
   get columns(): number {
-    // A terminal that does not know its size says 0.
+    // A terminal of unknown size reports 0.
     return this.#stream.columns || 80
   }
 

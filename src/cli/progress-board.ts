@@ -1,13 +1,13 @@
 import type { Progress } from '../index.js'
 import type { Page } from './page.js'
 
-/** How far somebody has come. */
+/** A VM's name, and the progress of its job. */
 interface Row {
   readonly name: string
   readonly progress: Progress
 }
 
-/** Shows the rows as they are now; called again and again with the same ones, and with `isLast` in the end. */
+/** Draws the rows. Called repeatedly with the same rows, the last time with `isLast`. */
 type ProgressBoard = (rows: readonly Row[], isLast?: boolean) => void
 
 export const progressBoard = (page: Page): ProgressBoard => (page.isLive ? liveBoard(page) : plainBoard(page))
@@ -15,7 +15,7 @@ export const progressBoard = (page: Page): ProgressBoard => (page.isLive ? liveB
 const maxBarWidth = 30
 const percentOf = ({ progress }: Row): string => `${progress.percent.toFixed(0)} %`.padStart(5)
 
-/** A bar for each, drawn over the ones before. */
+/** One bar for each row, redrawn in place. */
 function liveBoard(page: Page): ProgressBoard {
   const up = (lines: number): string => (lines === 0 ? '' : `\u001b[${lines}A`)
   const clearLine = '\u001b[2K\r'
@@ -25,7 +25,7 @@ function liveBoard(page: Page): ProgressBoard {
     const { percent, phase = '' } = row.progress
     const isDone = percent === 100
     const start = `   ${row.name}  `
-    // A line that wrapped would be two, and the next drawing would begin too low.
+    // A wrapped line would take two rows, and the next redraw would start too low.
     const room = Math.max(0, page.columns - start.length - ' 100 %  '.length - 1)
     const barWidth = Math.min(maxBarWidth, room)
     const filled = Math.round((percent / 100) * barWidth)
@@ -36,13 +36,13 @@ function liveBoard(page: Page): ProgressBoard {
   }
 
   return (rows) => {
-    // In one piece, so that nothing flickers.
+    // One write, to avoid flicker.
     page.write(up(drawn) + rows.map((row) => `${clearLine}${line(row)}\n`).join(''))
     drawn = rows.length
   }
 }
 
-/** A line for all of them now and then, a column for each. */
+/** One line at an interval, with a column for each row. */
 function plainBoard(page: Page): ProgressBoard {
   const intervalMs = 100
   const startedAt = performance.now()

@@ -5,7 +5,7 @@ import { FirstPrompt } from './first-prompt.js'
 /** Ctrl-] */
 const leavingKey = 0x1d
 
-/** Makes this process's terminal the guest's, until the guest ends, or the user leaves or interrupts it. */
+/** Connects this terminal to the guest's serial console until the guest ends, or the user leaves or interrupts it. */
 export async function converse(vm: Vm, interrupt: AbortSignal): Promise<'ended' | 'left'> {
   const { stdin, stdout } = process
   const isKeyboard = stdin.isTTY
@@ -26,7 +26,7 @@ export async function converse(vm: Vm, interrupt: AbortSignal): Promise<'ended' 
     }
   }
   async function* typed(): AsyncGenerator<Buffer> {
-    // Nobody retypes what was piped in too early; who sits at a keyboard can.
+    // Piped input that comes too early is lost; a user at a keyboard can type it again.
     if (!isKeyboard) await prompt.seen
     for await (const chunk of stdin as AsyncIterable<Buffer>) {
       const end = isKeyboard ? chunk.indexOf(leavingKey) : -1
@@ -37,7 +37,7 @@ export async function converse(vm: Vm, interrupt: AbortSignal): Promise<'ended' 
 
   if (isKeyboard) stdin.setRawMode(true)
   interrupt.addEventListener('abort', leave)
-  // A console for each direction: when the guest ends, what it can't be told any more must not hide its last words.
+  // One console stream for each direction: when the guest ends, a failed write must not hide its last output.
   const output = pipeline(vm.console(), shown, stdout, options)
   const input = pipeline(typed, vm.console(), options)
   input.catch(() => undefined)
@@ -45,7 +45,7 @@ export async function converse(vm: Vm, interrupt: AbortSignal): Promise<'ended' 
     return await Promise.race([output.then(() => 'ended' as const), left])
   } finally {
     interrupt.removeEventListener('abort', leave)
-    // In this order: a terminal that is closed stays as it is.
+    // Before destroy(): a closed terminal keeps its mode.
     if (isKeyboard) stdin.setRawMode(false)
     stdin.destroy()
     prompt.stopWaiting()

@@ -2,12 +2,12 @@ import type { CancelErrors, Vm } from '../../index.js'
 import { GuestTerminal } from './guest-terminal.js'
 import type { Page } from '../page.js'
 
-/** Stops a guest that does not listen, gives up, and is told whether that was in time. */
+/** Stops a guest that ignores its power button, cancels the stop, and shows both verdicts. */
 export async function cancel(page: Page, vm: Vm): Promise<void> {
   page.step('Cancel a job')
   using terminal = new GuestTerminal(vm.console())
   await terminal.type('deaf')
-  // Answered only once the line before has been carried out.
+  // The guest replies only after it has carried out the line before.
   await terminal.ask('count')
   page.say('this guest ignores its power button from now on')
 

@@ -11,7 +11,7 @@ export class GuestTerminal implements Disposable {
     this.#lines = linesOf(console)
   }
 
-  /** The next line that the guest prints. */
+  /** Reads the next line that the guest prints. */
   async readLine(): Promise<string> {
     const { value } = await this.#lines.next()
     if (value === undefined) throw new Error('The guest has ended')
@@ -24,7 +24,7 @@ export class GuestTerminal implements Disposable {
     while ((await this.readLine()) !== line);
   }
 
-  /** Types a line, and answers the one that the guest prints then. */
+  /** Types a line, and returns the line that the guest prints in reply. */
   async ask(line: string): Promise<string> {
     await this.type(line)
     return await this.readLine()
@@ -47,5 +47,5 @@ async function* linesOf(source: ConsoleStream): AsyncGenerator<string, undefined
   return undefined
 }
 
-/** A guest is not to be trusted: what it prints must not reach the terminal as control sequences. */
+/** Removes control characters: a guest is untrusted, and its output must not control the terminal. */
 const printable = (text: string): string => stripVTControlCharacters(text).replace(/\p{C}/gu, '')

@@ -1,7 +1,7 @@
 import type { StartErrors, Vm } from '../../index.js'
 import type { Page } from '../page.js'
 
-/** Does what can't be done, and handles each error that there is. */
+/** Starts a VM that runs already, and handles every error that the type allows. */
 export async function handleErrors(page: Page, vm: Vm): Promise<void> {
   page.step('Handle a typed error')
   page.code('const result = await vm.start()')
@@ -9,7 +9,7 @@ export async function handleErrors(page: Page, vm: Vm): Promise<void> {
   if (result.isOk()) return
   page.say(result.error.message)
   page.code('switch (error.code) {')
-  page.say(`${result.error.code}: ${advise(result.error)}; a case that is forgotten does not compile`)
+  page.say(`${result.error.code}: ${advise(result.error)}; a forgotten case does not compile`)
 }
 
 function advise(error: StartErrors): string {
@@ -20,7 +20,7 @@ function advise(error: StartErrors): string {
       return 'somebody has deleted it'
     case 'RESOURCE_BUSY':
     case 'CONNECTION_FAILED':
-      return error.retryable ? 'try again in a moment' : 'let go of it first'
+      return error.retryable ? 'try again in a moment' : 'close what uses it first'
     case 'INSUFFICIENT_RESOURCES':
       return 'stop another VM first'
     case 'FIRMWARE_NOT_FOUND':
@@ -30,7 +30,7 @@ function advise(error: StartErrors): string {
     case 'PERMISSION_DENIED':
       return 'ask for the right to do it'
     case 'INVALID_ARGUMENT':
-      return `mend ${error.path}`
+      return `correct ${error.path}`
     case 'NOT_SUPPORTED':
       return `choose a host that offers ${error.capability}`
     case 'TIMEOUT':

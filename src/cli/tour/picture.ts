@@ -1,11 +1,11 @@
 import type { DecodedPng } from 'fast-png'
 
-/** How many characters wide a picture is drawn. */
+/** Width of a drawn picture, in characters. */
 const width = 24
-/** Characters are about twice as high as wide, and show two pixels each, one above the other. */
+/** A character is about twice as high as wide, so it shows two pixels, one above the other. */
 const halfBlock = '▀'
 
-/** An image as lines of coloured characters, for a terminal with 24 bits of colour. */
+/** Draws an image as lines of coloured characters, for a terminal with 24-bit colours. */
 export function picture(image: DecodedPng): string {
   const height = Math.round((width * image.height) / image.width / 2)
   const colour = (x: number, y: number): string => {

@@ -2,7 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import type { Progress, Vm } from '../../index.js'
 import type { Page } from '../page.js'
 
-/** Asks a job how it is doing, where to await it would be too long. */
+/** Polls the status and progress of a job instead of awaiting it. */
 export async function poll(page: Page, vm: Vm): Promise<void> {
   page.step('Poll a job')
   page.code('const job = vm.restart()')

@@ -1,7 +1,7 @@
 import type { Vm } from '../../index.js'
 import type { Page } from '../page.js'
 
-/** Asks every guest to shut down, and takes the power away from those that don't. */
+/** Asks every guest to shut down, and kills those that don't. */
 export async function stopAll(page: Page, vms: readonly Vm[]): Promise<void> {
   page.step('Stop them all')
   page.code('const results = await Promise.all(vms.map((vm) => vm.stop({ timeoutMs: 1000 })))')

@@ -2,7 +2,7 @@ import type { Vm } from '../../index.js'
 import { GuestTerminal } from './guest-terminal.js'
 import type { Page } from '../page.js'
 
-/** Saves a machine's memory, lets go of the machine, and brings it back. */
+/** Suspends a VM, which frees its thread, and resumes it with its memory. */
 export async function suspend(page: Page, vm: Vm): Promise<void> {
   page.step('Suspend a machine, and bring it back with its memory')
   using before = new GuestTerminal(vm.console())

@@ -10,7 +10,7 @@ import { stopAll } from './stop-all.js'
 import { suspend } from './suspend.js'
 import { talk } from './talk.js'
 
-/** Each has a VM of its own. */
+/** Each step has a VM of its own. */
 const steps: readonly ((page: Page, vm: Vm) => Promise<void>)[] = [
   talk,
   look,
@@ -21,7 +21,7 @@ const steps: readonly ((page: Page, vm: Vm) => Promise<void>)[] = [
   handleErrors,
 ]
 
-/** Shows what can be done with VMs, one step after another. */
+/** Shows what VMs can do, step by step. */
 export async function tour(page: Page, signal: AbortSignal): Promise<void> {
   const startedAt = performance.now()
   page.title('awaitvm: real x86 machines, inside this process')
@@ -53,7 +53,7 @@ export async function tour(page: Page, signal: AbortSignal): Promise<void> {
   page.write('Boot your own Linux: npm start -- --kernel vmlinuz --initrd initrd.gz\n')
 }
 
-/** Cancels what is under way, if anything, and waits for the verdicts. */
+/** Cancels all running jobs, and waits for the verdicts. */
 async function cancelJobs(server: Server): Promise<void> {
   const jobs = await server.getJobs().unwrap()
   await Promise.all(jobs.map((job) => job.cancel('the tour was interrupted')))

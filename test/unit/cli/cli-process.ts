@@ -2,7 +2,7 @@ import { spawn, type ChildProcessWithoutNullStreams } from 'node:child_process'
 import { join } from 'node:path'
 import { within } from '../../support/deadline.js'
 
-/** As `npm test` has built it. */
+/** Built by `npm test`. */
 const program = join(import.meta.dirname, '../../../dist/cli.js')
 
 export interface Outcome {
@@ -46,7 +46,7 @@ export class CliProcess implements AsyncDisposable {
     return new CliProcess(process.execPath, [program, ...args], settings)
   }
 
-  /** On a pseudo-terminal of util-linux's `script`: all that it says is then on stdout. */
+  /** Runs on a pseudo-terminal of util-linux's `script`, so that all of its output is on stdout. */
   static onTerminal(args: readonly string[], { env, ...settings }: Settings = {}): CliProcess {
     const command = [process.execPath, program, ...args].map((word) => `'${word}'`).join(' ')
     return new CliProcess('script', ['--quiet', '--return', '--command', command, '/dev/null'], {
@@ -55,13 +55,13 @@ export class CliProcess implements AsyncDisposable {
     })
   }
 
-  /** Waits until it has said this. */
+  /** Waits until stdout has this text. */
   async says(text: string): Promise<void> {
     let check: () => void = () => undefined
     const said = new Promise<void>((resolve, reject) => {
       check = () => {
         if (this.#stdout.includes(text)) resolve()
-        else if (this.#child.stdout.closed) reject(new Error(`It ended without saying ${text}: ${this.#stdout}`))
+        else if (this.#child.stdout.closed) reject(new Error(`It ended without printing ${text}: ${this.#stdout}`))
       }
     })
     this.#checks.add(check)
@@ -85,7 +85,7 @@ export class CliProcess implements AsyncDisposable {
     this.#child.kill(name)
   }
 
-  /** How it ended, by itself. */
+  /** Waits until it ends by itself. */
   async outcome(): Promise<Outcome> {
     return await within(this.#closed, () => `its end: ${JSON.stringify(this.#stdout + this.#stderr)}`, deadlineMs)
   }
@@ -96,5 +96,5 @@ export class CliProcess implements AsyncDisposable {
   }
 }
 
-/** Linux may take a minute to boot on a machine that is busy with other things. */
+/** Linux may take a minute to boot on a busy machine. */
 const deadlineMs = 200_000

@@ -43,7 +43,7 @@ describe('no prompt', () => {
     expect(isSeen).toBe(false)
   })
 
-  test('where more follows at once', async () => {
+  test('if more text follows at once', async () => {
     print('ACPI: ')
     await vi.advanceTimersByTimeAsync(100)
     print('enabled\r\n')
@@ -52,7 +52,7 @@ describe('no prompt', () => {
   })
 })
 
-test('a guest that has become silent listens, too', async () => {
+test('a guest that falls silent accepts input, too', async () => {
   print('ready\r\n')
   await vi.advanceTimersByTimeAsync(120_000)
   expect(isSeen).toBe(true)
@@ -63,7 +63,7 @@ test('a guest that has said nothing yet has not booted', async () => {
   expect(isSeen).toBe(false)
 })
 
-test('nobody is left waiting, and no timer', async () => {
+test('stopWaiting settles the wait and clears the timer', async () => {
   print('ready\r\n')
   prompt.stopWaiting()
   await prompt.seen

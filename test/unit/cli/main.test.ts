@@ -29,7 +29,7 @@ describe('the tour', () => {
     leftBehind = readdirSync(cwd)
   })
 
-  test('ends well, and says nothing on stderr', () => {
+  test('succeeds, and prints nothing on stderr', () => {
     expect(outcome).toMatchObject({ code: 0, stderr: '' })
   })
 
@@ -71,16 +71,16 @@ describe('the tour', () => {
     'it has forgotten that: lines 2',
     'INVALID_STATE: it is running, and would have to be stopped or crashed',
     'vm-4 did not listen; now it is stopped',
-  ])('shows what comes of it: %s', (line) => {
+  ])('shows the outcome: %s', (line) => {
     expect(outcome.stdout).toContain(line)
   })
 
-  test('shows how a job that is polled goes on', () => {
+  test('shows the progress of a polled job', () => {
     expect(outcome.stdout).toMatch(/^ {3}running: \d+ %, .*\n(.*\n)*? {3}finished: 100 %, return code SUCCESS$/m)
   })
 
-  test('shows how each stop ended', () => {
-    // On a machine that is busy, others may need longer than they have, too.
+  test('shows the outcome of each stop', () => {
+    // On a busy machine, other guests may also need longer than their timeout.
     expect(outcome.stdout).toMatch(/^ {3}((SUCCESS|TIMEOUT), ){3}TIMEOUT(, (SUCCESS|TIMEOUT)){3}$/m)
   })
 
@@ -94,7 +94,7 @@ describe('the tour', () => {
     expect(shown.filter((code) => !executed.includes(code))).toEqual([])
   })
 
-  test('has no escape codes where it is not on a terminal', () => {
+  test('prints no escape codes without a terminal', () => {
     expect(outcome.stdout).not.toContain(escape)
   })
 
@@ -133,7 +133,7 @@ describe('the tour on a terminal', () => {
 })
 
 describe('arguments', () => {
-  test('--help tells of them', async () => {
+  test('--help lists them', async () => {
     await using help = CliProcess.run(['--help'])
     const { code, stdout, stderr } = await help.outcome()
     expect({ code, stderr }).toEqual({ code: 0, stderr: '' })
@@ -158,7 +158,7 @@ describe('arguments', () => {
     expect(stderr).toContain('npm start -- --help')
   })
 
-  test('an error of the host is said, and nothing else', async () => {
+  test('an error of the host is printed without a stack', async () => {
     await using process = CliProcess.run(['--kernel', 'missing'], {
       cwd: folder,
       env: { INIT_CWD: '/elsewhere' },
@@ -185,7 +185,7 @@ describe("a kernel of the user's own", () => {
     expect(stdout).toContain('[The machine was switched off.]')
   })
 
-  test('ends the terminal when it powers off, whatever is still being typed', async (context) => {
+  test('ends the session when it powers off, even during input', async (context) => {
     skipWithout(context, missingTools('script'))
     await using process = CliProcess.onTerminal(['--kernel', kernel])
     await process.says('awaitvm guest ready')
@@ -216,7 +216,7 @@ describe("a kernel of the user's own", () => {
     expect((await process.outcome()).code).toBe(expected)
   })
 
-  test('is told when nothing will be seen of it', async () => {
+  test('without console=ttyS0 gives a warning', async () => {
     await using process = CliProcess.run(['--kernel', kernel, '--append', 'quiet', '--memory', '16'])
     await process.says('awaitvm guest ready')
     process.signal('SIGINT')
@@ -225,7 +225,7 @@ describe("a kernel of the user's own", () => {
     expect(stderr).toContain('with 16 MiB: quiet')
   })
 
-  test('does what is piped in, once it listens', { timeout: 240_000 }, async (context) => {
+  test('runs the piped input once it listens', { timeout: 240_000 }, async (context) => {
     const linux = await debianLinux()
     if (linux.unavailable !== undefined) {
       skipWithout(context, linux.unavailable)
