@@ -2,7 +2,7 @@ import type { VmRecord } from '../../driver/driver.js'
 import type { VmEvent } from '../../model/vm-event.js'
 import { isDraft } from './draft.js'
 import { ParallelsFailure } from './parallels-failure.js'
-import { Inventory } from './inventory.js'
+import { Inventory } from '../../driver/inventory.js'
 import { EventMonitor } from './event-monitor.js'
 import type { MonitorEvent } from './monitor-lines.js'
 import type { Prlctl } from './prlctl.js'
@@ -79,19 +79,22 @@ export class ParallelsHost {
 
   /** Every VM that is whole. */
   async list(): Promise<VmInfo[]> {
-    const askedAt = this.inventory.now()
+    const askedAt = this.inventory.ask()
     const all = await this.prlctl.list()
     const infos = all.filter(({ record }) => !isDraft(record.config.name))
     this.#drafts = all.filter((info) => !infos.includes(info)).map(({ record }) => record)
     // What was heard of a VM before it was whole says nothing of how often it changes.
     for (const { record } of infos) if (!this.inventory.has(record.id)) this.#quiet.delete(record.id)
-    this.inventory.observeAll(infos, askedAt)
+    this.inventory.observeAll(
+      infos.map(({ record }) => record),
+      askedAt,
+    )
     return infos
   }
 
   /** Asks for a VM; one that is there no more is forgotten. */
   async look(vm: string, options?: { readonly isFull: boolean }): Promise<VmInfo> {
-    const askedAt = this.inventory.now()
+    const askedAt = this.inventory.ask()
     try {
       const info = await this.prlctl.info(vm, options)
       this.inventory.observe(info.record, askedAt)

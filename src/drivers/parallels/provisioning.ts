@@ -66,7 +66,7 @@ export class Provisioning {
     const { inventory } = this.#host
     return await this.#host.making(async () => {
       const record = await createVm(this.#host, this.#work, spec, signal)
-      inventory.observe(record, inventory.now())
+      inventory.observe(record)
       return record
     })
   }

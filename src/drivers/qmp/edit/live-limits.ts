@@ -4,7 +4,7 @@ import { shownAdapters } from '../../../network/kept-adapter.js'
 import type { Hardware } from '../definition.js'
 import { firstLayout } from '../process/layout.js'
 import { ideDisks } from '../disks/plugged-disks.js'
-import { isSame } from '../is-same.js'
+import { isSame } from '../../../model/is-same.js'
 import type { RunRecord } from '../process/run-record.js'
 
 interface WayOut {
