@@ -1,5 +1,9 @@
 import { once } from 'node:events'
-import { err, ok, type OperationCode, type Result, type Server, type Vm, type VmError } from '../../index.js'
+import { err, ok, type Result } from '../../result.js'
+import type { OperationCode } from '../../operations.js'
+import type { Server } from '../../server.js'
+import type { Vm } from '../../vm.js'
+import type { VmError } from '../../errors.js'
 import { ConsoleReader } from './console-reader.js'
 import type { Trial } from './trial.js'
 

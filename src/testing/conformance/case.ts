@@ -1,4 +1,5 @@
-import type { Capability, ConnectOptions } from '../../index.js'
+import type { Capability } from '../../driver/driver.js'
+import type { ConnectOptions } from '../../connect.js'
 import type { ConformanceHost } from './host.js'
 import type { Trial } from './trial.js'
 

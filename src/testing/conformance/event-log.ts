@@ -1,4 +1,5 @@
-import type { VmEvent, VmState } from '../../index.js'
+import type { VmEvent } from '../../model/vm-event.js'
+import type { VmState } from '../../model/vm-state.js'
 import { within } from './deadline.js'
 
 /** Reads events from the moment it is made, keeps them, and waits for those that are to come. */

@@ -1,5 +1,6 @@
-import type { Result, VmError, VmErrorCode, VmErrors } from '../../index.js'
 import { expect } from 'vitest'
+import type { Result } from '../../result.js'
+import type { VmError, VmErrorCode, VmErrors } from '../../errors.js'
 
 /** The error of a job that is to fail with one of these codes. */
 export async function failureOf<C extends VmErrorCode>(

@@ -1,4 +1,7 @@
-import type { Capability, KeyCode, Vm, VmSpec } from '../../index.js'
+import type { Capability } from '../../driver/driver.js'
+import type { KeyCode } from '../../model/keys.js'
+import type { Vm } from '../../vm.js'
+import type { VmSpec } from '../../model/vm-spec.js'
 
 /** The guest of one VM, as a case talks to it: by whatever channel, it can be asked for the same things. */
 export interface Guest {

@@ -1,4 +1,9 @@
-import type { ConnectOptions, OperationCode, Server, Vm, VmSpec, VmState } from '../../index.js'
+import type { ConnectOptions } from '../../connect.js'
+import type { OperationCode } from '../../operations.js'
+import type { Server } from '../../server.js'
+import type { Vm } from '../../vm.js'
+import type { VmSpec } from '../../model/vm-spec.js'
+import type { VmState } from '../../model/vm-state.js'
 import type { GuestProfile } from './guest.js'
 
 /** One connection to a host that was made for one case, and nobody else uses. */

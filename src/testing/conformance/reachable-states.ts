@@ -1,4 +1,4 @@
-import type { VmState } from '../../index.js'
+import type { VmState } from '../../model/vm-state.js'
 import type { ConformanceHost } from './host.js'
 import type { Need } from './case.js'
 

@@ -1,5 +1,5 @@
-import type { Capability } from '../../index.js'
 import { expect } from 'vitest'
+import type { Capability } from '../../driver/driver.js'
 import { failureOf } from './expect-failure.js'
 import {
   serverCalls,

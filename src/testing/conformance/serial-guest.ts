@@ -1,5 +1,7 @@
 import { randomUUID } from 'node:crypto'
-import type { KeyCode, Vm, VmSpec } from '../../index.js'
+import type { KeyCode } from '../../model/keys.js'
+import type { Vm } from '../../vm.js'
+import type { VmSpec } from '../../model/vm-spec.js'
 import { ConsoleReader } from './console-reader.js'
 import type { Guest, GuestProfile } from './guest.js'
 

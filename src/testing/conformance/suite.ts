@@ -1,5 +1,5 @@
 import { describe, test } from 'vitest'
-import type { Capability } from '../../index.js'
+import type { Capability } from '../../driver/driver.js'
 import type { Conformance } from './case.js'
 import { allCases } from './cases.js'
 import { GuestLacksError, GuestMissingError } from './guest.js'

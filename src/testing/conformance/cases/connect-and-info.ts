@@ -1,5 +1,5 @@
-import { connect } from '../../../index.js'
 import { expect } from 'vitest'
+import { connect } from '../../../connect.js'
 import { failureOf } from '../expect-failure.js'
 import type { Cases } from '../case.js'
 

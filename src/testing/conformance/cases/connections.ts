@@ -1,5 +1,5 @@
-import { connect } from '../../../index.js'
 import { expect } from 'vitest'
+import { connect } from '../../../connect.js'
 import { EventLog } from '../event-log.js'
 import { patience } from '../deadline.js'
 import { failureOf } from '../expect-failure.js'

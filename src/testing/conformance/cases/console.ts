@@ -1,6 +1,6 @@
 import { once } from 'node:events'
-import { InvalidStateError, VmNotFoundError } from '../../../index.js'
 import { expect } from 'vitest'
+import { InvalidStateError, VmNotFoundError } from '../../../errors.js'
 import type { Cases } from '../case.js'
 
 export const consoleCases: Cases = ({ promises }) => {

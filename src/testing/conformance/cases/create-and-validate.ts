@@ -1,6 +1,6 @@
 import { writeFile } from 'node:fs/promises'
-import type { VmSpec } from '../../../index.js'
 import { expect } from 'vitest'
+import type { VmSpec } from '../../../model/vm-spec.js'
 import { wallClockMs } from '../../../clock.js'
 import { failureOf } from '../expect-failure.js'
 import type { Cases } from '../case.js'

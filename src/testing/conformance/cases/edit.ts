@@ -1,5 +1,5 @@
-import type { VmState } from '../../../index.js'
 import { expect } from 'vitest'
+import type { VmState } from '../../../model/vm-state.js'
 import { failureOf } from '../expect-failure.js'
 import type { Cases } from '../case.js'
 

@@ -1,5 +1,7 @@
-import { operations, type OperationSpec, type VmEvent, type VmState } from '../../../index.js'
 import { expect } from 'vitest'
+import { operations, type OperationSpec } from '../../../operations.js'
+import type { VmEvent } from '../../../model/vm-event.js'
+import type { VmState } from '../../../model/vm-state.js'
 import { wallClockMs } from '../../../clock.js'
 import { EventLog } from '../event-log.js'
 import { within } from '../deadline.js'

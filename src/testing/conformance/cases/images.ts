@@ -1,6 +1,6 @@
 import { copyFile, rename, utimes, writeFile } from 'node:fs/promises'
-import type { VmSpec } from '../../../index.js'
 import { expect } from 'vitest'
+import type { VmSpec } from '../../../model/vm-spec.js'
 import { failureOf } from '../expect-failure.js'
 import type { Cases } from '../case.js'
 import type { Trial } from '../trial.js'

@@ -1,14 +1,12 @@
-import {
-  type CancelErrors,
-  Job,
-  type Progress,
-  type Result,
-  type Vm,
-  type VmError,
-  type VmState,
-} from '../../../index.js'
 import { setImmediate as turn } from 'node:timers/promises'
 import { expect, vi } from 'vitest'
+import type { CancelErrors } from '../../../operation-errors.js'
+import type { VmError } from '../../../errors.js'
+import { Job } from '../../../job/job.js'
+import type { Progress } from '../../../job/progress.js'
+import type { Result } from '../../../result.js'
+import type { Vm } from '../../../vm.js'
+import type { VmState } from '../../../model/vm-state.js'
 import { wallClockMs } from '../../../clock.js'
 import { patience, soon } from '../deadline.js'
 import { failureOf } from '../expect-failure.js'

@@ -1,5 +1,5 @@
-import { Job } from '../../../index.js'
 import { expect } from 'vitest'
+import { Job } from '../../../job/job.js'
 import type { Cases } from '../case.js'
 
 export const many: Cases = ({ promises }) => {

@@ -1,5 +1,7 @@
-import { connect, type Server, type Vm } from '../../../index.js'
 import { expect } from 'vitest'
+import { connect } from '../../../connect.js'
+import type { Server } from '../../../server.js'
+import type { Vm } from '../../../vm.js'
 import { failureOf } from '../expect-failure.js'
 import type { Cases } from '../case.js'
 import type { Trial } from '../trial.js'

@@ -1,5 +1,6 @@
-import type { Vm, VmConfig } from '../../../index.js'
 import { expect } from 'vitest'
+import type { Vm } from '../../../vm.js'
+import type { VmConfig } from '../../../model/vm-config.js'
 import { failureOf } from '../expect-failure.js'
 import type { Cases } from '../case.js'
 import type { Trial } from '../trial.js'

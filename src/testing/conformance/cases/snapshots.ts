@@ -1,5 +1,7 @@
-import type { SnapshotNode, Vm, VmState } from '../../../index.js'
 import { expect } from 'vitest'
+import type { SnapshotNode } from '../../../model/snapshot.js'
+import type { Vm } from '../../../vm.js'
+import type { VmState } from '../../../model/vm-state.js'
 import { wallClockMs } from '../../../clock.js'
 import { failureOf } from '../expect-failure.js'
 import { needsOf } from '../reachable-states.js'

@@ -1,5 +1,6 @@
-import { type OperationSpec, operations, type VmState } from '../../../index.js'
 import { expect } from 'vitest'
+import { type OperationSpec, operations } from '../../../operations.js'
+import type { VmState } from '../../../model/vm-state.js'
 import { vmCalls, vmOperations, type VmOperation } from '../calls.js'
 import { needsOf, reachableStates } from '../reachable-states.js'
 import type { Cases } from '../case.js'

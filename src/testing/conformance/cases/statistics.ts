@@ -1,5 +1,5 @@
-import type { VmStatistics } from '../../../index.js'
 import { expect } from 'vitest'
+import type { VmStatistics } from '../../../model/statistics.js'
 import type { Cases } from '../case.js'
 
 const counters = [
