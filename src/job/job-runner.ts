@@ -1,7 +1,8 @@
 import { inspect } from 'node:util'
 import type { Task } from '../driver/task.js'
 import { abortedError, cancelledUnasked } from '../errors/cancelled.js'
-import { ConnectionError, HostError, OutcomeUnknownError, VmError } from '../errors.js'
+import { closedBeforeAnswer, closedBeforeSending, lostBeforeAnswer } from '../errors/closed.js'
+import { HostError, VmError } from '../errors.js'
 import { operations, type JobTarget, type OperationCode, type OperationSpec } from '../operations.js'
 import type { OperationErrors } from '../operation-errors.js'
 import { JobCore } from './job-core.js'
@@ -88,14 +89,11 @@ export class JobRunner {
   /** Takes no more calls, ends those in line, lets `end` stop the others, and waits for them. */
   async close(end: () => Promise<void>): Promise<void> {
     this.#isClosed = true
-    for (const core of this.#active) if (core.isQueued) core.abandon(closed())
+    for (const core of this.#active) if (core.isQueued) core.abandon(closedBeforeSending())
     try {
       await end()
     } finally {
-      for (const core of this.#active) {
-        const reason = 'the server was closed'
-        core.abandon(core.mayTakePlace ? new OutcomeUnknownError({ reason, hint: askForIt }) : closed(reason))
-      }
+      for (const core of this.#active) core.abandon(core.mayTakePlace ? closedBeforeAnswer() : closedBeforeSending())
       this.#active.clear()
     }
   }
@@ -107,7 +105,7 @@ export class JobRunner {
 
   #admit<O extends OperationCode, T>(call: Call<O, T>): AnyCore {
     const core: AnyCore = new JobCore(call.operation, call.target, this.#failures)
-    if (this.#isClosed) core.fail(closed())
+    if (this.#isClosed) core.fail(closedBeforeSending())
     else {
       const spec: OperationSpec = operations[call.operation]
       const timeoutMs = call.isFollowed === true ? undefined : spec.timeoutMs
@@ -141,30 +139,10 @@ export class JobRunner {
     const failure = this.explain(error, core.operation)
     const isUnasked = failure.code === 'JOB_CANCELLED' && !core.isAskedToStop
     if (isUnasked && !this.#isClosed) return cancelledUnasked(this.#driver, failure)
-    const told = isUnasked ? closedMeanwhile(failure) : failure
-    return told.code === 'CONNECTION_FAILED' && core.wasSent ? lostAfterSending(told) : told
+    const told = isUnasked ? closedBeforeSending(failure) : failure
+    return told.code === 'CONNECTION_FAILED' && core.wasSent ? lostBeforeAnswer(told) : told
   }
 }
-
-const askForIt = 'Ask for the state of the VM: it may have taken place.'
-
-/** The connection is gone, and with it the answer to what was sent. */
-const lostAfterSending = (cause: VmError): OutcomeUnknownError => {
-  const { reason, native } = cause
-  return new OutcomeUnknownError({
-    reason,
-    hint: askForIt,
-    native,
-    cause,
-  })
-}
-
-const closed = (reason = 'the server is closed'): ConnectionError =>
-  new ConnectionError({ reason, hint: 'Connect again with connect().', retryable: false })
-
-/** The operation was stopped with the connection. */
-const closedMeanwhile = (cause: VmError): ConnectionError =>
-  new ConnectionError({ reason: 'the server was closed', hint: 'It was stopped.', retryable: false, cause })
 
 /** An error that the operation's type allows: anything else is passed on whole, as what the host said. */
 function declared(thrown: unknown, operation: OperationCode, driver: string): VmError {

@@ -3,10 +3,11 @@ import type { Driver, DriverOperations, DriverOperationTypes, Feature, VmRecord 
 import type { Task } from '../../driver/task.js'
 import { vmNotFound, unlessDeleted } from '../../errors/lookup.js'
 import { goneMeanwhile, invalidState, requireState, stoppedMeanwhile } from '../../errors/state.js'
-import { closedBeforeSending } from '../../errors/closed.js'
+import { HostWork, type Sending } from '../../driver/host-work.js'
+import { Listeners } from '../../driver/listeners.js'
 import type { HostInfo } from '../../model/host-info.js'
-import type { VmEvent } from '../../model/vm-event.js'
 import type { VmState } from '../../model/vm-state.js'
+import type { VmError } from '../../errors.js'
 import { operations } from '../../operations.js'
 import { DamagedVm, problemOf } from '../../registry/damaged-vm.js'
 import { configOf, stateAtRest, withoutRest, type Definition } from './definition.js'
@@ -37,39 +38,40 @@ export class EmbeddedDriver implements Driver {
   readonly maxConcurrentOperations = maxConcurrentOperations
   readonly features: ReadonlySet<Feature>
   readonly #store: VmStore
-  readonly #listeners = new Set<(event: VmEvent) => void>()
+  readonly #listeners = new Listeners()
+  readonly subscribe = this.#listeners.subscribe
+  readonly #work = new HostWork((error, task) => this.#explain(error, task))
   readonly #lifecycle: VmLifecycle
   readonly #provisioning: VmProvisioning
   readonly #snapshots: VmSnapshots
-  readonly #underWay = new Set<Promise<unknown>>()
-  #isClosed = false
 
   constructor(store: VmStore, features: readonly Feature[]) {
     this.#store = store
     this.features = new Set(features)
-    this.#lifecycle = new VmLifecycle(store, (event) => {
-      this.#emit(event)
-    })
+    this.#lifecycle = new VmLifecycle(store, this.#listeners.emit)
     this.#provisioning = new VmProvisioning(store, this.#lifecycle)
     this.#snapshots = new VmSnapshots(store, this.#lifecycle)
   }
 
   readonly operations: DriverOperations = {
     'server.getInfo': async () => this.#getInfo(),
-    'server.getVmList': ({ filter }) => this.#guard(() => this.#list(filter)),
-    'server.getVm': ({ nameOrId }) => this.#guard(() => this.#find(nameOrId)),
-    'server.createVm': ({ spec }) =>
-      this.#guard(async () => this.#told('created', await this.#provisioning.create(spec))),
-    'vm.getState': ({ vm }) => this.#guard(async () => this.#lifecycle.stateOf(await this.#get(vm))),
+    'server.getVmList': ({ filter }, task) => this.#work.query(task, () => this.#list(filter)),
+    'server.getVm': ({ nameOrId }, task) => this.#work.query(task, () => this.#find(nameOrId)),
+    'server.createVm': ({ spec }, task) =>
+      this.#work.change(task, async ({ send }) => {
+        send()
+        return this.#told('created', await this.#provisioning.create(spec))
+      }),
+    'vm.getState': ({ vm }, task) => this.#work.query(task, async () => this.#lifecycle.stateOf(await this.#get(vm))),
     'vm.start': ({ vm }, task) => this.#change(vm, task, (definition) => this.#lifecycle.powerOn(definition, task)),
     'vm.stop': ({ vm, mode }, task) =>
-      mode === 'kill' ? this.#kill(vm, task) : this.#shutDown(vm, task).then((): VmState => 'stopped'),
+      mode === 'kill' ? this.#kill(vm, task) : this.#work.change(task, (sending) => this.#stop(vm, task, sending)),
     'vm.pause': ({ vm }, task) => this.#withLive(vm, task, (live, definition) => this.#pause(live, definition)),
     'vm.resume': ({ vm }, task) => this.#change(vm, task, (definition, live) => this.#resume(definition, live, task)),
     'vm.suspend': ({ vm }, task) =>
       this.#withLive(vm, task, (live, definition) => this.#lifecycle.suspend(live, definition, task)),
     'vm.reset': ({ vm }, task) => this.#withLive(vm, task, (live, definition) => this.#reset(live, definition)),
-    'vm.restart': ({ vm }, task) => this.#restart(vm, task),
+    'vm.restart': ({ vm }, task) => this.#work.change(task, (sending) => this.#restart(vm, task, sending)),
     'vm.edit': ({ vm, changes }, task) =>
       this.#change(vm, task, async (definition, live) =>
         this.#told('config', await this.#provisioning.edit(definition, live, changes)),
@@ -78,14 +80,15 @@ export class EmbeddedDriver implements Driver {
       this.#change(vm, task, async (definition, live) =>
         this.#told('created', await this.#provisioning.clone(definition, live, name)),
       ),
-    'vm.delete': ({ vm }, task) => this.#delete(vm, task),
+    'vm.delete': ({ vm }, task) => this.#work.change(task, (sending) => this.#delete(vm, task, sending)),
     'vm.createSnapshot': ({ vm, ...details }, task) =>
       this.#change(vm, task, async (definition, live) => {
         const snapshot = await this.#snapshots.create(definition, live, details, task)
         this.#tell('snapshots', definition)
         return snapshot
       }),
-    'vm.getSnapshotTree': ({ vm }) => this.#guard(async () => this.#snapshots.tree(await this.#get(vm))),
+    'vm.getSnapshotTree': ({ vm }, task) =>
+      this.#work.query(task, async () => this.#snapshots.tree(await this.#get(vm))),
     'vm.switchToSnapshot': ({ vm, snapshot }, task) =>
       this.#change(vm, task, async (definition, live) => {
         const state = await this.#snapshots.switchTo(definition, live, snapshot, task)
@@ -106,15 +109,10 @@ export class EmbeddedDriver implements Driver {
       this.#use(vm, task, async (live) => new VmConsole(this.name, live.console, (bytes) => typeInto(live, bytes))),
   }
 
-  subscribe(listener: (event: VmEvent) => void): () => void {
-    this.#listeners.add(listener)
-    return () => void this.#listeners.delete(listener)
-  }
-
   async close(): Promise<void> {
-    this.#isClosed = true
+    const ended = this.#work.close()
     await this.#lifecycle.close()
-    await Promise.allSettled(this.#underWay)
+    await ended
     await MachineThread.close()
     await this.#store.close()
   }
@@ -179,12 +177,25 @@ export class EmbeddedDriver implements Driver {
     )
   }
 
+  async #stop(vm: string, task: Task, sending: Sending): Promise<VmState> {
+    await this.#shutDown(vm, task, sending)
+    return 'stopped'
+  }
+
   /**
    * Presses the power button, and waits until the VM is stopped, by whatever cause. Others may do things to it meanwhile.
    * Answers the VM as it was.
    */
-  async #shutDown(vm: string, task: Task, check?: (definition: Definition) => Promise<unknown>): Promise<LiveVm> {
-    const pressed = await this.#withLive(vm, task, async (live, definition) => {
+  async #shutDown(
+    vm: string,
+    task: Task,
+    sending: Sending,
+    check?: (definition: Definition) => Promise<unknown>,
+  ): Promise<LiveVm> {
+    const press = async (
+      live: LiveVm,
+      definition: Definition,
+    ): Promise<{ live: LiveVm; withdrawal: Promise<never> }> => {
       await check?.(definition)
       // From before the press: whoever cancels meanwhile is not to be told that nothing had been done.
       const withdrawal = withdrawable(live, task)
@@ -195,23 +206,24 @@ export class EmbeddedDriver implements Driver {
         if (!isGone(error)) throw error
       }
       return { live, withdrawal }
-    })
-    return this.#guard(async () => {
-      task.progress({ percent: 10, phase: 'waiting for the guest' })
-      await Promise.race([this.#lifecycle.ended(pressed.live), pressed.withdrawal])
-      // The close has taken the power away.
-      if (this.#isClosed && !pressed.live.hasShutDown) throw new MachineTerminatedError()
-      const state = await this.#lifecycle.stateOf(await this.#get(vm))
-      // Somebody else may have suspended it, or the guest died over its shutting down.
-      if (state !== 'stopped') throw invalidState(state, operations['vm.stop'].from)
-      return pressed.live
-    })
+    }
+    const { live, withdrawal } = await this.#alone(vm, task, sending, liveOnly(press))
+    task.progress({ percent: 10, phase: 'waiting for the guest' })
+    await Promise.race([this.#lifecycle.ended(live), withdrawal])
+    // The close has taken the power away.
+    if (this.#work.isClosed && !live.hasShutDown) throw new MachineTerminatedError()
+    const state = await this.#lifecycle.stateOf(await this.#get(vm))
+    // Somebody else may have suspended it, or the guest died over its shutting down.
+    if (state !== 'stopped') throw invalidState(state, operations['vm.stop'].from)
+    return live
   }
 
-  async #restart(vm: string, task: Task): Promise<VmState> {
-    const { hasShutDown } = await this.#shutDown(vm, task, (definition) => this.#lifecycle.prepare(definition, 'start'))
+  async #restart(vm: string, task: Task, sending: Sending): Promise<VmState> {
+    const canComeUp = (definition: Definition): Promise<unknown> => this.#lifecycle.prepare(definition, 'start')
+    const { hasShutDown } = await this.#shutDown(vm, task, sending, canComeUp)
     if (!hasShutDown) throw stoppedMeanwhile()
-    return this.#change(vm, task, (definition) => this.#lifecycle.powerOn(definition, task), ['stopped', 'crashed'])
+    const { from } = operations['vm.start']
+    return this.#alone(vm, task, sending, (definition) => this.#lifecycle.powerOn(definition, task), from)
   }
 
   async #statistics(live: LiveVm, { hardware }: Definition): Promise<Output<'vm.getStatistics'>> {
@@ -227,13 +239,14 @@ export class EmbeddedDriver implements Driver {
   }
 
   /** Changes a VM that is in one of the states that the operation needs, with nobody else at it. */
-  #change<T>(
-    vm: string,
-    task: Task,
-    action: (definition: Definition, live: LiveVm | undefined) => Promise<T>,
-    expected?: readonly VmState[],
-  ): Promise<T> {
-    return this.#alone(vm, task, async ({ signal, send }) => {
+  #change<T>(vm: string, task: Task, action: Action<T>, expected?: readonly VmState[]): Promise<T> {
+    return this.#work.change(task, (sending) => this.#alone(vm, task, sending, action, expected))
+  }
+
+  #alone<T>(vm: string, task: Task, { send }: Sending, action: Action<T>, expected?: readonly VmState[]): Promise<T> {
+    // Before any waiting: the job can be cancelled from its first moment on, also after it was sent.
+    const { signal } = task
+    return this.#lifecycle.exclusively(vm, async () => {
       const definition = await this.#get(vm)
       const state = await this.#lifecycle.stateForChange(definition)
       requireState(task.operation, state, expected, this.#lifecycle.live(vm)?.problem)
@@ -244,8 +257,9 @@ export class EmbeddedDriver implements Driver {
   }
 
   /** Deletes a VM, also one whose definition can't be read. */
-  #delete(vm: string, task: Task): Promise<void> {
-    return this.#alone(vm, task, async ({ signal, send }) => {
+  #delete(vm: string, task: Task, { send }: Sending): Promise<void> {
+    const { signal } = task
+    return this.#lifecycle.exclusively(vm, async () => {
       const found = await this.#store.find(vm)
       if (found === undefined) throw vmNotFound(vm)
       const isDamaged = found instanceof DamagedVm
@@ -257,30 +271,14 @@ export class EmbeddedDriver implements Driver {
     })
   }
 
-  /** One change of a VM at a time. */
-  #alone<T>(
-    vm: string,
-    task: Task,
-    action: (course: { readonly signal: AbortSignal; readonly send: () => void }) => Promise<T>,
-  ): Promise<T> {
-    // Made before any waiting, so that the job can be cancelled from its first moment.
-    const { signal } = task
-    const send = task.holdBack()
-    return this.#guard(() => this.#lifecycle.exclusively(vm, () => action({ signal, send })), task)
-  }
-
   /** A change of a VM that runs in this process. */
   #withLive<T>(vm: string, task: Task, action: (live: LiveVm, definition: Definition) => Promise<T>): Promise<T> {
-    return this.#change(vm, task, (definition, live) => {
-      if (live === undefined) throw invalidState(stateAtRest(definition), ['running'])
-      return action(live, definition)
-    })
+    return this.#change(vm, task, liveOnly(action))
   }
 
   /** Looks at a VM that runs in this process, or sends it something, whatever else is being done to it. */
   #use<T>(vm: string, task: Task, action: (live: LiveVm, definition: Definition) => Promise<T>): Promise<T> {
-    const send = task.holdBack()
-    return this.#guard(async () => {
+    return this.#work.change(task, async ({ send }) => {
       const definition = await this.#get(vm)
       const state = await this.#lifecycle.stateForChange(definition)
       const live = this.#lifecycle.live(vm)
@@ -288,28 +286,15 @@ export class EmbeddedDriver implements Driver {
       if (live === undefined) throw invalidState(state, ['running'])
       send()
       return action(live, definition)
-    }, task)
+    })
   }
 
-  #guard<T>(action: () => Promise<T>, task?: Task): Promise<T> {
-    const work = this.#perform(action, task)
-    this.#underWay.add(work)
-    const forget = (): void => void this.#underWay.delete(work)
-    work.then(forget, forget)
-    return work
-  }
-
-  async #perform<T>(action: () => Promise<T>, task: Task | undefined): Promise<T> {
-    try {
-      return await action()
-    } catch (error) {
-      if (this.#isClosed) throw closedBeforeSending(error)
-      // The guest has gone while something was being done to it.
-      if (error instanceof MachineCrashedError) throw goneMeanwhile(task?.operation, 'crashed', nativeError(error))
-      if (isGone(error)) throw goneMeanwhile(task?.operation, 'stopped')
-      const id = task?.target?.id
-      throw embeddedError(id === undefined ? error : await unlessDeleted(error, id, () => this.#store.get(id)))
-    }
+  async #explain(error: unknown, task: Task | undefined): Promise<VmError> {
+    // The guest has gone while something was being done to it.
+    if (error instanceof MachineCrashedError) return goneMeanwhile(task?.operation, 'crashed', nativeError(error))
+    if (isGone(error)) return goneMeanwhile(task?.operation, 'stopped')
+    const id = task?.target?.type === 'vm' ? task.target.id : undefined
+    return embeddedError(id === undefined ? error : await unlessDeleted(error, id, () => this.#store.get(id)))
   }
 
   async #get(id: string): Promise<Definition> {
@@ -341,10 +326,15 @@ export class EmbeddedDriver implements Driver {
   }
 
   #tell(type: 'created' | 'deleted' | 'config' | 'snapshots', { id, name }: Pick<Definition, 'id' | 'name'>): void {
-    this.#emit({ type, vmId: id, name, at: new Date() })
-  }
-
-  #emit(event: VmEvent): void {
-    for (const listener of this.#listeners) listener(event)
+    this.#listeners.emit({ type, vmId: id, name, at: new Date() })
   }
 }
+
+type Action<T> = (definition: Definition, live: LiveVm | undefined) => Promise<T>
+
+const liveOnly =
+  <T>(action: (live: LiveVm, definition: Definition) => Promise<T>): Action<T> =>
+  async (definition, live) => {
+    if (live === undefined) throw invalidState(stateAtRest(definition), ['running'])
+    return action(live, definition)
+  }

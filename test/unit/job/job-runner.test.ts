@@ -130,7 +130,7 @@ describe('server.close', () => {
     expect((await inLine)._unsafeUnwrapErr()).toMatchObject({
       code: 'CONNECTION_FAILED',
       retryable: false,
-      message: 'Cannot pause VM "web-1": the server is closed. Connect again with connect().',
+      message: 'Cannot pause VM "web-1": the server was closed. Connect again with connect().',
     })
     expect([inFlight.result, closing.result]).toEqual([undefined, undefined])
     close()
@@ -353,7 +353,7 @@ describe('an error that a driver throws', () => {
     expect((await job)._unsafeUnwrapErr()).toMatchObject({
       code: 'CONNECTION_FAILED',
       retryable: false,
-      message: 'Cannot start VM "web-1": the server was closed. It was stopped.',
+      message: 'Cannot start VM "web-1": the server was closed. Connect again with connect().',
     })
   })
 
