@@ -2,8 +2,8 @@ import { randomInt } from 'node:crypto'
 import type { Duplex } from 'node:stream'
 import { ProtocolError } from '../errors.js'
 import { LineSplitter } from '../line-splitter.js'
-import { QmpConnectionError } from '../drivers/qmp/protocol/qmp-errors.js'
-import { AgentCommandError, AgentSilentError } from './agent-errors.js'
+import type { Agent } from './agent.js'
+import { AgentCommandError, AgentConnectionError, AgentSilentError } from './agent-errors.js'
 import { formatAgentCommand, formatSync, isSyncReply, parseAgentReply } from './agent-message.js'
 
 /** The agent keeps 16 MiB of each of a program's two outputs (GUEST_EXEC_MAX_OUTPUT), and sends them in base64. */
@@ -13,13 +13,13 @@ const answerTimeoutMs = 60_000
 const closeTimeoutMs = 1000
 
 interface Waiting {
-  /** Whether the line is what is waited for; throws where the agent may not send it. */
+  /** Whether the line is the awaited answer; throws if the agent may not send it. */
   take(line: string): boolean
   reject(error: Error): void
 }
 
-/** A connection to the agent in a guest, which has to itself whoever has it, for one command after another. */
-export class AgentConnection {
+/** An exclusive connection to the agent, one command at a time. */
+export class AgentConnection implements Agent {
   readonly #stream: Duplex
   readonly #lines = new LineSplitter(maxLineBytes)
   readonly #ended: Promise<void>
@@ -33,17 +33,17 @@ export class AgentConnection {
       this.#receive(chunk)
     })
     stream.on('error', (error) => {
-      this.fail(new QmpConnectionError(error.message, error))
+      this.fail(new AgentConnectionError(error.message, error))
     })
     this.#ended = new Promise((resolve) => {
       stream.once('close', () => {
-        this.fail(new QmpConnectionError('QEMU closed the connection to the agent'))
+        this.fail(new AgentConnectionError('the host closed the connection to the agent'))
         resolve()
       })
     })
   }
 
-  /** Waits until it is this connection's turn, and the agent answers it and nobody else. Goes before all else. */
+  /** Waits until it is this connection's turn, and the agent answers it and nobody else. To be called first. */
   async synchronize(timeoutMs: number): Promise<void> {
     const id = randomInt(2 ** 47)
     await this.#ask(formatSync(id), (line) => isSyncReply(line, id) || undefined, timeoutMs)
@@ -70,7 +70,7 @@ export class AgentConnection {
     return reply.value
   }
 
-  /** Ends it for a reason that whoever waits for an answer is told. */
+  /** Ends the connection; a command that waits for its answer rejects with the error. */
   fail(error: Error): void {
     this.#failure ??= error
     this.#waiting?.reject(this.#failure)
@@ -96,7 +96,7 @@ export class AgentConnection {
           return found !== undefined
         }
         this.#waiting = { take, reject }
-        // What it may say later is for nobody: the next who comes begins anew.
+        // An answer that comes later is nobody's: the next connection synchronizes anew.
         timer = setTimeout(() => {
           this.fail(new AgentSilentError(timeoutMs))
         }, timeoutMs)
@@ -113,7 +113,7 @@ export class AgentConnection {
         if (this.#waiting?.take(line) === true) this.#waiting = undefined
       }
     } catch (cause) {
-      this.fail(new ProtocolError({ reason: 'the agent in the guest sent what is no answer', cause }))
+      this.fail(new ProtocolError({ reason: 'the agent in the guest sent something that is not an answer', cause }))
     }
   }
 }

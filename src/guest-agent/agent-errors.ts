@@ -31,6 +31,14 @@ export class AgentAbsentError extends Error {
   }
 }
 
+/** There is no connection to the agent any more, or there was none. */
+export class AgentConnectionError extends Error {
+  constructor(reason: string, cause?: unknown) {
+    super(reason, cause === undefined ? undefined : { cause })
+    this.name = 'AgentConnectionError'
+  }
+}
+
 /** An agent has its port open, and does not answer. */
 export class AgentSilentError extends Error {
   constructor(timeoutMs: number) {
@@ -49,8 +57,8 @@ export class NoShellError extends Error {
   }
 }
 
-/** What went wrong with an agent, as the SDK speaks of it; other errors are passed on. */
-export function agentError(error: unknown, operation: OperationCode): unknown {
+/** What went wrong with an agent, as the SDK reports it; other errors are passed on. */
+export function agentError(error: unknown, operation: OperationCode, driver: string): unknown {
   if (error instanceof AgentAbsentError) {
     const hint = 'Install the package qemu-guest-agent in the guest, or wait until the agent is up.'
     return new GuestUnavailableError({ reason: error.message, hint, cause: error, retryable: true })
@@ -64,7 +72,7 @@ export function agentError(error: unknown, operation: OperationCode): unknown {
     return new NotSupportedError({ capability: operation, reason: error.message, hint, cause: error })
   }
   if (!(error instanceof AgentCommandError)) return error
-  const native = nativeErrorOf('qmp', error)
+  const native = nativeErrorOf(driver, error)
   const reason = `the agent in the guest says: ${native.message}`
   if (error.code === 'CommandNotFound') {
     const hint =

@@ -1,7 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import * as v from 'valibot'
 import type { ExecResult } from '../model/exec.js'
-import type { AgentConnection } from './agent-connection.js'
+import type { Agent } from './agent.js'
 import { AgentCommandError, AgentSilentError, NoShellError } from './agent-errors.js'
 
 /** What every POSIX system has. */
@@ -31,7 +31,7 @@ const statusSchema = v.object({
 })
 
 /** The id that the agent has for it, which on a POSIX system is that of the process. */
-export async function startProgram(agent: AgentConnection, { path, args, input }: AgentProgram): Promise<number> {
+export async function startProgram(agent: Agent, { path, args, input }: AgentProgram): Promise<number> {
   const answer = await agent.execute('guest-exec', {
     path,
     arg: args,
@@ -46,7 +46,7 @@ export const isMissing = (error: unknown): boolean =>
   error instanceof AgentCommandError && error.message.includes('(No such file or directory)')
 
 /** How the program has ended, which the agent tells once; nothing while it runs, or its outputs are held open. */
-export async function endOfProgram(agent: AgentConnection, pid: number): Promise<ExecResult | undefined> {
+export async function endOfProgram(agent: Agent, pid: number): Promise<ExecResult | undefined> {
   const status = v.parse(statusSchema, await agent.execute('guest-exec-status', { pid }))
   if (!status.exited) return undefined
   return {
@@ -63,7 +63,7 @@ const firstPauseMs = 2
 const patienceMs = 250
 
 /** The end of a program that has only just begun, where it comes soon. */
-export async function soonEndOf(agent: AgentConnection, pid: number): Promise<ExecResult | undefined> {
+export async function soonEndOf(agent: Agent, pid: number): Promise<ExecResult | undefined> {
   for (let pause = firstPauseMs; pause <= patienceMs / 2; pause *= 2) {
     await delay(pause)
     const result = await endOfProgram(agent, pid)
@@ -76,11 +76,7 @@ const scriptPauseMs = 20
 const scriptTimeoutMs = 10_000
 
 /** Runs a short script of the SDK's own in the guest's shell, to its end. */
-export async function runScript(
-  agent: AgentConnection,
-  script: string,
-  ...parameters: readonly string[]
-): Promise<ExecResult> {
+export async function runScript(agent: Agent, script: string, ...parameters: readonly string[]): Promise<ExecResult> {
   const program = { path: shell, args: ['-c', script, 'sh', ...parameters] }
   const pid = await startProgram(agent, program).catch((error: unknown) => {
     throw isMissing(error) ? new NoShellError(error) : error

@@ -1,7 +1,7 @@
 import { isIP } from 'node:net'
 import * as v from 'valibot'
 import type { NetworkAddress } from '../model/exec.js'
-import type { AgentConnection } from './agent-connection.js'
+import type { Agent } from './agent.js'
 import { guestWords } from './agent-errors.js'
 
 const interfacesSchema = v.array(
@@ -13,7 +13,7 @@ const interfacesSchema = v.array(
 )
 
 /** The addresses of the guest, as it tells them itself. */
-export async function guestAddresses(agent: AgentConnection): Promise<NetworkAddress[]> {
+export async function guestAddresses(agent: Agent): Promise<NetworkAddress[]> {
   const interfaces = v.parse(interfacesSchema, await agent.execute('guest-network-get-interfaces'))
   return interfaces.flatMap(({ name, 'hardware-address': mac = '', 'ip-addresses': addresses }) =>
     addresses.flatMap(({ 'ip-address': address }) => {

@@ -1,6 +1,6 @@
 import * as v from 'valibot'
 import { wallClockMs } from '../clock.js'
-import type { AgentConnection } from './agent-connection.js'
+import type { Agent } from './agent.js'
 import { AgentCommandError } from './agent-errors.js'
 import { runScript } from './agent-program.js'
 
@@ -12,7 +12,7 @@ const nanosecondsPerMs = 1e6
 const timeSchema = v.number()
 
 /** Sets the clock of a guest that is behind, as it is by as long as it stood still. */
-export async function catchUp(agent: AgentConnection): Promise<void> {
+export async function catchUp(agent: Agent): Promise<void> {
   const told = v.parse(timeSchema, await agent.execute('guest-get-time', undefined, answerTimeoutMs))
   if (wallClockMs() - told / nanosecondsPerMs < toleranceMs) return
   try {

@@ -8,9 +8,7 @@ import { CopyLimit } from '../files/copy-limit.js'
 import { checkScript, draftPath, finishScript, prepareScript, removeScript } from '../files/guest-copy-scripts.js'
 import { openSource } from '../files/open-source.js'
 import { writeWholeFile } from '../files/whole-file.js'
-import type { RunningVm } from '../drivers/qmp/vm-access.js'
-import type { AgentChannel } from '../drivers/qmp/agent/agent-channel.js'
-import type { AgentConnection } from './agent-connection.js'
+import type { Agent, GuestAgent } from './agent.js'
 import { AgentCommandError, guestWords } from './agent-errors.js'
 import { runScript } from './agent-program.js'
 
@@ -26,15 +24,13 @@ const soughtSchema = v.object({ position: v.pipe(v.number(), v.safeInteger(), v.
 
 /** One copy into a guest or out of it. */
 export class GuestCopy {
-  readonly #channel: AgentChannel
-  readonly #vm: RunningVm
+  readonly #guest: GuestAgent
   readonly #task: Task
   readonly #signal: AbortSignal
 
   /** @param signal aborted when the copy is to stop */
-  constructor(channel: AgentChannel, vm: RunningVm, task: Task, signal: AbortSignal) {
-    this.#channel = channel
-    this.#vm = vm
+  constructor(guest: GuestAgent, task: Task, signal: AbortSignal) {
+    this.#guest = guest
     this.#task = task
     this.#signal = signal
   }
@@ -60,14 +56,14 @@ export class GuestCopy {
 
   /** Fetches a file. */
   async out(from: string, to: string): Promise<void> {
-    await writeWholeFile(to, 'qmp', async ({ file, requireRoom }) => {
+    await writeWholeFile(to, this.#guest.driver, async ({ file, requireRoom }) => {
       await this.#script('from', checkScript, from)
       await this.#withFile('from', from, 'rb', async (handle) => {
-        const size = await this.#turn((agent) => sizeOf(agent, handle))
+        const size = await this.#guest.turn((agent) => sizeOf(agent, handle))
         await requireRoom(size)
         const limit = new CopyLimit(size)
         for (let isLast = limit.left === 0; !isLast;) {
-          const chunks = await this.#turn((agent) => this.#receive(agent, handle, limit))
+          const chunks = await this.#guest.turn((agent) => this.#receive(agent, handle, limit))
           for (const chunk of chunks.content) await file.writeFile(chunk)
           this.#report(limit)
           isLast = chunks.isLast
@@ -79,14 +75,14 @@ export class GuestCopy {
   async #send(file: FileHandle, limit: CopyLimit, draft: string): Promise<void> {
     await this.#withFile('to', draft, 'rb+', async (handle) => {
       for (let isLast = false; !isLast;) {
-        isLast = await this.#turn(async (agent) => {
+        isLast = await this.#guest.turn(async (agent) => {
           for (const began = performance.now(); performance.now() < began + sliceMs;) {
             this.#signal.throwIfAborted()
             const length = Math.min(chunkBytes, limit.left)
             const { bytesRead, buffer } = await file.read(Buffer.alloc(length), 0, length, limit.done)
             if (bytesRead === 0) return true
             limit.add(bytesRead)
-            await write(agent, handle, buffer.subarray(0, bytesRead))
+            await this.#write(agent, handle, buffer.subarray(0, bytesRead))
           }
           return false
         })
@@ -95,11 +91,7 @@ export class GuestCopy {
     })
   }
 
-  async #receive(
-    agent: AgentConnection,
-    handle: number,
-    limit: CopyLimit,
-  ): Promise<{ content: Buffer[]; isLast: boolean }> {
+  async #receive(agent: Agent, handle: number, limit: CopyLimit): Promise<{ content: Buffer[]; isLast: boolean }> {
     const content: Buffer[] = []
     for (const began = performance.now(); performance.now() < began + sliceMs;) {
       this.#signal.throwIfAborted()
@@ -124,88 +116,83 @@ export class GuestCopy {
     mode: string,
     action: (handle: number) => Promise<void>,
   ): Promise<void> {
-    const handle = await this.#turn((agent) => openFile(agent, path, mode)).catch((error: unknown) => {
-      throw error instanceof AgentCommandError ? wrongPath(parameter, error.message, error) : error
-    })
-    const close = (): Promise<unknown> => this.#turn((agent) => agent.execute('guest-file-close', { handle }))
+    const handle = await this.#guest
+      .turn((agent) => openFile(agent, path, mode))
+      .catch((error: unknown) => {
+        throw error instanceof AgentCommandError ? this.#wrongPath(parameter, error.message, error) : error
+      })
+    const close = (): Promise<unknown> => this.#guest.turn((agent) => agent.execute('guest-file-close', { handle }))
     try {
       await action(handle)
     } catch (error) {
       await close().catch((failure: unknown) => {
         this.#warn(`the file ${path} stays open in the guest`, failure)
       })
-      throw fileError(error)
+      throw this.#fileError(error)
     }
     await close().catch((error: unknown) => {
-      throw fileError(error)
+      throw this.#fileError(error)
     })
   }
 
   /** What the script prints. */
   async #script(parameter: string, script: string, ...words: readonly string[]): Promise<string> {
     this.#signal.throwIfAborted()
-    const { exitCode, stdout, stderr } = await this.#turn((agent) => runScript(agent, script, ...words))
-    if (exitCode !== 0) throw wrongPath(parameter, guestWords(Buffer.from(stderr).toString()))
+    const { exitCode, stdout, stderr } = await this.#guest.turn((agent) => runScript(agent, script, ...words))
+    if (exitCode !== 0) throw this.#wrongPath(parameter, guestWords(Buffer.from(stderr).toString()))
     return Buffer.from(stdout).toString()
   }
 
   async #remove(path: string, number: string): Promise<void> {
     try {
-      await this.#turn((agent) => runScript(agent, removeScript, path, number))
+      await this.#guest.turn((agent) => runScript(agent, removeScript, path, number))
     } catch (failure) {
       this.#warn(`the unfinished file .awaitvm-${number} is left in the guest`, failure)
     }
   }
 
-  #turn<T>(action: (agent: AgentConnection) => Promise<T>): Promise<T> {
-    return this.#channel.turn(this.#vm, action)
+  #warn(what: string, failure: unknown): void {
+    process.emitWarning(`VM ${this.#guest.vm}: ${what}: ${String(failure)}`, 'AwaitvmWarning')
   }
 
-  #warn(what: string, failure: unknown): void {
-    process.emitWarning(`VM ${this.#vm.definition.id}: ${what}: ${String(failure)}`, 'AwaitvmWarning')
+  async #write(agent: Agent, handle: number, bytes: Buffer): Promise<void> {
+    const answer = await agent.execute('guest-file-write', { handle, 'buf-b64': bytes.toString('base64') })
+    const { count } = v.parse(writtenSchema, answer)
+    if (count === bytes.byteLength) return
+    const message = `guest-file-write: ${String(count)} of ${String(bytes.byteLength)} bytes`
+    throw new HostError({
+      reason: 'the agent in the guest has not written all that it was sent',
+      native: { driver: this.#guest.driver, message },
+    })
+  }
+
+  #wrongPath(path: string, said: string, cause?: unknown): InvalidArgumentError {
+    const native = { driver: this.#guest.driver, message: said }
+    return new InvalidArgumentError({ path, reason: `the guest says: ${said}`, native, cause })
+  }
+
+  #fileError(error: unknown): unknown {
+    if (!(error instanceof AgentCommandError) || !/No space left|Disk quota/.test(error.message)) return error
+    const native = nativeErrorOf(this.#guest.driver, error)
+    return new InsufficientResourcesError({
+      reason: `the guest says: ${native.message}`,
+      hint: 'Make room on the disk of the guest, and try again.',
+      native,
+      cause: error,
+    })
   }
 }
 
-async function openFile(agent: AgentConnection, path: string, mode: string): Promise<number> {
+async function openFile(agent: Agent, path: string, mode: string): Promise<number> {
   return v.parse(handleSchema, await agent.execute('guest-file-open', { path, mode }))
 }
 
 /** 0 where the file does not tell, as those of /proc. */
-async function sizeOf(agent: AgentConnection, handle: number): Promise<number> {
+async function sizeOf(agent: Agent, handle: number): Promise<number> {
   const { position } = v.parse(
     soughtSchema,
     await agent.execute('guest-file-seek', { handle, offset: 0, whence: 'end' }),
   )
   await agent.execute('guest-file-seek', { handle, offset: 0, whence: 'set' })
   return position
-}
-
-async function write(agent: AgentConnection, handle: number, bytes: Buffer): Promise<void> {
-  const answer = await agent.execute('guest-file-write', { handle, 'buf-b64': bytes.toString('base64') })
-  const { count } = v.parse(writtenSchema, answer)
-  if (count === bytes.byteLength) return
-  const message = `guest-file-write: ${String(count)} of ${String(bytes.byteLength)} bytes`
-  throw new HostError({
-    reason: 'the agent in the guest has not written all that it was sent',
-    native: { driver: 'qmp', message },
-  })
-}
-
-const wrongPath = (path: string, said: string, cause?: unknown): InvalidArgumentError =>
-  new InvalidArgumentError({
-    path,
-    reason: `the guest says: ${said}`,
-    native: { driver: 'qmp', message: said },
-    cause,
-  })
-
-function fileError(error: unknown): unknown {
-  if (!(error instanceof AgentCommandError) || !/No space left|Disk quota/.test(error.message)) return error
-  const native = nativeErrorOf('qmp', error)
-  return new InsufficientResourcesError({
-    reason: `the guest says: ${native.message}`,
-    hint: 'Make room on the disk of the guest, and try again.',
-    native,
-    cause: error,
-  })
 }

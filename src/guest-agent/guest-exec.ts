@@ -10,11 +10,14 @@ import { nativeErrorOf } from '../errors/native.js'
 import { goneWithGuest, programEndUnknown } from '../errors/program-end.js'
 import type { Task } from '../driver/task.js'
 import type { ExecResult } from '../model/exec.js'
-import { QmpConnectionError } from '../drivers/qmp/protocol/qmp-errors.js'
-import type { RunningVm } from '../drivers/qmp/vm-access.js'
-import type { AgentChannel } from '../drivers/qmp/agent/agent-channel.js'
-import type { AgentConnection } from './agent-connection.js'
-import { AgentAbsentError, AgentCommandError, AgentSilentError, NoShellError } from './agent-errors.js'
+import type { Agent, GuestAgent } from './agent.js'
+import {
+  AgentAbsentError,
+  AgentCommandError,
+  AgentConnectionError,
+  AgentSilentError,
+  NoShellError,
+} from './agent-errors.js'
 import { endOfProgram, isMissing, runScript, soonEndOf, startProgram } from './agent-program.js'
 import { noProgram, type GuestCommand } from './guest-command.js'
 
@@ -49,8 +52,7 @@ interface Begun {
 
 /** One program in a guest, from its start to its end. */
 export class GuestExec {
-  readonly #channel: AgentChannel
-  readonly #vm: RunningVm
+  readonly #guest: GuestAgent
   readonly #command: GuestCommand
   readonly #task: Task
   readonly #unbegun = new AbortController()
@@ -60,15 +62,14 @@ export class GuestExec {
   #killedAt: number | undefined
   #isAbandoned = false
 
-  constructor(channel: AgentChannel, vm: RunningVm, command: GuestCommand, task: Task) {
-    this.#channel = channel
-    this.#vm = vm
+  constructor(guest: GuestAgent, command: GuestCommand, task: Task) {
+    this.#guest = guest
     this.#command = command
     this.#task = task
   }
 
   async result(): Promise<ExecResult> {
-    this.#beginning = this.#channel.turn(this.#vm, (agent) => this.#begin(agent))
+    this.#beginning = this.#guest.turn((agent) => this.#begin(agent))
     const begun = await this.#beginning
     const end = begun.end ?? (await this.#follow(begun.pid))
     const refusal = this.#command.refusalIn(end)
@@ -83,7 +84,7 @@ export class GuestExec {
     // Where it has not begun, its own outcome tells why.
     const begun = await this.#beginning?.catch(() => undefined)
     if (begun === undefined) return true
-    const { exitCode } = await this.#channel.turn(this.#vm, (agent) => runScript(agent, killScript, String(begun.pid)))
+    const { exitCode } = await this.#guest.turn((agent) => runScript(agent, killScript, String(begun.pid)))
     if (exitCode === 0) this.#killedAt = performance.now()
     this.#wake.abort()
     // One that has ended meanwhile tells of it.
@@ -96,11 +97,11 @@ export class GuestExec {
     this.#wake.abort()
   }
 
-  async #begin(agent: AgentConnection): Promise<Begun> {
+  async #begin(agent: Agent): Promise<Begun> {
     this.#unbegun.signal.throwIfAborted()
     const pid = await startProgram(agent, this.#command.program).catch(async (error: unknown) => {
       // The agent may have read the command.
-      throw error instanceof AgentCommandError ? startError(error, this.#command) : await this.#unknownEnd(error)
+      throw error instanceof AgentCommandError ? this.#startError(error) : await this.#unknownEnd(error)
     })
     this.#task.progress({ phase: 'running' })
     return { pid, end: await this.#look(() => soonEndOf(agent, pid)) }
@@ -111,7 +112,7 @@ export class GuestExec {
       await this.#pause(pause)
       if (this.#isAbandoned) throw programEndUnknown('the server was closed')
       if (this.#killedAt !== undefined && performance.now() > this.#killedAt + killedMs) throw killed()
-      const end = await this.#look(() => this.#channel.turn(this.#vm, (agent) => endOfProgram(agent, pid)))
+      const end = await this.#look(() => this.#guest.turn((agent) => endOfProgram(agent, pid)))
       if (end !== undefined) return end
     }
   }
@@ -132,8 +133,8 @@ export class GuestExec {
     } catch (error) {
       // The program stands still with its guest.
       if (error instanceof InvalidStateError && error.state === 'paused') return undefined
-      // A QEMU that ends lets go of its monitor first: what has become of the VM is known a moment later.
-      const isToBeAsked = error instanceof AgentSilentError || error instanceof QmpConnectionError
+      // A host whose guest ends closes the connection first: what has become of the VM is known a moment later.
+      const isToBeAsked = error instanceof AgentSilentError || error instanceof AgentConnectionError
       if (!isToBeAsked) throw await this.#unknownEnd(error)
       this.#silentSince ??= performance.now()
       if (performance.now() > this.#silentSince + maxSilenceMs) throw await this.#unknownEnd(error)
@@ -148,20 +149,21 @@ export class GuestExec {
     if (cause instanceof AgentCommandError) return programEndUnknown('the agent was started anew meanwhile', { cause })
     if (cause instanceof DOMException) return programEndUnknown('the server was closed', { cause })
     if (cause instanceof InvalidStateError) return programEndUnknown(goneWithGuest(cause.state), { cause })
-    if (cause instanceof QmpConnectionError) {
-      const state = await this.#vm.look().catch(() => 'unknown')
+    if (cause instanceof AgentConnectionError) {
+      const state = await this.#guest.look().catch(() => 'unknown')
       return programEndUnknown(goneWithGuest(state), { cause })
     }
     return programEndUnknown(cause instanceof VmError ? cause.reason : String(cause), { cause })
+  }
+
+  #startError(error: AgentCommandError): unknown {
+    const { program, isWrapped } = this.#command
+    if (error.code === 'CommandNotFound') return error
+    if (isMissing(error)) return isWrapped ? new NoShellError(error) : noProgram(program.path, error)
+    const native = nativeErrorOf(this.#guest.driver, error)
+    return new InvalidArgumentError({ path: 'argv', reason: `the guest says: ${native.message}`, native, cause: error })
   }
 }
 
 const killed = (): JobCancelledError =>
   new JobCancelledError({ reason: 'it was cancelled, and the program was killed' })
-
-function startError(error: AgentCommandError, { program, isWrapped }: GuestCommand): unknown {
-  if (error.code === 'CommandNotFound') return error
-  if (isMissing(error)) return isWrapped ? new NoShellError(error) : noProgram(program.path, error)
-  const native = nativeErrorOf('qmp', error)
-  return new InvalidArgumentError({ path: 'argv', reason: `the guest says: ${native.message}`, native, cause: error })
-}

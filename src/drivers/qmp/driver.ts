@@ -20,7 +20,8 @@ import { DamagedVm, problemOf } from '../../registry/damaged-vm.js'
 import { JobLedger } from '../../registry/job-ledger.js'
 import type { VmDirectory } from '../../registry/vm-directory.js'
 import type { Accelerator } from './process/accelerator.js'
-import { QemuGuest } from './agent/qemu-guest.js'
+import { GuestOperations } from '../../guest-agent/guest-operations.js'
+import { AgentChannel } from './guest-io/agent-channel.js'
 import { runFiles } from './run-files.js'
 import { ConsoleInput } from './guest-io/console-input.js'
 import { configOf, type Definition } from './definition.js'
@@ -32,10 +33,10 @@ import { readQemuBuild, type QemuBuild, type QemuTools } from './process/qemu-to
 import { RunLogReader } from './logs/run-log-reader.js'
 import { screenshot } from './guest-io/screenshot.js'
 import { sendKeys } from './guest-io/send-keys.js'
-import { VmAccess, type RunningVm } from './vm-access.js'
+import { VmAccess, type ChangeOptions, type RunningVm } from './vm-access.js'
 import { VmConsole } from './guest-io/vm-console.js'
 import { VmInspector } from './vm-inspector.js'
-import { throughStart, VmLifecycle, type ChangeOptions } from './vm-lifecycle.js'
+import { throughStart, VmLifecycle } from './vm-lifecycle.js'
 import { VmObserver } from './vm-observer.js'
 import { VmMoves } from './moves/vm-moves.js'
 import { VmProvisioning } from './vm-provisioning.js'
@@ -71,7 +72,13 @@ export class QmpDriver implements Driver {
   readonly #snapshots: VmSnapshots
   readonly #jobs: JobLedger
   readonly #input = new ConsoleInput()
-  readonly #guest = new QemuGuest((vm, task, action) => this.#use(vm, task, action))
+  readonly #agents = new AgentChannel()
+  readonly #guest = new GuestOperations({
+    use: (vm, task, action) => this.#use(vm, task, (running) => action(this.#agents.agentOf(running))),
+    abandon: () => {
+      this.#agents.close()
+    },
+  })
   readonly #listeners = new Set<(event: VmEvent) => void>()
   readonly #underWay = new Set<Promise<unknown>>()
   #build: Promise<QemuBuild> | undefined
@@ -85,21 +92,20 @@ export class QmpDriver implements Driver {
     this.#observer = new VmObserver(directory, this.#inspector, (event) => {
       this.#emit(event)
     })
-    this.#lifecycle = new VmLifecycle({
+    const [inspector, observer] = [this.#inspector, this.#observer]
+    this.#access = new VmAccess({ directory, inspector, observer, images })
+    this.#lifecycle = new VmLifecycle({ observer, images, program: tools.system, accelerator })
+    this.#shutdown = new VmShutdown({
       directory,
-      inspector: this.#inspector,
-      observer: this.#observer,
-      images,
-      program: tools.system,
-      accelerator,
+      access: this.#access,
+      inspector,
+      lifecycle: this.#lifecycle,
+      observer,
     })
-    const [inspector, observer, lifecycle] = [this.#inspector, this.#observer, this.#lifecycle]
-    this.#access = new VmAccess({ directory, inspector, lifecycle })
-    this.#shutdown = new VmShutdown({ directory, access: this.#access, inspector, lifecycle, observer })
     const machine = async (): Promise<string> => (await this.#readBuild()).machine
     this.#provisioning = new VmProvisioning({ directory, images, machine })
     this.#moves = new VmMoves(directory)
-    this.#snapshots = new VmSnapshots({ directory, images, lifecycle })
+    this.#snapshots = new VmSnapshots({ directory, images, lifecycle: this.#lifecycle })
     this.#jobs = new JobLedger(directory, this.name, qemuError)
   }
 
@@ -109,7 +115,7 @@ export class QmpDriver implements Driver {
     accelerator: Accelerator | undefined,
   ): Promise<QmpDriver> {
     const driver = new QmpDriver(directory, tools, accelerator)
-    await driver.#lifecycle.recover()
+    await driver.#access.recover()
     await driver.#observer.open()
     return driver
   }
@@ -173,10 +179,11 @@ export class QmpDriver implements Driver {
   async close(): Promise<void> {
     this.#isClosed = true
     this.#jobs.close()
-    const ending = this.#lifecycle.close()
+    const ending = this.#access.close()
     this.#observer.close()
     this.#input.close()
     await ending
+    await this.#lifecycle.close()
     await this.#guest.close(Promise.allSettled(this.#underWay))
     await this.#directory.close()
   }
@@ -219,7 +226,7 @@ export class QmpDriver implements Driver {
 
   /** A kill does not wait for an operation over which QEMU hangs. */
   async #kill(vm: string, task: Task): Promise<VmState> {
-    const { heldUp } = this.#lifecycle
+    const { heldUp } = this.#access
     if (heldUp.has(vm)) {
       task.holdBack()()
       await this.#guard(() => heldUp.free(vm))
@@ -252,7 +259,7 @@ export class QmpDriver implements Driver {
     const work = this.#change(vm, task, action, how)
     const catchUp = async (): Promise<void> => {
       const running = await this.#access.running(vm, task.operation)
-      if (running !== undefined && !this.#isClosed) await this.#guest.catchUp(running)
+      if (running !== undefined && !this.#isClosed) await this.#guest.catchUp(this.#agents.agentOf(running))
     }
     // The caller gets the error of a change that failed. A VM that can't be read is reported by the next call for it.
     work.then(() => this.#guard(catchUp)).catch(() => undefined)
@@ -277,7 +284,7 @@ export class QmpDriver implements Driver {
       signal.throwIfAborted()
       if (found instanceof DamagedVm) {
         send()
-        await this.#lifecycle.deleteDamaged(vm)
+        await this.#access.deleteDamaged(vm)
       } else await this.#alter(vm, task, (held) => this.#provisioning.delete(held))
       if (found !== undefined) this.#observer.tellDeleted(found)
     })

@@ -1,54 +1,81 @@
+import { setTimeout as delay } from 'node:timers/promises'
+import { Exclusive } from '../../driver/exclusive.js'
 import type { Task } from '../../driver/task.js'
 import { unlessDeleted, vmNotFound } from '../../errors/lookup.js'
+import { errorCode } from '../../errors/native.js'
 import { goneMeanwhile, invalidState, requireState } from '../../errors/state.js'
+import { ResourceBusyError } from '../../errors.js'
+import { AgentConnectionError } from '../../guest-agent/agent-errors.js'
 import type { VmState } from '../../model/vm-state.js'
 import type { OperationCode } from '../../operations.js'
+import { heldBy } from '../../registry/claim.js'
+import { isAlive } from '../../registry/process-identity.js'
 import type { VmDirectory } from '../../registry/vm-directory.js'
 import type { Definition } from './definition.js'
-import type { HeldVm } from './held-vm.js'
+import type { DiskImages } from './disks/disk-images.js'
+import { HeldUpVms } from './held-up-vms.js'
+import { HeldVm, type Course } from './held-vm.js'
 import { GuestLife } from './process/guest-life.js'
+import { findOrphan } from './process/qemu-process.js'
+import { readRun, type RunRecord } from './process/run-record.js'
 import type { QmpClient } from './protocol/qmp-client.js'
 import { QmpConnectionError } from './protocol/qmp-errors.js'
-import type { RunRecord } from './process/run-record.js'
+import { settle } from './settle.js'
 import type { VmInspector } from './vm-inspector.js'
-import type { ChangeOptions, VmLifecycle } from './vm-lifecycle.js'
+import type { VmObserver } from './vm-observer.js'
 
 interface Parts {
   readonly directory: VmDirectory<Definition>
   readonly inspector: VmInspector
-  readonly lifecycle: VmLifecycle
+  readonly observer: VmObserver
+  readonly images: DiskImages
 }
 
-/** A VM that runs, as those see it who only look at it or send it something. */
+type Claimed = Awaited<ReturnType<VmDirectory<Definition>['claim']>>
+
+export interface ChangeOptions {
+  /** The state that others see during the change; the VM's own state if absent. */
+  readonly through?: ((state: VmState, definition: Definition) => VmState) | undefined
+  /** The states that allow the change, if they are not those of the task's operation. */
+  readonly expected?: readonly VmState[] | undefined
+  /** How long QEMU may take to answer what its guest does. */
+  readonly timeoutMs?: number | undefined
+  /** Finishes an operation that took effect already: it can't be cancelled, and waits for the claim. */
+  readonly isSequel?: boolean | undefined
+}
+
+/** Longest wait for the claim when finishing an operation that took effect. */
+const turnTimeoutMs = 60_000
+const turnPollMs = 20
+
+/** A running VM, for operations that look at it or send it something, without a claim. */
 export interface RunningVm {
   readonly definition: Definition
   readonly folder: string
   readonly run: RunRecord
   readonly monitor: <T>(action: (client: QmpClient) => Promise<T>) => Promise<T>
-  /** The state at present, as everybody sees it. */
+  /** The present state, as every connection sees it. */
   readonly look: () => Promise<VmState>
-  /** Throws where it is another life of the guest than when the VM was first looked at. */
+  /** Throws if the guest has ended or was reset since the VM was first looked at. */
   readonly requireSameLife: () => Promise<void>
 }
 
-/** How operations get at a VM: alone, to change it, or beside others, where it runs. */
+/** How operations get at a VM: with a claim on it, to change it, or without one, while it runs. */
 export class VmAccess {
   readonly #parts: Parts
+  readonly #exclusive = new Exclusive()
+  readonly #changes = new Set<AbortController>()
+  readonly heldUp: HeldUpVms
 
   constructor(parts: Parts) {
     this.#parts = parts
+    this.heldUp = new HeldUpVms(parts.directory)
   }
 
   async get(id: string): Promise<Definition> {
     const definition = await this.#parts.directory.get(id)
     if (definition === undefined) throw vmNotFound(id)
     return definition
-  }
-
-  /** Changes a VM that is in one of the states that the operation needs, with nobody else at it. */
-  change<T>(id: string, task: Task, action: (held: HeldVm) => Promise<T>, how?: ChangeOptions): Promise<T> {
-    const work = this.#parts.lifecycle.change(id, task, action, how)
-    return work.catch((error: unknown) => this.#explain(id, task, error))
   }
 
   /** Looks at a VM that runs, or sends it something, whatever else is being done to it. */
@@ -66,11 +93,84 @@ export class VmAccess {
     return action(running).catch((error: unknown) => this.#explain(id, task, error))
   }
 
-  /** A VM as it runs now, for what no job waits for; nothing where it does not run. */
+  /** A VM as it runs now, for work that no job waits for; `undefined` if it does not run. */
   async running(id: string, operation: OperationCode): Promise<RunningVm | undefined> {
     const definition = await this.get(id)
     const { state, run } = await this.#parts.inspector.look(definition)
     return state === 'running' && run !== undefined ? this.#running(definition, run, operation) : undefined
+  }
+
+  /** Aborts the changes under way, and waits for them. */
+  async close(): Promise<void> {
+    for (const change of this.#changes) change.abort(new DOMException('the server was closed', 'AbortError'))
+    await this.#exclusive.drain()
+  }
+
+  /** Changes a VM that is in one of the states that the operation needs, with nobody else at it. */
+  change<T>(id: string, task: Task, action: (vm: HeldVm) => Promise<T>, how: ChangeOptions = {}): Promise<T> {
+    // Made before any waiting, so that the job can be cancelled from its first moment.
+    const operation = new AbortController()
+    const signal = how.isSequel === true ? undefined : task.signal
+    const send = task.holdBack()
+    const stop = (): void => {
+      operation.abort(signal?.reason)
+    }
+    const commit = (): void => {
+      signal?.removeEventListener('abort', stop)
+    }
+    signal?.addEventListener('abort', stop)
+    this.#changes.add(operation)
+    const ended = this.heldUp.follow(id, task)
+    const course = { signal: operation.signal, send, commit }
+    const work = this.#exclusive.run(id, () =>
+      this.#parts.observer.owning(id, () => this.#changeAlone(id, task, course, action, how)),
+    )
+    return work.finally(() => {
+      commit()
+      ended()
+      this.#changes.delete(operation)
+    })
+  }
+
+  /** Settles VMs whose owner crashed in the middle of a change: a QEMU without a record must not run on. */
+  async recover(): Promise<void> {
+    const { directory, images } = this.#parts
+    for (const id of await directory.ids()) {
+      try {
+        if (!directory.isAbandoned(id)) continue
+        await this.#exclusive.run(id, async () => {
+          const definition = await directory.get(id)
+          if (definition === undefined) return
+          const { state } = await this.#parts.inspector.lookAtRun(definition)
+          const { claim, definition: found } = await directory.claim(id, state)
+          try {
+            if (found !== undefined) await settle({ directory, images }, found, claim.inherited)
+          } finally {
+            claim.release()
+          }
+        })
+      } catch (error) {
+        // Another process may be faster. A VM that can't be settled reports its problem to the next call for it.
+        process.emitWarning(`VM ${id} is not in order: ${String(error)}`, 'AwaitvmWarning')
+      }
+    }
+  }
+
+  /** Deletes a VM whose definition can't be read, unless a QEMU runs it. */
+  deleteDamaged(id: string): Promise<void> {
+    const { directory, observer } = this.#parts
+    const deleteAlone = async (): Promise<void> => {
+      const folder = directory.folder(id)
+      const run = readRun(folder)
+      const isRunning = run !== undefined && isAlive(run.process, folder)
+      const running = isRunning ? run.process : await findOrphan(folder, id, true)
+      if (running !== undefined) {
+        const reason = `it is damaged, and QEMU runs it as the process ${String(running.pid)}`
+        throw new ResourceBusyError({ pid: running.pid, reason, hint: 'Shut its guest down, or end that process.' })
+      }
+      await directory.deleteDamaged(id)
+    }
+    return this.#exclusive.run(id, () => observer.owning(id, deleteAlone))
   }
 
   #running(definition: Definition, run: RunRecord, operation: OperationCode): RunningVm {
@@ -91,17 +191,79 @@ export class VmAccess {
     }
   }
 
-  /** A connection that broke says little: that the guest has gone while something was being done to it says more. */
+  /** Replaces the error of a broken connection by what became of the VM, if its guest has gone. */
   async #explain(id: string, { operation }: Task, failure: unknown): Promise<never> {
     const error = await unlessDeleted(failure, id, () => this.#parts.directory.find(id))
-    if (!(error instanceof QmpConnectionError)) throw error
+    if (!(error instanceof QmpConnectionError || error instanceof AgentConnectionError)) throw error
     const { state, message } = await this.#parts.inspector.lookAtRun(await this.get(id))
     const crash = message === undefined ? undefined : { driver: 'qmp', message }
     throw state === 'running' || state === 'paused' ? error : goneMeanwhile(operation, state, crash)
   }
+
+  async #changeAlone<T>(
+    id: string,
+    task: Task,
+    course: Course,
+    action: (vm: HeldVm) => Promise<T>,
+    how: ChangeOptions,
+  ): Promise<T> {
+    const { directory, inspector, observer, images } = this.#parts
+    const { expected, timeoutMs } = how
+    const { signal } = course
+    const { claim, definition: found } = await this.#claim(id, task, signal, how)
+    observer.tellClaim(id, claim)
+    try {
+      if (found === undefined) throw vmNotFound(id)
+      const definition = await settle({ directory, images }, found, claim.inherited)
+      if (definition === undefined) throw vmNotFound(id)
+      const { state, run, problem } = await inspector.lookAtRun(definition, { timeoutMs, signal })
+      requireState(task.operation, state, expected, problem)
+      signal.throwIfAborted()
+      course.send()
+      return await action(new HeldVm({ claim, directory, observer, course }, definition, state, run))
+    } finally {
+      claim.release()
+    }
+  }
+
+  /** Claims a VM whose state allows the change; a refusal leaves no trace. */
+  async #claim(id: string, task: Task, signal: AbortSignal, how: ChangeOptions): Promise<Claimed> {
+    const deadline = performance.now() + turnTimeoutMs
+    for (;;) {
+      try {
+        return await this.#claimNow(id, task, signal, how)
+      } catch (error) {
+        const isInTurn = how.isSequel === true && error instanceof ResourceBusyError && performance.now() < deadline
+        if (!isInTurn) throw error
+        await delay(turnPollMs, undefined, { signal })
+      }
+    }
+  }
+
+  async #claimNow(
+    id: string,
+    task: Task,
+    signal: AbortSignal,
+    { expected, timeoutMs, through }: ChangeOptions,
+  ): Promise<Claimed> {
+    const { directory, inspector } = this.#parts
+    const definition = await directory.get(id)
+    if (definition === undefined) throw vmNotFound(id)
+    const holder = directory.holder(id)
+    if (holder !== undefined) throw heldBy(holder)
+    const { state, problem } = await inspector.lookAtRun(definition, { timeoutMs, signal })
+    requireState(task.operation, state, expected, problem)
+    try {
+      return await directory.claim(id, through?.(state, definition) ?? state, state)
+    } catch (error) {
+      // It was deleted after it was read.
+      if (errorCode(error) === 'ENOENT') throw vmNotFound(id)
+      throw error
+    }
+  }
 }
 
-/** Does what comes before anything is sent: it ends as soon as the job is cancelled, or its time is over. */
+/** Does what precedes the first command; stops as soon as the job is cancelled or its time is over. */
 async function untilSent<T>(task: Task, action: (signal: AbortSignal) => Promise<T>): Promise<T> {
   const stop = new AbortController()
   const abort = (reason?: string): void => {

@@ -2,8 +2,7 @@ import { once } from 'node:events'
 import { expect, test } from 'vitest'
 import { ProtocolError } from 'awaitvm'
 import { AgentConnection } from '../../../src/guest-agent/agent-connection.js'
-import { AgentCommandError, AgentSilentError } from '../../../src/guest-agent/agent-errors.js'
-import { QmpConnectionError } from '../../../src/drivers/qmp/protocol/qmp-errors.js'
+import { AgentCommandError, AgentConnectionError, AgentSilentError } from '../../../src/guest-agent/agent-errors.js'
 import { patience } from '../../support/deadline.js'
 import { FakeAgent } from '../../support/fake-agent.js'
 
@@ -94,8 +93,8 @@ test.each([
   await agent.next()
   agent.say(said)
   agent.hangUp()
-  expect(await errorOf(answer)).toBeInstanceOf(QmpConnectionError)
-  expect(await errorOf(connection.execute('guest-ping'))).toBeInstanceOf(QmpConnectionError)
+  expect(await errorOf(answer)).toBeInstanceOf(AgentConnectionError)
+  expect(await errorOf(connection.execute('guest-ping'))).toBeInstanceOf(AgentConnectionError)
   await connection.close()
 })
 

@@ -1,18 +1,20 @@
 import * as v from 'valibot'
-import { invalidState } from '../../../errors/state.js'
-import type { VmState } from '../../../model/vm-state.js'
 import { Exclusive } from '../../../driver/exclusive.js'
+import { invalidState } from '../../../errors/state.js'
+import { AgentConnection } from '../../../guest-agent/agent-connection.js'
+import { AgentAbsentError, AgentConnectionError, AgentSilentError } from '../../../guest-agent/agent-errors.js'
+import type { Agent, GuestAgent } from '../../../guest-agent/agent.js'
+import type { VmState } from '../../../model/vm-state.js'
+import { connectSocket } from '../process/socket.js'
+import { QmpConnectionError } from '../protocol/qmp-errors.js'
 import { runFiles } from '../run-files.js'
 import type { RunningVm } from '../vm-access.js'
-import { connectSocket } from '../process/socket.js'
-import { AgentConnection } from '../../../guest-agent/agent-connection.js'
-import { AgentAbsentError, AgentSilentError } from '../../../guest-agent/agent-errors.js'
 
 const chardevsSchema = v.array(v.object({ label: v.string(), 'frontend-open': v.boolean() }))
 
-/** How long it may take until it is one's turn among all processes, and the agent answers. */
+/** Longest wait for one's turn among all processes, and for the agent's answer. */
 const turnTimeoutMs = 10_000
-/** How often to see whether an agent that is asked something is still there. */
+/** How often to check that an agent that is asked something is still there. */
 const watchMs = 1000
 
 const atRest: readonly VmState[] = ['stopped', 'paused', 'suspended', 'crashed']
@@ -28,12 +30,23 @@ export class AgentChannel {
   readonly #silentAt = new Map<string, number>()
   #isClosed = false
 
-  /** Uses the agent for less than a second, so that everybody else has a turn soon. */
-  async turn<T>(vm: RunningVm, action: (agent: AgentConnection) => Promise<T>): Promise<T> {
+  agentOf(vm: RunningVm): GuestAgent {
+    return {
+      vm: vm.definition.id,
+      driver: 'qmp',
+      look: vm.look,
+      turn: (action) =>
+        this.#turn(vm, action).catch((error: unknown) => {
+          throw asAgentError(error)
+        }),
+    }
+  }
+
+  async #turn<T>(vm: RunningVm, action: (agent: Agent) => Promise<T>): Promise<T> {
     const askedAt = performance.now()
     return await this.#turns.run(vm.folder, async () => {
       this.#requireOpen()
-      // It kept silent while this one waited for its turn already.
+      // The agent was found silent while this turn waited.
       if ((this.#silentAt.get(vm.folder) ?? 0) > askedAt) throw new AgentSilentError(turnTimeoutMs)
       const state = await vm.look()
       if (atRest.includes(state)) throw invalidState(state, ['running'])
@@ -42,7 +55,7 @@ export class AgentChannel {
       this.#open.add(agent)
       const watch = setInterval(() => {
         requireAgent(vm).catch((error: unknown) => {
-          agent.fail(error instanceof Error ? error : new AgentAbsentError())
+          agent.fail(asAgentError(error))
         })
       }, watchMs)
       try {
@@ -57,7 +70,7 @@ export class AgentChannel {
     })
   }
 
-  /** Ends what is under way. */
+  /** Ends the turns under way. */
   close(): void {
     this.#isClosed = true
     for (const agent of this.#open) agent.fail(closed())
@@ -81,7 +94,13 @@ export class AgentChannel {
 
 const closed = (): DOMException => new DOMException('the server was closed', 'AbortError')
 
-/** Throws where no agent has opened its port; one that has may be asked. */
+/** A QEMU that can't be reached takes the connection to its agent with it. */
+function asAgentError(error: unknown): Error {
+  if (error instanceof QmpConnectionError) return new AgentConnectionError(error.message, error)
+  return error instanceof Error ? error : new AgentConnectionError(String(error))
+}
+
+/** Throws unless an agent has opened its port. */
 async function requireAgent({ monitor }: RunningVm): Promise<void> {
   const chardevs = v.parse(chardevsSchema, await monitor((client) => client.execute('query-chardev')))
   if (!chardevs.some((chardev) => chardev.label === 'agent' && chardev['frontend-open'])) throw new AgentAbsentError()
