@@ -1,7 +1,9 @@
 import type { HostJobListener, HostJobSource } from '../../driver/followed-job.js'
 import type { ProgressUpdate } from '../../driver/task.js'
 import { JobCancelledError, type VmError } from '../../errors.js'
+import type { ImageRecord } from '../../files/image-record.js'
 import type { VmState } from '../../model/vm-state.js'
+import { operations, type OperationSpec } from '../../operations.js'
 import { Course, type CourseHost } from './course.js'
 import type { FaultPlan } from './fault.js'
 import type { SimulatedHost } from './host.js'
@@ -13,11 +15,11 @@ import { traits, type SimulatedOperation } from './operation-traits.js'
 import type { SimulatedVm, VmHolder } from './simulated-vm.js'
 
 /** A change that is possible, before it is made. */
-export interface Change<T> {
-  /** The state that the VM shows until it has been made. */
-  readonly through?: VmState | undefined
+interface Change<T> {
+  /** The check of the files that it needs, if it needs any. */
+  readonly files?: Promise<ImageRecord> | undefined
   /** Makes it, at once; `before` is the state that the VM had. */
-  readonly commit: (before: VmState) => T
+  readonly commit: (before: VmState, images: ImageRecord | undefined) => T
 }
 
 /** What a run needs of its host. */
@@ -131,25 +133,34 @@ export class Run<T = unknown> implements KeptRun, VmHolder, HostJobSource<T> {
   }
 
   /** Makes something new. */
-  async make<R>(begin: () => Change<R> | Promise<Change<R>>): Promise<R> {
+  async make<R>(begin: () => Change<R>): Promise<R> {
     try {
       this.begin(undefined)
-      const begun = begin()
-      return await this.#carryOut(undefined, begun instanceof Promise ? await this.busy(begun) : begun)
+      return await this.#carryOut(undefined, begin())
     } finally {
       this.#isMade = true
     }
   }
 
-  /** Changes a VM, with nobody else at it: shows that it goes on, takes its time, and makes the change or leaves no trace. */
-  async change<R>(id: string, begin: (vm: SimulatedVm) => Change<R> | Promise<Change<R>>): Promise<R> {
+  /**
+   * Changes a VM, with nobody else at it: shows that it goes on, takes its time, and makes the change or leaves no trace.
+   * @param check throws unless the VM's state is one that the operation needs; by the table of operations if absent
+   */
+  async change<R>(
+    id: string,
+    begin: (vm: SimulatedVm) => Change<R>,
+    check = (vm: SimulatedVm): void => {
+      vm.requireState(this.operation)
+    },
+  ): Promise<R> {
     const vm = this.#host.store.get(id)
     if (vm.holder === undefined) vm.holder = this
     else await this.#waitInLine(vm)
     try {
       this.begin(vm)
-      const begun = begin(this.#host.store.get(id))
-      return await this.#carryOut(vm, begun instanceof Promise ? await this.busy(begun) : begun)
+      const present = this.#host.store.get(id)
+      check(present)
+      return await this.#carryOut(vm, begin(present))
     } finally {
       this.#isMade = true
       vm.holder = undefined
@@ -262,7 +273,9 @@ export class Run<T = unknown> implements KeptRun, VmHolder, HostJobSource<T> {
     }
   }
 
-  async #carryOut<R>(vm: SimulatedVm | undefined, { through, commit }: Change<R>): Promise<R> {
+  async #carryOut<R>(vm: SimulatedVm | undefined, { files, commit }: Change<R>): Promise<R> {
+    const images = files && (await this.busy(files))
+    const { through }: OperationSpec = operations[this.operation]
     const before = vm?.state ?? 'stopped'
     const show = (state: VmState): void => {
       if (vm === undefined) return
@@ -274,7 +287,7 @@ export class Run<T = unknown> implements KeptRun, VmHolder, HostJobSource<T> {
     try {
       if (this.takesTime(vm)) await this.spend(vm, through)
       this.#isMade = true
-      const done = this.act(() => commit(before))
+      const done = this.act(() => commit(before, images))
       this.#course.end(vm)
       return done
     } finally {

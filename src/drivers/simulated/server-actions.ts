@@ -1,11 +1,9 @@
-import type { DriverOperation, VmRecord } from '../../driver/driver.js'
+import type { DriverOperation } from '../../driver/driver.js'
 import { InvalidArgumentError } from '../../errors.js'
-import type { ImageRecord } from '../../files/image-record.js'
 import type { HostInfo } from '../../model/host-info.js'
 import type { VmFilter } from '../../model/vm-spec.js'
 import type { Actions } from './action.js'
 import type { SimulatedHost } from './host.js'
-import type { Change } from './run.js'
 import { checkConfig, configOf } from './provisioning.js'
 import type { SimulatedVm } from './simulated-vm.js'
 
@@ -24,15 +22,15 @@ export const serverActions: Actions<Extract<DriverOperation, `server.${string}`>
     run.make(() => {
       host.store.requireFree(spec.name)
       const config = configOf(spec, host)
-      const change = (images?: ImageRecord): Change<VmRecord> => ({
-        commit: () => {
+      return {
+        files: checkConfig(config, undefined, 'spec', host.files),
+        commit: (_before, images) => {
           const vm = host.newVm({ config: { ...config, createdAt: new Date(host.clock.now) }, images })
           host.store.add(vm)
           host.lifecycle.tell('created', vm)
           return vm.record
         },
-      })
-      return checkConfig(config, undefined, 'spec', host.files)?.then(change) ?? change()
+      }
     }),
 
   'server.registerVm': (host, run, { path }) =>
