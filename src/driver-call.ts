@@ -1,10 +1,10 @@
-import type { Capability, Driver, DriverOperation, DriverOperationTypes, VmRecord } from './driver/driver.js'
+import type { Driver, DriverOperation, DriverOperationTypes, VmRecord } from './driver/driver.js'
 import type { Task } from './driver/task.js'
 import { InvalidArgumentError, NotSupportedError } from './errors.js'
 import type { JobOptions } from './job/job-options.js'
 import type { JobRunner } from './job/job-runner.js'
 import type { Job } from './job/job.js'
-import type { JobTarget, OperationCode } from './operations.js'
+import type { Capability, JobTarget, OperationCode } from './operations.js'
 import type { OperationErrors } from './operation-errors.js'
 import type { Vm } from './vm.js'
 

@@ -9,6 +9,7 @@ import type { Job } from './job/job.js'
 import { reachableAddresses } from './network/reachable-addresses.js'
 import type { JobTarget } from './operations.js'
 import type { CopyInErrors, CopyOutErrors, ExecErrors, GetNetworkAddressesErrors } from './operation-errors.js'
+import type { OperationMethods } from './operation-methods.js'
 import { callDriver, type ServerContext } from './driver-call.js'
 
 const argvSchema = v.pipe(v.array(plainText, 'must be an array'), v.minLength(1, 'must name a program'))
@@ -22,7 +23,7 @@ const guestPathSchema = v.pipe(plainText, v.minLength(1, 'must not be empty'))
 const itself = <T>(value: T): T => value
 
 /** What the agent inside a VM does; reached as `vm.guest`. */
-export class VmGuest {
+export class VmGuest implements OperationMethods<'guest'> {
   readonly #context: ServerContext
   readonly #vm: { readonly id: string; readonly target: JobTarget }
 

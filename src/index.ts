@@ -13,7 +13,6 @@ export type {
 } from './batch/batch-report.js'
 export { connect, type ConnectOptions } from './connect.js'
 export { type ConsoleStream } from './console-stream.js'
-export type { Capability, Feature } from './driver/driver.js'
 export * from './errors.js'
 export { type EventQueue } from './event-queue.js'
 export { type VmGuest } from './guest.js'
@@ -43,7 +42,15 @@ export type { VmNative } from './model/vm-native.js'
 export type { VmChanges, VmFilter, VmSpec } from './model/vm-spec.js'
 export { vmStates, type VmState } from './model/vm-state.js'
 export type * from './operation-errors.js'
-export * from './operations.js'
+export {
+  operations,
+  type AnswerKind,
+  type Capability,
+  type Feature,
+  type JobTarget,
+  type OperationCode,
+  type OperationSpec,
+} from './operations.js'
 export { Err, err, errAsync, Ok, ok, okAsync, type Result, ResultAsync } from './result.js'
 export { type Server } from './server.js'
 export type { CloneOptions, SnapshotOptions, StopOptions, WatchOptions } from './vm-arguments.js'

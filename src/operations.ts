@@ -1,4 +1,3 @@
-import type { VmErrorCode } from './errors.js'
 import type { VmState } from './model/vm-state.js'
 
 /** What a job works on. */
@@ -9,24 +8,52 @@ export interface JobTarget {
   readonly name: string
 }
 
+/** What an operation answers; `DriverAnswers` has the type of each. */
+export type AnswerKind =
+  | 'hostInfo'
+  | 'vm'
+  | 'vms'
+  | 'jobs'
+  | 'outcome'
+  | 'state'
+  | 'snapshot'
+  | 'snapshots'
+  | 'statistics'
+  | 'image'
+  | 'console'
+  | 'program'
+  | 'addresses'
+  | 'nothing'
+
 /** One row of the table of operations. */
 export interface OperationSpec {
   /** Completes "Cannot ... VM "web-1"" in messages. */
   readonly phrase: string
-  /** The states in which a VM accepts it; absent where the state does not matter. */
+  /** What a driver answers; absent if awaitvm does it without an operation of the driver by that name. */
+  readonly answers?: AnswerKind
+  /**
+   * What a host needs to offer it, other than an operation of its driver by that name: no more than a connection, or another of
+   * the driver's operations.
+   */
+  readonly needs?: 'connection' | 'server.getVm' | 'vm.getState'
+  /** The states in which a VM accepts it; absent if the state does not matter. */
   readonly from?: readonly VmState[]
   /** The states in which it is accepted with `mode: 'kill'`. */
   readonly fromKill?: readonly VmState[]
-  /** The state that the host may show meanwhile. */
+  /** The state that the host may show until it is done. */
   readonly through?: VmState
-  /** The state that it leads to; absent where it changes none. */
+  /** The state that it leads to; absent if it changes none. */
   readonly to?: VmState
-  /** Whether it changes nothing: a caller who has no answer has lost nothing. */
+  /** It changes nothing: a caller without an answer has lost nothing. */
   readonly isQuery?: true
-  /** How many milliseconds it may take where the caller sets no `timeoutMs`; absent where it may take any time. */
+  /** A host that keeps jobs keeps it as one, with a token: it changes a VM. */
+  readonly isJob?: true
+  /** It takes its time, and a host can stop it on its way. What is done in one step can't be stopped. */
+  readonly isCancelable?: true
+  /** How many milliseconds it may take if the caller sets no `timeoutMs`; absent if it may take any time. */
   readonly timeoutMs?: number
-  /** The codes of the errors that its job may end with. */
-  readonly errors: readonly VmErrorCode[]
+  /** The codes of the errors that its job may end with; `OperationErrors` checks that each is one. */
+  readonly errors: readonly string[]
 }
 
 /** What every call to a host may end with, also a query: it opens files, runs programs, and waits for what else is at work there. */
@@ -44,49 +71,74 @@ const anyCall = [
   'JOB_CANCELLED',
   'PROTOCOL_ERROR',
   'HOST_ERROR',
-] as const satisfies VmErrorCode[]
+] as const
 
-const onVm = [...anyCall, 'VM_NOT_FOUND'] as const satisfies VmErrorCode[]
+const onVm = [...anyCall, 'VM_NOT_FOUND'] as const
 /** Of what needs a VM in a certain state. */
-const inState = [...onVm, 'INVALID_STATE'] as const satisfies VmErrorCode[]
-const inGuest = [...inState, 'GUEST_UNAVAILABLE'] as const satisfies VmErrorCode[]
+const inState = [...onVm, 'INVALID_STATE'] as const
+const inGuest = [...inState, 'GUEST_UNAVAILABLE'] as const
 
 /** A guest that has not shut down by then is not going to: init systems commonly give their services 90 seconds. */
 const shutdownTimeoutMs = 120_000
 
 /**
- * Every operation: how it is spoken of, the states that it needs and leads to, and the errors that it may end with.
- * Drivers check states against it, messages are worded from it, and the error types of the API are derived from it.
+ * Every operation, and all that is known of it. The first word of its code says what it works on: a host, a VM, the agent in a VM's
+ * guest, or a job. Derived from it are the methods of the facades, what drivers implement and answer, the check of states, the
+ * wording of messages, the types of errors, the actions of the simulated host, and the calls of the conformance suite.
  */
 export const operations = {
   connect: {
     phrase: 'connect to',
+    needs: 'connection',
+    isCancelable: true,
     isQuery: true,
     errors: anyCall,
   },
-  'server.getInfo': { phrase: 'get information about', isQuery: true, errors: anyCall },
-  'server.getVmList': { phrase: 'list the VMs of', isQuery: true, errors: anyCall },
-  'server.getVm': { phrase: 'find the VM on', isQuery: true, errors: onVm },
+  'server.getInfo': { phrase: 'get information about', answers: 'hostInfo', isQuery: true, errors: anyCall },
+  'server.getVmList': { phrase: 'list the VMs of', answers: 'vms', isQuery: true, errors: anyCall },
+  'server.getVm': { phrase: 'find the VM on', answers: 'vm', isQuery: true, errors: onVm },
   'server.createVm': {
     phrase: 'create the VM on',
+    answers: 'vm',
+    isJob: true,
+    isCancelable: true,
     to: 'stopped',
     errors: [...anyCall, 'ALREADY_EXISTS'],
   },
   'server.registerVm': {
     phrase: 'register the VM on',
+    answers: 'vm',
+    isJob: true,
     errors: [...anyCall, 'ALREADY_EXISTS'],
   },
-  'server.getJobs': { phrase: 'list the jobs of', isQuery: true, errors: anyCall },
+  'server.getJobs': {
+    phrase: 'list the jobs of',
+    answers: 'jobs',
+    needs: 'connection',
+    isQuery: true,
+    errors: anyCall,
+  },
   'server.attachJob': {
     phrase: 'attach to a job of',
+    answers: 'outcome',
+    isCancelable: true,
     errors: [...inState, 'ALREADY_EXISTS', 'SNAPSHOT_NOT_FOUND', 'FIRMWARE_NOT_FOUND', 'GUEST_UNAVAILABLE'],
   },
-  'server.close': { phrase: 'close', errors: anyCall },
-  'vm.getState': { phrase: 'get the state of', isQuery: true, errors: onVm },
-  'vm.refresh': { phrase: 'refresh', isQuery: true, errors: onVm },
-  'vm.waitForState': { phrase: 'wait for a state of', isQuery: true, errors: onVm },
+  'server.close': { phrase: 'close', needs: 'connection', errors: anyCall },
+  'vm.getState': { phrase: 'get the state of', answers: 'state', isQuery: true, errors: onVm },
+  'vm.refresh': { phrase: 'refresh', needs: 'server.getVm', isQuery: true, errors: onVm },
+  'vm.waitForState': {
+    phrase: 'wait for a state of',
+    needs: 'vm.getState',
+    isCancelable: true,
+    isQuery: true,
+    errors: onVm,
+  },
   'vm.start': {
     phrase: 'start',
+    answers: 'state',
+    isJob: true,
+    isCancelable: true,
     from: ['stopped', 'crashed'],
     through: 'starting',
     to: 'running',
@@ -94,6 +146,9 @@ export const operations = {
   },
   'vm.stop': {
     phrase: 'stop',
+    answers: 'state',
+    isJob: true,
+    isCancelable: true,
     from: ['running'],
     fromKill: ['running', 'paused', 'suspended', 'crashed', 'unknown'],
     through: 'stopping',
@@ -101,9 +156,20 @@ export const operations = {
     timeoutMs: shutdownTimeoutMs,
     errors: [...inState, 'GUEST_UNAVAILABLE'],
   },
-  'vm.pause': { phrase: 'pause', from: ['running'], through: 'pausing', to: 'paused', errors: inState },
+  'vm.pause': {
+    phrase: 'pause',
+    answers: 'state',
+    isJob: true,
+    from: ['running'],
+    through: 'pausing',
+    to: 'paused',
+    errors: inState,
+  },
   'vm.resume': {
     phrase: 'resume',
+    answers: 'state',
+    isJob: true,
+    isCancelable: true,
     from: ['paused', 'suspended'],
     through: 'resuming',
     to: 'running',
@@ -111,6 +177,9 @@ export const operations = {
   },
   'vm.suspend': {
     phrase: 'suspend',
+    answers: 'state',
+    isJob: true,
+    isCancelable: true,
     from: ['running', 'paused'],
     through: 'suspending',
     to: 'suspended',
@@ -118,6 +187,8 @@ export const operations = {
   },
   'vm.reset': {
     phrase: 'reset',
+    answers: 'state',
+    isJob: true,
     from: ['running', 'paused'],
     through: 'resetting',
     to: 'running',
@@ -125,6 +196,9 @@ export const operations = {
   },
   'vm.restart': {
     phrase: 'restart',
+    answers: 'state',
+    isJob: true,
+    isCancelable: true,
     from: ['running'],
     through: 'resetting',
     to: 'running',
@@ -133,69 +207,118 @@ export const operations = {
   },
   'vm.edit': {
     phrase: 'edit',
+    answers: 'vm',
+    isJob: true,
     from: ['stopped', 'running', 'paused', 'suspended', 'crashed'],
     errors: [...inState, 'ALREADY_EXISTS'],
   },
   'vm.clone': {
     phrase: 'clone',
+    answers: 'vm',
+    isJob: true,
+    isCancelable: true,
     from: ['stopped', 'running', 'paused', 'crashed'],
     through: 'cloning',
     errors: [...inState, 'ALREADY_EXISTS'],
   },
-  'vm.delete': { phrase: 'delete', from: ['stopped', 'suspended', 'crashed'], errors: inState },
-  'vm.unregister': { phrase: 'unregister', from: ['stopped', 'suspended', 'crashed'], errors: inState },
+  'vm.delete': {
+    phrase: 'delete',
+    answers: 'nothing',
+    isJob: true,
+    from: ['stopped', 'suspended', 'crashed'],
+    errors: inState,
+  },
+  'vm.unregister': {
+    phrase: 'unregister',
+    answers: 'nothing',
+    isJob: true,
+    from: ['stopped', 'suspended', 'crashed'],
+    errors: inState,
+  },
   'vm.migrate': {
     phrase: 'migrate',
+    answers: 'nothing',
+    isJob: true,
+    isCancelable: true,
     from: ['stopped', 'running', 'paused', 'suspended'],
     through: 'migrating',
     errors: [...inState, 'ALREADY_EXISTS'],
   },
   'vm.createSnapshot': {
     phrase: 'create a snapshot of',
+    answers: 'snapshot',
+    isJob: true,
+    isCancelable: true,
     from: ['stopped', 'running', 'paused', 'crashed'],
     through: 'snapshotting',
     errors: [...inState, 'ALREADY_EXISTS', 'FIRMWARE_NOT_FOUND'],
   },
-  'vm.getSnapshotTree': { phrase: 'list the snapshots of', isQuery: true, errors: onVm },
+  'vm.getSnapshotTree': { phrase: 'list the snapshots of', answers: 'snapshots', isQuery: true, errors: onVm },
   'vm.switchToSnapshot': {
     phrase: 'switch the snapshot of',
+    answers: 'state',
+    isJob: true,
     from: ['stopped', 'running', 'paused', 'suspended', 'crashed'],
     through: 'snapshotting',
     errors: [...inState, 'SNAPSHOT_NOT_FOUND', 'FIRMWARE_NOT_FOUND'],
   },
   'vm.deleteSnapshot': {
     phrase: 'delete a snapshot of',
+    answers: 'nothing',
+    isJob: true,
     from: ['stopped', 'running', 'paused', 'suspended', 'crashed'],
     errors: [...inState, 'SNAPSHOT_NOT_FOUND'],
   },
   'vm.getStatistics': {
     phrase: 'get statistics of',
+    answers: 'statistics',
     isQuery: true,
     from: ['running', 'paused'],
     errors: inState,
   },
   'vm.screenshot': {
     phrase: 'take a screenshot of',
+    answers: 'image',
     isQuery: true,
     from: ['running', 'paused'],
     errors: inState,
   },
-  'vm.sendKeys': { phrase: 'send keys to', from: ['running'], errors: inState },
+  'vm.sendKeys': { phrase: 'send keys to', answers: 'nothing', from: ['running'], errors: inState },
   'vm.console': {
     phrase: 'open the console of',
+    answers: 'console',
     isQuery: true,
     from: ['running', 'paused'],
     errors: inState,
   },
-  'guest.exec': { phrase: 'run a program in', from: ['running'], errors: inGuest },
+  'guest.exec': {
+    phrase: 'run a program in',
+    answers: 'program',
+    isCancelable: true,
+    from: ['running'],
+    errors: inGuest,
+  },
   'guest.getNetworkAddresses': {
     phrase: 'get the network addresses of',
+    answers: 'addresses',
     isQuery: true,
     from: ['running'],
     errors: inGuest,
   },
-  'guest.copyIn': { phrase: 'copy a file into', from: ['running'], errors: inGuest },
-  'guest.copyOut': { phrase: 'copy a file out of', from: ['running'], errors: inGuest },
+  'guest.copyIn': {
+    phrase: 'copy a file into',
+    answers: 'nothing',
+    isCancelable: true,
+    from: ['running'],
+    errors: inGuest,
+  },
+  'guest.copyOut': {
+    phrase: 'copy a file out of',
+    answers: 'nothing',
+    isCancelable: true,
+    from: ['running'],
+    errors: inGuest,
+  },
   'job.cancel': { phrase: 'cancel a job on', errors: ['JOB_NOT_CANCELABLE', 'JOB_FINISHED'] },
   'job.all': { phrase: 'finish all jobs', errors: anyCall },
   'job.any': { phrase: 'finish any job', errors: anyCall },
@@ -206,3 +329,30 @@ export const operations = {
 
 /** `'vm.start'`, `'server.getVmList'`, ... */
 export type OperationCode = keyof typeof operations
+
+/** An operation that a driver carries out. */
+export type DriverOperation = {
+  [O in OperationCode]: (typeof operations)[O] extends { readonly answers: AnswerKind } ? O : never
+}[OperationCode]
+
+/** All codes of the table, in its order. */
+export const operationCodes = Object.keys(operations) as readonly OperationCode[]
+
+/** Whether a driver carries the operation out. */
+export const isDriverOperation = (code: OperationCode): code is DriverOperation => 'answers' in operations[code]
+
+/** What a host may or may not do within an operation, or beside them. */
+export const features = [
+  /** `vm.clone({ linked: true })` */
+  'vm.clone.linked',
+  /** `vm.edit` of hardware while the VM runs */
+  'vm.edit.live',
+  /** `server.events()` also tells of what other processes do */
+  'server.events.global',
+] as const
+
+/** `'vm.clone.linked'`, `'vm.edit.live'`, ... */
+export type Feature = (typeof features)[number]
+
+/** An operation or a feature, as in `server.capabilities`. */
+export type Capability = OperationCode | Feature

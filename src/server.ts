@@ -1,6 +1,6 @@
 import { inspect } from 'node:util'
 import * as v from 'valibot'
-import type { Capability, Driver, DriverOperation, HostJob, VmRecord } from './driver/driver.js'
+import type { Driver, HostJob, VmRecord } from './driver/driver.js'
 import { EventQueue } from './event-queue.js'
 import { JobCore } from './job/job-core.js'
 import { methodOptions, type JobOptions } from './job/job-options.js'
@@ -12,7 +12,15 @@ import { validate } from './errors/validate.js'
 import type { EventFilter, VmEvent } from './model/vm-event.js'
 import { pathSchema, vmFilterEntries, vmSpecSchema, type VmFilter, type VmSpec } from './model/vm-spec.js'
 import type * as operation from './operation-errors.js'
-import type { JobTarget } from './operations.js'
+import type { OperationMethods } from './operation-methods.js'
+import {
+  operationCodes,
+  operations,
+  type Capability,
+  type JobTarget,
+  type OperationCode,
+  type OperationSpec,
+} from './operations.js'
 import { callDriver, type ServerContext } from './driver-call.js'
 import { Vm } from './vm.js'
 
@@ -21,14 +29,13 @@ const eventFilterSchema = object({ vmId: optional(text), types: optional(v.array
 
 const itself = <T>(value: T): T => value
 
-function capabilitiesOf({ operations, features }: Driver): ReadonlySet<Capability> {
-  return new Set<Capability>([
-    ...(Object.keys(operations) as DriverOperation[]),
-    ...features,
-    ...(['connect', 'server.close', 'server.getJobs'] as const),
-    ...(operations['server.getVm'] === undefined ? [] : (['vm.refresh'] as const)),
-    ...(operations['vm.getState'] === undefined ? [] : (['vm.waitForState'] as const)),
-  ])
+function capabilitiesOf(driver: Driver): ReadonlySet<Capability> {
+  const offered: Readonly<Record<string, unknown>> = driver.operations
+  const isOffered = (code: OperationCode): boolean => {
+    const { needs }: OperationSpec = operations[code]
+    return needs === 'connection' || offered[needs ?? code] !== undefined
+  }
+  return new Set([...operationCodes.filter(isOffered), ...driver.features])
 }
 
 /**
@@ -43,7 +50,7 @@ function capabilitiesOf({ operations, features }: Driver): ReadonlySet<Capabilit
  * for (const vm of await server.getVmList().unwrap()) console.log(vm.name, vm.state)
  * ```
  */
-export class Server implements AsyncDisposable {
+export class Server implements OperationMethods<'server'>, AsyncDisposable {
   /** The URI that it was connected by, without credentials. */
   readonly uri: string
   /** `'embedded'`, `'qmp'`, ... */

@@ -1,6 +1,6 @@
 import { inspect } from 'node:util'
 import { ConsoleStream } from './console-stream.js'
-import type { Capability, DriverOperation, DriverOperationTypes, VmRecord } from './driver/driver.js'
+import type { DriverOperation, DriverOperationTypes, VmRecord } from './driver/driver.js'
 import { InvalidArgumentError, VmError } from './errors.js'
 import { VmGuest } from './guest.js'
 import type { JobOptions } from './job/job-options.js'
@@ -15,7 +15,8 @@ import type { VmNative } from './model/vm-native.js'
 import { vmChangesSchema, type VmChanges } from './model/vm-spec.js'
 import type { VmState } from './model/vm-state.js'
 import type * as operation from './operation-errors.js'
-import type { JobTarget } from './operations.js'
+import type { OperationMethods } from './operation-methods.js'
+import type { Capability, JobTarget } from './operations.js'
 import type { OperationErrors } from './operation-errors.js'
 import { callDriver, notSupported, type ServerContext } from './driver-call.js'
 import {
@@ -58,7 +59,7 @@ const itself = <T>(value: T): T => value
  * await vm.stop({ timeoutMs: 30_000 }).unwrap()
  * ```
  */
-export class Vm {
+export class Vm implements OperationMethods<'vm'> {
   // Properties of its own: `console.table(vms)` shows no others.
   readonly id: string
   readonly name: string

@@ -9,9 +9,11 @@ import type { VmEvent } from '../model/vm-event.js'
 import type { VmNative } from '../model/vm-native.js'
 import type { VmChanges, VmFilter, VmSpec } from '../model/vm-spec.js'
 import type { VmState } from '../model/vm-state.js'
-import type { OperationCode } from '../operations.js'
+import type { Capability, DriverOperation, Feature, OperationCode, operations } from '../operations.js'
 import type { VmError } from '../vm-error.js'
 import type { ProgressUpdate, Task } from './task.js'
+
+export type { Capability, DriverOperation, Feature }
 
 /** A VM as its host describes it at one moment. */
 export interface VmRecord {
@@ -41,50 +43,74 @@ interface OnVm {
   readonly vm: string
 }
 
-/** What a driver is given for an operation, and what it answers; operations that change the state answer the new one. */
-export interface DriverOperationTypes {
-  'server.getInfo': { input: Record<string, never>; output: HostInfo }
-  'server.getVmList': { input: { readonly filter: VmFilter }; output: readonly VmRecord[] }
+/** What a driver is given for each operation. */
+interface DriverInputs {
+  'server.getInfo': Record<string, never>
+  'server.getVmList': { readonly filter: VmFilter }
   /** An id goes before a name. */
-  'server.getVm': { input: { readonly nameOrId: string }; output: VmRecord }
-  'server.createVm': { input: { readonly spec: VmSpec }; output: VmRecord }
-  'server.registerVm': { input: { readonly path: string }; output: VmRecord }
-  'server.getJobs': { input: Record<string, never>; output: readonly HostJob[] }
-  /** Follows a job of the host to its end, with progress and cancel, and answers what it led to. */
-  'server.attachJob': { input: { readonly token: string }; output: unknown }
-  'vm.getState': { input: OnVm; output: VmState }
-  'vm.start': { input: OnVm; output: VmState }
-  'vm.stop': { input: OnVm & { readonly mode: 'shutdown' | 'kill' }; output: VmState }
-  'vm.pause': { input: OnVm; output: VmState }
-  'vm.resume': { input: OnVm; output: VmState }
-  'vm.suspend': { input: OnVm; output: VmState }
-  'vm.reset': { input: OnVm; output: VmState }
-  'vm.restart': { input: OnVm; output: VmState }
-  'vm.edit': { input: OnVm & { readonly changes: VmChanges }; output: VmRecord }
-  'vm.clone': { input: OnVm & { readonly name: string; readonly linked: boolean }; output: VmRecord }
-  'vm.delete': { input: OnVm; output: void }
-  'vm.unregister': { input: OnVm; output: void }
-  'vm.migrate': { input: OnVm & { readonly to: string }; output: void }
-  'vm.createSnapshot': { input: OnVm & { readonly name: string; readonly description: string }; output: Snapshot }
-  'vm.getSnapshotTree': { input: OnVm; output: readonly SnapshotNode[] }
-  'vm.switchToSnapshot': { input: OnVm & { readonly snapshot: string }; output: VmState }
-  'vm.deleteSnapshot': { input: OnVm & { readonly snapshot: string }; output: void }
-  'vm.getStatistics': { input: OnVm; output: VmStatistics }
-  /** A PNG image. */
-  'vm.screenshot': { input: OnVm; output: Uint8Array }
-  'vm.sendKeys': { input: OnVm & { readonly keys: Keys }; output: void }
-  /** The serial console, from the guest's first byte on as far as the host has kept it. */
-  'vm.console': { input: OnVm; output: Duplex }
-  'guest.exec': {
-    input: OnVm & { readonly argv: readonly string[]; readonly options: ExecOptions }
-    output: ExecResult
-  }
-  'guest.getNetworkAddresses': { input: OnVm; output: readonly NetworkAddress[] }
-  'guest.copyIn': { input: OnVm & { readonly from: string; readonly to: string }; output: void }
-  'guest.copyOut': { input: OnVm & { readonly from: string; readonly to: string }; output: void }
+  'server.getVm': { readonly nameOrId: string }
+  'server.createVm': { readonly spec: VmSpec }
+  'server.registerVm': { readonly path: string }
+  'server.getJobs': Record<string, never>
+  'server.attachJob': { readonly token: string }
+  'vm.getState': OnVm
+  'vm.start': OnVm
+  'vm.stop': OnVm & { readonly mode: 'shutdown' | 'kill' }
+  'vm.pause': OnVm
+  'vm.resume': OnVm
+  'vm.suspend': OnVm
+  'vm.reset': OnVm
+  'vm.restart': OnVm
+  'vm.edit': OnVm & { readonly changes: VmChanges }
+  'vm.clone': OnVm & { readonly name: string; readonly linked: boolean }
+  'vm.delete': OnVm
+  'vm.unregister': OnVm
+  'vm.migrate': OnVm & { readonly to: string }
+  'vm.createSnapshot': OnVm & { readonly name: string; readonly description: string }
+  'vm.getSnapshotTree': OnVm
+  'vm.switchToSnapshot': OnVm & { readonly snapshot: string }
+  'vm.deleteSnapshot': OnVm & { readonly snapshot: string }
+  'vm.getStatistics': OnVm
+  'vm.screenshot': OnVm
+  'vm.sendKeys': OnVm & { readonly keys: Keys }
+  'vm.console': OnVm
+  'guest.exec': OnVm & { readonly argv: readonly string[]; readonly options: ExecOptions }
+  'guest.getNetworkAddresses': OnVm
+  'guest.copyIn': OnVm & { readonly from: string; readonly to: string }
+  'guest.copyOut': OnVm & { readonly from: string; readonly to: string }
 }
 
-export type DriverOperation = keyof DriverOperationTypes
+/** What a driver answers, for each kind of answer in the table of operations. */
+export interface DriverAnswers {
+  hostInfo: HostInfo
+  vm: VmRecord
+  vms: readonly VmRecord[]
+  jobs: readonly HostJob[]
+  /** What a job of the host that was followed to its end has led to: the answer of the job's own operation. */
+  outcome: unknown
+  /** The state that the operation led to. */
+  state: VmState
+  snapshot: Snapshot
+  /** The snapshots without a parent, each with those made on top of it. */
+  snapshots: readonly SnapshotNode[]
+  statistics: VmStatistics
+  /** A PNG image. */
+  image: Uint8Array
+  /** The serial console, from the guest's first byte on as far as the host has kept it. */
+  console: Duplex
+  program: ExecResult
+  addresses: readonly NetworkAddress[]
+  nothing: void
+}
+
+type OperationTypes = {
+  [O in DriverOperation]: { input: DriverInputs[O]; output: DriverAnswers[(typeof operations)[O]['answers']] }
+}
+
+/** What a driver is given for an operation, and what it answers. */
+// An interface, since the compiler takes an index of a mapped type apart in generic code.
+// eslint-disable-next-line @typescript-eslint/no-empty-object-type
+export interface DriverOperationTypes extends OperationTypes {}
 
 /** The operations that a driver can do: those that are there. */
 export type DriverOperations = {
@@ -93,18 +119,6 @@ export type DriverOperations = {
     task: Task,
   ) => Promise<DriverOperationTypes[O]['output']>
 }
-
-/** What a host may or may not do within an operation, or beside them. */
-export type Feature =
-  /** `vm.clone({ linked: true })` */
-  | 'vm.clone.linked'
-  /** `vm.edit` of hardware while the VM runs */
-  | 'vm.edit.live'
-  /** `server.events()` also tells of what other processes do */
-  | 'server.events.global'
-
-/** An operation or a feature, as in `server.capabilities`. */
-export type Capability = OperationCode | Feature
 
 /** A connection to one host. It throws `VmError`s and knows nothing of jobs and facades. */
 export interface Driver {

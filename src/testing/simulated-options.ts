@@ -1,6 +1,5 @@
 import * as v from 'valibot'
 import type { ServeOptions } from '../connect.js'
-import type { Capability } from '../driver/driver.js'
 import type { Fault } from '../drivers/simulated/fault.js'
 import { durationSchema } from '../drivers/simulated/fault-schema.js'
 import type { Latency } from '../drivers/simulated/latency.js'
@@ -10,6 +9,7 @@ import { object, optional } from '../model/schema.js'
 import { validate } from '../errors/validate.js'
 import type { VmConfig } from '../model/vm-config.js'
 import { vmSpecSchema, type VmSpec } from '../model/vm-spec.js'
+import type { Capability } from '../operations.js'
 
 const settledStates = ['stopped', 'running', 'paused', 'suspended', 'crashed'] as const
 

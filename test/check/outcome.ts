@@ -1,4 +1,4 @@
-import type { Capability } from '../../src/driver/driver.js'
+import type { Capability } from '../../src/operations.js'
 
 /** What became of one case. */
 export interface CaseOutcome {

@@ -1,4 +1,5 @@
-import type { Capability, Driver, DriverOperations, Feature, VmRecord } from '../../src/driver/driver.js'
+import type { Driver, DriverOperations, VmRecord } from '../../src/driver/driver.js'
+import type { Capability, Feature } from '../../src/operations.js'
 import type { Task } from '../../src/driver/task.js'
 import { vmNotFound } from '../../src/errors/lookup.js'
 import type { VmEvent } from '../../src/model/vm-event.js'

@@ -1,5 +1,6 @@
 import type { HostInfo, OperationCode, Snapshot, VmConfig, VmEvent, VmState } from 'awaitvm'
 import type { Driver, DriverOperation, DriverOperations, DriverOperationTypes, Task, VmRecord } from 'awaitvm/testing'
+import { isDriverOperation, operationCodes } from '../../src/operations.js'
 
 /** A call that the driver was given, to be ended by the test. */
 export interface FakeCall {
@@ -10,40 +11,7 @@ export interface FakeCall {
   fail(error: unknown): void
 }
 
-const names = [
-  'server.getInfo',
-  'server.getVmList',
-  'server.getVm',
-  'server.createVm',
-  'server.registerVm',
-  'server.getJobs',
-  'server.attachJob',
-  'vm.getState',
-  'vm.start',
-  'vm.stop',
-  'vm.pause',
-  'vm.resume',
-  'vm.suspend',
-  'vm.reset',
-  'vm.restart',
-  'vm.edit',
-  'vm.clone',
-  'vm.delete',
-  'vm.unregister',
-  'vm.migrate',
-  'vm.createSnapshot',
-  'vm.getSnapshotTree',
-  'vm.switchToSnapshot',
-  'vm.deleteSnapshot',
-  'vm.getStatistics',
-  'vm.screenshot',
-  'vm.sendKeys',
-  'vm.console',
-  'guest.exec',
-  'guest.getNetworkAddresses',
-  'guest.copyIn',
-  'guest.copyOut',
-] as const satisfies DriverOperation[]
+const names = operationCodes.filter(isDriverOperation)
 
 type Answers = {
   [O in DriverOperation]?: (input: DriverOperationTypes[O]['input'], task: Task) => unknown

@@ -1,6 +1,7 @@
 import type { VmRecord } from '../../driver/driver.js'
 import type { Task } from '../../driver/task.js'
 import type { Snapshot } from '../../model/snapshot.js'
+import { operations, type OperationSpec } from '../../operations.js'
 import type { JobLedger } from '../../registry/job-ledger.js'
 import { shownSnapshot } from '../../registry/kept-vm.js'
 import type { Definition } from './definition.js'
@@ -17,15 +18,13 @@ interface Parts {
  */
 export async function attachJob({ jobs, find, record }: Parts, token: string, task: Task): Promise<unknown> {
   const { operation, vm, answer } = await jobs.follow(token, task)
-  switch (operation) {
-    case 'server.createVm':
-    case 'server.registerVm':
-    case 'vm.clone':
-    case 'vm.edit': {
+  const { answers }: OperationSpec = operations[operation]
+  switch (answers) {
+    case 'vm': {
       const made = answer === undefined ? undefined : await find(answer)
       return made && record(made)
     }
-    case 'vm.createSnapshot': {
+    case 'snapshot': {
       const owner = vm === undefined ? undefined : await find(vm.id)
       return owner && snapshotOf(owner, answer)
     }

@@ -1,4 +1,3 @@
-import type { Capability } from '../../driver/driver.js'
 import type { VmConfig } from '../../model/vm-config.js'
 import type { VmEvent } from '../../model/vm-event.js'
 import type { VmState } from '../../model/vm-state.js'
@@ -16,6 +15,7 @@ import { configOf, withAdapters } from './provisioning.js'
 import { Random } from './random.js'
 import { SimulatedVm, type VmContent } from './simulated-vm.js'
 import { SimulatedVmStore } from './simulated-vm-store.js'
+import type { Capability } from '../../operations.js'
 
 /** What a host is made with. */
 export interface HostSettings {

@@ -1,5 +1,5 @@
 import { expect } from 'vitest'
-import type { Capability } from '../../driver/driver.js'
+import { features, type Capability } from '../../operations.js'
 import { failureOf } from './expect-failure.js'
 import {
   serverCalls,
@@ -15,13 +15,7 @@ const isVmOperation = (capability: Capability): capability is VmOperation => cap
 const isServerOperation = (capability: Capability): capability is ServerOperation => capability in serverCalls
 
 /** The capabilities that a host may lack. */
-export const refusable: readonly Capability[] = [
-  ...serverOperations,
-  ...vmOperations,
-  'vm.clone.linked',
-  'vm.edit.live',
-  'server.events.global',
-]
+export const refusable: readonly Capability[] = [...serverOperations, ...vmOperations, ...features]
 
 /** Asserts that what the host can't do ends with a NotSupportedError that names it, and that nothing has changed. */
 export async function expectRefusal(trial: Trial, missing: readonly Capability[]): Promise<void> {
