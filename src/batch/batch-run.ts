@@ -6,7 +6,7 @@ import type { CancelRequest } from '../job/cancellation.js'
 import { confirmationMs, type JobCore } from '../job/job-core.js'
 import type { JobRef } from '../job/job.js'
 import type { ItemCounts } from '../job/progress.js'
-import { backoffMs } from './backoff.js'
+import { backoffMs, withJitter } from '../driver/backoff.js'
 import { BatchIntake } from './batch-intake.js'
 import { attempt, coreOf, wordsOf, type BatchOperation } from './batch-operation.js'
 import type { BatchOptions } from './batch-options.js'
@@ -221,7 +221,8 @@ export class BatchRun<Item, T, E> {
       this.#enqueue(entry)
       this.#goOn()
     }
-    entry.timer = setTimeout(again, backoffMs(entry.attempts, this.#options.retry?.backoff ?? {}))
+    const { initialMs = 200, maxMs = 30_000, factor } = this.#options.retry?.backoff ?? {}
+    entry.timer = setTimeout(again, withJitter(backoffMs(entry.attempts, { initialMs, maxMs, factor })))
   }
 
   /** Files the outcome of an item that won't be tried again. */

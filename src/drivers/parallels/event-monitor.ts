@@ -1,21 +1,17 @@
 import { inBackground } from '../../background.js'
+import { stayConnected } from '../../driver/reconnect.js'
 import { MonitorLines, type MonitorEvent } from './monitor-lines.js'
 import type { HostProgram, Transport } from './transport.js'
 
-/** From the end of the program to its being started again; twice as long each time, up to a limit. */
-const firstDelayMs = 1000
-const maxDelayMs = 60_000
-
-/** Runs `monitor-events` for as long as it is open. */
+/** Runs `monitor-events`, again and again, until it is closed. */
 export class EventMonitor {
   readonly #transport: Transport
   readonly #argv: readonly string[]
   readonly #onEvents: (events: readonly MonitorEvent[]) => void
   readonly #lister: NodeJS.Timeout
+  readonly #closing = new AbortController()
+  readonly #ended: Promise<void>
   #program: HostProgram | undefined
-  #restart: NodeJS.Timeout | undefined
-  #delayMs = firstDelayMs
-  #isClosed = false
 
   constructor(
     transport: Transport,
@@ -27,39 +23,33 @@ export class EventMonitor {
     this.#argv = argv
     this.#onEvents = listeners.onEvents
     this.#lister = setInterval(listeners.onListing, listEveryMs)
-    this.#start()
+    this.#ended = stayConnected((works) => this.#run(works), {
+      signal: this.#closing.signal,
+      onLost: (error) => {
+        inBackground('The events of Parallels', () => {
+          if (error !== undefined) throw error
+        })
+      },
+    })
   }
 
   async close(): Promise<void> {
-    this.#isClosed = true
+    this.#closing.abort()
     clearInterval(this.#lister)
-    clearTimeout(this.#restart)
     this.#program?.kill()
-    await this.#program?.ended
+    await this.#ended
   }
 
-  #start(): void {
-    inBackground('The events of Parallels', () =>
-      this.#run().finally(() => {
-        if (this.#isClosed) return
-        this.#restart = setTimeout(() => {
-          this.#start()
-        }, this.#delayMs)
-        this.#delayMs = Math.min(2 * this.#delayMs, maxDelayMs)
-      }),
-    )
-  }
-
-  async #run(): Promise<void> {
+  async #run(works: () => void): Promise<void> {
     const program = this.#transport.start(this.#argv, { hasInput: false, isLive: true })
     this.#program = program
     const lines = new MonitorLines()
     program.stdout.setEncoding('utf8').on('data', (text: string) => {
-      this.#delayMs = firstDelayMs
+      works()
       const events = lines.push(text)
       if (events.length > 0) this.#onEvents(events)
     })
-    // What it complains of is of no use to anybody: the listing goes on.
+    // The listing goes on whatever the program complains of.
     program.stderr.resume()
     await program.ended
   }

@@ -1,4 +1,5 @@
-import { setTimeout as delay } from 'node:timers/promises'
+import type { Backoff } from '../../driver/backoff.js'
+import { poll } from '../../driver/poll.js'
 import type { Task } from '../../driver/task.js'
 import { closedBeforeAnswer, closedBeforeSending } from '../../errors/closed.js'
 import { vmNotFound } from '../../errors/lookup.js'
@@ -16,9 +17,8 @@ import { argumentOf } from './vm-id.js'
 import type { VmInfo } from './vm-info.js'
 import { isSettled } from './vm-states.js'
 
-/** From one question for the state to the next: at first, and at most. */
-const firstPauseMs = 10
-const maxPauseMs = 500
+/** Between two questions for the state of a VM that changes. */
+const pauses: Backoff = { initialMs: 10, maxMs: 500 }
 
 /** How long a VM may stay in the state that it was in before, once prlctl has said that it is done. */
 const patienceMs = 5000
@@ -149,10 +149,8 @@ export class VmWork {
 
   /** Waits until the host says that the VM is where it was to go, or has settled somewhere else. */
   async settle(vm: string, to: VmState, from: VmState): Promise<VmState> {
-    const began = performance.now()
-    for (let pauseMs = firstPauseMs; ; pauseMs = Math.min(2 * pauseMs, maxPauseMs)) {
+    const look = async (waitedMs: number): Promise<VmState | undefined> => {
       const { state } = (await this.afterwards(() => this.#host.look(vm))).record
-      const waitedMs = performance.now() - began
       if (state === to || (isSettled(state) && state !== from)) return state
       if (isSettled(state) && waitedMs > patienceMs) {
         const message = `prlctl said that it was done, and the VM is still ${state}`
@@ -165,8 +163,9 @@ export class VmWork {
         })
       }
       if (this.#host.isClosed) throw closedBeforeAnswer()
-      await delay(pauseMs)
+      return undefined
     }
+    return await poll(look, pauses)
   }
 
   /** Lets the action's failures be told as errors, and a close wait for it. */
