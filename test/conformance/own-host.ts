@@ -1,5 +1,6 @@
-import type { ConformanceHost } from 'awaitvm/testing/conformance'
+import type { ConformanceHost, Subject } from 'awaitvm/testing/conformance'
 import { describe, expect, test } from 'vitest'
+import { schemeOf } from '../../src/testing/conformance/host.js'
 import { checkAll, describeConformance } from '../../src/testing/conformance/suite.js'
 import { wantedHosts } from '../support/optional-tool.js'
 import { recordCapabilities } from './capability-record.js'
@@ -9,10 +10,10 @@ import { differencesFromReadme } from './capability-table.js'
  * Conformance of one of awaitvm's own hosts, as `AWAITVM_TEST_HOSTS` wants it: the part of the name before the colon
  * selects the host. What is found must be what the README's table of capabilities says.
  */
-export function describeOwnHost(host: ConformanceHost, subjects?: readonly string[]): void {
+export function describeOwnHost(host: ConformanceHost, subjects?: readonly Subject[]): void {
   const { name, unavailable } = host
   const isRequired =
-    wantedHosts !== undefined && (wantedHosts === 'all' || wantedHosts.split(',').includes(name.split(':')[0]!))
+    wantedHosts !== undefined && (wantedHosts === 'all' || wantedHosts.split(',').includes(schemeOf(host)))
   if (wantedHosts !== undefined && !isRequired) {
     describe.skip(`conformance of ${name}`, () => {
       test(`AWAITVM_TEST_HOSTS leaves it out`)

@@ -1,3 +1,4 @@
+import type { Subject } from 'awaitvm/testing/conformance'
 import { afterAll } from 'vitest'
 import { SshServer } from '../support/ssh-server.js'
 import { missingSsh } from '../support/optional-tool.js'
@@ -10,7 +11,14 @@ afterAll(async () => {
 })
 
 /** What depends on how the programs are run; the rest is what they are given and what they print, which is the same. */
-const subjects = ['connect and info', 'lifecycle', 'clone', 'screen and keys', 'guest agent', 'close']
+const subjects: readonly Subject[] = [
+  'connect and info',
+  'lifecycle',
+  'clone',
+  'screen and keys',
+  'guest agent',
+  'close',
+]
 
 describeOwnHost(
   { ...parallelsHost('parallels+ssh:', 'desktop', (double) => ssh!.uriOf(double)), unavailable: missingSsh },

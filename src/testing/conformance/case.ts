@@ -1,6 +1,6 @@
-import type { Capability } from '../../driver/driver.js'
+import type { Capability } from '../../operations.js'
 import type { ConnectOptions } from '../../connect.js'
-import type { ConformanceHost } from './host.js'
+import type { DescribedHost } from './host.js'
 import type { Trial } from './trial.js'
 
 interface CaseOptions {
@@ -11,14 +11,16 @@ interface CaseOptions {
 }
 
 /**
- * What a case needs of a host; `'guest'`: the capabilities through which its guest is talked to; `'agent'`: a guest whose
- * agent answers.
+ * What a case needs of a host, other than its capabilities:
+ * - `'guest'`: a guest that it can talk to
+ * - `'agent'`: a guest whose agent answers
+ * - `'running VM'`: a VM that runs, whose guest has booted if the host has guests; see `GuestProfile.runsBare`
  */
-export type Need = Capability | 'guest' | 'agent'
+export type Need = Capability | 'guest' | 'agent' | 'running VM'
 
 /** Collects the cases of one subject for one host. */
 export interface Conformance {
-  readonly host: ConformanceHost
+  readonly host: DescribedHost
   /**
    * Checks one promise. If the host lacks one of the capabilities, it is checked instead that it refuses the operation and
    * changes nothing.

@@ -29,7 +29,7 @@ import { suspendAndResume } from './cases/suspend-and-resume.js'
 import type { Cases } from './case.js'
 
 /** Every case, by its subject. */
-export const allCases: Readonly<Record<string, Cases>> = {
+export const allCases = {
   'connect and info': connectAndInfo,
   lookup,
   'create and validate': createAndValidate,
@@ -58,4 +58,10 @@ export const allCases: Readonly<Record<string, Cases>> = {
   migrate,
   connections,
   close,
-}
+} as const satisfies Readonly<Record<string, Cases>>
+
+/** `'lifecycle'`, `'close'`, ... */
+export type Subject = keyof typeof allCases
+
+/** All subjects, in the order in which they are tested. */
+export const subjects = Object.keys(allCases) as readonly Subject[]

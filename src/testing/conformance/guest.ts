@@ -1,54 +1,84 @@
-import type { Capability } from '../../driver/driver.js'
+import type { Capability } from '../../operations.js'
 import type { KeyCode } from '../../model/keys.js'
-import type { Vm } from '../../vm.js'
 import type { VmSpec } from '../../model/vm-spec.js'
+import type { Vm } from '../../vm.js'
 
-/** The guest of one VM, as a case talks to it: by whatever channel, it can be asked for the same things. */
+/** The guest of one VM, as a case talks to it over some channel: a console, an agent. */
 export interface Guest {
-  /** Waits until it has come up; once for each time that it does. */
+  /** Waits until the guest has booted; to be called once after each boot. */
   untilReady(): Promise<void>
-  /** Lets the guest count: 1 when it has just come up, then one more at each call or other command. Lost with its memory. */
+  /** How many times the guest was asked since it booted, this time included. The count is in its memory only. */
   count(): Promise<number>
   /** The guest turns its power off. */
   powerOff(): Promise<void>
   /** The guest restarts itself. */
   reboot(): Promise<void>
-  /** The guest dies, as by a triple fault. */
+  /** The guest crashes, as by a triple fault. */
   crash(): Promise<void>
-  /** From then on the guest does not look at the power button. */
+  /** From now on the guest ignores the power button. */
   ignorePowerButton(): Promise<void>
-  /** From then on the guest takes note of the power button, and stays on. Answers what waits until it has taken note. */
+  /** From now on the guest notices the power button, and stays on. Answers a function that waits until it has noticed. */
   refusePowerButton(): Promise<() => Promise<void>>
-  /** Whether it went down in good order, rather than being cut off; told once it has gone. */
+  /** Once the guest is off: true if it shut down, `false` if it was cut off. */
   hasShutDown(): Promise<boolean>
+  /** Writes a byte to the first disk, through to the disk. */
   writeDisk(byte: number): Promise<void>
+  /** Reads that byte; 0 from a blank disk. */
   readDisk(): Promise<number>
-  /** Waits until it has noticed that the key was pressed, after those that were waited for before. */
+  /** Waits until the guest has noticed the key, after those that were waited for before. */
   untilKey(key: KeyCode): Promise<void>
-  /** Whether it has noticed the key at any time. */
+  /** True if the guest has noticed the key since it booted. */
   hasSeenKey(key: KeyCode): Promise<boolean>
-  /** Waits until the channel has ended, as it does when the VM or the connection ends; the error that ended it, if any. */
+  /** Waits until the channel has ended, as it does when the VM or the connection ends; answers the error that ended it. */
   untilGone(): Promise<Error | undefined>
-  /** Lets go of the channel. */
+  /** Closes the channel. */
   close(): void
 }
 
-/** What kind of guest a host's VMs have in the cases, and how a case talks to it. */
+/** The guest that a host's VMs have in the cases, and how a case talks to it. */
 export interface GuestProfile {
-  /** The smallest VM that boots the guest; with a name it is a spec. */
+  /** The smallest VM that boots the guest. */
   readonly spec: Omit<VmSpec, 'name'>
-  /** The same with one blank disk, which `writeDisk` and `readDisk` work on. */
+  /** The same with one blank disk, which `writeDisk` and `readDisk` use. */
   readonly specWithDisk: Omit<VmSpec, 'name'>
-  /** Why there is no guest; cases that need one are skipped, with this for a reason. */
+  /** Why there is no guest: cases that need one are skipped, with this as the reason. */
   readonly missing?: string | undefined
-  /** What it takes of the host to talk to the guest. */
+  /**
+   * True if a VM without a guest can be started, and stops when it is asked to, as on a host in memory: then cases run that
+   * need a VM in a state, and nothing of its guest.
+   */
+  readonly runsBare?: boolean | undefined
+  /** What the host must be capable of so that a case can talk to the guest: `'vm.console'`, `'guest.exec'`. */
   readonly needs: readonly Capability[]
-  /** Begins to talk to the guest of a VM that runs. */
+  /** Opens the channel to the guest of a VM that runs. */
   talkTo(vm: Vm): Guest
 }
 
-/** A guest of the profile can't do what a case is about: the case is skipped, with this for a reason. */
+/** How VMs behave that have no guest. */
+export interface NoGuestOptions {
+  /** Why cases that need a guest are skipped. */
+  readonly missing?: string | undefined
+  /** See {@link GuestProfile.runsBare}; `false` if absent. */
+  readonly runsBare?: boolean | undefined
+}
+
+/** VMs without a guest: cases that need one are skipped. */
+export const noGuest = ({
+  missing = 'the host is described without a guest',
+  runsBare = false,
+}: NoGuestOptions = {}): GuestProfile => ({
+  spec: {},
+  specWithDisk: {},
+  missing,
+  runsBare,
+  needs: [],
+  talkTo() {
+    throw new GuestLacksError(missing)
+  },
+})
+
+/** Thrown by a {@link Guest} that can't do what a case is about: the case is skipped, with this message as the reason. */
 export class GuestLacksError extends Error {}
 
-/** The guest can't be had on this machine. */
+/** Thrown by `guestWithAgent` if the guest is not installed on this machine: the case is skipped. */
 export class GuestMissingError extends GuestLacksError {}

@@ -1,62 +1,111 @@
 import type { ConnectOptions } from '../../connect.js'
+import type { VmSpec } from '../../model/vm-spec.js'
+import type { VmState } from '../../model/vm-state.js'
 import type { OperationCode } from '../../operations.js'
 import type { Server } from '../../server.js'
 import type { Vm } from '../../vm.js'
-import type { VmSpec } from '../../model/vm-spec.js'
-import type { VmState } from '../../model/vm-state.js'
-import type { GuestProfile } from './guest.js'
+import { noGuest, type GuestProfile } from './guest.js'
 
-/** One connection to a host that was made for one case, and nobody else uses. */
+/** A host that was made for one case: it has no VM yet, and no other case uses it. */
 export interface OpenHost {
+  /** The connection that the case uses. The suite closes it. */
   readonly server: Server
-  /** Another connection to the same host, where there can be several. */
+  /** Makes another connection to the same host. Needed if {@link ConformanceHost.keepsVms}; the suite closes it. */
   connectAgain?(options?: ConnectOptions): Promise<Server>
-  /** Makes a VM that has a guest, where one that is made of a spec has none. */
+  /** Makes a VM with a guest, if `server.createVm(spec)` makes one without. */
   createVmWithGuest?(server: Server, spec: VmSpec): Promise<Vm>
-  /** Everything that the host keeps on disk, as paths; a case compares before and after. */
+  /**
+   * The paths of all files that the host keeps for its VMs. Cases compare them before and after. If absent, what is left on
+   * disk is not checked.
+   */
   files?(): Promise<readonly string[]>
-  /** Where the VM's files are at present, which makes the host know it again after `vm.unregister()`. */
+  /** The path for `server.registerVm` of a VM that was unregistered. Needed if the host has `server.registerVm`. */
   registrationPath?(vm: Vm): string
-  /** The URI of another host that VMs can be moved to. */
+  /** The URI of another host that VMs can be moved to. Needed if the host has `vm.migrate`. */
   readonly migrationTarget?: string
-  /** Lets go of everything, and tells what is still there that should not be. The servers are closed by then. */
-  dispose(): Promise<readonly string[]>
+  /**
+   * Removes the host. Called after the servers are closed. Answers what is left that should not be, one line each, for
+   * example a process: the case fails if there is any. If absent, there is nothing to remove.
+   */
+  dispose?(): Promise<readonly string[]>
 }
 
-/** A host that the suite runs against, and what it documents where hosts differ. */
+/**
+ * A host for {@link describeConformance}. Only `name` and `open` are needed; the rest tells where hosts may differ, and what
+ * is assumed if it is absent.
+ */
 export interface ConformanceHost {
-  /** As in the README's table; the part before the colon selects it in `AWAITVM_TEST_HOSTS`. */
+  /** For the titles of the tests. It begins with the scheme of the host's URI: `'mine:'`, `'mine://test'`. */
   readonly name: string
-  /** `server.driver` */
-  readonly driver: string
-  /** Why the host can't be had on this machine. */
-  readonly unavailable?: string | undefined
-  readonly guest: GuestProfile
-  /** A VM whose guest is a POSIX system with an agent that answers; absent where the guest above is one. */
-  readonly guestWithAgent?: (() => GuestProfile) | undefined
-  /** A VM that boots without an agent; absent where that of the guest above does. */
-  readonly specWithoutAgent?: Omit<VmSpec, 'name'> | undefined
-  /** Whether the files of its guests are only on paper: there are no links and pipes. */
-  readonly hasPaperFiles?: boolean | undefined
-  /** What the host does not tell: when a VM was made, why it stopped. */
-  readonly untold?: readonly ('createdAt' | 'reason')[] | undefined
-  /** States in which the host refuses an operation, or a setting of an edit, that others allow there. */
-  readonly refusedFrom?: Partial<Record<OperationCode | 'vm.edit.name', readonly VmState[]>> | undefined
-  /** States in which the host does what others refuse there. */
-  readonly allowedFrom?: Partial<Record<OperationCode, readonly VmState[]>> | undefined
-  /** Settings that the host refuses with NOT_SUPPORTED, whatever their value, by path: `spec.boot.kernel`. */
-  readonly refusedSettings?: readonly string[] | undefined
-  /** Whether disks stay in the order in which they were made. */
-  readonly keepsDiskOrder?: boolean | undefined
-  /** Whether VMs are still there for the next connection. Then `connectAgain` is there, too. */
-  readonly keepsVms: boolean
-  /** Whether a running VM runs on when the connection is closed, or is killed. */
-  readonly onClose: 'runs-on' | 'is-killed'
-  /** Whether a VM that one connection runs can be worked on by another. */
-  readonly sharesRunningVms: boolean
-  /** Whether a press of the power button that the guest has not noticed can be taken back. */
-  readonly withdrawsPowerButton: boolean
-  /** Where a guest that dies leads to. */
-  readonly afterCrash: VmState
+  /** Makes a host without VMs for one case, and connects to it with these options. */
   open(options?: ConnectOptions): Promise<OpenHost>
+  /** The driver's name, as in `server.driver`; the scheme in `name` if absent. */
+  readonly driver?: string | undefined
+  /** Why the host can't be tested on this machine: then its tests are skipped, with this as the reason. */
+  readonly unavailable?: string | undefined
+  /** The guest that VMs have in the cases; {@link noGuest} if absent: cases that need a guest are skipped. */
+  readonly guest?: GuestProfile | undefined
+  /** A POSIX guest with an agent, for the cases of `vm.guest`; if absent, `guest` is one. */
+  readonly guestWithAgent?: (() => GuestProfile) | undefined
+  /** A VM that boots without an agent; if absent, `guest` has none. */
+  readonly specWithoutAgent?: Omit<VmSpec, 'name'> | undefined
+  /** True if the files of its guests are simulated: without links and pipes. `false` if absent. */
+  readonly hasPaperFiles?: boolean | undefined
+  /** What the host does not tell: when a VM was made, why it stopped. It tells both if absent. */
+  readonly untold?: readonly ('createdAt' | 'reason')[] | undefined
+  /** States in which the host refuses an operation, or an edit of the name, that `operations` allows there. None if absent. */
+  readonly refusedFrom?: Partial<Record<OperationCode | 'vm.edit.name', readonly VmState[]>> | undefined
+  /** States in which the host does an operation that `operations` refuses there. None if absent. */
+  readonly allowedFrom?: Partial<Record<OperationCode, readonly VmState[]>> | undefined
+  /**
+   * Settings that the host refuses with `NOT_SUPPORTED`, whatever their value, by path: `'spec.boot.kernel'`, or
+   * `'spec.disks'` with all that is in it. The error's `capability` is that path. If absent, it refuses none.
+   */
+  readonly refusedSettings?: readonly string[] | undefined
+  /** True if an edit can't change the order of disks. `false` if absent. */
+  readonly keepsDiskOrder?: boolean | undefined
+  /** True if VMs are still there for the next connection. `false` if absent: they are gone when the server is closed. */
+  readonly keepsVms?: boolean | undefined
+  /** What becomes of a running VM when its connection is closed. `'is-killed'` if absent. */
+  readonly onClose?: 'runs-on' | 'is-killed' | undefined
+  /** True if a connection can work on a VM that another connection runs. `false` if absent. */
+  readonly sharesRunningVms?: boolean | undefined
+  /** True if a shutdown that the guest has not noticed can be cancelled. `false` if absent. */
+  readonly withdrawsPowerButton?: boolean | undefined
+  /** The state that a guest's crash leads to. `'crashed'` if absent. */
+  readonly afterCrash?: VmState | undefined
 }
+
+type MayBeAbsent = 'unavailable' | 'guestWithAgent' | 'specWithoutAgent'
+
+/** A host with the defaults filled in, as the cases see it. */
+export type DescribedHost = {
+  readonly [K in keyof ConformanceHost]-?: K extends MayBeAbsent ? ConformanceHost[K] : NonNullable<ConformanceHost[K]>
+}
+
+export const describedHost = (host: ConformanceHost): DescribedHost => ({
+  name: host.name,
+  open: (options) => host.open(options),
+  driver: host.driver ?? schemeOf(host),
+  unavailable: host.unavailable,
+  guest: host.guest ?? noGuest(),
+  guestWithAgent: host.guestWithAgent,
+  specWithoutAgent: host.specWithoutAgent,
+  hasPaperFiles: host.hasPaperFiles ?? false,
+  untold: host.untold ?? [],
+  refusedFrom: host.refusedFrom ?? {},
+  allowedFrom: host.allowedFrom ?? {},
+  refusedSettings: host.refusedSettings ?? [],
+  keepsDiskOrder: host.keepsDiskOrder ?? false,
+  keepsVms: host.keepsVms ?? false,
+  onClose: host.onClose ?? 'is-killed',
+  sharesRunningVms: host.sharesRunningVms ?? false,
+  withdrawsPowerButton: host.withdrawsPowerButton ?? false,
+  afterCrash: host.afterCrash ?? 'crashed',
+})
+
+export const schemeOf = ({ name }: Pick<ConformanceHost, 'name'>): string => name.split(':')[0] ?? name
+
+/** The path by which the host refuses the setting: that of the setting, or of one that it is in. */
+export const refusedPathOf = ({ refusedSettings }: DescribedHost, setting: string): string | undefined =>
+  refusedSettings.find((path) => setting === path || setting.startsWith(`${path}.`))

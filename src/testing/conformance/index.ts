@@ -1,5 +1,18 @@
+/**
+ * The conformance suite: whether the driver of a host keeps every promise of awaitvm's API. It needs vitest.
+ *
+ * @module
+ */
+export type { Subject } from './cases.js'
 export { execGuest, type GuestPrograms } from './exec-guest.js'
-export { GuestLacksError, GuestMissingError, type Guest, type GuestProfile } from './guest.js'
+export {
+  GuestLacksError,
+  GuestMissingError,
+  noGuest,
+  type Guest,
+  type GuestProfile,
+  type NoGuestOptions,
+} from './guest.js'
 export type { ConformanceHost, OpenHost } from './host.js'
 export { serialGuest } from './serial-guest.js'
 export { describeConformance } from './suite.js'

@@ -50,7 +50,8 @@ async function expectVmRefusal(trial: Trial, capability: VmOperation | 'vm.clone
 
 /** What may be edited depends on the state: there, the refusal is of the state, and of the whole edit. */
 async function expectLiveEditRefusal(trial: Trial): Promise<void> {
-  if (trial.profile.missing !== undefined) return
+  const { missing, runsBare = false } = trial.profile
+  if (missing !== undefined && !runsBare) return
   const vm = await trial.vmIn('running')
   const before = vm.config
   const error = await failureOf(

@@ -1,9 +1,9 @@
 import { describe, test } from 'vitest'
-import type { Capability } from '../../driver/driver.js'
-import type { Conformance } from './case.js'
-import { allCases } from './cases.js'
+import type { Capability } from '../../operations.js'
+import type { Conformance, Need } from './case.js'
+import { allCases, subjects as allSubjects, type Subject } from './cases.js'
 import { GuestLacksError, GuestMissingError } from './guest.js'
-import type { ConformanceHost } from './host.js'
+import { describedHost, type ConformanceHost, type DescribedHost } from './host.js'
 import { expectRefusal, refusable } from './refusal.js'
 import { Trial } from './trial.js'
 
@@ -22,8 +22,27 @@ declare module 'vitest' {
 /** What the cases found of each capability: `'failed'` if a case that needs it did not pass. */
 export type CapabilityRecord = Map<Capability, 'offered' | 'refused' | 'failed'>
 
-/** Holds a host to every promise of the public API, or to those of some subjects. */
-export function describeConformance(host: ConformanceHost, subjects?: readonly string[]): void {
+/**
+ * Registers vitest's tests of a host: whether its driver keeps every promise of the public API. Of an operation that the driver
+ * does not have, they check that it is refused with `NOT_SUPPORTED`, and that nothing is changed. Each test has a host of its own.
+ *
+ * @param subjects the subjects to test, for example `['lifecycle', 'close']`; all of them if absent
+ *
+ * @example
+ * ```ts
+ * import { connect } from 'awaitvm'
+ * import { describeConformance, noGuest } from 'awaitvm/testing/conformance'
+ *
+ * describeConformance({
+ *   name: 'mine:',
+ *   guest: noGuest({ runsBare: true }),
+ *   async open(options) {
+ *     return { server: await connect('mine:', options).unwrap() }
+ *   },
+ * })
+ * ```
+ */
+export function describeConformance(host: ConformanceHost, subjects?: readonly Subject[]): void {
   const { name, unavailable } = host
   if (unavailable === undefined) {
     describe(`conformance of ${name}`, () => {
@@ -37,8 +56,9 @@ export function describeConformance(host: ConformanceHost, subjects?: readonly s
   }
 }
 
-/** Makes a test of each case of the subjects. The record is filled while they run. */
-export function checkAll(host: ConformanceHost, subjects: readonly string[] = Object.keys(allCases)): CapabilityRecord {
+/** Registers a test of each case of the subjects. The record is filled while they run. */
+export function checkAll(described: ConformanceHost, subjects: readonly Subject[] = allSubjects): CapabilityRecord {
+  const host = describedHost(described)
   const record: CapabilityRecord = new Map()
   const note = (capabilities: readonly Capability[], outcome: 'offered' | 'refused' | 'failed'): void => {
     for (const capability of capabilities) {
@@ -47,11 +67,7 @@ export function checkAll(host: ConformanceHost, subjects: readonly string[] = Ob
   }
 
   const promises: Conformance['promises'] = (title, abstractNeeds, run, options) => {
-    const needs = abstractNeeds.flatMap((need) => {
-      if (need === 'guest') return host.guest.needs
-      return need === 'agent' ? [] : [need]
-    })
-    const needsGuest = abstractNeeds.includes('guest') || abstractNeeds.includes('agent')
+    const { needs, needsGuest } = needsOn(host, abstractNeeds)
     const timeout = options?.timeoutMs
     test(title, { meta: { needs }, ...(timeout !== undefined && { timeout }) }, async ({ task, skip, signal }) => {
       if (needsGuest && host.guest.missing !== undefined) skip(host.guest.missing)
@@ -73,9 +89,9 @@ export function checkAll(host: ConformanceHost, subjects: readonly string[] = Ob
           skip(error.message)
         }
         note(missing.length === 0 ? needs : missing, 'failed')
-        // What it leaves behind is of less interest than why it failed.
+        // Why the case failed matters more than what it leaves behind.
         await trial.dispose().catch(() => undefined)
-        throw error
+        throw missing.length === 0 ? withPromise(error, title, needs) : error
       } finally {
         signal.removeEventListener('abort', interrupt)
       }
@@ -85,7 +101,9 @@ export function checkAll(host: ConformanceHost, subjects: readonly string[] = Ob
     })
   }
 
-  test('what the host does not offer, it says so of, and nothing is changed', async ({ task }) => {
+  test('an operation that the host does not offer is refused with NOT_SUPPORTED, and nothing is changed', async ({
+    task,
+  }) => {
     const trial = await Trial.open(host, { needsGuest: host.guest.missing === undefined })
     const missing = refusable.filter((capability) => !trial.server.capabilities.has(capability))
     task.meta.refused = missing
@@ -102,7 +120,7 @@ export function checkAll(host: ConformanceHost, subjects: readonly string[] = Ob
 
   for (const subject of subjects) {
     const cases: Parameters<typeof promises>[] = []
-    allCases[subject]?.({ host, promises: (...promise) => void cases.push(promise) })
+    allCases[subject]({ host, promises: (...promise) => void cases.push(promise) })
     // A host may have none of them: Vitest takes an empty group for a mistake.
     if (cases.length === 0) continue
     describe(subject, () => {
@@ -110,4 +128,28 @@ export function checkAll(host: ConformanceHost, subjects: readonly string[] = Ob
     })
   }
   return record
+}
+
+/** The capabilities that the needs come to on this host, and whether there must be a guest. */
+function needsOn(
+  { guest }: DescribedHost,
+  needs: readonly Need[],
+): { needs: readonly Capability[]; needsGuest: boolean } {
+  const canRunBare = guest.missing !== undefined && guest.runsBare === true
+  const talksToGuest = (need: Need): boolean => need === 'guest' || (need === 'running VM' && !canRunBare)
+  return {
+    needs: needs.flatMap((need) => {
+      if (talksToGuest(need)) return guest.needs
+      return need === 'guest' || need === 'agent' || need === 'running VM' ? [] : [need]
+    }),
+    needsGuest: needs.includes('agent') || needs.some(talksToGuest),
+  }
+}
+
+/** The failure, with what the driver has to do: an assertion alone tells only what was different. */
+function withPromise(error: unknown, title: string, needs: readonly Capability[]): unknown {
+  if (!(error instanceof Error)) return error
+  const omit = needs.length === 0 ? '' : `, or leave out ${needs.join(' or ')} if the host can't do that`
+  error.message += `\n\nThe driver must keep this promise${omit}: ${title}.`
+  return error
 }

@@ -12,7 +12,7 @@ import { EventLog } from './event-log.js'
 import { patience } from './deadline.js'
 import { openResources } from './open-resources.js'
 import type { Guest, GuestProfile } from './guest.js'
-import type { ConformanceHost, OpenHost } from './host.js'
+import type { DescribedHost, OpenHost } from './host.js'
 import { SerialGuest } from './serial-guest.js'
 
 const usualTmpdir = process.env['TMPDIR']
@@ -36,7 +36,7 @@ export interface TrialOptions {
 
 /** One run of one case, on a host of its own, and the means to bring VMs where the case needs them. */
 export class Trial {
-  readonly host: ConformanceHost
+  readonly host: DescribedHost
   /** What VMs and guests the host has in the cases. */
   readonly profile: GuestProfile
   readonly opened: OpenHost
@@ -47,7 +47,7 @@ export class Trial {
   #lastName = 0
 
   private constructor(
-    host: ConformanceHost,
+    host: DescribedHost,
     opened: OpenHost,
     needsGuest: boolean,
     folder: string,
@@ -62,7 +62,7 @@ export class Trial {
     this.#servers = [opened.server]
   }
 
-  static async open(host: ConformanceHost, { needsGuest, connect }: TrialOptions): Promise<Trial> {
+  static async open(host: DescribedHost, { needsGuest, connect }: TrialOptions): Promise<Trial> {
     const resources = openResources()
     const folder = await mkdtemp(join(tmpdir(), 'awaitvm-'))
     // Whatever is made in the temporary folder meanwhile is to be gone when the case is over.
@@ -115,7 +115,7 @@ export class Trial {
   }
 
   async startVm(vm: Vm): Promise<RunningVm> {
-    if (!this.#needsGuest) throw new Error('A case that starts a guest is to say that it needs one')
+    if (!this.#needsGuest) throw new Error('A case that starts a guest must say that it needs one')
     await vm.start().unwrap()
     const guest = this.talkTo(vm)
     await guest.untilReady()
@@ -131,7 +131,7 @@ export class Trial {
 
   /** A running VM whose guest has an agent that answers soon. */
   async bootVmWithAgent(): Promise<Vm> {
-    if (!this.#needsGuest) throw new Error('A case that starts a guest is to say that it needs one')
+    if (!this.#needsGuest) throw new Error('A case that starts a guest must say that it needs one')
     const vm = await this.createVm(this.#guestWithAgent().spec)
     await vm.start().unwrap()
     return vm
@@ -160,11 +160,12 @@ export class Trial {
     throw new Error('The guests of this host are not on the serial console')
   }
 
-  /** A new VM in a settled state. */
+  /** A new VM in a settled state; the needs of the case are `needsOf(state)`. */
   async vmIn(state: VmState): Promise<Vm> {
     const vm = await this.createVm()
     if (state === 'stopped') return vm
-    const { guest } = await this.startVm(vm)
+    if (!this.#needsGuest) await vm.start().unwrap()
+    const guest = this.#needsGuest ? (await this.startVm(vm)).guest : undefined
     switch (state) {
       case 'running':
         break
@@ -175,19 +176,21 @@ export class Trial {
         await vm.suspend().unwrap()
         break
       case 'crashed':
+        if (guest === undefined) throw new Error('A case with a VM that crashed must say that it needs a guest')
         await guest.crash()
         await vm.waitForState('crashed', patience).unwrap()
         break
       default:
         throw new Error(`No VM settles in the state ${state}`)
     }
-    guest.close()
+    guest?.close()
     return vm
   }
 
   /** One more connection to the same host. */
   async connectAgain(options?: ConnectOptions): Promise<Server> {
-    const server = await this.opened.connectAgain!(options)
+    if (this.opened.connectAgain === undefined) throw new Error('A host that keeps its VMs needs OpenHost.connectAgain')
+    const server = await this.opened.connectAgain(options)
     this.#servers.push(server)
     return server
   }
@@ -214,7 +217,7 @@ export class Trial {
     let left: readonly string[]
     try {
       for (const server of this.#servers) await server.close().unwrap()
-      left = [...(await this.opened.dispose()), ...(await readdir(tmpdir()))]
+      left = [...((await this.opened.dispose?.()) ?? []), ...(await readdir(tmpdir()))]
     } finally {
       restoreTmpdir()
       await rm(this.#folder, { recursive: true, force: true, maxRetries: 3 })

@@ -1,6 +1,7 @@
 import { writeFile } from 'node:fs/promises'
 import { expect } from 'vitest'
 import { failureOf } from '../expect-failure.js'
+import { refusedPathOf } from '../host.js'
 import type { Cases } from '../case.js'
 
 export const clone: Cases = ({ host, promises }) => {
@@ -29,7 +30,7 @@ export const clone: Cases = ({ host, promises }) => {
     expect(await cloned.guest.readDisk()).toBe(0x22)
   })
 
-  const clonesRunning = host.refusedFrom?.['vm.clone']?.includes('running') !== true
+  const clonesRunning = host.refusedFrom['vm.clone']?.includes('running') !== true
   const whetherRunning = clonesRunning ? promises : () => undefined
 
   whetherRunning(
@@ -89,7 +90,7 @@ export const clone: Cases = ({ host, promises }) => {
     },
   )
 
-  if (host.refusedSettings?.includes('spec.disks.image') === true) return
+  if (refusedPathOf(host, 'spec.disks.image') !== undefined) return
 
   promises(
     'the image that a disk starts from is only read, by the VM and by its clone',

@@ -2,6 +2,7 @@ import { readFile, stat, writeFile } from 'node:fs/promises'
 import { expect } from 'vitest'
 import { failureOf } from '../expect-failure.js'
 import { needsOf, reachableStates } from '../reachable-states.js'
+import { refusedPathOf } from '../host.js'
 import type { Cases } from '../case.js'
 
 export const deleteCases: Cases = ({ host, promises }) => {
@@ -79,7 +80,7 @@ export const deleteCases: Cases = ({ host, promises }) => {
     expect(await trial.server.getVmList().unwrap()).toEqual([])
   })
 
-  if (host.refusedSettings?.includes('spec.disks.image') === true) return
+  if (refusedPathOf(host, 'spec.disks.image') !== undefined) return
 
   promises('the images and the kernel that a VM was made from stay', ['vm.delete'], async (trial) => {
     const image = trial.path('image')

@@ -4,6 +4,7 @@ import type { DiskConfig } from '../../../model/vm-config.js'
 import type { Vm } from '../../../vm.js'
 import type { VmChanges } from '../../../model/vm-spec.js'
 import { failureOf } from '../expect-failure.js'
+import { refusedPathOf } from '../host.js'
 import type { Cases } from '../case.js'
 import type { Trial } from '../trial.js'
 
@@ -31,7 +32,7 @@ async function readDisk(trial: Trial, vm: Vm): Promise<number> {
 }
 
 export const editDisks: Cases = ({ host, promises }) => {
-  const refusesImages = host.refusedSettings?.includes('spec.disks.image') === true
+  const refusesImages = refusedPathOf(host, 'spec.disks.image') !== undefined
 
   promises('each disk has an id, which it keeps', ['server.createVm', 'vm.edit'], async (trial) => {
     const { name, disks } = { name: trial.newName(), disks: [{ sizeMiB: 64 }, { sizeMiB: 64 }] }
@@ -208,7 +209,7 @@ export const editDisks: Cases = ({ host, promises }) => {
     expect((await vm.edit({ disks }).unwrap()).disks).toEqual(disks)
   })
 
-  if (host.keepsDiskOrder === true) {
+  if (host.keepsDiskOrder) {
     promises('the order of disks can not be changed', ['vm.edit', 'guest'], async (trial) => {
       const { vm, first, second } = await vmWithTwoDisks(trial, 0x38)
       for (const disks of [

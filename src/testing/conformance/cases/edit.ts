@@ -4,7 +4,7 @@ import { failureOf } from '../expect-failure.js'
 import type { Cases } from '../case.js'
 
 export const edit: Cases = ({ host, promises }) => {
-  const keepsName = (state: VmState): boolean => host.refusedFrom?.['vm.edit.name']?.includes(state) === true
+  const keepsName = (state: VmState): boolean => host.refusedFrom['vm.edit.name']?.includes(state) === true
 
   promises('an edit changes what it names, and leaves the rest', ['vm.edit'], async (trial) => {
     const vm = await trial.createVm({ description: 'before' })
@@ -75,7 +75,7 @@ export const edit: Cases = ({ host, promises }) => {
   for (const state of ['running', 'paused'] as const) {
     promises(
       `${keepsName(state) ? 'description' : 'name and description'} of a ${state} VM can be changed`,
-      ['vm.edit', 'guest', ...(state === 'paused' ? (['vm.pause'] as const) : [])],
+      ['vm.edit', 'running VM', ...(state === 'paused' ? (['vm.pause'] as const) : [])],
       async (trial) => {
         const vm = await trial.vmIn(state)
         const name = keepsName(state) ? vm.name : 'renamed'
@@ -90,7 +90,7 @@ export const edit: Cases = ({ host, promises }) => {
 
   promises(
     'memory of a running VM can be lessened, and given back',
-    ['vm.edit', 'vm.edit.live', 'guest'],
+    ['vm.edit', 'vm.edit.live', 'running VM'],
     async (trial) => {
       const vm = await trial.vmIn('running')
       const before = vm.config
@@ -126,7 +126,7 @@ export const edit: Cases = ({ host, promises }) => {
     },
   )
 
-  promises('a live edit that fails changes nothing', ['vm.edit', 'vm.edit.live', 'guest'], async (trial) => {
+  promises('a live edit that fails changes nothing', ['vm.edit', 'vm.edit.live', 'running VM'], async (trial) => {
     const other = await trial.createVm()
     const vm = await trial.vmIn('running')
     const before = vm.config
@@ -140,7 +140,7 @@ export const edit: Cases = ({ host, promises }) => {
 
   promises(
     'hardware of a suspended VM is not changed under its saved memory',
-    ['vm.edit', 'vm.suspend', 'guest'],
+    ['vm.edit', 'vm.suspend', 'running VM'],
     async (trial) => {
       const vm = await trial.vmIn('suspended')
       const before = vm.config

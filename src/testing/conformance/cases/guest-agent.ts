@@ -361,7 +361,7 @@ export const guestAgent: Cases = ({ host, promises }) => {
       const vm = await trial.vmWithAgent()
       await writeFile(trial.path('in'), 'x')
       const paths = ['/dev/null', '/dev/zero', '/tmp']
-      if (host.hasPaperFiles !== true) {
+      if (!host.hasPaperFiles) {
         const pipe = newGuestPath()
         await outputOf(vm, ['mkfifo', pipe])
         paths.push(pipe)
@@ -377,7 +377,7 @@ export const guestAgent: Cases = ({ host, promises }) => {
       expect(
         await outputOf(vm, ['sh', '-c', '[ -c /dev/null ] && [ -c /dev/zero ] && [ -d /tmp ] && echo unchanged']),
       ).toBe('unchanged\n')
-      if (host.hasPaperFiles !== true) await outputOf(vm, ['rm', paths.at(-1)!])
+      if (!host.hasPaperFiles) await outputOf(vm, ['rm', paths.at(-1)!])
     },
   )
 
@@ -385,7 +385,7 @@ export const guestAgent: Cases = ({ host, promises }) => {
     'a copy goes through the links of the guest, and replaces what they lead to',
     ['guest.copyIn', 'guest.copyOut', 'guest.exec', 'agent'],
     async (trial) => {
-      if (host.hasPaperFiles === true) return
+      if (host.hasPaperFiles) return
       const vm = await trial.vmWithAgent()
       const folder = newGuestPath()
       await writeFile(trial.path('in'), 'new')
@@ -414,7 +414,7 @@ export const guestAgent: Cases = ({ host, promises }) => {
       await writeFile(trial.path('in'), 'new')
       await chmod(trial.path('in'), 0o754)
       const folder = newGuestPath()
-      if (host.hasPaperFiles !== true) {
+      if (!host.hasPaperFiles) {
         const make = 'mkdir "$0" && cd "$0" && echo old >kept && chmod 640 kept && ln -s kept link'
         await outputOf(vm, ['sh', '-c', `${make} && if [ "$(id -u)" = 0 ]; then chown 1234:4321 kept; fi`, folder])
         const look = (name: string): Promise<string> =>
@@ -460,7 +460,7 @@ export const guestAgent: Cases = ({ host, promises }) => {
     'paths of the guest that begin with a dash are no options, and a copy that fails leaves nothing behind',
     ['guest.copyIn', 'guest.copyOut', 'guest.exec', 'agent'],
     async (trial) => {
-      if (host.hasPaperFiles === true) return
+      if (host.hasPaperFiles) return
       const vm = await trial.vmWithAgent()
       await writeFile(trial.path('in'), 'dashed')
       const name = `-x${randomBytes(6).toString('hex')}`

@@ -2,6 +2,7 @@ import { copyFile, rename, utimes, writeFile } from 'node:fs/promises'
 import { expect } from 'vitest'
 import type { VmSpec } from '../../../model/vm-spec.js'
 import { failureOf } from '../expect-failure.js'
+import { refusedPathOf } from '../host.js'
 import type { Cases } from '../case.js'
 import type { Trial } from '../trial.js'
 
@@ -11,7 +12,7 @@ const smallFloppyBytes = 737_280
 
 /** What a VM is made of, and is not its own. */
 export const images: Cases = ({ host, promises }) => {
-  if (host.refusedSettings?.includes('spec.disks.image') === true) return
+  if (refusedPathOf(host, 'spec.disks.image') !== undefined) return
 
   promises(
     'a disk whose image was written anew is not used, until the old image is back',

@@ -6,6 +6,7 @@ import type { KeyCode } from '../../../model/keys.js'
 import type { VmFilter, VmSpec } from '../../../model/vm-spec.js'
 import { EventLog } from '../event-log.js'
 import { failureOf } from '../expect-failure.js'
+import { refusedPathOf } from '../host.js'
 import type { Cases } from '../case.js'
 import type { Trial } from '../trial.js'
 
@@ -143,7 +144,7 @@ async function expectNothingMade(trial: Trial, attempt: () => Promise<void>): Pr
 }
 
 export const inputThatIsWrong: Cases = ({ host, promises }) => {
-  const isRefused = (setting: string): boolean => host.refusedSettings?.includes(setting) === true
+  const isRefused = (setting: string): boolean => refusedPathOf(host, setting) !== undefined
 
   for (const [wrong, { path, spec }] of Object.entries(wrongSpecs)) {
     promises(
@@ -247,7 +248,7 @@ export const inputThatIsWrong: Cases = ({ host, promises }) => {
 
   promises(
     'arguments of VM operations that are wrong end with INVALID_ARGUMENT, and nothing is done',
-    ['vm.stop', 'vm.waitForState', 'guest'],
+    ['vm.stop', 'vm.waitForState', 'running VM'],
     async (trial) => {
       const vm = await trial.vmIn('running')
       expect((await failureOf(vm.stop({ mode: 'gently' as never }), 'INVALID_ARGUMENT')).path).toBe('options.mode')

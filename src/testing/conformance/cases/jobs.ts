@@ -158,7 +158,7 @@ export const jobs: Cases = ({ host, promises }) => {
         else await vm.switchToSnapshot(result.value.id).unwrap()
         await trial.expectState(vm, 'running')
 
-        if (host.refusedFrom?.['vm.clone']?.includes('running') !== true) await cancelClone(trial, vm, turns)
+        if (host.refusedFrom['vm.clone']?.includes('running') !== true) await cancelClone(trial, vm, turns)
       }
       expect(await trial.talkTo(vm).readDisk()).toBe(0x4d)
     },

@@ -2,6 +2,7 @@ import { expect } from 'vitest'
 import type { Vm } from '../../../vm.js'
 import type { VmConfig } from '../../../model/vm-config.js'
 import { failureOf } from '../expect-failure.js'
+import { refusedPathOf } from '../host.js'
 import type { Cases } from '../case.js'
 import type { Trial } from '../trial.js'
 
@@ -44,7 +45,7 @@ const refusals: Cases = ({ promises }) => {
 
 export const networkAdapters: Cases = (conformance) => {
   const { host, promises } = conformance
-  if (host.refusedSettings?.includes('spec.networkAdapters') === true) {
+  if (refusedPathOf(host, 'spec.networkAdapters') !== undefined) {
     refusals(conformance)
     return
   }

@@ -6,7 +6,7 @@ export const screenAndKeys: Cases = ({ promises }) => {
   for (const state of ['running', 'paused'] as const) {
     promises(
       `a screenshot of a ${state} VM is a PNG of a sensible size`,
-      ['vm.screenshot', 'guest', ...(state === 'paused' ? (['vm.pause'] as const) : [])],
+      ['vm.screenshot', 'running VM', ...(state === 'paused' ? (['vm.pause'] as const) : [])],
       async (trial) => {
         const vm = await trial.vmIn(state)
         const image = await vm.screenshot().unwrap()
@@ -45,7 +45,7 @@ export const screenAndKeys: Cases = ({ promises }) => {
     }
   })
 
-  promises('no keys at all are no trouble', ['vm.sendKeys', 'guest'], async (trial) => {
+  promises('no keys at all are no trouble', ['vm.sendKeys', 'running VM'], async (trial) => {
     const vm = await trial.vmIn('running')
     await vm.sendKeys([]).unwrap()
     await vm.sendKeys('').unwrap()

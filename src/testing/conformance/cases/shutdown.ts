@@ -137,7 +137,7 @@ export const shutdown: Cases = ({ host, promises }) => {
     ['of another connection', true],
   ] as const) {
     // A clone of a running VM takes its time there, and meets the guest on its way down.
-    if (host.refusedFrom?.['vm.clone']?.includes('running') === true || (hasSecond && !host.sharesRunningVms)) continue
+    if (host.refusedFrom['vm.clone']?.includes('running') === true || (hasSecond && !host.sharesRunningVms)) continue
     promises(
       `a restart beside a clone ${title} brings the guest up anew`,
       ['vm.restart', 'vm.clone', 'guest'],

@@ -39,7 +39,7 @@ export const stateChanges: Cases = ({ host, promises }) => {
     const { from, fromKill = [] }: OperationSpec = operations[operation]
     if (from === undefined || isElsewhere(operation)) continue
     for (const state of states) {
-      const isRefused = host.refusedFrom?.[operation]?.includes(state) === true
+      const isRefused = host.refusedFrom[operation]?.includes(state) === true
       if (from.includes(state) && !isRefused) check(operation, state)
       if (fromKill.includes(state)) check(operation, state, 'kill')
     }

@@ -36,8 +36,8 @@ export const statesAndErrors: Cases = ({ host, promises }) => {
   for (const operation of vmOperations) {
     const { from: usually, fromKill }: OperationSpec = operations[operation]
     const from = usually
-      ?.filter((state) => host.refusedFrom?.[operation]?.includes(state) !== true)
-      .concat(host.allowedFrom?.[operation] ?? [])
+      ?.filter((state) => host.refusedFrom[operation]?.includes(state) !== true)
+      .concat(host.allowedFrom[operation] ?? [])
     for (const state of reachableStates(host)) {
       if (from !== undefined && !from.includes(state)) check(operation, state, from)
       if (fromKill !== undefined && !fromKill.includes(state)) check(operation, state, fromKill, 'kill')

@@ -42,7 +42,7 @@ export const statistics: Cases = ({ promises }) => {
     },
   )
 
-  promises('statistics of a paused VM can be had', ['vm.getStatistics', 'vm.pause', 'guest'], async (trial) => {
+  promises('statistics of a paused VM can be had', ['vm.getStatistics', 'vm.pause', 'running VM'], async (trial) => {
     const vm = await trial.vmIn('paused')
     const first = await vm.getStatistics().unwrap()
     expectNotLess(await vm.getStatistics().unwrap(), first)
@@ -68,7 +68,7 @@ export const statistics: Cases = ({ promises }) => {
     for await (const figures of vm.watchStatistics()) expect.fail(`It had ${JSON.stringify(figures)}`)
   })
 
-  promises('watching ends with an abort', ['vm.getStatistics', 'guest'], async (trial) => {
+  promises('watching ends with an abort', ['vm.getStatistics', 'running VM'], async (trial) => {
     const vm = await trial.vmIn('running')
     const controller = new AbortController()
     const watch = async (): Promise<void> => {

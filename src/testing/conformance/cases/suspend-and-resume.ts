@@ -71,7 +71,7 @@ export const suspendAndResume: Cases = ({ host, promises }) => {
       const { vm, guest } = await trial.runningVm()
       const counted = await guest.count()
       await vm.suspend().unwrap()
-      const isRenamed = host.refusedFrom?.['vm.edit.name']?.includes('suspended') !== true
+      const isRenamed = host.refusedFrom['vm.edit.name']?.includes('suspended') !== true
       await vm.edit({ ...(isRenamed && { name: 'renamed' }), description: 'asleep' }).unwrap()
       await trial.expectState(vm, 'suspended')
       await vm.resume().unwrap()
