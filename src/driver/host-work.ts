@@ -96,6 +96,11 @@ export class HostWork {
     return this.#run(() => action({ signal: stop.signal, send }).finally(forget), closed, task)
   }
 
+  /** Changes something on a host that is asked for it at once: the change counts as sent from its start. */
+  sent<T>(task: Task, action: () => Promise<T>): Promise<T> {
+    return this.#run(action, closedBeforeAnswer, task)
+  }
+
   /** Takes no more work, and waits until what is under way has ended; to end it is the driver's part. */
   async close(): Promise<void> {
     const reason = closedBeforeSending()
@@ -105,7 +110,7 @@ export class HostWork {
   }
 
   #run<T>(action: () => Promise<T>, closed: (cause?: unknown) => VmError, task: Task | undefined): Promise<T> {
-    if (this.isClosed) return Promise.reject(closed())
+    if (this.isClosed) return Promise.reject(closedBeforeSending())
     const work = this.#perform(action, closed, task)
     this.#underWay.add(work)
     const forget = (): void => void this.#underWay.delete(work)

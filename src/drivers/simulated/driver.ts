@@ -1,18 +1,23 @@
 import { VmConsole } from '../../console/vm-console.js'
 import type { Driver, DriverOperation, DriverOperations, DriverOperationTypes, Feature } from '../../driver/driver.js'
 import { connectionLost, FollowedJobs } from '../../driver/followed-job.js'
+import { HostWork } from '../../driver/host-work.js'
+import { Inventory } from '../../driver/inventory.js'
+import { Listeners } from '../../driver/listeners.js'
 import type { Task } from '../../driver/task.js'
 import { ConnectionError, OutcomeUnknownError, VmError, type VmErrorCode } from '../../errors.js'
-import { closedBeforeAnswer } from '../../errors/closed.js'
+import { closedBeforeSending } from '../../errors/closed.js'
 import type { VmEvent } from '../../model/vm-event.js'
+import { operations, type OperationSpec } from '../../operations.js'
 import { actions } from './actions.js'
 import { SimulatedCall } from './call-log.js'
 import type { LostConnectionFault } from './fault.js'
 import type { SimulatedHost } from './host.js'
 import type { Listener } from './listener.js'
-import { MissedEvents } from './missed-events.js'
 import type { SimulatedOperation } from './operation-traits.js'
 import { Run } from './run.js'
+import type { SimulatedVm } from './simulated-vm.js'
+import { snapshotTree } from './snapshots.js'
 
 const allFeatures = ['vm.clone.linked', 'vm.edit.live', 'server.events.global'] as const satisfies Feature[]
 
@@ -25,15 +30,14 @@ export class SimulatedDriver implements Driver, Listener {
   readonly operations: DriverOperations
   readonly features: ReadonlySet<Feature>
   readonly #host: SimulatedHost
-  readonly #listeners = new Set<(event: VmEvent) => void>()
+  readonly #work = new HostWork()
+  readonly #listeners = new Listeners()
+  readonly subscribe = this.#listeners.subscribe
   readonly #followed = new FollowedJobs()
-  /** What has been called and has not been answered yet. */
-  readonly #underWay = new Set<Promise<unknown>>()
   readonly #consoles = new Set<VmConsole>()
-  /** While the connection is lost. */
-  #missed: MissedEvents | undefined
+  /** While the connection is lost: what it knew of the VMs, and which of them have changed since. */
+  #outage: { readonly known: Inventory; readonly changed: Set<string> } | undefined
   #stopOutage: (() => void) | undefined
-  #isClosed = false
 
   constructor(host: SimulatedHost) {
     this.#host = host
@@ -57,32 +61,25 @@ export class SimulatedDriver implements Driver, Listener {
     }
   }
 
-  subscribe(listener: (event: VmEvent) => void): () => void {
-    this.#listeners.add(listener)
-    return () => void this.#listeners.delete(listener)
-  }
-
   get isListening(): boolean {
-    return this.#listeners.size > 0
+    return !this.#listeners.isEmpty
   }
 
   hear(event: VmEvent, by: Listener | 'another' | undefined): void {
     const isOwn = by === this || by === undefined
     if (!isOwn && !this.features.has('server.events.global')) return
-    if (this.#missed !== undefined) this.#missed.note(event)
-    else for (const listener of this.#listeners) listener(event)
+    if (this.#outage === undefined) this.#listeners.emit(event)
+    else if ('vmId' in event) this.#outage.changed.add(event.vmId)
   }
 
   /** Ends the connection for good; the VMs and the jobs of the host go on. */
   async close(): Promise<void> {
-    if (this.#isClosed) return
-    this.#isClosed = true
+    const ended = this.#work.close()
     this.#stopOutage?.()
-    this.#followed.giveUp(closedBeforeAnswer)
+    this.#followed.giveUp(closedBeforeSending)
     for (const console of this.#consoles) console.finish()
     this.#host.disconnected(this)
-    // What has been done is answered so, before the server says that nobody knows.
-    await Promise.allSettled(this.#underWay)
+    await ended
   }
 
   #operation<O extends DriverOperation>(
@@ -101,15 +98,14 @@ export class SimulatedDriver implements Driver, Listener {
     const callee = calleeOf(this.#host, vm, details)
     const call = new SimulatedCall(operation, callee, details, this.#host.clock.now)
     this.#host.calls.add(call)
-    const outcome = this.#begin(operation, { ...callee, input: details }, task, work)
-    this.#underWay.add(outcome)
+    const begin = (): Promise<T> => this.#begin(operation, { ...callee, input: details }, task, work)
+    const { isQuery }: OperationSpec = operations[operation]
+    const outcome = isQuery === true ? this.#work.query(task, begin) : this.#work.sent(task, begin)
     outcome.then(
       () => {
-        this.#underWay.delete(outcome)
         SimulatedCall.end(call, 'SUCCESS')
       },
       (error: unknown) => {
-        this.#underWay.delete(outcome)
         SimulatedCall.end(call, codeOf(error))
       },
     )
@@ -122,8 +118,7 @@ export class SimulatedDriver implements Driver, Listener {
     task: Task,
     work: (run: Run<T>) => Promise<T>,
   ): Promise<T> {
-    if (this.#isClosed) return Promise.reject(new ConnectionError({ reason: 'the server is closed', retryable: false }))
-    if (this.#missed !== undefined) return Promise.reject(connectionLost())
+    if (this.#outage !== undefined) return Promise.reject(connectionLost())
     const plan = this.#host.faults.plan(operation, callee, callee.input)
     const lost = plan?.lost
     if (lost?.moment === 'before') {
@@ -142,29 +137,45 @@ export class SimulatedDriver implements Driver, Listener {
     this.#followed.lose()
     for (const console of this.#consoles) console.destroy(connectionLost())
     const isBackAtOnce = forMs === 0 && !tells
-    if (!isBackAtOnce) this.#missed = new MissedEvents()
+    if (!isBackAtOnce) this.#outage = { known: this.#inventory(), changed: new Set() }
     if (isBackAtOnce || forMs === Infinity) this.#followed.giveUp(outcomeLost)
     else this.#stopOutage = this.#host.clock.after(forMs, () => this.#regain(tells))
   }
 
   #regain(tells: boolean): void {
-    const missed = this.#missed
-    this.#missed = undefined
+    const outage = this.#outage
+    this.#outage = undefined
     this.#stopOutage = undefined
-    const at = new Date(this.#host.clock.now)
-    for (const event of missed?.catchUp(this.#host.store, at) ?? []) {
-      for (const listener of this.#listeners) listener(event)
+    for (const id of outage?.changed ?? []) {
+      const vm = this.#host.store.find(id)
+      if (vm?.id === id) look(vm, outage?.known)
+      else outage?.known.forget(id)
     }
     if (!tells) this.#followed.giveUp(outcomeLost)
     else this.#followed.regain()
   }
 
+  /** What the connection knows of the VMs now; it tells the listeners of what it is shown later. */
+  #inventory(): Inventory {
+    const inventory = new Inventory(this.#listeners.emit, () => new Date(this.#host.clock.now))
+    for (const vm of this.#host.store.list()) {
+      inventory.expect(vm.id)
+      look(vm, inventory)
+    }
+    return inventory
+  }
+
   #keepConsole(console: unknown): void {
     if (!(console instanceof VmConsole)) return
-    if (this.#isClosed) console.finish()
+    if (this.#work.isClosed) console.finish()
     this.#consoles.add(console)
     console.once('close', () => this.#consoles.delete(console))
   }
+}
+
+function look(vm: SimulatedVm, inventory: Inventory | undefined): void {
+  inventory?.observe(vm.record)
+  inventory?.observeSnapshots(vm.id, snapshotTree(vm))
 }
 
 const ignore = (): void => undefined

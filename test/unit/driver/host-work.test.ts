@@ -156,6 +156,19 @@ describe('a close', () => {
     await closing
   })
 
+  test('makes an unknown outcome of a change that counted as sent from its start', async () => {
+    const work = new HostWork()
+    const answer = held<string>()
+    const outcome = work.sent(createJob().task, () => answer.promise)
+    const closing = work.close()
+    answer.reject(new Error('the socket was destroyed'))
+    expect(await failure(outcome)).toMatchObject({ code: 'OUTCOME_UNKNOWN', reason: 'the server was closed' })
+    await closing
+    expect(
+      await failure(work.sent(createJob().task, () => expect.unreachable('it should not be called'))),
+    ).toMatchObject({ code: 'CONNECTION_FAILED' })
+  })
+
   test('changes nothing of a success, nor of an unknown outcome that the driver tells', async () => {
     const work = new HostWork()
     const [first, second] = [changed(work), changed(work)]
