@@ -89,12 +89,15 @@ export class NotSupportedError extends VmError {
     this.prototype.name = 'NotSupportedError'
   }
   readonly code = 'NOT_SUPPORTED' as const
-  /** What is missing: an operation's code or a feature of one. */
+  /** What is missing: the code of an operation, a feature of one, or a setting: `spec.disks.image`. */
   readonly capability: string
+  /** The setting that is refused, as a path: `spec.disks[0].image`. Absent for an operation. */
+  readonly path: string | undefined
 
-  constructor(options: VmErrorOptions & { readonly capability: string }) {
+  constructor(options: VmErrorOptions & { readonly capability: string; readonly path?: string | undefined }) {
     super(options)
     this.capability = options.capability
+    this.path = options.path
   }
 }
 

@@ -49,7 +49,13 @@ const common = { reason: text, hint: v.optional(text), retryable: v.boolean() }
 /** An error as it is written down for another process, which makes the same of it again. */
 export const writtenErrorSchema = v.variant('code', [
   v.object({ ...common, code: v.literal('INVALID_ARGUMENT'), native: v.optional(native), path: text }),
-  v.object({ ...common, code: v.literal('NOT_SUPPORTED'), native: v.optional(native), capability: text }),
+  v.object({
+    ...common,
+    code: v.literal('NOT_SUPPORTED'),
+    native: v.optional(native),
+    capability: text,
+    path: v.optional(text),
+  }),
   v.object({
     ...common,
     code: v.literal('INVALID_STATE'),

@@ -1,5 +1,5 @@
 import type { MediaDrive } from '../model/vm-changes.js'
-import type { VmConfig } from '../model/vm-config.js'
+import type { BootConfig, VmConfig } from '../model/vm-config.js'
 
 /** The settings of a VM that name images. */
 export interface ImageSettings extends Pick<VmConfig, 'disks' | 'boot'> {
@@ -14,14 +14,24 @@ export interface NamedImage {
   readonly image: string
 }
 
-const bootFiles = ['kernel', 'initrd', 'firmware', 'videoFirmware'] as const
+/** The files that a VM boots; settings that name no file have none. */
+const bootFiles = ({ kernel, initrd, firmware, videoFirmware }: BootConfig): Files => ({
+  kernel,
+  initrd,
+  commandLine: undefined,
+  firmware,
+  videoFirmware,
+  order: undefined,
+})
+
+type Files = Readonly<Record<keyof BootConfig, string | undefined>>
 
 /** Every image that a VM is made of, in the order of its settings. */
 export const namedImages = (settings: ImageSettings): NamedImage[] => [
   ...inDrives('disks', settings.disks),
   ...inDrives('cdroms', settings.cdroms),
   ...inDrives('floppies', settings.floppies),
-  ...bootFiles.flatMap((key) => named('boot', `boot.${key}`, settings.boot[key])),
+  ...Object.entries(bootFiles(settings.boot)).flatMap(([key, image]) => named('boot', `boot.${key}`, image)),
 ]
 
 const inDrives = (kind: 'disks' | 'cdroms' | 'floppies', drives: readonly MediaDrive[]): NamedImage[] =>

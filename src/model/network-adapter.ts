@@ -1,6 +1,7 @@
 import { isIPv4 } from 'node:net'
 import * as v from 'valibot'
-import { areDistinct, list, object, optional, text, whole } from './schema.js'
+import { areDistinct, list, object, optional, text, whole, type EntriesOf } from './schema.js'
+import type { NetworkAdapterConfig, PortForward } from './vm-config.js'
 
 export const portSchema = whole(65_535)
 
@@ -23,13 +24,13 @@ const portForward = object({
   hostPort: optional(portSchema),
   protocol: optional(v.picklist(['tcp', 'udp'], 'must be "tcp" or "udp"')),
   hostAddress: optional(hostAddressSchema),
-})
+} satisfies EntriesOf<PortForward>)
 
 const networkAdapter = object({
   macAddress: optional(macAddressSchema),
   outbound: optional(v.boolean('must be true or false')),
   portForwards: optional(list(portForward, 64)),
-})
+} satisfies EntriesOf<NetworkAdapterConfig>)
 
 export const networkAdaptersSchema = v.pipe(
   list(networkAdapter, 8),

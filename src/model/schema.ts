@@ -26,6 +26,15 @@ export const areDistinct = (values: readonly unknown[]): boolean => new Set(valu
 
 export const optional = <S extends v.GenericSchema>(schema: S): v.OptionalSchema<S, undefined> => v.optional(schema)
 
+/**
+ * A schema for each setting of a part of the model, and for nothing else. With `satisfies`, a setting that is added to the model is
+ * an error wherever its schema is missing.
+ */
+export type EntriesOf<T> = { readonly [K in keyof T]-?: v.GenericSchema<unknown, T[K]> }
+
+/** The type with all of its keys, also those that are optional: a literal of it names every setting. */
+export type Complete<T> = { [K in keyof Required<T>]: T[K] }
+
 /** A value that is checked by what it is for. */
 export const unchecked = <T>(): v.OptionalSchema<v.GenericSchema<T>, undefined> => optional(v.custom<T>(() => true))
 

@@ -1,7 +1,7 @@
 import { isAbsolute } from 'node:path'
 import * as v from 'valibot'
 import { networkAdaptersSchema } from './network-adapter.js'
-import { areDistinct, list, nonEmpty, object, optional, plainText, text, whole } from './schema.js'
+import { areDistinct, list, nonEmpty, object, optional, plainText, text, whole, type EntriesOf } from './schema.js'
 import type { BootConfig, DiskConfig, DiskSpec, MediaConfig, NetworkAdapterConfig } from './vm-config.js'
 import { vmStates, type VmState } from './vm-state.js'
 
@@ -73,7 +73,9 @@ export const descriptionSchema = v.pipe(
 
 export const pathSchema = v.pipe(plainText, v.check(isAbsolute, 'must be an absolute path: use path.resolve()'))
 
-const diskSettings = { image: optional(pathSchema), sizeMiB: optional(mebibytes) }
+const diskSettings = { image: optional(pathSchema), sizeMiB: optional(mebibytes) } satisfies EntriesOf<
+  Omit<DiskConfig, 'id'>
+>
 const diskId = v.pipe(nonEmpty, v.maxLength(maxDiskIdLength, 'is not the id of a disk'))
 
 const newDisk = v.pipe(
@@ -90,7 +92,7 @@ const editedDisk = v.pipe(
     'must have an id, an image or a sizeMiB',
   ),
 )
-const media = object({ image: pathSchema })
+const media = object({ image: pathSchema } satisfies EntriesOf<MediaConfig>)
 
 const boot = v.pipe(
   object({
@@ -100,7 +102,7 @@ const boot = v.pipe(
     firmware: optional(pathSchema),
     videoFirmware: optional(pathSchema),
     order: optional(list(v.picklist(['disk', 'cdrom', 'floppy'], 'must be "disk", "cdrom" or "floppy"'), 3)),
-  }),
+  } satisfies EntriesOf<BootConfig>),
   v.check(
     ({ kernel, initrd, commandLine }) => kernel !== undefined || (initrd === undefined && commandLine === undefined),
     'has an initrd or a commandLine without a kernel',
@@ -120,9 +122,13 @@ const settings = {
   floppies: optional(list(media, 64)),
   boot: optional(boot),
   networkAdapters: optional(networkAdaptersSchema),
-}
+} satisfies EntriesOf<Omit<VmSpec, 'name' | 'disks'>>
 
-export const vmSpecSchema = object({ name: vmNameSchema, disks: optional(list(newDisk, maxDisks)), ...settings })
+export const vmSpecSchema = object({
+  name: vmNameSchema,
+  disks: optional(list(newDisk, maxDisks)),
+  ...settings,
+} satisfies EntriesOf<VmSpec>)
 export const vmChangesSchema = v.pipe(
   object({
     name: optional(vmNameSchema),
@@ -139,7 +145,7 @@ export const vmChangesSchema = v.pipe(
       ),
     ),
     ...settings,
-  }),
+  } satisfies EntriesOf<VmChanges>),
   v.forward(
     v.check(
       ({ disks = [], deleteDisks = [] }) => !disks.some(({ id }) => id !== undefined && deleteDisks.includes(id)),

@@ -1,21 +1,23 @@
-import type { NetworkAdapterConfig } from '../model/vm-config.js'
+import { randomBytes } from 'node:crypto'
+import type { NetworkAdapterConfig, PortForward } from '../model/vm-config.js'
 
 /** A forward as a host keeps it. */
-export interface KeptForward {
-  readonly guestPort: number
-  readonly hostPort?: number | undefined
+export interface KeptForward extends PortForward {
   readonly protocol: 'tcp' | 'udp'
   readonly hostAddress: string
-  /** Where no port is asked for: the one that was found when the VM ran last. */
+  /** If no port is asked for: the one that was found when the VM ran last. */
   readonly foundHostPort?: number | undefined
 }
 
 /** An adapter as a host keeps it, with everything decided but the ports that are found when the VM is to run. */
-export interface KeptAdapter {
+export interface KeptAdapter extends NetworkAdapterConfig {
   readonly macAddress: string
   readonly outbound: boolean
   readonly portForwards: readonly KeptForward[]
 }
+
+/** A random address. */
+const newMacAddress = (): string => macAddressOf(randomBytes(3).toString('hex'))
 
 /**
  * The adapters that are wanted. One that has no address of its own keeps that of the adapter in its place, and forwards of the
@@ -24,18 +26,19 @@ export interface KeptAdapter {
 export function keepAdapters(
   wanted: readonly NetworkAdapterConfig[],
   present: readonly KeptAdapter[],
-  newMacAddress: () => string,
+  makeMacAddress = newMacAddress,
 ): KeptAdapter[] {
   const taken = new Set(wanted.flatMap(({ macAddress }) => macAddress ?? []))
   const free = (candidate: string | undefined): string => {
-    let address = candidate ?? newMacAddress()
-    while (taken.has(address)) address = newMacAddress()
+    let address = candidate ?? makeMacAddress()
+    while (taken.has(address)) address = makeMacAddress()
     taken.add(address)
     return address
   }
-  return wanted.map(({ macAddress, outbound = false, portForwards = [] }, index) => {
+  return wanted.map(({ macAddress, outbound = false, portForwards = [], ...others }, index) => {
     const before = present[index]
     return {
+      ...others,
       macAddress: macAddress ?? free(before?.macAddress),
       outbound,
       portForwards: keepForwards(portForwards, before?.portForwards ?? []),
@@ -43,28 +46,26 @@ export function keepAdapters(
   })
 }
 
-function keepForwards(
-  wanted: NonNullable<NetworkAdapterConfig['portForwards']>,
-  present: readonly KeptForward[],
-): KeptForward[] {
+function keepForwards(wanted: readonly PortForward[], present: readonly KeptForward[]): KeptForward[] {
   const left = [...present]
-  return wanted.map(({ guestPort, hostPort, protocol = 'tcp', hostAddress = '127.0.0.1' }) => {
-    const forward = { guestPort, protocol, hostAddress }
+  return wanted.map(({ hostPort, protocol = 'tcp', hostAddress = '127.0.0.1', ...others }) => {
+    const forward = { ...others, protocol, hostAddress }
     if (hostPort !== undefined) return { ...forward, hostPort }
     const index = left.findIndex(
-      (other) => other.guestPort === guestPort && other.protocol === protocol && other.hostAddress === hostAddress,
+      (other) =>
+        other.guestPort === others.guestPort && other.protocol === protocol && other.hostAddress === hostAddress,
     )
     const [{ foundHostPort } = {}] = index < 0 ? [] : left.splice(index, 1)
     return { ...forward, ...(foundHostPort !== undefined && { foundHostPort }) }
   })
 }
 
-/** The adapters of a clone: they share no network with the original's, but whoever sees both is to tell them apart. */
-export const cloneAdapters = (adapters: readonly KeptAdapter[], newMacAddress: () => string): KeptAdapter[] =>
+/** The adapters of a clone. They have other addresses than the original's, so that the two can be told apart. */
+export const cloneAdapters = (adapters: readonly KeptAdapter[], makeMacAddress = newMacAddress): KeptAdapter[] =>
   keepAdapters(
-    adapters.map(({ outbound, portForwards }) => ({ outbound, portForwards })),
+    shownAdapters(adapters, false).map(({ macAddress: _macAddress, ...others }) => others),
     [],
-    newMacAddress,
+    makeMacAddress,
   )
 
 /** The adapters as users see them: of a VM that runs, with the ports that were found. */

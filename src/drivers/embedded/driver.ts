@@ -10,7 +10,8 @@ import type { VmState } from '../../model/vm-state.js'
 import type { VmError } from '../../errors.js'
 import { operations } from '../../operations.js'
 import { DamagedVm, problemOf } from '../../registry/damaged-vm.js'
-import { configOf, stateAtRest, withoutRest, type Definition } from './definition.js'
+import type { Definition } from './definition.js'
+import { configOf, stateAtRest, withoutRest } from '../../registry/kept-definition.js'
 import { embeddedError, nativeError } from './embedded-errors.js'
 import { emulatorVersion } from './emulator-version.js'
 import { keyScancodes } from '../../keyboard/key-scancodes.js'
@@ -311,7 +312,7 @@ export class EmbeddedDriver implements Driver {
 
   async #record(found: Definition | DamagedVm): Promise<VmRecord> {
     if (found instanceof DamagedVm) return found.record
-    const shown = { id: found.id, config: configOf(found) }
+    const shown = { id: found.id, config: configOf(found, false) }
     try {
       const state = await this.#lifecycle.stateOf(found)
       return { ...shown, state, problem: this.#lifecycle.live(found.id)?.problem }

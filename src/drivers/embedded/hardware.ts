@@ -1,11 +1,12 @@
 import { randomUUID } from 'node:crypto'
-import { InvalidArgumentError, NotSupportedError } from '../../errors.js'
+import { refuseSettings, unsupported, type HandledSettings } from '../../driver/settings.js'
+import { InvalidArgumentError } from '../../errors.js'
 import { checkDrives } from '../../files/check-drives.js'
 import type { FileStamp } from '../../files/check-file.js'
 import { recordImages } from '../../files/image-record.js'
 import type { DiskSpec } from '../../model/vm-config.js'
-import type { VmChanges } from '../../model/vm-spec.js'
-import { keepDisks } from '../../registry/keep-disks.js'
+import type { VmChanges, VmSpec } from '../../model/vm-spec.js'
+import { keepHardware, noHardware } from '../../registry/keep-hardware.js'
 import { readBootFile } from './boot-file.js'
 import type { DiskDefinition, Hardware } from './definition.js'
 import { findFirmware, readFirmware } from './firmware.js'
@@ -20,6 +21,27 @@ const guestMemoryMiB = 16
 const systemMemoryMiB = 128
 const mebibyte = 2 ** 20
 const sectorBytes = 512
+
+const handled: HandledSettings = {
+  name: true,
+  description: true,
+  cpus: true,
+  memoryMiB: true,
+  disks: { id: true, image: true, sizeMiB: true },
+  deleteDisks: true,
+  cdroms: { image: true },
+  floppies: { image: true },
+  boot: { kernel: true, initrd: true, commandLine: true, firmware: true, videoFirmware: true, order: true },
+  networkAdapters: unsupported({
+    reason: 'the emulated machine has no network',
+    hint: 'Leave spec.networkAdapters out, or use a host of QEMU: qmp:///DIRECTORY.',
+  }),
+}
+
+/** Throws if the settings ask for something that the machine does not have. */
+export const refuseUnsupported = (settings: VmSpec | VmChanges, root: 'spec' | 'changes'): void => {
+  refuseSettings(settings, handled, { driver: 'embedded', root })
+}
 
 const newDiskFile = (): string => `disk-${randomUUID()}`
 export const newMemoryFile = (): string => `memory-${randomUUID()}`
@@ -42,35 +64,19 @@ export function cloneHardware(hardware: Hardware): ReturnType<typeof withNewOver
 }
 
 /** How the VM boots, as follows from what it has. */
-const bootKind = ({ boot, disks, cdroms, floppies }: Omit<Hardware, 'memoryMiB' | 'images'>): MachineBoot['kind'] => {
+const bootKind = ({ boot, disks, cdroms, floppies }: Omit<Hardware, 'images'>): MachineBoot['kind'] => {
   if (boot.kernel !== undefined) return 'linux'
   const hasSomethingToBoot = disks.some(({ image }) => image !== undefined) || cdroms.length > 0 || floppies.length > 0
   return hasSomethingToBoot || boot.firmware !== undefined ? 'firmware' : 'guest'
 }
 
 /** The hardware that a spec or an edit leads to, checked down to the images. */
-export async function planHardware(
-  spec: Omit<VmChanges, 'name' | 'description'>,
-  present: Hardware | undefined,
-  root: string,
-): Promise<Hardware> {
+export async function planHardware(spec: VmChanges, present: Hardware | undefined, root: string): Promise<Hardware> {
   if (spec.cpus !== undefined && spec.cpus !== 1)
     throw wrong(`${root}.cpus`, 'must be 1, which is what the emulated machine has')
-  if (spec.networkAdapters !== undefined && spec.networkAdapters.length > 0) {
-    throw new NotSupportedError({
-      capability: 'spec.networkAdapters',
-      reason: 'the emulated machine has no network',
-      hint: 'Leave spec.networkAdapters out, or use a host of QEMU: qmp:///DIRECTORY.',
-    })
-  }
-  const parts = {
-    disks: keepDisks(spec, present?.disks ?? [], newDisk),
-    cdroms: spec.cdroms ?? present?.cdroms ?? [],
-    floppies: spec.floppies ?? present?.floppies ?? [],
-    boot: spec.boot ?? present?.boot ?? {},
-  }
-  const fitting = bootKind(parts) === 'guest' ? guestMemoryMiB : systemMemoryMiB
-  const wanted = { ...parts, memoryMiB: spec.memoryMiB ?? present?.memoryMiB ?? fitting }
+  const kept = keepHardware(spec, present ?? { ...noHardware, memoryMiB: systemMemoryMiB }, newDisk)
+  const fitting = bootKind(kept) === 'guest' ? guestMemoryMiB : systemMemoryMiB
+  const wanted = { ...kept, memoryMiB: spec.memoryMiB ?? present?.memoryMiB ?? fitting }
   check(wanted, root)
   const images = await recordImages({
     wanted,

@@ -1,10 +1,10 @@
-import { randomUUID } from 'node:crypto'
 import { requireImages } from '../../files/image-record.js'
 import { changedDrives, reachOf } from '../../model/vm-changes.js'
 import type { VmChanges, VmSpec } from '../../model/vm-spec.js'
-import { stateAtRest, type Definition } from './definition.js'
+import type { Definition } from './definition.js'
+import { keepLabels, newDefinition, stateAtRest } from '../../registry/kept-definition.js'
 import { invalidState } from '../../errors/state.js'
-import { cloneHardware, planHardware } from './hardware.js'
+import { cloneHardware, planHardware, refuseUnsupported } from './hardware.js'
 import type { LiveVm } from './live-vm.js'
 import { copyDisks, makeDisks, type VmStore } from './store.js'
 import type { VmLifecycle } from './vm-lifecycle.js'
@@ -20,15 +20,8 @@ export class VmProvisioning {
   }
 
   async create(spec: VmSpec): Promise<Definition> {
-    const definition: Definition = {
-      format: 1,
-      id: randomUUID(),
-      name: spec.name,
-      description: spec.description ?? '',
-      createdAt: new Date().toISOString(),
-      hardware: await planHardware(spec, undefined, 'spec'),
-      snapshots: [],
-    }
+    refuseUnsupported(spec, 'spec')
+    const definition = newDefinition(spec, await planHardware(spec, undefined, 'spec'))
     await this.#store.create(definition, () =>
       makeDisks(this.#store, definition.id, definition.hardware, { disks: [] }),
     )
@@ -36,19 +29,18 @@ export class VmProvisioning {
   }
 
   async edit(definition: Definition, live: LiveVm | undefined, changes: VmChanges): Promise<Definition> {
-    const { name = definition.name, description = definition.description, ...hardwareChanges } = changes
+    refuseUnsupported(changes, 'changes')
     const { hardware: before, memory } = definition
     const reach = reachOf(changes)
     const isPossible = live === undefined && (memory === undefined || reach === 'media')
     if (reach !== 'labels' && !isPossible) {
       throw invalidState(live?.state ?? stateAtRest(definition), ['stopped', 'crashed'])
     }
-    const hardware = reach === 'labels' ? before : await planHardware(hardwareChanges, before, 'changes')
+    const hardware = reach === 'labels' ? before : await planHardware(changes, before, 'changes')
     const changed = new Set([...(memory?.changedDrives ?? []), ...changedDrives(before, hardware)])
     const edited: Definition = {
       ...definition,
-      name,
-      description,
+      ...keepLabels(changes, definition),
       hardware,
       ...(memory !== undefined && changed.size > 0 && { memory: { ...memory, changedDrives: [...changed] } }),
     }
@@ -60,15 +52,7 @@ export class VmProvisioning {
     this.#store.requireFiles(definition.id, { hardware: definition.hardware }, 'rest')
     await requireImages(definition.hardware, 'disks', 'embedded')
     const { hardware, nameOf } = cloneHardware(definition.hardware)
-    const clone: Definition = {
-      format: 1,
-      id: randomUUID(),
-      name,
-      description: definition.description,
-      createdAt: new Date().toISOString(),
-      hardware,
-      snapshots: [],
-    }
+    const clone = newDefinition({ ...definition, name }, hardware)
     await this.#store.create(clone, () =>
       live === undefined
         ? this.#lifecycle.withLease(definition, () =>

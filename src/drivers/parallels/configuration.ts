@@ -1,37 +1,61 @@
+import { isDeepStrictEqual } from 'node:util'
+import { refuseSettings, unsupported, type HandledSettings } from '../../driver/settings.js'
 import { InvalidArgumentError, NotSupportedError } from '../../errors.js'
+import type { Complete } from '../../model/schema.js'
 import type { DiskConfig, MediaConfig } from '../../model/vm-config.js'
 import type { VmChanges, VmSpec } from '../../model/vm-spec.js'
-import { keepDisks } from '../../registry/keep-disks.js'
+import { keepDisks } from '../../registry/keep-hardware.js'
 import type { Transport } from './transport.js'
 import type { VmInfo } from './vm-info.js'
 
 /** What stands behind one `prlctl set ID`, which takes it as a whole or not at all. */
 export type SetCommand = readonly string[]
 
-const notSupported = (capability: string, reason: string, hint: string): NotSupportedError =>
-  new NotSupportedError({ capability, reason, hint })
+const installFromCdrom = 'Install a system from a CD-ROM image, or clone a VM that has one.'
+const noKernel = unsupported({ reason: 'Parallels boots no kernel directly', hint: installFromCdrom })
+const ownFirmware = unsupported({
+  reason: 'Parallels has a firmware of its own',
+  hint: 'Leave spec.boot.firmware out.',
+})
 
-/** Throws where the settings ask for something that Parallels does not have. */
-export function refuseSettings({ disks = [], floppies = [], boot = {}, networkAdapters }: VmChanges): void {
-  const hint = 'Install a system from a CD-ROM image, or clone a VM that has one.'
-  if (boot.kernel !== undefined) throw notSupported('spec.boot.kernel', 'Parallels boots no kernel directly', hint)
-  if (boot.firmware !== undefined || boot.videoFirmware !== undefined) {
-    throw notSupported('spec.boot.firmware', 'Parallels has a firmware of its own', 'Leave spec.boot.firmware out.')
-  }
-  if (floppies.length > 0) {
-    throw notSupported('spec.floppies.image', 'no one floppy drive is offered here', 'Use a CD-ROM image.')
-  }
-  if (disks.some(({ image }) => image !== undefined)) {
-    throw notSupported('spec.disks.image', 'Parallels would write to the image itself, and takes no raw one', hint)
-  }
-  if (networkAdapters !== undefined) {
-    const hint =
-      'Leave it out, and the VM has the adapter that Parallels gives it; prlctl set --device-set net0 changes that.'
-    throw notSupported('spec.networkAdapters', 'the networks of Parallels are not offered here', hint)
-  }
-  if (boot.order?.includes('floppy') === true) {
-    throw notSupported('spec.boot.order', 'no one floppy drive is offered here', 'Use "disk" and "cdrom".')
-  }
+const handled = {
+  name: true,
+  description: true,
+  cpus: true,
+  memoryMiB: true,
+  disks: {
+    id: true,
+    image: unsupported({
+      reason: 'Parallels would write to the image itself, and takes no raw one',
+      hint: installFromCdrom,
+    }),
+    sizeMiB: true,
+  },
+  deleteDisks: true,
+  cdroms: { image: true },
+  floppies: { image: unsupported({ reason: 'no floppy drive is offered here', hint: 'Use a CD-ROM image.' }) },
+  boot: {
+    kernel: noKernel,
+    initrd: noKernel,
+    commandLine: noKernel,
+    firmware: ownFirmware,
+    videoFirmware: ownFirmware,
+    order: unsupported({
+      values: ['floppy'],
+      reason: 'no floppy drive is offered here',
+      hint: 'Use "disk" and "cdrom".',
+    }),
+  },
+  networkAdapters: unsupported({
+    reason: 'the networks of Parallels are not offered here',
+    hint: 'Leave it out, and the VM has the adapter that Parallels gives it; prlctl set --device-set net0 changes that.',
+    refusesEmptyList: true,
+  }),
+} satisfies HandledSettings
+
+/** Throws if the settings ask for something that Parallels does not have. */
+export const refuseUnsupported = (settings: VmSpec | VmChanges, root: 'spec' | 'changes'): void => {
+  refuseSettings(settings, handled, { driver: 'parallels', root })
 }
 
 /** Throws where a CD-ROM image is none that the host can read. */
@@ -68,7 +92,7 @@ export function commandsToEdit(changes: VmChanges, before: VmInfo, now = before)
 /** What puts back the settings that the changes name. A disk stays grown, and one that was removed does not come back. */
 export function commandsToPutBack(changes: VmChanges, before: VmInfo, now: VmInfo): SetCommand[] {
   const { name, description, cpus, memoryMiB, cdroms } = before.record.config
-  const former: VmChanges = {
+  const former: Complete<Omit<VmChanges, 'disks' | 'deleteDisks' | 'floppies' | 'boot' | 'networkAdapters'>> = {
     name: changes.name && name,
     description: changes.description === undefined ? undefined : description,
     cpus: changes.cpus && cpus,
@@ -83,21 +107,18 @@ export function commandsToPutBack(changes: VmChanges, before: VmInfo, now: VmInf
 }
 
 /** The settings that the changes name and that are not as they were. */
-export const changedSettings = (changes: VmChanges, before: VmInfo, now: VmInfo): string[] =>
-  vmSettings.filter(
-    (setting) =>
-      isNamed(changes, setting) &&
-      JSON.stringify(before.record.config[setting]) !== JSON.stringify(now.record.config[setting]),
+export function changedSettings(changes: VmChanges, before: VmInfo, now: VmInfo): string[] {
+  const given = Object.entries(changes).filter(([, value]) => value !== undefined)
+  const named = new Set(given.map(([setting]) => (setting === 'deleteDisks' ? 'disks' : setting)))
+  const present = new Map<string, unknown>(Object.entries(now.record.config))
+  return Object.entries(before.record.config).flatMap(([setting, value]) =>
+    named.has(setting) && !isDeepStrictEqual(value, present.get(setting)) ? setting : [],
   )
+}
 
 /** Whether the commands change what a VM has to be stopped for. */
 export const needStop = (commands: readonly SetCommand[]): boolean =>
   commands.some(([first, , ...others]) => first !== '--description' || others.length > 0)
-
-const isNamed = (changes: VmChanges, setting: (typeof vmSettings)[number]): boolean =>
-  changes[setting] !== undefined || (setting === 'disks' && changes.deleteDisks !== undefined)
-
-const vmSettings = ['name', 'description', 'cpus', 'memoryMiB', 'disks', 'cdroms', 'boot'] as const
 
 const isAny = (command: SetCommand): boolean => command.length > 0
 
@@ -142,7 +163,11 @@ function wantedDisks(changes: VmChanges, { record }: VmInfo): readonly DiskConfi
   const ids = wanted.map(({ id }) => id)
   const inOrder = disks.flatMap(({ id }) => (ids.includes(id) ? [id] : []))
   if (inOrder.some((id, index) => ids[index] !== id)) {
-    throw notSupported('spec.disks', 'the order of disks is not changed here', 'Put new disks behind the others.')
+    throw new NotSupportedError({
+      capability: 'spec.disks',
+      reason: 'the order of disks is not changed here',
+      hint: 'Put new disks behind the others.',
+    })
   }
   return wanted
 }

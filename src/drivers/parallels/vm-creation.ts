@@ -3,7 +3,7 @@ import { nameIsTaken } from '../../errors/lookup.js'
 import { JobCancelledError, OutcomeUnknownError } from '../../errors.js'
 import type { VmSpec } from '../../model/vm-spec.js'
 import { applyCommands } from './apply-commands.js'
-import { commandsToMake, refuseSettings, requireImages } from './configuration.js'
+import { commandsToMake, refuseUnsupported, requireImages } from './configuration.js'
 import { isAbandonedDraft, newDraftName } from './draft.js'
 import type { ParallelsHost } from './host.js'
 import { parallelsError } from './parallels-errors.js'
@@ -18,7 +18,7 @@ export async function createVm(
   spec: VmSpec,
   signal: AbortSignal,
 ): Promise<VmRecord> {
-  refuseSettings(spec)
+  refuseUnsupported(spec, 'spec')
   await requireImages(spec, host.transport, 'spec')
   signal.throwIfAborted()
   const draft = newDraftName()

@@ -8,7 +8,7 @@ import {
   commandsToEdit,
   commandsToPutBack,
   needStop,
-  refuseSettings,
+  refuseUnsupported,
   requireImages,
   type SetCommand,
 } from './configuration.js'
@@ -21,7 +21,7 @@ import type { VmWork } from './vm-work.js'
 /** Changes a VM's settings, all of them or none. */
 export async function editVm(host: ParallelsHost, work: VmWork, before: VmInfo, changes: VmChanges): Promise<VmRecord> {
   const { id, state } = before.record
-  refuseSettings(changes)
+  refuseUnsupported(changes, 'changes')
   const commands = commandsToEdit(changes, before)
   if (needStop(commands) && state !== 'stopped') throw invalidState(state, ['stopped'])
   await requireImages(changes, host.transport, 'changes')

@@ -3,6 +3,7 @@ import * as v from 'valibot'
 import type { VmRecord } from '../../driver/driver.js'
 import { ProtocolError } from '../../errors.js'
 import type { NetworkAddress } from '../../model/exec.js'
+import type { Complete } from '../../model/schema.js'
 import type { BootConfig, DiskConfig, VmConfig } from '../../model/vm-config.js'
 import { bareId, isId } from './vm-id.js'
 import { stateOf } from './vm-states.js'
@@ -90,7 +91,8 @@ const unreadable = ({ Home, State }: Info): ProtocolError =>
     native: { driver: 'parallels', message: `State: ${State}` },
   })
 
-function configOf(info: Info): VmConfig {
+/** The host does not tell the rest. */
+function configOf(info: Info): Complete<Omit<VmConfig, 'networkAdapters' | 'createdAt'>> {
   return {
     name: info.Name,
     description: info.Description,

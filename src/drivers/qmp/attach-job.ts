@@ -3,7 +3,7 @@ import type { Task } from '../../driver/task.js'
 import type { Snapshot } from '../../model/snapshot.js'
 import { operations, type OperationSpec } from '../../operations.js'
 import type { JobLedger } from '../../registry/job-ledger.js'
-import { shownSnapshot } from '../../registry/kept-vm.js'
+import { shownSnapshot } from '../../registry/kept-snapshots.js'
 import type { Definition } from './definition.js'
 
 interface Parts {

@@ -1,4 +1,3 @@
-import { randomUUID } from 'node:crypto'
 import { rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Task } from '../../driver/task.js'
@@ -6,12 +5,13 @@ import { invalidState } from '../../errors/state.js'
 import { requireImages } from '../../files/image-record.js'
 import { changedDrives, reachOf } from '../../model/vm-changes.js'
 import type { VmChanges, VmSpec } from '../../model/vm-spec.js'
+import { keepLabels, newDefinition } from '../../registry/kept-definition.js'
 import type { VmDirectory } from '../../registry/vm-directory.js'
 import { copyLive } from './disks/copy-live.js'
-import type { Definition, DiskDefinition, Hardware } from './definition.js'
+import type { Definition, DiskDefinition } from './definition.js'
 import { imageFileOf } from './disks/disk-chain.js'
 import type { DiskImages } from './disks/disk-images.js'
-import { cloneHardware, planHardware } from './hardware/hardware.js'
+import { cloneHardware, planHardware, refuseUnsupported } from './hardware/hardware.js'
 import type { HeldVm } from './held-vm.js'
 import { linkBases, planSharing, shareDisks } from './disks/linked-disks.js'
 import { requireBases, requireParts, requireVmFiles } from './disks/required-parts.js'
@@ -36,10 +36,11 @@ export class VmProvisioning {
   }
 
   async create(spec: VmSpec, task: Task): Promise<Definition> {
+    refuseUnsupported(spec, 'spec')
     const { directory, machine } = this.#parts
     const { signal } = task
     const hardware = await planHardware(spec, { machine: await machine() }, 'spec')
-    const definition = newVm(spec.name, spec.description ?? '', hardware)
+    const definition = newDefinition(spec, hardware)
     await directory.create(definition, async () => {
       await this.#makeDisks(directory.folder(definition.id), hardware.disks, signal)
       signal.throwIfAborted()
@@ -48,11 +49,12 @@ export class VmProvisioning {
   }
 
   async edit(vm: HeldVm, changes: VmChanges): Promise<void> {
+    refuseUnsupported(changes, 'changes')
     const { definition, state } = vm
-    const { name = definition.name, description = definition.description, ...hardwareChanges } = changes
+    const labels = keepLabels(changes, definition)
     const reach = reachOf(changes)
     if (reach === 'labels') {
-      await vm.save({ ...definition, name, description })
+      await vm.save({ ...definition, ...labels })
       return
     }
     const { run } = vm
@@ -60,14 +62,13 @@ export class VmProvisioning {
       throw invalidState(state, ['stopped', 'crashed'])
     }
     const { memory, hardware: before } = definition
-    const wanted = await planHardware(hardwareChanges, before, 'changes', run !== undefined || memory !== undefined)
+    const wanted = await planHardware(changes, before, 'changes', run !== undefined || memory !== undefined)
     if (memory !== undefined) {
       requireDrives(before, wanted, state)
       const changed = new Set([...(memory.changedDrives ?? []), ...changedDrives(before, wanted)])
       await vm.save({
         ...definition,
-        name,
-        description,
+        ...labels,
         hardware: wanted,
         memory: { ...memory, changedDrives: [...changed] },
       })
@@ -82,7 +83,7 @@ export class VmProvisioning {
       },
       save: (hardware, leaving = []) => {
         const leavingFiles = leaving.map(({ file }) => file)
-        return vm.save({ ...definition, name, description, hardware, ...(leaving.length > 0 && { leavingFiles }) })
+        return vm.save({ ...definition, ...labels, hardware, ...(leaving.length > 0 && { leavingFiles }) })
       },
       unsave: (grown) => {
         const sizes = new Map(grown.map(({ id, sizeMiB }) => [id, sizeMiB]))
@@ -102,7 +103,7 @@ export class VmProvisioning {
     if (vm.run === undefined) requireVmFiles(vm.folder, { hardware: vm.definition.hardware }, 'rest')
     else requireBases(vm.folder, vm.definition)
     await requireImages(vm.definition.hardware, 'disks', 'qmp')
-    const clone = newVm(name, vm.definition.description, cloneHardware(vm.definition.hardware))
+    const clone = newDefinition({ ...vm.definition, name }, cloneHardware(vm.definition.hardware))
     await directory.create(clone, async () => {
       const folder = directory.folder(clone.id)
       await linkBases(vm.folder, folder, clone.hardware.disks)
@@ -130,7 +131,7 @@ export class VmProvisioning {
     await requireParts(vm.folder, { hardware: vm.definition.hardware }, { images: 'disks', files: 'rest' })
     task.progress({ percent: 0, phase: 'linking disks' })
     const { turns, hardware } = await planSharing(images, vm)
-    const clone = newVm(name, vm.definition.description, hardware)
+    const clone = newDefinition({ ...vm.definition, name }, hardware)
     await directory.create(clone, async () => {
       const folder = directory.folder(clone.id)
       await shareDisks(images, vm, turns, async () => {
@@ -169,12 +170,3 @@ export class VmProvisioning {
     }
   }
 }
-
-const newVm = (name: string, description: string, hardware: Hardware): Definition => ({
-  id: randomUUID(),
-  name,
-  description,
-  createdAt: new Date().toISOString(),
-  hardware,
-  snapshots: [],
-})

@@ -1,12 +1,14 @@
+import { refuseSettings, type HandledSettings } from '../../driver/settings.js'
 import { InvalidArgumentError } from '../../errors.js'
 import { requireImages, type ImageRecord, type ImageUse, type RecordedImages } from '../../files/image-record.js'
 import type { VmState } from '../../model/vm-state.js'
 import { invalidState } from '../../errors/state.js'
+import type { Complete } from '../../model/schema.js'
 import type { DiskConfig, VmConfig } from '../../model/vm-config.js'
 import { reachOf } from '../../model/vm-changes.js'
 import type { VmChanges, VmSpec } from '../../model/vm-spec.js'
 import { keepAdapters, shownAdapters, type KeptAdapter } from '../../network/kept-adapter.js'
-import { keepDisks } from '../../registry/keep-disks.js'
+import { keepDisks } from '../../registry/keep-hardware.js'
 import { namesFiles, recordFiles } from './boot-files.js'
 import { newDisk, type VmContent } from './simulated-vm.js'
 
@@ -28,8 +30,29 @@ export interface Inventions {
   readonly newMacAddress: () => string
 }
 
+const handled: HandledSettings = {
+  name: true,
+  description: true,
+  cpus: true,
+  memoryMiB: true,
+  disks: { id: true, image: true, sizeMiB: true },
+  deleteDisks: true,
+  cdroms: { image: true },
+  floppies: { image: true },
+  boot: { kernel: true, initrd: true, commandLine: true, firmware: true, videoFirmware: true, order: true },
+  networkAdapters: {
+    macAddress: true,
+    outbound: true,
+    portForwards: { guestPort: true, hostPort: true, protocol: true, hostAddress: true },
+  },
+}
+
 /** The settings of a new VM, but for the time that it was made at. */
-export function configOf(spec: VmSpec, { newDiskId }: Pick<Inventions, 'newDiskId'>): VmConfig {
+export function configOf(
+  spec: VmSpec,
+  { newDiskId }: Pick<Inventions, 'newDiskId'>,
+): Complete<Omit<VmConfig, 'createdAt'>> {
+  refuseSettings(spec, handled, { driver: 'simulated', root: 'spec' })
   const { name, description = '', cpus = 1, memoryMiB = usualMemoryMiB } = spec
   const { disks = none, cdroms = none, floppies = none, boot = noBoot, networkAdapters = none } = spec
   const withIds = disks.length === 0 ? none : disks.map((disk): DiskConfig => ({ ...disk, id: newDiskId() }))
@@ -73,9 +96,11 @@ const tooMuch = (path: string, most: number, found: number): InvalidArgumentErro
 /** What an edit leads to. */
 export function edited(
   { config, disks, adapters, images, files }: VmContent,
-  { disks: wantedDisks, deleteDisks, networkAdapters: wanted, ...settings }: VmChanges,
+  changes: VmChanges,
   { newDiskId, newMacAddress }: Inventions,
 ): VmContent {
+  refuseSettings(changes, handled, { driver: 'simulated', root: 'changes' })
+  const { disks: wantedDisks, deleteDisks, networkAdapters: wanted, ...settings } = changes
   const kept = keepDisks({ disks: wantedDisks, deleteDisks }, config.disks, (disk) => ({ ...disk, id: newDiskId() }))
   return withAdapters(
     {

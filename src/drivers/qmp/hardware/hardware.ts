@@ -1,14 +1,15 @@
-import { randomBytes, randomUUID } from 'node:crypto'
+import { randomUUID } from 'node:crypto'
 import { open } from 'node:fs/promises'
 import { totalmem } from 'node:os'
+import { refuseSettings, type HandledSettings } from '../../../driver/settings.js'
 import { InvalidArgumentError } from '../../../errors.js'
-import type { DiskSpec, MediaConfig } from '../../../model/vm-config.js'
-import type { VmChanges } from '../../../model/vm-spec.js'
+import type { DiskSpec } from '../../../model/vm-config.js'
+import type { VmChanges, VmSpec } from '../../../model/vm-spec.js'
 import { checkDrives } from '../../../files/check-drives.js'
 import type { FileStamp } from '../../../files/check-file.js'
 import { recordImages, type ImageRecord } from '../../../files/image-record.js'
-import { cloneAdapters, keepAdapters, macAddressOf } from '../../../network/kept-adapter.js'
-import { keepDisks } from '../../../registry/keep-disks.js'
+import { cloneAdapters } from '../../../network/kept-adapter.js'
+import { keepHardware, noHardware } from '../../../registry/keep-hardware.js'
 import type { DiskDefinition, Hardware } from '../definition.js'
 import { kernelProblem } from './kernel-image.js'
 
@@ -18,8 +19,29 @@ const limits = { disks: 16, cdroms: 2, floppies: 2, cpus: 255, maxDiskMiB: 64 * 
 const defaultMemoryMiB = 512
 const sectorBytes = 512
 
+const handled: HandledSettings = {
+  name: true,
+  description: true,
+  cpus: true,
+  memoryMiB: true,
+  disks: { id: true, image: true, sizeMiB: true },
+  deleteDisks: true,
+  cdroms: { image: true },
+  floppies: { image: true },
+  boot: { kernel: true, initrd: true, commandLine: true, firmware: true, videoFirmware: true, order: true },
+  networkAdapters: {
+    macAddress: true,
+    outbound: true,
+    portForwards: { guestPort: true, hostPort: true, protocol: true, hostAddress: true },
+  },
+}
+
+/** Throws if the settings ask for something that the machine does not have. */
+export const refuseUnsupported = (settings: VmSpec | VmChanges, root: 'spec' | 'changes'): void => {
+  refuseSettings(settings, handled, { driver: 'qmp', root })
+}
+
 const newDiskFile = (): string => `disk-${randomUUID()}.qcow2`
-const newMacAddress = (): string => macAddressOf(randomBytes(3).toString('hex'))
 export const newMemoryFile = (): string => `memory-${randomUUID()}.qcow2`
 
 /** The same disk in another file. */
@@ -29,7 +51,7 @@ export const withNewFile = (disk: DiskDefinition): DiskDefinition => ({ ...disk,
 export const cloneHardware = (hardware: Hardware): Hardware => ({
   ...hardware,
   disks: hardware.disks.map((disk) => ({ ...withNewFile(disk), id: randomUUID() })),
-  networkAdapters: cloneAdapters(hardware.networkAdapters, newMacAddress),
+  networkAdapters: cloneAdapters(hardware.networkAdapters),
 })
 
 /**
@@ -38,44 +60,24 @@ export const cloneHardware = (hardware: Hardware): Hardware => ({
  * @param areDrivesFixed whether drives of which nothing is said any more stay, and are empty
  */
 export async function planHardware(
-  spec: Omit<VmChanges, 'name' | 'description'>,
+  spec: VmChanges,
   present: Hardware | { readonly machine: string },
   root: string,
   areDrivesFixed = false,
 ): Promise<Hardware> {
-  const before: Hardware = {
-    cpus: 1,
-    memoryMiB: defaultMemoryMiB,
-    disks: [],
-    cdroms: [],
-    floppies: [],
-    boot: {},
-    networkAdapters: [],
-    images: {},
-    ...present,
-  }
+  const before: Hardware = { ...noHardware, memoryMiB: defaultMemoryMiB, images: {}, ...present }
+  const kept = keepHardware(spec, before, newDisk)
   const wanted = {
+    ...kept,
     machine: before.machine,
-    cpus: spec.cpus ?? before.cpus,
-    memoryMiB: spec.memoryMiB ?? before.memoryMiB,
-    disks: keepDisks(spec, before.disks, newDisk),
-    cdroms: inDrives(spec.cdroms, before.cdroms, areDrivesFixed),
-    floppies: inDrives(spec.floppies, before.floppies, areDrivesFixed),
-    boot: spec.boot ?? before.boot,
-    networkAdapters:
-      spec.networkAdapters === undefined
-        ? before.networkAdapters
-        : keepAdapters(spec.networkAdapters, before.networkAdapters, newMacAddress),
+    cdroms: inDrives(kept.cdroms, before.cdroms, areDrivesFixed),
+    floppies: inDrives(kept.floppies, before.floppies, areDrivesFixed),
   }
   return { ...wanted, images: await checkHardware(wanted, before, root) }
 }
 
-const inDrives = (
-  wanted: readonly MediaConfig[] | undefined,
-  present: Hardware['cdroms'],
-  areFixed: boolean,
-): Hardware['cdroms'] =>
-  wanted === undefined || !areFixed ? (wanted ?? present) : [...wanted, ...present.slice(wanted.length).map(() => ({}))]
+const inDrives = (wanted: Hardware['cdroms'], present: Hardware['cdroms'], areFixed: boolean): Hardware['cdroms'] =>
+  areFixed ? [...wanted, ...present.slice(wanted.length).map(() => ({}))] : wanted
 
 const newDisk = (disk: DiskSpec): DiskDefinition => ({ ...disk, id: randomUUID(), file: newDiskFile() })
 

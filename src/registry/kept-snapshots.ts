@@ -1,6 +1,4 @@
 import type { Snapshot, SnapshotNode } from '../model/snapshot.js'
-import type { MediaDrive } from '../model/vm-changes.js'
-import type { BootConfig, DiskConfig, MediaConfig, NetworkAdapterConfig, VmConfig } from '../model/vm-config.js'
 
 /** What is written down of a snapshot, whichever host keeps it. */
 interface KeptSnapshot extends Pick<Snapshot, 'id' | 'name' | 'description'> {
@@ -8,44 +6,6 @@ interface KeptSnapshot extends Pick<Snapshot, 'id' | 'name' | 'description'> {
   readonly parentId?: string | undefined
   readonly memory?: { readonly isPaused: boolean } | undefined
 }
-
-interface KeptVm extends Pick<VmConfig, 'name' | 'description'> {
-  readonly createdAt: string
-}
-
-interface KeptHardware {
-  readonly cpus: number
-  readonly memoryMiB: number
-  readonly disks: readonly DiskConfig[]
-  readonly cdroms: readonly MediaDrive[]
-  readonly floppies: readonly MediaDrive[]
-  readonly boot: BootConfig
-  readonly networkAdapters: readonly NetworkAdapterConfig[]
-}
-
-/** The settings as users see them: without what a host adds to them for itself. */
-export function keptConfig({ name, description, createdAt }: KeptVm, hardware: KeptHardware): VmConfig {
-  const { cpus, memoryMiB, disks, cdroms, floppies, boot, networkAdapters } = hardware
-  return {
-    name,
-    description,
-    cpus,
-    memoryMiB,
-    disks: disks.map(({ id, image, sizeMiB }) => ({
-      id,
-      ...(image !== undefined && { image }),
-      ...(sizeMiB !== undefined && { sizeMiB }),
-    })),
-    cdroms: cdroms.filter(isFull),
-    floppies: floppies.filter(isFull),
-    boot,
-    networkAdapters,
-    createdAt: new Date(createdAt),
-  }
-}
-
-/** Users are not told of empty drives. */
-const isFull = (drive: MediaDrive): drive is MediaConfig => drive.image !== undefined
 
 interface KeptSnapshots {
   readonly snapshots: readonly KeptSnapshot[]

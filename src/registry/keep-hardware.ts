@@ -1,6 +1,35 @@
+import { inspect, isDeepStrictEqual } from 'node:util'
 import { InvalidArgumentError } from '../errors.js'
+import type { MediaDrive } from '../model/vm-changes.js'
+import type { Complete } from '../model/schema.js'
 import type { DiskConfig, DiskSpec } from '../model/vm-config.js'
 import type { VmChanges } from '../model/vm-spec.js'
+import { keepAdapters } from '../network/kept-adapter.js'
+import type { KeptHardware } from './kept-definition.js'
+
+type Settings<D extends DiskConfig> = Omit<KeptHardware<D>, 'images'>
+
+/** What a new VM has before its spec is looked at. */
+export const noHardware = { cpus: 1, disks: [], cdroms: [], floppies: [], boot: {}, networkAdapters: [] } as const
+
+/** The hardware that a spec or an edit leads to: a setting that is not named stays as it is. */
+export const keepHardware = <D extends DiskConfig, M extends MediaDrive>(
+  changes: VmChanges,
+  present: Settings<D> & { readonly cdroms: readonly M[]; readonly floppies: readonly M[] },
+  makeDisk: (disk: DiskSpec) => D,
+) =>
+  ({
+    cpus: changes.cpus ?? present.cpus,
+    memoryMiB: changes.memoryMiB ?? present.memoryMiB,
+    disks: keepDisks(changes, present.disks, makeDisk),
+    cdroms: changes.cdroms ?? present.cdroms,
+    floppies: changes.floppies ?? present.floppies,
+    boot: changes.boot ?? present.boot,
+    networkAdapters:
+      changes.networkAdapters === undefined
+        ? present.networkAdapters
+        : keepAdapters(changes.networkAdapters, present.networkAdapters),
+  }) satisfies Complete<Settings<D>>
 
 /**
  * The disks that an edit leads to, in their order. Those that are there are kept by their ids, larger where that is asked for,
@@ -33,14 +62,11 @@ function findDisk<D extends DiskConfig>(present: readonly D[], id: string, path:
   })
 }
 
-function keep<D extends DiskConfig>(disk: D, { image, sizeMiB }: Omit<DiskConfig, 'id'>, path: string): D {
-  if (image !== undefined && image !== disk.image) {
-    const has = disk.image === undefined ? 'which was made blank' : `which was made of ${disk.image}`
-    throw new InvalidArgumentError({
-      path: `${path}.image`,
-      reason: `${path}.image is ${image}, and the image of the disk ${disk.id}, ${has}, can't be changed`,
-      hint: 'Leave the image out; or leave the id out for a new disk, and delete the old one with deleteDisks.',
-    })
+function keep<D extends DiskConfig>(disk: D, { id: _id, sizeMiB, ...fixed }: DiskSpec | DiskConfig, path: string): D {
+  const present = new Map<string, unknown>(Object.entries(disk))
+  for (const [setting, value] of Object.entries(fixed)) {
+    if (value === undefined || isDeepStrictEqual(value, present.get(setting))) continue
+    throw isFixed(disk, setting, value, path)
   }
   if (sizeMiB === undefined || sizeMiB === disk.sizeMiB) return disk
   if (disk.sizeMiB !== undefined && sizeMiB < disk.sizeMiB) {
@@ -51,6 +77,15 @@ function keep<D extends DiskConfig>(disk: D, { image, sizeMiB }: Omit<DiskConfig
     })
   }
   return { ...disk, sizeMiB }
+}
+
+function isFixed({ id, image }: DiskConfig, setting: string, value: unknown, path: string): InvalidArgumentError {
+  const origin = image === undefined ? 'which was made blank' : `which was made of ${image}`
+  return new InvalidArgumentError({
+    path: `${path}.${setting}`,
+    reason: `${path}.${setting} is ${inspect(value)}, and the ${setting} of the disk ${id}, ${origin}, can't be changed`,
+    hint: `Leave the ${setting} out; or leave the id out for a new disk, and delete the old one with deleteDisks.`,
+  })
 }
 
 function leftOut({ id, image, sizeMiB }: DiskConfig): InvalidArgumentError {

@@ -1,0 +1,197 @@
+import { randomUUID } from 'node:crypto'
+import * as v from 'valibot'
+import { imageRecordSchema } from '../files/image-record.js'
+import { hostAddressSchema, macAddressSchema, portSchema } from '../model/network-adapter.js'
+import type { Complete, EntriesOf } from '../model/schema.js'
+import type { MediaDrive } from '../model/vm-changes.js'
+import type {
+  BootConfig,
+  DiskConfig,
+  MediaConfig,
+  NetworkAdapterConfig,
+  PortForward,
+  VmConfig,
+} from '../model/vm-config.js'
+import type { VmChanges, VmSpec } from '../model/vm-spec.js'
+import type { VmState } from '../model/vm-state.js'
+import { shownAdapters, type KeptAdapter, type KeptForward } from '../network/kept-adapter.js'
+import { isTree } from './kept-snapshots.js'
+
+/*
+ * How a VM is kept in a directory. A host makes its schema of these entries and its own. Each schema is strict: a newer awaitvm has
+ * written what it does not know, and a change would lose it.
+ *
+ * A new setting is a new entry here. If an entry gets another meaning or another form, `format` gets the next number.
+ */
+
+/** Settings that are not hardware: they change in any state. */
+type LabelConfig = Pick<VmConfig, 'name' | 'description'>
+type HardwareConfig = Required<Omit<VmConfig, keyof LabelConfig | 'createdAt'>>
+
+/** A value as it is read: nothing changes it. */
+export type Frozen<T> = T extends object ? { readonly [K in keyof T]: Frozen<T[K]> } : T
+
+const text = v.string()
+const optionalText = v.optional(text)
+const uuid = v.pipe(text, v.uuid())
+const timestamp = v.pipe(text, v.isoTimestamp())
+
+/** Snapshots have the disk of the same id in a file of their own. */
+export const keptDisk = {
+  id: uuid,
+  image: optionalText,
+  sizeMiB: v.optional(v.number()),
+} satisfies EntriesOf<DiskConfig>
+
+export const keptMedium = { image: text } satisfies EntriesOf<MediaConfig>
+
+const keptForward = {
+  guestPort: portSchema,
+  hostPort: v.optional(portSchema),
+  protocol: v.picklist(['tcp', 'udp']),
+  hostAddress: hostAddressSchema,
+  foundHostPort: v.optional(portSchema),
+} satisfies EntriesOf<PortForward> & EntriesOf<KeptForward>
+
+const keptAdapter = {
+  macAddress: macAddressSchema,
+  outbound: v.boolean(),
+  portForwards: v.array(v.strictObject(keptForward)),
+} satisfies EntriesOf<NetworkAdapterConfig> & EntriesOf<KeptAdapter>
+
+const keptBoot = {
+  kernel: optionalText,
+  initrd: optionalText,
+  commandLine: optionalText,
+  firmware: optionalText,
+  videoFirmware: optionalText,
+  order: v.optional(v.array(v.picklist(['disk', 'cdrom', 'floppy']))),
+} satisfies EntriesOf<BootConfig>
+
+/** All of the hardware but the disks, which each host keeps in files of its own kind. */
+export const keptHardware = {
+  cpus: v.number(),
+  memoryMiB: v.number(),
+  cdroms: v.array(v.strictObject(keptMedium)),
+  floppies: v.array(v.strictObject(keptMedium)),
+  boot: v.strictObject(keptBoot),
+  networkAdapters: v.array(v.strictObject(keptAdapter)),
+  images: imageRecordSchema,
+} satisfies EntriesOf<Omit<HardwareConfig, 'disks'>> & Record<'images', unknown>
+
+/** Saved memory, but for the name of its file. */
+export const keptMemory = {
+  /** Whether the machine stays paused when it goes on, instead of running. */
+  isPaused: v.boolean(),
+  /** Drives whose media were changed since: the guest is told when it goes on. */
+  changedDrives: v.optional(v.array(v.pipe(text, v.regex(/^(?:cdrom|floppy)\d$/)))),
+}
+
+/** A snapshot, but for its hardware and its memory. */
+export const keptSnapshot = {
+  id: uuid,
+  name: text,
+  description: text,
+  createdAt: timestamp,
+  parentId: optionalText,
+}
+
+const format = 1
+
+/** A VM, but for its hardware, its memory and its snapshots. */
+export const keptVm = {
+  format: v.literal(format),
+  id: uuid,
+  name: text,
+  description: text,
+  createdAt: timestamp,
+  hasCrashed: v.optional(v.boolean()),
+  currentSnapshot: optionalText,
+} satisfies EntriesOf<LabelConfig> & Record<string, unknown>
+
+export const keptSnapshots = <
+  S extends v.GenericSchema<unknown, { readonly id: string; readonly parentId?: string | undefined }>,
+>(
+  snapshot: S,
+) =>
+  v.pipe(
+    v.array(snapshot),
+    v.check((snapshots) => isTree(snapshots), 'they are not a tree'),
+  )
+
+type Kept<E extends v.ObjectEntries> = Frozen<v.InferOutput<v.StrictObjectSchema<E, undefined>>>
+
+/** Hardware as every host keeps it, with disks of its own kind; a drive may be empty. */
+export interface KeptHardware<D extends DiskConfig = DiskConfig> extends Omit<
+  Kept<typeof keptHardware>,
+  'cdroms' | 'floppies'
+> {
+  readonly disks: readonly D[]
+  readonly cdroms: readonly MediaDrive[]
+  readonly floppies: readonly MediaDrive[]
+}
+
+/** A definition as every host keeps it. */
+export interface KeptVm<H extends KeptHardware = KeptHardware> extends Kept<typeof keptVm> {
+  readonly hardware: H
+  /** The saved memory of a suspended VM. */
+  readonly memory?: Kept<typeof keptMemory> | undefined
+}
+
+/** The definition of a new VM. */
+export const newDefinition = <H extends KeptHardware>(
+  spec: Pick<VmSpec, keyof LabelConfig>,
+  hardware: H,
+): Omit<KeptVm<H>, 'memory'> & { readonly snapshots: readonly never[] } => ({
+  format,
+  id: randomUUID(),
+  ...keepLabels(spec, { name: spec.name, description: '' }),
+  createdAt: new Date().toISOString(),
+  hardware,
+  snapshots: [],
+})
+
+/** The settings beside the hardware that an edit leads to: one that is not named stays as it is. */
+export const keepLabels = (changes: VmChanges, { name, description }: LabelConfig): Complete<LabelConfig> => ({
+  name: changes.name ?? name,
+  description: changes.description ?? description,
+})
+
+/** The state of a VM that no machine runs. */
+export const stateAtRest = ({ memory, hasCrashed }: Pick<KeptVm, 'memory' | 'hasCrashed'>): AtRest =>
+  memory !== undefined ? 'suspended' : hasCrashed === true ? 'crashed' : 'stopped'
+
+type AtRest = Extract<VmState, 'suspended' | 'crashed' | 'stopped'>
+
+/** The definition without its saved memory, and without that it crashed. */
+export function withoutRest<D extends KeptVm>({
+  memory: _memory,
+  hasCrashed: _hasCrashed,
+  ...definition
+}: D): Omit<D, 'memory' | 'hasCrashed'> {
+  return definition
+}
+
+const shownDisk = v.object(keptDisk)
+
+/**
+ * The settings as users see them: without empty drives, and without what a host keeps for itself.
+ *
+ * @param isRunning whether the adapters show the ports that were found for them
+ */
+export function configOf({ name, description, createdAt, hardware }: KeptVm, isRunning: boolean): Complete<VmConfig> {
+  return {
+    name,
+    description,
+    cpus: hardware.cpus,
+    memoryMiB: hardware.memoryMiB,
+    disks: hardware.disks.map((disk) => v.parse(shownDisk, disk)),
+    cdroms: hardware.cdroms.filter(isFull),
+    floppies: hardware.floppies.filter(isFull),
+    boot: hardware.boot,
+    networkAdapters: shownAdapters(hardware.networkAdapters, isRunning),
+    createdAt: new Date(createdAt),
+  }
+}
+
+const isFull = (drive: MediaDrive): drive is MediaConfig => drive.image !== undefined
