@@ -1,4 +1,4 @@
-import type { Driver, DriverOperation, DriverOperationTypes, VmRecord } from './driver/driver.js'
+import type { Driver, DriverOperation, DriverOperationTypes } from './driver/driver.js'
 import type { Task } from './driver/task.js'
 import { InvalidArgumentError, NotSupportedError } from './errors.js'
 import type { JobOptions } from './job/job-options.js'
@@ -6,7 +6,6 @@ import type { JobRunner } from './job/job-runner.js'
 import type { Job } from './job/job.js'
 import type { Capability, JobTarget, OperationCode } from './operations.js'
 import type { OperationErrors } from './operation-errors.js'
-import type { Vm } from './vm.js'
 
 /** One call of a driver's operation by a facade. */
 export interface DriverCall<O extends DriverOperation, C extends OperationCode, T> {
@@ -26,17 +25,15 @@ export interface DriverCall<O extends DriverOperation, C extends OperationCode, 
 }
 
 /** What the facades of one connection share. */
-export interface ServerContext {
+export interface DriverConnection {
   readonly driver: Driver
   readonly runner: JobRunner
   readonly capabilities: ReadonlySet<Capability>
-  /** The facade of a VM: the same object as long as somebody holds it. */
-  vmOf(record: VmRecord): Vm
 }
 
 /** Makes a job of a driver's operation, or of the reason why it can't be done; then nothing is sent. */
 export function callDriver<O extends DriverOperation, C extends OperationCode, T>(
-  { driver, runner, capabilities }: ServerContext,
+  { driver, runner, capabilities }: DriverConnection,
   call: DriverCall<O, C, T>,
 ): Job<T, OperationErrors<C>> {
   const { operation, target, input, options, needs, map } = call

@@ -10,7 +10,7 @@ import { reachableAddresses } from './network/reachable-addresses.js'
 import type { JobTarget } from './operations.js'
 import type { CopyInErrors, CopyOutErrors, ExecErrors, GetNetworkAddressesErrors } from './operation-errors.js'
 import type { OperationMethods } from './operation-methods.js'
-import { callDriver, type ServerContext } from './driver-call.js'
+import { callDriver, type DriverConnection } from './driver-call.js'
 
 const argvSchema = v.pipe(v.array(plainText, 'must be an array'), v.minLength(1, 'must name a program'))
 const readExecOptions = methodOptions({
@@ -24,12 +24,12 @@ const itself = <T>(value: T): T => value
 
 /** What the agent inside a VM does; reached as `vm.guest`. */
 export class VmGuest implements OperationMethods<'guest'> {
-  readonly #context: ServerContext
+  readonly #connection: DriverConnection
   readonly #vm: { readonly id: string; readonly target: JobTarget }
 
   /** @internal */
-  constructor(context: ServerContext, vm: { readonly id: string; readonly target: JobTarget }) {
-    this.#context = context
+  constructor(connection: DriverConnection, vm: { readonly id: string; readonly target: JobTarget }) {
+    this.#connection = connection
     this.#vm = vm
   }
 
@@ -52,7 +52,7 @@ export class VmGuest implements OperationMethods<'guest'> {
     const input = validate(argvSchema, argv, 'argv').andThen((words) =>
       own.map((valid) => ({ vm: id, argv: words, options: valid })),
     )
-    return callDriver(this.#context, {
+    return callDriver(this.#connection, {
       method: 'guest.exec',
       operation: 'guest.exec',
       target,
@@ -67,7 +67,7 @@ export class VmGuest implements OperationMethods<'guest'> {
    * DHCP server has answered.
    */
   getNetworkAddresses(options?: JobOptions): Job<readonly NetworkAddress[], GetNetworkAddressesErrors> {
-    return callDriver(this.#context, {
+    return callDriver(this.#connection, {
       method: 'guest.getNetworkAddresses',
       operation: 'guest.getNetworkAddresses',
       target: this.#vm.target,
@@ -86,7 +86,7 @@ export class VmGuest implements OperationMethods<'guest'> {
     const input = validate(pathSchema, from, 'from').andThen((source) =>
       validate(guestPathSchema, to, 'to').map((destination) => ({ vm: id, from: source, to: destination })),
     )
-    return callDriver(this.#context, {
+    return callDriver(this.#connection, {
       method: 'guest.copyIn',
       operation: 'guest.copyIn',
       target,
@@ -105,7 +105,7 @@ export class VmGuest implements OperationMethods<'guest'> {
     const input = validate(guestPathSchema, from, 'from').andThen((source) =>
       validate(pathSchema, to, 'to').map((destination) => ({ vm: id, from: source, to: destination })),
     )
-    return callDriver(this.#context, {
+    return callDriver(this.#connection, {
       method: 'guest.copyOut',
       operation: 'guest.copyOut',
       target,

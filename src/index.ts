@@ -55,3 +55,4 @@ export { Err, err, errAsync, Ok, ok, okAsync, type Result, ResultAsync } from '.
 export { type Server } from './server.js'
 export type { CloneOptions, SnapshotOptions, StopOptions, WatchOptions } from './vm-arguments.js'
 export type { Vm } from './vm.js'
+export type { VmView } from './vm-view.js'

@@ -21,8 +21,8 @@ import {
   type OperationCode,
   type OperationSpec,
 } from './operations.js'
-import { callDriver, type ServerContext } from './driver-call.js'
-import { Vm } from './vm.js'
+import { callDriver } from './driver-call.js'
+import { Vm, type VmConnection } from './vm.js'
 
 const readListOptions = methodOptions(vmFilterEntries, 'filter')
 const eventFilterSchema = object({ vmId: optional(text), types: optional(v.array(text, 'must be an array')) })
@@ -59,7 +59,7 @@ export class Server implements OperationMethods<'server'>, AsyncDisposable {
   readonly capabilities: ReadonlySet<Capability>
   readonly #driver: Driver
   readonly #runner: JobRunner
-  readonly #context: ServerContext
+  readonly #connection: VmConnection
   readonly #target: JobTarget
   readonly #vms = new Map<string, WeakRef<Vm>>()
   readonly #forgotten = new FinalizationRegistry<string>((id) => {
@@ -79,14 +79,14 @@ export class Server implements OperationMethods<'server'>, AsyncDisposable {
     this.#runner = runner
     this.#onClosed = onClosed
     this.#target = { type: 'host', id: uri, name: uri }
-    this.#context = { driver, runner, capabilities: this.capabilities, vmOf: (record) => this.#vmOf(record) }
+    this.#connection = { driver, runner, capabilities: this.capabilities, vmOf: (record) => this.#vmOf(record) }
     this.#unsubscribe = driver.subscribe((event) => {
       this.#onEvent(event)
     })
   }
 
   getInfo(options?: JobOptions): Job<HostInfo, operation.GetInfoErrors> {
-    return callDriver(this.#context, {
+    return callDriver(this.#connection, {
       method: 'server.getInfo',
       operation: 'server.getInfo',
       target: this.#target,
@@ -99,7 +99,7 @@ export class Server implements OperationMethods<'server'>, AsyncDisposable {
   /** The host's VMs, or those that the filter lets through. */
   getVmList(options?: VmFilter & JobOptions): Job<Vm[], operation.GetVmListErrors> {
     const { own, job } = readListOptions(options)
-    return callDriver(this.#context, {
+    return callDriver(this.#connection, {
       method: 'server.getVmList',
       operation: 'server.getVmList',
       target: this.#target,
@@ -111,7 +111,7 @@ export class Server implements OperationMethods<'server'>, AsyncDisposable {
 
   /** The VM of this name or id; an id goes before a name. */
   getVm(nameOrId: string, options?: JobOptions): Job<Vm, operation.GetVmErrors> {
-    return callDriver(this.#context, {
+    return callDriver(this.#connection, {
       method: 'server.getVm',
       operation: 'server.getVm',
       target: this.#target,
@@ -123,7 +123,7 @@ export class Server implements OperationMethods<'server'>, AsyncDisposable {
 
   /** Makes a VM; it is not started. */
   createVm(spec: VmSpec, options?: JobOptions): Job<Vm, operation.CreateVmErrors> {
-    return callDriver(this.#context, {
+    return callDriver(this.#connection, {
       method: 'server.createVm',
       operation: 'server.createVm',
       target: this.#target,
@@ -135,7 +135,7 @@ export class Server implements OperationMethods<'server'>, AsyncDisposable {
 
   /** Makes the host know a VM whose files are there already. */
   registerVm(path: string, options?: JobOptions): Job<Vm, operation.RegisterVmErrors> {
-    return callDriver(this.#context, {
+    return callDriver(this.#connection, {
       method: 'server.registerVm',
       operation: 'server.registerVm',
       target: this.#target,
@@ -171,7 +171,7 @@ export class Server implements OperationMethods<'server'>, AsyncDisposable {
    * of that token, or not any more.
    */
   attachJob(token: string, options?: JobOptions): Job<unknown, operation.AttachJobErrors> {
-    return callDriver(this.#context, {
+    return callDriver(this.#connection, {
       method: 'server.attachJob',
       operation: 'server.attachJob',
       target: this.#target,
@@ -270,7 +270,7 @@ export class Server implements OperationMethods<'server'>, AsyncDisposable {
       Vm.update(known, record)
       return known
     }
-    const vm = new Vm(this.#context, record)
+    const vm = new Vm(this.#connection, record)
     this.#vms.set(record.id, new WeakRef(vm))
     this.#forgotten.register(vm, record.id)
     return vm

@@ -52,8 +52,11 @@ export const readSnapshotOptions = methodOptions({ name: vmNameSchema, descripti
 
 export const watchSchema = object({ intervalMs: unchecked<number>(), signal: unchecked<AbortSignal>() })
 
-export const snapshotInput = (id: unknown): { readonly snapshot: string } | InvalidArgumentError =>
+export const snapshotInput = (
+  vm: string,
+  id: unknown,
+): { readonly vm: string; readonly snapshot: string } | InvalidArgumentError =>
   validate(nonEmpty, id, 'id').match(
-    (snapshot) => ({ snapshot }),
+    (snapshot) => ({ vm, snapshot }),
     (error) => error,
   )

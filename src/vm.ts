@@ -1,24 +1,21 @@
-import { inspect } from 'node:util'
 import { ConsoleStream } from './console-stream.js'
+import { callDriver, notSupported, type DriverConnection } from './driver-call.js'
 import type { DriverOperation, DriverOperationTypes, VmRecord } from './driver/driver.js'
 import { InvalidArgumentError, VmError } from './errors.js'
+import { validate } from './errors/validate.js'
 import { VmGuest } from './guest.js'
 import type { JobOptions } from './job/job-options.js'
 import type { Job } from './job/job.js'
 import type { Keys } from './model/keys.js'
+import { nonEmpty } from './model/schema.js'
 import type { Snapshot, SnapshotNode } from './model/snapshot.js'
 import type { VmStatistics } from './model/statistics.js'
-import { nonEmpty } from './model/schema.js'
-import { validate } from './errors/validate.js'
 import type { VmConfig } from './model/vm-config.js'
-import type { VmNative } from './model/vm-native.js'
 import { vmChangesSchema, type VmChanges } from './model/vm-spec.js'
 import type { VmState } from './model/vm-state.js'
 import type * as operation from './operation-errors.js'
 import type { OperationMethods } from './operation-methods.js'
-import type { Capability, JobTarget } from './operations.js'
-import type { OperationErrors } from './operation-errors.js'
-import { callDriver, notSupported, type ServerContext } from './driver-call.js'
+import type { Capability, operations } from './operations.js'
 import {
   readStopOptions,
   keysSchema,
@@ -31,22 +28,29 @@ import {
   type SnapshotOptions,
   type WatchOptions,
 } from './vm-arguments.js'
+import { VmView } from './vm-view.js'
 import { watchForState } from './wait-for-state.js'
 import { statisticsOf } from './watch-statistics.js'
 
 type VmOperation = Extract<DriverOperation, `vm.${string}`>
-type VmInput<O extends VmOperation> = Omit<DriverOperationTypes[O]['input'], 'vm'>
 
 /** The operations that answer the state that they led to. */
 type StateChange = {
-  [O in VmOperation]: DriverOperationTypes[O]['output'] extends VmState ? O : never
+  [O in VmOperation]: (typeof operations)[O]['answers'] extends 'state' ? O : never
 }[VmOperation]
+
+/** What the VMs of one connection share. */
+export interface VmConnection extends DriverConnection {
+  /** The facade of a VM: the same object as long as it is in use. */
+  vmOf(record: VmRecord): Vm
+}
 
 const nothing = (): void => undefined
 const itself = <T>(value: T): T => value
 
 /**
- * A virtual machine. `state` and `config` are what the host said last; the methods ask it.
+ * A virtual machine. `state` and `config` are what the host said last; the methods ask it. Each method returns a `Job` at once, and
+ * never throws: a VM in another state than the method needs ends its job with an `InvalidStateError`, and nothing is sent.
  *
  * @example
  * ```ts
@@ -59,36 +63,15 @@ const itself = <T>(value: T): T => value
  * await vm.stop({ timeoutMs: 30_000 }).unwrap()
  * ```
  */
-export class Vm implements OperationMethods<'vm'> {
-  // Properties of its own: `console.table(vms)` shows no others.
-  readonly id: string
-  readonly name: string
-  readonly state: VmState
+export class Vm extends VmView implements OperationMethods<'vm'> {
+  readonly #connection: VmConnection
   readonly #guest: VmGuest
-  readonly #context: ServerContext
-  #record: VmRecord
-  #target: JobTarget
 
   /** @internal */
-  constructor(context: ServerContext, record: VmRecord) {
-    this.id = record.id
-    this.name = record.config.name
-    this.state = record.state
-    this.#context = context
-    this.#record = record
-    this.#target = { type: 'vm', id: record.id, name: record.config.name }
-    this.#guest = new VmGuest(context, this)
-  }
-
-  /** @internal */
-  static update(vm: Vm, change: Partial<VmRecord>): void {
-    // Only a whole record tells of a problem, which is one of that state.
-    const { state } = vm.#record
-    const isStillTrue = change.config === undefined && (change.state ?? state) === state
-    const { problem } = isStillTrue ? vm.#record : change
-    vm.#record = { ...vm.#record, ...change, problem }
-    Object.assign(vm, { name: vm.#record.config.name, state: vm.#record.state })
-    if (change.config !== undefined) vm.#target = { type: 'vm', id: vm.id, name: change.config.name }
+  constructor(connection: VmConnection, record: VmRecord) {
+    super(record)
+    this.#connection = connection
+    this.#guest = new VmGuest(connection, this)
   }
 
   /**
@@ -96,7 +79,7 @@ export class Vm implements OperationMethods<'vm'> {
    * @internal
    */
   static connectionOf(vm: Vm): object {
-    return vm.#context
+    return vm.#connection
   }
 
   /** What the agent inside the VM can do. */
@@ -104,210 +87,190 @@ export class Vm implements OperationMethods<'vm'> {
     return this.#guest
   }
 
-  get config(): VmConfig {
-    return this.#record.config
-  }
-
-  /**
-   * What only this kind of host tells, as of the last time that it told of the VM's settings; absent where there is nothing.
-   * Of QEMU, the command line: `vm.native?.driver === 'qmp' && vm.native.commandLine`; of Parallels, whether it is a template.
-   */
-  get native(): VmNative | undefined {
-    return this.#record.native
-  }
-
-  /**
-   * What is wrong with the VM, as of the last time that the host told of its settings (`vm.refresh()` asks for them); the hint tells
-   * the way out. Of a VM whose files are damaged, the `state` is `'unknown'`, what can't be read of the `config` is empty, and it can
-   * be deleted. One that is `'paused'` since the host has no room for what its guest writes has an `InsufficientResourcesError`:
-   * `vm.resume()` goes on once there is room.
-   */
-  get problem(): VmError | undefined {
-    return this.#record.problem
-  }
-
-  /** The VM as errors and jobs name it. */
-  get target(): JobTarget {
-    return this.#target
-  }
-
+  /** Asks the host for the state. */
   getState(options?: JobOptions): Job<VmState, operation.GetStateErrors> {
-    return this.#call('vm.getState', {}, options, this.#keepState)
+    return this.#call('vm.getState', { vm: this.id }, options, this.#keepState)
   }
 
-  /** Asks the host for state and settings again; ends with the {@link problem} of a VM that is damaged. */
+  /** Asks the host for state and settings; ends with the {@link problem} of a VM that is damaged. */
   refresh(options?: JobOptions): Job<VmConfig, operation.RefreshErrors> {
-    return callDriver(this.#context, {
+    return callDriver(this.#connection, {
       method: 'server.getVm',
       operation: 'vm.refresh',
-      target: this.#target,
+      target: this.target,
       input: { nameOrId: this.id },
       options,
       map: this.#keepRecord,
     })
   }
 
-  /** Waits until the VM is in one of these states, and tells in which; the VM is left alone. */
+  /** Waits until the VM is in one of these states, and tells in which. It changes nothing, and waits without limit by default. */
   waitForState(states: VmState | readonly VmState[], options?: JobOptions): Job<VmState, operation.WaitForStateErrors> {
     const code = 'vm.waitForState'
-    const { driver, runner } = this.#context
+    const { driver, runner } = this.#connection
     const getState = driver.operations['vm.getState']
-    if (getState === undefined) return runner.refuse(code, this.#target, notSupported(driver, code))
+    if (getState === undefined) return runner.refuse(code, this.target, notSupported(driver, code))
     const valid = validate(statesSchema, states, 'states')
-    if (valid.isErr()) return runner.refuse(code, this.#target, valid.error)
+    if (valid.isErr()) return runner.refuse(code, this.target, valid.error)
     const wanted = new Set(typeof valid.value === 'string' ? [valid.value] : valid.value)
     return runner.runAside({
       operation: code,
-      target: this.#target,
+      target: this.target,
       options,
       work: async (task) => this.#keepState(await watchForState(driver, getState, { vm: this.id, wanted }, task)),
     })
   }
 
+  /** Starts a VM that is `stopped` or `crashed`; ends once it is `running`, which is before its guest is ready. */
   start(options?: JobOptions): Job<void, operation.StartErrors> {
-    return this.#change('vm.start', {}, options)
-  }
-
-  stop(options?: StopOptions): Job<void, operation.StopErrors> {
-    const { own, job } = readStopOptions(options)
-    const input = own.match(({ mode = 'shutdown' }) => ({ mode }), itself)
-    return this.#change('vm.stop', input, job)
-  }
-
-  /** Halts the processors; memory stays where it is. */
-  pause(options?: JobOptions): Job<void, operation.PauseErrors> {
-    return this.#change('vm.pause', {}, options)
-  }
-
-  /** Goes on after `pause` or `suspend`. */
-  resume(options?: JobOptions): Job<void, operation.ResumeErrors> {
-    return this.#change('vm.resume', {}, options)
-  }
-
-  /** Saves the memory to disk, and lets go of it; refused where the VM could not go on from that, as an image is gone. */
-  suspend(options?: JobOptions): Job<void, operation.SuspendErrors> {
-    return this.#change('vm.suspend', {}, options)
-  }
-
-  /** As the reset button does: the guest is not asked. */
-  reset(options?: JobOptions): Job<void, operation.ResetErrors> {
-    return this.#change('vm.reset', {}, options)
-  }
-
-  /** Asks the guest to shut down within `timeoutMs` (2 minutes), and starts the VM again, unless somebody kills it before. */
-  restart(options?: JobOptions): Job<void, operation.RestartErrors> {
-    return this.#change('vm.restart', {}, options)
+    return this.#change('vm.start', { vm: this.id }, options)
   }
 
   /**
-   * Changes settings, all or none; what is absent stays. Disks are kept by their ids, and grow where `sizeMiB` is larger: one that is
-   * neither in `disks` nor in `deleteDisks` makes the edit fail. Hardware of a VM that runs changes where `server.capabilities` has
+   * Asks the guest of a `running` VM to shut down, and waits until it has: two minutes by default. `{ mode: 'kill' }` takes the power
+   * away instead, also from a VM that is `paused`, `crashed` or `unknown`, and drops the saved state of one that is `suspended`.
+   */
+  stop(options?: StopOptions): Job<void, operation.StopErrors> {
+    const { own, job } = readStopOptions(options)
+    const input = own.match(({ mode = 'shutdown' }) => ({ vm: this.id, mode }), itself)
+    return this.#change('vm.stop', input, job)
+  }
+
+  /** Halts the processors of a `running` VM; its memory stays on the host. */
+  pause(options?: JobOptions): Job<void, operation.PauseErrors> {
+    return this.#change('vm.pause', { vm: this.id }, options)
+  }
+
+  /** Lets a VM that is `paused` or `suspended` go on. */
+  resume(options?: JobOptions): Job<void, operation.ResumeErrors> {
+    return this.#change('vm.resume', { vm: this.id }, options)
+  }
+
+  /**
+   * Saves the memory of a VM that is `running` or `paused` to disk, and frees it on the host. Refused if the VM could not go on from
+   * that, because an image that it needs is gone.
+   */
+  suspend(options?: JobOptions): Job<void, operation.SuspendErrors> {
+    return this.#change('vm.suspend', { vm: this.id }, options)
+  }
+
+  /** Resets a VM that is `running` or `paused`, as the reset button does: the guest is not asked. */
+  reset(options?: JobOptions): Job<void, operation.ResetErrors> {
+    return this.#change('vm.reset', { vm: this.id }, options)
+  }
+
+  /**
+   * Asks the guest of a `running` VM to shut down within `timeoutMs` (two minutes by default), and starts the VM again. A VM that
+   * another caller kills before stays stopped: then the job ends with an `InvalidStateError`.
+   */
+  restart(options?: JobOptions): Job<void, operation.RestartErrors> {
+    return this.#change('vm.restart', { vm: this.id }, options)
+  }
+
+  /**
+   * Changes settings, all or none; what is absent stays. Disks are kept by their ids, and grow if `sizeMiB` is larger: a disk that is
+   * neither in `disks` nor in `deleteDisks` makes the edit fail. Hardware of a running VM changes if `server.capabilities` has
    * `'vm.edit.live'`, and as far as the host can: the rest ends with an `InvalidStateError` that tells the way out. Memory that a
    * running VM is to give back is its guest's to give: `config.memoryMiB` is what was asked for, `getStatistics()` tells what it
    * has, both in MiB.
    */
   edit(changes: VmChanges, options?: JobOptions): Job<VmConfig, operation.EditErrors> {
     const valid = validate(vmChangesSchema, changes, 'changes')
-    return this.#call(
-      'vm.edit',
-      valid.match((checked) => ({ changes: checked }), itself),
-      options,
-      this.#keepRecord,
-    )
+    const input = valid.match((checked) => ({ vm: this.id, changes: checked }), itself)
+    return this.#call('vm.edit', input, options, this.#keepRecord)
   }
 
-  /** Makes a new, stopped VM with the disks as they are now. */
+  /** Makes a new, stopped VM with the disks as they are now. `{ linked: true }` needs the capability `'vm.clone.linked'`. */
   clone(options: CloneOptions): Job<Vm, operation.CloneErrors> {
     const { own, job } = readCloneOptions(options)
-    const input = own.match(({ name, linked = false }) => ({ name, linked }), itself)
+    const input = own.match(({ name, linked = false }) => ({ vm: this.id, name, linked }), itself)
     const needs = !(input instanceof InvalidArgumentError) && input.linked ? 'vm.clone.linked' : undefined
-    return this.#call('vm.clone', input, job, (record) => this.#context.vmOf(record), needs)
+    return this.#call('vm.clone', input, job, (record) => this.#connection.vmOf(record), needs)
   }
 
-  /** Deletes the VM with its disks, saved state and snapshots; images that it was made from stay. */
+  /**
+   * Deletes a VM that is `stopped`, `suspended` or `crashed`, with its disks, saved state and snapshots; images that it was made from
+   * stay.
+   */
   delete(options?: JobOptions): Job<void, operation.DeleteErrors> {
-    return this.#call('vm.delete', {}, options, nothing)
+    return this.#call('vm.delete', { vm: this.id }, options, nothing)
   }
 
-  /** Makes the host forget the VM; its files stay. */
+  /** Makes the host forget a VM that is `stopped`, `suspended` or `crashed`; its files stay, for `server.registerVm()`. */
   unregister(options?: JobOptions): Job<void, operation.UnregisterErrors> {
-    return this.#call('vm.unregister', {}, options, nothing)
+    return this.#call('vm.unregister', { vm: this.id }, options, nothing)
   }
 
   /** Moves the VM to another host, given by its URI. */
   migrate(to: string, options?: JobOptions): Job<void, operation.MigrateErrors> {
-    const input = validate(nonEmpty, to, 'to').match((uri) => ({ to: uri }), itself)
+    const input = validate(nonEmpty, to, 'to').match((uri) => ({ vm: this.id, to: uri }), itself)
     return this.#call('vm.migrate', input, options, nothing)
   }
 
+  /** Keeps disks and settings as they are now, and the memory of a VM that runs; names are unique within the VM. */
   createSnapshot(options: SnapshotOptions): Job<Snapshot, operation.CreateSnapshotErrors> {
     const { own, job } = readSnapshotOptions(options)
-    const input = own.match(({ name, description = '' }) => ({ name, description }), itself)
+    const input = own.match(({ name, description = '' }) => ({ vm: this.id, name, description }), itself)
     return this.#call('vm.createSnapshot', input, job, itself)
   }
 
   /** The snapshots that have no parent, each with those made on top of it. */
   getSnapshotTree(options?: JobOptions): Job<readonly SnapshotNode[], operation.GetSnapshotTreeErrors> {
-    return this.#call('vm.getSnapshotTree', {}, options, itself)
+    return this.#call('vm.getSnapshotTree', { vm: this.id }, options, itself)
   }
 
-  /** Takes disks, settings and state back to what they were; what the VM has become since is lost. */
+  /** Takes disks, settings and state back to those of a snapshot, given by its id; what the VM has become since is lost. */
   switchToSnapshot(id: string, options?: JobOptions): Job<void, operation.SwitchToSnapshotErrors> {
-    return this.#change('vm.switchToSnapshot', snapshotInput(id), options)
+    return this.#change('vm.switchToSnapshot', snapshotInput(this.id, id), options)
   }
 
-  /** Deletes one snapshot; those made on top of it stay. */
+  /** Deletes one snapshot, given by its id; those made on top of it stay. */
   deleteSnapshot(id: string, options?: JobOptions): Job<void, operation.DeleteSnapshotErrors> {
-    return this.#call('vm.deleteSnapshot', snapshotInput(id), options, nothing)
+    return this.#call('vm.deleteSnapshot', snapshotInput(this.id, id), options, nothing)
   }
 
+  /** What the VM uses at present, if it is `running` or `paused`. */
   getStatistics(options?: JobOptions): Job<VmStatistics, operation.GetStatisticsErrors> {
-    return this.#call('vm.getStatistics', {}, options, itself)
+    return this.#call('vm.getStatistics', { vm: this.id }, options, itself)
   }
 
-  /** Statistics at an interval; ends when the VM does not run any more, and throws other errors. */
+  /**
+   * Statistics at an interval, one second by default; ends when the VM does not run any more.
+   *
+   * @throws any other error of {@link getStatistics}, and an `InvalidArgumentError` if the options are wrong
+   * @example
+   * ```ts
+   * import type { Vm } from 'awaitvm'
+   *
+   * async function watch(vm: Vm): Promise<void> {
+   *   for await (const { cpuTimeMs } of vm.watchStatistics({ intervalMs: 5000 })) console.log(cpuTimeMs)
+   * }
+   * ```
+   */
   async *watchStatistics(options: WatchOptions = {}): AsyncGenerator<VmStatistics, void, undefined> {
     yield* statisticsOf((signal) => this.getStatistics({ signal }), options)
   }
 
-  /** A picture of the screen, as PNG. */
+  /** A picture of the screen, as PNG, of a VM that is `running` or `paused`. */
   screenshot(options?: JobOptions): Job<Uint8Array, operation.ScreenshotErrors> {
-    return this.#call('vm.screenshot', {}, options, itself)
+    return this.#call('vm.screenshot', { vm: this.id }, options, itself)
   }
 
   /**
    * Types a text as on a US keyboard, or presses keys one after another; keys in an array of their own are pressed together:
-   * `vm.sendKeys([['ControlLeft', 'AltLeft', 'Delete']])`.
+   * `vm.sendKeys([['ControlLeft', 'AltLeft', 'Delete']])`. The VM must be `running`.
    */
   sendKeys(keys: Keys, options?: JobOptions): Job<void, operation.SendKeysErrors> {
-    const valid = validate(keysSchema, keys, 'keys')
-    return this.#call(
-      'vm.sendKeys',
-      valid.match((checked) => ({ keys: checked }), itself),
-      options,
-      nothing,
-    )
+    const input = validate(keysSchema, keys, 'keys').match((checked) => ({ vm: this.id, keys: checked }), itself)
+    return this.#call('vm.sendKeys', input, options, nothing)
   }
 
   /**
-   * The serial console: what the guest printed since it was started, as far as the host has kept it, and then what it
-   * prints; what is written goes to the guest. A console that can't be opened is destroyed with the typed error.
+   * The serial console: what the guest printed since it was started, as far as the host has kept it, and then what it prints; what is
+   * written goes to the guest. A console that can't be opened is destroyed with the typed error.
    */
   console(): ConsoleStream {
-    return new ConsoleStream(this.#call('vm.console', {}, undefined, itself).unwrap(), this.#target)
-  }
-
-  [inspect.custom](): string {
-    return this.toString()
-  }
-
-  toString(): string {
-    return `Vm ${JSON.stringify(this.name)} ${this.state} (${this.id})`
-  }
-
-  toJSON(): Record<string, unknown> {
-    const { id, name, state, config, problem } = this
-    return { id, name, state, config, ...(problem !== undefined && { problem }) }
+    return new ConsoleStream(this.#call('vm.console', { vm: this.id }, undefined, itself).unwrap(), this.target)
   }
 
   readonly #keepState = (state: VmState): VmState => {
@@ -325,27 +288,20 @@ export class Vm implements OperationMethods<'vm'> {
 
   #change<O extends StateChange>(
     method: O,
-    input: VmInput<O> | InvalidArgumentError,
+    input: DriverOperationTypes[O]['input'] | InvalidArgumentError,
     options: JobOptions | undefined,
-  ): Job<void, OperationErrors<O>> {
+  ): Job<void, operation.OperationErrors<O>> {
     return this.#call(method, input, options, this.#forgetState)
   }
 
   #call<O extends VmOperation, T>(
     method: O,
-    input: VmInput<O> | InvalidArgumentError,
+    input: DriverOperationTypes[O]['input'] | InvalidArgumentError,
     options: JobOptions | undefined,
     map: (output: DriverOperationTypes[O]['output']) => T,
     needs?: Capability,
-  ): Job<T, OperationErrors<O>> {
-    return callDriver(this.#context, {
-      method,
-      operation: method,
-      target: this.#target,
-      input: input instanceof InvalidArgumentError ? input : { ...input, vm: this.id },
-      options,
-      needs,
-      map,
-    })
+  ): Job<T, operation.OperationErrors<O>> {
+    const { target } = this
+    return callDriver(this.#connection, { method, operation: method, target, input, options, needs, map })
   }
 }
