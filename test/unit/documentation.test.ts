@@ -47,26 +47,20 @@ test('every example in a README and in the comments of the public API compiles',
   const examples = [...chapters, ...filesUnder('src', '.ts')].flatMap(examplesIn)
   expect(examples.length).toBeGreaterThan(10)
 
-  const files = new Map(
-    examples.map((example) => [
-      join(root, 'test', `${example.file.replaceAll('/', '-')}-${String(example.line)}.mts`),
-      example,
-    ]),
-  )
+  const files = new Map(examples.map((example) => [join(root, `${example.file}-${String(example.line)}.mts`), example]))
   const { options } = ts.parseJsonConfigFileContent(
     ts.readConfigFile(join(root, 'tsconfig.json'), (path) => readFileSync(path, 'utf8')).config,
     ts.sys,
     root,
   )
   const host = ts.createCompilerHost(options)
+  const module = { languageVersion: ts.ScriptTarget.ES2022, impliedNodeFormat: ts.ModuleKind.ESNext } as const
   const { getSourceFile, fileExists, readFile } = host
   host.fileExists = (path) => files.has(path) || fileExists(path)
   host.readFile = (path) => files.get(path)?.code ?? readFile(path)
   host.getSourceFile = (path, ...rest) => {
     const example = files.get(path)
-    return example === undefined
-      ? getSourceFile(path, ...rest)
-      : ts.createSourceFile(path, example.code, ts.ScriptTarget.ES2022)
+    return example === undefined ? getSourceFile(path, ...rest) : ts.createSourceFile(path, example.code, module)
   }
   const program = ts.createProgram([...files.keys()], options, host)
   const problems = [...files].flatMap(([path, { file, line }]) => {
