@@ -3,13 +3,13 @@ import type { ServeOptions } from '../connect.js'
 import type { Fault } from '../drivers/simulated/fault.js'
 import { durationSchema } from '../drivers/simulated/fault-schema.js'
 import type { Latency } from '../drivers/simulated/latency.js'
-import { traits } from '../drivers/simulated/operation-traits.js'
+import { simulatedOperations } from '../drivers/simulated/simulated-operation.js'
 import { InvalidArgumentError } from '../errors.js'
 import { object, optional } from '../model/schema.js'
 import { validate } from '../errors/validate.js'
 import type { VmConfig } from '../model/vm-config.js'
 import { vmSpecSchema, type VmSpec } from '../model/vm-spec.js'
-import type { Capability } from '../operations.js'
+import { features, isDriverOperation, operationCodes, type Capability } from '../operations.js'
 
 const settledStates = ['stopped', 'running', 'paused', 'suspended', 'crashed'] as const
 
@@ -64,13 +64,7 @@ export interface CheckedOptions {
 
 const usualStart = new Date('2026-01-01T00:00:00Z')
 const maxVms = 1_000_000
-const operations = Object.keys(traits) as (keyof typeof traits)[]
-const leftOut = [
-  ...operations.filter((operation) => operation !== 'connect'),
-  'vm.clone.linked',
-  'vm.edit.live',
-  'server.events.global',
-] as const
+const leftOut = [...operationCodes.filter(isDriverOperation), ...features]
 
 const whole = (maximum: number): v.GenericSchema<number> => {
   const message = `must be a whole number from 0 to ${String(maximum)}`
@@ -80,7 +74,9 @@ const whole = (maximum: number): v.GenericSchema<number> => {
   )
 }
 const list = (message: string): v.GenericSchema<unknown[]> => v.array(v.unknown(), message)
-const latencySchema = object(Object.fromEntries(operations.map((operation) => [operation, optional(durationSchema)])))
+const latencySchema = object(
+  Object.fromEntries(simulatedOperations.map((operation) => [operation, optional(durationSchema)])),
+)
 
 const optionsSchema = object({
   vms: optional(

@@ -1,5 +1,5 @@
 import { expect } from 'vitest'
-import type { SimulatedOperation } from '../drivers/simulated/operation-traits.js'
+import type { SimulatedOperation } from '../drivers/simulated/simulated-operation.js'
 import type { VmErrorCode, VmErrors } from '../errors.js'
 import type { JobRef } from '../job/job.js'
 import { toBeOk, toFailWith, toHaveCalled, type ExpectedCall } from './matchers.js'

@@ -1,5 +1,5 @@
 import type { VmErrorCode } from '../../errors.js'
-import type { SimulatedOperation } from './operation-traits.js'
+import type { SimulatedOperation } from './simulated-operation.js'
 
 /** One call of an operation by a connection. */
 export class SimulatedCall {

@@ -3,7 +3,7 @@ import { goneMeanwhile } from '../../errors/state.js'
 import type { CrashFault, FaultPlan } from './fault.js'
 import type { SimulatedHost } from './host.js'
 import { drawDuration, latencyOf } from './latency.js'
-import type { SimulatedOperation } from './operation-traits.js'
+import type { SimulatedOperation } from './simulated-operation.js'
 import type { SimulatedVm } from './simulated-vm.js'
 
 /** What a course needs of its host. */

@@ -8,20 +8,16 @@ import type { Task } from '../../driver/task.js'
 import { ConnectionError, OutcomeUnknownError, VmError, type VmErrorCode } from '../../errors.js'
 import { closedBeforeSending } from '../../errors/closed.js'
 import type { VmEvent } from '../../model/vm-event.js'
-import { operations, type OperationSpec } from '../../operations.js'
+import { features, isDriverOperation, operationCodes, operations, type OperationSpec } from '../../operations.js'
 import { actions } from './actions.js'
 import { SimulatedCall } from './call-log.js'
 import type { LostConnectionFault } from './fault.js'
 import type { SimulatedHost } from './host.js'
 import type { Listener } from './listener.js'
-import type { SimulatedOperation } from './operation-traits.js'
+import type { SimulatedOperation } from './simulated-operation.js'
 import { Run } from './run.js'
 import type { SimulatedVm } from './simulated-vm.js'
 import { snapshotTree } from './snapshots.js'
-
-const allFeatures = ['vm.clone.linked', 'vm.edit.live', 'server.events.global'] as const satisfies Feature[]
-
-const isOperation = (key: string): key is DriverOperation => Object.hasOwn(actions, key)
 
 /** One connection to a simulated host. */
 export class SimulatedDriver implements Driver, Listener {
@@ -41,11 +37,9 @@ export class SimulatedDriver implements Driver, Listener {
 
   constructor(host: SimulatedHost) {
     this.#host = host
-    this.features = new Set(allFeatures.filter((feature) => !host.without.has(feature)))
-    const offered = Object.keys(actions).filter((key) => isOperation(key) && !host.without.has(key))
-    this.operations = Object.fromEntries(
-      offered.filter(isOperation).map((operation) => [operation, this.#operation(operation)]),
-    )
+    this.features = new Set(features.filter((feature) => !host.without.has(feature)))
+    const offered = operationCodes.filter(isDriverOperation).filter((operation) => !host.without.has(operation))
+    this.operations = Object.fromEntries(offered.map((operation) => [operation, this.#operation(operation)]))
     host.connected(this)
   }
 

@@ -1,5 +1,5 @@
 import type { VmError } from '../../errors.js'
-import type { SimulatedOperation } from './operation-traits.js'
+import type { SimulatedOperation } from './simulated-operation.js'
 import type { Fault, FaultPlan } from './fault.js'
 import { isGiven } from './fault-input.js'
 import { requireFault } from './fault-schema.js'

@@ -3,7 +3,7 @@ import { InvalidArgumentError, VmError } from '../../errors.js'
 import { object, optional, text } from '../../model/schema.js'
 import { validate } from '../../errors/validate.js'
 import { operations } from '../../operations.js'
-import { traits } from './operation-traits.js'
+import { simulatedOperations } from './simulated-operation.js'
 import { maxDelayMs } from './clock.js'
 import { requireInput } from './fault-input.js'
 import { interferenceChanges, type Fault } from './fault.js'
@@ -32,10 +32,8 @@ export const durationSchema = v.union(
   `must be milliseconds from 0 to ${String(maxDelayMs)}, or the least and the most of them as [least, most]`,
 )
 
-const operationCodes = Object.keys(traits) as (keyof typeof traits)[]
-
 const selection = {
-  operation: optional(v.picklist(operationCodes, 'must be the code of an operation, such as "vm.start"')),
+  operation: optional(v.picklist(simulatedOperations, 'must be the code of an operation, such as "vm.start"')),
   vm: optional(text),
   input: optional(v.looseObject({}, 'must be an object')),
   call: optional(count),

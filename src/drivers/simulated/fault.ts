@@ -1,6 +1,6 @@
 import type { VmError } from '../../errors.js'
 import type { FaultInput } from './fault-input.js'
-import type { SimulatedOperation } from './operation-traits.js'
+import type { SimulatedOperation } from './simulated-operation.js'
 import type { Duration } from './latency.js'
 
 /** Which calls a fault meets: those that fit everything that is given. */

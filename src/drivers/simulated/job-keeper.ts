@@ -1,7 +1,7 @@
 import type { HostJob } from '../../driver/driver.js'
 import type { HostJobSource } from '../../driver/followed-job.js'
 import type { ProgressUpdate } from '../../driver/task.js'
-import type { SimulatedOperation } from './operation-traits.js'
+import type { SimulatedOperation } from './simulated-operation.js'
 
 /** How many jobs that have ended can still be asked for. */
 const maxEnded = 1000

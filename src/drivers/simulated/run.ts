@@ -11,7 +11,7 @@ import type { KeptRun } from './job-keeper.js'
 import { Interruption } from './interruption.js'
 import type { Listener } from './listener.js'
 import type { SimulatedMachine } from './simulated-machine.js'
-import { traits, type SimulatedOperation } from './operation-traits.js'
+import type { SimulatedOperation } from './simulated-operation.js'
 import type { SimulatedVm, VmHolder } from './simulated-vm.js'
 
 /** A change that is possible, before it is made. */
@@ -68,6 +68,10 @@ export class Run<T = unknown> implements KeptRun, VmHolder, HostJobSource<T> {
     this.#refusesCancel = this.#course.refusesCancel
   }
 
+  get #spec(): OperationSpec {
+    return operations[this.operation]
+  }
+
   /** How it ends, once it has been started. */
   get outcome(): Promise<T> {
     return this.#outcome ?? Promise.reject(new Error('The run was not started'))
@@ -75,7 +79,7 @@ export class Run<T = unknown> implements KeptRun, VmHolder, HostJobSource<T> {
 
   /** Whether it may still be long in coming to its end. */
   get mayTakeTime(): boolean {
-    return !this.#isMade && (this.#hasWaited || traits[this.operation].isCancelable)
+    return !this.#isMade && (this.#hasWaited || this.#spec.isCancelable === true)
   }
 
   /** What finds it again, where the host keeps it as a job. */
@@ -90,7 +94,7 @@ export class Run<T = unknown> implements KeptRun, VmHolder, HostJobSource<T> {
 
   /** Whether there is a point in asking it to stop. */
   get isCancelable(): boolean {
-    return traits[this.operation].isCancelable || this.#isInLine
+    return this.#spec.isCancelable === true || this.#isInLine
   }
 
   start(work: (run: Run<T>) => Promise<T>): void {
@@ -275,7 +279,7 @@ export class Run<T = unknown> implements KeptRun, VmHolder, HostJobSource<T> {
 
   async #carryOut<R>(vm: SimulatedVm | undefined, { files, commit }: Change<R>): Promise<R> {
     const images = files && (await this.busy(files))
-    const { through }: OperationSpec = operations[this.operation]
+    const { through } = this.#spec
     const before = vm?.state ?? 'stopped'
     const show = (state: VmState): void => {
       if (vm === undefined) return
@@ -328,7 +332,7 @@ export class Run<T = unknown> implements KeptRun, VmHolder, HostJobSource<T> {
   #keep(): void {
     if (this.#hasWaited) return
     this.#hasWaited = true
-    if (!traits[this.operation].isJob) return
+    if (this.#spec.isJob !== true) return
     this.#token = this.#host.jobs.keep(this)
     for (const listener of this.#listeners ?? []) listener.onToken?.(this.#token)
   }

@@ -9,7 +9,7 @@ import type { OperationCode } from '../../operations.js'
 import { shownAdapters, type KeptAdapter } from '../../network/kept-adapter.js'
 import type { ExecHandler } from './guest-program.js'
 import type { InputHandler, SimulatedMachine } from './simulated-machine.js'
-import type { SimulatedOperation } from './operation-traits.js'
+import type { SimulatedOperation } from './simulated-operation.js'
 import type { GuestMemory } from './serial-guest.js'
 
 /** A disk and what the guest has written to it, which is one byte on paper. Replaced, never changed: snapshots share it. */

@@ -434,6 +434,28 @@ describe('a lost connection', () => {
     expect(again.state).toBe('running')
   })
 
+  test('that comes back tells what others have changed, each kind of change as such', async () => {
+    const { vm, server, simulated, clock } = await simulatedVm('stopped', [
+      { operation: 'vm.getState', kind: 'lostConnection', forMs: 10, tells: true },
+    ])
+    const log = new EventLog(server.events())
+    const job = vm.getState()
+    const other = simulated.connect()
+    const same = await other.getVm('web-1').unwrap()
+    await same.createSnapshot({ name: 'clean' }).unwrap()
+    await (await other.getVm('web-2').unwrap()).edit({ description: 'y' }).unwrap()
+    await same.start().unwrap()
+    await same.stop({ mode: 'kill' }).unwrap()
+    await (await other.createVm({ name: 'brief' }).unwrap()).delete().unwrap()
+    await clock.advance(10)
+    await failureOf(job, 'CONNECTION_FAILED')
+    await log.close()
+    expect(log.events).toMatchObject([
+      { type: 'snapshots', name: 'web-1' },
+      { type: 'config', name: 'web-2' },
+    ])
+  })
+
   test('takes whatever else is under way on the connection, and its consoles, and no other connection', async () => {
     const { vm, server, simulated, clock } = await simulatedVm(
       'running',
