@@ -1,7 +1,8 @@
 import { inBackground } from '../../background.js'
 import { stayConnected } from '../../driver/reconnect.js'
 import { MonitorLines, type MonitorEvent } from './monitor-lines.js'
-import type { HostProgram, Transport } from './transport.js'
+import type { Transport } from './transport.js'
+import type { HostProgram } from '../../ssh/host-program.js'
 
 /** Runs `monitor-events`, again and again, until it is closed. */
 export class EventMonitor {

@@ -1,10 +1,10 @@
 import { spawn } from 'node:child_process'
 import { randomUUID } from 'node:crypto'
-import { once } from 'node:events'
 import { access, constants, readFile, rm, stat } from 'node:fs/promises'
 import { arch, availableParallelism, freemem, hostname, tmpdir, totalmem } from 'node:os'
 import { join } from 'node:path'
-import type { Ending, HostMachine, HostProgram, StartOptions, Transport } from './transport.js'
+import { programOf, type HostProgram, type StartOptions } from '../../ssh/host-program.js'
+import { programFolder, type HostMachine, type Transport } from './transport.js'
 
 const mebibyte = 2 ** 20
 
@@ -15,26 +15,10 @@ export class LocalTransport implements Transport {
     const [program = '', ...words] =
       isLive && process.platform === 'darwin' ? ['/usr/bin/script', '-q', '/dev/null', ...argv] : argv
     const { env } = process
-    // Where Parallels Desktop puts its programs, which is not in the PATH of every program of a Mac.
-    const PATH = `${env['PATH'] ?? ''}:/usr/local/bin`
+    const PATH = `${env['PATH'] ?? ''}:${programFolder}`
     const child = spawn(program, words, { env: { ...env, PATH }, stdio: 'pipe' })
     if (!hasInput && !isLive) child.stdin.end()
-    const ended = once(child, 'close').then(
-      ([code, signal]: unknown[]): Ending =>
-        typeof code === 'number' ? { kind: 'exit', code } : { kind: 'signal', signal: String(signal) },
-      (error: unknown): Ending => ({
-        kind: 'not-begun',
-        error: error instanceof Error ? error : new Error(String(error)),
-      }),
-    )
-    return {
-      stdin: child.stdin,
-      stdout: child.stdout,
-      stderr: child.stderr,
-      ended,
-      interrupt: () => void child.kill('SIGINT'),
-      kill: () => void child.kill('SIGKILL'),
-    }
+    return programOf(child, { interrupt: 'SIGINT', kill: 'SIGKILL' })
   }
 
   async describe(): Promise<HostMachine> {

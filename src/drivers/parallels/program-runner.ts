@@ -1,6 +1,7 @@
 import { once } from 'node:events'
 import type { Readable, Writable } from 'node:stream'
-import type { Ending, HostProgram, Transport } from './transport.js'
+import type { Transport } from './transport.js'
+import type { Ending, HostProgram } from '../../ssh/host-program.js'
 
 /** How a program ended, and what it printed. */
 export interface Outcome {

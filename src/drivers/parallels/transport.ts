@@ -1,32 +1,7 @@
-import type { Readable, Writable } from 'node:stream'
+import type { HostProgram, StartOptions } from '../../ssh/host-program.js'
 
-/** How a program of the host ended. */
-export type Ending =
-  | { readonly kind: 'exit'; readonly code: number }
-  | { readonly kind: 'signal'; readonly signal: string }
-  /** It was not begun: nothing was sent to the host. */
-  | { readonly kind: 'not-begun'; readonly error: Error }
-  /** It was begun, and nobody can say how it ended. */
-  | { readonly kind: 'lost'; readonly reason: string }
-
-/** A program that runs on the host. */
-export interface HostProgram {
-  readonly stdin: Writable
-  readonly stdout: Readable
-  readonly stderr: Readable
-  /** Settles once it has ended and its output is complete. */
-  readonly ended: Promise<Ending>
-  /** Asks it to stop, as with the key Ctrl-C. */
-  interrupt(): void
-  kill(): void
-}
-
-export interface StartOptions {
-  /** Whether something is written to its standard input; else that is at its end. */
-  readonly hasInput: boolean
-  /** Whether it is given a terminal where that makes it print without delay. */
-  readonly isLive?: boolean | undefined
-}
+/** Where Parallels Desktop puts its programs, which is not in every PATH of a Mac. */
+export const programFolder = '/usr/local/bin'
 
 /** What the machine that the VMs run on says of itself. */
 export interface HostMachine {

@@ -1,7 +1,8 @@
 import { PassThrough } from 'node:stream'
 import { afterEach, expect, test, vi } from 'vitest'
 import { ProgramRunner } from '../../../src/drivers/parallels/program-runner.js'
-import type { Ending, HostProgram, Transport } from '../../../src/drivers/parallels/transport.js'
+import type { Transport } from '../../../src/drivers/parallels/transport.js'
+import type { Ending, HostProgram } from '../../../src/ssh/host-program.js'
 
 /** A host whose programs run until they are killed. */
 const endless: Transport = {

@@ -1,16 +1,16 @@
 import { Transform, type TransformCallback } from 'node:stream'
-import type { Ending } from './transport.js'
+import type { Ending } from './host-program.js'
 
-/** As much of what ssh and the program say as an error needs. */
+/** Bytes of what ssh and the program say that are kept for an error. */
 const keptBytes = 2000
 
 /**
- * Takes out of a standard error what the script at the other end reports there: that the program has begun, as which
- * process, and how it has ended.
+ * Takes the reports of the script at the other end out of the standard error: the process id of the program, and how the program
+ * ended.
  */
 export class RemoteReport extends Transform {
   readonly mark: string
-  /** The signals that were sent to the program. */
+  /** Signals that were sent to the program. */
   readonly sent = new Set<'INT' | 'KILL'>()
   #pending = Buffer.alloc(0)
   #pid: number | undefined
@@ -28,7 +28,7 @@ export class RemoteReport extends Transform {
     return this.#pid !== undefined
   }
 
-  /** Calls back at once, or when the program has begun. */
+  /** Calls back once the program has begun; not at all once it has ended. */
   whenBegun(action: (pid: number) => void): void {
     if (this.#pid === undefined) this.#waiting.push(action)
     else if (this.#exitCode === undefined) action(this.#pid)
@@ -41,7 +41,7 @@ export class RemoteReport extends Transform {
       return { kind: 'not-begun', error: Object.assign(new Error('no such program on the host'), { code: 'ENOENT' }) }
     }
     if (this.#exitCode !== undefined) {
-      // A shell tells of a signal so; only where one was sent is it certain that it is not the program's own exit code.
+      // The shell's code for a signal may be the program's own exit code, unless that signal was sent.
       if (this.#exitCode === 128 + 2 && this.sent.has('INT')) return { kind: 'signal', signal: 'SIGINT' }
       if (this.#exitCode === 128 + 9 && this.sent.has('KILL')) return { kind: 'signal', signal: 'SIGKILL' }
       return { kind: 'exit', code: this.#exitCode }
@@ -64,7 +64,7 @@ export class RemoteReport extends Transform {
     done()
   }
 
-  /** Passes on whatever can't be the beginning of a report any more. */
+  /** Passes on what can't be the beginning of a report. */
   #take(isLast: boolean): void {
     for (;;) {
       const from = this.#pending.indexOf(this.mark)
