@@ -1,5 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { Exclusive } from '../../driver/exclusive.js'
+import type { Sending } from '../../driver/host-work.js'
 import type { Task } from '../../driver/task.js'
 import { unlessDeleted, vmNotFound } from '../../errors/lookup.js'
 import { errorCode } from '../../errors/native.js'
@@ -79,18 +80,23 @@ export class VmAccess {
   }
 
   /** Looks at a VM that runs, or sends it something, whatever else is being done to it. */
-  async use<T>(id: string, task: Task, action: (running: RunningVm) => Promise<T>): Promise<T> {
-    const { inspector } = this.#parts
-    const send = task.holdBack()
-    const { state, run, definition, problem } = await untilSent(task, async (signal) => {
-      const found = await this.get(id)
-      return { ...(await inspector.look(found, { signal })), definition: found }
-    })
-    requireState(task.operation, state, undefined, problem)
-    if (run === undefined) throw invalidState(state, ['running'])
-    const running = this.#running(definition, run, task.operation)
-    send()
-    return action(running).catch((error: unknown) => this.#explain(id, task, error))
+  async use<T>(
+    id: string,
+    task: Task,
+    { signal, send }: Sending,
+    action: (running: RunningVm) => Promise<T>,
+  ): Promise<T> {
+    try {
+      const definition = await this.get(id)
+      const { state, run, problem } = await this.#parts.inspector.look(definition, { signal })
+      requireState(task.operation, state, undefined, problem)
+      if (run === undefined) throw invalidState(state, ['running'])
+      const running = this.#running(definition, run, task.operation)
+      send()
+      return await action(running)
+    } catch (error) {
+      return await this.#explain(id, task, error)
+    }
   }
 
   /** A VM as it runs now, for work that no job waits for; `undefined` if it does not run. */
@@ -100,36 +106,42 @@ export class VmAccess {
     return state === 'running' && run !== undefined ? this.#running(definition, run, operation) : undefined
   }
 
-  /** Aborts the changes under way, and waits for them. */
-  async close(): Promise<void> {
-    for (const change of this.#changes) change.abort(new DOMException('the server was closed', 'AbortError'))
-    await this.#exclusive.drain()
-  }
-
   /** Changes a VM that is in one of the states that the operation needs, with nobody else at it. */
-  change<T>(id: string, task: Task, action: (vm: HeldVm) => Promise<T>, how: ChangeOptions = {}): Promise<T> {
-    // Made before any waiting, so that the job can be cancelled from its first moment.
-    const operation = new AbortController()
-    const signal = how.isSequel === true ? undefined : task.signal
-    const send = task.holdBack()
+  async change<T>(
+    id: string,
+    task: Task,
+    { signal: unsent, send }: Sending,
+    action: (vm: HeldVm) => Promise<T>,
+    how: ChangeOptions = {},
+  ): Promise<T> {
+    const change = new AbortController()
+    // Touched before any waiting, so that the job can be cancelled from its first moment.
+    const cancelled = how.isSequel === true ? undefined : task.signal
     const stop = (): void => {
-      operation.abort(signal?.reason)
+      change.abort(cancelled?.aborted === true ? cancelled.reason : unsent.reason)
     }
     const commit = (): void => {
-      signal?.removeEventListener('abort', stop)
+      cancelled?.removeEventListener('abort', stop)
     }
-    signal?.addEventListener('abort', stop)
-    this.#changes.add(operation)
+    for (const signal of [unsent, cancelled]) {
+      signal?.addEventListener('abort', stop)
+      if (signal?.aborted === true) stop()
+    }
+    this.#changes.add(change)
     const ended = this.heldUp.follow(id, task)
-    const course = { signal: operation.signal, send, commit }
-    const work = this.#exclusive.run(id, () =>
-      this.#parts.observer.owning(id, () => this.#changeAlone(id, task, course, action, how)),
-    )
-    return work.finally(() => {
+    const course = { signal: change.signal, send, commit }
+    try {
+      return await this.#exclusive.run(id, () =>
+        this.#parts.observer.owning(id, () => this.#changeAlone(id, task, course, action, how)),
+      )
+    } catch (error) {
+      return await this.#explain(id, task, error)
+    } finally {
       commit()
+      unsent.removeEventListener('abort', stop)
       ended()
-      this.#changes.delete(operation)
-    })
+      this.#changes.delete(change)
+    }
   }
 
   /** Settles VMs whose owner crashed in the middle of a change: a QEMU without a record must not run on. */
@@ -171,6 +183,11 @@ export class VmAccess {
       await directory.deleteDamaged(id)
     }
     return this.#exclusive.run(id, () => observer.owning(id, deleteAlone))
+  }
+
+  /** Aborts the changes under way. */
+  close(): void {
+    for (const change of this.#changes) change.abort(new DOMException('the server was closed', 'AbortError'))
   }
 
   #running(definition: Definition, run: RunRecord, operation: OperationCode): RunningVm {
@@ -260,19 +277,5 @@ export class VmAccess {
       if (errorCode(error) === 'ENOENT') throw vmNotFound(id)
       throw error
     }
-  }
-}
-
-/** Does what precedes the first command; stops as soon as the job is cancelled or its time is over. */
-async function untilSent<T>(task: Task, action: (signal: AbortSignal) => Promise<T>): Promise<T> {
-  const stop = new AbortController()
-  const abort = (reason?: string): void => {
-    stop.abort(new DOMException(reason ?? 'it was cancelled before anything was sent', 'AbortError'))
-  }
-  const forgets = [task.cancelWith(abort), task.onGivenUp(abort)]
-  try {
-    return await action(stop.signal)
-  } finally {
-    for (const forget of forgets) forget()
   }
 }

@@ -1,3 +1,4 @@
+import type { Sending } from '../../driver/host-work.js'
 import type { Task } from '../../driver/task.js'
 import { goneMeanwhile, invalidState, stoppedMeanwhile } from '../../errors/state.js'
 import { InvalidStateError, ResourceBusyError } from '../../errors.js'
@@ -34,13 +35,13 @@ export class VmShutdown {
   }
 
   /** Asks the guest to go. Once the job has ended, since its time is over, nobody asks any more. */
-  async stop(vm: string, task: Task): Promise<VmState> {
+  async stop(vm: string, task: Task, sending: Sending): Promise<VmState> {
     const wait = new AbortController()
     const forget = task.onGivenUp(() => {
       wait.abort()
     })
     try {
-      return await this.#shutDown(vm, task, wait.signal)
+      return await this.#shutDown(vm, task, sending, wait.signal)
     } finally {
       forget()
     }
@@ -50,14 +51,14 @@ export class VmShutdown {
    * A guest that shuts down only after the job's time is over comes up all the same, rather than that it stays away. A VM that
    * was stopped by any other means stays stopped.
    */
-  async restart(vm: string, task: Task): Promise<VmState> {
+  async restart(vm: string, task: Task, sending: Sending): Promise<VmState> {
     const { access } = this.#parts
     const canComeUp = ({ folder, definition }: RunningVm): Promise<unknown> =>
       requireParts(folder, definition, { images: 'start', files: 'run' })
-    await this.#shutDown(vm, task, new AbortController().signal, canComeUp)
+    await this.#shutDown(vm, task, sending, new AbortController().signal, canComeUp)
     const how = { expected: operations['vm.start'].from, through: throughStart, isSequel: true }
     try {
-      return await access.change(vm, task, (held) => this.#startAgain(held, task), how)
+      return await access.change(vm, task, sending, (held) => this.#startAgain(held, task), how)
     } catch (error) {
       if (!(error instanceof ResourceBusyError)) throw error
       const { from } = operations['vm.restart']
@@ -78,13 +79,14 @@ export class VmShutdown {
   async #shutDown(
     vm: string,
     task: Task,
+    sending: Sending,
     givenUp: AbortSignal,
     check?: (running: RunningVm) => Promise<unknown>,
   ): Promise<VmState> {
     const { access } = this.#parts
     const wasRunning = this.#seemsToRun(vm)
     try {
-      return await access.use(vm, task, async (running) => {
+      return await access.use(vm, task, sending, async (running) => {
         await check?.(running)
         return this.#untilOff(running, task, givenUp)
       })

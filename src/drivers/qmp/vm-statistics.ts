@@ -4,9 +4,8 @@ import { hostClockMs } from '../../clock.js'
 import { errorCode } from '../../errors/native.js'
 import type { VmStatistics } from '../../model/statistics.js'
 import { isInProc, type ProcessIdentity } from '../../registry/process-identity.js'
-import type { Hardware } from './definition.js'
 import type { QmpClient } from './protocol/qmp-client.js'
-import type { RunRecord } from './process/run-record.js'
+import type { RunningVm } from './vm-access.js'
 
 const blockStatsSchema = v.array(
   v.object({
@@ -20,27 +19,29 @@ const mebibyte = 2 ** 20
 /** `sysconf(_SC_CLK_TCK)` of Linux on every architecture that Node runs on. */
 const ticksPerSecond = 100
 
-export async function readStatistics(client: QmpClient, run: RunRecord, hardware: Hardware): Promise<VmStatistics> {
-  const disks = v.parse(blockStatsSchema, await client.execute('query-blockstats'))
-  const sum = (key: 'rd_bytes' | 'wr_bytes'): number => disks.reduce((total, { stats }) => total + stats[key], 0)
-  const cpuTimeMs = await processorTime(run.process)
-  return {
-    takenAt: new Date(),
-    uptimeMs: hostClockMs() - run.startedAt,
-    ...(cpuTimeMs !== undefined && { cpuTimeMs }),
-    memoryMiB: run.layout?.hasBalloon === true ? await memoryOutsideBalloon(client) : hardware.memoryMiB,
-    diskReadBytes: sum('rd_bytes'),
-    diskWrittenBytes: sum('wr_bytes'),
-  }
-}
+export const readStatistics = ({ definition, run, monitor }: RunningVm): Promise<VmStatistics> =>
+  monitor(async (client) => {
+    const disks = v.parse(blockStatsSchema, await client.execute('query-blockstats'))
+    const sum = (key: 'rd_bytes' | 'wr_bytes'): number => disks.reduce((total, { stats }) => total + stats[key], 0)
+    const cpuTimeMs = await processorTime(run.process)
+    const hasBalloon = run.layout?.hasBalloon === true
+    return {
+      takenAt: new Date(),
+      uptimeMs: hostClockMs() - run.startedAt,
+      ...(cpuTimeMs !== undefined && { cpuTimeMs }),
+      memoryMiB: hasBalloon ? await memoryOutsideBalloon(client) : definition.hardware.memoryMiB,
+      diskReadBytes: sum('rd_bytes'),
+      diskWrittenBytes: sum('wr_bytes'),
+    }
+  })
 
-/** What the guest has at present, whatever it is to have. */
+/** The guest's present memory, which may be less than it is to have. */
 async function memoryOutsideBalloon(client: QmpClient): Promise<number> {
   const { actual } = v.parse(balloonSchema, await client.execute('query-balloon'))
   return Math.round(actual / mebibyte)
 }
 
-/** Fields 14 and 15 of /proc/PID/stat (proc(5)), user and system; nothing where that is not proven to be the process. */
+/** Fields 14 and 15 of /proc/PID/stat (proc(5)), user and system; `undefined` unless /proc is proven to show this process. */
 async function processorTime(identity: ProcessIdentity): Promise<number | undefined> {
   if (!isInProc(identity)) return undefined
   try {

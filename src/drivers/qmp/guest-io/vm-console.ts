@@ -1,10 +1,14 @@
 import { Duplex } from 'node:stream'
 import { consoleOverrun } from '../../../console/console-overrun.js'
 import { isExhaustion } from '../../../errors/errno.js'
-import type { RunLogReader } from '../logs/run-log-reader.js'
+import { RunLogReader } from '../logs/run-log-reader.js'
+import { runFiles } from '../run-files.js'
+import type { RunningVm } from '../vm-access.js'
+import type { VmObserver } from '../vm-observer.js'
+import type { ConsoleInput } from './console-input.js'
 
 /** What a console needs of the VM that it belongs to. */
-export interface ConsoleSource {
+interface ConsoleSource {
   /** The log of what the guest has printed; the console closes it. */
   readonly log: RunLogReader
   /** Calls the listener whenever there may be more in the log, until the returned function is called. */
@@ -14,8 +18,22 @@ export interface ConsoleSource {
   send(bytes: Uint8Array): Promise<void>
 }
 
+/** Opens the console of a running VM, from the guest's first byte on, as far as it is kept. */
+export async function openConsole(
+  { definition: { id }, folder, run }: RunningVm,
+  observer: Pick<VmObserver, 'onConsole' | 'ended'>,
+  input: ConsoleInput,
+): Promise<Duplex> {
+  return new VmConsole({
+    log: await RunLogReader.open(folder, runFiles.console),
+    onPrinted: (listener) => observer.onConsole(id, listener),
+    ended: observer.ended(id, run.process),
+    send: (bytes) => input.send(folder, bytes),
+  })
+}
+
 /** One reader and writer of a VM's serial port. It reads the log that QEMU writes, and ends when QEMU has ended. */
-export class VmConsole extends Duplex {
+class VmConsole extends Duplex {
   readonly #source: ConsoleSource
   readonly #forget: () => void
   #isWanted = false

@@ -1,0 +1,185 @@
+import type { DriverOperations, VmRecord } from '../../driver/driver.js'
+import type { HostWork, Sending } from '../../driver/host-work.js'
+import type { Task } from '../../driver/task.js'
+import type { GuestAgent } from '../../guest-agent/agent.js'
+import type { GuestOperations } from '../../guest-agent/guest-operations.js'
+import type { HostInfo } from '../../model/host-info.js'
+import type { VmState } from '../../model/vm-state.js'
+import { operations } from '../../operations.js'
+import { DamagedVm } from '../../registry/damaged-vm.js'
+import type { JobLedger } from '../../registry/job-ledger.js'
+import type { VmDirectory } from '../../registry/vm-directory.js'
+import { attachJob } from './attach-job.js'
+import type { Definition } from './definition.js'
+import type { ConsoleInput } from './guest-io/console-input.js'
+import { screenshot } from './guest-io/screenshot.js'
+import { sendKeys } from './guest-io/send-keys.js'
+import { openConsole } from './guest-io/vm-console.js'
+import type { HeldVm } from './held-vm.js'
+import type { VmMoves } from './moves/vm-moves.js'
+import type { ChangeOptions, RunningVm, VmAccess } from './vm-access.js'
+import type { VmInspector } from './vm-inspector.js'
+import { throughStart, type VmLifecycle } from './vm-lifecycle.js'
+import type { VmObserver } from './vm-observer.js'
+import type { VmProvisioning } from './vm-provisioning.js'
+import type { VmRecords } from './vm-records.js'
+import type { VmShutdown } from './vm-shutdown.js'
+import type { VmSnapshots } from './vm-snapshots.js'
+import { readStatistics } from './vm-statistics.js'
+
+interface Parts {
+  readonly work: HostWork
+  readonly directory: VmDirectory<Definition>
+  readonly jobs: JobLedger
+  readonly inspector: VmInspector
+  readonly observer: VmObserver
+  readonly access: VmAccess
+  readonly lifecycle: VmLifecycle
+  readonly shutdown: VmShutdown
+  readonly provisioning: VmProvisioning
+  readonly moves: VmMoves
+  readonly snapshots: VmSnapshots
+  readonly records: VmRecords
+  readonly input: ConsoleInput
+  readonly guest: GuestOperations
+  readonly agentOf: (vm: RunningVm) => GuestAgent
+  readonly hostInfo: () => Promise<HostInfo>
+}
+
+interface OnVm {
+  readonly vm: string
+}
+
+/** A QEMU that is to be killed need not answer first. */
+const killPatienceMs = 1000
+
+/** The operations of the driver: how each gets at its VM, and what it does then. */
+export function operationTable(parts: Parts): DriverOperations {
+  const { work, directory, jobs, inspector, observer, access, lifecycle, shutdown, provisioning, moves, snapshots } =
+    parts
+  const { records, input: consoleInput, guest } = parts
+
+  const query =
+    <I, T>(action: (input: I, task: Task) => Promise<T>) =>
+    (input: I, task: Task): Promise<T> =>
+      work.query(task, () => action(input, task))
+
+  /** A job that other processes see. */
+  const keep =
+    <I, T>(action: (input: I, task: Task, sending: Sending) => Promise<T>) =>
+    (input: I, task: Task): Promise<T> =>
+      work.change(task, (sending) => jobs.keep(task, () => action(input, task, sending)))
+
+  /** Makes a VM. */
+  const make = <I>(action: (input: I, task: Task) => Promise<Definition>) =>
+    keep<I, VmRecord>(async (input, task, { send }) => {
+      send()
+      return shown(await action(input, task))
+    })
+
+  /** Changes a VM, with a claim on it. */
+  const change = <I extends OnVm, T>(action: (held: HeldVm, task: Task, input: I) => Promise<T>, how?: ChangeOptions) =>
+    keep<I, T>((input, task, sending) =>
+      access.change(input.vm, task, sending, (held) => action(held, task, input), how),
+    )
+
+  /** Changes a VM whose guest stands still before or during the change: its clock is set afterwards, which no job waits for. */
+  const halting = <I extends OnVm, T>(
+    action: (held: HeldVm, task: Task, input: I) => Promise<T>,
+    how?: ChangeOptions,
+  ): ((input: I, task: Task) => Promise<T>) => {
+    const changing = change(action, how)
+    return (input, task) => {
+      const changed = changing(input, task)
+      const setClock = async (): Promise<void> => {
+        const running = await access.running(input.vm, task.operation)
+        if (running !== undefined && !work.isClosed) await guest.catchUp(parts.agentOf(running))
+      }
+      // The caller gets the error of the change. The next call for a VM that can't be read reports that.
+      changed.then(() => work.aside(setClock)).catch(() => undefined)
+      return changed
+    }
+  }
+
+  /** Changes a VM that is gone afterwards. */
+  const takeAway = <I extends OnVm>(action: (held: HeldVm, task: Task, input: I) => Promise<void>) =>
+    change<I, void>(async (held, task, input) => {
+      await action(held, task, input)
+      observer.tellDeleted(held.definition)
+    })
+
+  /** Looks at a running VM, or sends it something, without a claim. */
+  const use =
+    <I extends OnVm, T>(action: (running: RunningVm, input: I) => Promise<T>) =>
+    (input: I, task: Task): Promise<T> =>
+      work.change(task, (sending) => access.use(input.vm, task, sending, (running) => action(running, input)))
+
+  const shown = (made: Definition): Promise<VmRecord> => {
+    observer.tellDefinition(made)
+    return records.of(made)
+  }
+
+  /** A kill does not wait for an operation that hangs since QEMU does. */
+  async function kill(vm: string, task: Task, sending: Sending): Promise<VmState> {
+    const { heldUp } = access
+    if (heldUp.has(vm)) {
+      sending.send()
+      await heldUp.free(vm)
+    }
+    const how = { expected: operations['vm.stop'].fromKill, timeoutMs: killPatienceMs }
+    return access.change(vm, task, sending, (held) => lifecycle.kill(held), how)
+  }
+
+  /** Deletes a VM, also one whose definition can't be read. */
+  async function remove(vm: string, task: Task, sending: Sending): Promise<void> {
+    const found = await directory.find(vm)
+    if (found instanceof DamagedVm) {
+      sending.send()
+      await access.deleteDamaged(vm)
+    } else await access.change(vm, task, sending, (held) => provisioning.delete(held))
+    if (found !== undefined) observer.tellDeleted(found)
+  }
+
+  return {
+    'server.getInfo': query(parts.hostInfo),
+    'server.getVmList': query(({ filter }, { signal }) => records.list(filter, signal)),
+    'server.getVm': query(({ nameOrId }, { signal }) => records.find(nameOrId, signal)),
+    'server.createVm': make(({ spec }, task) => provisioning.create(spec, task)),
+    'server.registerVm': make(({ path }) => moves.register(path)),
+    'server.getJobs': query(() => jobs.list()),
+    'server.attachJob': query(({ token }, task) =>
+      attachJob({ jobs, find: (id) => directory.get(id), record: (vm) => records.of(vm) }, token, task),
+    ),
+    'vm.getState': query(async ({ vm }, { signal }) => (await inspector.look(await access.get(vm), { signal })).state),
+    'vm.start': change((held, task) => lifecycle.powerOn(held, task), { through: throughStart }),
+    'vm.stop': keep(({ vm, mode }, task, sending) =>
+      mode === 'kill' ? kill(vm, task, sending) : shutdown.stop(vm, task, sending),
+    ),
+    'vm.pause': change((held) => lifecycle.pause(held)),
+    'vm.resume': halting((held, task) => lifecycle.resume(held, task), { through: throughStart }),
+    'vm.suspend': change((held, task) => lifecycle.suspend(held, task)),
+    'vm.reset': change((held) => lifecycle.reset(held)),
+    'vm.restart': keep(({ vm }, task, sending) => shutdown.restart(vm, task, sending)),
+    'vm.edit': change(async (held, _task, { changes }) => {
+      await provisioning.edit(held, changes)
+      return records.of(held.definition)
+    }),
+    'vm.clone': change(async (held, task, { name, linked }) =>
+      shown(await provisioning[linked ? 'cloneLinked' : 'clone'](held, name, task)),
+    ),
+    'vm.delete': keep(({ vm }, task, sending) => remove(vm, task, sending)),
+    'vm.unregister': takeAway((held) => moves.unregister(held)),
+    'vm.migrate': takeAway((held, task, { to }) => moves.migrate(held, to, task)),
+    'vm.createSnapshot': halting((held, task, { name, description }) =>
+      snapshots.create(held, { name, description }, task),
+    ),
+    'vm.getSnapshotTree': query(async ({ vm }) => snapshots.tree(await access.get(vm))),
+    'vm.switchToSnapshot': halting((held, task, { snapshot }) => snapshots.switchTo(held, snapshot, task)),
+    'vm.deleteSnapshot': change((held, _task, { snapshot }) => snapshots.delete(held, snapshot)),
+    'vm.getStatistics': use(readStatistics),
+    'vm.screenshot': use(screenshot),
+    'vm.sendKeys': use((running, { keys }) => sendKeys(running, keys)),
+    'vm.console': use((running) => openConsole(running, observer, consoleInput)),
+    ...guest.operations,
+  }
+}
