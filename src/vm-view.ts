@@ -1,5 +1,5 @@
 import { inspect } from 'node:util'
-import type { VmRecord } from './driver/driver.js'
+import type { VmRecord } from './model/vm-record.js'
 import type { VmError } from './errors.js'
 import type { VmConfig } from './model/vm-config.js'
 import type { VmNative } from './model/vm-native.js'

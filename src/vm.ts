@@ -1,6 +1,7 @@
 import { ConsoleStream } from './console-stream.js'
 import { callDriver, notSupported, type DriverConnection } from './driver-call.js'
-import type { DriverOperation, DriverOperationTypes, VmRecord } from './driver/driver.js'
+import type { DriverOperation, DriverOperationTypes } from './driver/driver.js'
+import type { VmRecord } from './model/vm-record.js'
 import { InvalidArgumentError, VmError } from './errors.js'
 import { validate } from './errors/validate.js'
 import { VmGuest } from './guest.js'

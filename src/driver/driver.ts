@@ -1,42 +1,18 @@
 import type { Duplex } from 'node:stream'
 import type { ExecOptions, ExecResult, NetworkAddress } from '../model/exec.js'
+import type { HostJob } from '../model/host-job.js'
 import type { HostInfo } from '../model/host-info.js'
 import type { Keys } from '../model/keys.js'
 import type { Snapshot, SnapshotNode } from '../model/snapshot.js'
 import type { VmStatistics } from '../model/statistics.js'
-import type { VmConfig } from '../model/vm-config.js'
 import type { VmEvent } from '../model/vm-event.js'
-import type { VmNative } from '../model/vm-native.js'
+import type { VmRecord } from '../model/vm-record.js'
 import type { VmChanges, VmFilter, VmSpec } from '../model/vm-spec.js'
 import type { VmState } from '../model/vm-state.js'
-import type { Capability, DriverOperation, Feature, OperationCode, operations } from '../operations.js'
-import type { VmError } from '../vm-error.js'
-import type { ProgressUpdate, Task } from './task.js'
+import type { Capability, DriverOperation, Feature, operations } from '../operations.js'
+import type { Task } from './task.js'
 
 export type { Capability, DriverOperation, Feature }
-
-/** A VM as its host describes it at one moment. */
-export interface VmRecord {
-  readonly id: string
-  readonly state: VmState
-  readonly config: VmConfig
-  /** What only this kind of host has to tell of it. */
-  readonly native?: VmNative | undefined
-  /**
-   * What is wrong, and the way out: of a VM whose files are damaged, and whose state is `unknown` therefore, or of one that is
-   * `paused` since the host has no room for what its guest writes.
-   */
-  readonly problem?: VmError | undefined
-}
-
-/** A job that the host itself keeps, as it was when the host was asked. */
-export interface HostJob {
-  readonly token: string
-  readonly operation: OperationCode
-  /** The VM that it works on; absent where it makes one. */
-  readonly vm: { readonly id: string; readonly name: string } | undefined
-  readonly progress: ProgressUpdate
-}
 
 interface OnVm {
   /** The VM's id. */

@@ -1,5 +1,7 @@
 import { ConnectionError } from '../errors.js'
-import type { CancelHandler, ProgressUpdate, Task } from './task.js'
+import type { ProgressUpdate } from '../model/host-job.js'
+import { hostTask, type HostTask } from './host-task.js'
+import type { CancelHandler, Task } from './task.js'
 
 /** What a host tells of one of its jobs while it works on it. */
 export interface HostJobListener {
@@ -47,7 +49,7 @@ export interface HostJobSource<T> {
 export class FollowedJob<T> {
   /** How the job ends for this connection: as on the host, or with the error of {@link giveUp}. */
   readonly outcome: Promise<T>
-  readonly #task: Task
+  readonly #task: HostTask
   readonly #stop: () => void
   #settle: (outcome: Promise<T>) => void = () => undefined
   #isLost = false
@@ -57,7 +59,7 @@ export class FollowedJob<T> {
 
   /** Follows from now on; a task follows one job. */
   constructor(source: HostJobSource<T>, task: Task) {
-    this.#task = task
+    this.#task = hostTask(task)
     const unlisten = source.listen({
       onToken: (token) => {
         task.setToken(token)
@@ -66,7 +68,7 @@ export class FollowedJob<T> {
         if (!this.#isLost) task.progress(progress)
       },
       onCancel: (reason) => {
-        task.noteCancel(reason)
+        this.#task.noteCancel(reason)
       },
     })
     const withdraw = source.isCancelable

@@ -1,5 +1,6 @@
 import { closedBeforeAnswer, closedBeforeSending } from '../errors/closed.js'
 import { JobCancelledError, OutcomeUnknownError, type VmError } from '../errors.js'
+import { hostTask } from './host-task.js'
 import type { Task } from './task.js'
 
 /** What a change is given besides its task. */
@@ -77,8 +78,9 @@ export class HostWork {
       stop.abort(new JobCancelledError({ reason }))
     }
     // Called before any waiting, so that the job can be cancelled, and counts as not sent, from its first moment.
-    const release = task.holdBack()
-    const forgets = [task.cancelWith(abort), task.onGivenUp(abort)]
+    const host = hostTask(task)
+    const release = host.holdBack()
+    const forgets = [host.cancelWith(abort), host.onGivenUp(abort)]
     this.#unsent.add(stop)
     let isSent = false
     const forget = (): void => {

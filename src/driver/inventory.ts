@@ -2,7 +2,7 @@ import { isSame } from '../model/is-same.js'
 import type { VmConfig } from '../model/vm-config.js'
 import type { VmEvent } from '../model/vm-event.js'
 import type { VmState } from '../model/vm-state.js'
-import type { VmRecord } from './driver.js'
+import type { VmRecord } from '../model/vm-record.js'
 
 type StateEvent = Extract<VmEvent, { readonly type: 'state' }>
 

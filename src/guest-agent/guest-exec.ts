@@ -8,6 +8,7 @@ import {
 } from '../errors.js'
 import { nativeErrorOf } from '../errors/native.js'
 import { goneWithGuest, programEndUnknown } from '../errors/program-end.js'
+import { hostTask, type HostTask } from '../driver/host-task.js'
 import type { Task } from '../driver/task.js'
 import type { ExecResult } from '../model/exec.js'
 import type { Agent, GuestAgent } from './agent.js'
@@ -54,7 +55,7 @@ interface Begun {
 export class GuestExec {
   readonly #guest: GuestAgent
   readonly #command: GuestCommand
-  readonly #task: Task
+  readonly #task: HostTask
   readonly #unbegun = new AbortController()
   readonly #wake = new AbortController()
   #beginning: Promise<Begun> | undefined
@@ -65,7 +66,7 @@ export class GuestExec {
   constructor(guest: GuestAgent, command: GuestCommand, task: Task) {
     this.#guest = guest
     this.#command = command
-    this.#task = task
+    this.#task = hostTask(task)
   }
 
   async result(): Promise<ExecResult> {

@@ -1,11 +1,13 @@
-import type { CancelHandler, ProgressUpdate, Task } from '../driver/task.js'
+import type { HostTask } from '../driver/host-task.js'
+import type { CancelHandler } from '../driver/task.js'
+import type { ProgressUpdate } from '../model/host-job.js'
 import type { VmError } from '../errors.js'
 import type { JobTarget, OperationCode } from '../operations.js'
 import { inCallerContext } from './caller-context.js'
 import type { JobCore } from './job-core.js'
 
 /** The side of a job that its driver sees. */
-export class JobTask implements Task {
+export class JobTask implements HostTask {
   readonly #core: JobCore<unknown, VmError>
 
   constructor(core: JobCore<unknown, VmError>) {

@@ -1,4 +1,4 @@
-import type { ProgressUpdate } from '../driver/task.js'
+import type { ProgressUpdate } from '../model/host-job.js'
 
 /** How the items of a batch stand; their sum is the number of those that have been taken from the list so far. */
 export interface ItemCounts {

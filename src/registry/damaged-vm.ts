@@ -1,5 +1,5 @@
 import * as v from 'valibot'
-import type { VmRecord } from '../driver/driver.js'
+import type { VmRecord } from '../model/vm-record.js'
 import { PermissionDeniedError, ProtocolError, type VmError } from '../errors.js'
 import { parseShallowJson } from '../model/shallow-json.js'
 import { vmNameSchema } from '../model/vm-spec.js'

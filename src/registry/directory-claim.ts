@@ -1,6 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { Claim, heldBy } from './claim.js'
-import { Exclusive } from '../driver/exclusive.js'
+import { Exclusive } from '../exclusive.js'
 import type { Membership } from './membership.js'
 
 /** How long another process may take for naming a VM, which is a matter of milliseconds, before it is reported. */

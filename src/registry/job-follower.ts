@@ -1,6 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { isDeepStrictEqual } from 'node:util'
-import type { Task } from '../driver/task.js'
+import type { ProgressUpdate } from '../model/host-job.js'
 import { InvalidArgumentError, OutcomeUnknownError } from '../errors.js'
 import { readError } from '../errors/written-error.js'
 import { isJobToken, readJob, requestStop, type JobRecord } from './job-record.js'
@@ -16,18 +16,31 @@ export interface FollowedJob {
   readonly answer: string | undefined
 }
 
+/** What is needed of a job that shows another one, which somebody else works on. */
+export interface FollowingTask {
+  setToken(token: string): void
+  progress(update: ProgressUpdate): void
+  cancelWith(handler: (reason: string | undefined) => Promise<boolean>): () => void
+  /** Tells that somebody elsewhere has asked for the job to be stopped, and that the request was taken. */
+  noteCancel(reason: string): void
+}
+
 /** A job that another process works on, or another connection of this one. */
 export class JobFollower {
   readonly #folder: string
   readonly #token: string
-  readonly #task: Task
+  readonly #task: FollowingTask
   readonly #member: Membership
   #seen: JobRecord | undefined
   #forget: (() => void) | undefined
   /** Waits for what becomes of a request to stop. */
   #answerRequest: ((isTaken: boolean) => void) | undefined
 
-  constructor(folder: string, token: string, { task, member }: { readonly task: Task; readonly member: Membership }) {
+  constructor(
+    folder: string,
+    token: string,
+    { task, member }: { readonly task: FollowingTask; readonly member: Membership },
+  ) {
     this.#folder = folder
     this.#token = token
     this.#member = member

@@ -1,16 +1,15 @@
 import { readdir, rm, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { hostClockMs, wallClockMs } from '../clock.js'
-import type { HostJob } from '../driver/driver.js'
-import type { Task } from '../driver/task.js'
+import type { HostJob } from '../model/host-job.js'
 import { cancelledUnasked } from '../errors/cancelled.js'
 import { inBackground } from '../background.js'
 import { errorCode } from '../errors/native.js'
 import { writeError } from '../errors/written-error.js'
 import { OutcomeUnknownError, type VmError } from '../errors.js'
-import { JobFollower, type FollowedJob } from './job-follower.js'
+import { JobFollower, type FollowedJob, type FollowingTask } from './job-follower.js'
 import { readJob, tokenOfRecord } from './job-record.js'
-import { KeptJob } from './kept-job.js'
+import { KeptJob, type KeptTask } from './kept-job.js'
 import type { Membership } from './membership.js'
 
 /** How long the outcome of a job is kept: who follows it looks many times as often. */
@@ -52,7 +51,7 @@ export class JobLedger {
   }
 
   /** Does the work of a job where others can see it. */
-  async keep<T>(task: Task, work: () => Promise<T>): Promise<T> {
+  async keep<T>(task: KeptTask, work: () => Promise<T>): Promise<T> {
     const job = new KeptJob(this.#folder, task, this.#member.identity)
     this.#own.set(job.token, job)
     this.#timer ??= setInterval(() => {
@@ -88,7 +87,7 @@ export class JobLedger {
     return jobs
   }
 
-  follow(token: string, task: Task): Promise<FollowedJob> {
+  follow(token: string, task: FollowingTask): Promise<FollowedJob> {
     return new JobFollower(this.#folder, token, { task, member: this.#member }).follow(this.#closing.signal)
   }
 
@@ -97,7 +96,7 @@ export class JobLedger {
     this.#closing.abort(new OutcomeUnknownError({ reason: 'the server was closed' }))
   }
 
-  #failureOf(error: unknown, { isAskedToStop }: Task): VmError {
+  #failureOf(error: unknown, { isAskedToStop }: KeptTask): VmError {
     const failure = this.#explain(error)
     return failure.code === 'JOB_CANCELLED' && !isAskedToStop ? cancelledUnasked(this.#driver, failure) : failure
   }

@@ -2,25 +2,41 @@ import { randomUUID } from 'node:crypto'
 import { mkdirSync } from 'node:fs'
 import { isDeepStrictEqual } from 'node:util'
 import { hostClockMs } from '../clock.js'
-import type { Task } from '../driver/task.js'
+import type { ProgressUpdate } from '../model/host-job.js'
+import type { JobTarget, OperationCode } from '../operations.js'
 import { removeJob, takeStopRequest, writeJob, type JobRecord } from './job-record.js'
 import type { ProcessIdentity } from './process-identity.js'
 
 /** What ends sooner is not written down: nobody would come in time to see it, and it would only cost. */
 const shownAfterMs = 250
 
+/** What the ledger needs of a job whose work it shows to others. */
+export interface KeptTask {
+  readonly operation: OperationCode
+  readonly target: JobTarget | undefined
+  /** How far the job has come, as its users see it. */
+  readonly reported: ProgressUpdate
+  /** Whether a request to stop has somebody to ask at present. */
+  readonly isCancelable: boolean
+  /** Whether somebody has asked for the job to be stopped. */
+  readonly isAskedToStop: boolean
+  setToken(token: string): void
+  /** Asks the job to stop, for somebody elsewhere who follows it; `false` if it can't be stopped, and goes on. */
+  requestCancel(reason: string): Promise<boolean>
+}
+
 /** A job of this process, from its beginning on, and what others are told of it. */
 export class KeptJob {
   readonly token = randomUUID()
   readonly #folder: string
-  readonly #task: Task
+  readonly #task: KeptTask
   readonly #owner: ProcessIdentity
   readonly #began = performance.now()
   #written: JobRecord | undefined
   #refusals = 0
   #hasWarned = false
 
-  constructor(folder: string, task: Task, owner: ProcessIdentity) {
+  constructor(folder: string, task: KeptTask, owner: ProcessIdentity) {
     this.#folder = folder
     this.#task = task
     this.#owner = owner

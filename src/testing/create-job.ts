@@ -1,5 +1,6 @@
 import * as v from 'valibot'
-import type { ProgressUpdate, Task } from '../driver/task.js'
+import type { Task } from '../driver/task.js'
+import type { ProgressUpdate } from '../model/host-job.js'
 import type { VmError } from '../errors.js'
 import { JobCore } from '../job/job-core.js'
 import { applyOptions, methodOptions, type JobOptions } from '../job/job-options.js'
@@ -27,7 +28,7 @@ export interface JobInHand<T, E extends VmError> {
   succeed(value: T): void
   fail(error: E): void
   progress(update: ProgressUpdate): void
-  /** What a driver is given: the signal, `cancelWith`, `setReachable`. */
+  /** What a driver is given: the signal, `cancelWith`, `setToken`. */
   readonly task: Task
 }
 

@@ -1,4 +1,5 @@
-import type { Driver, DriverOperations, VmRecord } from '../../src/driver/driver.js'
+import type { Driver, DriverOperations } from '../../src/driver/driver.js'
+import type { VmRecord } from '../../src/model/vm-record.js'
 import type { Capability, Feature } from '../../src/operations.js'
 import type { Task } from '../../src/driver/task.js'
 import { vmNotFound } from '../../src/errors/lookup.js'

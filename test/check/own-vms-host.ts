@@ -2,7 +2,7 @@ import { connect, type ConnectOptions, type Server, type Vm, type VmSpec } from 
 import { execGuest, GuestLacksError, type ConformanceHost, type OpenHost } from 'awaitvm/testing/conformance'
 import { driverLoaders } from '../../src/driver-loaders.js'
 import { intercept, type OpenDriver } from '../../src/interceptions.js'
-import { Exclusive } from '../../src/driver/exclusive.js'
+import { Exclusive } from '../../src/exclusive.js'
 import { OwnVmsDriver } from './own-vms-driver.js'
 import { removeVms } from './removal.js'
 import type { CheckSettings } from './settings.js'

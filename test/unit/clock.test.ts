@@ -3,7 +3,8 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { connect } from 'awaitvm'
 import { afterEach, expect, onTestFinished, test, vi } from 'vitest'
-import type { Task } from '../../src/driver/task.js'
+import type { FollowingTask } from '../../src/registry/job-follower.js'
+import type { KeptTask } from '../../src/registry/kept-job.js'
 import { HostError } from '../../src/errors.js'
 import { Membership } from '../../src/registry/membership.js'
 import { JobLedger } from '../../src/registry/job-ledger.js'
@@ -67,15 +68,11 @@ async function lastingJob(ledger: JobLedger): Promise<string> {
   return await shown
 }
 
-const taskWith = (setToken: (token: string) => void): Task => ({
+const taskWith = (setToken: (token: string) => void): KeptTask & FollowingTask => ({
   operation: 'vm.start',
   target: undefined,
-  signal: new AbortController().signal,
   progress: () => {},
   cancelWith: () => () => {},
-  holdBack: () => () => {},
-  onGivenUp: () => () => {},
-  setReachable: () => {},
   setToken,
   reported: {},
   isCancelable: false,

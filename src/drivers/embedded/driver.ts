@@ -1,5 +1,6 @@
 import { availableParallelism, freemem, hostname, totalmem } from 'node:os'
-import type { Driver, DriverOperations, DriverOperationTypes, Feature, VmRecord } from '../../driver/driver.js'
+import type { Driver, DriverOperations, DriverOperationTypes, Feature } from '../../driver/driver.js'
+import type { VmRecord } from '../../model/vm-record.js'
 import type { Task } from '../../driver/task.js'
 import { vmNotFound, unlessDeleted } from '../../errors/lookup.js'
 import { goneMeanwhile, invalidState, requireState, stoppedMeanwhile } from '../../errors/state.js'

@@ -5,7 +5,7 @@ import { requireImages, type ImageRecord, type ImageUse } from '../../files/imag
 import type { VmEvent } from '../../model/vm-event.js'
 import type { VmState } from '../../model/vm-state.js'
 import { heldBy } from '../../registry/claim.js'
-import { Exclusive } from '../../driver/exclusive.js'
+import { Exclusive } from '../../exclusive.js'
 import type { Definition } from './definition.js'
 import { stateAtRest, withoutRest } from '../../registry/kept-definition.js'
 import { nativeError } from './embedded-errors.js'

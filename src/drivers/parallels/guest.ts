@@ -4,6 +4,7 @@ import { isIP } from 'node:net'
 import { finished } from 'node:stream/promises'
 import * as v from 'valibot'
 import type { DriverOperations } from '../../driver/driver.js'
+import { hostTask } from '../../driver/host-task.js'
 import type { Task } from '../../driver/task.js'
 import {
   GuestUnavailableError,
@@ -74,7 +75,7 @@ export class ParallelsGuest {
     action: (signal: AbortSignal) => Promise<T>,
   ): Promise<T> {
     const { signal, operation } = task
-    const send = task.holdBack()
+    const send = hostTask(task).holdBack()
     const expected = expectedStates(task)
     return this.#work.guard({ operation, vm, expected, path }, async () => {
       requireTools(await this.#work.lookFirst(vm, expected), task)

@@ -1,4 +1,4 @@
-import type { VmRecord } from '../../driver/driver.js'
+import type { VmRecord } from '../../model/vm-record.js'
 import type { VmEvent } from '../../model/vm-event.js'
 import { isDraft } from './draft.js'
 import { ParallelsFailure } from './parallels-failure.js'

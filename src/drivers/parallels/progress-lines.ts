@@ -1,4 +1,4 @@
-import type { ProgressUpdate } from '../../driver/task.js'
+import type { ProgressUpdate } from '../../model/host-job.js'
 
 /**
  * The last progress in a piece of output: `Operation progress ... 12%`, or `Copying hard disk 2 ... 45 %`, which is that of one

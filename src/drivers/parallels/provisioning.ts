@@ -1,4 +1,5 @@
-import type { DriverOperations, VmRecord } from '../../driver/driver.js'
+import type { DriverOperations } from '../../driver/driver.js'
+import type { VmRecord } from '../../model/vm-record.js'
 import type { Task } from '../../driver/task.js'
 import { nameIsId } from '../../errors/lookup.js'
 import { OutcomeUnknownError, ResourceBusyError } from '../../errors.js'

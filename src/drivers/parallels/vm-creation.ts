@@ -1,4 +1,4 @@
-import type { VmRecord } from '../../driver/driver.js'
+import type { VmRecord } from '../../model/vm-record.js'
 import { nameIsTaken } from '../../errors/lookup.js'
 import { JobCancelledError, OutcomeUnknownError } from '../../errors.js'
 import type { VmSpec } from '../../model/vm-spec.js'

@@ -1,4 +1,4 @@
-import type { VmRecord } from '../../driver/driver.js'
+import type { VmRecord } from '../../model/vm-record.js'
 import { invalidState } from '../../errors/state.js'
 import { OutcomeUnknownError } from '../../errors.js'
 import type { VmChanges } from '../../model/vm-spec.js'

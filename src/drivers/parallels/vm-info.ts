@@ -1,6 +1,6 @@
 import { posix } from 'node:path'
 import * as v from 'valibot'
-import type { VmRecord } from '../../driver/driver.js'
+import type { VmRecord } from '../../model/vm-record.js'
 import { ProtocolError } from '../../errors.js'
 import type { NetworkAddress } from '../../model/exec.js'
 import type { Complete } from '../../model/schema.js'

@@ -1,5 +1,6 @@
 import type { Backoff } from '../../driver/backoff.js'
 import { poll } from '../../driver/poll.js'
+import { hostTask } from '../../driver/host-task.js'
 import type { Task } from '../../driver/task.js'
 import { closedBeforeAnswer, closedBeforeSending } from '../../errors/closed.js'
 import { vmNotFound } from '../../errors/lookup.js'
@@ -8,7 +9,7 @@ import type { VmError } from '../../errors.js'
 import { HostError, JobCancelledError, OutcomeUnknownError } from '../../errors.js'
 import type { VmState } from '../../model/vm-state.js'
 import { operations, type OperationSpec } from '../../operations.js'
-import { Exclusive } from '../../driver/exclusive.js'
+import { Exclusive } from '../../exclusive.js'
 import type { ParallelsHost } from './host.js'
 import { parallelsError, type FailureContext } from './parallels-errors.js'
 import { isDoubtful, ParallelsFailure } from './parallels-failure.js'
@@ -63,7 +64,7 @@ export class VmWork {
   ): Promise<T> {
     const expected = context.expected ?? expectedStates(task)
     let isCancelled = false
-    const send = task.holdBack()
+    const send = hostTask(task).holdBack()
     // As long as nothing was sent, it can be cancelled.
     const forget = task.cancelWith(() => {
       isCancelled = true

@@ -1,5 +1,5 @@
-import type { VmRecord } from '../../driver/driver.js'
-import type { Task } from '../../driver/task.js'
+import type { VmRecord } from '../../model/vm-record.js'
+import type { HostTask } from '../../driver/host-task.js'
 import type { Snapshot } from '../../model/snapshot.js'
 import { operations, type OperationSpec } from '../../operations.js'
 import type { JobLedger } from '../../registry/job-ledger.js'
@@ -16,7 +16,7 @@ interface Parts {
  * Follows a job of another process to its end, and answers what its operation answers; nothing where what it has made is gone
  * again.
  */
-export async function attachJob({ jobs, find, record }: Parts, token: string, task: Task): Promise<unknown> {
+export async function attachJob({ jobs, find, record }: Parts, token: string, task: HostTask): Promise<unknown> {
   const { operation, vm, answer } = await jobs.follow(token, task)
   const { answers }: OperationSpec = operations[operation]
   switch (answers) {

@@ -1,3 +1,4 @@
+import { hostTask } from '../../driver/host-task.js'
 import type { Task } from '../../driver/task.js'
 import type { VmDirectory } from '../../registry/vm-directory.js'
 import type { Definition } from './definition.js'
@@ -16,7 +17,7 @@ export class HeldUpVms {
   /** To be called as the operation begins; returns what is to be called as it ends. */
   follow(id: string, task: Task): () => void {
     const operation = { id }
-    const forget = task.onGivenUp(() => this.#operations.add(operation))
+    const forget = hostTask(task).onGivenUp(() => this.#operations.add(operation))
     return () => {
       forget()
       this.#operations.delete(operation)

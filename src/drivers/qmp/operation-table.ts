@@ -1,4 +1,6 @@
-import type { DriverOperations, VmRecord } from '../../driver/driver.js'
+import type { DriverOperations } from '../../driver/driver.js'
+import type { VmRecord } from '../../model/vm-record.js'
+import { hostTask } from '../../driver/host-task.js'
 import type { HostWork, Sending } from '../../driver/host-work.js'
 import type { Task } from '../../driver/task.js'
 import type { GuestAgent } from '../../guest-agent/agent.js'
@@ -68,7 +70,7 @@ export function operationTable(parts: Parts): DriverOperations {
   const keep =
     <I, T>(action: (input: I, task: Task, sending: Sending) => Promise<T>) =>
     (input: I, task: Task): Promise<T> =>
-      work.change(task, (sending) => jobs.keep(task, () => action(input, task, sending)))
+      work.change(task, (sending) => jobs.keep(hostTask(task), () => action(input, task, sending)))
 
   /** Makes a VM. */
   const make = <I>(action: (input: I, task: Task) => Promise<Definition>) =>
@@ -148,7 +150,7 @@ export function operationTable(parts: Parts): DriverOperations {
     'server.registerVm': make(({ path }) => moves.register(path)),
     'server.getJobs': query(() => jobs.list()),
     'server.attachJob': query(({ token }, task) =>
-      attachJob({ jobs, find: (id) => directory.get(id), record: (vm) => records.of(vm) }, token, task),
+      attachJob({ jobs, find: (id) => directory.get(id), record: (vm) => records.of(vm) }, token, hostTask(task)),
     ),
     'vm.getState': query(async ({ vm }, { signal }) => (await inspector.look(await access.get(vm), { signal })).state),
     'vm.start': change((held, task) => lifecycle.powerOn(held, task), { through: throughStart }),

@@ -1,5 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises'
-import { Exclusive } from '../../driver/exclusive.js'
+import { Exclusive } from '../../exclusive.js'
 import type { Sending } from '../../driver/host-work.js'
 import type { Task } from '../../driver/task.js'
 import { unlessDeleted, vmNotFound } from '../../errors/lookup.js'

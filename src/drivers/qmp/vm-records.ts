@@ -1,4 +1,5 @@
-import type { DriverOperationTypes, VmRecord } from '../../driver/driver.js'
+import type { DriverOperationTypes } from '../../driver/driver.js'
+import type { VmRecord } from '../../model/vm-record.js'
 import { vmNotFound } from '../../errors/lookup.js'
 import { DamagedVm, problemOf } from '../../registry/damaged-vm.js'
 import { configOf } from '../../registry/kept-definition.js'

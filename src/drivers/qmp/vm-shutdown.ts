@@ -1,3 +1,4 @@
+import { hostTask } from '../../driver/host-task.js'
 import type { Sending } from '../../driver/host-work.js'
 import type { Task } from '../../driver/task.js'
 import { goneMeanwhile, invalidState, stoppedMeanwhile } from '../../errors/state.js'
@@ -37,7 +38,7 @@ export class VmShutdown {
   /** Asks the guest to go. Once the job has ended, since its time is over, nobody asks any more. */
   async stop(vm: string, task: Task, sending: Sending): Promise<VmState> {
     const wait = new AbortController()
-    const forget = task.onGivenUp(() => {
+    const forget = hostTask(task).onGivenUp(() => {
       wait.abort()
     })
     try {

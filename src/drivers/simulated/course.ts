@@ -1,4 +1,4 @@
-import type { ProgressUpdate } from '../../driver/task.js'
+import type { ProgressUpdate } from '../../model/host-job.js'
 import { goneMeanwhile } from '../../errors/state.js'
 import type { CrashFault, FaultPlan } from './fault.js'
 import type { SimulatedHost } from './host.js'

@@ -1,6 +1,5 @@
-import type { HostJob } from '../../driver/driver.js'
+import type { HostJob, ProgressUpdate } from '../../model/host-job.js'
 import type { HostJobSource } from '../../driver/followed-job.js'
-import type { ProgressUpdate } from '../../driver/task.js'
 import type { SimulatedOperation } from './simulated-operation.js'
 
 /** How many jobs that have ended can still be asked for. */

@@ -1,5 +1,5 @@
 import type { HostJobListener, HostJobSource } from '../../driver/followed-job.js'
-import type { ProgressUpdate } from '../../driver/task.js'
+import type { ProgressUpdate } from '../../model/host-job.js'
 import { JobCancelledError, type VmError } from '../../errors.js'
 import type { ImageRecord } from '../../files/image-record.js'
 import type { VmState } from '../../model/vm-state.js'

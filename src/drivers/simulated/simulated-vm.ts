@@ -1,5 +1,5 @@
 import { closeSync, openSync, readSync } from 'node:fs'
-import type { VmRecord } from '../../driver/driver.js'
+import type { VmRecord } from '../../model/vm-record.js'
 import { VmError } from '../../errors.js'
 import { requireState } from '../../errors/state.js'
 import type { DiskConfig, VmConfig } from '../../model/vm-config.js'

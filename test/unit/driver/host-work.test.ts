@@ -3,6 +3,7 @@ import { ConnectionError, HostError, OutcomeUnknownError, TimeoutError, type VmE
 import { createJob } from 'awaitvm/testing'
 import { describe, expect, test } from 'vitest'
 import { HostWork, type Sending } from '../../../src/driver/host-work.js'
+import type { Task } from '../../../src/driver/task.js'
 
 const native = { driver: 'fake', message: 'x' }
 
@@ -181,4 +182,18 @@ describe('a close', () => {
     expect(await failure(second.outcome)).toBe(error)
     await closing
   })
+})
+
+test('a task that awaitvm did not make is refused by name', () => {
+  const task: Task = {
+    operation: 'vm.start',
+    target: undefined,
+    signal: new AbortController().signal,
+    progress: () => undefined,
+    cancelWith: () => () => undefined,
+    setToken: () => undefined,
+  }
+  expect(() => new HostWork().change(task, () => expect.unreachable('it should not be called'))).toThrow(
+    'The task was not made by awaitvm',
+  )
 })

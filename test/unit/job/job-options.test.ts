@@ -3,6 +3,7 @@ import { connect, JobCancelledError, ResourceBusyError } from 'awaitvm'
 import { createJob } from 'awaitvm/testing'
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
 import { fakeServer } from '../../support/fake-server.js'
+import { hostTask } from '../../../src/driver/host-task.js'
 
 const target = { type: 'vm', id: '1', name: 'web-1' } as const
 const stopped = (): JobCancelledError => new JobCancelledError({ reason: 'the host stopped it' })
@@ -61,7 +62,7 @@ describe('timeoutMs', () => {
 
   test('ends an operation that was not sent yet with TimeoutError, and keeps it from being sent', async () => {
     const { job, task } = createJob({ timeoutMs: 100, target })
-    const send = task.holdBack()
+    const send = hostTask(task).holdBack()
     const { signal } = task
     await vi.advanceTimersByTimeAsync(1000)
     const error = (await job)._unsafeUnwrapErr()
@@ -76,9 +77,9 @@ describe('timeoutMs', () => {
 
   test('ends an operation that was held back and then sent with OutcomeUnknownError', async () => {
     const { job, task } = createJob({ timeoutMs: 100 })
-    const send = task.holdBack()
+    const send = hostTask(task).holdBack()
     send()
-    const sendMore = task.holdBack()
+    const sendMore = hostTask(task).holdBack()
     await vi.advanceTimersByTimeAsync(100)
     expect((await job)._unsafeUnwrapErr().code).toBe('OUTCOME_UNKNOWN')
     // What follows from what was sent goes on.

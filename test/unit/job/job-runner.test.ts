@@ -19,6 +19,7 @@ import { describe, expect, test } from 'vitest'
 import { recordOf } from '../../support/fake-driver.js'
 import { fakeServer } from '../../support/fake-server.js'
 import { uncaughtIn } from '../../support/uncaught.js'
+import { hostTask } from '../../../src/driver/host-task.js'
 
 const turn = async (): Promise<void> => await new Promise(setImmediate)
 
@@ -146,7 +147,7 @@ describe('server.close', () => {
   test('says of what was not sent, and of a question, that there is no connection', async () => {
     const { driver, server, vm } = await fakeServer()
     const jobs: JobRef<unknown>[] = [vm.start(), vm.getState()]
-    driver.calls[0]?.task.holdBack()
+    hostTask(driver.calls[0]!.task).holdBack()
     await server.close()
     expect(jobs.map(({ retCode }) => retCode)).toEqual(['CONNECTION_FAILED', 'CONNECTION_FAILED'])
   })
@@ -159,7 +160,7 @@ describe('server.close', () => {
       },
     })
     const jobs = [vm.start(), vm.pause()]
-    const [sent, heldBack] = driver.calls.map(({ task }) => task.holdBack())
+    const [sent, heldBack] = driver.calls.map(({ task }) => hostTask(task).holdBack())
     sent?.()
     await server.close()
     expect(jobs.map(({ retCode }) => retCode)).toEqual(['OUTCOME_UNKNOWN', 'CONNECTION_FAILED'])
@@ -315,15 +316,15 @@ describe('an error that a driver throws', () => {
       const job = vm.start()
       const { task } = driver.last
       task.cancelWith(() => true)
-      expect(task.isAskedToStop).toBe(false)
+      expect(hostTask(task).isAskedToStop).toBe(false)
       const verdict = job.cancel('enough')
-      expect(task.isAskedToStop).toBe(true)
+      expect(hostTask(task).isAskedToStop).toBe(true)
       driver.last.fail(error)
       expect((await verdict).isOk()).toBe(true)
       expect((await job)._unsafeUnwrapErr()).toMatchObject({ code: 'JOB_CANCELLED', reason: 'enough' })
 
       const other = vm.start()
-      driver.last.task.noteCancel('the administrator has had enough')
+      hostTask(driver.last.task).noteCancel('the administrator has had enough')
       driver.last.fail(error)
       expect((await other)._unsafeUnwrapErr()).toMatchObject({
         code: 'JOB_CANCELLED',

@@ -4,6 +4,7 @@ import { Job, JobRef, VmNotFoundError, type Result, type VmError } from 'awaitvm
 import { createJob } from 'awaitvm/testing'
 import { describe, expect, test } from 'vitest'
 import { uncaughtIn } from '../../support/uncaught.js'
+import { hostTask } from '../../../src/driver/host-task.js'
 
 const target = { type: 'vm', id: '1', name: 'web-1' } as const
 const notFound = (): VmNotFoundError => new VmNotFoundError({ reason: 'there is no such VM' })
@@ -172,15 +173,15 @@ test('toResultAsync chains', async () => {
 describe('status', () => {
   test('is unknown while the host can not be asked, and running again when it can', async () => {
     const { job, task, succeed } = createJob<string>()
-    task.setReachable(false)
+    hostTask(task).setReachable(false)
     expect(job.status).toBe('unknown')
     expect(job.result).toBeUndefined()
-    task.setReachable(true)
+    hostTask(task).setReachable(true)
     expect(job.status).toBe('running')
-    task.setReachable(false)
+    hostTask(task).setReachable(false)
     succeed('done after all')
     expect(job.status).toBe('finished')
-    task.setReachable(false)
+    hostTask(task).setReachable(false)
     expect(job.status).toBe('finished')
   })
 })

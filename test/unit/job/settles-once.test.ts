@@ -2,6 +2,7 @@ import fc from 'fast-check'
 import { JobCancelledError, VmNotFoundError, type Result } from 'awaitvm'
 import { createJob } from 'awaitvm/testing'
 import { afterEach, beforeEach, expect, test, vi } from 'vitest'
+import { hostTask } from '../../../src/driver/host-task.js'
 
 beforeEach(() => vi.useFakeTimers())
 afterEach(() => vi.useRealTimers())
@@ -66,7 +67,7 @@ test('a job settles exactly once, whatever happens in whatever order, and all wa
           )
         else if (next === 'waitBriefly') brief.push(job.wait({ timeoutMs: 3, signal: controller.signal }))
         else if (next === 'turn') await vi.advanceTimersByTimeAsync(0)
-        else task.setReachable(next === 'find')
+        else hostTask(task).setReachable(next === 'find')
 
         const { result } = job
         expect(result !== undefined || !isSettled).toBe(true)

@@ -7,6 +7,7 @@ import { expect, onTestFinished, test, vi } from 'vitest'
 import { Membership } from '../../../src/registry/membership.js'
 import { JobLedger } from '../../../src/registry/job-ledger.js'
 import { soon } from '../../support/deadline.js'
+import { hostTask } from '../../../src/driver/host-task.js'
 
 const explain = (error: unknown): VmError =>
   error instanceof VmError ? error : new HostError({ reason: String(error), native: { driver: 'x', message: '' } })
@@ -24,10 +25,10 @@ async function followedJob(): Promise<{
   const owned = createJob()
   let end = (_error: Error): void => undefined
   const work = new Promise<never>((_resolve, reject) => (end = reject))
-  ledger.keep(owned.task, () => work).catch(() => undefined)
+  ledger.keep(hostTask(owned.task), () => work).catch(() => undefined)
   const token = await vi.waitFor(() => owned.job.token ?? expect.fail('it is not written down yet'), soon)
   const follower = createJob()
-  const followed = ledger.follow(token, follower.task).catch((error: unknown) => error)
+  const followed = ledger.follow(token, hostTask(follower.task)).catch((error: unknown) => error)
   return { owned, follower, followed, end }
 }
 
@@ -37,7 +38,7 @@ test('who follows a job hears that it was cancelled where somebody has asked for
   void owned.job.cancel('enough')
   end(new JobCancelledError({ reason: 'enough' }))
   expect(await followed).toMatchObject({ code: 'JOB_CANCELLED', reason: 'enough' })
-  expect(follower.task.isAskedToStop).toBe(true)
+  expect(hostTask(follower.task).isAskedToStop).toBe(true)
 })
 
 test('who follows a job hears that it has failed where it was cancelled and nobody has asked for that', async () => {
@@ -47,5 +48,5 @@ test('who follows a job hears that it has failed where it was cancelled and nobo
     code: 'HOST_ERROR',
     native: { driver: 'fake', code: 'JOB_CANCELLED', message: 'Operation canceled' },
   })
-  expect(follower.task.isAskedToStop).toBe(false)
+  expect(hostTask(follower.task).isAskedToStop).toBe(false)
 })

@@ -1,5 +1,5 @@
 import * as v from 'valibot'
-import { Exclusive } from '../../../driver/exclusive.js'
+import { Exclusive } from '../../../exclusive.js'
 import { invalidState } from '../../../errors/state.js'
 import { AgentConnection } from '../../../guest-agent/agent-connection.js'
 import { AgentAbsentError, AgentConnectionError, AgentSilentError } from '../../../guest-agent/agent-errors.js'

@@ -1,0 +1,25 @@
+import type { OperationCode } from '../operations.js'
+
+/** How far an operation has come. The percentage is derived from `done` and `total` if it is absent. */
+export interface ProgressUpdate {
+  /** From 0 to 100. */
+  readonly percent?: number | undefined
+  /** What is being done, for people: `'saving memory'`. */
+  readonly phase?: string | undefined
+  /** How many units are done. */
+  readonly done?: number | undefined
+  /** How many units there are. */
+  readonly total?: number | undefined
+  /** What `done` and `total` count: `'bytes'`. */
+  readonly unit?: string | undefined
+}
+
+/** A job that the host itself keeps, as it was when the host was asked. */
+export interface HostJob {
+  /** What finds the job on its host, from any process. */
+  readonly token: string
+  readonly operation: OperationCode
+  /** The VM that it works on; absent if it makes one. */
+  readonly vm: { readonly id: string; readonly name: string } | undefined
+  readonly progress: ProgressUpdate
+}

@@ -1,0 +1,19 @@
+import type { VmError } from '../vm-error.js'
+import type { VmConfig } from './vm-config.js'
+import type { VmNative } from './vm-native.js'
+import type { VmState } from './vm-state.js'
+
+/** A VM as its host describes it at one moment. */
+export interface VmRecord {
+  /** Stable as long as the VM exists, and unique on its host. */
+  readonly id: string
+  readonly state: VmState
+  readonly config: VmConfig
+  /** What only this kind of host tells of a VM. */
+  readonly native?: VmNative | undefined
+  /**
+   * What is wrong, and the way out: of a VM whose files are damaged, whose state is therefore `unknown`, or of one that is
+   * `paused` because the host has no room for what its guest writes.
+   */
+  readonly problem?: VmError | undefined
+}
