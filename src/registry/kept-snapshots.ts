@@ -1,3 +1,4 @@
+import { snapshotTree } from '../model/snapshot-tree.js'
 import type { Snapshot, SnapshotNode } from '../model/snapshot.js'
 
 /** What is written down of a snapshot, whichever host keeps it. */
@@ -26,18 +27,9 @@ export function shownSnapshot({ currentSnapshot }: KeptSnapshots, kept: KeptSnap
   }
 }
 
-/** The snapshots that have no parent, each with those made on top of it. There may be tens of thousands, in one line. */
-export function snapshotTree(vm: KeptSnapshots): SnapshotNode[] {
-  const roots: SnapshotNode[] = []
-  const childrenOf = new Map<string, SnapshotNode[]>()
-  for (const kept of vm.snapshots) {
-    const children: SnapshotNode[] = []
-    childrenOf.set(kept.id, children)
-    const siblings = kept.parentId === undefined ? roots : childrenOf.get(kept.parentId)
-    siblings?.push({ ...shownSnapshot(vm, kept), children })
-  }
-  return roots
-}
+/** All snapshots of a VM as users see them. */
+export const shownTree = (vm: KeptSnapshots): SnapshotNode[] =>
+  snapshotTree(vm.snapshots.map((kept) => shownSnapshot(vm, kept)))
 
 /** Whether each snapshot has an id of its own, and comes after the one that it was made on top of: so none is its own ancestor. */
 export function isTree(snapshots: readonly Pick<KeptSnapshot, 'id' | 'parentId'>[]): boolean {

@@ -5,7 +5,7 @@ import { snapshotNameIsTaken, snapshotNotFound } from '../../errors/lookup.js'
 import { requireImages } from '../../files/image-record.js'
 import type { Snapshot, SnapshotNode } from '../../model/snapshot.js'
 import type { VmState } from '../../model/vm-state.js'
-import { shownSnapshot, snapshotTree } from '../../registry/kept-snapshots.js'
+import { shownSnapshot, shownTree } from '../../registry/kept-snapshots.js'
 import type { Definition, Memory, SnapshotDefinition } from './definition.js'
 import { withoutRest } from '../../registry/kept-definition.js'
 import { emulatorVersion } from './emulator-version.js'
@@ -25,7 +25,7 @@ export class VmSnapshots {
   }
 
   tree(definition: Definition): SnapshotNode[] {
-    return snapshotTree(definition)
+    return shownTree(definition)
   }
 
   async create(

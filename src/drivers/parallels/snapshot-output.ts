@@ -1,6 +1,6 @@
 import * as v from 'valibot'
 import { ProtocolError } from '../../errors.js'
-import type { Snapshot, SnapshotNode } from '../../model/snapshot.js'
+import type { Snapshot } from '../../model/snapshot.js'
 import type { VmState } from '../../model/vm-state.js'
 import { bareId } from './vm-id.js'
 
@@ -72,11 +72,4 @@ export function snapshotDetails(
     state: stateOf(field('State').trim()),
     description: /^<!\[CDATA\[([\s\S]*)\]\]>$/.exec(description)?.[1] ?? description,
   }
-}
-
-/** The tree of a list, oldest first. */
-export function treeOf(snapshots: readonly Snapshot[], parentId?: string): SnapshotNode[] {
-  return snapshots
-    .filter((snapshot) => snapshot.parentId === parentId)
-    .map((snapshot) => ({ ...snapshot, children: treeOf(snapshots, snapshot.id) }))
 }

@@ -1,10 +1,11 @@
 import type { DriverOperations } from '../../driver/driver.js'
+import { snapshotTree } from '../../model/snapshot-tree.js'
 import type { Snapshot, SnapshotNode } from '../../model/snapshot.js'
 import type { VmState } from '../../model/vm-state.js'
 import { SnapshotNotFoundError } from '../../errors.js'
 import type { ParallelsHost } from './host.js'
 import { jsonIn } from './json-output.js'
-import { snapshotDetails, snapshotIdsOfTable, snapshotsOfJson, treeOf, type ListedSnapshot } from './snapshot-output.js'
+import { snapshotDetails, snapshotIdsOfTable, snapshotsOfJson, type ListedSnapshot } from './snapshot-output.js'
 import { argumentOf, bareId, isId } from './vm-id.js'
 import type { VmInfo } from './vm-info.js'
 import type { VmWork } from './vm-work.js'
@@ -25,7 +26,7 @@ export class Snapshots {
     'vm.createSnapshot': ({ vm, name, description }, task) =>
       this.#work.change(task, vm, (info) => this.#create(info, name, description)),
     'vm.getSnapshotTree': ({ vm }, task) =>
-      this.#work.query(task, vm, async (): Promise<readonly SnapshotNode[]> => treeOf(await this.#list(vm))),
+      this.#work.query(task, vm, async (): Promise<readonly SnapshotNode[]> => snapshotTree(await this.#list(vm))),
     'vm.switchToSnapshot': ({ vm, snapshot }, task) =>
       this.#work.change(task, vm, (info) => this.#switchTo(info, snapshot)),
     'vm.deleteSnapshot': ({ vm, snapshot }, task) => this.#work.change(task, vm, () => this.#delete(vm, snapshot)),

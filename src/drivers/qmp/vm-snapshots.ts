@@ -6,7 +6,7 @@ import { JobCancelledError } from '../../errors.js'
 import { snapshotNameIsTaken, snapshotNotFound } from '../../errors/lookup.js'
 import type { Snapshot, SnapshotNode } from '../../model/snapshot.js'
 import type { VmState } from '../../model/vm-state.js'
-import { shownSnapshot, snapshotTree } from '../../registry/kept-snapshots.js'
+import { shownSnapshot, shownTree } from '../../registry/kept-snapshots.js'
 import type { VmDirectory } from '../../registry/vm-directory.js'
 import { diskNode } from './disks/disk-devices.js'
 import { isBase, tagOf, type Definition, type Memory, type SnapshotDefinition } from './definition.js'
@@ -37,7 +37,7 @@ export class VmSnapshots {
   }
 
   tree(definition: Definition): SnapshotNode[] {
-    return snapshotTree(definition)
+    return shownTree(definition)
   }
 
   async create(

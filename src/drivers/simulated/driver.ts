@@ -17,7 +17,7 @@ import type { Listener } from './listener.js'
 import type { SimulatedOperation } from './simulated-operation.js'
 import { Run } from './run.js'
 import type { SimulatedVm } from './simulated-vm.js'
-import { snapshotTree } from './snapshots.js'
+import { shownTree } from './snapshots.js'
 
 /** One connection to a simulated host. */
 export class SimulatedDriver implements Driver, Listener {
@@ -169,7 +169,7 @@ export class SimulatedDriver implements Driver, Listener {
 
 function look(vm: SimulatedVm, inventory: Inventory | undefined): void {
   inventory?.observe(vm.record)
-  inventory?.observeSnapshots(vm.id, snapshotTree(vm))
+  inventory?.observeSnapshots(vm.id, shownTree(vm))
 }
 
 const ignore = (): void => undefined

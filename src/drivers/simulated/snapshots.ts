@@ -1,4 +1,5 @@
 import { snapshotNameIsTaken, snapshotNotFound } from '../../errors/lookup.js'
+import { snapshotTree } from '../../model/snapshot-tree.js'
 import type { Snapshot, SnapshotNode } from '../../model/snapshot.js'
 import type { VmState } from '../../model/vm-state.js'
 import type { SimulatedHost } from './host.js'
@@ -60,12 +61,8 @@ export function deleteSnapshot({ lifecycle }: SimulatedHost, vm: SimulatedVm, id
   lifecycle.tell('snapshots', vm)
 }
 
-export const snapshotTree = (vm: SimulatedVm): SnapshotNode[] => childrenOf(vm, undefined)
-
-const childrenOf = (vm: SimulatedVm, parent: string | undefined): SnapshotNode[] =>
-  vm.snapshots
-    .filter(({ parentId }) => parentId === parent)
-    .map((snapshot) => ({ ...shown(vm, snapshot), children: childrenOf(vm, snapshot.id) }))
+export const shownTree = (vm: SimulatedVm): SnapshotNode[] =>
+  snapshotTree(vm.snapshots.map((snapshot) => shown(vm, snapshot)))
 
 const shown = (vm: SimulatedVm, { id, name, description, createdAtMs, parentId, state }: SnapshotRecord): Snapshot => ({
   id,

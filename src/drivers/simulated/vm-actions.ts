@@ -10,7 +10,7 @@ import {
   deleteSnapshot,
   findSnapshot,
   requireNewSnapshot,
-  snapshotTree,
+  shownTree,
   switchToSnapshot,
   takeSnapshot,
 } from './snapshots.js'
@@ -147,7 +147,7 @@ export const vmActions: Actions<Exclude<Extract<DriverOperation, `vm.${string}`>
       }
     }),
 
-  'vm.getSnapshotTree': (host, run, { vm: id }) => run.look(() => snapshotTree(host.store.get(id)), host.store.get(id)),
+  'vm.getSnapshotTree': (host, run, { vm: id }) => run.look(() => shownTree(host.store.get(id)), host.store.get(id)),
 
   'vm.switchToSnapshot': (host, run, { vm: id, snapshot }) =>
     run.change(id, (vm) => {

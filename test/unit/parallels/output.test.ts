@@ -11,9 +11,9 @@ import {
   snapshotDetails,
   snapshotIdsOfTable,
   snapshotsOfJson,
-  treeOf,
 } from '../../../src/drivers/parallels/snapshot-output.js'
 import { vmInfosOf } from '../../../src/drivers/parallels/vm-info.js'
+import { snapshotTree } from '../../../src/model/snapshot-tree.js'
 
 const id = '9fd1b2c4-0000-4000-8000-00000000000a'
 
@@ -159,7 +159,7 @@ test('snapshots of Parallels Desktop', () => {
   }
   const listed = snapshotsOfJson(output, 120).map((snapshot) => ({ ...snapshot, description: '' }))
   expect(listed[0]?.createdAt).toEqual(new Date('2021-07-15T10:15:03Z'))
-  expect(treeOf(listed)).toMatchObject([
+  expect(snapshotTree(listed)).toMatchObject([
     {
       id: '64d06b3e-0000-4000-8000-000000000001',
       state: 'stopped',
