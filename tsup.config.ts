@@ -12,6 +12,7 @@ export default defineConfig([
     ...common,
     entry: {
       index: 'src/index.ts',
+      driver: 'src/driver/index.ts',
       testing: 'src/testing/index.ts',
       'testing-conformance': 'src/testing/conformance/index.ts',
       'testing-vitest': 'src/testing/vitest.ts',
@@ -23,6 +24,7 @@ export default defineConfig([
     dts: {
       entry: {
         index: 'src/index.ts',
+        driver: 'src/driver/index.ts',
         testing: 'src/testing/index.ts',
         'testing-conformance': 'src/testing/conformance/index.ts',
         'testing-vitest': 'src/testing/vitest.ts',

@@ -15,6 +15,7 @@ export default defineConfig({
   resolve: {
     alias: [
       { find: /^awaitvm$/, replacement: fromRoot('src/index.ts') },
+      { find: /^awaitvm\/driver$/, replacement: fromRoot('src/driver/index.ts') },
       { find: /^awaitvm\/testing\/vitest$/, replacement: fromRoot('src/testing/vitest.ts') },
       { find: /^awaitvm\/testing\/conformance$/, replacement: fromRoot('src/testing/conformance/index.ts') },
       { find: /^awaitvm\/testing$/, replacement: fromRoot('src/testing/index.ts') },

@@ -1,6 +1,7 @@
 /** What does a call cost on its way through facade, limiter and job to a driver that answers at once? */
 import { ok, type Result } from 'awaitvm'
-import { serve, type Driver, type VmRecord } from 'awaitvm/testing'
+import type { Driver, VmRecord } from 'awaitvm/driver'
+import { serve } from 'awaitvm/testing'
 import { alternate, nanoseconds } from './support/alternate.js'
 import { defer } from './support/deferred.js'
 import { compare, ratioAtMost, report } from './support/figure.js'

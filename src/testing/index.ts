@@ -1,8 +1,4 @@
 export { serve, type ServeOptions } from '../connect.js'
-export type { Driver, DriverOperation, DriverOperations, DriverOperationTypes } from '../driver/driver.js'
-export type { CancelHandler, Task } from '../driver/task.js'
-export type { HostJob, ProgressUpdate } from '../model/host-job.js'
-export type { VmRecord } from '../model/vm-record.js'
 export type { CallLog, CallOutcome, SimulatedCall } from '../drivers/simulated/call-log.js'
 export type { SimulatedClock } from '../drivers/simulated/clock.js'
 export type { FaultList } from '../drivers/simulated/fault-list.js'

@@ -1,5 +1,5 @@
 import type { HostInfo, OperationCode, Snapshot, VmConfig, VmEvent, VmState } from 'awaitvm'
-import type { Driver, DriverOperation, DriverOperations, DriverOperationTypes, Task, VmRecord } from 'awaitvm/testing'
+import type { Driver, DriverOperation, DriverOperations, DriverOperationTypes, Task, VmRecord } from 'awaitvm/driver'
 import { isDriverOperation, operationCodes } from '../../src/operations.js'
 
 /** A call that the driver was given, to be ended by the test. */

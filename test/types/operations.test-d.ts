@@ -1,6 +1,6 @@
 import type { Job, OperationCode, Server, StartErrors, Vm, VmGuest } from 'awaitvm'
 import { operations } from 'awaitvm'
-import type { DriverOperation, DriverOperationTypes, VmRecord } from 'awaitvm/testing'
+import type { DriverOperation, DriverOperationTypes, VmRecord } from 'awaitvm/driver'
 import { describe, expectTypeOf, test } from 'vitest'
 import type { actions } from '../../src/drivers/simulated/actions.js'
 import type { OperationMethods } from '../../src/operation-methods.js'

@@ -1,0 +1,22 @@
+export { backoffMs, pause, withJitter, type Backoff } from './backoff.js'
+export type { Driver, DriverAnswers, DriverOperation, DriverOperations, DriverOperationTypes } from './driver.js'
+export { Exclusive } from '../exclusive.js'
+export { connectionLost, FollowedJob, FollowedJobs, type HostJobListener, type HostJobSource } from './followed-job.js'
+export { HostWork, type Sending } from './host-work.js'
+export { Inventory, type VmSight } from './inventory.js'
+export { Listeners } from './listeners.js'
+export { poll, type PollOptions } from './poll.js'
+export { stayConnected, type ReconnectOptions } from './reconnect.js'
+export { refuseSettings, unsupported, type HandledSettings, type Unsupported } from './settings.js'
+export type { CancelHandler, Task } from './task.js'
+export {
+  idIsTaken,
+  nameIsId,
+  nameIsTaken,
+  snapshotNameIsTaken,
+  snapshotNotFound,
+  vmNotFound,
+} from '../errors/lookup.js'
+export { invalidState, requireState } from '../errors/state.js'
+export type { HostJob, ProgressUpdate } from '../model/host-job.js'
+export type { VmRecord } from '../model/vm-record.js'
