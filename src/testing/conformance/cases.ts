@@ -20,6 +20,7 @@ import { migrate } from './cases/migrate.js'
 import { networkAdapters } from './cases/network-adapters.js'
 import { notFound } from './cases/not-found.js'
 import { screenAndKeys } from './cases/screen-and-keys.js'
+import { settings } from './cases/settings.js'
 import { shutdown } from './cases/shutdown.js'
 import { snapshots } from './cases/snapshots.js'
 import { stateChanges } from './cases/state-changes.js'
@@ -33,6 +34,7 @@ export const allCases = {
   'connect and info': connectAndInfo,
   lookup,
   'create and validate': createAndValidate,
+  settings,
   'input that is wrong': inputThatIsWrong,
   lifecycle,
   shutdown,

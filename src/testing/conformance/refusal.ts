@@ -40,7 +40,8 @@ async function expectVmRefusal(trial: Trial, capability: VmOperation | 'vm.clone
   const call =
     capability === 'vm.clone.linked' ? vm.clone({ name: 'linked', linked: true }) : vmCalls[capability](vm, trial)
   const error = await failureOf(call, 'NOT_SUPPORTED')
-  expect(error.capability).toBe(capability)
+  // A host that clones nothing says that of linked clones, too.
+  expect(error.capability).toBe(server.capabilities.has('vm.clone') ? capability : operationOf(capability))
   expect(error.message).toContain(vm.name)
   expect(error.hint).toBeTruthy()
   await trial.expectState(vm, 'stopped')
@@ -48,10 +49,13 @@ async function expectVmRefusal(trial: Trial, capability: VmOperation | 'vm.clone
   expect(await server.getVmList().unwrap()).toEqual(listed)
 }
 
+const operationOf = (capability: VmOperation | 'vm.clone.linked'): VmOperation =>
+  capability === 'vm.clone.linked' ? 'vm.clone' : capability
+
 /** What may be edited depends on the state: there, the refusal is of the state, and of the whole edit. */
 async function expectLiveEditRefusal(trial: Trial): Promise<void> {
   const { missing, runsBare = false } = trial.profile
-  if (missing !== undefined && !runsBare) return
+  if (!trial.server.capabilities.has('vm.edit') || (missing !== undefined && !runsBare)) return
   const vm = await trial.vmIn('running')
   const before = vm.config
   const error = await failureOf(

@@ -1,7 +1,6 @@
 import { expect } from 'vitest'
 import type { Vm } from '../../../vm.js'
 import type { VmConfig } from '../../../model/vm-config.js'
-import { failureOf } from '../expect-failure.js'
 import { refusedPathOf } from '../host.js'
 import type { Cases } from '../case.js'
 import type { Trial } from '../trial.js'
@@ -25,30 +24,8 @@ const runningVm = async (trial: Trial): Promise<{ vm: Vm; ports: (number | undef
   return { vm, ports: hostPortsOf(await vm.refresh().unwrap()) }
 }
 
-const refusals: Cases = ({ promises }) => {
-  promises('network adapters are refused, and nothing is made', ['server.createVm'], async ({ server, profile }) => {
-    const spec = { ...profile.spec, name: 'connected', networkAdapters: [{ outbound: true }] }
-    const error = await failureOf(server.createVm(spec), 'NOT_SUPPORTED')
-    expect(error.capability).toBe('spec.networkAdapters')
-    expect(error.hint).toBeTruthy()
-    expect(await server.getVmList().unwrap()).toEqual([])
-  })
-
-  promises('network adapters are refused by an edit, and nothing is changed', ['vm.edit'], async (trial) => {
-    const vm = await trial.createVm()
-    const before = vm.config
-    const error = await failureOf(vm.edit({ description: 'half of it', networkAdapters: [{}] }), 'NOT_SUPPORTED')
-    expect(error.capability).toBe('spec.networkAdapters')
-    expect(await vm.refresh().unwrap()).toEqual(before)
-  })
-}
-
-export const networkAdapters: Cases = (conformance) => {
-  const { host, promises } = conformance
-  if (refusedPathOf(host, 'spec.networkAdapters') !== undefined) {
-    refusals(conformance)
-    return
-  }
+export const networkAdapters: Cases = ({ host, promises }) => {
+  if (refusedPathOf(host, 'spec.networkAdapters') !== undefined) return
 
   promises('a VM that is given no network adapter has none', ['server.createVm'], async (trial) => {
     const vm = await trial.createVm()

@@ -1,0 +1,163 @@
+import { writeFile } from 'node:fs/promises'
+import { expect } from 'vitest'
+import { InvalidArgumentError, NotSupportedError, type VmError } from '../../../errors.js'
+import type { VmSpec } from '../../../model/vm-spec.js'
+import { EventLog } from '../event-log.js'
+import { failureOf } from '../expect-failure.js'
+import { GuestLacksError } from '../guest.js'
+import { refusedPathOf } from '../host.js'
+import type { Cases } from '../case.js'
+import type { Trial } from '../trial.js'
+
+type Settings = Omit<VmSpec, 'name'>
+
+/** The paths of all settings in an object, through lists and objects: `'spec.disks.image'`. */
+type PathsIn<T, Root extends string> = {
+  [K in keyof T & string]-?: PathsOf<NonNullable<T[K]>, `${Root}.${K}`>
+}[keyof T & string]
+type PathsOf<T, Path extends string> = [T] extends [readonly (infer E)[]]
+  ? PathsOf<E, Path>
+  : [T] extends [object]
+    ? string extends keyof T
+      ? Path
+      : PathsIn<T, Path>
+    : Path
+
+/** A disk's id is given by the host. */
+type SettingPath = Exclude<PathsIn<Settings, 'spec'>, 'spec.disks.id'>
+
+type Sample = (trial: Trial, file: string) => Settings
+
+const withKernel = ({ profile }: Trial): string => {
+  const kernel = profile.specWithDisk.boot?.kernel
+  if (kernel === undefined) throw new GuestLacksError('the guest of the host has no kernel')
+  return kernel
+}
+const networkAdapter = (adapter: NonNullable<Settings['networkAdapters']>[number]): Settings => ({
+  networkAdapters: [adapter],
+})
+const portForward = { guestPort: 22, hostPort: 40_022 }
+
+/** A value of each setting: a setting that is added to the model is a compile error here. */
+const samples: Readonly<Record<SettingPath, Sample>> = {
+  'spec.description': () => ({ description: 'Line 1\nLine 2' }),
+  'spec.cpus': () => ({ cpus: 2 }),
+  'spec.memoryMiB': () => ({ memoryMiB: 20 }),
+  'spec.disks.image': (_trial, image) => ({ disks: [{ image }] }),
+  'spec.disks.sizeMiB': () => ({ disks: [{ sizeMiB: 64 }] }),
+  'spec.cdroms.image': (_trial, image) => ({ cdroms: [{ image }] }),
+  'spec.floppies.image': (_trial, image) => ({ floppies: [{ image }] }),
+  'spec.boot.kernel': (trial) => ({ boot: { kernel: withKernel(trial) } }),
+  'spec.boot.initrd': (trial, initrd) => ({ boot: { kernel: withKernel(trial), initrd } }),
+  'spec.boot.commandLine': (trial) => ({ boot: { kernel: withKernel(trial), commandLine: 'quiet' } }),
+  'spec.boot.firmware': (_trial, firmware) => ({ boot: { firmware } }),
+  'spec.boot.videoFirmware': (_trial, videoFirmware) => ({ boot: { videoFirmware } }),
+  'spec.boot.order': () => ({ boot: { order: ['cdrom', 'disk'] } }),
+  'spec.networkAdapters.macAddress': () => networkAdapter({ macAddress: '52:54:00:ab:cd:ef' }),
+  'spec.networkAdapters.outbound': () => networkAdapter({ outbound: true }),
+  'spec.networkAdapters.portForwards.guestPort': () => networkAdapter({ portForwards: [{ guestPort: 22 }] }),
+  'spec.networkAdapters.portForwards.hostPort': () => networkAdapter({ portForwards: [portForward] }),
+  'spec.networkAdapters.portForwards.protocol': () =>
+    networkAdapter({ portForwards: [{ ...portForward, protocol: 'udp' }] }),
+  'spec.networkAdapters.portForwards.hostAddress': () =>
+    networkAdapter({ portForwards: [{ ...portForward, hostAddress: '0.0.0.0' }] }),
+}
+
+/** The settings that the host refuses, by path, and whose sample needs no more than a file. */
+const refusable: Readonly<Partial<Record<SettingPath, Sample>>> = {
+  ...samples,
+  'spec.boot.kernel': (_trial, kernel) => ({ boot: { kernel } }),
+  'spec.boot.initrd': (_trial, file) => ({ boot: { kernel: file, initrd: file } }),
+  'spec.boot.commandLine': (_trial, kernel) => ({ boot: { kernel, commandLine: 'quiet' } }),
+}
+
+/** As large as a floppy. */
+async function madeFile(trial: Trial): Promise<string> {
+  const file = trial.path('file')
+  await writeFile(file, Buffer.alloc(1_474_560, 7))
+  return file
+}
+
+/** The path of a setting in an error, as in the table: `changes.disks[0].image` is `spec.disks.image`. */
+const settingIn = (path: string | undefined): string | undefined =>
+  path?.replaceAll(/\[\d+\]/g, '').replace(/^changes/, 'spec')
+
+function expectRefusal(error: VmError, setting: string): void {
+  if (error instanceof NotSupportedError) {
+    expect(error.capability).toBe(setting)
+    expect(settingIn(error.path)).toBe(setting)
+    expect(error.hint).toBeTruthy()
+  } else if (error instanceof InvalidArgumentError) expect(settingIn(error.path)).toBe(setting)
+  else throw error
+}
+
+export const settings: Cases = ({ host, promises }) => {
+  for (const [setting, sample] of Object.entries(samples) as [SettingPath, Sample][]) {
+    const refused = refusedPathOf(host, setting)
+    if (refused !== undefined) {
+      const refusedSample = refusable[setting] ?? sample
+      promises(`${setting} is refused by a creation, and nothing is made`, ['server.createVm'], async (trial) => {
+        const before = await trial.opened.files?.()
+        const log = new EventLog(trial.server.events())
+        const spec = { ...refusedSample(trial, await madeFile(trial)), name: trial.newName() }
+        const error = await failureOf(trial.server.createVm(spec), 'NOT_SUPPORTED')
+        expectRefusal(error, refused)
+        expect(await trial.server.getVmList().unwrap()).toEqual([])
+        expect(await trial.opened.files?.()).toEqual(before)
+        await log.close()
+        expect(log.events).toEqual([])
+      })
+
+      promises(`${setting} is refused by an edit, and nothing is changed`, ['vm.edit'], async (trial) => {
+        const vm = await trial.createVm()
+        const before = vm.config
+        const changes = refusedSample(trial, await madeFile(trial))
+        const error = await failureOf(vm.edit({ description: 'half of it', ...changes }), 'NOT_SUPPORTED')
+        expectRefusal(error, refused)
+        expect(await vm.refresh().unwrap()).toEqual(before)
+      })
+      continue
+    }
+
+    promises(
+      `${setting} of a new VM is kept, or refused by its path and nothing is made`,
+      ['server.createVm'],
+      async (trial) => {
+        const spec = sample(trial, await madeFile(trial))
+        const name = trial.newName()
+        const created = await trial.server.createVm({ ...spec, name })
+        if (created.isErr()) {
+          expectRefusal(created.error, setting)
+          expect(await trial.server.getVmList().unwrap()).toEqual([])
+          return
+        }
+        expect(created.value.config).toMatchObject(spec)
+        if (!host.keepsVms) return
+        const server = await trial.reopen()
+        expect((await server.getVm(name).unwrap()).config).toMatchObject(spec)
+      },
+    )
+
+    promises(
+      `${setting} is kept by an edit, or refused by its path and nothing is changed`,
+      ['vm.edit'],
+      async (trial) => {
+        const vm = await trial.createVm()
+        const before = vm.config
+        const changes = sample(trial, await madeFile(trial))
+        const disks = changes.disks && [...before.disks, ...changes.disks]
+        const edited = await vm.edit({ description: 'half of it', ...changes, ...(disks && { disks }) })
+        if (edited.isErr()) {
+          expectRefusal(edited.error, setting)
+          expect(await vm.refresh().unwrap()).toEqual(before)
+          return
+        }
+        const expected = { description: 'half of it', ...changes, ...(disks && { disks }) }
+        expect(edited.value).toMatchObject(expected)
+        if (!host.keepsVms) return
+        const server = await trial.reopen()
+        expect((await server.getVm(vm.id).unwrap()).config).toMatchObject(expected)
+      },
+    )
+  }
+}
