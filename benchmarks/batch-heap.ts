@@ -1,6 +1,6 @@
 /**
- * How far does the heap grow, garbage included, while a batch of 100,000 jobs is read by `outcomes()`? And while p-queue has
- * them all added, or the batch keeps its outcomes for the report?
+ * How far does the heap grow, garbage included, while a batch of 100,000 jobs is read by `outcomes()`, compared with p-queue after
+ * adding them all, and with a batch that keeps its outcomes for the report?
  */
 import { setImmediate } from 'node:timers/promises'
 import { batch } from 'awaitvm'
@@ -13,7 +13,7 @@ const count = 100_000
 const concurrency = 64
 const megabyte = 1_000_000
 
-/** The highest use of the heap over what it was before, as seen after every 100 jobs. */
+/** The peak growth of the heap, sampled after every 100 jobs. */
 const peakOf = (work: (look: () => void) => Promise<void>) => async (): Promise<number> => {
   for (let turn = 0; turn < 5; turn += 1) {
     await setImmediate()

@@ -1,7 +1,7 @@
 /**
- * What does a batch cost in time, with a signal, next to p-queue alone without one? 100,000 trivial jobs, 64 at once.
+ * How long does a batch with a signal take, compared with p-queue alone without one? 100,000 trivial jobs, 64 at a time.
  *
- * "all added" is p-queue as its README shows it: every task is added, then `onIdle`. "a few at a time" waits before each with
+ * "all added" uses p-queue as its README shows: every task is added, then `onIdle`. "a few at a time" waits before each with
  * `onSizeLessThan`, so that it holds no more than a batch does.
  */
 import { batch } from 'awaitvm'

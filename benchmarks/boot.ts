@@ -1,11 +1,11 @@
-/** No benchmark, but a process of `first-line` and `fifty`: `boot.js SIDE COUNT TIMES` boots so many VMs at once. */
+/** Not a benchmark, but a process of `first-line` and `fifty`: `boot.js SIDE COUNT TIMES` boots COUNT VMs at once, TIMES times. */
 import { once } from 'node:events'
 import { Worker } from 'node:worker_threads'
 import { connect, type Vm } from 'awaitvm'
 import { answer } from './support/child.js'
 import { bootV86, memoryMiB } from './support/v86.js'
 
-/** The milliseconds until the last has printed its first line. */
+/** Milliseconds until the last VM has printed its first line. */
 type Side = (count: number) => Promise<number>
 
 async function embedded(count: number): Promise<number> {

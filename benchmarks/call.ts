@@ -1,4 +1,4 @@
-/** What does a call cost on its way through facade, limiter and job to a driver that answers at once? */
+/** How long does a call take through facade, limiter and job to a driver that answers at once? */
 import { ok, type Result } from 'awaitvm'
 import type { Driver, VmRecord } from 'awaitvm/driver'
 import { serve } from 'awaitvm/testing'

@@ -1,4 +1,4 @@
-/** How long do 50 VMs take that are started at once, next to 50 worker threads that each load a v86 for themselves? */
+/** How long do 50 VMs take that are started at once, compared with 50 worker threads that each load their own v86? */
 import { alternate, median } from './support/alternate.js'
 import { boots } from './support/boots.js'
 import { compare, ratioAtMost, report } from './support/figure.js'

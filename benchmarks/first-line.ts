@@ -1,8 +1,8 @@
 /**
- * How long does a VM of the embedded host take from `start` to its first line, next to v86 used directly, without a thread?
+ * How long does a VM of the embedded host take from `start` to its first line, compared with v86 used directly, without a thread?
  *
- * The first of a process is what a script waits for. For later ones the direct v86 runs code that the first has warmed up,
- * while a VM gets a new thread, in which it is cold.
+ * A script waits for the first VM of its process. Later on, v86 used directly runs code that is already warm, while each VM gets a new
+ * thread with cold code.
  */
 import { alternate, median } from './support/alternate.js'
 import { boots } from './support/boots.js'

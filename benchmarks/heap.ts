@@ -1,4 +1,4 @@
-/** How many bytes of heap does a pending job hold, next to others that wait? */
+/** How many bytes of heap does a pending job take, compared with other kinds of pending work? */
 import { setImmediate } from 'node:timers/promises'
 import { createJob } from 'awaitvm/testing'
 import PCancelable from 'p-cancelable'
@@ -13,13 +13,13 @@ const bytesOf = (make: () => unknown) => async (): Promise<number> => {
   const before = await usedHeap()
   for (let i = 0; i < count; i += 1) kept[i] = make()
   const after = await usedHeap()
-  // Used here, it was kept until now.
+  // This use keeps it alive until now.
   if (kept.length !== count) throw new Error('some are lost')
   return (after - before) / count
 }
 
 async function usedHeap(): Promise<number> {
-  // A poller is pending only some turns after it was made.
+  // A poller becomes pending some turns after its creation.
   for (let turn = 0; turn < 5; turn += 1) {
     await setImmediate()
     garbageCollector()()
@@ -34,7 +34,7 @@ const awaited = <T extends PromiseLike<unknown>>(pending: T): T => {
   return pending
 }
 
-/** What settles the promise, and so keeps it: a job has this within it. */
+/** Keeps the function that settles the promise, as a job does. */
 function resolverOf(use: (promise: Promise<unknown>) => unknown): unknown {
   let resolver: unknown
   const promise = new Promise((resolve) => {

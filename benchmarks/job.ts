@@ -1,9 +1,9 @@
 /**
- * What does a job cost in time, created, settled and awaited, next to others that are settled with the same Result?
+ * How long does it take to create, settle and await a job, compared with others that are settled with the same Result?
  *
- * As with a host, others are under way meanwhile and the answer comes later: 100 are created, then settled, then awaited. The
- * job is what each call of the SDK makes, the core and its handle. `createJob` adds a task, three closures and an object for
- * a test to hold.
+ * As with a host, several are pending and the answer comes later: 100 are created, then settled, then awaited. The
+ * job is what each call of the SDK creates: the core and its handle. `createJob` adds a task, three closures and an object for
+ * the test.
  */
 import { ok, type Result } from 'awaitvm'
 import { createJob, type JobInHand } from 'awaitvm/testing'
@@ -17,7 +17,7 @@ import { compare, ratioAtLeast, ratioAtMost, report } from './support/figure.js'
 
 type Outcome = Result<number, never>
 
-// One function for each, and none that they share: V8 would optimise it for none of them.
+// A function for each, and none shared: V8 could not optimise a shared one for any of them.
 
 async function jobs(count: number): Promise<void> {
   const cores: JobCore<number, never>[] = []
@@ -59,7 +59,7 @@ async function cancelables(count: number): Promise<void> {
   for (const handle of handles) await handle
 }
 
-/** The poller settles itself, once it has asked for the first time. */
+/** The poller settles itself at its first poll. */
 async function pollers(count: number): Promise<void> {
   const made: PromiseLike<Outcome>[] = []
   for (let i = 0; i < count; i += 1) made.push(pollEnded(ok(1)))

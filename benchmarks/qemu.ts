@@ -1,4 +1,4 @@
-/** What does awaitvm add to QEMU: to its start, to a hundred starts at once, and to a command of its monitor? */
+/** How much time does awaitvm add to a start of QEMU, to a hundred starts at once, and to a command of the monitor? */
 import { existsSync } from 'node:fs'
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
@@ -11,16 +11,16 @@ import { commandLinesIn, greeted, startBare } from './support/bare-qemu.js'
 import { compare, ratioAtLeast, ratioAtMost, report, type Figure } from './support/figure.js'
 
 /**
- * In memory, where the system has that: on a disk, what is measured is also the file system's mood. ext4 does not give a new
- * file the place of one that was removed within the last seconds, and both ways remove many between their rounds: to look
- * for another takes it up to 1 ms for each, depending on the folder.
+ * In memory, if the system has `/dev/shm`: on a disk, the file system distorts the figures. ext4 does not reuse the place of a
+ * file that was removed within the last seconds, and both sides remove many between their rounds: finding
+ * another place takes up to 1 ms for each file, depending on the folder.
  */
 const memory = '/dev/shm'
 const folder = await mkdtemp(join(existsSync(memory) ? memory : tmpdir(), 'awaitvm-bench-'))
 let bareFolders = 0
 const nextFolder = (): string => join(folder, `bare-${(bareFolders += 1)}`)
 
-/** A guest that halts at its first instruction: what it would do is the same in both ways, and takes longer than QEMU's start. */
+/** A guest that halts at its first instruction: its boot would be the same for both sides, and take longer than QEMU's start. */
 const firmware = join(folder, 'halt.bin')
 await writeFile(firmware, Buffer.alloc(65_536, 0xf4))
 
@@ -31,10 +31,10 @@ const makeVms = (server: Server, count: number): Promise<Vm[]> =>
     ),
   )
 
-/** The system goes on clearing up behind a hundred processes that have ended, at the expense of those that start. */
+/** The system cleans up after a hundred ended processes for a while, which slows down new ones. */
 const restMs = 500
 
-/** Milliseconds that the work takes; what it answers clears up behind it, and is not timed. */
+/** Milliseconds that the work takes; the function that it returns cleans up, and is not timed. */
 async function timed(work: () => Promise<() => Promise<unknown>>): Promise<number> {
   await delay(restMs)
   const start = performance.now()
@@ -44,7 +44,7 @@ async function timed(work: () => Promise<() => Promise<unknown>>): Promise<numbe
   return taken
 }
 
-/** So many VMs started at once, in both ways, with the same command lines. */
+/** Starts this number of VMs at once, on both sides with the same command lines. */
 async function starts(count: number, rounds: number): Promise<Figure> {
   const directory = join(folder, `vms-${count}`)
   await using server = await connect(`qmp://${directory}`, { maxConcurrentOperations: count }).unwrap()
@@ -73,7 +73,7 @@ async function starts(count: number, rounds: number): Promise<Figure> {
   return compare(samples, name, against, 'ms', ratioAtMost(1.1))
 }
 
-/** One command after another, in both ways, on the monitor of the same VM. */
+/** Sends one command after another, on both sides to the monitor of the same VM. */
 async function commands(): Promise<Figure> {
   const directory = join(folder, 'commands')
   await using server = await connect(`qmp://${directory}`).unwrap()
@@ -107,7 +107,7 @@ async function commands(): Promise<Figure> {
             socket.write(text)
           })
         await ask('{"execute":"qmp_capabilities"}')
-        // With an id, as whoever has more than one command under way needs it.
+        // With an id, which a client with several pending commands needs.
         const rate = await perSecond(() => ask('{"execute":"query-status","id":1}'))
         await new Promise((resolve) => socket.once('close', resolve).end())
         return rate

@@ -1,4 +1,4 @@
-/** Runs the benchmarks, or those that are named: `npm run bench -- [NAME...] [--json FILE]`. */
+/** Runs all benchmarks, or the named ones: `npm run bench -- [NAME...] [--json FILE]`. */
 import { writeFile } from 'node:fs/promises'
 import { parseArgs } from 'node:util'
 import * as v from 'valibot'
@@ -9,7 +9,7 @@ import { table } from './support/table.js'
 
 const benchmarks = ['job', 'heap', 'call', 'batch', 'batch-heap', 'first-line', 'fifty', 'qemu']
 
-/** Whether all ran, and met their goals. */
+/** True if all ran and met their goals. */
 async function run(names: readonly string[], json: string | undefined): Promise<boolean> {
   await using compiled = await compile()
   const figures: Figure[] = []

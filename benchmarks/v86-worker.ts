@@ -1,4 +1,4 @@
-/** A worker thread of `boot.ts`: boots a v86, and says when it has printed its first line. */
+/** A worker thread of `boot.ts`: boots a v86, and reports its first line. */
 import { parentPort } from 'node:worker_threads'
 import { bootV86 } from './support/v86.js'
 

@@ -1,8 +1,8 @@
-/** Measures several things in turn, so that whatever else the machine does hits all of them alike. */
+/** Measures several sides in turn, so that other load on the machine affects all of them alike. */
 
 export interface Rounds {
   readonly rounds: number
-  /** Rounds before these, whose samples are dropped. */
+  /** Rounds to warm up, whose samples are dropped. */
   readonly warmUps: number
 }
 
@@ -28,7 +28,7 @@ export function median(samples: readonly number[]): number {
   return ((sorted[Math.ceil(middle) - 1] ?? NaN) + (sorted[Math.floor(middle)] ?? NaN)) / 2
 }
 
-/** A side whose samples are the nanoseconds for one of the `count` that `work` does at once, over so many `times` of it. */
+/** A side whose samples are nanoseconds per item: `work` handles `count` items, and runs `times` times for a sample. */
 export const nanoseconds = (
   work: (count: number) => Promise<void>,
   count: number,
@@ -38,8 +38,8 @@ export const nanoseconds = (
     for (let i = 0; i < times; i += 1) await work(count)
   }
   return async () => {
-    // What the side before has left behind is not to be cleared away in this one's time: a first run takes it. A minor
-    // collection leaves the young generation at the size that it has grown to.
+    // A first, untimed run collects the garbage of the side before. A minor
+    // collection keeps the young generation at its size.
     await repeat()
     garbageCollector()({ type: 'minor' })
     const start = process.hrtime.bigint()

@@ -17,8 +17,8 @@ const poll = <T>(answer: () => Promise<T>): Poller<T> =>
     }),
   })
 
-/** Of an operation that has ended when it is asked for the first time, so that the poller never waits. */
+/** Polls an operation that has ended at the first poll, so that the poller never waits. */
 export const pollEnded = <T>(value: T): Poller<T> => poll(async () => value)
 
-/** Of an operation that does not end. */
+/** Polls an operation that does not end. */
 export const pollPending = (): Poller<unknown> => poll(() => new Promise(() => undefined))

@@ -1,4 +1,4 @@
-/** What one would write without awaitvm: QEMU started with an argument list, and its monitor awaited. */
+/** QEMU without awaitvm: spawned with an argument list, and its monitor awaited. */
 import { spawn } from 'node:child_process'
 import { on, once } from 'node:events'
 import { mkdir, readdir, readFile } from 'node:fs/promises'
@@ -9,7 +9,7 @@ import * as v from 'valibot'
 
 const runSchema = v.object({ commandLine: v.array(v.string()) })
 
-/** The command lines that awaitvm has started the VMs of a directory with. */
+/** The command lines with which awaitvm started the VMs of a directory. */
 export async function commandLinesIn(directory: string): Promise<string[][]> {
   const vms = join(directory, 'vms')
   const records = (await readdir(vms)).map((id) => readFile(join(vms, id, 'run.json'), 'utf8'))
@@ -17,8 +17,8 @@ export async function commandLinesIn(directory: string): Promise<string[][]> {
 }
 
 /**
- * Starts a QEMU in a folder of its own, waits for the greeting of its monitor, and lets the guest run, which the command line
- * leaves halted; answers what ends it.
+ * Starts a QEMU in a folder of its own, waits for the greeting of its monitor, and continues the guest, which the command line
+ * leaves halted. Returns the function that ends it.
  */
 export async function startBare(
   folder: string,
@@ -36,7 +36,7 @@ export async function startBare(
   }
 }
 
-/** A connection on which the greeting has come. */
+/** A connection after the greeting. */
 export async function greeted(path: string): Promise<Socket> {
   for (;;) {
     const socket = createConnection(path)

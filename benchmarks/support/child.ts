@@ -1,8 +1,8 @@
-/** Measures in a process of its own: what was compiled, collected or left running before does not matter there. */
+/** Measures in a process of its own, free of code, garbage and work of other benchmarks. */
 import { fork } from 'node:child_process'
 import { once } from 'node:events'
 
-/** What the script says with `answer`. */
+/** The message that the script sends with `answer`. */
 export async function ask(script: string, ...args: readonly string[]): Promise<unknown> {
   const child = fork(script, args, { execArgv: ['--expose-gc'] })
   let answers: unknown[] = []

@@ -1,9 +1,9 @@
-/** Compiles the benchmarks to plain JavaScript: a loader of TypeScript would be a part of what is measured. */
+/** Compiles the benchmarks to plain JavaScript: a TypeScript loader would distort the figures. */
 import { rm } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
 import { build } from 'tsup'
 
-/** Within the package, so that `awaitvm` is the package itself; and ignored like all that is built. */
+/** Inside the package, so that `awaitvm` resolves to it; and ignored by git. */
 const outDir = 'dist/benchmarks'
 
 export interface Compiled extends AsyncDisposable {
@@ -22,7 +22,7 @@ export async function compile(): Promise<Compiled> {
     format: 'esm',
     target: 'node20',
     platform: 'node',
-    // Otherwise each benchmark is one file, and finds those beside it wherever it was imported from.
+    // One file for each benchmark, so that `import.meta.url` is beside the others.
     splitting: false,
     skipNodeModulesBundle: true,
     external: [/^awaitvm/],

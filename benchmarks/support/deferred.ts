@@ -1,4 +1,4 @@
-/** The native counterpart of a job: a promise that somebody else settles. */
+/** The native counterpart of a job: a promise that is settled from outside. */
 
 export interface Deferred<T> {
   readonly promise: Promise<T>

@@ -1,4 +1,4 @@
-/** What benchmarks report, and the goals that it is held to. */
+/** The figures that benchmarks report, and their goals. */
 import * as v from 'valibot'
 import { median } from './alternate.js'
 import { answer } from './child.js'
@@ -10,7 +10,7 @@ export const figuresSchema = v.array(
     value: v.number(),
     unit: v.string(),
     against: v.string(),
-    /** How many times `against`'s value: the median of the ratios within each round. */
+    /** The value divided by that of `against`: the median of the ratios within each round. */
     ratio: v.number(),
     goal: v.nullable(v.string()),
     ok: v.boolean(),
@@ -53,5 +53,5 @@ export function compare<K extends string>(
   return { name, value, unit, against, ratio, goal: goal?.text ?? null, ok: goal?.isMet({ value, ratio }) ?? true }
 }
 
-/** Hands the figures to the runner. */
+/** Sends the figures to the runner. */
 export const report = (figures: readonly Figure[]): void => answer(figures)

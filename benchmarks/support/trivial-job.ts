@@ -1,4 +1,4 @@
-/** A job that ends with the next microtask: what is measured with it is whatever runs it. */
+/** A job that ends with the next microtask, to measure the code that runs it. */
 import type { Job } from 'awaitvm'
 import { createJob } from 'awaitvm/testing'
 

@@ -1,4 +1,4 @@
-/** v86 used as its own documentation does, on the guest that a VM of the embedded host boots where it has nothing else to. */
+/** v86 used as in its own documentation, with the built-in guest of the embedded host. */
 import { createRequire } from 'node:module'
 import { dirname, join } from 'node:path'
 import { V86 } from 'v86'
@@ -7,7 +7,7 @@ import { builtInGuest } from '../../src/drivers/embedded/machine/guest.js'
 const mebibyte = 2 ** 20
 const newline = 10
 
-/** As little as the guest needs, for both sides. */
+/** The least memory that the guest needs, for both sides. */
 export const memoryMiB = 16
 
 /** A v86 that has printed its first line. */

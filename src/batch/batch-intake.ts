@@ -1,24 +1,24 @@
 import type { ItemSource } from './item-source.js'
 
 interface Customs<Item> {
-  /** Whether one more item may be taken. */
+  /** True if one more item may be taken. */
   readonly hasRoom: () => boolean
   readonly accept: (item: Item, index: number) => void
-  /** The list can't be read any further. */
+  /** Called if reading the list fails. */
   readonly fail: (error: unknown) => void
-  /** An item, or the end, has come by itself: the list is an asynchronous one. */
+  /** Called when an asynchronous list has delivered an item or its end. */
   readonly arrived: () => void
 }
 
-/** Takes items from the list, one after another, as there is room for them. */
+/** Takes items from the list, one by one, while there is room. */
 export class BatchIntake<Item> {
   readonly #source: ItemSource<Item>
   readonly #customs: Customs<Item>
   #taken = 0
   #isExhausted = false
-  /** An answer of an asynchronous list is under way. */
+  /** True while an asynchronous list has not answered yet. */
   #isAwaiting = false
-  /** The list is being asked, and was left by what it does itself: a generator that runs can't be closed. */
+  /** True inside a call of the list. A running generator can't be closed: `leave` then waits for the end of the call. */
   #isReading = false
   #isLeft = false
 
@@ -31,7 +31,7 @@ export class BatchIntake<Item> {
     return this.#isExhausted
   }
 
-  /** How many items there are in all, once that is known. */
+  /** The number of all items, once it is known. */
   get total(): number | undefined {
     if (this.#isExhausted) return this.#taken
     const { size } = this.#source
@@ -47,7 +47,7 @@ export class BatchIntake<Item> {
     }
   }
 
-  /** Takes what is left of a list that has a length; what else there would have been is not asked for. */
+  /** Takes the rest of a list with a known length, so that the report has it; closes any other list. */
   leave(): void {
     this.#isLeft = this.#isReading
     if (this.#isExhausted || this.#isReading) return
@@ -60,7 +60,7 @@ export class BatchIntake<Item> {
     this.#source.leave()
   }
 
-  /** Nothing where the list could not be read. */
+  /** Undefined if reading the list failed. */
   #next(): IteratorResult<Item> | Promise<IteratorResult<Item>> | undefined {
     this.#isReading = true
     try {

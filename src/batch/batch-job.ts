@@ -5,7 +5,7 @@ import type { BatchOutcome, BatchReport } from './batch-report.js'
 import type { BatchRun } from './batch-run.js'
 import { OutcomeReader } from './outcome-reader.js'
 
-/** A batch under way: a job that ends with a {@link BatchReport}, also where items failed or it was cancelled. */
+/** A batch under way: a job that ends with a {@link BatchReport}, even if items failed or it was cancelled. */
 export class BatchJob<Item, T, E = VmError> extends Job<BatchReport<Item, T, E>, InvalidArgumentError> {
   readonly #run: BatchRun<Item, T, E> | undefined
 
@@ -15,15 +15,15 @@ export class BatchJob<Item, T, E = VmError> extends Job<BatchReport<Item, T, E>,
     this.#run = run
   }
 
-  /** The jobs of the items under way, where the function gives one for each item. */
+  /** The jobs of the running items, if the function returns a job for each item. */
   get jobs(): readonly JobRef<T, Extract<E, VmError>>[] {
     return (this.#run?.jobs ?? []) as readonly JobRef<T, Extract<E, VmError>>[]
   }
 
   /**
-   * The outcomes in the order in which they come, for lists too long to hold: an outcome that is read is not in the report.
-   * A reader that is slow slows the batch down, and one that leaves the loop leaves the rest to the report. Throws where
-   * there is a reader already.
+   * Yields the outcomes as they come, for lists too long to hold: an outcome that is read here is not kept for the report.
+   * A slow reader slows the batch down. If it leaves the loop, the rest goes to the report. Throws a `TypeError` if there is
+   * another reader.
    */
   outcomes(): AsyncIterableIterator<BatchOutcome<Item, T, E>, undefined> & AsyncDisposable {
     if (this.#run === undefined) return OutcomeReader.empty()

@@ -6,24 +6,24 @@ import { JobRef } from '../job/job.js'
 import { isResult } from '../result.js'
 import type { BatchItemError } from './batch-report.js'
 
-/** What the function is told besides its item. */
+/** What the function gets besides its item. */
 export interface BatchContext {
   /** The item's place in the list, from 0. */
   readonly index: number
   /** 1 at the first attempt. */
   readonly attempt: number
   /**
-   * Aborted when the batch is cancelled, with the reason of the batch's own signal where that did it. A function that then fails
-   * with this reason, or with an `AbortError`, was cancelled.
+   * Aborted when the batch is cancelled; if the batch's own signal cancelled it, with the reason of that signal. If the function
+   * then fails with this reason or with an `AbortError`, its item counts as cancelled.
    */
   readonly signal: AbortSignal
 }
 
-/** What an attempt needs of its batch. */
+/** What an attempt needs from its batch. */
 export interface AttemptSource {
-  /** Makes it when somebody looks at it: most items never do. */
+  /** Created on first use: most functions never read it. */
   readonly signal: () => AbortSignal
-  /** What an item has ended with that failed so, where that is how it obeyed the signal. */
+  /** The item's outcome if this error means that the function obeyed the signal. */
   readonly cancelledBy: (error: unknown) => JobCancelledError | undefined
 }
 
@@ -44,14 +44,14 @@ class ItemContext implements BatchContext {
 }
 
 /**
- * What is to be done with an item. It gives the job that does it, or a promise of a Result: an `async` function may do
- * several things in turn, and fail with errors of its own.
+ * What is done with each item. It returns a job, or a promise of a Result: an `async` function can take
+ * several steps, and fail with errors of its own.
  */
 export type BatchOperation<Item, T, E> = (item: Item, context: BatchContext) => JobRef<T> | PromiseLike<Result<T, E>>
 
-/** One attempt at an item that has begun. */
+/** One started attempt at an item. */
 export interface Attempt<T, E> {
-  /** Where the item is one job. */
+  /** Undefined for an `async` function. */
   readonly job: JobRef<T> | undefined
   /** Never rejects. */
   readonly outcome: Promise<Result<T, BatchItemError<E>>>
@@ -85,32 +85,32 @@ export const coreOf = <T>(job: JobRef<T>): JobCore<T, VmError> => JobRef.coreOf(
 
 function resultOf<T>(value: unknown): Result<T, unknown> {
   try {
-    // One that only looks like a Result throws here.
+    // An object that only looks like a Result throws here.
     if (isResult<T>(value) && value.isOk() !== value.isErr()) return value
     const hint = 'Return the job itself, its ref, or ok() and err().'
-    return err(wrong('the function gave neither a job nor a Result', hint, undefined))
+    return err(wrong('the function returned neither a job nor a Result', hint, undefined))
   } catch (error) {
     return err(thrown(error))
   }
 }
 
-/** An error that the function rejects with is the item's own; anything else that was thrown has no message to be told by. */
+/** An error that the function rejects with is the item's error; any other value is wrapped, since it has no message. */
 const rejection = (error: unknown): unknown => (isError(error) ? error : thrown(error))
 
 /**
- * The type of a function that gives a job is closed: what it throws before is told as the cause of an error that the type has.
+ * A function that returns a job has a closed union of errors: what it throws becomes the cause of an error of that union.
  */
 const thrown = (error: unknown): InvalidArgumentError =>
   wrong(
     `the function threw: ${wordsOf(error)}`,
-    'Throw errors in an async function: there they are the own of the item.',
+    'Throw in an async function: there the error becomes that of the item.',
     error,
   )
 
-/** Also one of another realm. */
+/** True also for an error of another realm. */
 const isError = (value: unknown): value is Error => value instanceof Error || types.isNativeError(value)
 
-/** What was thrown may be anything, also what can't become a string. */
+/** Any value can be thrown, even one that can't be converted to a string. */
 export const wordsOf = (thrown: unknown): string =>
   isError(thrown) ? thrown.message : typeof thrown === 'string' ? thrown : inspect(thrown)
 

@@ -3,44 +3,46 @@ import type { JobOptions } from '../job/job-options.js'
 import type { Progress } from '../job/progress.js'
 import { object, optional, unchecked } from '../model/schema.js'
 
-/** When an item that failed is tried again. */
+/** When a failed item is tried again. */
 export interface RetryOptions {
   /**
-   * How often an item is tried at the most, the first time included. Only errors whose `retryable` is `true` are tried again, those
-   * of yours included.
+   * Most attempts for an item, the first included. Only errors with `retryable: true` are tried again, errors of your own
+   * included.
    */
   readonly attempts: number
+  /** How long to wait between attempts. */
   readonly backoff?: BackoffOptions | undefined
 }
 
-/** How long to wait before the next attempt: at random from half of the delay to the whole, so that not all come back at once. */
+/** How long to wait before the next attempt: a random time from half of the delay to the whole, to spread the attempts. */
 export interface BackoffOptions {
   /** The delay before the second attempt, in milliseconds; 200 if absent. */
   readonly initialMs?: number | undefined
   /** The longest delay, in milliseconds; 30,000 if absent. */
   readonly maxMs?: number | undefined
-  /** What each further delay is multiplied by; 2 if absent. */
+  /** The factor by which each delay is longer than the one before; 2 if absent. */
   readonly factor?: number | undefined
 }
 
+/** Options of {@link batch}. */
 export interface BatchOptions<Item> extends Pick<JobOptions, 'signal' | 'onProgress'> {
-  /** How many items at once; 64 if absent. What a server takes at once is its own matter: it lets the rest wait in line. */
+  /** Most items at a time; 64 if absent. A server has a limit of its own, and lets the other operations wait in line. */
   readonly concurrency?: number | undefined
-  /** How many items of one host at once; without limit if absent. */
+  /** Most items of one host at a time; no limit if absent. */
   readonly perHostConcurrency?: number | undefined
-  /** What tells the hosts of items apart; if absent, the connection of an item that is a `Vm` or a `Server`. */
+  /** Identifies the host of an item; if absent, the connection of a `Vm` or a `Server`. */
   readonly hostOf?: ((item: Item) => unknown) | undefined
-  /** Whether a failed item is the last that was started; those that run go on to their end. */
+  /** If true, no item is started after a failure; running items finish. */
   readonly stopOnError?: boolean | undefined
   /** If absent, each item is tried once. */
   readonly retry?: RetryOptions | undefined
-  /** At most so many attempts are begun in any stretch of time of this length. */
+  /** At most `starts` attempts begin in any interval of `intervalMs` milliseconds. */
   readonly rateLimit?: { readonly starts: number; readonly intervalMs: number } | undefined
-  /** Items of a higher priority go first; 0 if absent. */
+  /** Items of higher priority go first; 0 if absent. */
   readonly priority?: ((item: Item) => number) | undefined
   /**
-   * Milliseconds that the batch may take, at most 2147483647. Then it is cancelled; items that can't be stopped within 30
-   * seconds are in the report with an `OutcomeUnknownError`.
+   * Milliseconds that the batch may take, at most 2147483647. Then it is cancelled. Items that don't stop within 30
+   * seconds are reported with an `OutcomeUnknownError`.
    */
   readonly timeoutMs?: number | undefined
 }
@@ -60,7 +62,7 @@ const milliseconds = (minimum: number): v.GenericSchema<number> => {
   return v.pipe(v.number(message), v.minValue(minimum, message), v.maxValue(maxTimerMs, message))
 }
 
-/** A limit is a whole number, or Infinity for none. */
+/** A whole number, or Infinity for no limit. */
 const limit = v.union(
   [whole(1), v.literal(Infinity)],
   'must be a whole number from 1, or Infinity',

@@ -6,17 +6,17 @@ interface QueueOptions {
   readonly rateLimit: { readonly starts: number; readonly intervalMs: number } | undefined
 }
 
-/** What is known of a task besides its work. */
+/** Where a task stands in line. */
 interface Place {
   readonly priority: number | undefined
   readonly host: unknown
 }
 
-/** A task never rejects, since the promises of p-queue's `add` are not looked at: `clear` leaves them pending. */
+/** Never rejects: the promises of p-queue's `add` are ignored, since `clear` leaves them pending. */
 type Run = () => Promise<void>
 
 /**
- * p-queue's queues: one for all tasks and, where a host takes only so many, one for each host before it. A task that waits
+ * One p-queue for all tasks, and with a limit for each host one more for each host before it. A task that waits
  * for its host takes no place that another host could use.
  */
 export class BatchQueue {
@@ -25,7 +25,7 @@ export class BatchQueue {
   readonly #hosts = new Map<unknown, PQueue>()
 
   constructor({ concurrency, perHostConcurrency, rateLimit }: QueueOptions) {
-    // A sliding window: never more than so many starts in any stretch of that length.
+    // `strict` is a sliding window: the limit holds for any interval of that length.
     const limited = rateLimit && { intervalCap: rateLimit.starts, interval: rateLimit.intervalMs, strict: true }
     this.#all = new PQueue({ concurrency, ...limited })
     this.#perHost = perHostConcurrency
@@ -37,7 +37,7 @@ export class BatchQueue {
     else void this.#queueOf(host, this.#perHost).add(() => this.#all.add(run, options), options)
   }
 
-  /** Forgets the tasks that have not begun. */
+  /** Drops the tasks that have not begun. */
   clear(): void {
     for (const queue of this.#hosts.values()) queue.clear()
     this.#all.clear()
@@ -47,7 +47,7 @@ export class BatchQueue {
     const known = this.#hosts.get(host)
     if (known !== undefined) return known
     const queue = new PQueue({ concurrency })
-    // There may be as many hosts as items, one after another.
+    // A long list can have a host for each item: keep only the queues in use.
     queue.on('idle', () => this.#hosts.delete(host))
     this.#hosts.set(host, queue)
     return queue

@@ -4,57 +4,64 @@ import { VmError, type InvalidArgumentError, type JobCancelledError, type Outcom
 import type { ItemCounts } from '../job/progress.js'
 
 /**
- * What an item may end with, besides the errors of its own: `JobCancelledError` where it was stopped, or never started,
- * `InvalidArgumentError` where the function threw before it gave a job, or gave neither a job nor a Result, and
- * `OutcomeUnknownError` where the batch ran out of time and the item could not be stopped.
+ * The errors that an item may end with besides its own: `JobCancelledError` if it was stopped or never started,
+ * `InvalidArgumentError` if the function threw instead of returning a job, or returned neither a job nor a Result, and
+ * `OutcomeUnknownError` if the batch ran out of time and the item could not be stopped.
  */
 export type BatchItemError<E> = E | JobCancelledError | InvalidArgumentError | OutcomeUnknownError
 
 /**
- * What an `async` function of a batch may fail with: the errors of the Results that it returns, and whatever it throws, which
- * no type tells: what `unwrap` throws is a {@link VmError}. Look with `instanceof` before a `switch` over `code`.
+ * The errors of an `async` function of a batch: those of the Results that it returns, and those that it throws, which no type
+ * describes; `unwrap` throws a {@link VmError}. Check with `instanceof` before a `switch` over `code`.
  */
 export type BatchFunctionError<E> = E | VmError | Error
 
-/** What became of one item. */
+/** The outcome of one item. */
 export interface BatchOutcome<Item, T, E> {
   /** Its place in the list, from 0. */
   readonly index: number
+  /** The item, as the list has it. */
   readonly item: Item
-  /** The id of its last job; absent where there was none. */
+  /** The id of its last job; undefined if it had none. */
   readonly jobId: string | undefined
+  /** The result of the last attempt. */
   readonly result: Result<T, BatchItemError<E>>
-  /** How often it was tried; 0 where it was never started. */
+  /** The number of attempts; 0 if it was never started. */
   readonly attempts: number
 }
 
+/** The outcome of an item that succeeded. */
 export interface BatchSuccess<Item, T, E> extends BatchOutcome<Item, T, E> {
+  /** The value. */
   readonly result: Ok<T, BatchItemError<E>>
 }
 
+/** The outcome of an item that failed or was cancelled. */
 export interface BatchFailure<Item, T, E> extends BatchOutcome<Item, T, E> {
+  /** The error. */
   readonly result: Err<T, BatchItemError<E>>
 }
 
-/** Why a batch did not go through its list. */
+/** Why a batch ended before the end of its list. */
 export interface BatchStop {
   /**
    * `'caller'`: `cancel` was called; `'signal'`: its signal was aborted; `'timeout'`: its `timeoutMs` ran out; `'error'`: an item
-   * failed, and `stopOnError` is set; `'items'`: the list itself could not be read any further.
+   * failed, and `stopOnError` is set; `'items'`: the list itself failed.
    */
   readonly by: 'caller' | 'signal' | 'timeout' | 'error' | 'items'
+  /** The reason, for people. */
   readonly reason: string
   /** The reason of the signal, the error of the item, or that of the list. */
   readonly cause?: unknown
 }
 
-/** What became of all items of a batch. */
+/** The outcomes of all items of a batch. */
 export class BatchReport<Item, T, E> {
-  /** In the order of the list; without those that a reader of `outcomes()` has taken. */
+  /** The outcomes in the order of the list, without those that a reader of `outcomes()` has read. */
   readonly outcomes: readonly BatchOutcome<Item, T, E>[]
-  /** Of all items, also of those that a reader has taken. */
+  /** Counts over all items, including those that a reader has read. */
   readonly counts: ItemCounts
-  /** Absent where the batch went through the whole list. */
+  /** Why the batch ended early; undefined if it went through the whole list. */
   readonly stopped: BatchStop | undefined
 
   /** @internal */
@@ -64,23 +71,24 @@ export class BatchReport<Item, T, E> {
     this.stopped = stopped
   }
 
-  /** Whether the whole list was gone through, and every item succeeded. */
+  /** True if the batch went through the whole list and every item succeeded. */
   get isSuccess(): boolean {
     return this.stopped === undefined && this.counts.failed === 0 && this.counts.cancelled === 0
   }
 
+  /** The items that succeeded. */
   get succeeded(): BatchSuccess<Item, T, E>[] {
     return this.outcomes.filter((outcome): outcome is BatchSuccess<Item, T, E> => outcome.result.isOk())
   }
 
-  /** Those that ended with an error, other than that they were cancelled. */
+  /** The items that ended with an error other than `JOB_CANCELLED`. */
   get failed(): BatchFailure<Item, T, E>[] {
     return this.outcomes.filter(
       (outcome): outcome is BatchFailure<Item, T, E> => outcome.result.isErr() && !isCancelled(outcome.result),
     )
   }
 
-  /** Those that were stopped, or never started. */
+  /** The items that were stopped or never started. */
   get cancelled(): BatchFailure<Item, T, E>[] {
     return this.outcomes.filter((outcome): outcome is BatchFailure<Item, T, E> => isCancelled(outcome.result))
   }
@@ -89,14 +97,14 @@ export class BatchReport<Item, T, E> {
     return this.toString()
   }
 
-  /** The counts, for people: `BatchReport: 3 succeeded, 1 failed, 0 cancelled`. */
+  /** The counts as a text: `BatchReport: 3 succeeded, 1 failed, 0 cancelled`. */
   toString(): string {
     const { succeeded, failed, cancelled } = this.counts
     const why = this.stopped === undefined ? '' : `, stopped: ${this.stopped.reason}`
     return `BatchReport: ${String(succeeded)} succeeded, ${String(failed)} failed, ${String(cancelled)} cancelled${why}`
   }
 
-  /** The counts, why it was stopped, and each failure: what a log wants to know. */
+  /** The counts, the reason for an early end, and each failure, for a log. */
   toJSON(): Record<string, unknown> {
     const failures = this.failed.map(({ index, item, jobId, attempts, result: { error } }) => ({
       index,
@@ -118,7 +126,7 @@ export class BatchReport<Item, T, E> {
 export const isCancelled = (result: Result<unknown, unknown>): boolean =>
   result.isErr() && result.error instanceof VmError && result.error.code === 'JOB_CANCELLED'
 
-/** `JSON.stringify` leaves nothing of an error that has no `toJSON`. */
+/** `JSON.stringify` writes an error without `toJSON` as `{}`. */
 const written = (error: unknown): unknown =>
   error instanceof Error && !('toJSON' in error)
     ? { name: error.name, message: error.message, ...('code' in error && { code: error.code }) }

@@ -17,22 +17,22 @@ import { BatchTally } from './batch-tally.js'
 import type { ItemSource } from './item-source.js'
 import type { OutcomeReader } from './outcome-reader.js'
 
-/** One item, from the moment it was taken from the list. */
+/** One item that was taken from the list. */
 interface Entry<Item, E> {
   readonly index: number
   readonly item: Item
   attempts: number
   jobId: string | undefined
   percent: number
-  /** While it waits for another attempt: what the last one ended with. */
+  /** The error of the last attempt, while the item waits for the next. */
   failure: Err<never, BatchItemError<E>> | undefined
   timer: NodeJS.Timeout | undefined
 }
 
-/** How many items wait in line where there is something to choose from, and the list has no length. */
-const choice = 1000
+/** How many items of a list without a length wait in line, so that priorities and hosts have a choice. */
+const choiceSize = 1000
 
-/** The life of a batch: takes items as places become free, tries each, and ends its job with the report. */
+/** Runs a batch: takes items as places become free, tries each, and ends the job with the report. */
 export class BatchRun<Item, T, E> {
   readonly #core: JobCore<BatchReport<Item, T, E>, InvalidArgumentError>
   readonly #operation: BatchOperation<Item, T, E>
@@ -40,17 +40,17 @@ export class BatchRun<Item, T, E> {
   readonly #intake: BatchIntake<Item>
   readonly #queue: BatchQueue
   readonly #tally = new BatchTally<Item, T, E>()
-  /** How many items may wait in line. */
+  /** Most items that may wait in line. */
   readonly #room: number
   readonly #waiting = new Set<Entry<Item, E>>()
   readonly #running = new Map<Entry<Item, E>, JobRef<T> | undefined>()
-  /** The sum over all items of how far each has come. */
+  /** The sum of the percentages of all items. */
   #percents = 0
   #stop: BatchStop | undefined
-  /** Whether something was left undone for that. */
+  /** True if the stop left something undone. */
   #isCut = false
   readonly #signal = new BatchSignal()
-  /** Of the caller: readers and those who cancel it have others. */
+  /** The async context of the batch's caller; readers, and callers of `cancel`, have others. */
   readonly #context = new CallerContext()
   #isFilling = false
   #timer: NodeJS.Timeout | undefined
@@ -68,15 +68,15 @@ export class BatchRun<Item, T, E> {
     this.#options = options
     this.#queue = new BatchQueue({ concurrency, perHostConcurrency, rateLimit })
     const hasChoice = perHostConcurrency !== undefined || priority !== undefined
-    this.#room = hasChoice ? (source.size ?? Math.max(concurrency, choice)) : concurrency
+    this.#room = hasChoice ? (source.size ?? Math.max(concurrency, choiceSize)) : concurrency
     this.#intake = new BatchIntake(source, {
-      // A reader that is slow slows the batch down: what it has not read is held, too.
+      // Unread outcomes count, so that a slow reader slows the batch down.
       hasRoom: () => this.#stop === undefined && this.#waiting.size < this.#room && this.#tally.backlog < this.#room,
       accept: (item, index) => {
         this.#accept(item, index)
       },
       fail: (cause) => {
-        this.#breakOff({ by: 'items', reason: `the list could not be read any further: ${wordsOf(cause)}`, cause })
+        this.#breakOff({ by: 'items', reason: `the list failed:  ${wordsOf(cause)}`, cause })
       },
       arrived: () => {
         this.#goOn()
@@ -84,7 +84,7 @@ export class BatchRun<Item, T, E> {
     })
   }
 
-  /** @param refusal where it was cancelled before it began: then it only reports */
+  /** @param refusal given if the batch was cancelled before it began: then it only reports */
   begin(refusal?: JobCancelledError): void {
     this.#core.cancellation.add(async (reason = 'the batch was cancelled') => {
       const refusals = await this.#cancel(this.#core.cancellation.request ?? { by: 'caller', reason })
@@ -97,17 +97,17 @@ export class BatchRun<Item, T, E> {
     this.#goOn()
   }
 
-  /** The jobs under way. */
+  /** The running jobs. */
   get jobs(): readonly JobRef<T>[] {
     return [...this.#running.values()].filter((job) => job !== undefined)
   }
 
-  /** What has ended so far, and then each outcome as it comes. Nothing where somebody reads already. */
+  /** Yields the outcomes so far, then each new one. Undefined if there is another reader. */
   read(): OutcomeReader<BatchOutcome<Item, T, E>> | undefined {
-    // Whoever reads the outcomes looks at the failures.
+    // Reading the outcomes counts as looking at the failures.
     this.#core.observe()
     const reader = this.#tally.read(() => {
-      // Only then has it made room.
+      // Only at these sizes does a read make room.
       const hasRoom = this.#tally.backlog === this.#room - 1 || this.#tally.backlog === 0
       if (hasRoom) this.#context.runInAsyncScope(this.#goOn, this)
     })
@@ -115,9 +115,9 @@ export class BatchRun<Item, T, E> {
     return reader
   }
 
-  /** Takes as many items as there is room for, and ends the batch after the last. */
+  /** Takes items while there is room, and ends the batch after the last. */
   #goOn(): void {
-    // The list and the functions may cancel the batch while they are called, and so come here again.
+    // The list and the functions may cancel the batch while they are called, and so re-enter here.
     if (this.#core.isSettled || this.#isFilling) return
     this.#isFilling = true
     this.#intake.fill()
@@ -145,7 +145,7 @@ export class BatchRun<Item, T, E> {
   #enqueue(entry: Entry<Item, E>): void {
     this.#waiting.add(entry)
     const place = this.#place(entry.item)
-    // Its functions may have cancelled the batch.
+    // `hostOf` or `priority` may have cancelled the batch.
     if (!this.#waiting.has(entry)) return
     if (!(place instanceof InvalidArgumentError)) {
       this.#queue.add(place, () => this.#try(entry))
@@ -170,7 +170,7 @@ export class BatchRun<Item, T, E> {
 
   #try(entry: Entry<Item, E>): Promise<void> {
     this.#waiting.delete(entry)
-    // The function itself may cancel the batch: from here on it runs.
+    // Set before the call: the function itself may cancel the batch.
     this.#running.set(entry, undefined)
     entry.attempts += 1
     entry.failure = undefined
@@ -199,7 +199,7 @@ export class BatchRun<Item, T, E> {
 
   #settle(entry: Entry<Item, E>, result: Result<T, BatchItemError<E>>): void {
     const job = this.#running.get(entry)
-    // It may have been given up.
+    // Not if the timeout has given the item up.
     if (!this.#running.delete(entry)) return
     if (result.isErr() && job !== undefined) this.#core.failures ??= coreOf(job).failures
     if (result.isErr() && this.#mayRetry(entry, result.error)) this.#retryLater(entry, err(result.error))
@@ -225,7 +225,7 @@ export class BatchRun<Item, T, E> {
     entry.timer = setTimeout(again, withJitter(backoffMs(entry.attempts, { initialMs, maxMs, factor })))
   }
 
-  /** Files the outcome of an item that won't be tried again. */
+  /** Records the final outcome of an item. */
   #end({ index, item, jobId, attempts, percent }: Entry<Item, E>, result: Result<T, BatchItemError<E>>): void {
     this.#percents += 100 - percent
     const { failed } = this.#tally
@@ -234,7 +234,7 @@ export class BatchRun<Item, T, E> {
     this.#breakOff({ by: 'error', reason: 'an item failed', cause: result.error })
   }
 
-  /** Starts nothing any more. What waits in line, or for another attempt, ends with what it has come to. */
+  /** Starts nothing more. Waiting items end as never started, or with the error of their last attempt. */
   #breakOff(stop: BatchStop): void {
     if (this.#stop !== undefined) return
     this.#stop = stop
@@ -249,13 +249,13 @@ export class BatchRun<Item, T, E> {
     this.#intake.leave()
   }
 
-  /** How many of the running items refused to be stopped. */
+  /** Cancels the running items, and returns how many of them refused. */
   async #cancel(request: CancelRequest): Promise<number> {
     this.#context.runInAsyncScope(this.#breakOff, this, request)
     this.#signal.abort(request)
     this.#goOn()
     const { reason, cause } = request
-    // Where the function of an item asks for it, there is a job of that item only once it has returned.
+    // If an item's function itself asks for the cancellation, its job exists only after it has returned.
     await Promise.resolve()
     const verdicts = await Promise.all(this.jobs.map((job) => coreOf(job).cancel({ by: 'caller', reason, cause })))
     return verdicts.filter(({ kind }) => kind === 'refused' || kind === 'unknown').length
@@ -277,7 +277,7 @@ export class BatchRun<Item, T, E> {
 
   #never: Result<never, JobCancelledError> | undefined
 
-  /** One for all of them: thousands of errors would each take their time. */
+  /** Shared by all items: creating thousands of errors would take long. */
   #neverStarted(): Result<never, JobCancelledError> {
     const cause = this.#stop?.by === 'signal' ? this.#stop.cause : undefined
     this.#never ??= err(located(new JobCancelledError({ reason: 'the batch was stopped before its turn', cause })))
@@ -289,7 +289,7 @@ export class BatchRun<Item, T, E> {
     return Object.freeze({ queued: this.#waiting.size, running: this.#running.size, succeeded, failed, cancelled })
   }
 
-  /** Once for all that happens in this turn. */
+  /** Reports once for all changes of this turn. */
   #reportSoon(): void {
     if (this.#isReportDue) return
     this.#isReportDue = true
@@ -314,7 +314,7 @@ export class BatchRun<Item, T, E> {
     clearTimeout(this.#timer)
     this.#report()
     const { cancelled, firstError } = this.#tally
-    // Where everything had been done when it was asked to stop, it was not stopped.
+    // If everything was done before the request to stop, the batch was not stopped.
     const isWhole = this.#intake.isExhausted && cancelled === 0 && !this.#isCut
     const stop = isWhole ? undefined : this.#stop
     const report = new BatchReport(this.#tally.report(), this.#counts, stop)
@@ -325,14 +325,14 @@ export class BatchRun<Item, T, E> {
 }
 
 function checkedPriority(priority: unknown): number {
-  // p-queue subtracts them, and Infinity less Infinity is no number.
+  // p-queue subtracts priorities, and Infinity - Infinity is NaN.
   if (typeof priority === 'number' && !Number.isNaN(priority)) {
     return Math.min(Number.MAX_VALUE, Math.max(-Number.MAX_VALUE, priority))
   }
   throw new TypeError(`its priority must be a number, and is ${inspect(priority)}`)
 }
 
-/** A user's own error may say it, too. */
+/** Errors of the user's own may be retryable, too. */
 const isRetryable = (error: unknown): boolean =>
   typeof error === 'object' && error !== null && 'retryable' in error && error.retryable === true
 

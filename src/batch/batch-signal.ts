@@ -2,10 +2,10 @@ import { JobCancelledError, VmError } from '../errors.js'
 import type { CancelRequest } from '../job/cancellation.js'
 import type { AttemptSource } from './batch-operation.js'
 
-/** The signal that the functions of a batch are given; made when one looks at it, since most never do. */
+/** The signal for the functions of a batch; created on first use, since most never read it. */
 export class BatchSignal implements AttemptSource {
   #controller: AbortController | undefined
-  /** The first one. */
+  /** The first request. */
   #request: CancelRequest | undefined
 
   abort(request: CancelRequest): void {
@@ -28,10 +28,10 @@ export class BatchSignal implements AttemptSource {
   }
 }
 
-/** The user's own reason, where there is one. */
+/** The user's own reason, if there is one. */
 const reasonOf = ({ reason, cause = new DOMException(reason, 'AbortError') }: CancelRequest): unknown => cause
 
-/** Whether a function that failed so has obeyed the signal. */
+/** True if this error means that the function obeyed the signal. */
 function isAbort(error: unknown, signal: AbortSignal | undefined): boolean {
   if (signal?.aborted !== true || error instanceof VmError) return false
   return error === signal.reason || (isNamed(error) && error.name === 'AbortError')

@@ -3,15 +3,15 @@ import { VmError } from '../errors.js'
 import { isCancelled, type BatchItemError, type BatchOutcome } from './batch-report.js'
 import { OutcomeReader } from './outcome-reader.js'
 
-/** What has become of the items so far: an outcome goes to whoever reads them, or is kept for the report. */
+/** The outcomes so far: each goes to the reader, or is kept for the report if there is none. */
 export class BatchTally<Item, T, E> {
   succeeded = 0
   failed = 0
   cancelled = 0
-  /** The first of awaitvm's own: only jobs tell of failures that nobody looked at. */
+  /** The first `VmError`, for `onUnobservedFailure`. */
   firstError: VmError | undefined
   #kept: BatchOutcome<Item, T, E>[] = []
-  /** What the report has: a reader may leave when it is made already. */
+  /** The outcomes of the report, once it is made; a reader that leaves later adds to them. */
   #reported: BatchOutcome<Item, T, E>[] | undefined
   #reader: OutcomeReader<BatchOutcome<Item, T, E>> | undefined
 
@@ -19,12 +19,12 @@ export class BatchTally<Item, T, E> {
     return this.succeeded + this.failed + this.cancelled
   }
 
-  /** How many outcomes a reader has not read yet. */
+  /** The number of outcomes that the reader has not read yet. */
   get backlog(): number {
     return this.#reader?.backlog ?? 0
   }
 
-  /** Ends it: those that no reader has taken, in the order of the list, and those that one leaves unread later. */
+  /** The outcomes that no reader has read, in the order of the list; a reader that leaves later adds its unread ones. */
   report(): readonly BatchOutcome<Item, T, E>[] {
     this.#reported ??= Object.values(this.#kept)
     return this.#reported
@@ -36,7 +36,7 @@ export class BatchTally<Item, T, E> {
     else this.#reader.push(outcome)
   }
 
-  /** Nothing where somebody reads already. */
+  /** Undefined if there is another reader. */
   read(onRead: () => void): OutcomeReader<BatchOutcome<Item, T, E>> | undefined {
     if (this.#reader !== undefined) return undefined
     const reported = this.#reported
@@ -44,7 +44,7 @@ export class BatchTally<Item, T, E> {
     this.#kept = []
     this.#reader = new OutcomeReader(first, onRead, (unread) => {
       this.#reader = undefined
-      // What one reads that comes after the report stays in it.
+      // A reader that began after the report was made reads a copy: the report keeps all.
       if (reported === undefined) this.#putBack(unread)
       onRead()
     })

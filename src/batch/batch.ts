@@ -13,11 +13,11 @@ import { BatchRun } from './batch-run.js'
 import { itemSource, type ItemSource } from './item-source.js'
 
 /**
- * Does something with each item of a list, so many at once, and reports what became of each. It begins at once, and takes
- * items from the list as places become free, so that a list may be endless, or come from elsewhere piece by piece.
+ * Runs a function for each item of a list, a limited number at a time, and reports the outcome of each. It begins at once, and takes
+ * items from the list as places become free, so a list may be endless or asynchronous.
  *
- * A failed item is an outcome in the report, and no failure of the batch. Cancelling it starts no further item and cancels
- * those that run; what had been done is in the report.
+ * A failed item is an outcome in the report, not a failure of the batch. Cancelling the batch starts no further item and cancels
+ * the running ones; the report has what was done before.
  *
  * @example
  * ```ts
@@ -39,7 +39,7 @@ export function batch<Item, T, E extends VmError>(
   operation: (item: Item, context: BatchContext) => JobRef<T, E>,
   options?: BatchOptions<Item>,
 ): BatchJob<Item, T, E>
-/** Of an `async` function: an item may also fail with errors of its own, which stay as they are. */
+/** With an `async` function, an item may also fail with errors of its own, which stay as they are. */
 export function batch<Item, T, E>(
   items: Iterable<Item> | AsyncIterable<Item>,
   operation: BatchOperation<Item, T, E>,
@@ -60,7 +60,7 @@ export function batch<Item, T, E>(
   if (typeof operation !== 'function') return refuse(wrong('operation', 'operation must be a function'))
   const source = sourceOf<Item>(items)
   if (source instanceof InvalidArgumentError) return refuse(source)
-  // The batch sees to its time itself, since a report has to come of it.
+  // Not `timeoutMs`: the batch keeps its own time, since it must end with a report.
   const { signal, onProgress } = valid.value
   const refusal = applyOptions(core, { signal, onProgress })
   if (refusal instanceof InvalidArgumentError) return refuse(refusal)

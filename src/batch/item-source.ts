@@ -1,22 +1,22 @@
 import { callSafely } from '../job/call-safely.js'
 
-/** Where the items of a batch come from. */
+/** The source of the items of a batch. */
 export interface ItemSource<Item> {
-  /** How many there are, where that is known before they are read. */
+  /** The number of items, if it is known before they are read. */
   readonly size: number | undefined
-  /** At once for a list, later for a source that is asynchronous itself; throws or rejects where it can't be read. */
+  /** A step for a list, a promise for an asynchronous source; throws or rejects if reading fails. */
   next(): IteratorResult<Item> | Promise<IteratorResult<Item>>
-  /** Says that no more is wanted. What goes wrong over that fails as an uncaught exception. */
+  /** Closes the source. An error of that becomes an uncaught exception. */
   leave(): void
 }
 
-/** Nothing where the value can't be iterated over. Throws what the value itself throws. */
+/** Undefined if the value is not iterable. Throws what the value itself throws. */
 export function itemSource<Item>(items: unknown): ItemSource<Item> | undefined {
   if ((typeof items !== 'object' && typeof items !== 'function') || items === null) return undefined
   const { [Symbol.asyncIterator]: asynchronous, [Symbol.iterator]: synchronous } = items as Partial<
     AsyncIterable<Item> & Iterable<Item>
   >
-  // A list may grow while it is gone through.
+  // A getter: a list may grow while it is read.
   const sized = {
     get size() {
       return sizeOf(items)
@@ -34,13 +34,13 @@ export function itemSource<Item>(items: unknown): ItemSource<Item> | undefined {
 const sizeOf = (items: object): number | undefined =>
   Array.isArray(items) ? items.length : items instanceof Set || items instanceof Map ? items.size : undefined
 
-/** A copy: `done` and `value` are read here, where what they throw is told as a failure of the list. */
+/** Reads `done` and `value` here, so that an error of theirs counts as a failure of the list. */
 function checked<Item>(step: IteratorResult<Item, unknown>): IteratorResult<Item> {
   const result = anObject(step)
   return result.done === true ? { done: true, value: undefined } : { done: false, value: result.value }
 }
 
-/** A promise from a list that is not asynchronous would be an endless one of nothing. */
+/** Refuses promises: a promise has no `done`, so the list would never end. */
 function anObject<X extends object>(value: X): X {
   if (typeof value === 'object' && (value as unknown) !== null && !(value instanceof Promise)) return value
   throw new TypeError('its iterator gave no result')

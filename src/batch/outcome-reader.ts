@@ -1,13 +1,13 @@
-/** Outcomes for one reader, in the order in which they come. What it has not read when it leaves goes back. */
+/** Yields outcomes to one reader, as they come. Unread outcomes of a reader that leaves are handed back. */
 export class OutcomeReader<Outcome> implements AsyncIterableIterator<Outcome, undefined> {
   readonly #onRead: () => void
   readonly #onLeave: (unread: readonly Outcome[]) => void
   #unread: Outcome[]
-  /** Those before it have been read: shifting them out one by one would move all others. */
+  /** The index of the first unread outcome: shifting the array for each read would move all others. */
   #head = 0
   #waiting: ((step: IteratorResult<Outcome, undefined>) => void)[] = []
   #isEnded = false
-  /** It has read the last one, or left before: another may read then. */
+  /** True after it has read the last one or has left: then another may read. */
   #isGone = false
 
   constructor(first: Outcome[], onRead: () => void, onLeave: (unread: readonly Outcome[]) => void) {
@@ -16,7 +16,7 @@ export class OutcomeReader<Outcome> implements AsyncIterableIterator<Outcome, un
     this.#onLeave = onLeave
   }
 
-  /** Of a batch that never began. */
+  /** The reader of a batch that never began. */
   static empty<Outcome>(): OutcomeReader<Outcome> {
     const reader = new OutcomeReader<Outcome>([], nothing, nothing)
     reader.end()
@@ -33,7 +33,7 @@ export class OutcomeReader<Outcome> implements AsyncIterableIterator<Outcome, un
     else reader({ done: false, value: outcome })
   }
 
-  /** Lets the reader have what is left, and then no more. */
+  /** Ends the reader after the outcomes that are left. */
   end(): void {
     this.#isEnded = true
     for (const reader of this.#waiting) reader(over)

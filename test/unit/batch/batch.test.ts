@@ -12,7 +12,7 @@ const unreadable = {
 const gone = (): VmNotFoundError => new VmNotFoundError({ reason: 'gone' })
 const upTo = (count: number): number[] => Array.from({ length: count }, (_, index) => index)
 
-test('runs so many items at once, in the order of the list, and the next when one has ended', async () => {
+test('runs a limited number of items at a time, in the order of the list', async () => {
   const hands = new ItemsInHand<number>()
   const job = batch(upTo(5), hands.begin, { concurrency: 2 })
   expect(hands.started).toEqual([0, 1])
@@ -32,7 +32,7 @@ test('runs so many items at once, in the order of the list, and the next when on
   expect(job.retCode).toBe('SUCCESS')
 })
 
-test('the report has the outcomes in the order of the list, whatever the order of the ends', async () => {
+test('the report has the outcomes in the order of the list, not of completion', async () => {
   const hands = new ItemsInHand<string, number>()
   const job = batch(['a', 'b', 'c'], hands.begin)
   const error = gone()
@@ -52,7 +52,7 @@ test('the report has the outcomes in the order of the list, whatever the order o
   expect(report.isSuccess).toBe(false)
 })
 
-test('a failure of an item is no failure of the batch, and stops nothing', async () => {
+test('a failure of an item does not fail the batch, and stops nothing', async () => {
   const report = await batch(upTo(4), (item) => {
     const { job, succeed, fail } = createJob()
     if (item % 2 === 0) succeed()
@@ -62,7 +62,7 @@ test('a failure of an item is no failure of the batch, and stops nothing', async
   expect(report.counts).toMatchObject({ succeeded: 2, failed: 2 })
 })
 
-test('of nothing it has ended at once', async () => {
+test('an empty list ends at once', async () => {
   const job = batch([], () => createJob().job)
   expect(job.retCode).toBe('SUCCESS')
   expect(job.result?._unsafeUnwrap().outcomes).toEqual([])
@@ -96,7 +96,7 @@ describe('the list', () => {
     expect(report.isSuccess).toBe(true)
   })
 
-  test('may grow meanwhile: its end is told by the list', async () => {
+  test('may grow while it is read', async () => {
     const list = [1]
     const seen: Progress[] = []
     const grow = async (item: number) => {
@@ -132,7 +132,7 @@ describe('the list', () => {
     expect(taken).toBe(7)
   })
 
-  test('is closed when no more of it is wanted', async () => {
+  test('is closed when the batch ends early', async () => {
     let isClosed = false
     const list = function* () {
       try {
@@ -182,7 +182,7 @@ describe('the list', () => {
     }
   })
 
-  test('that never answers does not keep a cancelled batch', async () => {
+  test('that never answers does not hold up a cancelled batch', async () => {
     const list = async function* (): AsyncGenerator<number> {
       yield 1
       await new Promise(() => undefined)
@@ -195,7 +195,7 @@ describe('the list', () => {
   })
 })
 
-describe('what the function gives', () => {
+describe('what the function returns', () => {
   test('may be a promise of a Result: several steps, in an async function', async () => {
     const report = await batch([1, 2], async (item) => {
       const first = createJob<number>()
@@ -242,12 +242,12 @@ describe('what the function gives', () => {
       })
     })
 
-    test('need be no Error', async () => {
+    test('need not be an Error', async () => {
       const report = await batch(['a', 'b'], (item) => Promise.resolve(err(item === 'a' ? 'no' : undefined))).unwrap()
       expect(report.failed.map(({ result }) => result.error)).toEqual(['no', undefined])
     })
 
-    test('is tried again where it is retryable', async () => {
+    test('is tried again if it is retryable', async () => {
       const attempts: string[] = []
       const fail = (item: string): Promise<Result<void, Error>> => {
         attempts.push(item)
@@ -263,7 +263,7 @@ describe('what the function gives', () => {
 
   test.for<[string, () => unknown, RegExp]>([
     ['throws', () => JSON.parse('{'), /Cannot run the batch: the function threw: /],
-    ['is nothing', () => undefined, /the function gave neither a job nor a Result\. Return the job itself/],
+    ['is nothing', () => undefined, /the function returned neither a job nor a Result\. Return the job itself/],
     ['is a promise of nothing', () => Promise.resolve(), /neither a job nor a Result/],
     ['rejects with what has no words', () => Promise.reject(Object.create(null) as Error), /the function threw: /],
     [
@@ -278,7 +278,7 @@ describe('what the function gives', () => {
     expect(report.counts).toMatchObject({ succeeded: 1, failed: 1 })
   })
 
-  test('it is told which item, and which attempt', async () => {
+  test('it gets the index of the item, and the attempt', async () => {
     const told: unknown[] = []
     await batch(
       ['a', 'b'],
@@ -323,7 +323,7 @@ describe('stopOnError', () => {
 })
 
 describe('progress', () => {
-  test('is one for all items, weighted by their own', async () => {
+  test('is the mean of all items', async () => {
     const hands = new ItemsInHand<number>()
     const job = batch(upTo(4), hands.begin, { concurrency: 2 })
     const seen: Progress[] = []
@@ -349,7 +349,7 @@ describe('progress', () => {
     expect(percents).toEqual([...percents].sort((a, b) => a - b))
   })
 
-  test('of a list without a length tells how many are done, and no percentage until its end is known', async () => {
+  test('of a list without a length has the number done, but no percentage before its end is known', async () => {
     const hands = new ItemsInHand<number>()
     const job = batch(upTo(10)[Symbol.iterator](), hands.begin, { concurrency: 2 })
     hands.of(0).succeed()
@@ -363,7 +363,7 @@ describe('progress', () => {
     expect(job.progress).toMatchObject({ percent: 100, done: 10, total: 10 })
   })
 
-  test('jobs are those under way', async () => {
+  test('jobs has the running ones', async () => {
     const hands = new ItemsInHand<number>()
     const job = batch(upTo(3), hands.begin, { concurrency: 2 })
     expect(job.jobs.map(({ id }) => id)).toEqual([hands.of(0).job.id, hands.of(1).job.id])
@@ -397,7 +397,7 @@ test.for<[string, unknown[], string]>([
   expect(await job.outcomes().next()).toEqual({ done: true, value: undefined })
 })
 
-test('options that can not be read are told of', () => {
+test('options that throw are refused', () => {
   const options = {
     get signal(): never {
       throw new Error('not now')
@@ -406,7 +406,7 @@ test('options that can not be read are told of', () => {
   expect(batch([1], () => createJob().job, options).retCode).toBe('INVALID_ARGUMENT')
 })
 
-test('items that can not be read are told of', () => {
+test('items that throw are refused', () => {
   const items = {
     get [Symbol.iterator](): never {
       throw new ResourceBusyError({ reason: 'not now' })

@@ -23,7 +23,7 @@ afterEach(() => {
   vi.useRealTimers()
 })
 
-test('of 10,000 items with 64 running: those in line never start, those that run are stopped, and all are in the report', async () => {
+test('of 10,000 items with 64 running: waiting items never start, running ones are stopped, and all are in the report', async () => {
   const hands = new ItemsInHand<number>()
   const job = batch(upTo(10_000), hands.begin, { concurrency: 64 })
   hands.of(5).succeed()
@@ -48,7 +48,7 @@ test('of 10,000 items with 64 running: those in line never start, those that run
   expect(job.progress.percent).toBeLessThan(100)
 })
 
-test('is refused where a running item can not be stopped; the others are, and the batch ends with that item', async () => {
+test('is refused if a running item can not be stopped; the others are stopped, and the batch ends with that item', async () => {
   const hands = new ItemsInHand<number>((item) => item !== 1)
   const job = batch(upTo(10), hands.begin, { concurrency: 3 })
   const verdict = await job.cancel()
@@ -73,7 +73,7 @@ test('can be asked again, and then succeeds', async () => {
   expect((await job.unwrap()).counts.cancelled).toBe(3)
 })
 
-test('of a batch that has ended, or that ends by itself meanwhile, comes too late', async () => {
+test('of a batch that has ended, or ends before the verdict, fails with JOB_FINISHED', async () => {
   const ended = batch([1], () => Promise.resolve(ok()))
   await ended
   expect((await ended.cancel())._unsafeUnwrapErr().code).toBe('JOB_FINISHED')
@@ -95,7 +95,7 @@ test('by leaving its scope', async () => {
 })
 
 describe('by a signal', () => {
-  test('one listener serves the whole batch, and is gone with it', async () => {
+  test('one listener serves the whole batch, and is removed at its end', async () => {
     const controller = new AbortController()
     const hands = new ItemsInHand<number>()
     const job = batch(upTo(1000), hands.begin, { concurrency: 100, signal: controller.signal })
@@ -109,14 +109,14 @@ describe('by a signal', () => {
     expect(getEventListeners(controller.signal, 'abort')).toHaveLength(0)
   })
 
-  test('that was aborted before: nothing is begun, and all are in the report', async () => {
+  test('that was aborted before: nothing is started, and all items are in the report', async () => {
     const hands = new ItemsInHand<number>()
     const job = batch(upTo(3), hands.begin, { signal: AbortSignal.abort() })
     expect(hands.started).toEqual([])
     expect((await job.unwrap()).counts.cancelled).toBe(3)
   })
 
-  test('the batch waits for what can not be stopped', async () => {
+  test('the batch waits for items that can not be stopped', async () => {
     const controller = new AbortController()
     const hands = new ItemsInHand<number>(() => false)
     const job = batch(upTo(3), hands.begin, { concurrency: 1, signal: controller.signal })
@@ -128,7 +128,7 @@ describe('by a signal', () => {
   })
 })
 
-test('an async function hears of it by its signal', async () => {
+test('an async function gets it by its signal', async () => {
   const job = batch([1, 2], (_item, { signal }) =>
     new Promise<void>((resolve) => {
       signal.addEventListener('abort', () => resolve())
@@ -139,7 +139,7 @@ test('an async function hears of it by its signal', async () => {
   expect(report.succeeded[0]?.result.value).toMatchObject({ name: 'AbortError', message: 'enough' })
 })
 
-describe('a function that fails because its signal was aborted was cancelled', () => {
+describe('a function that fails because its signal was aborted counts as cancelled', () => {
   test.for<[string, (signal: AbortSignal) => Promise<Result<void, unknown>>]>([
     ['it rejects with an AbortError', (signal) => delay(1e9, ok(), { signal })],
     [
@@ -170,7 +170,7 @@ describe('a function that fails because its signal was aborted was cancelled', (
     expect(report.stopped).toMatchObject({ by: 'caller', reason: 'enough' })
   })
 
-  test('by the signal of the batch: its reason is that of the signal of the functions, and the cause of every error', async () => {
+  test('by the signal of the batch: its reason reaches the functions, and is the cause of every error', async () => {
     const reason = new Error('the user has left')
     const controller = new AbortController()
     const hands = new ItemsInHand<number>()
@@ -192,7 +192,7 @@ describe('a function that fails because its signal was aborted was cancelled', (
     })
   })
 
-  test('an error of its own at that time stays one', async () => {
+  test('another error at that time stays as it is', async () => {
     const error = new Error('could not clean up')
     const job = batch([1], async (_item, { signal }): Promise<Result<void, never>> => {
       await once(signal, 'abort')
@@ -204,7 +204,7 @@ describe('a function that fails because its signal was aborted was cancelled', (
 })
 
 describe('by timeoutMs', () => {
-  test('cancels what runs, and reports', async () => {
+  test('cancels the running items, and reports', async () => {
     vi.useFakeTimers()
     const hands = new ItemsInHand<number>()
     const job = batch(upTo(4), hands.begin, { concurrency: 2, timeoutMs: 5000 })
@@ -218,7 +218,7 @@ describe('by timeoutMs', () => {
     expect(vi.getTimerCount()).toBe(0)
   })
 
-  test('what can not be stopped is given up after half a minute more, as unknown', async () => {
+  test('an item that can not be stopped ends as unknown after half a minute more', async () => {
     vi.useFakeTimers()
     const hands = new ItemsInHand<number>((item) => item !== 0)
     const job = batch(upTo(3), hands.begin, { concurrency: 2, timeoutMs: 5000 })
@@ -233,7 +233,7 @@ describe('by timeoutMs', () => {
     expect(vi.getTimerCount()).toBe(0)
   })
 
-  test('a batch that is faster leaves no timer', async () => {
+  test('a batch that ends in time leaves no timer', async () => {
     vi.useFakeTimers()
     await batch([1], () => Promise.resolve(ok()), { timeoutMs: 5000 })
     expect(vi.getTimerCount()).toBe(0)

@@ -7,7 +7,7 @@ import { ItemsInHand } from '../../support/items-in-hand.js'
 
 const upTo = (count: number): number[] => Array.from({ length: count }, (_, index) => index)
 
-test('come in the order of completion, and are not in the report then', async () => {
+test('come in the order of completion, and are not in the report', async () => {
   const hands = new ItemsInHand<number>()
   const job = batch(upTo(4), hands.begin)
   hands.of(2).succeed()
@@ -28,7 +28,7 @@ test('come in the order of completion, and are not in the report then', async ()
   expect(report.isSuccess).toBe(true)
 })
 
-test('a reader that leaves has the rest go to the report, what it has not read included', async () => {
+test('after a reader leaves, the rest goes to the report, its unread outcomes included', async () => {
   const hands = new ItemsInHand<number>()
   const job = batch(upTo(5), hands.begin)
   const seen: number[] = []
@@ -56,7 +56,7 @@ test('one reader at a time, and another after it', async () => {
   expect(read).toBe(3)
 })
 
-test('a reader that leaves after the end of the batch leaves what it has not read to the report', async () => {
+test('the unread outcomes of a reader that leaves after the end go to the report', async () => {
   const job = batch(upTo(5), () => Promise.resolve(ok()))
   const outcomes = job.outcomes()
   const report = await job.unwrap()
@@ -65,7 +65,7 @@ test('a reader that leaves after the end of the batch leaves what it has not rea
   expect(report.outcomes.map(({ item }) => item)).toEqual([1, 2, 3, 4])
 })
 
-test('a reader that leaves twice takes nothing from the next one, and one that has read all is none', async () => {
+test('a reader that leaves twice takes nothing from the next one, and one that has read all makes way', async () => {
   const hands = new ItemsInHand<number>()
   const job = batch(upTo(2), hands.begin)
   const first = job.outcomes()
@@ -79,7 +79,7 @@ test('a reader that leaves twice takes nothing from the next one, and one that h
   expect(await job.outcomes().next()).toEqual({ done: true, value: undefined })
 })
 
-test('a reader that is slow slows the batch down', async () => {
+test('a slow reader slows the batch down', async () => {
   let taken = 0
   const list = function* () {
     while (taken < 1000) yield (taken += 1)
@@ -107,7 +107,7 @@ test('of a cancelled batch are all read, too', async () => {
   expect(outcomes.map(({ index }) => index).sort((a, b) => a - b)).toEqual(upTo(1000))
 })
 
-test('what a batch has done is not held by what goes on', async () => {
+test('a signal that lives on does not keep a finished batch in memory', async () => {
   const signal = new AbortController().signal
   let isGone = false
   const registry = new FinalizationRegistry(() => (isGone = true))
@@ -119,7 +119,7 @@ test('what a batch has done is not held by what goes on', async () => {
   expect(await collectUntil(() => isGone)).toBe(true)
 })
 
-test('failures in a batch that nobody looks at are found, as of the batch', async () => {
+test('failures in a batch that nobody looks at are reported as failures of the batch', async () => {
   const failures: unknown[] = []
   const { driver, server, vm } = await fakeServer(
     {},
@@ -133,7 +133,7 @@ test('failures in a batch that nobody looks at are found, as of the batch', asyn
   expect(failures).toEqual([['batch', 'VM_NOT_FOUND']])
 })
 
-test('failures that a reader of outcomes is told of are looked at', async () => {
+test('failures that a reader of outcomes gets count as looked at', async () => {
   const failures: unknown[] = []
   const { driver, server, vm } = await fakeServer({}, { onUnobservedFailure: (failure) => failures.push(failure) })
   const job = batch([vm], (item) => item.start())
@@ -143,7 +143,7 @@ test('failures that a reader of outcomes is told of are looked at', async () => 
   expect(failures).toEqual([])
 })
 
-test('a report tells a log what failed', async () => {
+test('the JSON of a report has what failed', async () => {
   const hands = new ItemsInHand<string>()
   const job = batch(['web-1', 'web-2'], hands.begin)
   hands.of('web-1').fail(new VmNotFoundError({ reason: 'gone' }))

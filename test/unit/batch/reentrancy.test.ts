@@ -20,7 +20,7 @@ test.for([1, 2])(
   },
 )
 
-test('one that cancels it when its place became free', async () => {
+test('a function that cancels the batch when a place becomes free', async () => {
   const controller = new AbortController()
   const hands = new ItemsInHand<number>()
   const job = batch(
@@ -41,7 +41,7 @@ test('one that cancels it when its place became free', async () => {
   expect(hands.running).toEqual([])
 })
 
-test('a priority that cancels it: nothing is started, and all are in the report', async () => {
+test('a priority that cancels the batch: nothing is started, and all items are in the report', async () => {
   const controller = new AbortController()
   const hands = new ItemsInHand<number>()
   const priority = (): number => {
@@ -54,7 +54,7 @@ test('a priority that cancels it: nothing is started, and all are in the report'
   expect(report.outcomes.map(({ item }) => item)).toEqual([1, 2, 3])
 })
 
-test('a list that cancels it is closed, and what it gave is in the report', async () => {
+test('a list that cancels the batch is closed, and its items are in the report', async () => {
   const controller = new AbortController()
   let isClosed = false
   const list = function* () {
@@ -71,7 +71,7 @@ test('a list that cancels it is closed, and what it gave is in the report', asyn
   expect(report.outcomes.map(({ item, attempts }) => [item, attempts])).toEqual([[1, 0]])
 })
 
-test('a cancellation after a failure that stopped the batch is heard by a function that looks for it late', async () => {
+test('a function that reads its signal late still gets a cancellation that came after the batch was stopped', async () => {
   let goOn = (): void => undefined
   const gate = new Promise<void>((resolve) => (goOn = resolve))
   const job = batch(
@@ -101,7 +101,7 @@ test('after its signal was aborted, cancel says at once how many go on', async (
   expect((await job.unwrap()).stopped?.by).toBe('signal')
 })
 
-test('one that is in line for another attempt when it is cancelled ends with what it had failed of', async () => {
+test('an item that is in line for another attempt when the batch is cancelled ends with its last error', async () => {
   vi.useFakeTimers()
   try {
     const hands = new ItemsInHand<number>()

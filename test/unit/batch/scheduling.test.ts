@@ -14,11 +14,11 @@ afterEach(() => {
   vi.useRealTimers()
 })
 
-/** Lets what is due now, and the promises after it, happen. */
+/** Runs the timers that are due now, and the promises after them. */
 const settle = (): Promise<unknown> => vi.advanceTimersByTimeAsync(0)
 
 describe('retry', () => {
-  test('tries again what is retryable, with a delay that doubles, and tells how often', async () => {
+  test('tries retryable errors again, with a delay that doubles, and counts the attempts', async () => {
     vi.spyOn(Math, 'random').mockReturnValue(1)
     const times: number[] = []
     const start = Date.now()
@@ -36,7 +36,7 @@ describe('retry', () => {
     expect(report.outcomes).toEqual([{ index: 0, item: 'web-1', jobId: undefined, result: ok('done'), attempts: 5 }])
   })
 
-  test('the delay is drawn from half of it to the whole', async () => {
+  test('the delay is random, from half to the whole', async () => {
     vi.spyOn(Math, 'random').mockReturnValue(0)
     const start = Date.now()
     let second = 0
@@ -102,7 +102,7 @@ describe('retry', () => {
     await job
   })
 
-  test('one that waits for its next attempt when the batch is cancelled ends with what it had failed of', async () => {
+  test('an item that waits for its next attempt when the batch is cancelled ends with its last error', async () => {
     const error = busy()
     const job = batch([1], () => Promise.resolve(err(error)), { retry: { attempts: 9 } })
     await settle()
@@ -114,7 +114,7 @@ describe('retry', () => {
   })
 })
 
-test('rateLimit bounds the starts in any stretch of time', async () => {
+test('rateLimit bounds the starts in any interval', async () => {
   const starts: number[] = []
   const begin = Date.now()
   const job = batch(
@@ -139,14 +139,14 @@ test('a cancelled batch does not wait for its rate', async () => {
 })
 
 describe('priority', () => {
-  test('items of a higher one go first, equal ones in the order of the list', async () => {
+  test('items of higher priority go first, equal ones in the order of the list', async () => {
     const hands = new ItemsInHand<number>()
     const job = batch(upTo(200), hands.begin, { concurrency: 1, priority: (item) => item % 3 })
     while (job.status === 'running') {
       for (const item of hands.running) hands.of(item).succeed()
       await settle()
     }
-    // The first begins before there is anything to choose from.
+    // The first item begins before there is a choice.
     const rest = upTo(200).slice(1)
     const byPriority = [2, 1, 0].flatMap((priority) => rest.filter((item) => item % 3 === priority))
     expect(hands.started).toEqual([0, ...byPriority])
@@ -212,7 +212,7 @@ describe('perHostConcurrency', () => {
     expect((await job.unwrap()).isSuccess).toBe(true)
   })
 
-  test('of a long list without a length, so many wait that another host has work', async () => {
+  test('of a long list without a length, enough items wait that another host has work', async () => {
     const hands = new ItemsInHand<number>()
     const list = function* () {
       yield* upTo(1500)
