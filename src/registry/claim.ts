@@ -186,10 +186,10 @@ export const isDamagedClaim = (file: string): boolean => file.startsWith(heldPre
 function claimsIn(folder: string, files: readonly string[]): Holder[] {
   const damaged = files.find(isDamagedClaim)
   if (damaged !== undefined) {
-    const message = 'its name says nothing of whoever has the VM'
+    const message = 'its name does not say which process has the VM'
     throw new ProtocolError({
-      reason: `the file ${join(folder, damaged)} is damaged: ${message}`,
-      hint: 'Remove it if no process uses the VM.',
+      reason: `the file ${join(folder, damaged)} was made by a newer awaitvm, or is damaged: ${message}`,
+      hint: 'Use a newer awaitvm, or remove the file if no process uses the VM.',
       native: { driver: 'registry', message },
     })
   }

@@ -4,10 +4,10 @@ import { join } from 'node:path'
 import * as v from 'valibot'
 import { InvalidArgumentError } from '../errors.js'
 import { errorCode } from '../errors/native.js'
-import { problemWith } from './file-problem.js'
+import { problemWith, remedyFor } from './file-problem.js'
 import { readOwnFile, requireOwner, requireOwnFolder } from './own-file.js'
 import { draftPrefix, replaceFile, syncFolder } from './replace-file.js'
-import { parseJson } from './vm-format.js'
+import { parseJson } from './written-json.js'
 
 const maxMarkerBytes = 64 * 1024
 /** The rights of the group and of all others. */
@@ -60,10 +60,7 @@ function checkMarker(marker: string, driver: string): boolean {
     return true
   } catch (error) {
     if (errorCode(error) === 'ENOENT') return false
-    throw problemWith(marker, error, {
-      driver,
-      hint: 'It says what the directory is; a newer awaitvm may have made it.',
-    })
+    throw problemWith(marker, error, { driver, hint: `${remedyFor(error)}: it says what the directory is.` })
   }
 }
 

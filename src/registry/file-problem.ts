@@ -1,7 +1,7 @@
 import { PermissionDeniedError, ProtocolError, type VmError } from '../errors.js'
 import { errorCode, nativeErrorOf } from '../errors/native.js'
 import { NotOwnError } from './own-file.js'
-import { FormatError } from './vm-format.js'
+import { FormatError, isNewer } from './written-json.js'
 
 /** The errors of the system that say something of the file, and not of this process. */
 const codes: ReadonlySet<string> = new Set(['ENOENT', 'ENOTDIR', 'EACCES', 'EPERM', 'EIO', 'EBADMSG', 'EUCLEAN'])
@@ -31,15 +31,16 @@ export function damagedFile(
   if (isRefusal(cause)) {
     return new PermissionDeniedError({ reason: `${file} can't be used: ${native.message}`, hint, cause, native })
   }
-  const isNewer = cause instanceof FormatError && cause.isNewer
-  const problem = isNewer ? 'of a newer awaitvm' : errorCode(cause) === 'ENOENT' ? 'missing' : 'damaged'
-  return new ProtocolError({
-    reason: `the file ${file} is ${problem}: ${native.message}`,
-    hint: isNewer ? `Use a newer awaitvm. ${hint}` : hint,
-    cause,
-    native,
-  })
+  const problem = isNewer(cause)
+    ? 'was made by a newer awaitvm'
+    : errorCode(cause) === 'ENOENT'
+      ? 'is missing'
+      : 'is damaged'
+  return new ProtocolError({ reason: `the file ${file} ${problem}: ${native.message}`, hint, cause, native })
 }
+
+/** What to do about a file that can't be read: the beginning of a sentence. */
+export const remedyFor = (error: unknown): string => (isNewer(error) ? 'Use a newer awaitvm' : 'Restore it')
 
 const isRefusal = (cause: unknown): boolean =>
   cause instanceof NotOwnError ? cause.isOfAnotherUser : ['EACCES', 'EPERM'].includes(errorCode(cause) ?? '')

@@ -8,9 +8,10 @@ import { errorCode } from '../errors/native.js'
 import { writeError } from '../errors/written-error.js'
 import { OutcomeUnknownError, type VmError } from '../errors.js'
 import { JobFollower, type FollowedJob, type FollowingTask } from './job-follower.js'
-import { readJob, tokenOfRecord } from './job-record.js'
+import { readJob, tokenOfRecord, type JobRecord } from './job-record.js'
 import { KeptJob, type KeptTask } from './kept-job.js'
 import type { Membership } from './membership.js'
+import { isNewer } from './written-json.js'
 
 /** How long the outcome of a job is kept: who follows it looks many times as often. */
 const keptMs = 60_000
@@ -73,14 +74,15 @@ export class JobLedger {
     }
   }
 
-  /** Those under way, but for those of this connection. */
+  /** Those under way, but for those of this connection and those that only a newer awaitvm knows. */
   async list(): Promise<HostJob[]> {
     const jobs: HostJob[] = []
     for (const name of await this.#files()) {
       const token = tokenOfRecord(name)
       if (token === undefined || this.#own.has(token)) continue
-      const record = readJob(this.#folder, token)
-      if (record === undefined || record.outcome !== undefined || !this.#member.isAlive(record.owner)) continue
+      const record = this.#read(token)
+      if (record === undefined || record === 'newer') continue
+      if (record.outcome !== undefined || !this.#member.isAlive(record.owner)) continue
       const { operation, vm, progress } = record
       jobs.push({ token, operation, vm, progress })
     }
@@ -137,17 +139,27 @@ export class JobLedger {
 
   /**
    * Whether the job is under way, or ended a short time ago; its file looks older once the system's clock was set forward. A
-   * record that can't be read is of no use to anyone.
+   * record that is damaged is of no use to anyone; one of a newer awaitvm is removed by that.
    */
   #isWanted(token: string): boolean {
+    let record: JobRecord | 'newer' | undefined
     try {
-      const record = readJob(this.#folder, token)
-      if (record === undefined) return false
-      if (record.outcome === undefined) return this.#member.isAlive(record.owner)
-      const agoMs = hostClockMs() - (record.endedAt ?? 0)
-      return agoMs >= 0 && agoMs < keptMs
+      record = this.#read(token)
     } catch {
       return false
+    }
+    if (record === undefined || record === 'newer') return record === 'newer'
+    if (record.outcome === undefined) return this.#member.isAlive(record.owner)
+    const agoMs = hostClockMs() - (record.endedAt ?? 0)
+    return agoMs >= 0 && agoMs < keptMs
+  }
+
+  #read(token: string): JobRecord | 'newer' | undefined {
+    try {
+      return readJob(this.#folder, token)
+    } catch (error) {
+      if (isNewer(error)) return 'newer'
+      throw error
     }
   }
 

@@ -1,19 +1,23 @@
 import { existsSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import * as v from 'valibot'
-import { ProtocolError } from '../errors.js'
-import { errorCode, nativeErrorOf } from '../errors/native.js'
+import { errorCode } from '../errors/native.js'
 import { writtenErrorSchema } from '../errors/written-error.js'
-import { parseShallowJson } from '../model/shallow-json.js'
 import { operations, type OperationCode } from '../operations.js'
+import { damagedFile } from './file-problem.js'
 import { readOwnFile } from './own-file.js'
 import { processIdentitySchema } from './process-identity.js'
 import { replaceSmallFile } from './replace-file.js'
+import { isNewer, parseJson } from './written-json.js'
 
 const text = v.pipe(v.string(), v.maxLength(4096))
 const amount = v.optional(v.pipe(v.number(), v.minValue(0)))
 
+const format = 1
+
+/** Not strict: a record is rewritten by nobody but its owner. */
 const recordSchema = v.object({
+  format: v.literal(format),
   /** The process that works on it. */
   owner: processIdentitySchema,
   operation: v.picklist(Object.keys(operations) as OperationCode[]),
@@ -35,7 +39,7 @@ const recordSchema = v.object({
 })
 
 /** A job, as the process that works on it writes it down for others. */
-export type JobRecord = Readonly<v.InferOutput<typeof recordSchema>>
+export type JobRecord = Readonly<Omit<v.InferOutput<typeof recordSchema>, 'format'>>
 
 const requestSchema = v.object({ reason: text })
 
@@ -55,7 +59,7 @@ export const readJob = (folder: string, token: string): JobRecord | undefined =>
   read(recordFile(folder, token), recordSchema)
 
 export const writeJob = (folder: string, token: string, record: JobRecord): void => {
-  replaceSmallFile(recordFile(folder, token), JSON.stringify(record))
+  replaceSmallFile(recordFile(folder, token), JSON.stringify({ format, ...record }))
 }
 
 export const removeJob = (folder: string, token: string): void => {
@@ -84,14 +88,10 @@ const maxBytes = 256 * 1024
 
 function read<S extends v.GenericSchema>(path: string, schema: S): v.InferOutput<S> | undefined {
   try {
-    return v.parse(schema, parseShallowJson(readOwnFile(path, maxBytes)))
+    return parseJson(schema, readOwnFile(path, maxBytes))
   } catch (error) {
     if (errorCode(error) === 'ENOENT') return undefined
-    throw new ProtocolError({
-      reason: `the file ${path} is damaged`,
-      hint: 'Remove it: only who follows that job reads it.',
-      native: nativeErrorOf('registry', error),
-      cause: error,
-    })
+    const hint = isNewer(error) ? 'Use a newer awaitvm.' : 'Remove it: only who follows that job reads it.'
+    throw damagedFile(path, error, { driver: 'registry', hint })
   }
 }

@@ -10,12 +10,13 @@ import { DamagedVm } from './damaged-vm.js'
 import { definitionFile, readDefinition, writeDefinition } from './definition-file.js'
 import { aloneIn } from './directory-claim.js'
 import { markerOf, openRoot } from './directory-root.js'
-import { problemWith } from './file-problem.js'
+import { problemWith, remedyFor } from './file-problem.js'
 import { Membership } from './membership.js'
 import { isSameFolder, requireOwnFolder, type FolderIdentity } from './own-file.js'
 import { formatIdentity, parseIdentity } from './process-identity.js'
 import { draftPrefix, syncFolder } from './replace-file.js'
-import { FormatError, parseJson, type VmFormat, type WrittenVm } from './vm-format.js'
+import type { VmFormat, WrittenVm } from './vm-format.js'
+import { FormatError, parseJson } from './written-json.js'
 
 /** Folders of VMs that are being made, by whom, or have been deleted: `new-PROCESS-ID`, `gone-ID`. */
 const transientFolder = /^(?:new-(?<maker>.*)-[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}|gone-.*)$/
@@ -99,7 +100,7 @@ export class VmDirectory<D extends WrittenVm> {
       return definition
     } catch (error) {
       if (errorCode(error) === 'ENOENT' && lstatSync(folder, { throwIfNoEntry: false }) === undefined) return undefined
-      const hint = `Restore it, or give the VM up with vm.delete(), or by removing ${folder}.`
+      const hint = `${remedyFor(error)}, or give the VM up with vm.delete(), or by removing ${folder}.`
       return new DamagedVm(id, text, this.#problem(path, error, hint))
     }
   }
@@ -238,13 +239,13 @@ export class VmDirectory<D extends WrittenVm> {
   }
 
   /** The definition in a folder, wherever that is; nothing where there is none. */
-  async readFrom(folder: string, hint: string): Promise<D | undefined> {
+  async readFrom(folder: string): Promise<D | undefined> {
     const path = join(folder, definitionFile)
     try {
       return parseJson(this.#format.schema, readDefinition(folder))
     } catch (error) {
       if (isMissing(error)) return undefined
-      throw this.#problem(path, error, hint)
+      throw this.#problem(path, error, `${remedyFor(error)}.`)
     }
   }
 

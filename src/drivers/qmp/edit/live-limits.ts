@@ -26,6 +26,20 @@ export function requireDrives(before: Hardware, wanted: Hardware, state: VmState
   }
 }
 
+/** Settings that QEMU changes while it runs the VM, or that no edit names. */
+type Changeable = 'machine' | 'memoryMiB' | 'disks' | 'cdroms' | 'floppies' | 'images'
+
+/** All others. */
+const atRestOnly: Readonly<Record<Exclude<keyof Hardware, Changeable>, string>> = {
+  cpus: 'the number of its processors only changes',
+  boot: 'what it boots only changes',
+  networkAdapters: 'its network adapters only change',
+}
+
+/** The settings without the host ports that were found. */
+const asGiven = (hardware: Hardware): ReadonlyMap<string, unknown> =>
+  new Map(Object.entries({ ...hardware, networkAdapters: shownAdapters(hardware.networkAdapters, true) }))
+
 /** Refuses what QEMU can't change of a VM that it runs. */
 export function requireLive(
   before: Hardware,
@@ -35,10 +49,10 @@ export function requireLive(
 ): void {
   const refuse = refusal(state)
   if (!layout.hasBalloon) refuse('it was started before its hardware could change meanwhile')
-  if (wanted.cpus !== before.cpus) refuse('the number of its processors only changes while it is stopped')
-  if (!isSame(wanted.boot, before.boot)) refuse('what it boots only changes while it is stopped')
-  if (!isSame(shownAdapters(wanted.networkAdapters, true), shownAdapters(before.networkAdapters, true))) {
-    refuse('its network adapters only change while it is stopped')
+  const present = asGiven(before)
+  const asked = asGiven(wanted)
+  for (const [setting, what] of Object.entries(atRestOnly)) {
+    if (!isSame([present.get(setting)], [asked.get(setting)])) refuse(`${what} while it is stopped`)
   }
   requireDrives(before, wanted, state)
   if (wanted.memoryMiB !== before.memoryMiB && wanted.memoryMiB > layout.memoryMiB) {

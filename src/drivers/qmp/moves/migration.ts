@@ -89,7 +89,7 @@ async function hasArrived(root: string, id: string): Promise<boolean> {
 
 /** Only what was on its way here is done away with. */
 async function dropOriginal(directory: Directory, folder: string, id: string): Promise<void> {
-  const original = await directory.readFrom(folder, 'Restore it.')
+  const original = await directory.readFrom(folder)
   if (original?.id !== id || original.movingTo !== (await realpath(directory.root))) return
   const claim = Claim.take(directory.member, folder, 'migrating')
   if (!(claim instanceof Claim)) throw heldBy(claim)

@@ -50,7 +50,7 @@ export async function findVm(directory: VmDirectory<Definition>, path: string): 
   const { dev, ino, mode } = checkOwn(folder, requireOwnFolder)
   if ((mode & othersMayWrite) !== 0) throw wrong(`${folder} can be written to by others`, `chmod 700 ${folder}`)
   await checkEntries(folder)
-  const definition = await directory.readFrom(folder, 'Restore it.')
+  const definition = await directory.readFrom(folder)
   if (definition === undefined) throw wrong(`there is no VM at ${path}: it has no vm.json`)
   await checkDefinition(definition)
   const disks = disksByFile(definition)

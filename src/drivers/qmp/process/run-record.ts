@@ -2,17 +2,20 @@ import { rmSync } from 'node:fs'
 import { join } from 'node:path'
 import * as v from 'valibot'
 import { errorCode } from '../../../errors/native.js'
-import { problemWith } from '../../../registry/file-problem.js'
+import { problemWith, remedyFor } from '../../../registry/file-problem.js'
 import { readOwnFile } from '../../../registry/own-file.js'
 import { processIdentitySchema } from '../../../registry/process-identity.js'
 import { draftOf, type Draft } from '../../../registry/replace-file.js'
-import { parseJson } from '../../../registry/vm-format.js'
+import { parseJson } from '../../../registry/written-json.js'
 import { accelerators } from './accelerator.js'
 import { runFiles } from '../run-files.js'
 import { layoutSchema } from './layout.js'
 import { readLogTail } from '../logs/run-log-reader.js'
 
-const runSchema = v.object({
+const format = 1
+
+const runSchema = v.strictObject({
+  format: v.literal(format),
   /** The QEMU that runs the VM. */
   process: processIdentitySchema,
   /** Of `hostClockMs`. */
@@ -24,7 +27,7 @@ const runSchema = v.object({
 })
 
 /** A QEMU that was started for a VM, written down before its guest ran, and kept until somebody has seen that it is gone. */
-export type RunRecord = Readonly<v.InferOutput<typeof runSchema>>
+export type RunRecord = Readonly<Omit<v.InferOutput<typeof runSchema>, 'format'>>
 
 /** How a QEMU is started. */
 export type RunPlan = Pick<RunRecord, 'accelerator' | 'layout' | 'commandLine'>
@@ -39,12 +42,12 @@ export function readRun(folder: string): RunRecord | undefined {
     return parseJson(runSchema, readOwnFile(path, maxRecordBytes))
   } catch (error) {
     if (errorCode(error) === 'ENOENT') return undefined
-    throw problemWith(path, error, { driver: 'qmp', hint: 'Remove it if no QEMU runs the VM.' })
+    throw problemWith(path, error, { driver: 'qmp', hint: `${remedyFor(error)}, or remove it if no QEMU runs the VM.` })
   }
 }
 
 export const draftRun = (folder: string, run: RunRecord): Draft =>
-  draftOf(join(folder, recordFile), JSON.stringify(run))
+  draftOf(join(folder, recordFile), JSON.stringify({ format, ...run }))
 
 export const removeRun = (folder: string): void => {
   rmSync(join(folder, recordFile), { force: true })
