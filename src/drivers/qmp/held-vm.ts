@@ -6,7 +6,7 @@ import type { Definition } from './definition.js'
 import { openMonitor } from './process/monitor.js'
 import type { QmpClient } from './protocol/qmp-client.js'
 import type { RunRecord } from './process/run-record.js'
-import type { VmObserver } from './vm-observer.js'
+import type { VmObserver } from './watch/vm-observer.js'
 
 /** How an operation is stopped. */
 export interface Course {

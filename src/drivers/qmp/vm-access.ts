@@ -23,7 +23,7 @@ import type { QmpClient } from './protocol/qmp-client.js'
 import { QmpConnectionError } from './protocol/qmp-errors.js'
 import { settle } from './settle.js'
 import type { VmInspector } from './vm-inspector.js'
-import type { VmObserver } from './vm-observer.js'
+import type { VmObserver } from './watch/vm-observer.js'
 
 interface Parts {
   readonly directory: VmDirectory<Definition>

@@ -19,7 +19,7 @@ import { requireParts } from './disks/required-parts.js'
 import { QmpConnectionError } from './protocol/qmp-errors.js'
 import { endQemu } from './process/qemu-end.js'
 import { forgetEnd, removeRun, type RunPlan } from './process/run-record.js'
-import type { VmObserver } from './vm-observer.js'
+import type { VmObserver } from './watch/vm-observer.js'
 
 interface Parts {
   readonly observer: VmObserver

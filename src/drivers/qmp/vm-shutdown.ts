@@ -15,7 +15,7 @@ import type { HeldVm } from './held-vm.js'
 import type { RunningVm, VmAccess } from './vm-access.js'
 import type { VmInspector } from './vm-inspector.js'
 import { throughStart, type VmLifecycle } from './vm-lifecycle.js'
-import type { VmObserver } from './vm-observer.js'
+import type { VmObserver } from './watch/vm-observer.js'
 
 interface Parts {
   readonly directory: VmDirectory<Definition>

@@ -4,7 +4,7 @@ import { isExhaustion } from '../../../errors/errno.js'
 import { RunLogReader } from '../logs/run-log-reader.js'
 import { runFiles } from '../run-files.js'
 import type { RunningVm } from '../vm-access.js'
-import type { VmObserver } from '../vm-observer.js'
+import type { VmObserver } from '../watch/vm-observer.js'
 import type { ConsoleInput } from './console-input.js'
 
 /** What a console needs of the VM that it belongs to. */
