@@ -1,6 +1,7 @@
 import type { Driver, DriverOperations, Feature } from '../../driver/driver.js'
-import { vmNotFound } from '../../errors/lookup.js'
+import { filterVms, findVm } from '../../driver/vm-lookup.js'
 import type { VmEvent } from '../../model/vm-event.js'
+import type { VmRecord } from '../../model/vm-record.js'
 import { ParallelsGuest } from './guest.js'
 import type { ParallelsHost } from './host.js'
 import { hostInfo } from './host-info.js'
@@ -40,26 +41,16 @@ export class ParallelsDriver implements Driver {
   get #lookups(): DriverOperations {
     return {
       'server.getInfo': (_input, task) => this.#work.query(task, undefined, () => hostInfo(this.#host)),
-      'server.getVmList': ({ filter: { name, state } }, task) =>
-        this.#work.query(task, undefined, async () =>
-          (await this.#host.list())
-            .map(({ record }) => record)
-            .filter(
-              (record) =>
-                (name ?? record.config.name) === record.config.name && (state ?? record.state) === record.state,
-            ),
-        ),
-      // A name is looked up here, and never by prlctl: to it, a name may be an id, an option or another VM's name.
+      'server.getVmList': ({ filter }, task) =>
+        this.#work.query(task, undefined, async () => filterVms(await this.#records(), filter)),
+      // prlctl must not look a name up: it takes a name for an id, an option or the name of another VM.
       'server.getVm': ({ nameOrId }, task) =>
-        this.#work.query(task, undefined, async () => {
-          const records = (await this.#host.list()).map(({ record }) => record)
-          const id = bareId(nameOrId)
-          const found =
-            records.find((record) => record.id === id) ?? records.find(({ config }) => config.name === nameOrId)
-          if (found === undefined) throw vmNotFound(nameOrId)
-          return found
-        }),
+        this.#work.query(task, undefined, async () => findVm(await this.#records(), nameOrId, bareId)),
     }
+  }
+
+  async #records(): Promise<VmRecord[]> {
+    return (await this.#host.list()).map(({ record }) => record)
   }
 
   subscribe(listener: (event: VmEvent) => void): () => void {

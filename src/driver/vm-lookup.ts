@@ -1,0 +1,19 @@
+import { vmNotFound } from '../errors/lookup.js'
+import type { VmFilter } from '../model/vm-spec.js'
+import type { VmRecord } from '../model/vm-record.js'
+
+/**
+ * Finds a VM in the list of a host. An id goes before a name.
+ * @param idOf the id as the host would spell it; the text itself if absent
+ * @throws {@link VmNotFoundError}
+ */
+export function findVm(vms: readonly VmRecord[], nameOrId: string, idOf = (text: string) => text): VmRecord {
+  const wanted = idOf(nameOrId)
+  const found = vms.find(({ id }) => id === wanted) ?? vms.find(({ config }) => config.name === nameOrId)
+  if (found === undefined) throw vmNotFound(nameOrId)
+  return found
+}
+
+/** The VMs of a list that match all that the filter asks for. */
+export const filterVms = (vms: readonly VmRecord[], { name, state }: VmFilter): VmRecord[] =>
+  vms.filter((vm) => (name ?? vm.config.name) === vm.config.name && (state ?? vm.state) === vm.state)
