@@ -1,6 +1,7 @@
 import { execFileSync } from 'node:child_process'
 import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { dirname, join, relative } from 'node:path'
+import * as api from 'awaitvm'
 import ts from 'typescript'
 import { expect, test } from 'vitest'
 
@@ -119,4 +120,12 @@ test('every chapter is in the package', () => {
     { files: { path: string }[] },
   ]
   expect(packed.files.map(({ path }) => path)).toEqual(expect.arrayContaining(chapters))
+})
+
+test('the README at the top names every class of errors', () => {
+  const classes = Object.entries(api).filter(
+    ([, value]) => typeof value === 'function' && value.prototype instanceof api.VmError,
+  )
+  expect(classes.length).toBeGreaterThan(20)
+  expect(classes.map(([name]) => name).filter((name) => !read('README.md').includes(`\`${name}\``))).toEqual([])
 })
