@@ -2,16 +2,16 @@ import type { Driver, DriverOperations, Feature } from '../../driver/driver.js'
 import { filterVms, findVm } from '../../driver/vm-lookup.js'
 import type { VmEvent } from '../../model/vm-event.js'
 import type { VmRecord } from '../../model/vm-record.js'
-import { ParallelsGuest } from './guest.js'
-import type { ParallelsHost } from './host.js'
+import { ParallelsGuest } from './parallels-guest.js'
+import type { ParallelsHost } from './parallels-host.js'
 import { hostInfo } from './host-info.js'
-import { Provisioning } from './provisioning.js'
+import { ParallelsProvisioning } from './parallels-provisioning.js'
 import { screenOperations } from './screen.js'
-import { Snapshots } from './snapshots.js'
+import { ParallelsSnapshots } from './parallels-snapshots.js'
 import { removeAbandonedDrafts } from './vm-creation.js'
 import { bareId } from './vm-id.js'
-import { VmLifecycle } from './vm-lifecycle.js'
-import { VmWork } from './vm-work.js'
+import { ParallelsLifecycle } from './parallels-lifecycle.js'
+import { ParallelsWork } from './parallels-work.js'
 
 /** Each operation is a process of the host's, and some are several one after another. */
 const maxConcurrentOperations = 8
@@ -23,16 +23,16 @@ export class ParallelsDriver implements Driver {
   readonly features: ReadonlySet<Feature> = new Set(['vm.clone.linked', 'server.events.global'])
   readonly operations: DriverOperations
   readonly #host: ParallelsHost
-  readonly #work: VmWork
+  readonly #work: ParallelsWork
 
   constructor(host: ParallelsHost) {
     this.#host = host
-    this.#work = new VmWork(host)
+    this.#work = new ParallelsWork(host)
     this.operations = {
       ...this.#lookups,
-      ...new VmLifecycle(host, this.#work).operations,
-      ...new Provisioning(host, this.#work).operations,
-      ...new Snapshots(host, this.#work).operations,
+      ...new ParallelsLifecycle(host, this.#work).operations,
+      ...new ParallelsProvisioning(host, this.#work).operations,
+      ...new ParallelsSnapshots(host, this.#work).operations,
       ...screenOperations(host, this.#work),
       ...new ParallelsGuest(host, this.#work).operations,
     }

@@ -1,6 +1,6 @@
 import * as v from 'valibot'
 import type { HostInfo, HostLicense } from '../../model/host-info.js'
-import type { ParallelsHost } from './host.js'
+import type { ParallelsHost } from './parallels-host.js'
 
 const serviceSchema = v.object({ Hostname: v.optional(v.string()), Version: v.optional(v.string(), '') })
 

@@ -1,7 +1,7 @@
 import type { Driver } from '../../driver/driver.js'
 import type { Task } from '../../driver/task.js'
 import { ParallelsDriver } from './driver.js'
-import { ParallelsHost } from './host.js'
+import { ParallelsHost } from './parallels-host.js'
 import { serviceInfoOf } from './host-info.js'
 import { LocalTransport } from './local-transport.js'
 import { parallelsError } from './parallels-errors.js'

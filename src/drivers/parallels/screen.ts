@@ -1,11 +1,11 @@
 import type { DriverOperations } from '../../driver/driver.js'
-import type { ParallelsHost } from './host.js'
+import type { ParallelsHost } from './parallels-host.js'
 import { keyEvents } from './key-events.js'
 import { argumentOf } from './vm-id.js'
-import { expectedStates, type VmWork } from './vm-work.js'
+import { expectedStates, type ParallelsWork } from './parallels-work.js'
 
 /** Pictures of a VM's screen, which get in the way of nothing, and keys, where this version of prlctl can send them. */
-export const screenOperations = (host: ParallelsHost, work: VmWork): DriverOperations => ({
+export const screenOperations = (host: ParallelsHost, work: ParallelsWork): DriverOperations => ({
   'vm.screenshot': ({ vm }, task) =>
     work.guard({ operation: task.operation, vm, isQuery: true, expected: expectedStates(task) }, async () => {
       await work.lookFirst(vm, expectedStates(task))

@@ -5,16 +5,16 @@ import type { VmSpec } from '../../model/vm-spec.js'
 import { applyCommands } from './apply-commands.js'
 import { commandsToMake, refuseUnsupported, requireImages } from './configuration.js'
 import { isAbandonedDraft, newDraftName } from './draft.js'
-import type { ParallelsHost } from './host.js'
+import type { ParallelsHost } from './parallels-host.js'
 import { parallelsError } from './parallels-errors.js'
 import { isDoubtful } from './parallels-failure.js'
 import type { VmInfo } from './vm-info.js'
-import type { VmWork } from './vm-work.js'
+import type { ParallelsWork } from './parallels-work.js'
 
 /** Makes a VM under the name of a draft, and gives it its own as the last step: a VM that can be seen is whole. */
 export async function createVm(
   host: ParallelsHost,
-  work: VmWork,
+  work: ParallelsWork,
   spec: VmSpec,
   signal: AbortSignal,
 ): Promise<VmRecord> {
@@ -55,7 +55,7 @@ async function draftNamed(host: ParallelsHost, draft: string, name: string): Pro
 /** What was made is taken away again, since it is not what was asked for. */
 async function removeHalf(
   host: ParallelsHost,
-  work: VmWork,
+  work: ParallelsWork,
   { draft, made, cause }: { draft: string; made: VmInfo | undefined; cause: unknown },
 ): Promise<void> {
   try {
@@ -73,7 +73,7 @@ async function removeHalf(
 }
 
 /** Takes away what processes of this machine that are gone have left half made. */
-export async function removeAbandonedDrafts(host: ParallelsHost, work: VmWork): Promise<void> {
+export async function removeAbandonedDrafts(host: ParallelsHost, work: ParallelsWork): Promise<void> {
   for (const { id, state, config } of host.drafts) {
     if (state === 'stopped' && isAbandonedDraft(config.name)) await work.takeAway(id, 'delete')
   }

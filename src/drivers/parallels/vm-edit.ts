@@ -12,14 +12,19 @@ import {
   requireImages,
   type SetCommand,
 } from './configuration.js'
-import type { ParallelsHost } from './host.js'
+import type { ParallelsHost } from './parallels-host.js'
 import { parallelsError } from './parallels-errors.js'
 import { isDoubtful } from './parallels-failure.js'
 import type { VmInfo } from './vm-info.js'
-import type { VmWork } from './vm-work.js'
+import type { ParallelsWork } from './parallels-work.js'
 
 /** Changes a VM's settings, all of them or none. */
-export async function editVm(host: ParallelsHost, work: VmWork, before: VmInfo, changes: VmChanges): Promise<VmRecord> {
+export async function editVm(
+  host: ParallelsHost,
+  work: ParallelsWork,
+  before: VmInfo,
+  changes: VmChanges,
+): Promise<VmRecord> {
   const { id, state } = before.record
   refuseUnsupported(changes, 'changes')
   const commands = commandsToEdit(changes, before)

@@ -22,12 +22,12 @@ import { writeWholeFile } from '../../files/whole-file.js'
 import type { ExecOptions, ExecResult, NetworkAddress } from '../../model/exec.js'
 import { Cksum } from './cksum.js'
 import { endOf, guestProgram } from './guest-program.js'
-import type { ParallelsHost } from './host.js'
+import type { ParallelsHost } from './parallels-host.js'
 import { failureOf, ParallelsFailure } from './parallels-failure.js'
 import type { RunOptions } from './program-runner.js'
 import { argumentOf } from './vm-id.js'
 import type { VmInfo } from './vm-info.js'
-import { expectedStates, type VmWork } from './vm-work.js'
+import { expectedStates, type ParallelsWork } from './parallels-work.js'
 
 /** How much of each output of a program is kept. */
 const outputLimit = 16 * 2 ** 20
@@ -51,9 +51,9 @@ interface ExecRun extends Pick<RunOptions, 'signal' | 'onOutput' | 'output' | 'i
 /** What Parallels Tools do in a guest. */
 export class ParallelsGuest {
   readonly #host: ParallelsHost
-  readonly #work: VmWork
+  readonly #work: ParallelsWork
 
-  constructor(host: ParallelsHost, work: VmWork) {
+  constructor(host: ParallelsHost, work: ParallelsWork) {
     this.#host = host
     this.#work = work
   }

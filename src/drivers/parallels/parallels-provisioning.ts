@@ -4,24 +4,24 @@ import type { Task } from '../../driver/task.js'
 import { nameIsId } from '../../errors/lookup.js'
 import { OutcomeUnknownError, ResourceBusyError } from '../../errors.js'
 import type { VmSpec } from '../../model/vm-spec.js'
-import type { ParallelsHost } from './host.js'
+import type { ParallelsHost } from './parallels-host.js'
 import { ParallelsFailure } from './parallels-failure.js'
 import { progressIn } from './progress-lines.js'
 import { createVm } from './vm-creation.js'
 import { editVm } from './vm-edit.js'
 import { argumentOf } from './vm-id.js'
 import type { VmInfo } from './vm-info.js'
-import type { VmWork } from './vm-work.js'
+import type { ParallelsWork } from './parallels-work.js'
 
 /** A disk of a terabyte may be copied from one end to the other. */
 const copyTimeoutMs = 12 * 3_600_000
 
 /** Making VMs, changing their settings, and taking them away. */
-export class Provisioning {
+export class ParallelsProvisioning {
   readonly #host: ParallelsHost
-  readonly #work: VmWork
+  readonly #work: ParallelsWork
 
-  constructor(host: ParallelsHost, work: VmWork) {
+  constructor(host: ParallelsHost, work: ParallelsWork) {
     this.#host = host
     this.#work = work
   }

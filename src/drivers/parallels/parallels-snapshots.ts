@@ -3,21 +3,21 @@ import { snapshotTree } from '../../model/snapshot-tree.js'
 import type { Snapshot, SnapshotNode } from '../../model/snapshot.js'
 import type { VmState } from '../../model/vm-state.js'
 import { SnapshotNotFoundError } from '../../errors.js'
-import type { ParallelsHost } from './host.js'
+import type { ParallelsHost } from './parallels-host.js'
 import { jsonIn } from './json-output.js'
 import { snapshotDetails, snapshotIdsOfTable, snapshotsOfJson, type ListedSnapshot } from './snapshot-output.js'
 import { argumentOf, bareId, isId } from './vm-id.js'
 import type { VmInfo } from './vm-info.js'
-import type { VmWork } from './vm-work.js'
+import type { ParallelsWork } from './parallels-work.js'
 
 /** Parallels lets none of it be stopped once it is under way. */
-export class Snapshots {
+export class ParallelsSnapshots {
   readonly #host: ParallelsHost
-  readonly #work: VmWork
+  readonly #work: ParallelsWork
   /** What a list does not tell of a snapshot, and what never changes: by its id. */
   readonly #details = new Map<string, ReturnType<typeof snapshotDetails>>()
 
-  constructor(host: ParallelsHost, work: VmWork) {
+  constructor(host: ParallelsHost, work: ParallelsWork) {
     this.#host = host
     this.#work = work
   }

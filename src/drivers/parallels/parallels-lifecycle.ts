@@ -3,18 +3,18 @@ import type { Task } from '../../driver/task.js'
 import { invalidState } from '../../errors/state.js'
 import type { VmState } from '../../model/vm-state.js'
 import { OutcomeUnknownError } from '../../errors.js'
-import type { ParallelsHost } from './host.js'
+import type { ParallelsHost } from './parallels-host.js'
 import { parallelsError } from './parallels-errors.js'
 import { argumentOf } from './vm-id.js'
 import type { VmInfo } from './vm-info.js'
-import { expectedStates, type VmWork } from './vm-work.js'
+import { expectedStates, type ParallelsWork } from './parallels-work.js'
 
 /** Power on and off, and what is between. Parallels lets none of it be stopped once it is under way. */
-export class VmLifecycle {
+export class ParallelsLifecycle {
   readonly #host: ParallelsHost
-  readonly #work: VmWork
+  readonly #work: ParallelsWork
 
-  constructor(host: ParallelsHost, work: VmWork) {
+  constructor(host: ParallelsHost, work: ParallelsWork) {
     this.#host = host
     this.#work = work
   }

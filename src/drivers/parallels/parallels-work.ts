@@ -10,7 +10,7 @@ import { HostError, JobCancelledError, OutcomeUnknownError } from '../../errors.
 import type { VmState } from '../../model/vm-state.js'
 import { operations, type OperationSpec } from '../../operations.js'
 import { Exclusive } from '../../exclusive.js'
-import type { ParallelsHost } from './host.js'
+import type { ParallelsHost } from './parallels-host.js'
 import { parallelsError, type FailureContext } from './parallels-errors.js'
 import { isDoubtful, ParallelsFailure } from './parallels-failure.js'
 import type { RunOptions } from './program-runner.js'
@@ -41,7 +41,7 @@ export function expectedStates({ operation }: Task, isKill = false): readonly Vm
 }
 
 /** Work on VMs, one piece after another for each: asked before, done, and confirmed by asking. */
-export class VmWork {
+export class ParallelsWork {
   readonly #host: ParallelsHost
   readonly #exclusive = new Exclusive()
   readonly #underWay = new Set<Promise<unknown>>()
