@@ -110,7 +110,11 @@ function refuseInList(list: readonly unknown[], handled: Exclude<Table, true>, p
 }
 
 const unknownTo = (driver: string): Unsupported =>
-  unsupported({ reason: `the driver ${JSON.stringify(driver)} does not know it`, hint: 'Leave it out.' })
+  unsupported({
+    reason: `the driver ${JSON.stringify(driver)} does not know it`,
+    hint: 'Leave it out.',
+    refusesEmptyList: true,
+  })
 
 const refusal = ({ path, setting }: Place, { reason, hint }: Unsupported): NotSupportedError =>
   new NotSupportedError({ capability: setting, path, reason: `${path} is not supported: ${reason}`, hint })
