@@ -7,8 +7,11 @@ export { Inventory, type VmSight } from './inventory.js'
 export { Listeners } from './listeners.js'
 export { poll, type PollOptions } from './poll.js'
 export { stayConnected, type ReconnectOptions } from './reconnect.js'
+export { requireNewSnapshot, requireSnapshot, withoutSnapshot } from './snapshot-list.js'
 export { refuseSettings, unsupported, type HandledSettings, type Unsupported } from './settings.js'
 export type { CancelHandler, Task } from './task.js'
+export { thisMachine } from './this-machine.js'
+export { filterVms, findVm } from './vm-lookup.js'
 export {
   idIsTaken,
   nameIsId,
@@ -19,4 +22,5 @@ export {
 } from '../errors/lookup.js'
 export { invalidState, requireState } from '../errors/state.js'
 export type { HostJob, ProgressUpdate } from '../model/host-job.js'
+export { snapshotTree } from '../model/snapshot-tree.js'
 export type { VmRecord } from '../model/vm-record.js'

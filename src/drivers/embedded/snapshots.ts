@@ -1,7 +1,8 @@
 import { randomUUID } from 'node:crypto'
 import type { Task } from '../../driver/task.js'
 import { JobCancelledError } from '../../errors.js'
-import { snapshotNameIsTaken, snapshotNotFound } from '../../errors/lookup.js'
+import { requireNewSnapshot, requireSnapshot, withoutSnapshot } from '../../driver/snapshot-list.js'
+import { snapshotNotFound } from '../../errors/lookup.js'
 import { requireImages } from '../../files/image-record.js'
 import type { Snapshot, SnapshotNode } from '../../model/snapshot.js'
 import type { VmState } from '../../model/vm-state.js'
@@ -34,9 +35,7 @@ export class VmSnapshots {
     { name, description }: { readonly name: string; readonly description: string },
     task: Task,
   ): Promise<Snapshot> {
-    if (definition.snapshots.some((snapshot) => snapshot.name === name)) {
-      throw snapshotNameIsTaken(name)
-    }
+    requireNewSnapshot(definition.snapshots, name)
     if (live === undefined) this.#store.requireFiles(definition.id, definition, 'rest')
     else await this.#lifecycle.prepare(definition, 'suspend')
     const { hardware, nameOf } = withNewOverlays(definition.hardware)
@@ -65,7 +64,7 @@ export class VmSnapshots {
 
   /** The VM's hardware and, where it ran, its memory as they were; what it has become since is lost. */
   async switchTo(definition: Definition, live: LiveVm | undefined, id: string, task: Task): Promise<VmState> {
-    const snapshot = find(definition, id)
+    const snapshot = requireSnapshot(definition.snapshots, id)
     const prepared = await this.#prepare(definition, snapshot)
     task.signal.throwIfAborted()
     // What the VM has become is given up first: from here on there is no way back.
@@ -91,12 +90,7 @@ export class VmSnapshots {
   }
 
   async delete(definition: Definition, live: LiveVm | undefined, id: string): Promise<void> {
-    const { parentId } = find(definition, id)
-    const snapshots = definition.snapshots
-      .filter((snapshot) => snapshot.id !== id)
-      .map((snapshot) => (snapshot.parentId === id ? { ...snapshot, parentId } : snapshot))
-    const currentSnapshot = definition.currentSnapshot === id ? parentId : definition.currentSnapshot
-    await this.#lifecycle.save({ ...definition, snapshots, currentSnapshot }, live)
+    await this.#lifecycle.save({ ...definition, ...withoutSnapshot(definition, id) }, live)
   }
 
   /** Nothing for a snapshot without memory: of that, only the disks are needed. */
@@ -135,12 +129,6 @@ export class VmSnapshots {
   async #shown(vm: string, id: string): Promise<Snapshot> {
     const definition = await this.#store.get(vm)
     if (definition === undefined) throw snapshotNotFound(id)
-    return shownSnapshot(definition, find(definition, id))
+    return shownSnapshot(definition, requireSnapshot(definition.snapshots, id))
   }
-}
-
-function find(definition: Definition, id: string): SnapshotDefinition {
-  const snapshot = definition.snapshots.find((candidate) => candidate.id === id)
-  if (snapshot === undefined) throw snapshotNotFound(id)
-  return snapshot
 }

@@ -1,12 +1,11 @@
 import { spawn } from 'node:child_process'
 import { randomUUID } from 'node:crypto'
 import { access, constants, readFile, rm, stat } from 'node:fs/promises'
-import { arch, availableParallelism, freemem, hostname, tmpdir, totalmem } from 'node:os'
+import { arch, tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { thisMachine } from '../../driver/this-machine.js'
 import { programOf, type HostProgram, type StartOptions } from '../../ssh/host-program.js'
 import { programFolder, type HostMachine, type Transport } from './transport.js'
-
-const mebibyte = 2 ** 20
 
 /** Runs the programs on this machine. */
 export class LocalTransport implements Transport {
@@ -23,10 +22,7 @@ export class LocalTransport implements Transport {
 
   async describe(): Promise<HostMachine> {
     return {
-      hostName: hostname(),
-      cpus: availableParallelism(),
-      memoryMiB: Math.floor(totalmem() / mebibyte),
-      freeMemoryMiB: Math.floor(freemem() / mebibyte),
+      ...thisMachine(),
       architecture: arch() === 'x64' ? 'x86_64' : arch(),
     }
   }

@@ -1,9 +1,12 @@
-import { availableParallelism, freemem, hostname, totalmem } from 'node:os'
+import { availableParallelism } from 'node:os'
 import type { Driver, DriverOperation, DriverOperations, Feature } from '../../driver/driver.js'
 import { HostWork } from '../../driver/host-work.js'
 import { Listeners } from '../../driver/listeners.js'
+import { thisMachine } from '../../driver/this-machine.js'
 import { GuestOperations } from '../../guest-agent/guest-operations.js'
 import type { HostInfo } from '../../model/host-info.js'
+import { configOf } from '../../registry/kept-definition.js'
+import { VmRecords } from '../../registry/vm-records.js'
 import { JobLedger } from '../../registry/job-ledger.js'
 import type { VmDirectory } from '../../registry/vm-directory.js'
 import type { Definition } from './definition.js'
@@ -20,14 +23,11 @@ import { VmInspector } from './vm-inspector.js'
 import { VmLifecycle } from './vm-lifecycle.js'
 import { VmObserver } from './watch/vm-observer.js'
 import { VmProvisioning } from './vm-provisioning.js'
-import { VmRecords } from './vm-records.js'
 import { VmShutdown } from './vm-shutdown.js'
 import { VmSnapshots } from './vm-snapshots.js'
 
 /** Starting a QEMU takes some 30 ms of a processor: more at once only slow each other down. */
 const maxConcurrentOperations = Math.max(4, 2 * availableParallelism())
-
-const mebibyte = 2 ** 20
 
 /** QEMU run directly: one process for each VM, which outlives this one, and a directory that any number of processes share. */
 export class QmpDriver implements Driver {
@@ -87,7 +87,17 @@ export class QmpDriver implements Driver {
       provisioning: new VmProvisioning({ directory, images, machine: async () => (await this.#readBuild()).machine }),
       moves: new VmMoves(directory),
       snapshots: new VmSnapshots({ directory, images, lifecycle }),
-      records: new VmRecords({ directory, inspector, lifecycle }),
+      records: new VmRecords({
+        store: directory,
+        describe: async (definition, signal) => {
+          const { state, run, problem } = await inspector.look(definition, { signal })
+          const { commandLine } = run ?? lifecycle.plan(definition)
+          const config = configOf(definition, run !== undefined)
+          return { state, config, native: { driver: this.name, commandLine }, problem }
+        },
+        configOf: (definition) => configOf(definition, false),
+        explain: qemuError,
+      }),
       input: this.#input,
       guest: this.#guest,
       agentOf: (vm) => agents.agentOf(vm),
@@ -125,13 +135,10 @@ export class QmpDriver implements Driver {
   async #hostInfo(): Promise<HostInfo> {
     return {
       driver: this.name,
-      hostName: hostname(),
+      ...thisMachine(),
       hypervisor: 'QEMU',
       version: (await this.#readBuild()).version,
       accelerator: this.#lifecycle.accelerator(),
-      cpus: availableParallelism(),
-      memoryMiB: Math.floor(totalmem() / mebibyte),
-      freeMemoryMiB: Math.floor(freemem() / mebibyte),
       guestArchitecture: 'x86_64',
     }
   }

@@ -11,6 +11,7 @@ import { operations } from '../../operations.js'
 import { DamagedVm } from '../../registry/damaged-vm.js'
 import type { JobLedger } from '../../registry/job-ledger.js'
 import type { VmDirectory } from '../../registry/vm-directory.js'
+import type { VmRecords } from '../../registry/vm-records.js'
 import { attachJob } from './attach-job.js'
 import type { Definition } from './definition.js'
 import type { ConsoleInput } from './guest-io/console-input.js'
@@ -24,7 +25,6 @@ import type { VmInspector } from './vm-inspector.js'
 import { throughStart, type VmLifecycle } from './vm-lifecycle.js'
 import type { VmObserver } from './watch/vm-observer.js'
 import type { VmProvisioning } from './vm-provisioning.js'
-import type { VmRecords } from './vm-records.js'
 import type { VmShutdown } from './vm-shutdown.js'
 import type { VmSnapshots } from './vm-snapshots.js'
 import { readStatistics } from './vm-statistics.js'
@@ -41,7 +41,7 @@ interface Parts {
   readonly provisioning: VmProvisioning
   readonly moves: VmMoves
   readonly snapshots: VmSnapshots
-  readonly records: VmRecords
+  readonly records: VmRecords<Definition>
   readonly input: ConsoleInput
   readonly guest: GuestOperations
   readonly agentOf: (vm: RunningVm) => GuestAgent

@@ -3,7 +3,7 @@ import { rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Task } from '../../driver/task.js'
 import { JobCancelledError } from '../../errors.js'
-import { snapshotNameIsTaken, snapshotNotFound } from '../../errors/lookup.js'
+import { requireNewSnapshot, requireSnapshot, withoutSnapshot } from '../../driver/snapshot-list.js'
 import type { Snapshot, SnapshotNode } from '../../model/snapshot.js'
 import type { VmState } from '../../model/vm-state.js'
 import { shownSnapshot, shownTree } from '../../registry/kept-snapshots.js'
@@ -46,9 +46,7 @@ export class VmSnapshots {
     task: Task,
   ): Promise<Snapshot> {
     const { definition, state: before, run } = vm
-    if (definition.snapshots.some((snapshot) => snapshot.name === name)) {
-      throw snapshotNameIsTaken(name)
-    }
+    requireNewSnapshot(definition.snapshots, name)
     if (run === undefined) requireVmFiles(vm.folder, definition, 'rest')
     else await requireParts(vm.folder, definition, { images: 'suspend', files: 'run' })
     const { hardware, currentSnapshot: parentId } = definition
@@ -84,7 +82,7 @@ export class VmSnapshots {
     const onProgress = (percent: number): void => {
       task.progress({ percent: percent * 0.2, phase: 'copying the snapshot' })
     }
-    const snapshot = find(vm.definition, id)
+    const snapshot = requireSnapshot(vm.definition.snapshots, id)
     const use = snapshot.memory === undefined ? 'disks' : 'snapshot'
     await requireParts(vm.folder, snapshot, { images: use, files: 'snapshot' })
     await takeOutOfBases(this.#parts.images, vm, snapshot, onProgress)
@@ -102,13 +100,8 @@ export class VmSnapshots {
 
   async delete(vm: HeldVm, id: string): Promise<void> {
     const { definition } = vm
-    const snapshot = find(definition, id)
-    const { parentId } = snapshot
-    const snapshots = definition.snapshots
-      .filter((other) => other.id !== id)
-      .map((other) => (other.parentId === id ? { ...other, parentId } : other))
-    const currentSnapshot = definition.currentSnapshot === id ? parentId : definition.currentSnapshot
-    await vm.save({ ...definition, snapshots, currentSnapshot })
+    const snapshot = requireSnapshot(definition.snapshots, id)
+    await vm.save({ ...definition, ...withoutSnapshot(definition, id) })
     await this.#deleteTags(vm, snapshot)
   }
 
@@ -145,10 +138,4 @@ export class VmSnapshots {
       runJob(client, { id: 'drop', command: 'snapshot-delete', args: { tag, devices }, isBlocking: true }),
     )
   }
-}
-
-function find(definition: Definition, id: string): SnapshotDefinition {
-  const snapshot = definition.snapshots.find((candidate) => candidate.id === id)
-  if (snapshot === undefined) throw snapshotNotFound(id)
-  return snapshot
 }

@@ -1,4 +1,4 @@
-import { snapshotNameIsTaken, snapshotNotFound } from '../../errors/lookup.js'
+import { requireSnapshot, withoutSnapshot } from '../../driver/snapshot-list.js'
 import { snapshotTree } from '../../model/snapshot-tree.js'
 import type { Snapshot, SnapshotNode } from '../../model/snapshot.js'
 import type { VmState } from '../../model/vm-state.js'
@@ -6,16 +6,6 @@ import type { SimulatedHost } from './host.js'
 import type { SimulatedVm, SnapshotRecord } from './simulated-vm.js'
 
 /** Snapshots: what a VM was, its memory too where it ran. */
-
-export function requireNewSnapshot({ snapshots }: SimulatedVm, name: string): void {
-  if (snapshots.some((snapshot) => snapshot.name === name)) throw snapshotNameIsTaken(name)
-}
-
-export function findSnapshot({ snapshots }: SimulatedVm, id: string): SnapshotRecord {
-  const snapshot = snapshots.find((candidate) => candidate.id === id)
-  if (snapshot === undefined) throw snapshotNotFound(id)
-  return snapshot
-}
 
 export function takeSnapshot(
   host: SimulatedHost,
@@ -41,7 +31,7 @@ export function takeSnapshot(
 
 /** Takes disks, settings and state back; name and description stay. */
 export function switchToSnapshot({ lifecycle }: SimulatedHost, vm: SimulatedVm, id: string): VmState {
-  const { content, state, memory } = findSnapshot(vm, id)
+  const { content, state, memory } = requireSnapshot(vm.snapshots, id)
   const { name, description } = vm.config
   lifecycle.kill(vm)
   vm.content = { ...content, config: { ...content.config, name, description } }
@@ -53,11 +43,7 @@ export function switchToSnapshot({ lifecycle }: SimulatedHost, vm: SimulatedVm, 
 
 /** Those made on top of it stay. */
 export function deleteSnapshot({ lifecycle }: SimulatedHost, vm: SimulatedVm, id: string): void {
-  const { parentId } = findSnapshot(vm, id)
-  vm.snapshots = vm.snapshots
-    .filter((snapshot) => snapshot.id !== id)
-    .map((snapshot) => (snapshot.parentId === id ? { ...snapshot, parentId } : snapshot))
-  if (vm.currentSnapshot === id) vm.currentSnapshot = parentId
+  Object.assign(vm, withoutSnapshot(vm, id))
   lifecycle.tell('snapshots', vm)
 }
 

@@ -1,3 +1,4 @@
+import { requireNewSnapshot, requireSnapshot } from '../../driver/snapshot-list.js'
 import type { DriverOperation } from '../../driver/driver.js'
 import { requireState } from '../../errors/state.js'
 import { cloneAdapters } from '../../network/kept-adapter.js'
@@ -6,14 +7,7 @@ import type { Actions } from './action.js'
 import { moveTo, requireTarget } from './migration.js'
 import { checkConfig, checkFiles, edited, requireHardwareMayChange, withNewDiskIds } from './provisioning.js'
 import { shutDown } from './shutdown.js'
-import {
-  deleteSnapshot,
-  findSnapshot,
-  requireNewSnapshot,
-  shownTree,
-  switchToSnapshot,
-  takeSnapshot,
-} from './snapshots.js'
+import { deleteSnapshot, shownTree, switchToSnapshot, takeSnapshot } from './snapshots.js'
 
 type Observing = 'vm.getStatistics' | 'vm.screenshot' | 'vm.sendKeys' | 'vm.console'
 
@@ -140,7 +134,7 @@ export const vmActions: Actions<Exclude<Extract<DriverOperation, `vm.${string}`>
   'vm.createSnapshot': (host, run, { vm: id, ...details }) =>
     run.change(id, (vm) => {
       vm.requireRoom()
-      requireNewSnapshot(vm, details.name)
+      requireNewSnapshot(vm.snapshots, details.name)
       return {
         files: vm.machine === undefined ? undefined : checkFiles(vm.content, 'suspend'),
         commit: (before) => takeSnapshot(host, vm, details, before),
@@ -151,7 +145,7 @@ export const vmActions: Actions<Exclude<Extract<DriverOperation, `vm.${string}`>
 
   'vm.switchToSnapshot': (host, run, { vm: id, snapshot }) =>
     run.change(id, (vm) => {
-      const { content, memory } = findSnapshot(vm, snapshot)
+      const { content, memory } = requireSnapshot(vm.snapshots, snapshot)
       return {
         files: checkFiles(content, memory === undefined ? 'disks' : 'snapshot'),
         commit: () => switchToSnapshot(host, vm, snapshot),
@@ -160,7 +154,7 @@ export const vmActions: Actions<Exclude<Extract<DriverOperation, `vm.${string}`>
 
   'vm.deleteSnapshot': (host, run, { vm: id, snapshot }) =>
     run.change(id, (vm) => {
-      findSnapshot(vm, snapshot)
+      requireSnapshot(vm.snapshots, snapshot)
       return {
         commit: () => {
           deleteSnapshot(host, vm, snapshot)

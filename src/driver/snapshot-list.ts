@@ -1,0 +1,46 @@
+import { snapshotNameIsTaken, snapshotNotFound } from '../errors/lookup.js'
+import type { Snapshot } from '../model/snapshot.js'
+
+/**
+ * The snapshot with the id.
+ *
+ * @throws SnapshotNotFoundError
+ */
+export function requireSnapshot<S extends Pick<Snapshot, 'id'>>(snapshots: readonly S[], id: string): S {
+  const snapshot = snapshots.find((candidate) => candidate.id === id)
+  if (snapshot === undefined) throw snapshotNotFound(id)
+  return snapshot
+}
+
+/**
+ * Checks the name of a new snapshot.
+ *
+ * @throws AlreadyExistsError if there is a snapshot of the name
+ */
+export function requireNewSnapshot(snapshots: readonly Pick<Snapshot, 'name'>[], name: string): void {
+  if (snapshots.some((snapshot) => snapshot.name === name)) throw snapshotNameIsTaken(name)
+}
+
+/** A snapshot as a driver keeps it. */
+interface Descendant {
+  readonly id: string
+  readonly parentId?: string | undefined
+}
+
+/**
+ * The snapshots of a VM without one of them: those made on top of it become those of its parent, and so does the present state.
+ *
+ * @throws SnapshotNotFoundError
+ */
+export function withoutSnapshot<S extends Descendant>(
+  { snapshots, currentSnapshot }: { readonly snapshots: readonly S[]; readonly currentSnapshot?: string | undefined },
+  id: string,
+): { readonly snapshots: readonly S[]; readonly currentSnapshot: string | undefined } {
+  const { parentId } = requireSnapshot(snapshots, id)
+  return {
+    snapshots: snapshots
+      .filter((snapshot) => snapshot.id !== id)
+      .map((snapshot) => (snapshot.parentId === id ? { ...snapshot, parentId } : snapshot)),
+    currentSnapshot: currentSnapshot === id ? parentId : currentSnapshot,
+  }
+}
