@@ -3,32 +3,6 @@ import neverthrow from '@okee-tech/eslint-plugin-neverthrow'
 import { defineConfig, globalIgnores } from 'eslint/config'
 import tseslint from 'typescript-eslint'
 
-const facades =
-  '(job|batch|server|server-context|vm|vm-arguments|guest|connect|console-stream|event-queue|wait-for-state|index|testing)(/|\\.js$)'
-
-/** Forbids the imports that match a regular expression, and says why. */
-const layer = (files, ...forbidden) => ({
-  files,
-  rules: {
-    'no-restricted-imports': [
-      'error',
-      { patterns: [...forbidden, { regex: '^awaitvm(/|$)', message: 'Inside src/, import the file itself.' }] },
-    ],
-  },
-})
-
-/** A driver's file, `depth` folders below the driver's own. */
-const driverLayer = (depth) => {
-  const driverFolder = '\\.\\./'.repeat(depth)
-  return layer(
-    [`src/drivers/*/${'*/'.repeat(depth)}*.ts`],
-    { regex: `^${driverFolder}\\.\\./(?!\\.\\./)`, message: 'A driver does not import another driver.' },
-    { regex: `^${driverFolder}\\.\\./\\.\\./${facades}`, message: 'A driver knows no job and no facade.' },
-  )
-}
-
-const belowTheDrivers = { message: 'Models and errors lie below drivers, jobs and facades.' }
-
 export default defineConfig(
   globalIgnores(['dist/', 'coverage/']),
   js.configs.recommended,
@@ -78,16 +52,6 @@ export default defineConfig(
 
   // The rule takes a Result that is handed on for one that is dropped, so it is for code that uses the package.
   { files: ['src/cli/**/*.ts'], plugins: { neverthrow }, rules: { 'neverthrow/must-consume-result': 'error' } },
-
-  layer(['src/**/*.ts']),
-  layer(['src/errors*.ts', 'src/result.ts'], { regex: `^\\./(drivers/|${facades})`, ...belowTheDrivers }),
-  layer(['src/{model,errors,files,keyboard,console,registry}/*.ts'], {
-    regex: `^\\.\\./(drivers/|${facades})`,
-    ...belowTheDrivers,
-  }),
-  driverLayer(0),
-  driverLayer(1),
-  driverLayer(2),
 
   {
     files: ['test/**/*.ts', 'benchmarks/**/*.ts', 'src/testing/conformance/**/*.ts'],
