@@ -3,7 +3,6 @@ import { defineConfig, type Options } from 'tsup'
 const common = {
   target: 'node20',
   platform: 'node',
-  sourcemap: true,
   removeNodeProtocol: false,
 } as const satisfies Options
 
@@ -22,6 +21,7 @@ export default defineConfig([
     // Keeps each driver in a chunk of its own, loaded by the dynamic import in `connect`.
     splitting: true,
     dts: {
+      compilerOptions: { stripInternal: true },
       entry: {
         index: 'src/index.ts',
         driver: 'src/driver/index.ts',
