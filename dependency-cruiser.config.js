@@ -10,7 +10,7 @@ const layers = [
   { name: 'drivers', path: '^src/drivers/' },
   { name: 'jobs', path: '^src/job/' },
   // Every other file at the top but the entry point.
-  { name: 'facades', path: `^src/(?!${base}|index\.ts$)[^/]+\.ts$` },
+  { name: 'facades', path: `^src/(?!${base}|index[.]ts$)[^/]+[.]ts$` },
   { name: 'batches', path: '^src/batch/' },
   { name: 'testing', path: '^src/testing/' },
   { name: 'entry points', path: '^src/(index\\.ts$|driver/index\\.ts$|cli/)' },
