@@ -1,9 +1,7 @@
 import { err, ok, type Result } from 'neverthrow'
 import * as v from 'valibot'
 import type { Driver } from './driver/driver.js'
-import { driverLoaders } from './driver-loaders.js'
 import { InvalidArgumentError } from './errors.js'
-import { interceptionOf, type OpenDriver } from './interceptions.js'
 import { methodOptions, type JobOptions } from './job/job-options.js'
 import { JobRunner } from './job/job-runner.js'
 import type { Job } from './job/job.js'
@@ -12,6 +10,7 @@ import { object, optional } from './model/schema.js'
 import { validate } from './errors/validate.js'
 import type { JobTarget } from './operations.js'
 import type { ConnectErrors } from './operation-errors.js'
+import { knownSchemes, loaderOf, type OpenDriver } from './schemes.js'
 import { Server } from './server.js'
 
 /** What holds for the connection as a whole. */
@@ -78,14 +77,14 @@ export function connect(uri = 'embedded:', options?: ConnectOptions): Job<Server
       const driver = await open(url, task)
       // Nobody would ever close it.
       if (job.finishedAt !== undefined) await driver.close()
-      return serve(driver, shown, valid.value)
+      return serveDriver(driver, shown, valid.value)
     },
   })
   return job
 }
 
 /** The facade over a driver that is connected already. Throws an {@link InvalidArgumentError} on wrong options. */
-export function serve(driver: Driver, uri: string, options: ServeOptions = {}): Server {
+export function serveDriver(driver: Driver, uri: string, options: ServeOptions = {}): Server {
   const valid = validate(serveSchema, options, 'options')
   if (valid.isErr()) throw valid.error
   const failures = failuresFor(valid.value)
@@ -102,19 +101,18 @@ interface ParsedUri {
 }
 
 function parseUri(uri: unknown): Result<ParsedUri, InvalidArgumentError> {
-  const wrong = (reason: string): Result<never, InvalidArgumentError> =>
-    err(new InvalidArgumentError({ path: 'uri', reason, hint: `Known are: ${known}.` }))
+  const wrong = (reason: string): Result<never, InvalidArgumentError> => {
+    const known = knownSchemes().map((scheme) => `${scheme}:`)
+    return err(new InvalidArgumentError({ path: 'uri', reason, hint: `Known are: ${known.join(', ')}.` }))
+  }
   if (typeof uri !== 'string' || !URL.canParse(uri)) return wrong('it is not a URI')
   const url = new URL(uri)
-  const intercepted = interceptionOf(uri)
-  if (intercepted !== undefined) return ok({ url, load: () => Promise.resolve(intercepted) })
-  const scheme = url.protocol.slice(0, -1)
-  const load = Object.hasOwn(driverLoaders, scheme) ? driverLoaders[scheme] : undefined
-  if (load === undefined) return wrong(`no host has the scheme "${scheme}"`)
+  const load = loaderOf(uri)
+  if (load === undefined) return wrong(`no host has the scheme "${url.protocol.slice(0, -1)}"`)
   return ok({ url, load })
 }
 
-/** Whatever the caller has given for a URI, fit to be logged. */
+/** What the caller gave for a URI, fit to be logged. */
 function withoutCredentials(uri: unknown): string {
   if (typeof uri !== 'string') return `a ${typeof uri}`
   if (!URL.canParse(uri)) return uri.replace(/\/\/.*@/s, '//')
@@ -122,7 +120,3 @@ function withoutCredentials(uri: unknown): string {
   url.password = ''
   return url.href
 }
-
-const known = Object.keys(driverLoaders)
-  .map((scheme) => `${scheme}:`)
-  .join(', ')

@@ -1,4 +1,4 @@
-import { serve, type ServeOptions } from '../connect.js'
+import { serveDriver, type ServeOptions } from '../connect.js'
 import type { CallLog } from '../drivers/simulated/call-log.js'
 import type { SimulatedClock } from '../drivers/simulated/clock.js'
 import { SimulatedDriver } from '../drivers/simulated/driver.js'
@@ -9,7 +9,7 @@ import { addHost, findHost } from '../drivers/simulated/hosts.js'
 import { RealClock } from '../drivers/simulated/real-clock.js'
 import { VirtualClock } from '../drivers/simulated/virtual-clock.js'
 import { ConnectionError, InvalidArgumentError } from '../errors.js'
-import { intercept, type OpenDriver } from '../interceptions.js'
+import { intercept, type OpenDriver } from '../schemes.js'
 import type { Server } from '../server.js'
 import { checkOptions, type CheckedOptions, type SimulatedServerOptions } from './simulated-options.js'
 import { SimulatedVmHandle } from './simulated-vm-handle.js'
@@ -43,7 +43,7 @@ export class SimulatedServer implements AsyncDisposable {
    * a job that takes its latency, and meets faults.
    */
   connect(options?: ServeOptions): Server {
-    const server = serve(new SimulatedDriver(this.#host), this.uri, options)
+    const server = serveDriver(new SimulatedDriver(this.#host), this.uri, options)
     this.#servers.push(server)
     return server
   }

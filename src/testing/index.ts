@@ -1,4 +1,4 @@
-export { serve, type ServeOptions } from '../connect.js'
+export type { ServeOptions } from '../connect.js'
 export type { CallLog, CallOutcome, SimulatedCall } from '../drivers/simulated/call-log.js'
 export type { SimulatedClock } from '../drivers/simulated/clock.js'
 export type { FaultList } from '../drivers/simulated/fault-list.js'
@@ -10,3 +10,4 @@ export { createJob, type CreateJobOptions, type JobInHand } from './create-job.j
 export { createSimulatedServer, type SimulatedServer } from './create-simulated-server.js'
 export type { SimulatedServerOptions, SimulatedVmSpec } from './simulated-options.js'
 export type { SimulatedVmHandle } from './simulated-vm-handle.js'
+export { serve } from './serve.js'

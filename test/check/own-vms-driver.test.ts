@@ -3,7 +3,7 @@ import { createSimulatedServer, type SimulatedServer } from 'awaitvm/testing'
 import { expect, test } from 'vitest'
 import type { DriverOperations } from '../../src/driver/driver.js'
 import type { Task } from '../../src/driver/task.js'
-import { intercept, interceptionOf } from '../../src/interceptions.js'
+import { intercept, loaderOf } from '../../src/schemes.js'
 import { EventLog } from '../../src/testing/conformance/event-log.js'
 import { failureOf } from '../../src/testing/conformance/expect-failure.js'
 import { leftOut, OwnVmsDriver } from './own-vms-driver.js'
@@ -20,7 +20,7 @@ interface OwnHost {
 async function withOwnHost(run: (host: OwnHost) => Promise<void>): Promise<void> {
   await using simulated = createSimulatedServer({ vms: [{ name: 'payroll', state: 'running' }] })
   const { uri } = simulated.server
-  const open = interceptionOf(uri)
+  const open = await loaderOf(uri)?.()
   let opened: Pick<OwnHost, 'driver' | 'task'> | undefined
   const release = intercept('own:', async (_uri, task) => {
     const driver = new OwnVmsDriver(await open!(new URL(uri), task), 'own-')

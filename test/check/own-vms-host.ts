@@ -1,8 +1,7 @@
 import { connect, type ConnectOptions, type Server, type Vm, type VmSpec } from 'awaitvm'
 import { execGuest, GuestLacksError, type ConformanceHost, type OpenHost } from 'awaitvm/testing/conformance'
-import { driverLoaders } from '../../src/driver-loaders.js'
-import { intercept, type OpenDriver } from '../../src/interceptions.js'
 import { Exclusive } from '../../src/exclusive.js'
+import { intercept, loaderOf, type OpenDriver } from '../../src/schemes.js'
 import { OwnVmsDriver } from './own-vms-driver.js'
 import { removeVms } from './removal.js'
 import type { CheckSettings } from './settings.js'
@@ -59,7 +58,7 @@ export class OwnVmsHost {
 
   static async make(settings: CheckSettings): Promise<OwnVmsHost> {
     const scheme = new URL(settings.uri).protocol.slice(0, -1)
-    const open = await driverLoaders[scheme]?.()
+    const open = await loaderOf(settings.uri)?.()
     if (open === undefined) throw new Error(`No host has the scheme ${scheme}`)
     return new OwnVmsHost(settings, scheme, open)
   }

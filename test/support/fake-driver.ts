@@ -1,6 +1,6 @@
 import type { HostInfo, OperationCode, Snapshot, VmConfig, VmEvent, VmState } from 'awaitvm'
 import type { Driver, DriverOperation, DriverOperations, DriverOperationTypes, Task, VmRecord } from 'awaitvm/driver'
-import { isDriverOperation, operationCodes } from '../../src/operations.js'
+import { isDriverOperation, operationCodes, operations, type OperationSpec } from '../../src/operations.js'
 
 /** A call that the driver was given, to be ended by the test. */
 export interface FakeCall {
@@ -85,13 +85,19 @@ export class FakeDriver implements Driver {
     task: Task,
   ): Promise<never> {
     return new Promise((resolve, reject) => {
-      const succeed = (output?: unknown): void => {
+      const succeed = (output: unknown = defaultAnswer(operation)): void => {
         resolve(output as never)
       }
       this.calls.push({ operation, input, task, succeed, fail: reject })
       if (answer !== undefined) succeed(answer(input, task))
     })
   }
+}
+
+/** The state that the operation leads to, or nothing. */
+function defaultAnswer(operation: DriverOperation): VmState | undefined {
+  const { answers, to = 'running' }: OperationSpec = operations[operation]
+  return answers === 'state' ? to : undefined
 }
 
 export const configOf = (name: string): VmConfig => ({

@@ -54,7 +54,7 @@ describe('calls', () => {
     const { driver, server } = await fakeServer()
     const job = server.getVmList({ state: 'running', timeoutMs: 1000 })
     expect(driver.last.input).toEqual({ filter: { state: 'running' } })
-    driver.last.succeed([recordOf('a'), recordOf('b')])
+    driver.last.succeed([recordOf('a', 'running'), recordOf('b', 'running')])
     expect((await job)._unsafeUnwrap().map(({ name }) => name)).toEqual(['a', 'b'])
   })
 

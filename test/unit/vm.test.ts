@@ -1,5 +1,14 @@
 import { inspect } from 'node:util'
-import { InvalidStateError, ok, type Job, type JobOptions, type Vm, type VmState } from 'awaitvm'
+import {
+  InvalidStateError,
+  ok,
+  type ExecResult,
+  type Job,
+  type JobOptions,
+  type Vm,
+  type VmState,
+  type VmStatistics,
+} from 'awaitvm'
 import { describe, expect, test } from 'vitest'
 import { configOf, recordOf, snapshot } from '../support/fake-driver.js'
 import { fakeServer } from '../support/fake-server.js'
@@ -37,6 +46,9 @@ test('a failure leaves the state as it was', async () => {
   expect((await job).isErr()).toBe(true)
   expect(vm.state).toBe('stopped')
 })
+
+const figures = (uptimeMs: number): VmStatistics => ({ takenAt: new Date(0), uptimeMs, memoryMiB: 32 })
+const programEnd: ExecResult = { exitCode: 0, stdout: Buffer.of(), stderr: Buffer.of(), isTruncated: false }
 
 describe('calls that ask', () => {
   test('getState and refresh', async () => {
@@ -79,7 +91,7 @@ describe('calls that ask', () => {
     ['vm.createSnapshot', (vm) => vm.createSnapshot({ name: 'x' }), { name: 'x', description: '' }, snapshot, snapshot],
     ['vm.getSnapshotTree', (vm) => vm.getSnapshotTree(), {}, [], []],
     ['vm.deleteSnapshot', (vm) => vm.deleteSnapshot('1'), { snapshot: '1' }, undefined, undefined],
-    ['vm.getStatistics', (vm) => vm.getStatistics(), {}, { uptimeMs: 5 }, { uptimeMs: 5 }],
+    ['vm.getStatistics', (vm) => vm.getStatistics(), {}, figures(5), figures(5)],
     ['vm.screenshot', (vm) => vm.screenshot(), {}, new Uint8Array(3), new Uint8Array(3)],
     [
       'vm.sendKeys',
@@ -92,8 +104,8 @@ describe('calls that ask', () => {
       'guest.exec',
       (vm) => vm.guest.exec(['ls', ''], { cwd: '/', env: { A: 'b' }, timeoutMs: 5000 }),
       { argv: ['ls', ''], options: { cwd: '/', env: { A: 'b' } } },
-      1,
-      1,
+      programEnd,
+      programEnd,
     ],
     ['guest.getNetworkAddresses', (vm) => vm.guest.getNetworkAddresses(), {}, [], []],
     ['guest.copyIn', (vm) => vm.guest.copyIn('/a', 'b'), { from: '/a', to: 'b' }, 1, undefined],
@@ -115,14 +127,14 @@ describe('watchStatistics', () => {
       answers: {
         'vm.getStatistics': () => {
           count += 1
-          if (count < 3) return count
+          if (count < 3) return figures(count)
           throw new InvalidStateError({ reason: 'it is stopped', state: 'stopped', expected: ['running'] })
         },
       },
     })
     const seen: unknown[] = []
-    for await (const figures of vm.watchStatistics({ intervalMs: 1 })) seen.push(figures)
-    expect(seen).toEqual([1, 2])
+    for await (const seenFigures of vm.watchStatistics({ intervalMs: 1 })) seen.push(seenFigures)
+    expect(seen).toEqual([figures(1), figures(2)])
     expect(count).toBe(3)
   })
 
@@ -138,7 +150,7 @@ describe('watchStatistics', () => {
     const controller = new AbortController()
     const watching = vm.watchStatistics({ signal: controller.signal, intervalMs: 60_000 })
     const first = watching.next()
-    driver.last.succeed(1)
+    driver.last.succeed(figures(1))
     await first
     const second = watching.next()
     controller.abort()

@@ -402,7 +402,7 @@ test('what a driver answers wrongly ends the job, and does not break it', async 
   const { driver, server } = await fakeServer()
   const job = server.getVmList()
   driver.last.succeed(5)
-  expect((await job)._unsafeUnwrapErr().code).toBe('HOST_ERROR')
+  expect((await job)._unsafeUnwrapErr().code).toBe('PROTOCOL_ERROR')
 })
 
 test('an operation that the host does not offer is refused, and nothing is sent', async () => {

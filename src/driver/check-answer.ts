@@ -1,0 +1,105 @@
+import * as v from 'valibot'
+import { ProtocolError } from '../errors.js'
+import { validate } from '../errors/validate.js'
+import { nonEmpty, optional, text } from '../model/schema.js'
+import type { Snapshot } from '../model/snapshot.js'
+import type { VmEvent } from '../model/vm-event.js'
+import { vmStates } from '../model/vm-state.js'
+import { operationCodes, operations, type AnswerKind, type DriverOperation } from '../operations.js'
+
+const number = v.number('must be a number')
+const date = v.date('must be a Date')
+const bytes = v.instance(Uint8Array, 'must be a Uint8Array')
+const list = <S extends v.GenericSchema>(schema: S): v.ArraySchema<S, string> => v.array(schema, 'must be an array')
+const shape = <E extends v.ObjectEntries>(entries: E): v.LooseObjectSchema<E, v.ErrorMessage<v.LooseObjectIssue>> =>
+  v.looseObject(entries, ({ input }) => (input === undefined ? 'is missing' : 'must be an object'))
+const hasMethods = (...names: readonly string[]): v.GenericSchema =>
+  v.custom(
+    (value) =>
+      typeof value === 'object' &&
+      value !== null &&
+      names.every((name) => name in value && typeof value[name as keyof typeof value] === 'function'),
+    'must be a Duplex stream',
+  )
+
+const state = v.picklist(vmStates, 'must be a state of a VM')
+const vm = shape({
+  id: nonEmpty,
+  state,
+  config: shape({
+    name: nonEmpty,
+    description: text,
+    cpus: number,
+    memoryMiB: number,
+    disks: list(shape({ id: nonEmpty })),
+    cdroms: list(shape({ image: text })),
+    floppies: list(shape({ image: text })),
+    boot: shape({}),
+    createdAt: date,
+  }),
+})
+const snapshotEntries = {
+  id: nonEmpty,
+  name: text,
+  description: text,
+  createdAt: date,
+  parentId: optional(text),
+  state,
+  isCurrent: v.boolean('must be true or false'),
+} as const satisfies Record<keyof Snapshot, unknown>
+const snapshotNode: v.GenericSchema = v.lazy(() => shape({ ...snapshotEntries, children: list(snapshotNode) }))
+
+/** What an answer must have for awaitvm and its users to rely on; what else it has is the driver's own. */
+const answers = {
+  hostInfo: shape({ driver: text, hostName: text, hypervisor: text, version: text, guestArchitecture: text }),
+  vm,
+  vms: list(vm),
+  jobs: list(
+    shape({
+      token: nonEmpty,
+      operation: v.picklist(operationCodes, 'must be an operation'),
+      vm: optional(shape({ id: nonEmpty, name: text })),
+      progress: shape({}),
+    }),
+  ),
+  outcome: v.unknown(),
+  state,
+  snapshot: shape(snapshotEntries),
+  snapshots: list(snapshotNode),
+  statistics: shape({ takenAt: date, uptimeMs: number, memoryMiB: number }),
+  image: bytes,
+  console: hasMethods('pipe', 'write', 'destroy'),
+  program: shape({ exitCode: optional(number), stdout: bytes, stderr: bytes }),
+  addresses: list(shape({ address: text, family: v.picklist(['ipv4', 'ipv6'], 'must be "ipv4" or "ipv6"') })),
+  nothing: v.unknown(),
+} as const satisfies Record<AnswerKind, v.GenericSchema>
+
+const event = v.variant(
+  'type',
+  [
+    shape({ type: v.literal('state'), vmId: nonEmpty, name: text, state, at: date }),
+    shape({ type: v.picklist(['created', 'deleted', 'config', 'snapshots']), vmId: nonEmpty, name: text, at: date }),
+    shape({ type: v.literal('overflow'), dropped: number, at: date }),
+  ],
+  'must be the type of an event',
+)
+
+/** Throws a {@link ProtocolError} if a driver's answer is not of the kind that the table of operations says. */
+export function checkAnswer(driver: string, operation: DriverOperation, answer: unknown): void {
+  check(answers[operations[operation].answers], answer, `the ${driver} driver gave a wrong answer to ${operation}`)
+}
+
+/** Throws a {@link ProtocolError} if a driver's event is not one. */
+export function checkEvent(driver: string, told: VmEvent): void {
+  check(event, told, `the ${driver} driver told of an event that is wrong`)
+}
+
+function check(schema: v.GenericSchema, value: unknown, what: string): void {
+  const checked = validate(schema, value, 'it')
+  if (checked.isErr()) {
+    throw new ProtocolError({
+      reason: `${what}: ${checked.error.reason}`,
+      hint: 'Report it to the author of the driver.',
+    })
+  }
+}
