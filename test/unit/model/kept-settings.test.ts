@@ -92,14 +92,14 @@ describe.each(Object.entries(hosts))('%s', (_name, { missing, uri, refused = {} 
 })
 
 /** A value of every setting that a host with a directory keeps. */
-const settings = (image: string, { boot, networkAdapters }: Omit<VmSpec, 'name'>): Omit<VmSpec, 'name'> => ({
+const settings = (image: string, others: Omit<VmSpec, 'name'>): Omit<VmSpec, 'name'> => ({
   description: 'before',
   memoryMiB: 32,
   disks: [{ sizeMiB: 1 }, { image, sizeMiB: 2 }],
   cdroms: [{ image }],
   floppies: [{ image }],
-  boot,
-  networkAdapters,
+  boot: { firmware: image, videoFirmware: image, order: ['cdrom', 'disk'] },
+  ...others,
 })
 
 describe.each([
@@ -128,8 +128,7 @@ describe.each([
     const image = join(directory, 'image')
     await writeFile(image, Buffer.alloc(65_536, 7))
     const uri = `${scheme}://${join(directory, 'vms')}`
-    const boot: VmSpec['boot'] = { firmware: image, videoFirmware: image, order: ['cdrom', 'disk'] }
-    const spec = settings(image, { boot, ...others })
+    const spec = settings(image, others)
     const { description: _description, ...hardware } = spec
     {
       await using server = await connect(uri).unwrap()
