@@ -1,13 +1,18 @@
-import { operations, type Capability, type Feature, type OperationCode } from 'awaitvm'
+import { operations, type Capability, type OperationCode } from 'awaitvm'
+import { features } from '../../src/operations.js'
 import { markdownTable, ReadmePart, tableIn } from '../support/readme-part.js'
 import { readCapabilityRecords, type HostRecord } from './capability-record.js'
 
 const part = new ReadmePart('capabilities')
 
-const features = ['vm.clone.linked', 'vm.edit.live', 'server.events.global'] as const satisfies Feature[]
 const isCapability = (code: OperationCode): boolean =>
   code.startsWith('server.') || code.startsWith('vm.') || code.startsWith('guest.')
-const rows: readonly Capability[] = [...(Object.keys(operations) as OperationCode[]).filter(isCapability), ...features]
+
+/** The rows of the table. */
+export const capabilities: readonly Capability[] = [
+  ...(Object.keys(operations) as OperationCode[]).filter(isCapability),
+  ...features,
+]
 
 const signs = { offered: '✓', refused: '–', failed: '✗' } as const
 
@@ -16,9 +21,9 @@ type Cells = Map<string, Map<string, string>>
 
 /** Takes the cells that the records tell of over into the table; other hosts keep theirs. */
 function withRecords(cells: Cells, records: readonly HostRecord[]): Cells {
-  const merged: Cells = new Map(rows.map((row) => [row, new Map(cells.get(row))]))
-  for (const { host, capabilities } of records) {
-    for (const [capability, outcome] of capabilities) merged.get(capability)?.set(host, signs[outcome])
+  const merged: Cells = new Map(capabilities.map((row) => [row, new Map(cells.get(row))]))
+  for (const { host, capabilities: found } of records) {
+    for (const [capability, outcome] of found) merged.get(capability)?.set(host, signs[outcome])
   }
   return merged
 }
@@ -43,11 +48,11 @@ function printTable(cells: Cells): string {
 }
 
 /** The cells of the README's table that say something else than the record, as `row: cell, found`. */
-export async function differencesFromReadme({ host, capabilities }: HostRecord): Promise<string[] | undefined> {
+export async function differencesFromReadme({ host, capabilities: found }: HostRecord): Promise<string[] | undefined> {
   const table = await part.read()
   if (table === undefined) return undefined
   const cells = parseTable(table)
-  return [...capabilities].flatMap(([capability, outcome]) => {
+  return [...found].flatMap(([capability, outcome]) => {
     const told = cells.get(capability)?.get(host) ?? ''
     return told === signs[outcome] ? [] : [`${capability}: the README has "${told}", the run found "${signs[outcome]}"`]
   })

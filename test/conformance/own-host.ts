@@ -4,7 +4,7 @@ import { schemeOf } from '../../src/testing/conformance/host.js'
 import { checkAll, describeConformance } from '../../src/testing/conformance/suite.js'
 import { wantedHosts } from '../support/optional-tool.js'
 import { recordCapabilities } from './capability-record.js'
-import { differencesFromReadme } from './capability-table.js'
+import { capabilities, differencesFromReadme } from './capability-table.js'
 
 /**
  * Conformance of one of awaitvm's own hosts, as `AWAITVM_TEST_HOSTS` wants it: the part of the name before the colon
@@ -28,6 +28,9 @@ export function describeOwnHost(host: ConformanceHost, subjects?: readonly Subje
   } else {
     describe(`conformance of ${name}`, () => {
       const record = checkAll(host)
+      test('each capability has a case', () => {
+        expect(capabilities.filter((capability) => !record.has(capability))).toEqual([])
+      })
       describe('the README', () => {
         test('tells the capabilities that were found', async ({ skip }) => {
           await recordCapabilities(name, record)

@@ -1,23 +1,12 @@
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import { type ConformanceHost, serialGuest } from 'awaitvm/testing/conformance'
-import { afterAll } from 'vitest'
-import { builtInGuest } from '../../src/drivers/embedded/machine/guest.js'
-
-const folder = mkdtempSync(join(tmpdir(), 'awaitvm-guest-'))
-const kernel = join(folder, 'guest.bin')
-writeFileSync(kernel, builtInGuest())
-afterAll(() => {
-  rmSync(folder, { recursive: true })
-})
+import { guestKernel } from './guest-kernel.js'
 
 /** What QEMU documents where hosts differ. */
 export const qmpProfile = {
   driver: 'qmp',
   guest: serialGuest({
-    spec: { memoryMiB: 16, boot: { kernel } },
-    specWithDisk: { memoryMiB: 16, disks: [{ sizeMiB: 1 }], boot: { kernel } },
+    spec: { memoryMiB: 16, boot: { kernel: guestKernel } },
+    specWithDisk: { memoryMiB: 16, disks: [{ sizeMiB: 1 }], boot: { kernel: guestKernel } },
   }),
   keepsVms: true,
   onClose: 'runs-on',

@@ -1,29 +1,18 @@
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import type { Server, SnapshotNode } from 'awaitvm'
 import { createSimulatedServer } from 'awaitvm/testing'
 import { serialGuest } from 'awaitvm/testing/conformance'
-import { afterAll } from 'vitest'
-import { builtInGuest } from '../../src/drivers/embedded/machine/guest.js'
 import { RealPrograms } from '../support/real-programs.js'
 import { describeOwnHost } from './own-host.js'
-
-const folder = mkdtempSync(join(tmpdir(), 'awaitvm-guest-'))
-const kernel = join(folder, 'guest.bin')
-writeFileSync(kernel, builtInGuest())
-afterAll(() => {
-  rmSync(folder, { recursive: true })
-})
+import { guestKernel } from './guest-kernel.js'
 
 describeOwnHost({
   name: 'simulated:',
   driver: 'simulated',
   guest: serialGuest({
     spec: { memoryMiB: 16 },
-    specWithDisk: { memoryMiB: 16, disks: [{ sizeMiB: 1 }], boot: { kernel } },
+    specWithDisk: { memoryMiB: 16, disks: [{ sizeMiB: 1 }], boot: { kernel: guestKernel } },
   }),
-  specWithoutAgent: { memoryMiB: 16, boot: { kernel } },
+  specWithoutAgent: { memoryMiB: 16, boot: { kernel: guestKernel } },
   hasPaperFiles: true,
   keepsVms: true,
   onClose: 'runs-on',

@@ -1,6 +1,6 @@
 import { execFileSync } from 'node:child_process'
 import { existsSync, readdirSync, readFileSync } from 'node:fs'
-import { dirname, join, relative } from 'node:path'
+import { basename, dirname, join, relative } from 'node:path'
 import * as api from 'awaitvm'
 import ts from 'typescript'
 import { expect, test } from 'vitest'
@@ -23,6 +23,8 @@ interface Example {
   readonly file: string
   readonly line: number
   readonly code: string
+  /** The name of its file, if its first line is a comment with that; others of the chapter can import it. */
+  readonly name: string
 }
 
 /** The TypeScript code blocks of a text; in a comment, each line begins with " * ". */
@@ -35,11 +37,10 @@ function examplesIn(path: string): Example[] {
       .split('\n')
       .map((line) => (line.startsWith(margin) ? line.slice(margin.length) : line.replace(/^[ *]+$/, '')))
       .join('\n')
-    examples.push({
-      file: path,
-      line: text.slice(0, match.index).split('\n').length + 1,
-      code: `${code}\nexport {}\n`,
-    })
+    const line = text.slice(0, match.index).split('\n').length + 1
+    const name =
+      /^\/\/ ([\w.-]+\.ts)$/m.exec(code.split('\n', 1)[0] ?? '')?.[1] ?? `${basename(path)}-${String(line)}.mts`
+    examples.push({ file: path, line, code: `${code}\nexport {}\n`, name })
   }
   return examples
 }
@@ -48,7 +49,7 @@ test('every example in a README and in the comments of the public API compiles',
   const examples = [...chapters, ...filesUnder('src', '.ts')].flatMap(examplesIn)
   expect(examples.length).toBeGreaterThan(10)
 
-  const files = new Map(examples.map((example) => [join(root, `${example.file}-${String(example.line)}.mts`), example]))
+  const files = new Map(examples.map((example) => [join(root, dirname(example.file), example.name), example]))
   const { options } = ts.parseJsonConfigFileContent(
     ts.readConfigFile(join(root, 'tsconfig.json'), (path) => readFileSync(path, 'utf8')).config,
     ts.sys,

@@ -3,6 +3,7 @@
  *
  * @module
  */
+export { builtInGuest } from '../../drivers/embedded/machine/guest.js'
 export type { Subject } from './cases.js'
 export { execGuest, type GuestPrograms } from './exec-guest.js'
 export {
