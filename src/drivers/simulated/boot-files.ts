@@ -3,16 +3,16 @@ import { InvalidArgumentError } from '../../errors.js'
 import { recordImages, type ImageRecord, type RecordedImages } from '../../files/image-record.js'
 import { namedImages, type ImageSettings } from '../../files/named-images.js'
 
-/** Where a kernel may have its multiboot header, by the specification of multiboot 1. */
+/** The multiboot header is within so many bytes of a kernel's start (multiboot specification, version 1). */
 const searchedBytes = 8192
 const multibootMagic = 0x1badb002
 /** The setup header of a Linux kernel, by Documentation/arch/x86/boot.rst. */
 const setup = { sectors: 0x1f1, bootFlag: 0x1fe, signature: 0x202, end: 0x268 } as const
 
-/** Whether the host has to look for any file. */
+/** True if the settings name a file that the host has to check. */
 export const namesFiles = (settings: ImageSettings): boolean => namedImages(settings).length > 0
 
-/** Throws unless all files that a VM has not yet are on this machine, and can be what they are to be. */
+/** Throws unless all files that are new to a VM exist on this machine and have the right format. */
 export async function recordFiles(
   wanted: ImageSettings,
   present: RecordedImages | undefined,
@@ -47,7 +47,7 @@ async function checkKernel(kernel: string, path: string): Promise<void> {
 function isLinux(head: Buffer, size: number): boolean {
   if (head.length < setup.end || head.readUInt16LE(setup.bootFlag) !== 0xaa55) return false
   if (head.toString('latin1', setup.signature, setup.signature + 4) !== 'HdrS') return false
-  // 0 means 4, for the sake of very old kernels; the sector of the boot flag comes before them.
+  // 0 means 4, for very old kernels. The sector with the boot flag precedes them.
   const sectors = head.readUInt8(setup.sectors) || 4
   return size > (sectors + 1) * 512
 }

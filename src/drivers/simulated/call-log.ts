@@ -3,11 +3,13 @@ import type { SimulatedOperation } from './simulated-operation.js'
 
 /** One call of an operation by a connection. */
 export class SimulatedCall {
+  /** The operation that was called. */
   readonly operation: SimulatedOperation
-  /** The name that the VM had then; absent for an operation of the host, and for a VM that was not there. */
+  /** The VM's name at the time of the call; `undefined` for an operation of the host, and for a VM that did not exist. */
   readonly vm: string | undefined
+  /** The VM's id; `undefined` for an operation of the host. */
   readonly vmId: string | undefined
-  /** What the operation was given, without the VM. */
+  /** The input of the operation, without the VM. */
   readonly input: Readonly<Record<string, unknown>>
   readonly #atMs: number
   #outcome: CallOutcome = 'pending'
@@ -26,12 +28,12 @@ export class SimulatedCall {
     this.#atMs = atMs
   }
 
-  /** When it was made, by the host's clock. */
+  /** The time of the call, by the host's clock. */
   get at(): Date {
     return new Date(this.#atMs)
   }
 
-  /** `'SUCCESS'`, the code of the error that it ended with, or `'pending'`. */
+  /** How the call ended, or `'pending'`. */
   get outcome(): CallOutcome {
     return this.#outcome
   }
@@ -41,19 +43,21 @@ export class SimulatedCall {
     call.#outcome = outcome
   }
 
+  /** The call as plain data. */
   toJSON(): Record<string, unknown> {
     const { operation, vm, vmId, input, at, outcome } = this
     return { operation, vm, vmId, input, at, outcome }
   }
 }
 
+/** `'SUCCESS'`, the code of the error that a call ended with, or `'pending'` while it is under way. */
 export type CallOutcome = 'pending' | 'SUCCESS' | VmErrorCode
 
-/** The last calls of all connections, in order; older ones are dropped, and counted. */
+/** The last calls of all connections, oldest first. Older calls are dropped and counted. */
 export class CallLog implements Iterable<SimulatedCall> {
   readonly #capacity: number
   #calls: SimulatedCall[] = []
-  /** Where the oldest one is, once the log is full. */
+  /** The index of the oldest call once the log is full. */
   #start = 0
   #dropped = 0
 
@@ -62,17 +66,17 @@ export class CallLog implements Iterable<SimulatedCall> {
     this.#capacity = capacity
   }
 
-  /** How many are kept. */
+  /** The number of calls in the log. */
   get length(): number {
     return this.#calls.length
   }
 
-  /** How many older ones are not kept any more; `maxCalls` says how many are. */
+  /** The number of older calls that were dropped. The option `maxCalls` sets how many are kept. */
   get dropped(): number {
     return this.#dropped
   }
 
-  /** The call of this number, counted from 0, or from the end where it is negative. */
+  /** The call at this index; a negative index counts from the end. */
   at(index: number): SimulatedCall | undefined {
     const { length } = this.#calls
     const position = index < 0 ? length + index : index
@@ -80,6 +84,7 @@ export class CallLog implements Iterable<SimulatedCall> {
     return this.#calls[(this.#start + position) % length]
   }
 
+  /** All calls in the log, oldest first. */
   *[Symbol.iterator](): Iterator<SimulatedCall, undefined> {
     for (let index = 0; index < this.#calls.length; index += 1) {
       const call = this.at(index)
@@ -87,12 +92,14 @@ export class CallLog implements Iterable<SimulatedCall> {
     }
   }
 
+  /** Empties the log, and sets `dropped` to 0. */
   clear(): void {
     this.#calls = []
     this.#start = 0
     this.#dropped = 0
   }
 
+  /** All calls in the log as an array, for `JSON.stringify`. */
   toJSON(): SimulatedCall[] {
     return [...this]
   }

@@ -15,11 +15,11 @@ interface Runner {
   report(progress: ProgressUpdate): void
 }
 
-/** In how many steps progress is told. */
+/** The number of steps in which progress is reported. */
 const usualSteps = 4
 const usualCrash = 'the guest crashed'
 
-/** What one call goes through: the time that it takes, and what goes wrong with it. */
+/** The course of one call: the time that it takes, and the faults that it meets. */
 export class Course {
   readonly #host: CourseHost
   readonly #operation: SimulatedOperation
@@ -38,7 +38,7 @@ export class Course {
     return this.#plan?.refusesCancel === true
   }
 
-  /** Before anything is done: what others do to the VM, and the error that the call is to end with. */
+  /** Applies the faults that come before the operation: changes by other clients, and the error that the call ends with. */
   begin(vm: SimulatedVm | undefined): void {
     const plan = this.#plan
     if (plan === undefined) return
@@ -56,7 +56,7 @@ export class Course {
     return this.#latencyMs > 0 || this.#plan?.isHanging === true || crashes
   }
 
-  /** Takes the time, step by step. */
+  /** Takes the time of the call, step by step. */
   async spend(run: Runner, vm: SimulatedVm | undefined, phase: string | undefined): Promise<void> {
     const steps = this.#plan?.slow?.steps ?? usualSteps
     const timeOf = (step: number): number => Math.round((this.#latencyMs * step) / steps)
@@ -73,7 +73,7 @@ export class Course {
     if (this.#plan?.isHanging === true) await run.wait(() => () => undefined)
   }
 
-  /** After the operation has succeeded. */
+  /** Applies the faults that come after the operation has succeeded. */
   end(vm: SimulatedVm | undefined): void {
     const crash = this.#plan?.crash
     if (vm === undefined || crash?.moment !== 'after') return

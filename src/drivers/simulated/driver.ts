@@ -12,15 +12,14 @@ import { features, isDriverOperation, operationCodes, operations, type Operation
 import { actions } from './actions.js'
 import { SimulatedCall } from './call-log.js'
 import type { LostConnectionFault } from './fault.js'
-import type { SimulatedHost } from './host.js'
-import type { Listener } from './listener.js'
+import type { HostConnection, SimulatedHost } from './host.js'
 import type { SimulatedOperation } from './simulated-operation.js'
 import { Run } from './run.js'
 import type { SimulatedVm } from './simulated-vm.js'
 import { shownTree } from './snapshots.js'
 
 /** One connection to a simulated host. */
-export class SimulatedDriver implements Driver, Listener {
+export class SimulatedDriver implements Driver, HostConnection {
   readonly name = 'simulated'
   readonly maxConcurrentOperations = Infinity
   readonly operations: DriverOperations
@@ -31,7 +30,7 @@ export class SimulatedDriver implements Driver, Listener {
   readonly subscribe = this.#listeners.subscribe
   readonly #followed = new FollowedJobs()
   readonly #consoles = new Set<VmConsole>()
-  /** While the connection is lost: what it knew of the VMs, and which of them have changed since. */
+  /** Set while the connection is lost: what it knew of the VMs then, and the ids of those that have changed since. */
   #outage: { readonly known: Inventory; readonly changed: Set<string> } | undefined
   #stopOutage: (() => void) | undefined
 
@@ -43,7 +42,7 @@ export class SimulatedDriver implements Driver, Listener {
     host.connected(this)
   }
 
-  /** A connection as `connect` makes it, which may fail, and take its time. The URI of the job's target has no password. */
+  /** Opens a connection for `connect`: it meets latency and faults. The URI of the job's target has no password. */
   static async open(host: SimulatedHost, task: Task): Promise<SimulatedDriver> {
     const driver = new SimulatedDriver(host)
     try {
@@ -59,14 +58,14 @@ export class SimulatedDriver implements Driver, Listener {
     return !this.#listeners.isEmpty
   }
 
-  hear(event: VmEvent, by: Listener | 'another' | undefined): void {
+  hear(event: VmEvent, by: HostConnection | 'another' | undefined): void {
     const isOwn = by === this || by === undefined
     if (!isOwn && !this.features.has('server.events.global')) return
     if (this.#outage === undefined) this.#listeners.emit(event)
     else if ('vmId' in event) this.#outage.changed.add(event.vmId)
   }
 
-  /** Ends the connection for good; the VMs and the jobs of the host go on. */
+  /** Closes the connection. The VMs and jobs of the host go on. */
   async close(): Promise<void> {
     const ended = this.#work.close()
     this.#stopOutage?.()
@@ -149,7 +148,7 @@ export class SimulatedDriver implements Driver, Listener {
     else this.#followed.regain()
   }
 
-  /** What the connection knows of the VMs now; it tells the listeners of what it is shown later. */
+  /** An inventory of the VMs as they are now. It reports what it is shown later to the listeners. */
   #inventory(): Inventory {
     const inventory = new Inventory(this.#listeners.emit, () => new Date(this.#host.clock.now))
     for (const vm of this.#host.store.list()) {
@@ -174,7 +173,7 @@ function look(vm: SimulatedVm, inventory: Inventory | undefined): void {
 
 const ignore = (): void => undefined
 
-/** The VM that the call is about, as far as that can be said before it is made. */
+/** The VM that the call works on, as far as it is known before the call. */
 function calleeOf(
   { store }: SimulatedHost,
   vm: unknown,

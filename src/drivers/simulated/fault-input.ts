@@ -3,7 +3,7 @@ import type { DriverOperation, DriverOperationTypes } from '../../driver/driver.
 import { InvalidArgumentError } from '../../errors.js'
 import { hintForName, notKnown, unknownName } from '../../model/unknown-name.js'
 
-/** What the operations are given besides the VM, by which a fault can tell one call from another. */
+/** The inputs of operations, besides the VM, by which a fault selects calls. */
 const inputNames = {
   'server.getVmList': ['filter'],
   'server.getVm': ['nameOrId'],
@@ -26,11 +26,12 @@ const inputNames = {
 type WithInput = keyof typeof inputNames
 type Part<T> = T extends string | boolean | readonly unknown[] ? T : Partial<T>
 
-/** One operation, and a part of what it is given. */
+/** An operation and a part of its input. */
 export type FaultInput = {
   readonly [O in WithInput]: {
+    /** The operation that is called. */
     readonly operation: O
-    /** What it was given, or a part of that: `{ mode: 'kill' }` of `'vm.stop'`. */
+    /** The input of the call, or a part of it: `{ mode: 'kill' }` of `'vm.stop'`. */
     readonly input: {
       readonly [K in Exclude<keyof DriverOperationTypes[O]['input'], 'vm'>]?: Part<DriverOperationTypes[O]['input'][K]>
     }
@@ -40,7 +41,7 @@ export type FaultInput = {
 const hasInput = (operation: unknown): operation is WithInput =>
   typeof operation === 'string' && Object.hasOwn(inputNames, operation)
 
-/** Throws where the operation is given nothing of such a name. */
+/** Throws if the operation has no input of such a name. */
 export function requireInput(operation: string | undefined, input: object, path: string): void {
   if (!hasInput(operation)) {
     const what = operation === undefined ? 'no operation is' : `${operation} is not one that is`
@@ -57,7 +58,7 @@ export function requireInput(operation: string | undefined, input: object, path:
   throw new InvalidArgumentError({ path: place, reason: `${place} ${notKnown}`, hint: hintForName(other, known) })
 }
 
-/** Whether a call was given this; of an object only what is named counts. */
+/** True if the input of a call matches. Of an object, only the named properties count. */
 export function isGiven(actual: unknown, wanted: unknown): boolean {
   if (typeof wanted !== 'object' || wanted === null || Array.isArray(wanted)) return isDeepStrictEqual(actual, wanted)
   if (typeof actual !== 'object' || actual === null) return false

@@ -8,7 +8,7 @@ import { Random } from './random.js'
 interface ActiveFault {
   readonly fault: Fault
   readonly random: Random
-  /** How many calls have fit so far. */
+  /** The number of calls that have matched so far. */
   calls: number
 }
 
@@ -17,7 +17,7 @@ interface Callee {
   readonly name: string | undefined
 }
 
-/** What is to go wrong, and with which calls. */
+/** The faults of a simulated host. */
 export class FaultList {
   readonly #seed: number
   readonly #faults = new Set<ActiveFault>()
@@ -30,20 +30,21 @@ export class FaultList {
   }
 
   /**
-   * Adds a fault, for the calls from now on; returns what takes it away again. Throws an `InvalidArgumentError` that names what
-   * is wrong with it.
+   * Adds a fault for the calls from now on. Returns a function that removes it.
+   *
+   * @throws InvalidArgumentError that names what is wrong with the fault
    */
   add(fault: Fault): () => void {
     return this.#add(requireFault(fault, 'fault'))
   }
 
-  /** Takes all away. */
+  /** Removes all faults. */
   clear(): void {
     this.#faults.clear()
   }
 
   /**
-   * What goes wrong with this call; `undefined` where nothing does.
+   * The faults that this call meets; `undefined` if there are none.
    * @internal
    */
   plan(operation: SimulatedOperation, vm: Callee, input: object): FaultPlan | undefined {
@@ -62,7 +63,7 @@ export class FaultList {
   }
 }
 
-/** Whether this call is one of the fault's; counts it. */
+/** Counts the call if it matches the fault. True if the fault meets it. */
 function meets(active: ActiveFault, operation: SimulatedOperation, { id, name }: Callee, input: object): boolean {
   const { fault, random } = active
   if (fault.operation !== undefined && fault.operation !== operation) return false
@@ -85,7 +86,7 @@ const nothingPlanned = (): FaultPlan => ({
   crash: undefined,
 })
 
-/** Of two faults of one kind, the first counts. */
+/** Adds a fault to the plan. Of two faults of one kind, the first counts. */
 function include(plan: FaultPlan, fault: Fault): void {
   switch (fault.kind) {
     case 'error': {

@@ -76,7 +76,7 @@ const kindSchema = v.looseObject({ kind: v.picklist(kinds, `must be one of ${kin
 const schemaOf = (kind: Fault['kind']): v.GenericSchema =>
   object({ kind: v.literal(kind), ...selection, ...effects[kind] })
 
-/** The fault, copied; throws an {@link InvalidArgumentError} that names what is wrong with it. */
+/** Checks a fault and copies it. Throws an {@link InvalidArgumentError} that names what is wrong with it. */
 export function requireFault(fault: unknown, path: string): Fault {
   const kind = validate(kindSchema, fault, path)
   if (kind.isErr()) throw kind.error

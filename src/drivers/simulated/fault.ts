@@ -3,105 +3,119 @@ import type { FaultInput } from './fault-input.js'
 import type { SimulatedOperation } from './simulated-operation.js'
 import type { Duration } from './latency.js'
 
-/** Which calls a fault meets: those that fit everything that is given. */
-interface FaultCalls {
-  /** Name or id. */
+/** Selects the calls that a fault meets: those that match every given property. */
+export interface FaultCalls {
+  /** The VM's name or id; all VMs if absent. */
   readonly vm?: string | undefined
-  /** The first call that it meets, counted from 1 among those that fit from when the fault was added. */
+  /** The first call that it meets: the number of the call among those that match, from 1. Counting starts when the fault is added. */
   readonly call?: number | undefined
-  /** How many calls in a row it meets; all if absent, and one where `call` is given. */
+  /** The number of calls in a row that it meets. All if absent, but one if `call` is given. */
   readonly times?: number | undefined
-  /** Of those, which share it meets, from 0 to 1, as the seed will have it. */
+  /** The share of those calls that it meets, from 0 to 1, chosen by the seed. 1 if absent. */
   readonly probability?: number | undefined
 }
 
-type FaultSelection = FaultCalls &
+/** The calls that a fault meets, also by a part of their input. */
+export type FaultSelection = FaultCalls &
   (
     | {
-        /** All operations if absent. `'connect'` is what `connect` asks of an intercepted URI. */
+        /** The operation that is called; all if absent. `'connect'` is a call of `connect` with an intercepted URI. */
         readonly operation?: SimulatedOperation | undefined
+        /** Not without an `operation` that takes an input. */
         readonly input?: undefined
       }
     | FaultInput
   )
 
 /**
- * The call ends with this error at once, before anything was done. A `JobCancelledError` becomes a `HostError`, as on every host
- * that says so though nobody has asked for it.
+ * The call ends with this error at once, and nothing is done. A `JobCancelledError` becomes a `HostError`, as on every host that
+ * reports a cancellation that nobody asked for.
  */
-interface ErrorFault {
+export interface ErrorFault {
   readonly kind: 'error'
+  /** The error, or a function that makes one for each call. */
   readonly error: VmError | (() => VmError)
 }
 
-/** The operation never comes to an end by itself: cancel it, where it can be. */
-interface HangFault {
+/** The operation never ends by itself. It ends when it is cancelled, if it can be, or times out. */
+export interface HangFault {
   readonly kind: 'hang'
 }
 
-/** The connection breaks. What else is under way on it is lost with it. */
+/** The connection breaks, and with it everything else that is under way on it. */
 export interface LostConnectionFault {
   readonly kind: 'lostConnection'
   /**
-   * `'inFlight'`, the default: nobody knows whether the operation takes place, and the job's status is `'unknown'`.
+   * `'inFlight'`, the default: it is unknown whether the operation takes place, and the job's status is `'unknown'`.
    * `'before'`: nothing was sent, and the call ends with a `ConnectionError`.
    */
   readonly moment?: 'before' | 'inFlight' | undefined
-  /** In flight: whether the operation takes place on the host; it does not if absent. */
+  /** In flight: `true` if the operation takes place on the host; `false` if absent. */
   readonly done?: boolean | undefined
   /**
-   * Milliseconds until the connection is back; calls meanwhile end with a `ConnectionError`. 0, the default: with the next
-   * call. `Infinity`: never.
+   * Milliseconds until the connection is back. Until then, calls end with a `ConnectionError`. 0, the default: it is back for the
+   * next call. `Infinity`: it never comes back.
    */
   readonly forMs?: number | undefined
   /**
-   * Whether jobs that were in flight learn the truth when it is back: then they go on, or end as they did. If not, which is
-   * the default, they end with an `OutcomeUnknownError`.
+   * `true`: the host tells what became of the jobs in flight once the connection is back, and they go on or end as on the host.
+   * `false`, the default: they end with an `OutcomeUnknownError`.
    */
   readonly tells?: boolean | undefined
 }
 
-/** The operation takes so long, whatever `latency` says. */
-interface SlowFault {
+/** The operation takes this time instead of the host's `latency`. */
+export interface SlowFault {
   readonly kind: 'slow'
-  /** Milliseconds, or the least and the most of them. */
+  /** Milliseconds: a number, or the least and the most. */
   readonly latency: Duration
-  /** In how many steps of progress; 4 if absent. */
+  /** The number of steps in which progress is reported; 4 if absent. */
   readonly steps?: number | undefined
 }
 
-/** A cancel is refused, and the operation goes on. */
-interface RefuseCancelFault {
+/** The host refuses to cancel the operation, which goes on. */
+export interface RefuseCancelFault {
   readonly kind: 'refuseCancel'
 }
 
-/** Another client does something to the VM just before; where it can't, nothing. */
-interface InterferenceFault {
+/** Another client changes the VM's state just before the operation, if the state allows it. */
+export interface InterferenceFault {
   readonly kind: 'interference'
+  /** What the other client does. */
   readonly change: InterferenceChange
 }
 
-/** The VM's guest dies, where it has one then. */
+/** The VM's guest crashes, if it runs. */
 export interface CrashFault {
   readonly kind: 'crash'
-  /** `'during'`, the default: half-way, and the operation fails. `'after'`: it succeeds, and then the guest dies. */
+  /** `'during'`, the default: half-way, and the operation fails. `'after'`: the operation succeeds before the guest crashes. */
   readonly moment?: 'during' | 'after' | undefined
-  /** What the host says of it. */
+  /** The host's message; `'the guest crashed'` if absent. */
   readonly message?: string | undefined
-  /** After: so many milliseconds later; 0, the default, is when the clock goes on. */
+  /** After: the delay in milliseconds. 0, the default: as soon as the clock goes on. */
   readonly afterMs?: number | undefined
 }
 
-export const interferenceChanges = ['start', 'stop', 'pause', 'resume', 'suspend', 'delete'] as const
-export type InterferenceChange = (typeof interferenceChanges)[number]
+/** What another client may do to a VM. */
+export type InterferenceChange = 'start' | 'stop' | 'pause' | 'resume' | 'suspend' | 'delete'
 
-type FaultEffect =
+export const interferenceChanges = Object.keys({
+  start: true,
+  stop: true,
+  pause: true,
+  resume: true,
+  suspend: true,
+  delete: true,
+} satisfies Record<InterferenceChange, true>) as readonly InterferenceChange[]
+
+/** What goes wrong. */
+export type FaultEffect =
   ErrorFault | HangFault | LostConnectionFault | SlowFault | RefuseCancelFault | InterferenceFault | CrashFault
 
-/** Something that goes wrong: for which calls, and what. Several that meet one call all have their effect. */
+/** Something that goes wrong, and the calls that it meets. If several faults meet one call, each has its effect. */
 export type Fault = FaultSelection & FaultEffect
 
-/** What is to go wrong with one call. */
+/** The faults that one call meets. */
 export interface FaultPlan {
   interference: InterferenceChange[]
   error: (() => VmError) | undefined

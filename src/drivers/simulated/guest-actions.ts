@@ -13,7 +13,7 @@ import type { SimulatedVm } from './simulated-vm.js'
 
 type GuestOperation = Extract<DriverOperation, `guest.${string}`>
 
-/** What the agent in a guest does. */
+/** The operations of the agent in a guest. */
 export const guestActions: Actions<GuestOperation> = {
   'guest.exec': async (host, run, { vm: id, argv, options }) => {
     const { vm, machine } = await run.look(() => requireAgent(host, id, 'guest.exec'), host.store.get(id))
@@ -88,7 +88,7 @@ function sleep(clock: HostClock, ms: number, signal: AbortSignal): Promise<void>
   })
 }
 
-/** Addresses that follow from the VM's number: 10.0.0.1 for the first. */
+/** The addresses of a guest, by the number of its VM: 10.0.0.1 for the first. */
 function addressesOf({ number }: SimulatedVm): NetworkAddress[] {
   const [high, middle, low] = [(number >> 16) & 0xff, (number >> 8) & 0xff, number & 0xff]
   const macAddress = ['52:54:00', ...[high, middle, low].map((byte) => byte.toString(16).padStart(2, '0'))].join(':')

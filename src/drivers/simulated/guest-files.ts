@@ -4,11 +4,11 @@ import { openSource } from '../../files/open-source.js'
 import { writeWholeFile } from '../../files/whole-file.js'
 import type { SimulatedVm } from './simulated-vm.js'
 
-/** Guests on paper keep their files in memory. */
+/** Simulated guests keep their files in memory. */
 const maxFileMiB = 256
 const mebibyte = 2 ** 20
 
-/** The content of a file of this machine that goes into a guest. */
+/** Reads a file of this machine that is copied into a guest. */
 export async function readLocalFile(path: string): Promise<Uint8Array> {
   const { file, size } = await openSource(path)
   try {
@@ -31,17 +31,17 @@ export async function readLocalFile(path: string): Promise<Uint8Array> {
   }
 }
 
-/** Writes a file of this machine, whole or not at all. */
+/** Writes a file of this machine completely, or not at all. */
 export const writeLocalFile = (path: string, content: Uint8Array): Promise<void> =>
   writeWholeFile(path, 'simulated', ({ file }) => file.writeFile(content))
 
-/** The folders that every guest has at its root (Filesystem Hierarchy Standard 3.0). */
+/** The folders at the root of every guest (Filesystem Hierarchy Standard 3.0). */
 const rootFolders = new Set('bin boot dev etc home lib media mnt opt proc root run sbin srv sys tmp usr var'.split(' '))
 
-/** What every guest has in /dev. */
+/** The devices of every guest. */
 const devices = new Set(['null', 'zero', 'full', 'random', 'urandom', 'tty', 'console'].map((name) => `/dev/${name}`))
 
-/** Throws where the path is not one of a regular file. */
+/** Throws if the path is a folder or a device of the guest. */
 export function requireRegular({ content }: SimulatedVm, path: string, parameter: 'from' | 'to'): void {
   const clean = path.replace(/\/+/g, '/').replace(/(?<=.)\/$/, '')
   const isFolder =
@@ -54,8 +54,8 @@ export function requireRegular({ content }: SimulatedVm, path: string, parameter
 }
 
 /**
- * Throws where no file can be made at this path: the folder at the guest's root is none of the usual ones, and has no file in
- * it. Below that, folders are taken to be there; so are those of a path that is not one of a POSIX system.
+ * Throws if the guest has no folder for the file: the path begins with a folder that is not one of {@link rootFolders}, and has no
+ * file in it. Deeper folders are taken to exist, and so are those of a path that is not a POSIX path.
  */
 export function requireFolder({ content }: SimulatedVm, path: string): void {
   const [, folder] = /^\/+([^/]+)\//.exec(path) ?? []
@@ -64,11 +64,11 @@ export function requireFolder({ content }: SimulatedVm, path: string): void {
   throw new InvalidArgumentError({
     path: 'to',
     reason: `the guest has no folder /${folder}`,
-    hint: 'A file that the test writes there makes one.',
+    hint: 'Create it by writing a file there in the test.',
   })
 }
 
-/** A file of the guest. */
+/** The content of a file of the guest; `undefined` if there is no such file. */
 export function readGuestFile({ name, content }: SimulatedVm, path: string): Uint8Array | undefined {
   const written = content.files.get(path)
   return written ?? (path === '/etc/hostname' ? new TextEncoder().encode(`${name}\n`) : undefined)

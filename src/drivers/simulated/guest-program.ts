@@ -1,28 +1,34 @@
 import type { ExecOptions, ExecResult } from '../../model/exec.js'
 
-/** What a test's program leaves behind; what is absent is empty, and the exit code 0. */
+/** The result of a program that a test runs for a guest. */
 export interface SimulatedExecResult {
+  /** 0 if absent. */
   readonly exitCode?: number | undefined
-  /** The signal that ended it; then it has no exit code. */
+  /** The number of the signal that ended the program, which then has no exit code. */
   readonly signal?: number | undefined
+  /** What the program printed; empty if absent. A string is encoded as UTF-8. */
   readonly stdout?: string | Uint8Array | undefined
+  /** What the program printed as errors; empty if absent. A string is encoded as UTF-8. */
   readonly stderr?: string | Uint8Array | undefined
+  /** `true` if the output is cut off, as an agent does with a long one; `false` if absent. */
   readonly isTruncated?: boolean | undefined
 }
 
-/** A program that runs in the guest. */
+/** A program that `vm.guest.exec` runs in a guest. */
 export interface SimulatedProgram {
+  /** The program and its arguments. */
   readonly argv: readonly string[]
+  /** The options that `vm.guest.exec` was given. */
   readonly options: ExecOptions
   /** The VM's name. */
   readonly vm: string
-  /** Aborted when the job is cancelled, or the VM goes. */
+  /** Aborted if the job is cancelled or the guest ends. */
   readonly signal: AbortSignal
-  /** Lets time pass, by the host's clock; rejects when the program is stopped. */
+  /** Waits so many milliseconds by the host's clock. Rejects with an `AbortError` if the program is stopped. */
   sleep(ms: number): Promise<void>
 }
 
-/** Runs programs for `vm.guest.exec`; `undefined` says that there is no such program. */
+/** Runs programs for `vm.guest.exec`. `undefined` means that there is no such program: its exit code is 127, as in a shell. */
 export type ExecHandler = (
   program: SimulatedProgram,
 ) => SimulatedExecResult | undefined | Promise<SimulatedExecResult | undefined>
@@ -38,7 +44,7 @@ export const execResult = ({ exitCode, signal, stdout, stderr, isTruncated }: Si
   isTruncated: isTruncated ?? false,
 })
 
-/** What a shell says of a program that it does not find. */
+/** The result that a shell gives for a program that it does not find. */
 export const noSuchProgram = ([program = '']: readonly string[]): SimulatedExecResult => ({
   exitCode: 127,
   stderr: `${program}: not found\n`,

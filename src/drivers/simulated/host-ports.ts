@@ -1,14 +1,14 @@
 import type { KeptAdapter } from '../../network/kept-adapter.js'
 
-/** The range that systems take ports from where none is asked for (RFC 6335). */
+/** The range of dynamic ports (RFC 6335). */
 const first = 49_152
 const last = 65_535
 
-/** Ports of the host, each given once until all have been. Nothing listens there. */
+/** Allocates ports of the host in turn. Nothing listens there. */
 export class HostPorts {
   #next = first
 
-  /** The adapters, with a port for each forward that has none. */
+  /** The adapters, with a port for each forward without one. */
   findFor(adapters: readonly KeptAdapter[]): readonly KeptAdapter[] {
     if (adapters.length === 0) return adapters
     return adapters.map((adapter) => ({

@@ -10,14 +10,13 @@ import type { ExecHandler } from './guest-program.js'
 import { JobKeeper } from './job-keeper.js'
 import type { Latency } from './latency.js'
 import { SimulatedLifecycle } from './simulated-lifecycle.js'
-import type { Listener } from './listener.js'
 import { configOf, withAdapters } from './provisioning.js'
 import { Random } from './random.js'
 import { SimulatedVm, type VmContent } from './simulated-vm.js'
 import { SimulatedVmStore } from './simulated-vm-store.js'
 import type { Capability } from '../../operations.js'
 
-/** What a host is made with. */
+/** The settings of a simulated host. */
 export interface HostSettings {
   readonly uri: string
   readonly seed: number
@@ -25,15 +24,23 @@ export interface HostSettings {
   readonly latency: Latency
   readonly faults: readonly unknown[]
   readonly maxCalls: number
-  /** Whether images and kernels must be on this machine, or are taken to be on the host. */
+  /** `'local'`: images and kernels must be on this machine. `'assumed'`: they are taken to be on the host. */
   readonly files: 'local' | 'assumed'
-  /** Whether an agent answers in the guest of a VM. */
+  /** True if an agent answers in the guest of a VM with these settings. */
   readonly hasAgent: (config: VmConfig) => boolean
-  /** What it does not offer. */
+  /** The operations and features that the host does not offer. */
   readonly without: ReadonlySet<Capability>
 }
 
-/** A host on paper: what its connections share. */
+/** A connection, as its host knows it. */
+export interface HostConnection {
+  /** False if the connection need not be told of events. */
+  readonly isListening: boolean
+  /** @param by who made the change: a connection, another client, or nobody */
+  hear(event: VmEvent, by: HostConnection | 'another' | undefined): void
+}
+
+/** A simulated host: what its connections share. */
 export class SimulatedHost {
   readonly uri: string
   readonly clock: HostClock
@@ -46,16 +53,16 @@ export class SimulatedHost {
   readonly faults: FaultList
   readonly calls: CallLog
   readonly lifecycle: SimulatedLifecycle
-  /** For latencies. */
+  /** Draws latencies. */
   readonly random: Random
   readonly #ids: Random
   readonly #diskIds: Random
-  readonly #connections = new Set<Listener>()
-  /** Runs programs in all guests that have no handler of their own. */
+  readonly #connections = new Set<HostConnection>()
+  /** Runs programs in all guests without a handler of their own. */
   execHandler: ExecHandler | undefined
   #lastNumber = 0
-  /** Who does what is being done at this moment. */
-  #acting: Listener | 'another' | undefined
+  /** Who makes the change that is being made now. */
+  #acting: HostConnection | 'another' | undefined
 
   constructor(settings: HostSettings) {
     const { seed } = settings
@@ -75,12 +82,12 @@ export class SimulatedHost {
     })
   }
 
-  connected(connection: Listener): void {
+  connected(connection: HostConnection): void {
     this.#connections.add(connection)
     this.clock.resume()
   }
 
-  disconnected(connection: Listener): void {
+  disconnected(connection: HostConnection): void {
     this.#connections.delete(connection)
     if (this.#connections.size === 0) this.clock.suspend()
   }
@@ -93,7 +100,7 @@ export class SimulatedHost {
 
   readonly newMacAddress = (): string => macAddressOf(this.newId())
 
-  /** A VM that is not among the host's yet. */
+  /** Makes a VM without adding it to the host. */
   newVm(content: { config: VmContent['config'] } & Partial<VmContent>): SimulatedVm {
     this.#lastNumber += 1
     const id = this.newId()
@@ -103,7 +110,7 @@ export class SimulatedHost {
     return new SimulatedVm(id, this.#lastNumber, whole)
   }
 
-  /** A VM of another host that comes here with all that belongs to it, but its machine; it keeps its id where that is free. */
+  /** Adds a VM of another host, with all that belongs to it except its machine. It keeps its id if that is free. */
   adopt({ id, content, snapshots, currentSnapshot, memory, handlers }: SimulatedVm): SimulatedVm {
     this.#lastNumber += 1
     const vm = new SimulatedVm(this.store.find(id) === undefined ? id : this.newId(), this.#lastNumber, content)
@@ -115,7 +122,7 @@ export class SimulatedHost {
     return vm
   }
 
-  /** A VM that was there before anybody connected, in a settled state. */
+  /** Adds a VM in a settled state, as it is there before any connection. */
   addVm(spec: VmSpec, state: VmState): void {
     const vm = this.newVm({ config: { ...configOf(spec, this), createdAt: new Date(this.clock.now) } })
     this.store.add(vm)
@@ -125,8 +132,8 @@ export class SimulatedHost {
     vm.state = state
   }
 
-  /** Does something in the name of a connection, of another client, or of nobody; events tell connections who did it. */
-  as<T>(by: Listener | 'another' | undefined, action: () => T): T {
+  /** Makes a change in the name of a connection, of another client, or of nobody. Connections that hear of it are told who made it. */
+  as<T>(by: HostConnection | 'another' | undefined, action: () => T): T {
     const before = this.#acting
     this.#acting = by
     try {

@@ -1,6 +1,6 @@
 import type { SimulatedHost } from './host.js'
 
-/** The simulated hosts of this process, by the URIs that lead to them; a host that nobody holds any more is not kept. */
+/** The simulated hosts of this process by their URIs. A host that nothing else refers to is garbage collected. */
 const hosts = new Map<string, WeakRef<SimulatedHost>>()
 
 const forgotten = new FinalizationRegistry<string>((uri) => {
@@ -9,7 +9,7 @@ const forgotten = new FinalizationRegistry<string>((uri) => {
 
 export const findHost = (uri: string): SimulatedHost | undefined => hosts.get(uri)?.deref()
 
-/** Makes the host known by a URI until the returned function is called. */
+/** Makes {@link findHost} find the host by a URI until the returned function is called. */
 export function addHost(uri: string, host: SimulatedHost): () => void {
   const reference = new WeakRef(host)
   hosts.set(uri, reference)

@@ -1,4 +1,4 @@
-/** Waits that can be broken off: an interruption ends the one under way, or the next. */
+/** Waits that can be interrupted: an interruption ends the wait under way, or else the next one. */
 export class Interruption {
   #break: ((error: Error) => void) | undefined
   #error: Error | undefined
@@ -12,7 +12,7 @@ export class Interruption {
     if (this.#error !== undefined) throw this.#error
   }
 
-  /** Waits for what `begin` resolves or rejects; an interruption calls what `begin` returned, and rejects. */
+  /** Waits until `begin` resolves or rejects. An interruption calls the function that `begin` returned, and rejects. */
   async wait<R = void>(
     begin: (resolve: (value: R) => void, reject: (error: unknown) => void) => () => void,
   ): Promise<R> {
@@ -39,10 +39,10 @@ export class Interruption {
           reject(error instanceof Error ? error : new Error(String(error)))
         },
       )
-      // It may have been broken while it was begun.
+      // `begin` itself may have caused the interruption.
       if (broken.error !== undefined) stop()
     })
-    // What was to break it may have come between its end and now.
+    // An interruption may have come after the wait was resolved.
     this.throwIfInterrupted()
     return value
   }

@@ -2,14 +2,14 @@ import type { HostJob, ProgressUpdate } from '../../model/host-job.js'
 import type { HostJobSource } from '../../driver/followed-job.js'
 import type { SimulatedOperation } from './simulated-operation.js'
 
-/** How many jobs that have ended can still be asked for. */
+/** The number of ended jobs that can still be attached to. */
 const maxEnded = 1000
 
 /** A job as its host keeps it. */
 export interface KeptRun extends HostJobSource<unknown> {
   readonly operation: SimulatedOperation
   readonly vmId: string | undefined
-  /** Finds the job again; absent until the host keeps it. */
+  /** Finds the job again; `undefined` until the host keeps it. */
   readonly token: string | undefined
   /** The last progress that was reported. */
   readonly progress: ProgressUpdate
@@ -17,13 +17,13 @@ export interface KeptRun extends HostJobSource<unknown> {
   cancel(reason: string | undefined): boolean
 }
 
-/** The jobs of a host, of all connections, also for a while after their end. */
+/** The jobs of all connections of a host. They are kept for some time after their end. */
 export class JobKeeper {
   readonly #running = new Map<string, KeptRun>()
   readonly #ended = new Map<string, KeptRun>()
   #lastNumber = 0
 
-  /** Keeps it; returns its token. */
+  /** Keeps a job, and returns its token. */
   keep(run: KeptRun): string {
     this.#lastNumber += 1
     const token = `simulated-job-${String(this.#lastNumber)}`
@@ -46,7 +46,7 @@ export class JobKeeper {
     return this.#running.get(token) ?? this.#ended.get(token)
   }
 
-  /** Those under way. */
+  /** The jobs under way. */
   list(nameOf: (vmId: string) => string): HostJob[] {
     return [...this.#running].flatMap(([token, { operation, vmId, progress }]) => {
       if (operation === 'connect') return []

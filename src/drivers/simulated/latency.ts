@@ -1,13 +1,13 @@
 import type { OperationCode } from '../../operations.js'
 import type { Random } from './random.js'
 
-/** Milliseconds: always the same, or from the first to the second. */
+/** Milliseconds: a fixed number, or `[least, most]` of a random one. */
 export type Duration = number | readonly [number, number]
 
-/** How long operations take: all the same, or each its own, the others none. */
+/** The time that operations take: one duration for all, or one for each operation that is named. Others take no time. */
 export type Latency = Duration | Readonly<Partial<Record<OperationCode, Duration | undefined>>>
 
-/** The milliseconds of one call. */
+/** Draws the milliseconds of one call. */
 export const drawDuration = (duration: Duration, random: Random): number => {
   if (typeof duration === 'number') return duration
   const [least, most] = duration
@@ -16,6 +16,6 @@ export const drawDuration = (duration: Duration, random: Random): number => {
 
 const isDuration = (latency: Latency): latency is Duration => typeof latency === 'number' || Array.isArray(latency)
 
-/** How long an operation takes, before chance has its say. */
+/** The duration of an operation. */
 export const latencyOf = (latency: Latency, operation: OperationCode): Duration =>
   isDuration(latency) ? latency : (latency[operation] ?? 0)

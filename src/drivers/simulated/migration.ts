@@ -4,7 +4,7 @@ import type { SimulatedHost } from './host.js'
 import { findHost } from './hosts.js'
 import type { SimulatedVm } from './simulated-vm.js'
 
-/** The host that the URI leads to, where the VM can be moved. */
+/** The host of the URI. Throws if the VM can't be moved there. */
 export function requireTarget(host: SimulatedHost, vm: SimulatedVm, uri: string): SimulatedHost {
   const target = findHost(uri)
   if (target === undefined || target === host) {
@@ -19,7 +19,7 @@ export function requireTarget(host: SimulatedHost, vm: SimulatedVm, uri: string)
   return target
 }
 
-/** Moves the VM with all that belongs to it; its guest goes on there, in the state that it had. */
+/** Moves the VM and all that belongs to it. Its guest goes on there in the same state. */
 export function moveTo(target: SimulatedHost, host: SimulatedHost, vm: SimulatedVm, state: VmState): void {
   const memory = vm.machine?.memory
   target.store.requireFree(vm.name)

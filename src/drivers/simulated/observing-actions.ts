@@ -8,10 +8,10 @@ import type { SimulatedMachine } from './simulated-machine.js'
 import { drawScreen } from './screen.js'
 import type { SimulatedVm } from './simulated-vm.js'
 
-/** Milliseconds that a guest on paper runs for each that it takes of a processor. */
+/** Milliseconds that a guest runs for each millisecond of processor time. */
 const runsPerCpuMs = 10
 
-/** The VM's machine, where the operation finds it in one of the states that it needs. */
+/** The VM and its machine. Throws unless the VM is in a state that the operation needs. */
 export function requireMachine(
   { store }: SimulatedHost,
   id: string,
@@ -25,7 +25,7 @@ export function requireMachine(
   return { vm, machine }
 }
 
-/** What looks at a machine that runs, and types on it. */
+/** The operations that watch a running machine or type on it. */
 export const observingActions: Actions<'vm.getStatistics' | 'vm.screenshot' | 'vm.sendKeys' | 'vm.console'> = {
   'vm.getStatistics': (host, run, { vm: id }) =>
     run.look(() => {

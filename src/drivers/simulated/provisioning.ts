@@ -12,19 +12,19 @@ import { keepDisks } from '../../registry/keep-hardware.js'
 import { namesFiles, recordFiles } from './boot-files.js'
 import { newDisk, type VmContent } from './simulated-vm.js'
 
-/** What is not asked for; nobody changes it, so that all VMs share it. */
+/** The default of lists. It is frozen, and all VMs share it. */
 const none: readonly never[] = Object.freeze([])
 const noBoot: VmConfig['boot'] = Object.freeze({})
 const usualMemoryMiB = 512
 
-/** The most that a VM may have. */
+/** The largest hardware of a VM. */
 const limits = { cpus: 256, memoryMiB: 2 ** 24, floppies: 2 } as const
 
-/** The settings without those that are absent or `undefined`. */
+/** The settings without those that are `undefined`. */
 const given = <T extends object>(settings: T): { [K in keyof T]: Exclude<T[K], undefined> } =>
   Object.fromEntries(Object.entries(settings).filter(([, value]) => value !== undefined)) as never
 
-/** What a host makes up for what is new. */
+/** The ids and addresses that a host makes up. */
 export interface Inventions {
   readonly newDiskId: () => string
   readonly newMacAddress: () => string
@@ -47,7 +47,7 @@ const handled: HandledSettings = {
   },
 }
 
-/** The settings of a new VM, but for the time that it was made at. */
+/** The settings of a new VM, except the time of its creation. */
 export function configOf(
   spec: VmSpec,
   { newDiskId }: Pick<Inventions, 'newDiskId'>,
@@ -62,8 +62,8 @@ export function configOf(
 type Files = 'local' | 'assumed'
 
 /**
- * Throws where the VM is too large for the host, or a file of it is missing; answers what to remember of its files, and is
- * synchronous where there are none.
+ * Throws if the VM is too large for the host, or one of its files is missing. Resolves to the record of its files; returns
+ * `undefined` if it has none.
  */
 export function checkConfig(
   config: VmConfig,
@@ -81,7 +81,7 @@ export function checkConfig(
   return recordFiles(config, present && recordOf(present), root)
 }
 
-/** Throws unless the files of a VM are what is remembered of them, as far as that matters; synchronous where there is nothing. */
+/** Rejects unless the files of a VM are as recorded, as far as it matters for the use. Returns `undefined` if there is no record. */
 export const checkFiles = (content: VmContent, use: ImageUse): Promise<ImageRecord> | undefined =>
   content.images === undefined ? undefined : requireImages(recordOf(content), use, 'simulated')
 
@@ -93,7 +93,7 @@ const tooMuch = (path: string, most: number, found: number): InvalidArgumentErro
     reason: `${path} must be at most ${String(most)} on this host, and there are ${String(found)}`,
   })
 
-/** What an edit leads to. */
+/** The content of a VM after an edit. */
 export function edited(
   { config, disks, adapters, images, files }: VmContent,
   changes: VmChanges,
@@ -116,14 +116,14 @@ export function edited(
   )
 }
 
-/** The same for a clone, whose disks have ids of their own. */
+/** The content of a clone, whose disks have ids of their own. */
 export function withNewDiskIds<C extends Pick<VmContent, 'config' | 'disks'>>(content: C, newDiskId: () => string): C {
   if (content.disks.length === 0) return content
   const disks = content.disks.map((disk) => ({ ...disk, config: { ...disk.config, id: newDiskId() } }))
   return { ...content, disks, config: { ...content.config, disks: disks.map(({ config }) => config) } }
 }
 
-/** The content with these adapters, which its settings tell of as of a VM that does not run. */
+/** The content with these adapters. Its settings show them as those of a VM that does not run. */
 export function withAdapters<C extends Pick<VmContent, 'config'>>(
   content: C,
   adapters: readonly KeptAdapter[],
@@ -132,7 +132,7 @@ export function withAdapters<C extends Pick<VmContent, 'config'>>(
   return { ...content, config: { ...content.config, networkAdapters }, adapters }
 }
 
-/** Throws where hardware can't be changed in this state. */
+/** Throws if these settings can't be changed in this state. */
 export function requireHardwareMayChange(state: VmState, changes: VmChanges, isLiveEditPossible: boolean): void {
   const reach = reachOf(changes)
   if (reach === 'labels' || (reach === 'media' && state === 'suspended')) return

@@ -1,4 +1,4 @@
-/** Numbers that look random and follow from a seed (mulberry32). */
+/** A pseudo-random generator (mulberry32). */
 export class Random {
   #state: number
 
@@ -6,7 +6,7 @@ export class Random {
     this.#state = seed >>> 0
   }
 
-  /** A source of its own: how much one is used does not change what another gives. */
+  /** A generator of its own for each name: draws from one do not change what another gives. */
   static of(seed: number, purpose: string): Random {
     let hash = 0x811c9dc5 ^ seed
     for (let index = 0; index < purpose.length; index += 1) {
@@ -15,7 +15,7 @@ export class Random {
     return new Random(hash)
   }
 
-  /** 32 bits. */
+  /** 32 random bits. */
   bits(): number {
     this.#state = (this.#state + 0x6d2b79f5) | 0
     let bits = Math.imul(this.#state ^ (this.#state >>> 15), 1 | this.#state)
@@ -23,12 +23,12 @@ export class Random {
     return (bits ^ (bits >>> 14)) >>> 0
   }
 
-  /** From 0 up to, and without, 1. */
+  /** A number from 0 to less than 1. */
   fraction(): number {
     return this.bits() / 2 ** 32
   }
 
-  /** In the form of a UUID of version 4. */
+  /** A UUID of version 4. */
   uuid(): string {
     for (let index = 0; index < 32; index += 8) {
       let bits = this.bits()
@@ -40,7 +40,7 @@ export class Random {
     digits[12] = 4
     digits[16] = 8 | ((digits[16] ?? 0) & 3)
     for (const [index, place] of places.entries()) text[place] = hex.charCodeAt(digits[index] ?? 0)
-    // Made of bytes, since one that is put together of parts keeps them all.
+    // Decoded from bytes: a string that is concatenated keeps its parts in memory.
     return text.toString('latin1')
   }
 }
@@ -48,5 +48,5 @@ export class Random {
 const hex = '0123456789abcdef'
 const digits = new Uint8Array(32)
 const text = Buffer.from('00000000-0000-0000-0000-000000000000')
-/** Where the digits are in the text. */
+/** The positions of the digits in the text. */
 const places = [...text.entries()].flatMap(([place, byte]) => (byte === 0x30 ? [place] : []))

@@ -8,8 +8,8 @@ interface Pending {
 }
 
 /**
- * The time of this machine. It uses the timers of `globalThis` as they are when they are needed, so that fake timers move it
- * together with awaitvm's own.
+ * The clock of this machine. It looks the timers of `globalThis` up at each use, so that fake timers move it together with
+ * awaitvm's own.
  */
 export class RealClock implements HostClock {
   readonly #pending = new Set<Pending>()

@@ -6,19 +6,18 @@ import type { VmState } from '../../model/vm-state.js'
 import { operations, type OperationSpec } from '../../operations.js'
 import { Course, type CourseHost } from './course.js'
 import type { FaultPlan } from './fault.js'
-import type { SimulatedHost } from './host.js'
+import type { HostConnection, SimulatedHost } from './host.js'
 import type { KeptRun } from './job-keeper.js'
 import { Interruption } from './interruption.js'
-import type { Listener } from './listener.js'
 import type { SimulatedMachine } from './simulated-machine.js'
 import type { SimulatedOperation } from './simulated-operation.js'
 import type { SimulatedVm, VmHolder } from './simulated-vm.js'
 
 /** A change that is possible, before it is made. */
 interface Change<T> {
-  /** The check of the files that it needs, if it needs any. */
+  /** The check of the VM's files, if it has any that the change needs. */
   readonly files?: Promise<ImageRecord> | undefined
-  /** Makes it, at once; `before` is the state that the VM had. */
+  /** Makes the change at once. `before` is the state that the VM had. */
   readonly commit: (before: VmState, images: ImageRecord | undefined) => T
 }
 
@@ -29,34 +28,34 @@ interface RunDetails {
   /** The VM's id. */
   readonly vmId: string | undefined
   /** The connection that began it. */
-  readonly by: Listener | undefined
+  readonly by: HostConnection | undefined
   readonly plan: FaultPlan | undefined
 }
 
 /**
- * An operation under way on the host. It goes on whether or not the connection that began it is still there. Where nothing
- * takes time, the change has been made when `start` returns.
+ * An operation under way on the host. It goes on if the connection that began it is closed. If nothing takes time, the change
+ * has been made when `start` returns.
  */
 export class Run<T = unknown> implements KeptRun, VmHolder, HostJobSource<T> {
   readonly operation: SimulatedOperation
   readonly vmId: string | undefined
   readonly #host: RunHost
-  readonly #by: Listener | undefined
+  readonly #by: HostConnection | undefined
   readonly #course: Course
   readonly #interruption = new Interruption()
   #outcome: Promise<T> | undefined
   #isOver = false
-  /** Set once the change has been made, or can't be. */
+  /** True once the change has been made, or can't be made any more. */
   #isMade = false
-  /** Set at the first wait: what has waited is known as a job. */
+  /** True from the first wait on: from then on the host keeps it as a job. */
   #hasWaited = false
   #isInLine = false
-  /** Set where it can't be stopped any more, though it goes on. */
+  /** True if cancelling is refused while it goes on. */
   #refusesCancel: boolean
   #token: string | undefined
   #progress: ProgressUpdate | undefined
   #listeners: Set<HostJobListener> | undefined
-  /** The run that this one only follows. */
+  /** The job that this run attaches to. */
   #followed: KeptRun | undefined
 
   constructor(host: RunHost, operation: SimulatedOperation, { vmId, by, plan }: RunDetails) {
@@ -72,38 +71,38 @@ export class Run<T = unknown> implements KeptRun, VmHolder, HostJobSource<T> {
     return operations[this.operation]
   }
 
-  /** How it ends, once it has been started. */
+  /** How it ends. It must have been started. */
   get outcome(): Promise<T> {
     return this.#outcome ?? Promise.reject(new Error('The run was not started'))
   }
 
-  /** Whether it may still be long in coming to its end. */
+  /** True if it may take time until it ends. */
   get mayTakeTime(): boolean {
     return !this.#isMade && (this.#hasWaited || this.#spec.isCancelable === true)
   }
 
-  /** What finds it again, where the host keeps it as a job. */
+  /** Finds it again; `undefined` unless the host keeps it as a job. */
   get token(): string | undefined {
     return this.#token
   }
 
-  /** What was reported last. */
+  /** The progress that was reported last. */
   get progress(): ProgressUpdate {
     return this.#progress ?? {}
   }
 
-  /** Whether there is a point in asking it to stop. */
+  /** True if it can be cancelled, unless it refuses. */
   get isCancelable(): boolean {
     return this.#spec.isCancelable === true || this.#isInLine
   }
 
   start(work: (run: Run<T>) => Promise<T>): void {
     this.#outcome = this.#perform(work)
-    // Nobody may be there any more to look at it.
+    // The connection that would look at it may be closed.
     this.#outcome.catch(() => undefined)
   }
 
-  /** Asks it to stop; whether the request is taken. The outcome tells what came of it. */
+  /** Asks it to stop. True if the request is taken: the outcome tells what became of it. */
   cancel(reason = 'it was cancelled'): boolean {
     if (this.#isOver || this.#isMade || this.#refusesCancel) return false
     if (this.#followed !== undefined) return this.#followed.cancel(reason)
@@ -113,12 +112,12 @@ export class Run<T = unknown> implements KeptRun, VmHolder, HostJobSource<T> {
     return true
   }
 
-  /** The VM's machine has gone, and with it what this was to do. */
+  /** Interrupts the operation, since the VM's machine is gone. */
   onMachineEnd(error: VmError): void {
     if (!this.#isInLine && !this.#isMade) this.#interruption.interrupt(error)
   }
 
-  /** Tells the listener the token and the progress, those of before too, until the returned function is called. */
+  /** Tells the listener the token and the progress so far, and then each change, until the returned function is called. */
   listen(listener: HostJobListener): () => void {
     if (this.#token !== undefined) listener.onToken?.(this.#token)
     if (this.#progress !== undefined) listener.onProgress(this.#progress)
@@ -127,7 +126,7 @@ export class Run<T = unknown> implements KeptRun, VmHolder, HostJobSource<T> {
     return () => void this.#listeners?.delete(listener)
   }
 
-  /** Does something that needs no VM to itself: after its time, in one step. */
+  /** Does something in one step after its time. Other operations of the VM may be under way. */
   async look<R>(action: () => R, vm?: SimulatedVm): Promise<R> {
     this.begin(vm)
     if (this.takesTime(vm)) await this.spend(vm, undefined)
@@ -136,7 +135,7 @@ export class Run<T = unknown> implements KeptRun, VmHolder, HostJobSource<T> {
     return done
   }
 
-  /** Makes something new. */
+  /** Makes a new VM. */
   async make<R>(begin: () => Change<R>): Promise<R> {
     try {
       this.begin(undefined)
@@ -147,8 +146,8 @@ export class Run<T = unknown> implements KeptRun, VmHolder, HostJobSource<T> {
   }
 
   /**
-   * Changes a VM, with nobody else at it: shows that it goes on, takes its time, and makes the change or leaves no trace.
-   * @param check throws unless the VM's state is one that the operation needs; by the table of operations if absent
+   * Changes a VM, with no other change at the same time. It shows the transient state, takes its time, and makes the change or leaves no trace.
+   * @param check throws unless the VM is in a state that the operation needs; checks by the table of operations if absent
    */
   async change<R>(
     id: string,
@@ -172,7 +171,7 @@ export class Run<T = unknown> implements KeptRun, VmHolder, HostJobSource<T> {
     }
   }
 
-  /** Meets what goes wrong before anything is done. */
+  /** Applies the faults that come before the operation. */
   begin(vm: SimulatedVm | undefined): void {
     this.#course.begin(vm)
   }
@@ -181,7 +180,7 @@ export class Run<T = unknown> implements KeptRun, VmHolder, HostJobSource<T> {
     return this.#course.takesTime(vm)
   }
 
-  /** Takes the time that the operation takes, step by step. */
+  /** Takes the time of the operation, step by step. */
   async spend(vm: SimulatedVm | undefined, phase: string | undefined): Promise<void> {
     await this.#course.spend(this, vm, phase)
   }
@@ -191,12 +190,12 @@ export class Run<T = unknown> implements KeptRun, VmHolder, HostJobSource<T> {
     for (const listener of this.#listeners ?? []) listener.onProgress(progress)
   }
 
-  /** Runs what changes the host, in the name of the connection. */
+  /** Makes a change of the host in the name of the connection. */
   act<R>(action: () => R): R {
     return this.#host.as(this.#by, action)
   }
 
-  /** Waits for work on files; that is not broken off, and a cancel takes effect when it has ended. */
+  /** Waits for work on files. A cancel does not interrupt it, and takes effect when it has ended. */
   async busy<R>(work: Promise<R>): Promise<R> {
     this.#keep()
     const result = await this.#host.clock.whileBusy(work)
@@ -204,7 +203,7 @@ export class Run<T = unknown> implements KeptRun, VmHolder, HostJobSource<T> {
     return result
   }
 
-  /** Waits for a program of a guest; a cancel breaks it, and so does the end of its guest. */
+  /** Waits for a program of a guest. A cancel interrupts it, and so does the end of the guest. */
   async until<R>(
     machine: SimulatedMachine,
     work: (signal: AbortSignal) => Promise<R>,
@@ -226,7 +225,7 @@ export class Run<T = unknown> implements KeptRun, VmHolder, HostJobSource<T> {
     }
   }
 
-  /** Waits; a cancel breaks it. */
+  /** Waits until `begin` resolves or rejects. A cancel interrupts it. */
   async wait<R = void>(
     begin: (resolve: (value: R) => void, reject: (error: unknown) => void) => () => void,
   ): Promise<R> {
@@ -238,12 +237,12 @@ export class Run<T = unknown> implements KeptRun, VmHolder, HostJobSource<T> {
     this.#interruption.throwIfInterrupted()
   }
 
-  /** From now on a cancel is refused. */
+  /** Refuses to be cancelled from now on. */
   refuseCancels(): void {
     this.#refusesCancel = true
   }
 
-  /** Follows another one to its end. */
+  /** Attaches to a job until its end. */
   async follow(other: KeptRun): Promise<unknown> {
     this.#token = other.token
     this.#followed = other
@@ -296,7 +295,7 @@ export class Run<T = unknown> implements KeptRun, VmHolder, HostJobSource<T> {
       return done
     } finally {
       this.#isMade = true
-      // Whoever changed the state meanwhile, or the commit, has the last word.
+      // The state is left alone if the commit or anybody else has changed it.
       if (through !== undefined && vm?.state === through && this.#host.store.has(vm)) show(stateBack(vm, before))
     }
   }
@@ -307,7 +306,7 @@ export class Run<T = unknown> implements KeptRun, VmHolder, HostJobSource<T> {
       await this.wait((resolve) => {
         const line = (vm.line ??= [])
         const next = (): void => {
-          // The place is handed over: nobody may come between.
+          // The VM is handed over directly, so that no other operation comes between.
           vm.holder = this
           resolve()
         }
@@ -317,7 +316,7 @@ export class Run<T = unknown> implements KeptRun, VmHolder, HostJobSource<T> {
         }
       })
     } catch (error) {
-      // It may have been cancelled with the place in its hand.
+      // It may have been cancelled just after the VM was handed over.
       if (vm.holder === this) {
         vm.holder = undefined
         vm.line?.shift()?.()
@@ -328,7 +327,7 @@ export class Run<T = unknown> implements KeptRun, VmHolder, HostJobSource<T> {
     }
   }
 
-  /** The host keeps it as a job, now that somebody may come to ask for it. */
+  /** The host keeps it as a job from the first wait on, since others can ask for it then. */
   #keep(): void {
     if (this.#hasWaited) return
     this.#hasWaited = true
@@ -338,7 +337,7 @@ export class Run<T = unknown> implements KeptRun, VmHolder, HostJobSource<T> {
   }
 }
 
-/** The state that a VM goes back to; a shutdown that was under way before may have been taken back meanwhile. */
+/** The state that a VM returns to. A shutdown that was under way before may have been cancelled since. */
 function stateBack({ isShuttingDown }: SimulatedVm, before: VmState): VmState {
   return (before === 'stopping' || before === 'resetting') && !isShuttingDown ? 'running' : before
 }

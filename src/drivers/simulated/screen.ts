@@ -1,9 +1,9 @@
 const width = 160
 const height = 100
-/** Red, green and blue of the bars, from left to right: those of the embedded host's guest. */
+/** The colours of the bars, from left to right: those of the embedded host's guest. */
 const bars = [0xffffff, 0xffff00, 0x00ffff, 0x00ff00, 0xff00ff, 0xff0000, 0x0000ff, 0x000000]
 
-/** The picture that every guest on paper shows: eight vertical bars, as PNG. */
+/** The screen of every simulated guest, as PNG: eight vertical bars. */
 export async function drawScreen(): Promise<Uint8Array> {
   const { encode } = await import('fast-png')
   const data = new Uint8Array(width * height * 3)

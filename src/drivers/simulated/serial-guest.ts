@@ -1,21 +1,21 @@
-/** What the guest remembers while it runs. */
+/** The guest's memory. */
 export interface GuestMemory {
-  /** Lines that it has read. */
+  /** The number of lines that it has read. */
   lines: number
   /** The line that is being typed. */
   line: string
-  /** It does not look at the power button. */
+  /** True if it ignores the power button. */
   isDeaf: boolean
-  /** It takes note of the power button, and stays on. */
+  /** True if it acknowledges the power button but stays on. */
   staysOn: boolean
 }
 
-/** What the guest runs on. */
+/** The hardware that the guest runs on. */
 export interface GuestHardware {
   print(text: string): void
-  /** The first byte of sector 1 of the first disk; `undefined` where there is none that can be read. */
+  /** The first byte of sector 1 of the first disk; `undefined` if there is no readable disk. */
   readDisk(): number | undefined
-  /** Whether there is a disk to write to. */
+  /** Writes that byte. True if there is a disk. */
   writeDisk(byte: number): boolean
   powerOff(): void
   reset(): void
@@ -28,7 +28,7 @@ const maxLineLength = 128
 
 export const freshMemory = (): GuestMemory => ({ lines: 0, line: '', isDeaf: false, staysOn: false })
 
-/** What a command does; `'gone'` where the guest does not live to see the next byte. */
+/** What a command does. `'gone'` if the guest does not run on to read the next byte. */
 type Command = (memory: GuestMemory, hardware: GuestHardware) => 'gone' | undefined
 
 const commands: Readonly<Record<string, Command>> = {
@@ -79,8 +79,8 @@ const diskLine = (byte: number | undefined): string => (byte === undefined ? 'no
 const hexByte = (byte: number): string => byte.toString(16).toUpperCase().padStart(2, '0')
 
 /**
- * awaitvm's own guest (the embedded host's guest.S), on paper: it echoes what is typed on the serial console, and obeys the
- * same commands.
+ * Simulates awaitvm's own guest (the embedded host's guest.S): it echoes what is typed on the serial console, and obeys the same
+ * commands.
  */
 export function receive(text: string, memory: GuestMemory, hardware: GuestHardware): void {
   let echo = ''
@@ -108,7 +108,7 @@ function commandOf(line: string): Command {
   return (memory, hardware) => print(diskLine(hardware.writeDisk(value) ? value : undefined))(memory, hardware)
 }
 
-/** What becomes of a press of the power button: the guest goes off, takes note and stays on, or does not look. */
+/** Presses the power button: the guest powers off, acknowledges it and stays on, or ignores it. */
 export function pressPowerButton(memory: GuestMemory, hardware: GuestHardware): 'off' | 'refused' | 'ignored' {
   if (memory.isDeaf) return 'ignored'
   if (memory.staysOn) {
@@ -119,7 +119,7 @@ export function pressPowerButton(memory: GuestMemory, hardware: GuestHardware): 
   return 'off'
 }
 
-/** Scancodes of set 1: the guest tells of each key that goes down. */
+/** Types scancodes of set 1: the guest prints each key that is pressed. */
 export function typeScancodes(codes: readonly number[], hardware: GuestHardware): void {
   for (const code of codes) if ((code & 0x80) === 0) hardware.print(`key ${hexByte(code)}\r\n`)
 }

@@ -72,7 +72,7 @@ function infoOf({ store }: SimulatedHost): HostInfo {
     version: '1.0',
     cpus: 64,
     memoryMiB,
-    // It does not run out of it: a test that wants that has a fault for it.
+    // It never runs out of memory. A test of that uses a fault.
     freeMemoryMiB: Math.max(0, memoryMiB - usedMiB),
     guestArchitecture: 'x86_64',
   }

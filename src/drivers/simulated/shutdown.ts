@@ -5,8 +5,8 @@ import type { SimulatedHost } from './host.js'
 import type { Run } from './run.js'
 
 /**
- * Presses the power button when the operation's time is over, and waits until the guest has gone. Others may do things to the
- * VM meanwhile; until the guest has taken note, the press can be taken back.
+ * Presses the power button at the end of the operation's time, and waits until the guest has powered off. The VM stays free for
+ * other operations. It can be cancelled until the guest acknowledges the button.
  */
 export async function shutDown(
   host: SimulatedHost,
@@ -29,7 +29,7 @@ export async function shutDown(
   const isWilling = machine.obeysPowerButton
   if (isWilling) show(through)
   vm.isShuttingDown = isWilling
-  // Whoever takes the machine away ends the waiting for it, too.
+  // The wait also ends if something else ends the machine.
   const unlisten = machine.onEnd(() => {
     run.onMachineEnd(invalidState(vm.state, operations[operation].from))
   })
@@ -44,7 +44,7 @@ export async function shutDown(
       await run.wait((resolve) => machine.onEnd(resolve))
     }
   } catch (error) {
-    // The shutdown has come about all the same.
+    // The VM was stopped nevertheless.
     if (!(machine.hasEnded && vm.state === 'stopped')) throw error
   } finally {
     unlisten()
@@ -52,7 +52,7 @@ export async function shutDown(
     if (vm.state === through && !machine.hasEnded) show('running')
   }
   if (vm.state !== 'stopped') throw invalidState(vm.state, operations[operation].from)
-  // Whoever stopped it otherwise wants it to stay stopped.
+  // A VM that something else stopped must stay stopped.
   if (operation === 'vm.restart' && !machine.hasShutDown) throw stoppedMeanwhile()
   return vm.state
 }

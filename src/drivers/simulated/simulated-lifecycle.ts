@@ -10,7 +10,7 @@ import type { GuestMemory } from './serial-guest.js'
 import type { SimulatedVm } from './simulated-vm.js'
 import type { SimulatedVmStore } from './simulated-vm-store.js'
 
-/** Why a state changed, and what the host says of it. */
+/** Why a state changed, and the host's message. */
 interface Cause {
   readonly reason: 'guest' | 'request' | 'crash' | 'disk-full'
   readonly message?: string | undefined
@@ -19,13 +19,13 @@ interface Cause {
 const request: Cause = { reason: 'request' }
 const byGuest: Cause = { reason: 'guest' }
 
-/** How VMs change their states, at once and without asking whether they may. */
+/** Changes the states of VMs, at once and unchecked. */
 export class SimulatedLifecycle {
   readonly #store: SimulatedVmStore
   readonly #clock: HostClock
   readonly #hostPorts = new HostPorts()
   readonly #emit: (makeEvent: () => VmEvent) => void
-  /** One for all machines: a hundred thousand may run. */
+  /** Shared by all machines, since a hundred thousand may run. */
   readonly #watcher: MachineWatcher<SimulatedVm> = {
     poweredOff: (vm) => {
       this.#leave(vm, 'stopped', byGuest)
@@ -35,7 +35,7 @@ export class SimulatedLifecycle {
     },
   }
 
-  /** @param emit tells everybody who listens; the event is made only if somebody does */
+  /** @param emit passes an event to the connections; the event is made only if one of them listens */
   constructor(store: SimulatedVmStore, clock: HostClock, emit: (makeEvent: () => VmEvent) => void) {
     this.#store = store
     this.#clock = clock
@@ -62,7 +62,7 @@ export class SimulatedLifecycle {
     this.#emit(() => ({ type, vmId: id, name, at: new Date(this.#clock.now) }))
   }
 
-  /** Runs a guest: a fresh one, or one with the memory that it had. */
+  /** Runs a guest: one that boots, or one that goes on with its memory. */
   powerOn(vm: SimulatedVm, memory?: GuestMemory, state: 'running' | 'paused' = 'running'): VmState {
     vm.memory = undefined
     vm.machine = this.newMachine(vm, memory)
@@ -76,7 +76,7 @@ export class SimulatedLifecycle {
     return new SimulatedMachine<SimulatedVm>(vm, this.#watcher, this.#clock.elapsedMs, memory)
   }
 
-  /** Gives each forward of a VM that runs its port. */
+  /** Gives each port forward of a running VM its port on the host. */
   findHostPorts(vm: SimulatedVm): void {
     const adapters = this.#hostPorts.findFor(vm.content.adapters)
     if (adapters !== vm.content.adapters) vm.content = { ...vm.content, adapters }
@@ -111,13 +111,13 @@ export class SimulatedLifecycle {
     return 'running'
   }
 
-  /** Takes the power away, and the saved memory. */
+  /** Turns the power off, and drops saved memory. */
   kill(vm: SimulatedVm): VmState {
     this.#leave(vm, 'stopped', request)
     return 'stopped'
   }
 
-  /** What another client does, where the VM's state lets it. */
+  /** Makes a change of another client, if the VM's state allows it. */
   interfere(vm: SimulatedVm, change: InterferenceChange): void {
     const { state } = vm
     const isOn = state === 'running' || state === 'paused'
@@ -137,7 +137,7 @@ export class SimulatedLifecycle {
     this.tell('deleted', vm)
   }
 
-  /** It goes to another host, and its guest with it. */
+  /** Removes a VM that has moved to another host with its guest. */
   takeAway(vm: SimulatedVm): void {
     const { machine } = vm
     machine?.end()
@@ -146,14 +146,14 @@ export class SimulatedLifecycle {
     machine?.tellEnd()
   }
 
-  /** The guest dies, where there is one, also one that is just coming up. Whether there was one. */
+  /** Crashes the guest, also while it is starting. False if there is none. */
   crash(vm: SimulatedVm, message: string): boolean {
     if (vm.machine === undefined && vm.state !== 'starting' && vm.state !== 'resuming') return false
     this.#leave(vm, 'crashed', { reason: 'crash', message })
     return true
   }
 
-  /** The host pauses the guest, since there is no room for what it writes. Whether it ran. */
+  /** Pauses the guest, since the host has no room for what it writes. False if it does not run. */
   fillDisk(vm: SimulatedVm): boolean {
     const { machine } = vm
     if (machine === undefined || vm.state !== 'running') return false
@@ -164,7 +164,7 @@ export class SimulatedLifecycle {
     return true
   }
 
-  /** The guest turns its power off, where there is one. */
+  /** Powers the guest off from inside. False if there is none. */
   powerOff(vm: SimulatedVm): boolean {
     if (vm.machine === undefined) return false
     this.#leave(vm, 'stopped', byGuest)
@@ -183,7 +183,7 @@ export class SimulatedLifecycle {
     )
   }
 
-  /** Takes the machine away, and ends whatever was being done to it by others. */
+  /** Ends the machine, and what others do with it. */
   #endMachine(vm: SimulatedVm, enter: () => void, { message }: Cause = request): void {
     const { machine } = vm
     machine?.end()

@@ -2,19 +2,19 @@ import { ConsoleBuffer } from '../../console/console-buffer.js'
 import type { VmError } from '../../errors.js'
 import { freshMemory, pressPowerButton, readyLine, receive, typeScancodes, type GuestMemory } from './serial-guest.js'
 
-/** The disk that a machine has. */
+/** The disk of a machine. */
 export interface MachineDisk {
   readDisk(): number | undefined
   writeDisk(byte: number): boolean
 }
 
-/** Who is told when a machine goes by itself. */
+/** Hears of a machine that ends by itself. */
 export interface MachineWatcher<D extends MachineDisk> {
   poweredOff(owner: D): void
   crashed(owner: D, message: string): void
 }
 
-/** Somebody who types for the built-in guest: a test's own guest. */
+/** A test's own guest: gets what is typed, instead of the built-in guest. */
 export type InputHandler = (text: string) => void
 
 interface Input {
@@ -23,10 +23,10 @@ interface Input {
 }
 
 const sectorBytes = 512
-/** Until somebody looks at the console, what the guest says is kept as a text: most are never looked at. */
+/** Most consoles are never opened. Until then, so many characters of the guest's output are kept as a string. */
 const maxSaid = 4096
 
-/** A machine that runs, on paper: the guest's memory, its console, and who waits for its end. */
+/** A running machine: the guest's memory, its console, and what waits for its end. */
 export class SimulatedMachine<D extends MachineDisk = MachineDisk> {
   readonly startedAtMs: number
   readonly #owner: D
@@ -38,15 +38,15 @@ export class SimulatedMachine<D extends MachineDisk = MachineDisk> {
   #waiting: Set<() => void> | undefined
   #programs: Set<() => void> | undefined
   isPaused = false
-  /** Why the host has paused it by itself, while it is. */
+  /** Why the host itself has paused it; `undefined` if it has not. */
   problem: VmError | undefined
   hasEnded = false
-  /** Whether the guest itself has turned the power off. */
+  /** True if the guest itself has powered off. */
   hasShutDown = false
   diskReadBytes = 0
   diskWrittenBytes = 0
 
-  /** @param memory of a guest that goes on; without it, a guest boots */
+  /** @param memory the memory that the guest goes on with; if absent, the guest boots */
   constructor(owner: D, watcher: MachineWatcher<D>, startedAtMs: number, memory?: GuestMemory) {
     this.#owner = owner
     this.#watcher = watcher
@@ -55,12 +55,12 @@ export class SimulatedMachine<D extends MachineDisk = MachineDisk> {
     this.#said = memory === undefined ? readyLine : ''
   }
 
-  /** What the guest would go on with. */
+  /** A copy of the guest's memory. */
   get memory(): GuestMemory {
     return { ...this.#guest }
   }
 
-  /** Whether the guest goes down when it is asked to. */
+  /** True if the guest obeys the power button. */
   get obeysPowerButton(): boolean {
     return this.#memory === undefined || !(this.#memory.isDeaf || this.#memory.staysOn)
   }
@@ -80,7 +80,7 @@ export class SimulatedMachine<D extends MachineDisk = MachineDisk> {
     else this.console.append(Buffer.from(text, 'utf8'))
   }
 
-  /** Settles once the guest has taken what was typed; a paused one takes it when it goes on. */
+  /** Types on the console. Settles once the guest has read it; a paused guest reads it when it is resumed. */
   async type(text: string, handler: InputHandler | undefined): Promise<void> {
     if (this.hasEnded) return
     if (!this.isPaused) {
@@ -123,21 +123,21 @@ export class SimulatedMachine<D extends MachineDisk = MachineDisk> {
     this.#tellLifeEnd()
   }
 
-  /** Calls the listener when the guest that runs now is gone, also by a reset, unless the returned function is called before. */
+  /** Calls the listener when the present guest ends, also by a reset, unless the returned function is called before. */
   onLifeEnd(listener: () => void): () => void {
     const programs = (this.#programs ??= new Set())
     programs.add(listener)
     return () => void programs.delete(listener)
   }
 
-  /** Calls the listener when the machine is gone, unless the returned function is called before. */
+  /** Calls the listener when the machine has ended, unless the returned function is called before. */
   onEnd(listener: () => void): () => void {
     const waiting = (this.#waiting ??= new Set())
     waiting.add(listener)
     return () => void waiting.delete(listener)
   }
 
-  /** Takes the machine away. */
+  /** Ends the machine. Call {@link tellEnd} once the VM has its new state. */
   end(): void {
     this.hasEnded = true
     this.#buffer?.close()
@@ -145,7 +145,7 @@ export class SimulatedMachine<D extends MachineDisk = MachineDisk> {
     this.#pending = undefined
   }
 
-  /** Tells those who wait that it is gone; the VM's new state must be there by then. */
+  /** Tells the listeners that the machine has ended. */
   tellEnd(): void {
     this.#tellLifeEnd()
     for (const listener of this.#waiting ?? []) listener()

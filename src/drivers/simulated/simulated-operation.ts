@@ -1,6 +1,6 @@
 import { isDriverOperation, operationCodes, type DriverOperation } from '../../operations.js'
 
-/** What a connection asks of its host: the operations of a driver, and to be let in. */
+/** An operation that a simulated host logs and that faults meet: one of a driver, or `'connect'`. */
 export type SimulatedOperation = DriverOperation | 'connect'
 
 export const simulatedOperations: readonly SimulatedOperation[] = [

@@ -2,7 +2,7 @@ import { AlreadyExistsError, InvalidArgumentError } from '../../errors.js'
 import { nameIsId, nameIsTaken, vmNotFound } from '../../errors/lookup.js'
 import type { SimulatedVm } from './simulated-vm.js'
 
-/** The VMs of a host, by id and by name; and those that it was made to forget, whose files are still there. */
+/** The VMs of a host by id and by name, and the unregistered ones, whose files still exist. */
 export class SimulatedVmStore {
   readonly #byId = new Map<string, SimulatedVm>()
   readonly #byName = new Map<string, SimulatedVm>()
@@ -36,11 +36,11 @@ export class SimulatedVmStore {
     return vm
   }
 
-  /** Throws where another VM has the name. */
+  /** Throws if another VM has the name. */
   requireFree(name: string, own?: SimulatedVm): void {
     const other = this.#byName.get(name)
     if (other !== undefined && other !== own) throw nameIsTaken(name, other.id)
-    // Whoever asks for the name would get that one.
+    // A lookup by the name would find that VM.
     const owner = this.#byId.get(name)
     if (owner !== undefined && owner !== own) throw nameIsId(name)
   }
@@ -63,7 +63,7 @@ export class SimulatedVmStore {
     this.#byName.delete(vm.name)
   }
 
-  /** Where the VM's files would lie. */
+  /** The path of the VM's files, if it had any. */
   pathOf({ id }: SimulatedVm): string {
     return `/simulated/${id}`
   }
@@ -73,7 +73,7 @@ export class SimulatedVmStore {
     this.#unregistered.set(this.pathOf(vm), vm)
   }
 
-  /** Brings back what lies at the path. */
+  /** Registers the VM at the path again. */
   register(path: string): SimulatedVm {
     const vm = this.#unregistered.get(path)
     if (vm !== undefined) {

@@ -12,20 +12,20 @@ import type { InputHandler, SimulatedMachine } from './simulated-machine.js'
 import type { SimulatedOperation } from './simulated-operation.js'
 import type { GuestMemory } from './serial-guest.js'
 
-/** A disk and what the guest has written to it, which is one byte on paper. Replaced, never changed: snapshots share it. */
+/** A disk, and the one byte that the guest has written to it. Immutable, since snapshots share it. */
 export interface SimulatedDisk {
   readonly config: DiskConfig
   readonly written: number | undefined
 }
 
-/** What belongs to a VM beside its machine; clones and snapshots take it over as it is. */
+/** What belongs to a VM besides its machine. Clones and snapshots share it. */
 export interface VmContent {
   readonly config: VmConfig
   readonly disks: readonly SimulatedDisk[]
   readonly adapters: readonly KeptAdapter[]
-  /** What is remembered of its images; nothing yet of a VM that was there before anybody connected, nor where no image need be there. */
+  /** The record of its images; `undefined` for a VM that was there before any connection, and if images need not exist. */
   readonly images: ImageRecord | undefined
-  /** The guest's files that were copied in or written by a test. */
+  /** The files of the guest that were copied in, or written by a test. */
   readonly files: ReadonlyMap<string, Uint8Array>
 }
 
@@ -37,7 +37,7 @@ export interface SnapshotRecord {
   readonly parentId: string | undefined
   readonly state: 'stopped' | 'running' | 'paused'
   readonly content: VmContent
-  /** Of a VM that ran. */
+  /** `undefined` if the VM did not run. */
   readonly memory: GuestMemory | undefined
 }
 
@@ -48,7 +48,7 @@ export interface VmHolder {
   onMachineEnd(error: VmError): void
 }
 
-/** What a test has the guest do. */
+/** What a test does in place of the guest. */
 export interface GuestHandlers {
   exec?: ExecHandler | undefined
   input?: InputHandler | undefined
@@ -67,22 +67,22 @@ const newDisks = (configs: readonly DiskConfig[]): readonly SimulatedDisk[] =>
 /** A VM of the simulated host. */
 export class SimulatedVm {
   readonly id: string
-  /** Counts the host's VMs; the guest's addresses follow from it. */
+  /** The number of the VM on its host. The guest's addresses follow from it. */
   readonly number: number
   content: VmContent
   state: VmState = 'stopped'
-  /** While it runs or is paused. */
+  /** Set while it runs or is paused. */
   machine: SimulatedMachine | undefined
-  /** While it is suspended. */
+  /** Set while it is suspended. */
   memory: GuestMemory | undefined
   snapshots = noSnapshots
   currentSnapshot: string | undefined
   handlers: GuestHandlers | undefined
   /** The operation that has the VM to itself. */
   holder: VmHolder | undefined
-  /** Those that wait for it. */
+  /** What hands the VM to the operations in line, in order. */
   line: (() => void)[] | undefined
-  /** A shutdown that has only shown that it goes on: a kill goes past it. */
+  /** True while a shutdown shows its transient state: a kill is allowed nevertheless. */
   isShuttingDown = false
 
   constructor(id: string, number: number, content: { config: VmConfig } & Partial<VmContent>) {
@@ -111,12 +111,12 @@ export class SimulatedVm {
     }
   }
 
-  /** Throws unless the VM is in one of the states that the operation needs. */
+  /** Throws unless the VM is in a state that the operation needs. */
   requireState(operation: OperationCode, expected?: readonly VmState[]): void {
     requireState(operation, this.state, expected, this.machine?.problem)
   }
 
-  /** Throws where the host has no room for what the operation would write. */
+  /** Throws if the host has no room for what the operation would write. */
   requireRoom(): void {
     const problem = this.machine?.problem
     if (problem !== undefined) throw VmError.copy(problem)
@@ -133,7 +133,7 @@ export class SimulatedVm {
     if (files.delete(path)) this.content = { ...this.content, files }
   }
 
-  /** Writes to the first disk, where there is one. */
+  /** Writes to the first disk. False if there is none. */
   writeDisk(byte: number): boolean {
     const [first, ...others] = this.content.disks
     if (first === undefined) return false
@@ -141,7 +141,7 @@ export class SimulatedVm {
     return true
   }
 
-  /** What is on the first disk: what was written, or what its image has there. */
+  /** The byte on the first disk: the written one, or that of its image. */
   readDisk(): number | undefined {
     const [first] = this.content.disks
     if (first === undefined) return undefined
@@ -150,7 +150,7 @@ export class SimulatedVm {
   }
 }
 
-/** The first byte of sector 1 of an image; a part of the image that is not there reads as zero. */
+/** The first byte of sector 1 of an image. Bytes past its end read as zero. */
 function readSector(image: string): number | undefined {
   try {
     const file = openSync(image, 'r')
@@ -162,7 +162,7 @@ function readSector(image: string): number | undefined {
       closeSync(file)
     }
   } catch {
-    // As a broken disk does, it shows itself to the guest, which says that there is none.
+    // The guest sees a broken disk, and reports that there is none.
     return undefined
   }
 }

@@ -5,8 +5,6 @@ import type { VmState } from '../../model/vm-state.js'
 import type { SimulatedHost } from './host.js'
 import type { SimulatedVm, SnapshotRecord } from './simulated-vm.js'
 
-/** Snapshots: what a VM was, its memory too where it ran. */
-
 export function takeSnapshot(
   host: SimulatedHost,
   vm: SimulatedVm,
@@ -29,7 +27,7 @@ export function takeSnapshot(
   return shown(vm, snapshot)
 }
 
-/** Takes disks, settings and state back; name and description stay. */
+/** Restores disks, settings and state. Name and description stay. */
 export function switchToSnapshot({ lifecycle }: SimulatedHost, vm: SimulatedVm, id: string): VmState {
   const { content, state, memory } = requireSnapshot(vm.snapshots, id)
   const { name, description } = vm.config
@@ -41,7 +39,7 @@ export function switchToSnapshot({ lifecycle }: SimulatedHost, vm: SimulatedVm, 
   return state
 }
 
-/** Those made on top of it stay. */
+/** Deletes a snapshot. Those made on top of it stay. */
 export function deleteSnapshot({ lifecycle }: SimulatedHost, vm: SimulatedVm, id: string): void {
   Object.assign(vm, withoutSnapshot(vm, id))
   lifecycle.tell('snapshots', vm)

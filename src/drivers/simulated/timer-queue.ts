@@ -1,4 +1,4 @@
-/** Something that is to be done at a time. */
+/** What is to be done at a time. */
 export interface Timer {
   readonly dueMs: number
   readonly run: () => void
@@ -9,13 +9,13 @@ interface Entry extends Timer {
   isCancelled: boolean
 }
 
-/** What is to be done, in the order of the times, and of the calls where those are the same: a binary heap. */
+/** A queue of timers, as a binary heap. Timers of the same time are in the order in which they were added. */
 export class TimerQueue {
   readonly #heap: Entry[] = []
   #lastNumber = 0
   #cancelled = 0
 
-  /** Returns what takes it out again. */
+  /** Adds a timer; returns a function that cancels it. */
   add({ dueMs, run }: Timer): () => void {
     const entry: Entry = { dueMs, run, number: ++this.#lastNumber, isCancelled: false }
     this.#heap.push(entry)
@@ -24,22 +24,22 @@ export class TimerQueue {
       if (entry.isCancelled) return
       entry.isCancelled = true
       this.#cancelled += 1
-      // Those that were cancelled stay until their time, but must not be the most of it.
+      // Cancelled timers stay until their time, but must not outnumber the others.
       if (this.#cancelled > 64 && this.#cancelled > this.#heap.length / 2) this.#compact()
     }
   }
 
-  /** The next one, which stays. */
+  /** The next timer, which stays in the queue. */
   peek(): Timer | undefined {
     return this.#first()
   }
 
-  /** The next one, which leaves. */
+  /** Takes the next timer out of the queue. */
   take(): Timer | undefined {
     const first = this.#first()
     if (first === undefined) return undefined
     this.#removeFirst()
-    // A cancellation that comes now finds nothing to take out.
+    // A cancellation from now on has no effect.
     first.isCancelled = true
     return first
   }
@@ -90,7 +90,7 @@ export class TimerQueue {
     }
   }
 
-  /** Swaps a child with its parent where it comes first. */
+  /** Swaps a child with its parent if the child comes first. */
   #swapIfBefore(child: number, parent: number): boolean {
     const [lower, upper] = [this.#heap[child], this.#heap[parent]]
     if (lower === undefined || upper === undefined || !isBefore(lower, upper)) return false

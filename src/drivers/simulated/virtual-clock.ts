@@ -1,18 +1,18 @@
 import { requireDuration, type HostClock } from './clock.js'
 import { TimerQueue } from './timer-queue.js'
 
-/** Not the one that fake timers put in its place. */
+/** The real one, which fake timers do not replace. */
 const { setImmediate } = globalThis
 
 const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve))
 
-/** Time that stands still until a test moves it. */
+/** A clock that stands still until a test moves it. */
 export class VirtualClock implements HostClock {
   readonly #timers = new TimerQueue()
   readonly #startMs: number
   readonly #busy = new Set<Promise<unknown>>()
   #nowMs: number
-  /** One movement at a time. */
+  /** The last movement: they run one after the other. */
   #moving: Promise<unknown> = Promise.resolve()
 
   constructor(startMs: number) {
@@ -55,14 +55,14 @@ export class VirtualClock implements HostClock {
   }
 
   suspend(): void {
-    // It keeps no timer of Node's.
+    // It has no timer of Node.
   }
 
   resume(): void {
     // Nothing was suspended.
   }
 
-  /** Does what is due next, unless that is later: all of one moment, in order. */
+  /** Goes to the next moment at which something is due, and does all that is due then, in order. False if it is later than `untilMs`. */
   async #doNext(untilMs: number): Promise<boolean> {
     const first = this.#timers.peek()
     if (first === undefined || first.dueMs > untilMs) return false
@@ -81,7 +81,7 @@ export class VirtualClock implements HostClock {
     return moved
   }
 
-  /** Lets everything go on that can without time passing. */
+  /** Waits until nothing goes on without time passing. */
   async #settle(): Promise<void> {
     await turn()
     while (this.#busy.size > 0) {

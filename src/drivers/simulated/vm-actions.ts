@@ -11,7 +11,7 @@ import { deleteSnapshot, shownTree, switchToSnapshot, takeSnapshot } from './sna
 
 type Observing = 'vm.getStatistics' | 'vm.screenshot' | 'vm.sendKeys' | 'vm.console'
 
-/** What changes VMs, or tells what they are. */
+/** The operations that change VMs or describe them. */
 export const vmActions: Actions<Exclude<Extract<DriverOperation, `vm.${string}`>, Observing>> = {
   'vm.getState': (host, run, { vm: id }) => run.look(() => host.store.get(id).state, host.store.get(id)),
 
@@ -106,7 +106,7 @@ export const vmActions: Actions<Exclude<Extract<DriverOperation, `vm.${string}`>
   'vm.delete': (host, run, { vm: id }) =>
     run.change(id, (vm) => ({
       commit: () => {
-        // Another client may have started it since the check, or a restart.
+        // A restart or another client may have started it since the check.
         vm.requireState('vm.delete')
         host.lifecycle.delete(vm)
       },
