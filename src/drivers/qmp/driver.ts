@@ -20,11 +20,11 @@ import { readQemuBuild, type QemuBuild, type QemuTools } from './process/qemu-to
 import { qemuError } from './qemu-errors.js'
 import { VmAccess } from './vm-access.js'
 import { VmInspector } from './vm-inspector.js'
-import { VmLifecycle } from './vm-lifecycle.js'
+import { QemuLifecycle } from './qemu-lifecycle.js'
 import { VmObserver } from './watch/vm-observer.js'
-import { VmProvisioning } from './vm-provisioning.js'
+import { QemuProvisioning } from './qemu-provisioning.js'
 import { VmShutdown } from './vm-shutdown.js'
-import { VmSnapshots } from './vm-snapshots.js'
+import { QemuSnapshots } from './qemu-snapshots.js'
 
 /** Starting a QEMU takes some 30 ms of a processor: more at once only slow each other down. */
 const maxConcurrentOperations = Math.max(4, 2 * availableParallelism())
@@ -47,7 +47,7 @@ export class QmpDriver implements Driver {
   readonly #tools: QemuTools
   readonly #observer: VmObserver
   readonly #access: VmAccess
-  readonly #lifecycle: VmLifecycle
+  readonly #lifecycle: QemuLifecycle
   readonly #jobs: JobLedger
   readonly #input = new ConsoleInput()
   readonly #guest: GuestOperations
@@ -58,7 +58,7 @@ export class QmpDriver implements Driver {
     const inspector = new VmInspector(directory)
     const observer = new VmObserver(directory, inspector, this.#listeners.emit)
     const access = new VmAccess({ directory, inspector, observer, images })
-    const lifecycle = new VmLifecycle({ observer, images, program: tools.system, accelerator })
+    const lifecycle = new QemuLifecycle({ observer, images, program: tools.system, accelerator })
     const agents = new AgentChannel()
     this.#directory = directory
     this.#tools = tools
@@ -84,9 +84,9 @@ export class QmpDriver implements Driver {
       access,
       lifecycle,
       shutdown: new VmShutdown({ directory, access, inspector, lifecycle, observer }),
-      provisioning: new VmProvisioning({ directory, images, machine: async () => (await this.#readBuild()).machine }),
+      provisioning: new QemuProvisioning({ directory, images, machine: async () => (await this.#readBuild()).machine }),
       moves: new VmMoves(directory),
-      snapshots: new VmSnapshots({ directory, images, lifecycle }),
+      snapshots: new QemuSnapshots({ directory, images, lifecycle }),
       records: new VmRecords({
         store: directory,
         describe: async (definition, signal) => {

@@ -17,16 +17,16 @@ import type { Definition } from './definition.js'
 import type { ConsoleInput } from './guest-io/console-input.js'
 import { screenshot } from './guest-io/screenshot.js'
 import { sendKeys } from './guest-io/send-keys.js'
-import { openConsole } from './guest-io/vm-console.js'
+import { openConsole } from './guest-io/qemu-console.js'
 import type { HeldVm } from './held-vm.js'
 import type { VmMoves } from './moves/vm-moves.js'
 import type { ChangeOptions, RunningVm, VmAccess } from './vm-access.js'
 import type { VmInspector } from './vm-inspector.js'
-import { throughStart, type VmLifecycle } from './vm-lifecycle.js'
+import { throughStart, type QemuLifecycle } from './qemu-lifecycle.js'
 import type { VmObserver } from './watch/vm-observer.js'
-import type { VmProvisioning } from './vm-provisioning.js'
+import type { QemuProvisioning } from './qemu-provisioning.js'
 import type { VmShutdown } from './vm-shutdown.js'
-import type { VmSnapshots } from './vm-snapshots.js'
+import type { QemuSnapshots } from './qemu-snapshots.js'
 import { readStatistics } from './vm-statistics.js'
 
 interface Parts {
@@ -36,11 +36,11 @@ interface Parts {
   readonly inspector: VmInspector
   readonly observer: VmObserver
   readonly access: VmAccess
-  readonly lifecycle: VmLifecycle
+  readonly lifecycle: QemuLifecycle
   readonly shutdown: VmShutdown
-  readonly provisioning: VmProvisioning
+  readonly provisioning: QemuProvisioning
   readonly moves: VmMoves
-  readonly snapshots: VmSnapshots
+  readonly snapshots: QemuSnapshots
   readonly records: VmRecords<Definition>
   readonly input: ConsoleInput
   readonly guest: GuestOperations

@@ -14,14 +14,14 @@ import { announcedEnd, readRun } from './process/run-record.js'
 import type { HeldVm } from './held-vm.js'
 import type { RunningVm, VmAccess } from './vm-access.js'
 import type { VmInspector } from './vm-inspector.js'
-import { throughStart, type VmLifecycle } from './vm-lifecycle.js'
+import { throughStart, type QemuLifecycle } from './qemu-lifecycle.js'
 import type { VmObserver } from './watch/vm-observer.js'
 
 interface Parts {
   readonly directory: VmDirectory<Definition>
   readonly access: VmAccess
   readonly inspector: VmInspector
-  readonly lifecycle: VmLifecycle
+  readonly lifecycle: QemuLifecycle
   readonly observer: VmObserver
 }
 

@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto'
 import { join } from 'node:path'
 import type { DiskDefinition } from '../definition.js'
 
@@ -40,3 +41,9 @@ export function imageFileOf(folder: string, { file, image, bases = [] }: DiskDef
   if (nearest !== undefined) return { path, backing: { path: nearest, format: 'qcow2' } }
   return { path, ...(image !== undefined && { backing: { path: image, format: 'raw' as const } }) }
 }
+
+export const newDiskFile = (): string => `disk-${randomUUID()}.qcow2`
+export const newBaseFile = (): string => `base-${randomUUID()}.qcow2`
+
+/** The same disk in another file. */
+export const withNewFile = (disk: DiskDefinition): DiskDefinition => ({ ...disk, file: newDiskFile() })

@@ -1,11 +1,9 @@
-import { randomUUID } from 'node:crypto'
 import { link, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { InsufficientResourcesError } from '../../../errors.js'
-import { maxBases, type Definition, type DiskDefinition, type Hardware } from '../definition.js'
-import { imageFileOf } from './disk-chain.js'
+import { maxBases, type Definition, type DiskDefinition } from '../definition.js'
+import { imageFileOf, newBaseFile, withNewFile } from './disk-chain.js'
 import type { DiskImages } from './disk-images.js'
-import { cloneHardware, withNewFile } from '../hardware/hardware.js'
 import type { HeldVm } from '../held-vm.js'
 
 /**
@@ -23,8 +21,8 @@ interface Turn {
 
 interface Sharing {
   readonly turns: readonly Turn[]
-  /** The hardware of the clone. */
-  readonly hardware: Hardware
+  /** The disks whose bases are shared, as the VM goes on with them. */
+  readonly disks: readonly DiskDefinition[]
 }
 
 /** What has to become a base, so that the disks of a VM at rest can be shared. Where nothing was written, the bases do. */
@@ -38,12 +36,12 @@ export async function planSharing(images: DiskImages, { folder, definition }: He
       continue
     }
     if (bases.length >= maxBases) throw tooDeep()
-    const base = `base-${randomUUID()}.qcow2`
+    const base = newBaseFile()
     const next = { ...withNewFile(disk), bases: [base, ...bases] }
     turns.push({ file, base, next })
     disks.push(next)
   }
-  return { turns, hardware: cloneHardware({ ...definition.hardware, disks }) }
+  return { turns, disks }
 }
 
 /** Makes bases of a VM's disks; `use` has them while all can still be undone, and the VM itself is changed last, in one step. */

@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto'
 import { rm, statfs } from 'node:fs/promises'
 import { join } from 'node:path'
 import { InsufficientResourcesError } from '../../../errors.js'
@@ -11,6 +12,8 @@ import { runJob } from '../protocol/qemu-job.js'
 /** QEMU keeps memory behind the end of a disk: this is the size of that disk, which nobody uses. */
 const diskMiB = 1
 const node = 'memory'
+
+export const newMemoryFile = (): string => `memory-${randomUUID()}.qcow2`
 
 /**
  * Saves a VM's memory in a file of its own, and with it what the disks hold, in themselves. The guest stands still meanwhile,

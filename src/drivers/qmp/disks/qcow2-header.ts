@@ -1,4 +1,4 @@
-import type { FileHandle } from 'node:fs/promises'
+import { open, type FileHandle } from 'node:fs/promises'
 
 /** What the header of a qcow2 file (QEMU's docs/interop/qcow2.txt) says of its disk, and of other files. */
 export interface Qcow2Header {
@@ -14,7 +14,8 @@ export interface Qcow2Header {
 const headerBytes = 64 * 1024
 
 const magic = 0x514649fb
-const fixedBytes = 72
+/** The fixed part of the header. */
+export const fixedBytes = 72
 const maxNameBytes = 1023
 /** Of the features that a program must know to read the file at all, from version 3 on. */
 const dataFileFeature = 1n << 2n
@@ -23,6 +24,17 @@ const dataFileFeature = 1n << 2n
 export async function readQcow2Header(file: FileHandle): Promise<Qcow2Header | undefined> {
   const { buffer, bytesRead } = await file.read(Buffer.alloc(headerBytes), 0, headerBytes, 0)
   return parseQcow2Header(buffer.subarray(0, bytesRead))
+}
+
+/** True for a file that begins as qcow2 files do, whatever else is in its header. */
+export async function isQcow2(path: string): Promise<boolean> {
+  const file = await open(path, 'r')
+  try {
+    const { buffer, bytesRead } = await file.read(Buffer.alloc(4), 0, 4, 0)
+    return bytesRead === 4 && buffer.readUInt32BE(0) === magic
+  } finally {
+    await file.close()
+  }
 }
 
 /** The header in the first bytes of a file; nothing where it is not one of qcow2. */

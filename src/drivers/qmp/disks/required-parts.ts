@@ -2,12 +2,10 @@ import { statSync } from 'node:fs'
 import { requireImages, type ImageRecord, type ImageUse } from '../../../files/image-record.js'
 import { requireBytes, requireFiles, type FileUse } from '../../../registry/required-files.js'
 import type { Definition, DiskDefinition } from '../definition.js'
+import { fixedBytes } from './qcow2-header.js'
 
 /** A VM or a snapshot, as far as it has files. */
 type Parts = Pick<Definition, 'hardware' | 'memory'>
-
-/** The fixed part of a qcow2 header. */
-const minBytes = 72
 
 /** Throws unless a VM's own files and its images are there, before anything is changed; answers what to remember of the images. */
 export function requireParts(
@@ -24,7 +22,7 @@ export function requireVmFiles(folder: string, { hardware, memory }: Parts, use:
 }
 
 /** Whether there is anything in a disk's own file: of one that is lost, nothing has to be brought in order. */
-export const isThere = (path: string): boolean => (statSync(path, { throwIfNoEntry: false })?.size ?? 0) >= minBytes
+export const isThere = (path: string): boolean => (statSync(path, { throwIfNoEntry: false })?.size ?? 0) >= fixedBytes
 
 /** As `requireVmFiles`, of disks that QEMU has open: only their bases, which are given further names. */
 export const requireBases = (folder: string, { hardware }: Pick<Definition, 'hardware'>): void => {
@@ -45,7 +43,7 @@ function requireFilesOf(
     disks: disks.map((disk) => ({ id: disk.id, files: filesOf(disk) })),
     memory,
     checkDisk: (path) => {
-      requireBytes(path, minBytes)
+      requireBytes(path, fixedBytes)
     },
   })
 }

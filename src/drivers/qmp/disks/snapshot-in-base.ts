@@ -1,9 +1,8 @@
 import { join } from 'node:path'
 import { diskBytes } from '../../../files/image-record.js'
 import { isBase, tagOf, type DiskDefinition, type SnapshotDefinition } from '../definition.js'
-import { imageFileOf } from './disk-chain.js'
+import { imageFileOf, withNewFile } from './disk-chain.js'
 import type { DiskImages } from './disk-images.js'
-import { withNewFile } from '../hardware/hardware.js'
 import type { HeldVm } from '../held-vm.js'
 
 /**

@@ -1,5 +1,4 @@
 import { randomUUID } from 'node:crypto'
-import { open } from 'node:fs/promises'
 import { totalmem } from 'node:os'
 import { refuseSettings, type HandledSettings } from '../../../driver/settings.js'
 import { InvalidArgumentError } from '../../../errors.js'
@@ -11,6 +10,8 @@ import { recordImages, type ImageRecord } from '../../../files/image-record.js'
 import { cloneAdapters } from '../../../network/kept-adapter.js'
 import { keepHardware, noHardware } from '../../../registry/keep-hardware.js'
 import type { DiskDefinition, Hardware } from '../definition.js'
+import { newDiskFile, withNewFile } from '../disks/disk-chain.js'
+import { isQcow2 } from '../disks/qcow2-header.js'
 import { kernelProblem } from './kernel-image.js'
 
 const mebibyte = 2 ** 20
@@ -40,12 +41,6 @@ const handled: HandledSettings = {
 export const refuseUnsupported = (settings: VmSpec | VmChanges, root: 'spec' | 'changes'): void => {
   refuseSettings(settings, handled, { driver: 'qmp', root })
 }
-
-const newDiskFile = (): string => `disk-${randomUUID()}.qcow2`
-export const newMemoryFile = (): string => `memory-${randomUUID()}.qcow2`
-
-/** The same disk in another file. */
-export const withNewFile = (disk: DiskDefinition): DiskDefinition => ({ ...disk, file: newDiskFile() })
 
 /** The hardware of a clone: its disks have new ids and files, and its adapters new addresses. */
 export const cloneHardware = (hardware: Hardware): Hardware => ({
@@ -127,16 +122,6 @@ async function checkDiskImage(image: string, path: string, { sizeBytes }: FileSt
   if (sizeBytes % sectorBytes !== 0) {
     const allowed = `a multiple of ${String(sectorBytes)} bytes`
     throw wrong(path, `must be a raw image of ${allowed}, and ${image} has ${String(sizeBytes)} bytes`)
-  }
-}
-
-async function isQcow2(path: string): Promise<boolean> {
-  const file = await open(path, 'r')
-  try {
-    const { buffer } = await file.read(Buffer.alloc(4), 0, 4, 0)
-    return buffer.toString('latin1') === 'QFI\xfb'
-  } finally {
-    await file.close()
   }
 }
 

@@ -24,7 +24,7 @@ export async function openConsole(
   observer: Pick<VmObserver, 'onConsole' | 'ended'>,
   input: ConsoleInput,
 ): Promise<Duplex> {
-  return new VmConsole({
+  return new QemuConsole({
     log: await RunLogReader.open(folder, runFiles.console),
     onPrinted: (listener) => observer.onConsole(id, listener),
     ended: observer.ended(id, run.process),
@@ -33,7 +33,7 @@ export async function openConsole(
 }
 
 /** One reader and writer of a VM's serial port. It reads the log that QEMU writes, and ends when QEMU has ended. */
-class VmConsole extends Duplex {
+class QemuConsole extends Duplex {
   readonly #source: ConsoleSource
   readonly #forget: () => void
   #isWanted = false

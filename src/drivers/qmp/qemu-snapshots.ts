@@ -11,25 +11,24 @@ import type { VmDirectory } from '../../registry/vm-directory.js'
 import { diskNode } from './disks/disk-devices.js'
 import { isBase, tagOf, type Definition, type Memory, type SnapshotDefinition } from './definition.js'
 import type { DiskImages } from './disks/disk-images.js'
-import { newMemoryFile } from './hardware/hardware.js'
 import type { HeldVm } from './held-vm.js'
-import { saveMemory } from './disks/memory-image.js'
+import { newMemoryFile, saveMemory } from './disks/memory-image.js'
 import { requirePlugged } from './disks/plugged-disks.js'
 import { isThere, requireParts, requireVmFiles } from './disks/required-parts.js'
 import { runJob } from './protocol/qemu-job.js'
 import type { RunRecord } from './process/run-record.js'
 import { takeOutOfBases } from './disks/snapshot-in-base.js'
 import { takeBack } from './settle.js'
-import type { VmLifecycle } from './vm-lifecycle.js'
+import type { QemuLifecycle } from './qemu-lifecycle.js'
 
 interface Parts {
   readonly directory: VmDirectory<Definition>
   readonly images: DiskImages
-  readonly lifecycle: VmLifecycle
+  readonly lifecycle: QemuLifecycle
 }
 
 /** Snapshots: of the disks in the disks themselves, and of the memory of a VM that runs in a file of its own. */
-export class VmSnapshots {
+export class QemuSnapshots {
   readonly #parts: Parts
 
   constructor(parts: Parts) {

@@ -9,11 +9,10 @@ import { commandLine } from './hardware/command-line.js'
 import type { Definition } from './definition.js'
 import { stateAtRest, withoutRest } from '../../registry/kept-definition.js'
 import type { DiskImages } from './disks/disk-images.js'
-import { newMemoryFile } from './hardware/hardware.js'
 import type { HeldVm } from './held-vm.js'
 import { launch, type Launched } from './launch.js'
 import { firstLayout, newLayout } from './process/layout.js'
-import { saveMemory } from './disks/memory-image.js'
+import { newMemoryFile, saveMemory } from './disks/memory-image.js'
 import { requirePlugged } from './disks/plugged-disks.js'
 import { requireParts } from './disks/required-parts.js'
 import { QmpConnectionError } from './protocol/qmp-errors.js'
@@ -35,7 +34,7 @@ export const throughStart = (state: VmState, { memory }: Definition): VmState =>
   state === 'paused' ? state : memory === undefined ? 'starting' : 'resuming'
 
 /** How QEMUs come to life, what they are told to do, and how they end; for a VM that is claimed. */
-export class VmLifecycle {
+export class QemuLifecycle {
   readonly #parts: Parts
   /** Connections to QEMUs that were let go of, and that these have not noticed yet. */
   readonly #leaving = new Set<Promise<unknown>>()

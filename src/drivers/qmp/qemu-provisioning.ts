@@ -28,7 +28,7 @@ interface Parts {
 }
 
 /** Makes VMs, changes what they are, and does away with them. */
-export class VmProvisioning {
+export class QemuProvisioning {
   readonly #parts: Parts
 
   constructor(parts: Parts) {
@@ -130,7 +130,8 @@ export class VmProvisioning {
     if (vm.run !== undefined) throw invalidState(vm.state, ['stopped', 'crashed'])
     await requireParts(vm.folder, { hardware: vm.definition.hardware }, { images: 'disks', files: 'rest' })
     task.progress({ percent: 0, phase: 'linking disks' })
-    const { turns, hardware } = await planSharing(images, vm)
+    const { turns, disks } = await planSharing(images, vm)
+    const hardware = cloneHardware({ ...vm.definition.hardware, disks })
     const clone = newDefinition({ ...vm.definition, name }, hardware)
     await directory.create(clone, async () => {
       const folder = directory.folder(clone.id)
