@@ -1,4 +1,3 @@
-import { setTimeout as delay } from 'node:timers/promises'
 import {
   InvalidArgumentError,
   InvalidStateError,
@@ -9,6 +8,7 @@ import {
 import { nativeErrorOf } from '../errors/native.js'
 import { goneWithGuest, programEndUnknown } from '../errors/program-end.js'
 import { hostTask, type HostTask } from '../driver/host-task.js'
+import { poll } from '../driver/poll.js'
 import type { Task } from '../driver/task.js'
 import type { ExecResult } from '../model/exec.js'
 import type { Agent, GuestAgent } from './agent.js'
@@ -22,8 +22,7 @@ import {
 import { endOfProgram, isMissing, runScript, soonEndOf, startProgram } from './agent-program.js'
 import { noProgram, type GuestCommand } from './guest-command.js'
 
-const firstPauseMs = 50
-const maxPauseMs = 1000
+const pauses = { initialMs: 50, maxMs: 1000, factor: 1.5 }
 /** How long an agent may keep silent about a program, before nobody can say what has become of it. */
 const maxSilenceMs = 60_000
 /** How soon the agent tells that a killed program has ended, unless something else holds its outputs open. */
@@ -108,20 +107,15 @@ export class GuestExec {
     return { pid, end: await this.#look(() => soonEndOf(agent, pid)) }
   }
 
-  async #follow(pid: number): Promise<ExecResult> {
-    for (let pause = firstPauseMs; ; pause = Math.min(maxPauseMs, pause * 1.5)) {
-      await this.#pause(pause)
-      if (this.#isAbandoned) throw programEndUnknown('the server was closed')
-      if (this.#killedAt !== undefined && performance.now() > this.#killedAt + killedMs) throw killed()
-      const end = await this.#look(() => this.#guest.turn((agent) => endOfProgram(agent, pid)))
-      if (end !== undefined) return end
-    }
-  }
-
-  async #pause(ms: number): Promise<void> {
-    const { signal } = this.#wake
-    if (signal.aborted) await delay(firstPauseMs)
-    else await delay(ms, undefined, { signal }).catch(() => undefined)
+  #follow(pid: number): Promise<ExecResult> {
+    return poll(
+      () => {
+        if (this.#isAbandoned) throw programEndUnknown('the server was closed')
+        if (this.#killedAt !== undefined && performance.now() > this.#killedAt + killedMs) throw killed()
+        return this.#look(() => this.#guest.turn((agent) => endOfProgram(agent, pid)))
+      },
+      { ...pauses, hurry: this.#wake.signal },
+    )
   }
 
   /** Asks for the end of the program; nothing where it is to be asked for again. */

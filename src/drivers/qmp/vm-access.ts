@@ -1,6 +1,6 @@
-import { setTimeout as delay } from 'node:timers/promises'
 import { Exclusive } from '../../exclusive.js'
 import type { Sending } from '../../driver/host-work.js'
+import { poll } from '../../driver/poll.js'
 import type { Task } from '../../driver/task.js'
 import { unlessDeleted, vmNotFound } from '../../errors/lookup.js'
 import { errorCode } from '../../errors/native.js'
@@ -244,17 +244,19 @@ export class VmAccess {
   }
 
   /** Claims a VM whose state allows the change; a refusal leaves no trace. */
-  async #claim(id: string, task: Task, signal: AbortSignal, how: ChangeOptions): Promise<Claimed> {
-    const deadline = performance.now() + turnTimeoutMs
-    for (;;) {
-      try {
-        return await this.#claimNow(id, task, signal, how)
-      } catch (error) {
-        const isInTurn = how.isSequel === true && error instanceof ResourceBusyError && performance.now() < deadline
-        if (!isInTurn) throw error
-        await delay(turnPollMs, undefined, { signal })
-      }
-    }
+  #claim(id: string, task: Task, signal: AbortSignal, how: ChangeOptions): Promise<Claimed> {
+    return poll(
+      async (waitedMs) => {
+        try {
+          return await this.#claimNow(id, task, signal, how)
+        } catch (error) {
+          const isInTurn = how.isSequel === true && error instanceof ResourceBusyError && waitedMs < turnTimeoutMs
+          if (!isInTurn) throw error
+          return undefined
+        }
+      },
+      { initialMs: turnPollMs, maxMs: turnPollMs, signal },
+    )
   }
 
   async #claimNow(
