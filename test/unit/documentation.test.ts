@@ -4,6 +4,7 @@ import { basename, dirname, join, relative } from 'node:path'
 import * as api from 'awaitvm'
 import ts from 'typescript'
 import { expect, test } from 'vitest'
+import { vmSpecSchema } from '../../src/model/vm-spec.js'
 
 const root = join(import.meta.dirname, '../..')
 
@@ -129,4 +130,20 @@ test('the README at the top names every class of errors', () => {
   )
   expect(classes.length).toBeGreaterThan(20)
   expect(classes.map(([name]) => name).filter((name) => !read('README.md').includes(`\`${name}\``))).toEqual([])
+})
+
+test('the chapter on settings has every setting of a VM', () => {
+  const text = read('src/model/README.md')
+  expect(Object.keys(vmSpecSchema.entries).filter((name) => !text.includes(`\`${name}\``))).toEqual([])
+})
+
+test('the chapter on the architecture and the one on tests have every folder', () => {
+  const missing = ['src', 'test'].flatMap((folder) => {
+    const text = read(join(folder, 'README.md'))
+    const entries = readdirSync(join(root, folder), { withFileTypes: true })
+    return entries
+      .filter((entry) => entry.isDirectory() && !text.includes(`\`${entry.name}/\``))
+      .map(({ name }) => name)
+  })
+  expect(missing).toEqual([])
 })
