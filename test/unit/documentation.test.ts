@@ -4,7 +4,6 @@ import { basename, dirname, join, relative } from 'node:path'
 import * as api from 'awaitvm'
 import ts from 'typescript'
 import { expect, test } from 'vitest'
-import { vmSpecSchema } from '../../src/model/vm-spec.js'
 
 const root = join(import.meta.dirname, '../..')
 
@@ -130,11 +129,6 @@ test('the README at the top names every class of errors', () => {
   )
   expect(classes.length).toBeGreaterThan(20)
   expect(classes.map(([name]) => name).filter((name) => !read('README.md').includes(`\`${name}\``))).toEqual([])
-})
-
-test('the chapter on settings has every setting of a VM', () => {
-  const text = read('src/model/README.md')
-  expect(Object.keys(vmSpecSchema.entries).filter((name) => !text.includes(`\`${name}\``))).toEqual([])
 })
 
 test('the chapter on the architecture and the one on tests have every folder', () => {
