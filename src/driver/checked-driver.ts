@@ -1,12 +1,21 @@
 import { inBackground } from '../background.js'
 import * as v from 'valibot'
 import { ProtocolError, TimeoutError } from '../errors.js'
+import { requireState } from '../errors/state.js'
 import { validate } from '../errors/validate.js'
 import { nonEmpty, object, optional } from '../model/schema.js'
-import { features, isDriverOperation, operationCodes, type DriverOperation } from '../operations.js'
+import {
+  features,
+  isDriverOperation,
+  operationCodes,
+  operations as operationTable,
+  type DriverOperation,
+  type OperationSpec,
+} from '../operations.js'
 import { checkAnswer, checkEvent } from './check-answer.js'
 import type { VmRecord } from '../model/vm-record.js'
 import type { Driver, DriverOperations, DriverOperationTypes } from './driver.js'
+import { hostTask } from './host-task.js'
 import type { Task } from './task.js'
 import { filterVms, findVm } from './vm-lookup.js'
 
@@ -36,7 +45,8 @@ const driverSchema = v.object(
 
 /**
  * A driver that is not awaitvm's own, with what the facade relies on: it answers each operation as the table says, or the operation
- * ends with a {@link ProtocolError}; it finds VMs by name and filters lists if it can list them; and it closes in time.
+ * ends with a {@link ProtocolError}; it refuses VMs in another state than the table says; it finds VMs by name and filters lists if
+ * it can list them; and it closes in time.
  */
 export function checkedDriver(driver: Driver): Driver {
   const valid = validate(driverSchema, driver, 'driver')
@@ -45,12 +55,13 @@ export function checkedDriver(driver: Driver): Driver {
     throw new ProtocolError({ reason: `what was opened is not a driver: ${reason}`, hint })
   }
   const { name, features, maxConcurrentOperations, waitingOperations } = driver
+  const operations = completed(withCheckedAnswers(driver))
   return {
     name,
     features,
     maxConcurrentOperations,
     waitingOperations,
-    operations: completed(checked(driver)),
+    operations: driver.checksStates === true ? operations : withCheckedStates(operations),
     subscribe: (listener) =>
       driver.subscribe((event) => {
         inBackground(`An event of the ${name} driver`, () => {
@@ -67,20 +78,41 @@ type Perform<O extends DriverOperation> = (
   task: Task,
 ) => Promise<DriverOperationTypes[O]['output']>
 
-/** The operations of the driver, each with a check of its answer. */
-function checked(driver: Driver): DriverOperations {
-  const { name, operations } = driver
-  const check = <O extends DriverOperation>(operation: O): Perform<O> | undefined => {
-    const perform = operations[operation]
-    if (perform === undefined) return undefined
-    return async (input, task) => {
-      const answer = await perform.call(operations, input, task)
-      checkAnswer(name, operation, answer)
-      return answer
-    }
+/** The same operations, each in a wrapper. */
+function wrapped(
+  operations: DriverOperations,
+  wrap: <O extends DriverOperation>(code: O, perform: Perform<O>) => Perform<O>,
+): DriverOperations {
+  const entryOf = <O extends DriverOperation>(code: O): [O, Perform<O>][] => {
+    const perform = operations[code]
+    return perform === undefined ? [] : [[code, wrap(code, perform)]]
   }
-  const offered = operationCodes.filter(isDriverOperation).filter((code) => operations[code] !== undefined)
-  return Object.fromEntries(offered.map((code) => [code, check(code)]))
+  return Object.fromEntries(operationCodes.filter(isDriverOperation).flatMap((code) => entryOf(code)))
+}
+
+const withCheckedAnswers = ({ name, operations }: Driver): DriverOperations =>
+  wrapped(operations, (code, perform) => async (input, task) => {
+    const answer = await perform.call(operations, input, task)
+    checkAnswer(name, code, answer)
+    return answer
+  })
+
+/** Each operation that needs a state asks for it first: the VM's state is refused before the driver's operation is called. */
+function withCheckedStates(operations: DriverOperations): DriverOperations {
+  const { 'vm.getState': getState } = operations
+  if (getState === undefined) return operations
+  return wrapped(operations, (code, perform) => {
+    const { from, fromKill }: OperationSpec = operationTable[code]
+    if (from === undefined) return perform
+    return async (input, task) => {
+      if ('vm' in input) {
+        const { vm } = input
+        const expected = 'mode' in input && input.mode === 'kill' ? fromKill : from
+        requireState(code, await hostTask(task).askFirst(() => getState({ vm }, task)), expected)
+      }
+      return await perform(input, task)
+    }
+  })
 }
 
 /** What follows from a list of VMs, if the driver has no operations for it: a VM by name or id, its state, and a filtered list. */

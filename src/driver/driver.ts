@@ -96,18 +96,70 @@ export type DriverOperations = {
   ) => Promise<DriverOperationTypes[O]['output']>
 }
 
-/** A connection to one host. It throws `VmError`s and knows nothing of jobs and facades. */
+/**
+ * A connection to one host. Its operations throw `VmError`s and know nothing of jobs and facades; any other error becomes a
+ * `HostError`. What they answer is checked, and an answer that is not as the table of operations says ends the job with a
+ * `ProtocolError`.
+ *
+ * @example
+ * ```ts
+ * import { Listeners, type Driver } from 'awaitvm/driver'
+ *
+ * declare const host: { list(): Promise<{ id: string; name: string; isOn: boolean }[]>; start(id: string): Promise<void> }
+ *
+ * const listeners = new Listeners()
+ * const driver: Driver = {
+ *   name: 'mine',
+ *   operations: {
+ *     'server.getVmList': async () =>
+ *       (await host.list()).map(({ id, name, isOn }) => ({
+ *         id,
+ *         state: isOn ? 'running' : 'stopped',
+ *         config: {
+ *           name,
+ *           description: '',
+ *           cpus: 1,
+ *           memoryMiB: 512,
+ *           disks: [],
+ *           cdroms: [],
+ *           floppies: [],
+ *           boot: {},
+ *           createdAt: new Date(0),
+ *         },
+ *       })),
+ *     'vm.start': async ({ vm }) => {
+ *       await host.start(vm)
+ *       return 'running'
+ *     },
+ *   },
+ *   features: new Set(),
+ *   maxConcurrentOperations: 4,
+ *   subscribe: listeners.subscribe,
+ *   close: async () => undefined,
+ * }
+ * ```
+ */
 export interface Driver {
-  /** `'embedded'`, `'qmp'`, ... */
+  /** `'embedded'`, `'qmp'`, ...: `server.driver`, and in messages. */
   readonly name: string
+  /**
+   * What the host can do; the capabilities of the server are derived from it. A driver with `server.getVmList` needs neither
+   * `server.getVm` nor `vm.getState`, and need not apply the filter.
+   */
   readonly operations: DriverOperations
+  /** What the host can do within an operation, or beside them. */
   readonly features: ReadonlySet<Feature>
-  /** How many operations at once the host takes. */
+  /** How many operations at once the host takes; further ones wait in line. */
   readonly maxConcurrentOperations: number
   /** Operations that take no place in line for the host, since all they do is to wait for a guest. */
   readonly waitingOperations?: ReadonlySet<DriverOperation> | undefined
+  /**
+   * The driver refuses a VM in another state than the table of operations says, in one step with the operation itself. Without this,
+   * `vm.getState` is asked first, and the operation is called only if the state is one of those.
+   */
+  readonly checksStates?: boolean | undefined
   /** Calls the listener at each event until the returned function is called. */
   subscribe(listener: (event: VmEvent) => void): () => void
-  /** Ends what runs in this process and lets go of everything; operations under way end first, with an error. */
+  /** Ends what runs in this process, with an error for each operation under way, and frees all resources. It has 30 seconds. */
   close(): Promise<void>
 }

@@ -9,6 +9,11 @@ export interface HostTask extends Task {
    * any waiting. The returned function throws if the job has ended: then nothing must be sent.
    */
   holdBack(): () => void
+  /**
+   * Asks the host for something before the change: until the answer, the change counts as not sent, and a job that has ended by then
+   * rejects with its error.
+   */
+  askFirst<T>(ask: () => Promise<T>): Promise<T>
   /** Calls the listener if the job ends while it is still worked on: its time is over, and nobody waits for the work any more. */
   onGivenUp(listener: () => void): () => void
   /** Tells whether the host can be asked about the job at present; while it can't, the job's status is `'unknown'`. */

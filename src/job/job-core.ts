@@ -142,6 +142,16 @@ export class JobCore<T, E extends VmError> {
     }
   }
 
+  /** Asks for something before the change: nothing is sent until the answer, nor if the job has ended by then. */
+  async askFirst<A>(ask: () => Promise<A>): Promise<A> {
+    const extra = this.#extra
+    extra.sending = 'held back'
+    const answer = await ask()
+    if (this.result?.isErr() === true) throw this.result.error
+    extra.sending = undefined
+    return answer
+  }
+
   /** Whether the host has been asked for the change, for certain. */
   get wasSent(): boolean {
     return this.#extras?.sending === 'sent'

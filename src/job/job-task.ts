@@ -38,6 +38,10 @@ export class JobTask implements HostTask {
     return this.#core.holdBack()
   }
 
+  askFirst<T>(ask: () => Promise<T>): Promise<T> {
+    return this.#core.askFirst(ask)
+  }
+
   onGivenUp(listener: () => void): () => void {
     return this.#core.listen({ onSettled: listener })
   }

@@ -30,6 +30,8 @@ export interface FakeOptions {
 /** A host that does nothing but keep its calls, for the test to end them. */
 export class FakeDriver implements Driver {
   readonly name = 'fake'
+  /** The test sees the calls that it makes, and no questions before them. */
+  readonly checksStates = true
   readonly features: Driver['features']
   readonly maxConcurrentOperations: number
   readonly operations: DriverOperations

@@ -1,5 +1,5 @@
-import { connect, ResourceBusyError, type OperationCode } from 'awaitvm'
-import { registerDriver, type Driver, type OpenDriver, type VmRecord } from 'awaitvm/driver'
+import { connect, ConnectionError, ResourceBusyError, type OperationCode, type VmState } from 'awaitvm'
+import { registerDriver, type Driver, type OpenDriver, type Task, type VmRecord } from 'awaitvm/driver'
 import { serve } from 'awaitvm/testing'
 import { afterEach, describe, expect, test, vi } from 'vitest'
 import { configOf, FakeDriver, recordOf, stateEvent } from '../support/fake-driver.js'
@@ -239,4 +239,82 @@ describe('a driver that can’t be closed', () => {
     await failureOf(starting, 'OUTCOME_UNKNOWN')
     expect(vi.getTimerCount()).toBe(0)
   })
+})
+
+describe('a driver that checks no states', () => {
+  const starting = (state: VmState, start: (task: Task) => Promise<VmState>, getState = async () => state) => {
+    const started = vi.fn(start)
+    const operations = {
+      'server.getVm': async () => recordOf('web-1', state),
+      'vm.getState': getState,
+      'vm.start': (_input: object, task: Task) => started(task),
+      'vm.stop': async ({ mode }: { readonly mode: string }) => (mode === 'kill' ? 'stopped' : 'running'),
+      'vm.getStatistics': async () => ({ takenAt: new Date(), uptimeMs: 1, memoryMiB: 1 }),
+    }
+    return { started, server: serve(driverOf(operations), 'mine:') }
+  }
+
+  test('refuses a VM in a wrong state, and is not called', async () => {
+    const { started, server } = starting('running', async () => 'running')
+    const vm = await server.getVm('web-1').unwrap()
+    const error = await failureOf(vm.start(), 'INVALID_STATE')
+    expect(error).toMatchObject({ state: 'running', expected: ['stopped', 'crashed'] })
+    expect(error.message).toBe(
+      `Cannot start VM "web-1": it is running. Stop it with vm.stop(), or take the power away with vm.stop({ mode: 'kill' }).`,
+    )
+    expect(started).not.toHaveBeenCalled()
+  })
+
+  test('refuses a query as well, and lets a VM in the right state through', async () => {
+    const { started, server } = starting('stopped', async () => 'running')
+    const vm = await server.getVm('web-1').unwrap()
+    await failureOf(vm.getStatistics(), 'INVALID_STATE')
+    await vm.start().unwrap()
+    expect(vm.state).toBe('running')
+    expect(started).toHaveBeenCalledOnce()
+  })
+
+  test('kills a VM in a state from which it can’t be shut down', async () => {
+    const { server } = starting('paused', async () => 'running')
+    const vm = await server.getVm('web-1').unwrap()
+    expect((await failureOf(vm.stop(), 'INVALID_STATE')).expected).toEqual(['running'])
+    await vm.stop({ mode: 'kill' }).unwrap()
+    expect(vm.state).toBe('stopped')
+  })
+
+  test('has changed nothing if the time is over before it told the state, and is not called afterwards', async () => {
+    let tell = (_state: VmState): void => undefined
+    const told = new Promise<VmState>((resolve) => {
+      tell = resolve
+    })
+    const { started, server } = starting(
+      'stopped',
+      async () => 'running',
+      () => told,
+    )
+    const vm = await server.getVm('web-1').unwrap()
+    expect((await failureOf(vm.start({ timeoutMs: 1 }), 'TIMEOUT')).hint).toBe('Nothing was changed.')
+    tell('stopped')
+    await server.close().unwrap()
+    expect(started).not.toHaveBeenCalled()
+  })
+
+  test('has its own say in whether the change was sent', async () => {
+    const { server } = starting('stopped', async () => {
+      throw new ConnectionError({ reason: 'the host is away' })
+    })
+    await failureOf((await server.getVm('web-1').unwrap()).start(), 'CONNECTION_FAILED')
+  })
+})
+
+test('a driver that checks states itself is asked for nothing before', async () => {
+  const getState = vi.fn(async (): Promise<VmState> => 'running')
+  const operations = {
+    'server.getVm': async () => recordOf(),
+    'vm.getState': getState,
+    'vm.start': async () => 'running',
+  }
+  const server = serve(driverOf(operations, { checksStates: true }), 'mine:')
+  await (await server.getVm('web-1').unwrap()).start().unwrap()
+  expect(getState).not.toHaveBeenCalled()
 })
