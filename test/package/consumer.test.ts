@@ -1,5 +1,5 @@
 import { execFile } from 'node:child_process'
-import { mkdtemp, readdir, rename, rm, symlink, mkdir, writeFile } from 'node:fs/promises'
+import { mkdtemp, readdir, readFile, rename, rm, symlink, mkdir, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
@@ -126,7 +126,17 @@ describe.each(['nodenext', 'bundler'])('TypeScript with moduleResolution %s', (m
 const typedTest = `
 import 'awaitvm/testing/vitest'
 import { createSimulatedServer } from 'awaitvm/testing'
+import { describeConformance, noGuest, type ConformanceHost } from 'awaitvm/testing/conformance'
 import { expect, test } from 'vitest'
+
+const simulatedHost: ConformanceHost = {
+  name: 'simulated:',
+  guest: noGuest({ runsBare: true }),
+  open: async (options) => ({ server: createSimulatedServer(options).server }),
+}
+describeConformance(simulatedHost, ['lifecycle', 'close'])
+// @ts-expect-error there is no such subject
+describeConformance(simulatedHost, ['everything'])
 
 test('starts once', async () => {
   const simulated = createSimulatedServer({ vms: 1 })
@@ -142,7 +152,7 @@ test('starts once', async () => {
 })
 `
 
-test.each(['3.2', '4', '5'])('the matchers have types with vitest %s, without skipLibCheck', async (version) => {
+test.each(['3.2', '4', '5'])('what tests import has types with vitest %s, without skipLibCheck', async (version) => {
   const project = join(folder, `vitest-${version}`)
   await mkdir(project)
   await writeFile(join(project, 'package.json'), JSON.stringify({ name: 'tests', type: 'module', private: true }))
@@ -191,4 +201,54 @@ test("the consumer's own vitest tests use the simulated host, interception and t
   )
   const printed = await inProject('node', [tool('vitest', 'vitest.mjs'), 'run', '--reporter=json', '--dir', '.'])
   expect(JSON.parse(printed)).toMatchObject({ success: true, numPassedTests: 1 })
+})
+
+describe('the driver of the chapter "Write a driver"', () => {
+  beforeAll(async () => {
+    const chapter = await readFile(join(root, 'src/driver/README.md'), 'utf8')
+    const files = [...chapter.matchAll(/^```ts\n(\/\/ ([\w.]+)\n[\s\S]*?)^```$/gm)]
+    expect(files.map(([, , name]) => name)).toEqual(['mine.ts', 'mine.test.ts'])
+    for (const [, code = '', name = ''] of files) await write(name, code)
+  })
+
+  test('compiles against the declarations of the package', async () => {
+    const compilerOptions = {
+      target: 'es2022',
+      lib: ['es2023', 'esnext.disposable'],
+      module: 'nodenext',
+      types: ['node'],
+      strict: true,
+      exactOptionalPropertyTypes: true,
+      noUncheckedIndexedAccess: true,
+      skipLibCheck: true,
+      noEmit: true,
+    }
+    await write('tsconfig.json', JSON.stringify({ compilerOptions, files: ['mine.test.ts'] }))
+    await inProject('node', [tool('typescript', 'bin/tsc'), '-p', 'tsconfig.json'])
+  })
+
+  /** Runs the tests of a file in the project; what vitest's JSON reporter prints. */
+  const runTests = (file: string): Promise<string> =>
+    inProject('node', [tool('vitest', 'vitest.mjs'), 'run', file, '--reporter=json', '--dir', '.'])
+
+  test('passes the conformance suite', async () => {
+    const { numPassedTests, ...outcome } = JSON.parse(await runTests('mine.test.ts')) as {
+      readonly numPassedTests: number
+    }
+    expect(outcome).toMatchObject({ success: true, numFailedTests: 0 })
+    // Cases that need a guest are skipped.
+    expect(numPassedTests).toBeGreaterThan(250)
+  })
+
+  test('fails it, by the name of the setting, if it drops a setting in silence', async () => {
+    const refusals = /^ *refuseSettings\(.*\n/gm
+    const driver = await readFile(join(folder, 'mine.ts'), 'utf8')
+    expect(driver.match(refusals)).toHaveLength(2)
+    await write('forgetful.ts', driver.replace(refusals, ''))
+    const suite = await readFile(join(folder, 'mine.test.ts'), 'utf8')
+    await write('forgetful.test.ts', suite.replace('./mine.js', './forgetful.js'))
+    await expect(runTests('forgetful.test.ts')).rejects.toThrow(
+      /The driver must keep this promise.*: spec\.disks\.sizeMiB is refused by a creation, and nothing is made/,
+    )
+  })
 })
