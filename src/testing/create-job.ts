@@ -9,9 +9,11 @@ import { Job } from '../job/job.js'
 import { optional, unchecked } from '../model/schema.js'
 import { operations, type JobTarget, type OperationCode } from '../operations.js'
 
+/** What {@link createJob} takes: the options of any job, and what the job says that it is. */
 export interface CreateJobOptions extends JobOptions {
-  /** `'vm.start'` if absent. */
+  /** The operation that the job says it is; `'vm.start'` if absent. */
   readonly operation?: OperationCode | undefined
+  /** What the job says that it works on; nothing if absent. */
   readonly target?: JobTarget | undefined
 }
 
@@ -21,19 +23,23 @@ const readOptions = methodOptions({
   target: unchecked<JobTarget>(),
 })
 
-/** A job and the strings that move it. */
+/** A job, and the functions that move it. */
 export interface JobInHand<T, E extends VmError> {
+  /** The job, as the code under test gets it. */
   readonly job: Job<T, E>
-  /** Ends the job with a value; it does nothing once the job has ended, and so does `fail`. */
+  /** Ends the job with a value. Does nothing if the job has ended. */
   succeed(value: T): void
+  /** Ends the job with an error. Does nothing if the job has ended. */
   fail(error: E): void
+  /** Reports progress. Does nothing if the job has ended. */
   progress(update: ProgressUpdate): void
   /** What a driver is given: the signal, `cancelWith`, `setToken`. */
   readonly task: Task
 }
 
 /**
- * A job that a test moves by hand, with no host behind it.
+ * Makes a job that a test moves by hand, with no host behind it. Wrong options give a job that has failed with
+ * `INVALID_ARGUMENT`.
  *
  * @example
  * ```ts

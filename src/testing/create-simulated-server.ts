@@ -14,15 +14,17 @@ import type { Server } from '../server.js'
 import { checkOptions, type CheckedOptions, type SimulatedServerOptions } from './simulated-options.js'
 import { SimulatedVmHandle } from './simulated-vm-handle.js'
 
-/** A host on paper, and everything by which a test moves it; made by {@link createSimulatedServer}. */
+/** A simulated host, and what a test moves it with. Made by {@link createSimulatedServer}. */
 export class SimulatedServer implements AsyncDisposable {
-  /** Leads to this host: for `connect`, and for `vm.migrate` of another one. */
+  /** The URI of this host, for `connect`, and for `vm.migrate` of another host. */
   readonly uri: string
   /** A connection to the host. */
   readonly server: Server
+  /** The host's clock. */
   readonly clock: SimulatedClock
+  /** What goes wrong on the host; more can be added. */
   readonly faults: FaultList
-  /** What was called, by all connections. */
+  /** The last calls of all connections. */
   readonly calls: CallLog
   readonly #host: SimulatedHost
   readonly #servers: Server[] = []
@@ -39,8 +41,10 @@ export class SimulatedServer implements AsyncDisposable {
   }
 
   /**
-   * One more connection. VMs and jobs stay on the host when a connection is closed. `connect(simulated.uri)` makes one, too, as
-   * a job that takes its latency, and meets faults.
+   * Makes one more connection. VMs and jobs stay on the host when a connection is closed. `connect(simulated.uri)` makes one too,
+   * as a job with latency and faults.
+   *
+   * @throws InvalidArgumentError if an option is wrong
    */
   connect(options?: ServeOptions): Server {
     const server = serveDriver(new SimulatedDriver(this.#host), this.uri, options)
@@ -49,8 +53,10 @@ export class SimulatedServer implements AsyncDisposable {
   }
 
   /**
-   * Makes `connect` of exactly this URI lead to this host, until the returned object is disposed of. Throws an
-   * `AlreadyExistsError` where the URI is intercepted already.
+   * Makes `connect` of exactly this URI lead to this host, until the returned object is disposed of.
+   *
+   * @throws InvalidArgumentError if it is not a URI
+   * @throws AlreadyExistsError if the URI is intercepted already
    */
   intercept(uri: string): Disposable {
     const host = this.#host
@@ -62,17 +68,21 @@ export class SimulatedServer implements AsyncDisposable {
     return { [Symbol.dispose]: dispose }
   }
 
-  /** A VM from within, by name or id; throws a `VmNotFoundError` where there is none. */
+  /**
+   * The inside of a VM, found by id or name.
+   *
+   * @throws VmNotFoundError
+   */
   vm(nameOrId: string): SimulatedVmHandle {
     return new SimulatedVmHandle(this.#host, this.#host.store.require(nameOrId).id)
   }
 
-  /** Runs programs for `vm.guest.exec` in all VMs that have no handler of their own. */
+  /** Runs programs for `vm.guest.exec` in all VMs without a handler of their own. `undefined` removes the handler. */
   onExec(handler: ExecHandler | undefined): void {
     this.#host.execHandler = handler
   }
 
-  /** Closes its connections, and ends its interceptions. */
+  /** Closes the host's connections, and ends its interceptions. */
   async [Symbol.asyncDispose](): Promise<void> {
     for (const dispose of this.#interceptions) dispose()
     for (const server of this.#servers.splice(0)) await server.close().unwrap()
@@ -80,8 +90,9 @@ export class SimulatedServer implements AsyncDisposable {
 }
 
 /**
- * A host on paper, with VMs as on any other, and no hypervisor behind it: for the tests of code that uses awaitvm.
- * Throws an `InvalidArgumentError` that names what is wrong with the options.
+ * Makes a host with VMs as on any other, and no hypervisor behind it: for the tests of code that uses awaitvm.
+ *
+ * @throws InvalidArgumentError that names what is wrong with the options
  *
  * @example
  * ```ts
@@ -116,7 +127,7 @@ export function createSimulatedServer(options: SimulatedServerOptions = {}): Sim
   })
   addVms(host, checked.vms)
   const end = makeKnown(uri, host, openByUri)
-  // A host that nobody holds any more leaves nothing of its URI.
+  // The URI of a host that is garbage collected is free again.
   forgotten.register(host, end)
   return new SimulatedServer(host, checked.serve)
 }
@@ -127,7 +138,7 @@ const forgotten = new FinalizationRegistry<() => void>((end) => {
   end()
 })
 
-/** By its URI only: the interception must not keep the host. */
+/** Finds the host by its URI: the interception must not keep it from being garbage collected. */
 const openByUri: OpenDriver = async ({ href }, task) => {
   const host = findHost(href)
   if (host === undefined) throw new ConnectionError({ reason: 'the simulated server is gone', retryable: false })
@@ -152,7 +163,10 @@ function addVms(host: SimulatedHost, vms: CheckedOptions['vms']): void {
   for (const [index, { state = 'stopped', ...spec }] of vms.entries()) {
     if (host.store.findByName(spec.name) !== undefined) {
       const path = `options.vms[${String(index)}].name`
-      throw new InvalidArgumentError({ path, reason: `${path} is ${JSON.stringify(spec.name)}, as of another VM` })
+      throw new InvalidArgumentError({
+        path,
+        reason: `${path} is ${JSON.stringify(spec.name)}, which is the name of another VM`,
+      })
     }
     host.addVm(spec, state)
   }

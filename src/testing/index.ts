@@ -2,7 +2,21 @@ export type { ServeOptions } from '../connect.js'
 export type { CallLog, CallOutcome, SimulatedCall } from '../drivers/simulated/call-log.js'
 export type { SimulatedClock } from '../drivers/simulated/clock.js'
 export type { FaultList } from '../drivers/simulated/fault-list.js'
-export type { Fault, InterferenceChange } from '../drivers/simulated/fault.js'
+export type { FaultInput, InputPart, OperationWithInput } from '../drivers/simulated/fault-input.js'
+export type {
+  CrashFault,
+  ErrorFault,
+  Fault,
+  FaultCalls,
+  FaultEffect,
+  FaultSelection,
+  HangFault,
+  InterferenceChange,
+  InterferenceFault,
+  LostConnectionFault,
+  RefuseCancelFault,
+  SlowFault,
+} from '../drivers/simulated/fault.js'
 export type { ExecHandler, SimulatedExecResult, SimulatedProgram } from '../drivers/simulated/guest-program.js'
 export type { Duration, Latency } from '../drivers/simulated/latency.js'
 export type { SimulatedOperation } from '../drivers/simulated/simulated-operation.js'

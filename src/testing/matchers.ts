@@ -9,7 +9,7 @@ import { validate } from '../errors/validate.js'
 import { isResult } from '../result.js'
 import { SimulatedServer } from './create-simulated-server.js'
 
-/** What a matcher answers. */
+/** The result of a matcher. */
 interface Verdict {
   readonly pass: boolean
   readonly message: () => string
@@ -17,19 +17,20 @@ interface Verdict {
   readonly expected?: unknown
 }
 
-/** What the test runner lends a matcher. */
+/** What the test runner offers a matcher. */
 interface Runner {
   readonly equals: (actual: unknown, expected: unknown) => boolean
 }
 
-/** Which calls are meant, and how many; what is absent does not matter. */
+/** Selects the calls that are expected, and how many. A property that is absent does not matter. */
 export interface ExpectedCall {
-  /** Name or id. */
+  /** The VM's name or id. */
   readonly vm?: string | undefined
-  /** Exactly so many; at least one if absent. */
+  /** The exact number of calls; at least one if absent. */
   readonly times?: number | undefined
+  /** How the call ended. */
   readonly outcome?: CallOutcome | undefined
-  /** What the operation was given, or a part of it. */
+  /** The input of the operation, or a part of it. */
   readonly input?: Readonly<Record<string, unknown>> | undefined
 }
 
@@ -42,7 +43,7 @@ const expectedCallSchema = object({
 
 const shown = (value: unknown): string => inspect(value, { depth: 4, breakLength: 100 })
 
-/** A job, or a promise of a Result, is waited for: the matcher must be awaited, then. */
+/** Waits for a job or a promise of a Result; then the matcher must be awaited. */
 const withResult = (
   received: unknown,
   judge: (result: Result<unknown, unknown>, what: string) => Verdict,
@@ -62,7 +63,7 @@ const withResult = (
 const isPromiseLike = (value: unknown): value is PromiseLike<unknown> =>
   typeof value === 'object' && value !== null && 'then' in value && typeof value.then === 'function'
 
-/** Of a batch, or of a Result of the user's, it may be any. */
+/** The error of a batch, or of a Result of the user's own, may be of any type. */
 const failure = (error: unknown): string =>
   error instanceof VmError ? `failed with ${error.code}: ${error.message}` : `failed with ${shown(error)}`
 
@@ -106,7 +107,7 @@ export function toFailWith(
   })
 }
 
-/** How many of the last calls a message lists. */
+/** The number of calls that a message lists. */
 const listedCalls = 10
 
 export function toHaveCalled(this: Runner, received: unknown, operation: string, expected: ExpectedCall = {}): Verdict {
@@ -114,7 +115,7 @@ export function toHaveCalled(this: Runner, received: unknown, operation: string,
   if (!(calls instanceof CallLog)) {
     return { pass: false, message: () => `expected a simulated server or its calls, and received ${shown(received)}` }
   }
-  // With `not`, a call that can't be met would pass.
+  // Negated, an expectation with a misspelt property would always pass.
   const valid = validate(expectedCallSchema, expected, 'expected')
   if (valid.isErr()) throw valid.error
   const { times } = expected

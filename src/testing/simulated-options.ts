@@ -13,37 +13,39 @@ import { features, isDriverOperation, operationCodes, type Capability } from '..
 
 const settledStates = ['stopped', 'running', 'paused', 'suspended', 'crashed'] as const
 
-/** A VM that is on the host from the start. */
+/** A VM that the host has from the start. */
 export interface SimulatedVmSpec extends VmSpec {
-  /** `'stopped'` if absent. */
+  /** Its state at the start; `'stopped'` if absent. */
   readonly state?: (typeof settledStates)[number] | undefined
 }
 
+/** What a simulated host is like, and the options of its first connection. */
 export interface SimulatedServerOptions extends ServeOptions {
-  /** The VMs that are there from the start: so many, named `vm-1`, `vm-2`, ..., or as described. None if absent. */
+  /** The VMs from the start: a number of them, named `vm-1`, `vm-2`, ..., or a spec of each. None if absent. */
   readonly vms?: number | readonly SimulatedVmSpec[] | undefined
-  /** Everything random follows from it: ids, latencies, and which calls a fault meets. 1 if absent. */
+  /** Determines all that is random: ids, latencies, and the calls that a fault meets. 1 if absent. */
   readonly seed?: number | undefined
   /**
-   * `'virtual'`, the default: time stands still until the test moves it, and begins at `now`. `'real'`: the time of this
-   * machine, or that of fake timers.
+   * `'virtual'`, the default: time begins at `now`, and stands still until the test moves it. `'real'`: the time of this machine,
+   * or of fake timers.
    */
   readonly clock?: 'virtual' | 'real' | undefined
-  /** Where virtual time begins; the 1st of January 2026, 00:00 UTC, if absent. */
+  /** The start of virtual time; 2026-01-01T00:00:00Z if absent. */
   readonly now?: Date | undefined
-  /** Milliseconds that operations take. 0, the default: they are done without time passing. */
+  /** Milliseconds that operations take. 0, the default: they take no time. */
   readonly latency?: Latency | undefined
+  /** What goes wrong, and with which calls; `simulated.faults` adds more. Nothing if absent. */
   readonly faults?: readonly Fault[] | undefined
-  /** What the host does not offer, as of another host's `server.capabilities`. */
+  /** The operations and features that the host does not offer: `server.capabilities` does not have them. None if absent. */
   readonly without?: readonly Capability[] | undefined
   /**
-   * `'local'`, the default: images and kernels must be on this machine, as on a host that it is itself. `'assumed'`: any
-   * absolute path is taken to be there.
+   * `'local'`, the default: images and kernels must be on this machine, as for a host that is this machine. `'assumed'`: any
+   * absolute path is taken to exist.
    */
   readonly files?: 'local' | 'assumed' | undefined
-  /** Whether an agent answers in the guests, or in which of them; in all if absent. */
+  /** `true`, the default: an agent answers in each guest. `false`: in none. A function decides it for each VM. */
   readonly agent?: boolean | ((config: VmConfig) => boolean) | undefined
-  /** How many of the last calls are kept; 10,000 if absent. */
+  /** The number of calls that `simulated.calls` keeps, from 0 to 10,000,000; 10,000 if absent. */
   readonly maxCalls?: number | undefined
 }
 
@@ -96,7 +98,7 @@ const optionsSchema = object({
     ),
   ),
   maxCalls: optional(whole(10_000_000)),
-  // Checked by the connection that they are for.
+  // The connection checks these.
   maxConcurrentOperations: optional(v.unknown()),
   onUnobservedFailure: optional(v.unknown()),
 })
@@ -116,7 +118,10 @@ export function checkOptions(options: SimulatedServerOptions): CheckedOptions {
     maxCalls = 10_000,
   } = valid(optionsSchema, options, 'options')
   if (clock === 'real' && options.now !== undefined) {
-    throw new InvalidArgumentError({ path: 'options.now', reason: 'options.now is given, and the clock is a real one' })
+    throw new InvalidArgumentError({
+      path: 'options.now',
+      reason: 'options.now is for a virtual clock, and options.clock is "real"',
+    })
   }
   const { maxConcurrentOperations, onUnobservedFailure } = options
   return {

@@ -8,10 +8,11 @@ import { invalidState } from '../errors/state.js'
 import type { VmState } from '../model/vm-state.js'
 
 /**
- * A VM from within: what its guest does, and what is in it. Its methods take effect at once; they throw an
- * `InvalidStateError` where the VM does not run.
+ * The inside of a simulated VM: what its guest does, and its files. Methods take effect at once. Every member but `id` throws a
+ * `VmNotFoundError` if the VM has been deleted.
  */
 export class SimulatedVmHandle {
+  /** The VM's id on its host. */
   readonly id: string
   readonly #host: SimulatedHost
 
@@ -21,42 +22,58 @@ export class SimulatedVmHandle {
     this.id = id
   }
 
+  /** The VM's present name. */
   get name(): string {
     return this.#vm.name
   }
 
+  /** The VM's present state. */
   get state(): VmState {
     return this.#vm.state
   }
 
-  /** Where the VM's files would lie: what `server.registerVm` takes after `vm.unregister`. */
+  /** The path of the VM's files, if it had any. `server.registerVm` takes it after `vm.unregister`. */
   get path(): string {
     return this.#host.store.pathOf(this.#vm)
   }
 
-  /** The guest dies: an event tells so, with the message, and what is being done to the VM fails. */
+  /**
+   * Crashes the guest. An event tells it, with the message, and operations that work on the VM fail.
+   *
+   * @throws InvalidStateError if the VM is neither running nor paused
+   */
   crash(message = 'the guest crashed'): void {
     const vm = this.#vm
     if (!this.#host.lifecycle.crash(vm, message)) throw notRunning(vm)
   }
 
-  /** The guest turns its power off. */
+  /**
+   * Powers the guest off from inside.
+   *
+   * @throws InvalidStateError if the VM is neither running nor paused
+   */
   powerOff(): void {
     const vm = this.#vm
     if (!this.#host.lifecycle.powerOff(vm)) throw notRunning(vm)
   }
 
   /**
-   * The guest writes to a disk, and the host's disk is full: the VM is paused until `vm.resume()`, which finds room again. The event
-   * has the reason `'disk-full'`, `vm.problem` is an `InsufficientResourcesError`, and what needs room on the host, such as
-   * `vm.suspend()`, fails with it.
+   * The guest writes to a disk while the host has no room: the VM is paused until `vm.resume()`, which finds room again. The event
+   * has the reason `'disk-full'`, `vm.problem` is an `InsufficientResourcesError`, and operations that need room on the host, such
+   * as `vm.suspend()`, fail with it.
+   *
+   * @throws InvalidStateError if the VM is not running
    */
   fillDisk(): void {
     const vm = this.#vm
     if (!this.#host.lifecycle.fillDisk(vm)) throw invalidState(vm.state, ['running'])
   }
 
-  /** The guest prints on its serial console. */
+  /**
+   * Prints on the guest's serial console.
+   *
+   * @throws InvalidStateError if the VM is neither running nor paused
+   */
   print(text: string): void {
     const vm = this.#vm
     if (vm.machine === undefined) throw notRunning(vm)
@@ -64,28 +81,29 @@ export class SimulatedVmHandle {
   }
 
   /**
-   * From now on this has what is typed on the serial console, instead of the built-in guest; `undefined` lets that have it
-   * again. Answer with {@link print}.
+   * Passes what is typed on the serial console to the handler instead of the built-in guest, from now on. Answer with
+   * {@link print}. `undefined` removes the handler.
    */
   onConsoleInput(handler: ((text: string) => void) | undefined): void {
     this.#handlers.input = handler
   }
 
-  /** Runs programs for `vm.guest.exec` in this VM; `undefined` leaves it to the host's handler again. */
+  /** Runs programs for `vm.guest.exec` in this VM. `undefined` removes the handler: then the host's handler runs them. */
   onExec(handler: ExecHandler | undefined): void {
     this.#handlers.exec = handler
   }
 
-  /** A file of the guest; `undefined` where it has none of that path. */
+  /** The content of a file of the guest; `undefined` if there is no such file. */
   readFile(path: string): Uint8Array | undefined {
     return readGuestFile(this.#vm, path)
   }
 
+  /** Writes a file of the guest. A string is encoded as UTF-8. */
   writeFile(path: string, content: string | Uint8Array): void {
     this.#vm.writeFile(path, typeof content === 'string' ? new TextEncoder().encode(content) : content)
   }
 
-  /** Does nothing where the guest has no such file. */
+  /** Removes a file of the guest. Does nothing if there is no such file. */
   removeFile(path: string): void {
     this.#vm.removeFile(path)
   }

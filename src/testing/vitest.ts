@@ -6,21 +6,21 @@ import { toBeOk, toFailWith, toHaveCalled, type ExpectedCall } from './matchers.
 
 export type { ExpectedCall }
 
-/** A job, or a promise of a Result, is waited for: then the matcher gives a promise, to be awaited. */
+/** A matcher of a job, or of a promise of a Result, gives a promise, which must be awaited. */
 type Waiting<T> = T extends JobRef<unknown> | { then(...callbacks: never): unknown } ? Promise<void> : void
 
 interface JobMatchers<T> {
-  /** A Result, or a job or promise of one that is waited for, is ok; with this value, where one is given. */
+  /** A Result, or that of a job or promise, is ok; with this value, if one is given. */
   toBeOk(...value: [unknown?]): Waiting<T>
-  /** A Result, or a job or promise of one that is waited for, has an error of this code, with these properties. */
+  /** A Result, or that of a job or promise, has an error of this code, with these properties. */
   toFailWith<C extends VmErrorCode>(code: C, properties?: Partial<VmErrors[C]>): Waiting<T>
-  /** A simulated server, or its `calls`, was called so. */
+  /** A simulated server, or its `calls`, has such calls of the operation. */
   toHaveCalled(operation: SimulatedOperation, expected?: ExpectedCall): void
   readonly not: JobMatchers<T>
 }
 
 declare module 'vitest' {
-  // Vitest's interface for matchers of others has other type parameters since its fifth major version; that of `expect` has none.
+  // Vitest's interface for custom matchers has other type parameters from version 5 on; that of `expect` has none.
   interface ExpectStatic {
     // eslint-disable-next-line @typescript-eslint/prefer-function-type -- it is merged with vitest's own
     <T>(actual: T, message?: string): ReturnType<typeof expect.soft<T>> & JobMatchers<T>

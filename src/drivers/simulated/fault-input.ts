@@ -3,7 +3,15 @@ import type { DriverOperation, DriverOperationTypes } from '../../driver/driver.
 import { InvalidArgumentError } from '../../errors.js'
 import { hintForName, notKnown, unknownName } from '../../model/unknown-name.js'
 
-/** The inputs of operations, besides the VM, by which a fault selects calls. */
+/** The names of what an operation takes besides the VM. */
+type InputName<O extends DriverOperation> = Exclude<keyof DriverOperationTypes[O]['input'], 'vm'>
+
+/** An operation that takes an input besides the VM. */
+export type OperationWithInput = {
+  [O in DriverOperation]: string extends InputName<O> ? never : InputName<O> extends never ? never : O
+}[DriverOperation]
+
+/** The inputs of operations, by which a fault selects calls. */
 const inputNames = {
   'server.getVmList': ['filter'],
   'server.getVm': ['nameOrId'],
@@ -21,34 +29,33 @@ const inputNames = {
   'guest.exec': ['argv', 'options'],
   'guest.copyIn': ['from', 'to'],
   'guest.copyOut': ['from', 'to'],
-} as const satisfies { readonly [O in DriverOperation]?: readonly (keyof DriverOperationTypes[O]['input'])[] }
+} as const satisfies { readonly [O in OperationWithInput]: readonly InputName<O>[] }
 
-type WithInput = keyof typeof inputNames
-type Part<T> = T extends string | boolean | readonly unknown[] ? T : Partial<T>
+/** A part of an input; a list must be whole. */
+export type InputPart<T> = T extends string | boolean | readonly unknown[] ? T : Partial<T>
 
 /** An operation and a part of its input. */
 export type FaultInput = {
-  readonly [O in WithInput]: {
+  readonly [O in OperationWithInput]: {
     /** The operation that is called. */
     readonly operation: O
     /** The input of the call, or a part of it: `{ mode: 'kill' }` of `'vm.stop'`. */
     readonly input: {
-      readonly [K in Exclude<keyof DriverOperationTypes[O]['input'], 'vm'>]?: Part<DriverOperationTypes[O]['input'][K]>
+      readonly [K in InputName<O>]?: InputPart<DriverOperationTypes[O]['input'][K]>
     }
   }
-}[WithInput]
+}[OperationWithInput]
 
-const hasInput = (operation: unknown): operation is WithInput =>
+const hasInput = (operation: unknown): operation is OperationWithInput =>
   typeof operation === 'string' && Object.hasOwn(inputNames, operation)
 
 /** Throws if the operation has no input of such a name. */
 export function requireInput(operation: string | undefined, input: object, path: string): void {
   if (!hasInput(operation)) {
-    const what = operation === undefined ? 'no operation is' : `${operation} is not one that is`
     throw new InvalidArgumentError({
       path,
-      reason: `${path} is given, and ${what} named that takes an input`,
-      hint: `Those that do are ${Object.keys(inputNames).join(', ')}.`,
+      reason: `${path} is given${operation === undefined ? ' without an operation' : `, and ${operation} takes no input`}`,
+      hint: `Operations with an input are ${Object.keys(inputNames).join(', ')}.`,
     })
   }
   const known = inputNames[operation]

@@ -32,6 +32,7 @@ export type FaultSelection = FaultCalls &
  * reports a cancellation that nobody asked for.
  */
 export interface ErrorFault {
+  /** Tells the kinds of faults apart. */
   readonly kind: 'error'
   /** The error, or a function that makes one for each call. */
   readonly error: VmError | (() => VmError)
@@ -39,11 +40,13 @@ export interface ErrorFault {
 
 /** The operation never ends by itself. It ends when it is cancelled, if it can be, or times out. */
 export interface HangFault {
+  /** Tells the kinds of faults apart. */
   readonly kind: 'hang'
 }
 
 /** The connection breaks, and with it everything else that is under way on it. */
 export interface LostConnectionFault {
+  /** Tells the kinds of faults apart. */
   readonly kind: 'lostConnection'
   /**
    * `'inFlight'`, the default: it is unknown whether the operation takes place, and the job's status is `'unknown'`.
@@ -66,6 +69,7 @@ export interface LostConnectionFault {
 
 /** The operation takes this time instead of the host's `latency`. */
 export interface SlowFault {
+  /** Tells the kinds of faults apart. */
   readonly kind: 'slow'
   /** Milliseconds: a number, or the least and the most. */
   readonly latency: Duration
@@ -75,11 +79,13 @@ export interface SlowFault {
 
 /** The host refuses to cancel the operation, which goes on. */
 export interface RefuseCancelFault {
+  /** Tells the kinds of faults apart. */
   readonly kind: 'refuseCancel'
 }
 
 /** Another client changes the VM's state just before the operation, if the state allows it. */
 export interface InterferenceFault {
+  /** Tells the kinds of faults apart. */
   readonly kind: 'interference'
   /** What the other client does. */
   readonly change: InterferenceChange
@@ -87,6 +93,7 @@ export interface InterferenceFault {
 
 /** The VM's guest crashes, if it runs. */
 export interface CrashFault {
+  /** Tells the kinds of faults apart. */
   readonly kind: 'crash'
   /** `'during'`, the default: half-way, and the operation fails. `'after'`: the operation succeeds before the guest crashes. */
   readonly moment?: 'during' | 'after' | undefined
