@@ -4,8 +4,8 @@ import type { Job } from 'awaitvm'
 import { batch, connect, type Server, type Vm, type VmState } from 'awaitvm'
 import { createSimulatedServer, type SimulatedServer } from 'awaitvm/testing'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
-import { failureOf } from '../support/expect-failure.js'
-import { openResources } from '../support/open-resources.js'
+import { failureOf } from '../../src/testing/conformance/expect-failure.js'
+import { openResources } from '../../src/testing/conformance/open-resources.js'
 import { uncaughtIn } from '../support/uncaught.js'
 
 /** An operation, the state that it begins in, and how to see that the host has done it. */

@@ -1,8 +1,8 @@
 import { connect } from 'awaitvm'
 import { expect, test } from 'vitest'
 import { Child } from '../support/child-process.js'
-import { within } from '../support/deadline.js'
-import { EventLog } from '../support/event-log.js'
+import { within } from '../../src/testing/conformance/deadline.js'
+import { EventLog } from '../../src/testing/conformance/event-log.js'
 import { PrlctlDouble } from '../support/prlctl-double.js'
 
 /** The names of the VMs that the host has, once there is one, or there is none. */

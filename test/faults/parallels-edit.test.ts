@@ -2,7 +2,7 @@ import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { connect, type Server, type Vm, type VmChanges } from 'awaitvm'
 import { expect, test } from 'vitest'
-import { failureOf } from '../support/expect-failure.js'
+import { failureOf } from '../../src/testing/conformance/expect-failure.js'
 import { PrlctlDouble } from '../support/prlctl-double.js'
 
 interface Trial {

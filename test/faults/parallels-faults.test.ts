@@ -1,8 +1,8 @@
 import { batch, connect, type Job, type Result, type Server, type Vm, type VmError, type VmErrorCode } from 'awaitvm'
 import { expect, test } from 'vitest'
-import { within } from '../support/deadline.js'
-import { EventLog } from '../support/event-log.js'
-import { failureOf } from '../support/expect-failure.js'
+import { within } from '../../src/testing/conformance/deadline.js'
+import { EventLog } from '../../src/testing/conformance/event-log.js'
+import { failureOf } from '../../src/testing/conformance/expect-failure.js'
 import { PrlctlDouble } from '../support/prlctl-double.js'
 
 type Settings = Parameters<PrlctlDouble['set']>[0]

@@ -2,7 +2,7 @@ import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { connect, type Server } from 'awaitvm'
 import { expect, test } from 'vitest'
-import { failureOf } from '../support/expect-failure.js'
+import { failureOf } from '../../src/testing/conformance/expect-failure.js'
 import { PrlctlDouble } from '../support/prlctl-double.js'
 
 async function onHost(run: (double: PrlctlDouble, server: Server) => Promise<void>): Promise<void> {

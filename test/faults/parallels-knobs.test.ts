@@ -1,6 +1,6 @@
 import { connect, type Result, type Server, type Vm, type VmError } from 'awaitvm'
 import { expect, test } from 'vitest'
-import { within } from '../support/deadline.js'
+import { within } from '../../src/testing/conformance/deadline.js'
 import { PrlctlDouble, type Settings } from '../support/prlctl-double.js'
 import { prepare, steps, truthOf, type Host, type Step } from './parallels-round.js'
 

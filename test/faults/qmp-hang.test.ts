@@ -1,6 +1,6 @@
 import { TimeoutError, type OperationCode } from 'awaitvm'
 import { beforeEach, expect, test } from 'vitest'
-import { failureOf } from '../support/expect-failure.js'
+import { failureOf } from '../../src/testing/conformance/expect-failure.js'
 import { missingQemu, skipWithout } from '../support/optional-tool.js'
 import { QmpHost } from '../support/qmp-host.js'
 import { timedCalls } from '../support/timed-calls.js'

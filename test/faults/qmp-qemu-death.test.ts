@@ -2,10 +2,10 @@ import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { connect, type JobRef, type Vm } from 'awaitvm'
 import { beforeEach, expect, test } from 'vitest'
-import { failureOf } from '../support/expect-failure.js'
-import { EventLog } from '../support/event-log.js'
+import { failureOf } from '../../src/testing/conformance/expect-failure.js'
+import { EventLog } from '../../src/testing/conformance/event-log.js'
 import { missingQemu, skipWithout } from '../support/optional-tool.js'
-import { SerialGuest } from '../conformance/serial-guest.js'
+import { SerialGuest } from '../../src/testing/conformance/serial-guest.js'
 import { QmpHost } from '../support/qmp-host.js'
 
 beforeEach((context) => {

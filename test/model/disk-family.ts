@@ -1,7 +1,7 @@
 import type { Server, Vm } from 'awaitvm'
 import fc from 'fast-check'
 import { expect } from 'vitest'
-import { failureOf } from '../support/expect-failure.js'
+import { failureOf } from '../../src/testing/conformance/expect-failure.js'
 
 /** What is on a disk, in parts of `partKiB` of one value each. */
 export interface KnownDisk {

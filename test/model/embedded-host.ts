@@ -1,8 +1,8 @@
 import { setImmediate as turn } from 'node:timers/promises'
 import { connect, type Server, type Vm, type VmState } from 'awaitvm'
-import { SerialGuest } from '../conformance/serial-guest.js'
+import { SerialGuest } from '../../src/testing/conformance/serial-guest.js'
 import type { ModelHost } from './model-host.js'
-import { patience } from '../support/deadline.js'
+import { patience } from '../../src/testing/conformance/deadline.js'
 
 /** The embedded host, in memory or in a directory. Its time is the real one, and no trouble is made. */
 export class EmbeddedModelHost implements ModelHost, AsyncDisposable {

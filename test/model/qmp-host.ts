@@ -1,8 +1,8 @@
 import { setImmediate as turn } from 'node:timers/promises'
 import { connect, type Server, type Vm, type VmState } from 'awaitvm'
-import { SerialGuest } from '../conformance/serial-guest.js'
+import { SerialGuest } from '../../src/testing/conformance/serial-guest.js'
 import type { ModelHost } from './model-host.js'
-import { patience } from '../support/deadline.js'
+import { patience } from '../../src/testing/conformance/deadline.js'
 
 /** Real QEMU, in a registry of its own. VMs run on when the connection is closed, and are killed at the end. */
 export class QmpModelHost implements ModelHost, AsyncDisposable {

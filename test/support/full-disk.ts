@@ -1,7 +1,7 @@
 import type { Server, Vm } from 'awaitvm'
 import { expect } from 'vitest'
-import { EventLog } from './event-log.js'
-import { failureOf } from './expect-failure.js'
+import { EventLog } from '../../src/testing/conformance/event-log.js'
+import { failureOf } from '../../src/testing/conformance/expect-failure.js'
 
 interface FullDisk {
   readonly server: Server

@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { connect, type Server, type Vm, type VmSpec } from 'awaitvm'
 import { builtInGuest } from '../../src/drivers/embedded/machine/guest.js'
-import { SerialGuest } from '../conformance/serial-guest.js'
+import { SerialGuest } from '../../src/testing/conformance/serial-guest.js'
 import { qemusIn } from './qemu-processes.js'
 
 const run = promisify(execFile)

@@ -6,7 +6,7 @@ import { tmpdir, userInfo } from 'node:os'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { promisify } from 'node:util'
-import { within } from './deadline.js'
+import { within } from '../../src/testing/conformance/deadline.js'
 import { sshServer } from './optional-tool.js'
 
 const run = promisify(execFile)

@@ -8,7 +8,7 @@ import type { KeptTask } from '../../src/registry/kept-job.js'
 import { HostError } from '../../src/errors.js'
 import { Membership } from '../../src/registry/membership.js'
 import { JobLedger } from '../../src/registry/job-ledger.js'
-import { soon } from '../support/deadline.js'
+import { soon } from '../../src/testing/conformance/deadline.js'
 import { missingQemu, skipWithout } from '../support/optional-tool.js'
 import { QmpHost } from '../support/qmp-host.js'
 

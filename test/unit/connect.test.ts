@@ -1,6 +1,6 @@
 import { connect, type ConnectOptions } from 'awaitvm'
 import { afterEach, describe, expect, test, vi } from 'vitest'
-import { soon } from '../support/deadline.js'
+import { soon } from '../../src/testing/conformance/deadline.js'
 import { FakeDriver, hostInfo } from '../support/fake-driver.js'
 
 const known = 'Known are: embedded:, qmp:, parallels:, parallels+ssh:.'

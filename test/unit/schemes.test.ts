@@ -3,7 +3,7 @@ import { registerDriver, type Driver, type OpenDriver, type Task, type VmRecord 
 import { serve } from 'awaitvm/testing'
 import { afterEach, describe, expect, test, vi } from 'vitest'
 import { configOf, FakeDriver, recordOf, stateEvent } from '../support/fake-driver.js'
-import { failureOf } from '../support/expect-failure.js'
+import { failureOf } from '../../src/testing/conformance/expect-failure.js'
 
 /** A small driver with these operations, and with what a test makes wrong of it. */
 const driverOf = (operations: object, wrong: object = {}): Driver => ({

@@ -1,6 +1,6 @@
 import { connect } from 'awaitvm'
 import { expect, test } from 'vitest'
-import { failureOf } from '../support/expect-failure.js'
+import { failureOf } from '../../src/testing/conformance/expect-failure.js'
 
 test.each([
   ['embedded:///srv/vms?x=1', '"x"', 'has no options'],

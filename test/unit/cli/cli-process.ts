@@ -1,6 +1,6 @@
 import { spawn, type ChildProcessWithoutNullStreams } from 'node:child_process'
 import { join } from 'node:path'
-import { within } from '../../support/deadline.js'
+import { within } from '../../../src/testing/conformance/deadline.js'
 
 /** Built by `npm test`. */
 const program = join(import.meta.dirname, '../../../dist/cli.js')

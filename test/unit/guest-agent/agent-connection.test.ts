@@ -3,7 +3,7 @@ import { expect, test } from 'vitest'
 import { ProtocolError } from 'awaitvm'
 import { AgentConnection } from '../../../src/guest-agent/agent-connection.js'
 import { AgentCommandError, AgentConnectionError, AgentSilentError } from '../../../src/guest-agent/agent-errors.js'
-import { patience } from '../../support/deadline.js'
+import { patience } from '../../../src/testing/conformance/deadline.js'
 import { FakeAgent } from '../../support/fake-agent.js'
 
 const { timeoutMs } = patience

@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { connect, type VmSpec } from 'awaitvm'
 import { createSimulatedServer } from 'awaitvm/testing'
 import { beforeEach, describe, expect, onTestFinished, test, vi } from 'vitest'
-import { failureOf } from '../../support/expect-failure.js'
+import { failureOf } from '../../../src/testing/conformance/expect-failure.js'
 import { missingQemu, skipWithout } from '../../support/optional-tool.js'
 import { PrlctlDouble } from '../../support/prlctl-double.js'
 

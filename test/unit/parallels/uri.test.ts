@@ -1,7 +1,7 @@
 import { connect } from 'awaitvm'
 import { expect, test } from 'vitest'
 import { addressOf } from '../../../src/drivers/parallels/uri.js'
-import { failureOf } from '../../support/expect-failure.js'
+import { failureOf } from '../../../src/testing/conformance/expect-failure.js'
 
 test('what a URI says', () => {
   const defaults = {

@@ -6,7 +6,7 @@ import { createJob } from 'awaitvm/testing'
 import { expect, onTestFinished, test, vi } from 'vitest'
 import { Membership } from '../../../src/registry/membership.js'
 import { JobLedger } from '../../../src/registry/job-ledger.js'
-import { soon } from '../../support/deadline.js'
+import { soon } from '../../../src/testing/conformance/deadline.js'
 import { hostTask } from '../../../src/driver/host-task.js'
 
 const explain = (error: unknown): VmError =>

@@ -8,8 +8,8 @@ import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
 import { hostTask } from '../../../src/driver/host-task.js'
 import { JobLedger } from '../../../src/registry/job-ledger.js'
 import { Membership } from '../../../src/registry/membership.js'
-import { soon } from '../../support/deadline.js'
-import { failureOf } from '../../support/expect-failure.js'
+import { soon } from '../../../src/testing/conformance/deadline.js'
+import { failureOf } from '../../../src/testing/conformance/expect-failure.js'
 import { missingQemu, skipWithout } from '../../support/optional-tool.js'
 
 let directory: string

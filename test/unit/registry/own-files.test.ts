@@ -19,7 +19,7 @@ import { join } from 'node:path'
 import { connect } from 'awaitvm'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { asUser, otherUser } from '../../support/as-user.js'
-import { failureOf } from '../../support/expect-failure.js'
+import { failureOf } from '../../../src/testing/conformance/expect-failure.js'
 import { missingQemu, missingRoot, skipWithout } from '../../support/optional-tool.js'
 import { QmpHost } from '../../support/qmp-host.js'
 

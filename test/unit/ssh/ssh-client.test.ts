@@ -6,7 +6,7 @@ import { buffer, text } from 'node:stream/consumers'
 import { afterAll, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest'
 import type { Ending, HostProgram } from '../../../src/ssh/host-program.js'
 import { SshClient } from '../../../src/ssh/ssh-client.js'
-import { within } from '../../support/deadline.js'
+import { within } from '../../../src/testing/conformance/deadline.js'
 import { missingSsh, skipWithout } from '../../support/optional-tool.js'
 import { SshServer } from '../../support/ssh-server.js'
 

@@ -1,7 +1,7 @@
 import { Job, type Server, type Vm, type VmConfig } from 'awaitvm'
 import { createSimulatedServer, type SimulatedServerOptions } from 'awaitvm/testing'
 import { describe, expect, test } from 'vitest'
-import { failureOf } from '../../support/expect-failure.js'
+import { failureOf } from '../../../src/testing/conformance/expect-failure.js'
 
 const names = async (server: Server): Promise<string[]> => (await server.getVmList().unwrap()).map(({ name }) => name)
 

@@ -2,7 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { Job, ResourceBusyError, type VmEvent } from 'awaitvm'
 import { createSimulatedServer } from 'awaitvm/testing'
 import { expect, test } from 'vitest'
-import { EventLog } from '../../support/event-log.js'
+import { EventLog } from '../../../src/testing/conformance/event-log.js'
 
 /** A day in the life of ten VMs, with latencies, faults and guests that do something by themselves. */
 async function lifeOf(seed: number, disturb: () => Promise<unknown> = () => Promise.resolve()): Promise<string> {

@@ -10,8 +10,8 @@ import {
 } from 'awaitvm'
 import { createSimulatedServer, type Fault, type SimulatedServer, type SimulatedServerOptions } from 'awaitvm/testing'
 import { describe, expect, test } from 'vitest'
-import { EventLog } from '../../support/event-log.js'
-import { failureOf } from '../../support/expect-failure.js'
+import { EventLog } from '../../../src/testing/conformance/event-log.js'
+import { failureOf } from '../../../src/testing/conformance/expect-failure.js'
 
 interface Simulated extends Pick<SimulatedServer, 'server' | 'clock' | 'faults' | 'calls'> {
   readonly simulated: SimulatedServer

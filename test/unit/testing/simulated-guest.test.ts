@@ -4,9 +4,9 @@ import { join } from 'node:path'
 import type { Vm } from 'awaitvm'
 import { createSimulatedServer, type SimulatedServer, type SimulatedServerOptions } from 'awaitvm/testing'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
-import { ConsoleReader } from '../../support/console-reader.js'
-import { EventLog } from '../../support/event-log.js'
-import { failureOf } from '../../support/expect-failure.js'
+import { ConsoleReader } from '../../../src/testing/conformance/console-reader.js'
+import { EventLog } from '../../../src/testing/conformance/event-log.js'
+import { failureOf } from '../../../src/testing/conformance/expect-failure.js'
 import { expectPauseForRoom } from '../../support/full-disk.js'
 
 async function runningVm(

@@ -1,9 +1,9 @@
 import { connect } from 'awaitvm'
 import { createSimulatedServer } from 'awaitvm/testing'
 import { describe, expect, test } from 'vitest'
-import { ConsoleReader } from '../../support/console-reader.js'
-import { EventLog } from '../../support/event-log.js'
-import { failureOf } from '../../support/expect-failure.js'
+import { ConsoleReader } from '../../../src/testing/conformance/console-reader.js'
+import { EventLog } from '../../../src/testing/conformance/event-log.js'
+import { failureOf } from '../../../src/testing/conformance/expect-failure.js'
 
 describe('a migration', () => {
   test('moves a running VM with its memory, its disk, its files and its snapshots', async () => {

@@ -2,7 +2,7 @@ import { AuthenticationError, connect, ConnectionError } from 'awaitvm'
 import { createSimulatedServer } from 'awaitvm/testing'
 import { expect, test } from 'vitest'
 import { collectUntil } from '../../support/garbage-collection.js'
-import { failureOf } from '../../support/expect-failure.js'
+import { failureOf } from '../../../src/testing/conformance/expect-failure.js'
 
 /** Somebody's code, which knows of no test. */
 async function startAll(uri: string): Promise<string[]> {

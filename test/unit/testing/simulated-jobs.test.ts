@@ -1,9 +1,9 @@
 import type { Job, JobRef, Vm } from 'awaitvm'
 import { createSimulatedServer, type SimulatedServer, type SimulatedServerOptions } from 'awaitvm/testing'
 import { afterEach, describe, expect, test, vi } from 'vitest'
-import { ConsoleReader } from '../../support/console-reader.js'
-import { EventLog } from '../../support/event-log.js'
-import { failureOf } from '../../support/expect-failure.js'
+import { ConsoleReader } from '../../../src/testing/conformance/console-reader.js'
+import { EventLog } from '../../../src/testing/conformance/event-log.js'
+import { failureOf } from '../../../src/testing/conformance/expect-failure.js'
 
 afterEach(() => {
   vi.useRealTimers()

@@ -1,7 +1,7 @@
 import { createSimulatedServer } from 'awaitvm/testing'
 import { expect, test } from 'vitest'
 import { collectUntil, heapUsed } from '../../support/garbage-collection.js'
-import { openResources } from '../../support/open-resources.js'
+import { openResources } from '../../../src/testing/conformance/open-resources.js'
 import { activeTimers } from '../../support/timers.js'
 import { uncaughtIn } from '../../support/uncaught.js'
 

@@ -10,7 +10,7 @@ import { openMonitor } from '../../../../src/drivers/qmp/process/monitor.js'
 import { settle } from '../../../../src/drivers/qmp/settle.js'
 import { ownIdentity } from '../../../../src/registry/process-identity.js'
 import { VmDirectory } from '../../../../src/registry/vm-directory.js'
-import { failureOf } from '../../../support/expect-failure.js'
+import { failureOf } from '../../../../src/testing/conformance/expect-failure.js'
 import { missingQemu, skipWithout } from '../../../support/optional-tool.js'
 import { QmpHost } from '../../../support/qmp-host.js'
 

@@ -13,7 +13,7 @@ import {
 import { join } from 'node:path'
 import { connect, type Vm } from 'awaitvm'
 import { beforeEach, expect, test } from 'vitest'
-import { failureOf } from '../../../support/expect-failure.js'
+import { failureOf } from '../../../../src/testing/conformance/expect-failure.js'
 import { missingQemu, skipWithout } from '../../../support/optional-tool.js'
 import { QmpHost } from '../../../support/qmp-host.js'
 

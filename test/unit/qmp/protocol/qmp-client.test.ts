@@ -7,7 +7,7 @@ import {
   QmpConnectionError,
   QmpTimeoutError,
 } from '../../../../src/drivers/qmp/protocol/qmp-errors.js'
-import { patience } from '../../../support/deadline.js'
+import { patience } from '../../../../src/testing/conformance/deadline.js'
 
 const greeting = '{"QMP":{"version":{"qemu":{"major":7,"minor":2,"micro":22},"package":""},"capabilities":["oob"]}}\r\n'
 
