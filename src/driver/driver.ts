@@ -15,7 +15,7 @@ import type { Task } from './task.js'
 export type { Capability, DriverOperation, Feature }
 
 interface OnVm {
-  /** The VM's id. */
+  /** The id of the VM. */
   readonly vm: string
 }
 

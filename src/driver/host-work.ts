@@ -26,16 +26,26 @@ export interface Sending {
  * {@link OutcomeUnknownError} of the driver's own, which says more.
  *
  * @example
+ * ```ts
+ * import type { VmState } from 'awaitvm'
+ * import { HostWork, requireState, type DriverOperations } from 'awaitvm/driver'
+ *
+ * declare const host: {
+ *   stateOf(vm: string, signal?: AbortSignal): Promise<VmState>
+ *   start(vm: string): Promise<VmState>
+ * }
+ *
  * const work = new HostWork()
  * const operations: DriverOperations = {
  *   'vm.getState': ({ vm }, task) => work.query(task, () => host.stateOf(vm)),
  *   'vm.start': ({ vm }, task) =>
  *     work.change(task, async ({ signal, send }) => {
- *       await host.look(vm, { signal })
+ *       requireState('vm.start', await host.stateOf(vm, signal))
  *       send()
- *       return host.start(vm)
+ *       return await host.start(vm)
  *     }),
  * }
+ * ```
  */
 export class HostWork {
   readonly #explain: (error: unknown, task: Task | undefined) => unknown

@@ -4,10 +4,18 @@ import type { VmEvent } from '../model/vm-event.js'
  * The listeners of a driver's events. Both members are bound, so that they can be handed on as functions.
  *
  * @example
+ * ```ts
+ * import { Listeners } from 'awaitvm/driver'
+ *
  * class MyDriver {
  *   readonly #listeners = new Listeners()
  *   readonly subscribe = this.#listeners.subscribe
+ *
+ *   noteDeleted(vmId: string, name: string): void {
+ *     this.#listeners.emit({ type: 'deleted', vmId, name, at: new Date() })
+ *   }
  * }
+ * ```
  */
 export class Listeners {
   readonly #listeners = new Set<{ readonly hear: (event: VmEvent) => void }>()

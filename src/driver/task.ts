@@ -13,15 +13,28 @@ export type CancelHandler = (
  * A job as the driver that works on it sees it.
  *
  * @example
- * 'vm.clone': async ({ vm, name }, task) => {
- *   const copy = await host.beginCopy(vm, name)
+ * ```ts
+ * import type { Task, VmRecord } from 'awaitvm/driver'
+ *
+ * interface Copy {
+ *   readonly id: string
+ *   readonly result: Promise<VmRecord>
+ *   progress(): AsyncIterable<{ readonly done: number; readonly total: number }>
+ *   stop(): Promise<boolean>
+ * }
+ *
+ * async function follow(copy: Copy, task: Task): Promise<VmRecord> {
  *   task.setToken(copy.id)
  *   task.cancelWith(() => copy.stop())
- *   for await (const { done, total } of copy.progress()) task.progress({ phase: 'copying', done, total, unit: 'bytes' })
+ *   for await (const { done, total } of copy.progress()) {
+ *     task.progress({ phase: 'copying', done, total, unit: 'bytes' })
+ *   }
  *   return copy.result
  * }
+ * ```
  */
 export interface Task {
+  /** The operation that the job is of: `'vm.start'`. */
   readonly operation: OperationCode
   /** What the operation is about: a VM, a snapshot, the host. */
   readonly target: JobTarget | undefined

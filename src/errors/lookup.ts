@@ -1,38 +1,42 @@
 import { errorCode } from './native.js'
 import { AlreadyExistsError, SnapshotNotFoundError, VmNotFoundError } from '../errors.js'
 
-/** What every host says of names and ids. */
-
+/** Error for a new name that another VM has. */
 export const nameIsTaken = (name: string, id: string): AlreadyExistsError =>
   new AlreadyExistsError({
     reason: `there is a VM named ${JSON.stringify(name)} already, of the id ${id}`,
     hint: 'Choose another name, or delete that VM.',
   })
 
+/** Error for a VM that is to be registered, whose id another VM has. */
 export const idIsTaken = (id: string, name: string): AlreadyExistsError =>
   new AlreadyExistsError({
     reason: `there is a VM of the id ${id} already, named ${JSON.stringify(name)}`,
     hint: 'It may be the same one. If it is not wanted, delete it.',
   })
 
+/** Error for a new name that is the id of another VM. */
 export const nameIsId = (name: string): AlreadyExistsError =>
   new AlreadyExistsError({
     reason: `the name ${JSON.stringify(name)} is the id of another VM`,
     hint: 'Choose another name: an id goes before a name.',
   })
 
+/** Error for a VM that the host does not have. */
 export const vmNotFound = (nameOrId: string): VmNotFoundError =>
   new VmNotFoundError({
     reason: `there is no VM of the name or id ${JSON.stringify(nameOrId)}`,
     hint: 'server.getVmList() tells which there are.',
   })
 
+/** Error for a new snapshot whose name another snapshot of the VM has. */
 export const snapshotNameIsTaken = (name: string): AlreadyExistsError =>
   new AlreadyExistsError({
     reason: `it has a snapshot named ${JSON.stringify(name)} already`,
     hint: 'Choose another name, or delete that snapshot.',
   })
 
+/** Error for a snapshot that the VM does not have. */
 export const snapshotNotFound = (id: string): SnapshotNotFoundError =>
   new SnapshotNotFoundError({
     reason: `it has no snapshot of the id ${JSON.stringify(id)}`,

@@ -25,6 +25,11 @@ export function requireState(
   throw invalidState(state, expected, problem && { reason: `it is ${state}: ${problem.reason}`, hint: problem.hint })
 }
 
+/**
+ * Error for a VM whose state does not allow the operation. The hint tells the way out of the state, if it has one.
+ *
+ * @param expected the states that the operation needs
+ */
 export const invalidState = (
   state: VmState,
   expected: readonly VmState[],

@@ -12,11 +12,10 @@ import { replaceFile } from '../../registry/replace-file.js'
 import { VmDirectory } from '../../registry/vm-directory.js'
 import type { VmFormat } from '../../registry/vm-format.js'
 import { requireFiles, type FileUse } from '../../registry/required-files.js'
-import { copyOverlayFiles } from './copy-overlay.js'
 import { definitionSchema, filesOf, type Definition } from './definition.js'
 import type { DiskOverlaySpec } from './machine/protocol.js'
-import { makeOverlayFile, requireOverlay } from './overlay-files.js'
-import type { Lease, VmStore } from './store.js'
+import { copyOverlayFiles, makeOverlayFile, requireOverlay } from './overlay-files.js'
+import type { Lease, EmbeddedStore } from './embedded-store.js'
 
 /** A saved memory of more is not one of ours: an emulated machine has at most 2 GiB and its video memory. */
 const maxMemoryBytes = 2.5 * 2 ** 30
@@ -34,7 +33,7 @@ const format: VmFormat<Definition> = {
 }
 
 /** VMs kept in a directory, which any number of processes may share. */
-export class DirectoryStore implements VmStore {
+export class DirectoryStore implements EmbeddedStore {
   readonly #directory: VmDirectory<Definition>
   #watcher: FolderWatcher | undefined
 

@@ -6,9 +6,10 @@ import type { Definition } from './definition.js'
 import { embeddedError, nativeError } from './embedded-errors.js'
 import { diskBytes } from '../../files/image-record.js'
 import { ConsoleBuffer } from '../../console/console-buffer.js'
+import { isGone } from './machine/is-gone.js'
 import { MachineCrashedError, MachineThread } from './machine/machine-thread.js'
 import type { DiskSpec, MachineBoot } from './machine/protocol.js'
-import type { Lease, VmStore } from './store.js'
+import type { Lease, EmbeddedStore } from './embedded-store.js'
 
 /** Why a machine came to its end by itself. */
 export type MachineEnd = { readonly how: 'off' } | { readonly how: 'crashed'; readonly error: Error }
@@ -66,7 +67,7 @@ export class LiveVm {
 
   /** Loads the machine; it does not run yet. */
   static async load(
-    store: VmStore,
+    store: EmbeddedStore,
     definition: Definition,
     lease: Lease,
     state: VmState,
@@ -144,13 +145,13 @@ export class LiveVm {
   }
 
   /** Keeps what is only in the machine's memory: overlays that are not files. */
-  async keepDisks(store: VmStore, definition: Definition): Promise<void> {
+  async keepDisks(store: EmbeddedStore, definition: Definition): Promise<void> {
     await this.captureDisks(store, definition, definition.id, (overlay) => overlay)
   }
 
   /** Writes the disks as they are now, under the names that `nameOf` gives them. */
   async captureDisks(
-    store: VmStore,
+    store: EmbeddedStore,
     definition: Definition,
     toId: string,
     nameOf: (overlay: string) => string,
@@ -179,6 +180,15 @@ export class LiveVm {
     return isStill
   }
 
+  /** Types into the serial port. What is typed into a machine that goes is lost with it: the console tells by its end. */
+  async type(bytes: Uint8Array): Promise<void> {
+    try {
+      await this.machine.sendSerial(bytes)
+    } catch (error) {
+      if (!isGone(error)) throw embeddedError(error)
+    }
+  }
+
   /** The machine pauses, since the host has no room. */
   pauseForRoom(error: Error): void {
     this.#diskFull = diskFull(nativeError(error))
@@ -193,7 +203,7 @@ export class LiveVm {
   }
 }
 
-async function disksOf(store: VmStore, { id, hardware }: Definition): Promise<DiskSpec[]> {
+async function disksOf(store: EmbeddedStore, { id, hardware }: Definition): Promise<DiskSpec[]> {
   const disks: DiskSpec[] = []
   for (const disk of hardware.disks) {
     disks.push({

@@ -1,7 +1,7 @@
 import { filesOf, type Definition } from './definition.js'
 import type { DiskOverlaySpec } from './machine/protocol.js'
 import { nameIsId, nameIsTaken } from '../../errors/lookup.js'
-import type { Lease, VmStore } from './store.js'
+import type { Lease, EmbeddedStore } from './embedded-store.js'
 
 interface Kept {
   definition: Definition
@@ -11,7 +11,7 @@ interface Kept {
 const noLease: Lease = { setState: () => undefined, release: () => undefined }
 
 /** VMs that are gone when the connection is closed. */
-export class MemoryStore implements VmStore {
+export class MemoryStore implements EmbeddedStore {
   readonly #vms = new Map<string, Kept>()
   /** Files of VMs that are being made. */
   readonly #pending = new Map<string, Map<string, Uint8Array>>()

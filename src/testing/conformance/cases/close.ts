@@ -21,6 +21,13 @@ const changes = [
   'vm.clone',
 ] as const
 
+/** The one answer of every host to work that a close interrupts. */
+function expectClosed(error: VmError, codes: readonly VmError['code'][]): void {
+  expect(codes).toContain(error.code)
+  expect(error).toMatchObject({ reason: 'the server was closed', retryable: false })
+  expect(error.hint).toBeTruthy()
+}
+
 export const close: Cases = ({ host, promises }) => {
   promises('closing twice is closing once', ['server.close'], async ({ server }) => {
     const [first, second] = [server.close(), server.close()]
@@ -71,12 +78,25 @@ export const close: Cases = ({ host, promises }) => {
       for (const job of under) {
         expect(job.status).not.toBe('running')
         const result: Result<unknown, VmError> = await job
-        if (result.isErr()) {
-          expect(['CONNECTION_FAILED', 'OUTCOME_UNKNOWN', 'INVALID_STATE']).toContain(result.error.code)
-        }
+        if (result.isErr()) expectClosed(result.error, ['CONNECTION_FAILED', 'OUTCOME_UNKNOWN'])
       }
       await within(log.ended, () => 'the end of the events')
       await guest.untilGone()
+    },
+  )
+
+  promises(
+    'a query that the close interrupts ends with CONNECTION_FAILED, since it changes nothing',
+    ['server.close', 'vm.start', 'guest'],
+    async (trial) => {
+      const { server } = trial
+      const { vm } = await trial.runningVm()
+      const queries = [server.getVmList(), server.getVm(vm.id), server.getInfo(), vm.getState()]
+      await within(server.close().unwrap(), () => 'the close')
+      for (const query of queries) {
+        const result: Result<unknown, VmError> = await query
+        if (result.isErr()) expectClosed(result.error, ['CONNECTION_FAILED'])
+      }
     },
   )
 

@@ -6,17 +6,17 @@ import { keepLabels, newDefinition, stateAtRest } from '../../registry/kept-defi
 import { invalidState } from '../../errors/state.js'
 import { cloneHardware, planHardware, refuseUnsupported } from './hardware.js'
 import type { LiveVm } from './live-vm.js'
-import { copyDisks, makeDisks, type VmStore } from './store.js'
-import type { VmLifecycle } from './vm-lifecycle.js'
+import { copyDisks, makeDisks, type EmbeddedStore } from './embedded-store.js'
+import type { EmbeddedClaims } from './embedded-claims.js'
 
 /** Makes VMs, changes what they are, and does away with them. */
-export class VmProvisioning {
-  readonly #store: VmStore
-  readonly #lifecycle: VmLifecycle
+export class EmbeddedProvisioning {
+  readonly #store: EmbeddedStore
+  readonly #claims: EmbeddedClaims
 
-  constructor(store: VmStore, lifecycle: VmLifecycle) {
+  constructor(store: EmbeddedStore, claims: EmbeddedClaims) {
     this.#store = store
-    this.#lifecycle = lifecycle
+    this.#claims = claims
   }
 
   async create(spec: VmSpec): Promise<Definition> {
@@ -44,7 +44,9 @@ export class VmProvisioning {
       hardware,
       ...(memory !== undefined && changed.size > 0 && { memory: { ...memory, changedDrives: [...changed] } }),
     }
-    await this.#lifecycle.save(edited, live, () => makeDisks(this.#store, definition.id, hardware, before))
+    await this.#claims.save(edited, { isLive: live !== undefined }, () =>
+      makeDisks(this.#store, definition.id, hardware, before),
+    )
     return edited
   }
 
@@ -55,7 +57,7 @@ export class VmProvisioning {
     const clone = newDefinition({ ...definition, name }, hardware)
     await this.#store.create(clone, () =>
       live === undefined
-        ? this.#lifecycle.withLease(definition, () =>
+        ? this.#claims.withLease(definition, () =>
             copyDisks(this.#store, definition.id, definition.hardware, clone.id, nameOf),
           )
         : live.whileStill(live.state === 'running', () => live.captureDisks(this.#store, definition, clone.id, nameOf)),

@@ -11,17 +11,20 @@ import type { Definition, Memory, SnapshotDefinition } from './definition.js'
 import { withoutRest } from '../../registry/kept-definition.js'
 import { emulatorVersion } from './emulator-version.js'
 import { newMemoryFile, withNewOverlays } from './hardware.js'
+import type { EmbeddedClaims } from './embedded-claims.js'
 import type { LiveVm } from './live-vm.js'
-import { copyDisks, type VmStore } from './store.js'
-import type { Prepared, VmLifecycle } from './vm-lifecycle.js'
+import { copyDisks, type EmbeddedStore } from './embedded-store.js'
+import type { Prepared, EmbeddedLifecycle } from './embedded-lifecycle.js'
 
 /** Snapshots: copies of the disks and, of a VM that runs, its memory. */
-export class VmSnapshots {
-  readonly #store: VmStore
-  readonly #lifecycle: VmLifecycle
+export class EmbeddedSnapshots {
+  readonly #store: EmbeddedStore
+  readonly #claims: EmbeddedClaims
+  readonly #lifecycle: EmbeddedLifecycle
 
-  constructor(store: VmStore, lifecycle: VmLifecycle) {
+  constructor(store: EmbeddedStore, claims: EmbeddedClaims, lifecycle: EmbeddedLifecycle) {
     this.#store = store
+    this.#claims = claims
     this.#lifecycle = lifecycle
   }
 
@@ -54,7 +57,7 @@ export class VmSnapshots {
       await this.#store.save({ ...definition, snapshots: [...definition.snapshots, snapshot], currentSnapshot: id })
     }
     if (live === undefined) {
-      await this.#lifecycle.withLease(definition, async () => {
+      await this.#claims.withLease(definition, async () => {
         await copyDisks(this.#store, definition.id, definition.hardware, definition.id, nameOf)
         await keep(undefined)
       })
@@ -72,7 +75,7 @@ export class VmSnapshots {
     const { hardware, nameOf } = withNewOverlays(snapshot.hardware)
     task.progress({ percent: 10, phase: 'copying disks' })
     const lease =
-      live === undefined ? await this.#lifecycle.lease(definition) : await this.#lifecycle.discard(live, definition)
+      live === undefined ? await this.#claims.lease(definition) : await this.#lifecycle.discard(live, definition)
     try {
       await copyDisks(this.#store, definition.id, snapshot.hardware, definition.id, nameOf)
       const { memory } = snapshot
@@ -90,7 +93,7 @@ export class VmSnapshots {
   }
 
   async delete(definition: Definition, live: LiveVm | undefined, id: string): Promise<void> {
-    await this.#lifecycle.save({ ...definition, ...withoutSnapshot(definition, id) }, live)
+    await this.#claims.save({ ...definition, ...withoutSnapshot(definition, id) }, { isLive: live !== undefined })
   }
 
   /** Nothing for a snapshot without memory: of that, only the disks are needed. */

@@ -4,16 +4,16 @@ import { JobCancelledError, ProtocolError } from '../../errors.js'
 import { requireImages, type ImageRecord, type ImageUse } from '../../files/image-record.js'
 import type { VmEvent } from '../../model/vm-event.js'
 import type { VmState } from '../../model/vm-state.js'
-import { heldBy } from '../../registry/claim.js'
 import { Exclusive } from '../../exclusive.js'
 import type { Definition } from './definition.js'
+import type { EmbeddedClaims } from './embedded-claims.js'
 import { stateAtRest, withoutRest } from '../../registry/kept-definition.js'
 import { nativeError } from './embedded-errors.js'
 import { emulatorVersion } from './emulator-version.js'
 import { MachineCrashedError } from './machine/machine-thread.js'
 import { newMemoryFile, readBoot } from './hardware.js'
 import { LiveVm, type MachineEnd, type MachineParts } from './live-vm.js'
-import type { Lease, VmStore } from './store.js'
+import type { Lease, EmbeddedStore } from './embedded-store.js'
 
 type StateReason = 'guest' | 'request' | 'crash' | 'disk-full'
 
@@ -23,22 +23,35 @@ export interface Prepared extends MachineParts {
   readonly images: ImageRecord
 }
 
+interface Parts {
+  readonly store: EmbeddedStore
+  readonly claims: EmbeddedClaims
+  readonly emit: (event: VmEvent) => void
+  /** Aborted when the connection is closed. */
+  readonly closing: AbortSignal
+}
+
 /** Runs VMs: how they come to life in this process, and how they leave it. */
-export class VmLifecycle {
-  readonly #store: VmStore
+export class EmbeddedLifecycle {
+  readonly #store: EmbeddedStore
+  readonly #claims: EmbeddedClaims
   readonly #emit: (event: VmEvent) => void
+  readonly #closing: AbortSignal
   readonly #exclusive = new Exclusive()
   readonly #live = new Map<string, LiveVm>()
-  /** The VMs that this connection has a claim on, with the state that it told of them. */
-  readonly #claimed = new Map<string, VmState>()
-  #isClosed = false
 
-  constructor(store: VmStore, emit: (event: VmEvent) => void) {
+  constructor({ store, claims, emit, closing }: Parts) {
     this.#store = store
+    this.#claims = claims
     this.#emit = emit
+    this.#closing = closing
     store.onRemoved((id) => {
       inBackground(`Ending the removed VM ${id}`, () => this.#endRemoved(id))
     })
+  }
+
+  get isClosed(): boolean {
+    return this.#closing.aborted
   }
 
   /** One change of a VM at a time. */
@@ -48,56 +61,6 @@ export class VmLifecycle {
 
   live(id: string): LiveVm | undefined {
     return this.#live.get(id)
-  }
-
-  async stateOf(definition: Definition): Promise<VmState> {
-    const own = this.#claimed.get(definition.id)
-    return own ?? (await this.#store.holder(definition.id))?.state ?? stateAtRest(definition)
-  }
-
-  /** The state; refuses a VM that somebody else has. */
-  async stateForChange(definition: Definition): Promise<VmState> {
-    const own = this.#claimed.get(definition.id)
-    if (own !== undefined) return own
-    const holder = await this.#store.holder(definition.id)
-    if (holder !== undefined) throw heldBy(holder)
-    return stateAtRest(definition)
-  }
-
-  /** Claims a VM that is at rest. */
-  async lease(definition: Definition): Promise<Lease> {
-    const { id } = definition
-    const lease = await this.#store.lease(id)
-    this.#claimed.set(id, stateAtRest(definition))
-    return {
-      setState: (state) => {
-        lease.setState(state)
-        this.#claimed.set(id, state)
-      },
-      release: () => {
-        this.#claimed.delete(id)
-        lease.release()
-      },
-    }
-  }
-
-  /** Does something with the claim on a VM that does not run. */
-  async withLease<T>(definition: Definition, action: (lease: Lease) => Promise<T>): Promise<T> {
-    const lease = await this.lease(definition)
-    try {
-      return await action(lease)
-    } finally {
-      lease.release()
-    }
-  }
-
-  /** Replaces the definition, with the claim on the VM, which a live one has already; `fill` makes files that it has and the VM has not. */
-  async save(definition: Definition, live: LiveVm | undefined, fill?: () => Promise<void>): Promise<void> {
-    const save = async (): Promise<void> => {
-      await fill?.()
-      await this.#store.save(definition)
-    }
-    await (live === undefined ? this.withLease(definition, save) : save())
   }
 
   /** Reads all that a VM needs to come up from rest: what is missing shows before anything is changed. */
@@ -112,15 +75,15 @@ export class VmLifecycle {
 
   /** Runs a VM that is at rest, from its saved memory where it has one. */
   async powerOn(found: Definition, task: Task, ready?: { lease: Lease; prepared: Prepared }): Promise<VmState> {
-    if (this.#isClosed) throw new JobCancelledError({ reason: 'the server was closed' })
+    this.#closing.throwIfAborted()
     const { id, memory } = found
-    const isAborted = (): boolean => task.signal.aborted || this.#isClosed
+    const isAborted = (): boolean => task.signal.aborted || this.isClosed
     const atRest = stateAtRest(found)
     task.progress({ percent: 5, phase: 'reading images' })
     const { images, ...parts } =
       ready?.prepared ?? (await this.prepare(found, memory === undefined ? 'start' : 'resume'))
     const definition = { ...found, hardware: { ...found.hardware, images } }
-    const held = ready?.lease ?? (await this.lease(definition))
+    const held = ready?.lease ?? (await this.#claims.lease(definition))
     const through = memory === undefined ? 'starting' : 'resuming'
     let live: LiveVm | undefined
     let told: VmState = atRest
@@ -181,7 +144,7 @@ export class VmLifecycle {
   async setState(live: LiveVm, definition: Definition, state: VmState): Promise<void> {
     const previous = live.state
     live.state = state
-    this.#claimed.set(live.id, state)
+    this.#claims.note(live.id, state)
     const { problem } = live
     this.tell(definition, state, previous, problem && { reason: 'disk-full', message: problem.message })
     try {
@@ -235,8 +198,37 @@ export class VmLifecycle {
     }
   }
 
-  /** Takes the power away. */
-  async kill(live: LiveVm, definition: Definition): Promise<VmState> {
+  async pause(live: LiveVm, definition: Definition): Promise<VmState> {
+    await live.machine.pause()
+    await this.setState(live, definition, 'paused')
+    return live.state
+  }
+
+  async resume(definition: Definition, live: LiveVm | undefined, task: Task): Promise<VmState> {
+    if (live === undefined) return this.powerOn(definition, task)
+    await live.resume()
+    await this.setState(live, definition, 'running')
+    return live.state
+  }
+
+  async reset(live: LiveVm, definition: Definition): Promise<VmState> {
+    await live.machine.reset()
+    await live.resume()
+    if (live.state !== 'running') await this.setState(live, definition, 'running')
+    return live.state
+  }
+
+  /** Takes the power away, or drops what a VM at rest has kept. */
+  async kill(definition: Definition, live: LiveVm | undefined): Promise<VmState> {
+    if (live !== undefined) return this.#powerOff(live, definition)
+    return this.#claims.withLease(definition, async (): Promise<VmState> => {
+      await this.#store.save(withoutRest(definition))
+      this.tell(definition, 'stopped', stateAtRest(definition))
+      return 'stopped'
+    })
+  }
+
+  async #powerOff(live: LiveVm, definition: Definition): Promise<VmState> {
     this.enter(live, definition, 'stopping')
     const isStill = await live.halt()
     try {
@@ -258,7 +250,6 @@ export class VmLifecycle {
 
   /** Kills all that runs here, whatever is being done to it, and waits until that has ended. */
   async close(): Promise<void> {
-    this.#isClosed = true
     for (const live of this.#live.values()) await live.discard()
     await this.#exclusive.drain()
     for (const live of this.#live.values()) live.lease.release()

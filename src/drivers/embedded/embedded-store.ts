@@ -13,7 +13,7 @@ export interface Lease {
 }
 
 /** Where the definitions and files of VMs are kept. A file that no definition speaks of does not count as kept. */
-export interface VmStore {
+export interface EmbeddedStore {
   list(): Promise<readonly (Definition | DamagedVm)[]>
   /** The VM of the id, also one that is damaged. */
   find(id: string): Promise<Definition | DamagedVm | undefined>
@@ -58,7 +58,7 @@ export interface VmStore {
 
 /** Makes the disks that are in `wanted`, and were not there `before`. */
 export async function makeDisks(
-  store: VmStore,
+  store: EmbeddedStore,
   id: string,
   wanted: Pick<Hardware, 'disks'>,
   before: Pick<Hardware, 'disks'>,
@@ -69,7 +69,7 @@ export async function makeDisks(
 
 /** Copies the disks of a VM that stands still, under the names that `nameOf` gives them. */
 export async function copyDisks(
-  store: VmStore,
+  store: EmbeddedStore,
   fromId: string,
   { disks }: Hardware,
   toId: string,

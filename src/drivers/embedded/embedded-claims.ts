@@ -1,0 +1,80 @@
+import type { VmState } from '../../model/vm-state.js'
+import { heldBy } from '../../registry/claim.js'
+import { stateAtRest } from '../../registry/kept-definition.js'
+import type { Definition } from './definition.js'
+import type { EmbeddedStore, Lease } from './embedded-store.js'
+
+/** The claims of this connection on VMs, and the state of each VM that follows from its claim. */
+export class EmbeddedClaims {
+  readonly #store: EmbeddedStore
+  /** The state of each VM that this connection has a claim on. */
+  readonly #states = new Map<string, VmState>()
+
+  constructor(store: EmbeddedStore) {
+    this.#store = store
+  }
+
+  async stateOf(definition: Definition): Promise<VmState> {
+    const own = this.#states.get(definition.id)
+    return own ?? (await this.#store.holder(definition.id))?.state ?? stateAtRest(definition)
+  }
+
+  /**
+   * The state of a VM that is to be changed.
+   *
+   * @throws ResourceBusyError if another process or connection has a claim on it
+   */
+  async stateForChange(definition: Definition): Promise<VmState> {
+    const own = this.#states.get(definition.id)
+    if (own !== undefined) return own
+    const holder = await this.#store.holder(definition.id)
+    if (holder !== undefined) throw heldBy(holder)
+    return stateAtRest(definition)
+  }
+
+  /** Notes the state of a VM that this connection has a claim on, also if other processes can't be told. */
+  note(id: string, state: VmState): void {
+    this.#states.set(id, state)
+  }
+
+  /** Claims a VM that is at rest. */
+  async lease(definition: Definition): Promise<Lease> {
+    const { id } = definition
+    const lease = await this.#store.lease(id)
+    this.note(id, stateAtRest(definition))
+    return {
+      setState: (state) => {
+        lease.setState(state)
+        this.note(id, state)
+      },
+      release: () => {
+        this.#states.delete(id)
+        lease.release()
+      },
+    }
+  }
+
+  /** Holds the claim on a VM that does not run while the action works on it. */
+  async withLease<T>(definition: Definition, action: (lease: Lease) => Promise<T>): Promise<T> {
+    const lease = await this.lease(definition)
+    try {
+      return await action(lease)
+    } finally {
+      lease.release()
+    }
+  }
+
+  /** Replaces the definition of a VM under its claim; `fill` makes files that the definition has and the VM has not. */
+  async save(
+    definition: Definition,
+    { isLive }: { readonly isLive: boolean },
+    fill?: () => Promise<void>,
+  ): Promise<void> {
+    const save = async (): Promise<void> => {
+      await fill?.()
+      await this.#store.save(definition)
+    }
+    // A live VM has a claim already.
+    await (isLive ? save() : this.withLease(definition, save))
+  }
+}
