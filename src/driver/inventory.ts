@@ -53,15 +53,17 @@ export class Inventory {
     return this.#lastAsked
   }
 
+  /** True if the VM was seen, or is expected. */
   has(vm: string): boolean {
     return this.#known.has(vm)
   }
 
+  /** The state that was seen last; absent if none was. */
   stateOf(vm: string): VmState | undefined {
     return this.#known.get(vm)?.state
   }
 
-  /** The same object until the settings change. */
+  /** The settings that were seen last: the same object until they change. Absent if none were. */
   configOf(vm: string): VmConfig | undefined {
     return this.#known.get(vm)?.config
   }

@@ -1,5 +1,5 @@
-/** One word of a POSIX shell, whatever is in it. */
+/** Quotes a word for a POSIX shell. */
 const quoteWord = (word: string): string => `'${word.replaceAll("'", String.raw`'\''`)}'`
 
-/** A command line that a POSIX shell takes apart into these very words. */
+/** Quotes words as a command line of a POSIX shell. */
 export const quoteWords = (words: readonly string[]): string => words.map(quoteWord).join(' ')

@@ -249,7 +249,7 @@ faulty('the progress of a clone is one over all disks', async ({ double, vm }) =
 test('an answer of prlsrvctl that is no JSON names prlsrvctl', async () => {
   await using double = await PrlctlDouble.make({ serviceInfo: '{"Custom password protection": [\\"remove-vm\\"]}\n' })
   const error = await failureOf(connect(double.uri), 'PROTOCOL_ERROR')
-  expect(error.reason).toBe('the answer of prlsrvctl info --json is cut off, or is no JSON')
+  expect(error.reason).toBe('the answer of prlsrvctl info --json is cut off, or is not JSON')
   expect(error.native?.message).toContain('remove-vm')
 })
 

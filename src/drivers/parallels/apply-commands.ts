@@ -5,11 +5,11 @@ import { argumentOf } from './vm-id.js'
 
 interface ApplyOptions {
   readonly signal?: AbortSignal | undefined
-  /** Hears of each command that was carried out. */
+  /** Called after each command that succeeded. */
   readonly onApplied?: ((command: SetCommand) => void) | undefined
 }
 
-/** Runs the commands one after another, up to the first that fails. */
+/** Runs the commands in turn, and stops at the first that fails. */
 export async function applyCommands(
   prlctl: Prlctl,
   vm: string,
@@ -22,7 +22,7 @@ export async function applyCommands(
       await prlctl.change(['set', argumentOf(vm), ...words])
       onApplied?.(words)
     } catch (error) {
-      // Whatever prlctl finds wrong with a setting, it says in words of its own.
+      // prlctl has no error code for a wrong setting.
       const isWrongSetting =
         error instanceof ParallelsFailure && error.kind === 'other' && error.message.includes('configure')
       throw isWrongSetting ? new ParallelsFailure('argument', error.native, error) : error

@@ -1,9 +1,9 @@
-/** The checksum of POSIX `cksum`, piece by piece: it is the one that every guest can tell. */
+/** The checksum of POSIX `cksum`, computed piece by piece. Every guest has that program. */
 export class Cksum {
   #crc = 0
   #size = 0
 
-  /** How many bytes it is of. */
+  /** Number of bytes so far. */
   get size(): number {
     return this.#size
   }

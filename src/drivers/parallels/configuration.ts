@@ -8,7 +8,7 @@ import { keepDisks } from '../../registry/keep-hardware.js'
 import type { Transport } from './transport.js'
 import type { VmInfo } from './vm-info.js'
 
-/** What stands behind one `prlctl set ID`, which takes it as a whole or not at all. */
+/** The arguments of one `prlctl set ID`, which applies all of them or none. */
 export type SetCommand = readonly string[]
 
 const installFromCdrom = 'Install a system from a CD-ROM image, or clone a VM that has one.'
@@ -58,7 +58,7 @@ export const refuseUnsupported = (settings: VmSpec | VmChanges, root: 'spec' | '
   refuseSettings(settings, handled, { driver: 'parallels', root })
 }
 
-/** Throws where a CD-ROM image is none that the host can read. */
+/** Throws if a CD-ROM image is not a file that the host can read. */
 export async function requireImages({ cdroms = [] }: VmChanges, transport: Transport, root: string): Promise<void> {
   for (const [index, { image }] of cdroms.entries()) {
     if (await transport.isReadableFile(image)) continue
@@ -70,7 +70,7 @@ export async function requireImages({ cdroms = [] }: VmChanges, transport: Trans
   }
 }
 
-/** What makes a new VM what the spec says, its name in the last command. Throws where that can't be done. */
+/** The commands that give a new VM the settings of the spec; the last one sets its name. Throws if that can't be done. */
 export function commandsToMake(spec: VmSpec, made: VmInfo): SetCommand[] {
   const { settings, devices, order } = partsOf(spec, made)
   const { additions } = diskCommands(wantedDisks(spec, made), made, made)
@@ -78,8 +78,8 @@ export function commandsToMake(spec: VmSpec, made: VmInfo): SetCommand[] {
 }
 
 /**
- * What is still to be done of a change of a VM, with what can't be taken back at the end. Throws where that can't be done.
- * @param now the VM where a part of it has been done
+ * The commands that finish an edit of a VM; those that can't be undone come last. Throws if that can't be done.
+ * @param now the VM after a part of the edit
  */
 export function commandsToEdit(changes: VmChanges, before: VmInfo, now = before): SetCommand[] {
   const { settings, devices, order, removals } = partsOf(changes, now)
@@ -89,7 +89,7 @@ export function commandsToEdit(changes: VmChanges, before: VmInfo, now = before)
   )
 }
 
-/** What puts back the settings that the changes name. A disk stays grown, and one that was removed does not come back. */
+/** The commands that undo an edit, but for disks: a disk stays grown, and a removed one does not come back. */
 export function commandsToPutBack(changes: VmChanges, before: VmInfo, now: VmInfo): SetCommand[] {
   const { name, description, cpus, memoryMiB, cdroms } = before.record.config
   const former: Complete<Omit<VmChanges, 'disks' | 'deleteDisks' | 'floppies' | 'boot' | 'networkAdapters'>> = {
@@ -106,7 +106,7 @@ export function commandsToPutBack(changes: VmChanges, before: VmInfo, now: VmInf
   return [...devices, order, ...removals, ...made, settings].filter(isAny)
 }
 
-/** The settings that the changes name and that are not as they were. */
+/** The settings of an edit that differ from before. */
 export function changedSettings(changes: VmChanges, before: VmInfo, now: VmInfo): string[] {
   const given = Object.entries(changes).filter(([, value]) => value !== undefined)
   const named = new Set(given.map(([setting]) => (setting === 'deleteDisks' ? 'disks' : setting)))
@@ -116,16 +116,16 @@ export function changedSettings(changes: VmChanges, before: VmInfo, now: VmInfo)
   )
 }
 
-/** Whether the commands change what a VM has to be stopped for. */
+/** True if the commands change a setting for which the VM must be stopped. */
 export const needStop = (commands: readonly SetCommand[]): boolean =>
   commands.some(([first, , ...others]) => first !== '--description' || others.length > 0)
 
 const isAny = (command: SetCommand): boolean => command.length > 0
 
-/** All of it in the order in which it is best done. */
+/** The commands of an edit, in the order in which they must run. */
 interface Parts {
   readonly settings: SetCommand
-  /** Those that are added or changed, one command each. */
+  /** Devices that are added or changed, one command each. */
   readonly devices: readonly SetCommand[]
   readonly order: SetCommand
   readonly removals: readonly SetCommand[]
@@ -156,7 +156,7 @@ const nothing: DeviceParts = { devices: [], removals: [] }
 const orderOf = (order: readonly string[]): string =>
   order.map((device) => (device === 'disk' ? 'hdd0' : 'cdrom0')).join(' ')
 
-/** The disks that the changes lead to; those that are to be made have no id. */
+/** The disks after an edit; new ones have an empty id. */
 function wantedDisks(changes: VmChanges, { record }: VmInfo): readonly DiskConfig[] {
   const { disks } = record.config
   const wanted = keepDisks(changes, disks, (disk) => ({ ...disk, id: '' }))
@@ -198,7 +198,7 @@ function diskCommands(wanted: readonly DiskConfig[], before: VmInfo, now: VmInfo
 
 const hasDisk = ({ record }: VmInfo, id: string): boolean => record.config.disks.some((disk) => disk.id === id)
 
-/** From the last one on, so that the others keep the names of their devices. */
+/** Removes the last disk first, so that the others keep the names of their devices. */
 const removalsOf = (now: VmInfo, isWanted: (disk: DiskConfig) => boolean): SetCommand[] =>
   now.record.config.disks
     .flatMap((disk, index) => (isWanted(disk) ? (now.disks[index] ?? []) : []))
@@ -208,7 +208,7 @@ const removalsOf = (now: VmInfo, isWanted: (disk: DiskConfig) => boolean): SetCo
 function cdromCommands(cdroms: readonly MediaConfig[], { drives }: VmInfo): DeviceParts {
   const devices: SetCommand[] = []
   const loaded = drives.filter(({ image }) => image !== '')
-  // An image comes behind those that are there.
+  // A new image goes into an empty drive behind the loaded ones.
   const empty = drives.slice(drives.findLastIndex(({ image }) => image !== '') + 1)
   for (const [index, { image }] of cdroms.entries()) {
     const drive = loaded[index] ?? empty[index - loaded.length]

@@ -3,8 +3,8 @@ import { hostname } from 'node:os'
 import { isAlive, ownIdentity } from '../../registry/process-identity.js'
 
 /**
- * The name of a VM until it is whole: `awaitvm-draft-MACHINE-KERNEL-NAMESPACE-PID-BEGAN-RANDOM`. It says which process is making it,
- * so that what a process that was killed has left behind can be told apart from what is being made.
+ * The name of a VM until its creation is complete: `awaitvm-draft-MACHINE-KERNEL-NAMESPACE-PID-BEGAN-RANDOM`. It identifies the
+ * process that creates the VM, so that drafts of killed processes can be told from those in progress.
  */
 const pattern = /^awaitvm-draft-([0-9a-f]{16})-([0-9a-f]{8})-([0-9a-f]{8})-(\d{1,10})-(\d{0,20})-[0-9a-f]{16}$/
 
@@ -25,12 +25,12 @@ export function newDraftName(): string {
 
 export const isDraft = (name: string): boolean => pattern.test(name)
 
-/** Whether the process that made the draft has ended. A process of another machine or container counts as running. */
+/** True if the process that made the draft has ended. A process of another machine or container counts as running. */
 export function isAbandonedDraft(name: string): boolean {
   const [, machine, kernel, namespace, pid, began = ''] = pattern.exec(name) ?? []
   const self = own()
   if (machine !== self.machine) return false
-  // Since the machine was started anew, every process from before is gone.
+  // The machine was rebooted: no process from before is left.
   if (kernel !== self.kernel) return true
   return namespace === self.namespace && !isAlive({ ...ownIdentity(true), pid: Number(pid), began }, '/')
 }

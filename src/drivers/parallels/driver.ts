@@ -1,6 +1,5 @@
 import type { Driver, DriverOperations, Feature } from '../../driver/driver.js'
 import { filterVms, findVm } from '../../driver/vm-lookup.js'
-import type { VmEvent } from '../../model/vm-event.js'
 import type { VmRecord } from '../../model/vm-record.js'
 import { ParallelsGuest } from './parallels-guest.js'
 import type { ParallelsHost } from './parallels-host.js'
@@ -13,7 +12,7 @@ import { bareId } from './vm-id.js'
 import { ParallelsLifecycle } from './parallels-lifecycle.js'
 import { ParallelsWork } from './parallels-work.js'
 
-/** Each operation is a process of the host's, and some are several one after another. */
+/** Each operation runs one process on the host, or several in turn. */
 const maxConcurrentOperations = 8
 
 /** VMs of Parallels Desktop or Virtuozzo, through prlctl and prlsrvctl. */
@@ -22,11 +21,13 @@ export class ParallelsDriver implements Driver {
   readonly maxConcurrentOperations = maxConcurrentOperations
   readonly features: ReadonlySet<Feature> = new Set(['vm.clone.linked', 'server.events.global'])
   readonly operations: DriverOperations
+  readonly subscribe: ParallelsHost['subscribe']
   readonly #host: ParallelsHost
   readonly #work: ParallelsWork
 
   constructor(host: ParallelsHost) {
     this.#host = host
+    this.subscribe = host.subscribe
     this.#work = new ParallelsWork(host)
     this.operations = {
       ...this.#lookups,
@@ -53,19 +54,12 @@ export class ParallelsDriver implements Driver {
     return (await this.#host.list()).map(({ record }) => record)
   }
 
-  subscribe(listener: (event: VmEvent) => void): () => void {
-    return this.#host.subscribe(listener)
-  }
-
-  /** Begins to take away what others have left half made. What can't be taken away is left to the next connection. */
+  /** Begins to remove unfinished VMs of processes that have ended. A failure is left to the next connection. */
   tidyUp(): void {
-    const context = { operation: 'server.createVm' } as const
-    this.#work.guard(context, () => removeAbandonedDrafts(this.#host, this.#work)).catch(() => undefined)
+    this.#host.work.aside(() => removeAbandonedDrafts(this.#host, this.#work)).catch(() => undefined)
   }
 
   async close(): Promise<void> {
-    await this.#host.stop()
-    await this.#work.drain()
-    await this.#host.transport.close()
+    await this.#host.close()
   }
 }

@@ -50,7 +50,7 @@ export class EventMonitor {
       const events = lines.push(text)
       if (events.length > 0) this.#onEvents(events)
     })
-    // The listing goes on whatever the program complains of.
+    // Without events, the regular lists go on.
     program.stderr.resume()
     await program.ended
   }

@@ -4,20 +4,20 @@ import type { Outcome } from './program-runner.js'
 import { quoteWords } from '../../ssh/quote.js'
 
 /**
- * Says on standard error that it has begun, runs the program, and says there that it has ended, and how: prlctl's own exit code
- * may be that of the program or of a failure of prlctl's, also of one that comes after the program has begun or ended.
+ * Runs a program, and reports its begin and its exit code on standard error: the exit code of prlctl may be that of the program, or
+ * of a failure of prlctl before or after it.
  */
 const script = `mark=$1; folder=$2; shift 2; printf '%s begun\\n' "$mark" >&2; if [ -n "$folder" ]; then cd "$folder" || { printf '\\n%s 126\\n' "$mark" >&2; exit 126; }; fi; "$@"; code=$?; printf '\\n%s %s\\n' "$mark" "$code" >&2; exit "$code"`
 
-/** A program as the guest's shell is to run it. */
+/** A program as a command line of the guest's shell. */
 export interface GuestProgram {
   readonly commandLine: string
   readonly mark: string
-  /** What it says as it begins. */
+  /** The report of its begin. */
   readonly begin: string
 }
 
-/** The shell of the guest takes the words apart as they were. */
+/** Quotes a program for the guest's shell. */
 export function guestProgram(argv: readonly string[], { env = {}, cwd = '' }: ExecOptions): GuestProgram {
   const mark = `awaitvm-${randomBytes(9).toString('hex')}`
   const variables = Object.entries(env).map(([name, value]) => `${name}=${value}`)
@@ -27,10 +27,10 @@ export function guestProgram(argv: readonly string[], { env = {}, cwd = '' }: Ex
   return { commandLine, mark, begin: `${mark} begun\n` }
 }
 
-/** What a program's standard error says of its end, and what is left of it without that. */
+/** The reports in a program's standard error, and the rest of it. */
 export interface GuestProgramEnd {
   readonly hasBegun: boolean
-  /** Absent where the program has not said that it ended. */
+  /** Absent if the end was not reported. */
   readonly exitCode: number | undefined
   readonly stderr: Buffer
 }

@@ -4,7 +4,7 @@ import type { ParallelsHost } from './parallels-host.js'
 
 const serviceSchema = v.object({ Hostname: v.optional(v.string()), Version: v.optional(v.string(), '') })
 
-/** What `prlsrvctl info` tells of the host's kind and version. */
+/** The kind and version of the host, from `prlsrvctl info`. */
 export interface ServiceInfo {
   readonly hostName: string | undefined
   /** `Desktop 26.3.0-57392`, `Server 7.0.16-1` */
@@ -25,7 +25,7 @@ const licenseSchema = v.object({
   is_trial: v.optional(v.boolean()),
 })
 
-/** `prlsrvctl info --license`; the serial number is left where it is. */
+/** The license, from `prlsrvctl info --license`, without its serial number. */
 export function licenseOf(output: unknown): HostLicense | undefined {
   const parsed = v.safeParse(licenseSchema, output)
   if (!parsed.success) return undefined

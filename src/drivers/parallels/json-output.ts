@@ -1,6 +1,6 @@
 /**
- * The JSON in what prlctl printed, or `undefined` where there is none. The original puts progress and notices before it, and
- * leaves most control characters raw.
+ * The JSON in the output of prlctl, or `undefined` if there is none. prlctl prints progress and notices before it, and does not
+ * escape most control characters.
  */
 export function jsonIn(output: string, kind: 'array' | 'object'): unknown {
   const [open, close] = kind === 'array' ? ['[', ']'] : ['{', '}']
@@ -10,7 +10,7 @@ export function jsonIn(output: string, kind: 'array' | 'object'): unknown {
   try {
     return JSON.parse(withoutControls(output.slice(from, to + 1)))
   } catch {
-    // It was cut off, or never was JSON: both are told by there being none.
+    // Cut off, or not JSON at all.
     return undefined
   }
 }

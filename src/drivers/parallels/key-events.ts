@@ -2,19 +2,19 @@ import { keyChords } from '../../keyboard/key-chords.js'
 import { chordScancodes } from '../../keyboard/scancodes.js'
 import type { KeyCode, Keys } from '../../model/keys.js'
 
-/** One entry of what `send-key-event` reads. */
+/** One entry of the input of `send-key-event`. */
 export interface KeyEvent {
   /** One of the SDK's PRL_KEY_* codes. */
   readonly key: number
   readonly event: 'press' | 'release'
-  /** Milliseconds until the next one. */
+  /** Milliseconds until the next entry. */
   readonly delay: number
 }
 
-/** A guest has time enough to see each. */
+/** Long enough for a guest to notice each key. */
 const delay = 20
 
-/** The keys whose scancodes begin with 0xE0, by the byte behind it. */
+/** Codes of the keys whose scancodes begin with 0xE0, by the second byte. */
 const extendedKeys: Readonly<Record<number, number>> = {
   0x1c: 108,
   0x1d: 109,
@@ -36,13 +36,13 @@ const extendedKeys: Readonly<Record<number, number>> = {
   0x5d: 117,
 }
 
-/** The code of any other key is its scancode of set 1, and 8. */
+/** The code of any other key is its scancode of set 1 plus 8. */
 function prlKeyOf(key: KeyCode): number {
   const [first = 0, second = 0] = chordScancodes([key])
   return first === 0xe0 ? (extendedKeys[second] ?? 0) : first + 8
 }
 
-/** What `send-key-event` is to be given for the keys. */
+/** The input of `send-key-event` for the keys. */
 export const keyEvents = (keys: Keys): readonly KeyEvent[] =>
   keyChords(keys).flatMap((chord) => {
     const codes = chord.map(prlKeyOf)

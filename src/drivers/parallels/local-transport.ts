@@ -10,7 +10,7 @@ import { programFolder, type HostMachine, type Transport } from './transport.js'
 /** Runs the programs on this machine. */
 export class LocalTransport implements Transport {
   start(argv: readonly string[], { hasInput, isLive = false }: StartOptions): HostProgram {
-    // Without a terminal, macOS keeps output back until there are some kilobytes of it.
+    // Without a terminal, programs on macOS buffer their output.
     const [program = '', ...words] =
       isLive && process.platform === 'darwin' ? ['/usr/bin/script', '-q', '/dev/null', ...argv] : argv
     const { env } = process
@@ -36,7 +36,7 @@ export class LocalTransport implements Transport {
       await access(path, constants.R_OK)
       return (await stat(path)).isFile()
     } catch {
-      // Why it can't be read is all one: the caller names the path.
+      // The caller's error names the path; the reason does not matter.
       return false
     }
   }
@@ -58,6 +58,6 @@ export class LocalTransport implements Transport {
   }
 
   async close(): Promise<void> {
-    // Nothing stays open between two programs.
+    // There is no connection.
   }
 }

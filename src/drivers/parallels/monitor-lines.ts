@@ -1,10 +1,10 @@
 import { bareId } from './vm-id.js'
 
-/** What `monitor-events` says of a VM; only a hint to ask for it, since it may be told late. */
+/** An event of a VM from `monitor-events`. It may come late, so it is only a hint to ask for the VM. */
 export interface MonitorEvent {
   readonly vmId: string
   readonly kind: 'state' | 'config' | 'list' | 'snapshots' | 'other'
-  /** prlctl's word for the state, where it is told. */
+  /** The state in prlctl's words, if the event has one. */
   readonly state: string | undefined
 }
 
@@ -18,21 +18,21 @@ const kinds: Readonly<Record<string, MonitorEvent['kind']>> = {
   vm_snapshots_tree_changed: 'snapshots',
 }
 
-/** More than any event has; what is longer is no event. */
+/** Longer than any event. */
 const maxEventLength = 64 * 1024
 
-/** Takes the output of `monitor-events` apart, of both flavours: an object in one line, or over several. */
+/** Parses the output of `monitor-events` of both flavours: an object is in one line, or in several. */
 export class MonitorLines {
   #pending = ''
 
-  /** The events that are complete with this piece of output. */
+  /** The events that this piece of output completes. */
   push(text: string): MonitorEvent[] {
     const lines = `${this.#pending}${text}`.split('\n')
     const events: MonitorEvent[] = []
     let open = ''
-    // The last line is not complete yet.
+    // The last line is incomplete.
     for (const line of lines.slice(0, -1)) {
-      // An object begins and ends without indentation; whatever is between two objects is noise.
+      // An object begins and ends without indentation. Lines between two objects are noise.
       if (line.startsWith('{')) open = ''
       else if (open === '') continue
       open += `${line}\n`
@@ -64,7 +64,7 @@ function parseObject(text: string): Readonly<Record<string, unknown>> | undefine
   try {
     return objectIn(JSON.parse(text))
   } catch {
-    // Noise between the events.
+    // Noise between two events.
     return undefined
   }
 }

@@ -10,7 +10,7 @@ import { ProgramRunner } from './program-runner.js'
 import { SshTransport } from './ssh-transport.js'
 import { addressOf } from './uri.js'
 
-/** `parallels:` is on this machine, `parallels+ssh://user@host` on another. */
+/** Connects to `parallels:` on this machine, or to `parallels+ssh://user@host`. */
 export async function openParallels(uri: URL, { operation, signal }: Task): Promise<Driver> {
   const { ssh, sshConfig, ...options } = addressOf(uri)
   const transport = ssh === undefined ? new LocalTransport() : await SshTransport.open(ssh, sshConfig)
@@ -28,8 +28,7 @@ export async function openParallels(uri: URL, { operation, signal }: Task): Prom
     driver.tidyUp()
     return driver
   } catch (error) {
-    await host.stop()
-    await transport.close()
-    throw parallelsError(error, { operation, isQuery: true })
+    await host.close()
+    throw parallelsError(error, { operation })
   }
 }

@@ -20,30 +20,28 @@ import {
   VmError,
 } from '../../errors.js'
 import type { VmState } from '../../model/vm-state.js'
-import type { OperationCode } from '../../operations.js'
+import { operations, type OperationCode, type OperationSpec } from '../../operations.js'
 import { ParallelsFailure } from './parallels-failure.js'
 
-/** What an operation knows of itself when it fails. */
+/** The operation that failed. */
 export interface FailureContext {
   readonly operation: OperationCode
   /** The VM, by its id. */
   readonly vm?: string | undefined
-  /** The argument that is to blame where the host finds an argument wrong. */
+  /** The argument to name if the host calls an argument wrong. */
   readonly path?: string | undefined
-  /** Whether the host was asked for nothing but information. */
-  readonly isQuery?: boolean | undefined
-  /** The state that the VM was found in after the failure, and those in which the operation is possible. */
+  /** The state of the VM after the failure, and the states that the operation needs. */
   readonly state?: VmState | undefined
   readonly expected?: readonly VmState[] | undefined
 }
 
-/** The error text after prlctl's own words: `Failed to start the VM: ...`. */
+/** The text after prlctl's own words: `Failed to start the VM: ...`. */
 function reasonOf(message: string): string {
   const told = /(?:^|\n)(?:Failed to [^:\n]*|Login failed|PrlJob_\w+): ([\s\S]*)/.exec(message)?.[1] ?? message
   return told.trim().replace(/\s+/g, ' ')
 }
 
-/** What went wrong, as the SDK speaks of it. */
+/** The error of awaitvm for a failure of Parallels. */
 export function parallelsError(error: unknown, context: FailureContext): VmError {
   if (error instanceof VmError) return error
   if (!(error instanceof ParallelsFailure)) {
@@ -81,12 +79,12 @@ export function parallelsError(error: unknown, context: FailureContext): VmError
         hint: 'The command line needs Parallels Desktop Pro, Business or Enterprise.',
       })
     case 'not-supported':
-      return new NotSupportedError({ ...options, capability: context.operation, hint: 'This host does not have it.' })
+      return new NotSupportedError({ ...options, capability: context.operation, hint: 'This host does not offer it.' })
     case 'template':
       return new NotSupportedError({
         ...options,
         capability: context.operation,
-        hint: 'It is a template: make a VM of it with vm.clone(), and start that.',
+        hint: 'It is a template: clone it with vm.clone(), and start the clone.',
       })
     case 'denied':
       return new PermissionDeniedError({
@@ -109,7 +107,7 @@ export function parallelsError(error: unknown, context: FailureContext): VmError
     case 'cancelled-unasked':
       return new HostError({
         ...options,
-        reason: `Parallels cancelled it, though nobody asked for that: ${options.reason}`,
+        reason: `Parallels cancelled it without being asked: ${options.reason}`,
         hint: unaskedHints[context.operation] ?? 'Look at the VM in Parallels, and try again.',
       })
     case 'timed-out':
@@ -126,10 +124,10 @@ export function parallelsError(error: unknown, context: FailureContext): VmError
         hint: 'Install Parallels Desktop, or name its program in the URI: parallels:?prlctl=/path/to/prlctl.',
       })
     case 'overdue':
-      return context.isQuery === true ? new TimeoutError({ ...options, hint: 'Try again.' }) : unknownOutcome(options)
+      return isQuery(context.operation) ? new TimeoutError({ ...options, hint: 'Try again.' }) : unknownOutcome(options)
     case 'lost':
     case 'connection-lost':
-      return context.isQuery === true
+      return isQuery(context.operation)
         ? new ConnectionError({ ...options, hint: 'Nothing was changed. Try again.' })
         : unknownOutcome(options)
     case 'other':
@@ -139,13 +137,18 @@ export function parallelsError(error: unknown, context: FailureContext): VmError
   }
 }
 
-/** What the guest of a VM may refuse; macOS does so where somebody works in it. */
-const unaskedHints: Partial<Record<OperationCode, string>> = {
-  'vm.stop': "Its guest may have refused. Take the power away with vm.stop({ mode: 'kill' }).",
-  'vm.restart': 'Its guest may have refused. Start it anew, whatever it does, with vm.reset().',
+const isQuery = (operation: OperationCode): boolean => {
+  const spec: OperationSpec = operations[operation]
+  return spec.isQuery === true
 }
 
-/** The actions for which Parallels Desktop can be set to ask for a password. */
+/** Operations that a guest may refuse; macOS refuses while a user is logged in. */
+const unaskedHints: Partial<Record<OperationCode, string>> = {
+  'vm.stop': "Its guest may have refused. Take the power away with vm.stop({ mode: 'kill' }).",
+  'vm.restart': 'Its guest may have refused. Reset it with vm.reset().',
+}
+
+/** Actions for which Parallels Desktop can be configured to ask for a password. */
 const guardedActions: Partial<Record<OperationCode, string>> = {
   'server.createVm': 'create-vm',
   'server.registerVm': 'add-vm',
@@ -157,13 +160,13 @@ const guardedActions: Partial<Record<OperationCode, string>> = {
 function passwordHint(operation: OperationCode): string {
   const action = guardedActions[operation]
   return action === undefined
-    ? 'Do it in Parallels Desktop, where the password can be entered.'
-    : `Let Parallels Desktop not ask for it: run "prlsrvctl set --require-pwd ${action}:off" on the host.`
+    ? 'Do it in Parallels Desktop, and enter the password there.'
+    : `Turn the password prompt off: run "prlsrvctl set --require-pwd ${action}:off" on the host.`
 }
 
 const unknownOutcome = (options: ConstructorParameters<typeof OutcomeUnknownError>[0]): OutcomeUnknownError =>
   new OutcomeUnknownError({ ...options, hint: 'Ask for the state of the VM: the operation may still take place.' })
 
-/** An error in awaitvm's own words, with those of the host beside them. */
+/** Adds the host's own words to an error of awaitvm. */
 const located = <E extends VmError>(error: E, { native, cause }: Pick<VmError, 'native' | 'cause'>): E =>
   Reflect.construct(error.constructor, [Object.assign({}, error, { native, cause })]) as E

@@ -6,22 +6,22 @@ import { sdkErrorCode, sdkErrorIn, type SdkErrorKind } from './sdk-errors.js'
 
 export type FailureKind =
   | SdkErrorKind
-  /** The edition of Parallels Desktop does not have it. */
+  /** The edition of Parallels Desktop lacks it. */
   | 'edition'
-  /** Something in a VM is busy with its disks for a moment. */
+  /** The VM's disks are being synchronized. */
   | 'synchronizing'
-  /** The host asks for the password of an administrator, and nobody is there to enter it. */
+  /** The host asks for the password of an administrator. */
   | 'password'
-  /** It says that it was cancelled, and nobody has asked for that. */
+  /** The host cancelled it without being asked. */
   | 'cancelled-unasked'
   | 'tool-missing'
   | 'not-begun'
-  /** It took too long, and the host says that it has cancelled it. */
+  /** It took too long, and the host confirmed that it was cancelled. */
   | 'timed-out'
-  /** It ended, or the connection to it, before it could say what came of it. */
+  /** The program or the connection ended before it reported the outcome. */
   | 'lost'
 
-/** How a program of Parallels failed; what that means to an operation is said by `parallelsError`. */
+/** The failure of a program of Parallels; `parallelsError` makes the error of an operation from it. */
 export class ParallelsFailure extends Error {
   readonly kind: FailureKind
   readonly native: NativeError
@@ -33,34 +33,34 @@ export class ParallelsFailure extends Error {
   }
 }
 
-/** Whether what was asked for may have been done all the same. */
+/** True if the command may have taken effect in spite of its failure. */
 export const isDoubtful = (error: unknown): error is ParallelsFailure =>
   error instanceof ParallelsFailure && ['overdue', 'lost', 'connection-lost'].includes(error.kind)
 
-/** Why a program is not begun, by the code of the error. */
+/** Why a program was not started, by the code of the error. */
 const notBegun: Readonly<Record<string, FailureKind>> = {
   ENOENT: 'tool-missing',
   EAUTH: 'credentials',
-  // A NUL character, or more than the system takes.
+  // A NUL character, or an argument list that is too long.
   ERR_INVALID_ARG_VALUE: 'argument',
   E2BIG: 'argument',
 }
 
-/** What is known by its words only: the table of the SDK's errors has no symbol for it. */
+/** Failures for which the SDK has no symbol, by their words. */
 const wordings: readonly { readonly words: RegExp; readonly kind: FailureKind }[] = [
   { words: /data synchronization is currently in progress/i, kind: 'synchronizing' },
   { words: /must enter the host OS administrator/i, kind: 'password' },
-  // A VM that is being packed or unpacked.
+  // The VM is being packed or unpacked.
   { words: /is in the intermediate state/i, kind: 'busy' },
   { words: /^(?:unrecognized option|unknown action): /im, kind: 'not-supported' },
 ]
 
-/** As much of the host's words as an error carries. */
+/** Characters of the host's words that an error keeps. */
 const maxWords = 2000
 
 const words = (text: string): string => text.trim().slice(0, maxWords)
 
-/** `undefined` where the program has succeeded. */
+/** `undefined` if the program succeeded. */
 export function failureOf(outcome: Outcome, program: string): ParallelsFailure | undefined {
   const { ending, isOverdue, wasInterrupted } = outcome
   const failure = (kind: FailureKind, message: string, code?: string | number): ParallelsFailure =>
@@ -81,7 +81,7 @@ export function failureOf(outcome: Outcome, program: string): ParallelsFailure |
       return failure('lost', ending.reason)
     case 'signal':
       if (isOverdue) return failure('overdue', `${program} did not end in time, and was stopped`, ending.signal)
-      // It is the signal that it was sent: by then it had not come to asking the service for anything.
+      // prlctl dies of the signal only until it has sent its command to the service.
       if (wasInterrupted && ending.signal === 'SIGINT')
         return failure('cancelled', `${program} was interrupted`, ending.signal)
       return failure('lost', `${program} was ended by ${ending.signal}`, ending.signal)
@@ -98,7 +98,7 @@ function failureOfExit(
   failure: (kind: FailureKind, message: string, code?: string | number) => ParallelsFailure,
 ): ParallelsFailure | undefined {
   const complaint = words(stderr.toString())
-  // A stop of a stopped VM complains, and yet ends with 0.
+  // Stopping a stopped VM prints an error, and exits with 0.
   if (exitCode === 0 && !/^Failed to /m.test(complaint)) return undefined
   const output = words(stdout.toString())
   if (/not available in this edition/i.test(`${output}\n${complaint}`)) {
@@ -117,7 +117,7 @@ function failureOfExit(
   if (exitCode === 253)
     return failure('connection', message === '' ? 'there is no Parallels service' : message, exitCode)
   if (complaint !== '') return failure('other', message, exitCode)
-  // It has said at most what it was about: that may have been done, or not.
+  // Without an error text, the outcome is unknown.
   const how = wasInterrupted ? 'it was interrupted' : `it ended with the exit code ${String(exitCode)}`
-  return failure('lost', `${how}, and does not say what came of it`, exitCode)
+  return failure('lost', `${how}, and did not report the outcome`, exitCode)
 }

@@ -4,7 +4,6 @@ import { isIP } from 'node:net'
 import { finished } from 'node:stream/promises'
 import * as v from 'valibot'
 import type { DriverOperations } from '../../driver/driver.js'
-import { hostTask } from '../../driver/host-task.js'
 import type { Task } from '../../driver/task.js'
 import {
   GuestUnavailableError,
@@ -29,13 +28,13 @@ import { argumentOf } from './vm-id.js'
 import type { VmInfo } from './vm-info.js'
 import { expectedStates, type ParallelsWork } from './parallels-work.js'
 
-/** How much of each output of a program is kept. */
+/** Bytes of each output of a program that are kept. */
 const outputLimit = 16 * 2 ** 20
 
-/** A program in a guest may run for as long as this; a caller bounds it by `timeoutMs`. */
+/** Longest time for a program in a guest; a caller sets a shorter one with `timeoutMs`. */
 const programTimeoutMs = 7 * 24 * 3_600_000
 
-/** With a longer command line, `exec` of Parallels Desktop is known to hang, and to heed no signal. */
+/** With a longer command line, `exec` of Parallels Desktop is known to hang, and to ignore signals. */
 const maxCommandLine = 3800
 
 const chunkBytes = 256 * 1024
@@ -44,7 +43,7 @@ const sizeSchema = v.pipe(v.string(), v.trim(), v.digits(), v.transform(Number),
 const rowsSchema = v.array(v.object({ ip_configured: v.optional(v.string(), '') }))
 
 interface ExecRun extends Pick<RunOptions, 'signal' | 'onOutput' | 'output' | 'input'> {
-  /** Whether the program changes nothing: it does not matter then whether it has run. */
+  /** True if the program changes nothing: then it does not matter whether it has run. */
   readonly isHarmless?: boolean | undefined
 }
 
@@ -61,27 +60,23 @@ export class ParallelsGuest {
   readonly operations: DriverOperations = {
     'guest.exec': ({ vm, argv, options }, task) =>
       this.#inGuest(vm, task, 'argv', (signal) => this.#exec(vm, argv, options, { signal })),
-    'guest.getNetworkAddresses': ({ vm }, task) => this.#inGuest(vm, task, undefined, () => this.#addresses(vm)),
+    'guest.getNetworkAddresses': ({ vm }, task) =>
+      this.#work.query(task, vm, async () => {
+        requireTools(await this.#work.lookFirst(vm, expectedStates(task)), task)
+        return await this.#addresses(vm)
+      }),
     'guest.copyIn': ({ vm, from, to }, task) =>
       this.#inGuest(vm, task, 'to', (signal) => this.#copyIn(vm, from, to, signal)),
     'guest.copyOut': ({ vm, from, to }, task) =>
       this.#inGuest(vm, task, 'from', (signal) => this.#copyOut(vm, from, to, signal)),
   }
 
-  #inGuest<T>(
-    vm: string,
-    task: Task,
-    path: string | undefined,
-    action: (signal: AbortSignal) => Promise<T>,
-  ): Promise<T> {
-    const { signal, operation } = task
-    const send = hostTask(task).holdBack()
-    const expected = expectedStates(task)
-    return this.#work.guard({ operation, vm, expected, path }, async () => {
-      requireTools(await this.#work.lookFirst(vm, expected), task)
-      signal.throwIfAborted()
-      send()
-      return await action(signal)
+  #inGuest<T>(vm: string, task: Task, path: string, action: (signal: AbortSignal) => Promise<T>): Promise<T> {
+    // Read before any waiting, so that the job can be cancelled from its first moment.
+    const { signal } = task
+    return this.#work.useGuest(task, vm, path, (info) => {
+      requireTools(info, task)
+      return action(signal)
     })
   }
 
@@ -109,7 +104,7 @@ export class ParallelsGuest {
       limit: outputLimit + program.begin.length,
     })
     const { hasBegun, exitCode, stderr } = endOf(program, outcome)
-    // Whatever prlctl says besides, the program has ended by itself.
+    // The program has ended by itself; errors of prlctl don't matter.
     if (exitCode !== undefined) {
       const isTruncated = outcome.isTruncated || outcome.stdout.length > outputLimit
       return { exitCode, stdout: outcome.stdout.subarray(0, outputLimit), stderr, isTruncated }
@@ -156,7 +151,7 @@ export class ParallelsGuest {
         await this.#remove(vm, run(removeScript, to, number), error)
         throw error
       })
-      // What a program is given on its standard input is known to get lost at times.
+      // prlctl is known to lose standard input at times.
       if (result.exitCode === 3) throw lost(to, result)
       requireSuccess(result, 'to', to)
     } finally {
@@ -195,7 +190,7 @@ export class ParallelsGuest {
     })
   }
 
-  /** Removes what a copy has left unfinished that may have begun. */
+  /** Removes the unfinished file of a copy that may have begun. */
   async #remove(vm: string, argv: readonly string[], error: unknown): Promise<void> {
     const mayHaveBegun =
       error instanceof OutcomeUnknownError || (error instanceof ParallelsFailure && error.kind === 'cancelled')
@@ -233,7 +228,7 @@ function requireSuccess({ exitCode, stderr }: ExecResult, path: string, file: st
 
 const lost = (file: string, { exitCode, stderr }: ExecResult): HostError =>
   new HostError({
-    reason: `a part of ${file} got lost on the way`,
+    reason: `a part of ${file} was lost on the way`,
     hint: 'Try again.',
     native: { driver: 'parallels', code: exitCode, message: wordsOf(stderr) },
   })
@@ -257,9 +252,9 @@ const withoutShell = (capability: string, reason: string, failure?: ParallelsFai
     cause: failure,
   })
 
-/** What the shell of Windows says of a program that it does not have; a VM's type is only what its owner says that it is. */
+/** True for the error of the Windows shell for an unknown program. The VM's type may be set wrongly. */
 const isOfWindowsShell = ({ message }: ParallelsFailure): boolean =>
   /is not recognized as an internal or external command/i.test(message)
 
-/** prlctl is known to fail so now and then, whether or not the program has run. */
+/** True for a failure that prlctl is known to have at times, whether or not the program has run. */
 const isSpurious = ({ message }: ParallelsFailure): boolean => /PrlJob_Get(?:RetCode|Result)/.test(message)

@@ -1,8 +1,9 @@
 import type { VmRecord } from '../../model/vm-record.js'
-import type { VmEvent } from '../../model/vm-event.js'
 import { isDraft } from './draft.js'
 import { ParallelsFailure } from './parallels-failure.js'
+import { HostWork } from '../../driver/host-work.js'
 import { Inventory } from '../../driver/inventory.js'
+import { Listeners } from '../../driver/listeners.js'
 import { EventMonitor } from './event-monitor.js'
 import type { MonitorEvent } from './monitor-lines.js'
 import type { Prlctl } from './prlctl.js'
@@ -11,40 +12,35 @@ import type { Transport } from './transport.js'
 import type { VmInfo } from './vm-info.js'
 import { stateOf } from './vm-states.js'
 
-/** For how long a VM's configuration is not asked for again where it had not changed: asking may be told as a change. */
+/** Pause between two questions for a configuration that did not change: the host may report a question as a change. */
 const firstQuietMs = 1000
 const maxQuietMs = 60_000
 
-/** What the parts of the driver share: the host's programs, and what it has said of its VMs. */
+/** What the parts of the driver share: the host's programs, the work of the connection, and what is known of the VMs. */
 export class ParallelsHost {
   readonly prlctl: Prlctl
   readonly transport: Transport
   readonly inventory: Inventory
   readonly #runner: ProgramRunner
-  readonly #listeners = new Set<(event: VmEvent) => void>()
+  readonly work = new HostWork()
+  readonly #listeners = new Listeners()
+  readonly subscribe = this.#listeners.subscribe
   readonly #quiet = new Map<string, { until: number; forMs: number }>()
-  /** VMs that the host has told of while others were being made. */
-  readonly #heardMeanwhile = new Set<string>()
+  /** Unknown VMs that events named while VMs were being created. */
+  readonly #heardWhileMaking = new Set<string>()
   #making = 0
   #drafts: readonly VmRecord[] = []
   #monitor: EventMonitor | undefined
   #listing: Promise<void> | undefined
-  #isClosed = false
 
   constructor(prlctl: Prlctl, transport: Transport, runner: ProgramRunner) {
     this.prlctl = prlctl
     this.transport = transport
     this.#runner = runner
-    this.inventory = new Inventory((event) => {
-      for (const listener of this.#listeners) listener(event)
-    })
+    this.inventory = new Inventory(this.#listeners.emit)
   }
 
-  get isClosed(): boolean {
-    return this.#isClosed
-  }
-
-  /** Subscribes, and then lists: what happens in between is told twice rather than never. */
+  /** Subscribes first, then lists, so that no change in between is missed. */
   async open(): Promise<void> {
     const words = ['monitor-events', ...(this.prlctl.flavour === 'desktop' ? ['--json'] : [])]
     const listeners = {
@@ -60,30 +56,27 @@ export class ParallelsHost {
     await this.list()
   }
 
-  subscribe(listener: (event: VmEvent) => void): () => void {
-    this.#listeners.add(listener)
-    return () => void this.#listeners.delete(listener)
-  }
-
-  /** Stops what runs on the host on behalf of this connection. */
-  async stop(): Promise<void> {
-    this.#isClosed = true
+  /** Ends all programs of this connection, and waits until the work that used them has ended. */
+  async close(): Promise<void> {
+    const ended = this.work.close()
     await this.#monitor?.close()
     await this.#runner.stopAll()
+    await ended
+    await this.transport.close()
   }
 
-  /** VMs that somebody is making, or was: as they were listed last. */
+  /** VMs whose creation is not complete, from the last list. */
   get drafts(): readonly VmRecord[] {
     return this.#drafts
   }
 
-  /** Every VM that is whole. */
+  /** Every VM whose creation is complete. */
   async list(): Promise<VmInfo[]> {
     const askedAt = this.inventory.ask()
     const all = await this.prlctl.list()
     const infos = all.filter(({ record }) => !isDraft(record.config.name))
     this.#drafts = all.filter((info) => !infos.includes(info)).map(({ record }) => record)
-    // What was heard of a VM before it was whole says nothing of how often it changes.
+    // Events during its creation don't tell how often a VM changes.
     for (const { record } of infos) if (!this.inventory.has(record.id)) this.#quiet.delete(record.id)
     this.inventory.observeAll(
       infos.map(({ record }) => record),
@@ -92,7 +85,7 @@ export class ParallelsHost {
     return infos
   }
 
-  /** Asks for a VM; one that is there no more is forgotten. */
+  /** Asks for a VM. */
   async look(vm: string, options?: { readonly isFull: boolean }): Promise<VmInfo> {
     const askedAt = this.inventory.ask()
     try {
@@ -105,14 +98,14 @@ export class ParallelsHost {
     }
   }
 
-  /** The list of a VM's snapshots, as the host prints it. */
+  /** The list of a VM's snapshots, in the format of the host. */
   async snapshots(vm: string, { isChange = false } = {}): Promise<string> {
     const told = await this.prlctl.snapshots(vm)
     this.inventory.observeSnapshots(vm, told, isChange)
     return told
   }
 
-  /** Makes a VM. What is heard of unknown ones meanwhile is most likely of it. */
+  /** Creates a VM. Events of unknown VMs until it ends are most likely about that one. */
   async making<T>(action: () => Promise<T>): Promise<T> {
     this.#making += 1
     try {
@@ -120,22 +113,22 @@ export class ParallelsHost {
     } finally {
       this.#making -= 1
       if (this.#making === 0) {
-        for (const vm of this.#heardMeanwhile) this.#quiet.delete(vm)
-        const isAnyUnknown = [...this.#heardMeanwhile].some((vm) => !this.inventory.has(vm))
-        this.#heardMeanwhile.clear()
+        for (const vm of this.#heardWhileMaking) this.#quiet.delete(vm)
+        const isAnyUnknown = [...this.#heardWhileMaking].some((vm) => !this.inventory.has(vm))
+        this.#heardWhileMaking.clear()
         if (isAnyUnknown) this.#listAside()
       }
     }
   }
 
-  /** What the host tells by itself is a hint to ask. */
+  /** Takes an event as a hint to ask the host. */
   #hear({ vmId, kind, state }: MonitorEvent): void {
     const { inventory } = this
-    // Whoever works on it asks at the end.
-    if (this.#isClosed || inventory.isBusy(vmId)) return
+    // The operation that works on the VM asks when it ends.
+    if (this.work.isClosed || inventory.isBusy(vmId)) return
     if (kind === 'list') this.#hearOfVm(vmId)
     if (!inventory.has(vmId)) {
-      // It may have been a draft, and be whole now.
+      // It may be a draft whose creation is now complete.
       if (kind === 'config' && !this.#isQuiet(vmId)) {
         this.#quieten(vmId)
         this.#hearOfVm(vmId)
@@ -149,13 +142,13 @@ export class ParallelsHost {
   }
 
   #hearOfVm(vmId: string): void {
-    if (this.#making > 0) this.#heardMeanwhile.add(vmId)
+    if (this.#making > 0) this.#heardWhileMaking.add(vmId)
     else this.#listAside()
   }
 
-  /** One list at a time, however much happens. */
+  /** Lists the VMs, unless a list is under way. */
   #listAside(): void {
-    if (this.#isClosed || this.#listing !== undefined) return
+    if (this.work.isClosed || this.#listing !== undefined) return
     this.#listing = this.list().then(
       () => undefined,
       () => undefined,
@@ -165,7 +158,7 @@ export class ParallelsHost {
     })
   }
 
-  /** The next listing makes up for what can't be asked now. */
+  /** Ignores a failure: the next list catches up. */
   #aside(work: Promise<unknown>): void {
     work.catch(() => undefined)
   }
@@ -174,13 +167,13 @@ export class ParallelsHost {
     return (this.#quiet.get(vm)?.until ?? 0) > performance.now()
   }
 
-  /** Lets what is told of the VM's configuration pass for a while, longer each time. */
+  /** Ignores events of the VM's configuration for a while, longer each time. */
   #quieten(vm: string): void {
     const forMs = Math.min(2 * (this.#quiet.get(vm)?.forMs ?? firstQuietMs / 2), maxQuietMs)
     this.#quiet.set(vm, { until: performance.now() + forMs, forMs })
   }
 
-  /** Asks for a VM whose configuration is said to have changed, ever more rarely where it has not. */
+  /** Asks for a VM after an event of its configuration; less often each time that nothing has changed. */
   async #lookForChange(vm: string): Promise<void> {
     this.#quieten(vm)
     const before = this.inventory.configOf(vm)

@@ -9,7 +9,7 @@ import { argumentOf } from './vm-id.js'
 import type { VmInfo } from './vm-info.js'
 import { expectedStates, type ParallelsWork } from './parallels-work.js'
 
-/** Power on and off, and what is between. Parallels lets none of it be stopped once it is under way. */
+/** Changes of a VM's state. Parallels can't cancel one that is under way. */
 export class ParallelsLifecycle {
   readonly #host: ParallelsHost
   readonly #work: ParallelsWork
@@ -26,15 +26,15 @@ export class ParallelsLifecycle {
     'vm.resume': ({ vm }, task) => this.#simple(vm, task, 'resume', 'running'),
     'vm.suspend': ({ vm }, task) => this.#work.change(task, vm, (info) => this.#suspend(info)),
     'vm.reset': ({ vm }, task) => this.#simple(vm, task, 'reset', 'running'),
-    'vm.restart': ({ vm }, task) => this.#patiently(vm, task, 'running', ['restart', argumentOf(vm)]),
-    'vm.stop': ({ vm, mode }, task) => (mode === 'kill' ? this.#kill(vm, task) : this.#shutDown(vm, task)),
+    'vm.restart': ({ vm }, task) => this.#shutDown(vm, task, 'running', ['restart', argumentOf(vm)]),
+    'vm.stop': ({ vm, mode }, task) => (mode === 'kill' ? this.#kill(vm, task) : this.#stop(vm, task)),
   }
 
   #simple(vm: string, task: Task, command: string, to: VmState): Promise<VmState> {
     return this.#work.change(task, vm, (info) => this.#work.changeState(info, to, [command, argumentOf(vm)]))
   }
 
-  /** Parallels suspends what runs: a paused VM runs for a moment before. */
+  /** Parallels suspends only a running VM: a paused one runs for a moment first. */
   async #suspend(info: VmInfo): Promise<VmState> {
     const { id, state } = info.record
     const suspend = ['suspend', argumentOf(id)]
@@ -49,7 +49,7 @@ export class ParallelsLifecycle {
     }
   }
 
-  /** It was paused, and could not be suspended. */
+  /** Pauses a VM again that could not be suspended. */
   async #pauseAgain(info: VmInfo, cause: unknown): Promise<void> {
     const { id } = info.record
     try {
@@ -78,23 +78,19 @@ export class ParallelsLifecycle {
     )
   }
 
-  #shutDown(vm: string, task: Task): Promise<VmState> {
-    // On a Mac, a guest that does not go is never killed; Virtuozzo does so after a while unless it is told not to.
+  #stop(vm: string, task: Task): Promise<VmState> {
+    // On a Mac, a guest that does not shut down is never killed; Virtuozzo kills it after a while unless it is told not to.
     const gently = this.#host.prlctl.flavour === 'virtuozzo' ? ['--noforce'] : []
-    return this.#patiently(vm, task, 'stopped', ['stop', argumentOf(vm), ...gently])
+    return this.#shutDown(vm, task, 'stopped', ['stop', argumentOf(vm), ...gently])
   }
 
-  /** Waits for the guest, with others free to do something to the VM meanwhile. */
-  async #patiently(vm: string, task: Task, to: VmState, words: readonly string[]): Promise<VmState> {
-    const info = await this.#work.change(task, vm, async (found) => found)
-    const expected = expectedStates(task)
-    return await this.#work.guard({ operation: task.operation, vm, expected }, () =>
-      this.#host.inventory.during(vm, async () => {
-        const state = await this.#work.changeState(info, to, words)
-        // Somebody else may have suspended it.
-        if (state !== to) throw invalidState(state, expected)
-        return state
-      }),
-    )
+  /** Waits until the guest has shut down. */
+  #shutDown(vm: string, task: Task, to: VmState, words: readonly string[]): Promise<VmState> {
+    return this.#work.changePatiently(task, vm, async (info) => {
+      const state = await this.#work.changeState(info, to, words)
+      // Another client may have suspended it.
+      if (state !== to) throw invalidState(state, expectedStates(task))
+      return state
+    })
   }
 }

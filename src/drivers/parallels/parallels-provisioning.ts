@@ -1,3 +1,4 @@
+import type { Sending } from '../../driver/host-work.js'
 import type { DriverOperations } from '../../driver/driver.js'
 import type { VmRecord } from '../../model/vm-record.js'
 import type { Task } from '../../driver/task.js'
@@ -13,10 +14,10 @@ import { argumentOf } from './vm-id.js'
 import type { VmInfo } from './vm-info.js'
 import type { ParallelsWork } from './parallels-work.js'
 
-/** A disk of a terabyte may be copied from one end to the other. */
+/** Longest time for a copy of a disk, which may have terabytes. */
 const copyTimeoutMs = 12 * 3_600_000
 
-/** Making VMs, changing their settings, and taking them away. */
+/** Creates, edits, clones and removes VMs. */
 export class ParallelsProvisioning {
   readonly #host: ParallelsHost
   readonly #work: ParallelsWork
@@ -28,15 +29,14 @@ export class ParallelsProvisioning {
 
   readonly operations: DriverOperations = {
     'server.createVm': ({ spec }, task) => {
-      // Touched before any waiting, so that the job can be cancelled from its first moment.
+      // Read before any waiting, so that the job can be cancelled from its first moment.
       const { signal } = task
-      return this.#work.guard({ operation: task.operation, path: 'spec' }, () => {
+      return this.#work.add(task, 'spec', ({ send }) => {
         this.#requireNoId(spec.name)
-        return this.#create(spec, signal)
+        return this.#create(spec, { signal, send })
       })
     },
-    'server.registerVm': ({ path }, task) =>
-      this.#work.guard({ operation: task.operation, path: 'path' }, () => this.#register(path)),
+    'server.registerVm': ({ path }, task) => this.#work.add(task, 'path', ({ send }) => this.#register(path, send)),
     'vm.edit': ({ vm, changes }, task) =>
       this.#work.change(
         task,
@@ -54,27 +54,28 @@ export class ParallelsProvisioning {
         return this.#clone(info, { name, linked, signal, task })
       })
     },
-    'vm.delete': ({ vm }, task) => this.#work.change(task, vm, () => this.#work.takeAway(vm, 'delete')),
-    'vm.unregister': ({ vm }, task) => this.#work.change(task, vm, () => this.#work.takeAway(vm, 'unregister')),
+    'vm.delete': ({ vm }, task) => this.#work.change(task, vm, () => this.#work.remove(vm, 'delete')),
+    'vm.unregister': ({ vm }, task) => this.#work.change(task, vm, () => this.#work.remove(vm, 'unregister')),
   }
 
-  /** Whoever asks for a name that is the id of a VM gets that VM. */
+  /** Refuses a name that is the id of a VM: a lookup by that name would find the other VM. */
   #requireNoId(name: string | undefined, own?: string): void {
     if (name !== undefined && name !== own && this.#host.inventory.has(name)) throw nameIsId(name)
   }
 
-  async #create(spec: VmSpec, signal: AbortSignal): Promise<VmRecord> {
+  async #create(spec: VmSpec, sending: Sending): Promise<VmRecord> {
     const { inventory } = this.#host
     return await this.#host.making(async () => {
-      const record = await createVm(this.#host, this.#work, spec, signal)
+      const record = await createVm(this.#host, this.#work, spec, sending)
       inventory.observe(record)
       return record
     })
   }
 
-  async #register(path: string): Promise<VmRecord> {
+  async #register(path: string, send: () => void): Promise<VmRecord> {
     const before = new Set((await this.#host.list()).map(({ record }) => record.id))
     const keepsId = this.#host.prlctl.flavour === 'desktop' ? '--preserve-uuid=yes' : '--preserve-uuid'
+    send()
     await this.#host.prlctl.change(['register', path, keepsId])
     const infos = await this.#work.afterwards(() => this.#host.list())
     const home = path.replace(/\/+$/, '')
@@ -109,7 +110,7 @@ export class ParallelsProvisioning {
       })
     } catch (error) {
       const isNotFound = error instanceof ParallelsFailure && error.kind === 'vm-not-found'
-      // Of linked clones of one VM at once, some fail as if it were not there.
+      // Linked clones of one VM at the same time are known to fail with this error.
       if (linked && isNotFound && (await this.#host.list()).some(({ record }) => record.id === vm)) {
         throw new ResourceBusyError({
           reason: 'another clone of it is being made',

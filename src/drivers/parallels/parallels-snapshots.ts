@@ -10,11 +10,11 @@ import { argumentOf, bareId, isId } from './vm-id.js'
 import type { VmInfo } from './vm-info.js'
 import type { ParallelsWork } from './parallels-work.js'
 
-/** Parallels lets none of it be stopped once it is under way. */
+/** Snapshots. Parallels can't cancel a change of them that is under way. */
 export class ParallelsSnapshots {
   readonly #host: ParallelsHost
   readonly #work: ParallelsWork
-  /** What a list does not tell of a snapshot, and what never changes: by its id. */
+  /** By id, the details of a snapshot that are not in a list. They never change. */
   readonly #details = new Map<string, ReturnType<typeof snapshotDetails>>()
 
   constructor(host: ParallelsHost, work: ParallelsWork) {
@@ -34,7 +34,7 @@ export class ParallelsSnapshots {
 
   async #create({ record }: VmInfo, name: string, description: string): Promise<Snapshot> {
     const { id: vm, state } = record
-    // An option without a value would take the next one for it.
+    // With an empty value, prlctl would take the next option for it.
     const details = description === '' ? [] : ['-d', description]
     const output = await this.#host.prlctl.change(['snapshot', argumentOf(vm), '-n', name, ...details])
     await this.#work.settle(vm, state, state)
@@ -59,7 +59,7 @@ export class ParallelsSnapshots {
     await this.#work.afterwards(() => this.#host.snapshots(vm, { isChange: true }))
   }
 
-  /** Only an id that the host has told of is ever sent to it. */
+  /** Finds a snapshot; only ids that the host listed are sent to it. */
   #require(snapshots: readonly Snapshot[], id: string): Snapshot {
     const found = snapshots.find((snapshot) => snapshot.id === id)
     if (found !== undefined) return found

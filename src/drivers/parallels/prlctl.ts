@@ -9,25 +9,25 @@ import { vmInfosOf, type VmInfo } from './vm-info.js'
 export type Flavour = 'desktop' | 'virtuozzo'
 
 export interface PrlctlOptions {
-  /** A path, or a name that is looked up where programs are. */
+  /** A path, or a name that is looked up in the PATH. */
   readonly prlctl: string
-  /** How long a question may take, and how long a change, in milliseconds. */
+  /** Longest times for a query and for a change, in milliseconds. */
   readonly queryTimeoutMs: number
   readonly changeTimeoutMs: number
-  /** How often the VMs are listed in any case, since the host may tell late of what happens, or never. */
+  /** Interval in milliseconds between two lists of the VMs: events may come late, or never. */
   readonly listEveryMs: number
 }
 
-/** How often a question is put again where the answer is cut off or garbled. */
+/** How often a query is tried whose answer is truncated or garbled. */
 const attempts = 3
 
 /** The programs of Parallels, as functions. They throw a `ParallelsFailure`. */
 export class Prlctl {
   readonly #runner: ProgramRunner
   readonly #options: PrlctlOptions
-  /** Known once the host has told of itself. */
+  /** Set when the driver connects. */
   flavour: Flavour = 'desktop'
-  /** Whether it can send keys to a VM; known once it was asked. */
+  /** True if it can send keys to a VM; set when the driver connects. */
   sendsKeys = false
 
   constructor(runner: ProgramRunner, options: PrlctlOptions) {
@@ -47,7 +47,7 @@ export class Prlctl {
     return this.#options.listEveryMs
   }
 
-  /** Every VM of the host, and every template, which only a list of its own has. */
+  /** Every VM and every template of the host, which need a list each. */
   async list(): Promise<VmInfo[]> {
     const words = ['list', '-a', '-i', '-j', ...this.#onlyVms]
     const lists = await Promise.all(
@@ -58,7 +58,7 @@ export class Prlctl {
     return [...new Map(lists.flat().map((info) => [info.record.id, info])).values()]
   }
 
-  /** One VM; with `isFull`, also what its guest tells. */
+  /** One VM; with `isFull`, also what the guest reports. */
   async info(vm: string, { isFull = false } = {}): Promise<VmInfo> {
     const words = ['list', '-i', ...(isFull ? ['-f'] : []), '-j', argumentOf(vm)]
     const info = vmInfosOf(await this.#json('array', [this.program, ...words])).find(({ record }) => record.id === vm)
@@ -69,19 +69,19 @@ export class Prlctl {
     })
   }
 
-  /** The rows of the short list: where Virtuozzo tells the addresses of a VM. */
+  /** A VM's rows of the short list, where Virtuozzo lists its addresses. */
   async row(vm: string): Promise<unknown> {
     return await this.#json('array', [this.program, 'list', '-a', '-f', '-j', argumentOf(vm)])
   }
 
-  /** `prlsrvctl`, which is beside `prlctl`. */
+  /** Runs `prlsrvctl`, from the folder of `prlctl`. */
   async service(...words: readonly string[]): Promise<unknown> {
     const { program } = this
     const service = basename(program) === program ? 'prlsrvctl' : join(dirname(program), 'prlsrvctl')
     return await this.#json('object', [service, ...words])
   }
 
-  /** The snapshots of a VM, as JSON by Parallels Desktop, and as a table by Virtuozzo; empty where there are none. */
+  /** The snapshots of a VM: JSON on Parallels Desktop, a table on Virtuozzo, empty if there are none. */
   async snapshots(vm: string): Promise<string> {
     const isDesktop = this.flavour === 'desktop'
     const isWhole = isDesktop
@@ -90,31 +90,31 @@ export class Prlctl {
     return await this.#ask([this.program, 'snapshot-list', argumentOf(vm), ...(isDesktop ? ['-j'] : [])], isWhole)
   }
 
-  /** A question whose answer is text. */
+  /** A query whose answer is text. */
   async read(...words: readonly string[]): Promise<string> {
     return (
       await this.#succeed([this.program, ...words], { timeoutMs: this.#options.queryTimeoutMs })
     ).stdout.toString()
   }
 
-  /** Makes the host do something; answers what it printed. */
+  /** Runs a command that changes something, and answers its output. */
   async change(words: readonly string[], options: Partial<RunOptions> = {}): Promise<string> {
     const { stdout } = await this.#succeed([this.program, ...words], { timeoutMs: this.changeTimeoutMs, ...options })
     return stdout.toString()
   }
 
-  /** Runs it, and leaves what became of it to the caller. */
+  /** Runs a command without judging its outcome. */
   async run(words: readonly string[], options: Partial<RunOptions> = {}): Promise<Outcome> {
     return await this.#runner.run([this.program, ...words], { timeoutMs: this.changeTimeoutMs, ...options })
   }
 
-  /** Whether this version has the command: called with nothing at all, one that it has complains of that. */
+  /** True if this version has the command: without arguments, a known command prints its usage. */
   async knows(command: string): Promise<boolean> {
     const { stderr } = await this.run([command], { timeoutMs: this.#options.queryTimeoutMs })
     return /invalid usage/i.test(stderr.toString())
   }
 
-  /** Containers are none of our business. */
+  /** Leaves out containers. */
   get #onlyVms(): readonly string[] {
     return this.flavour === 'virtuozzo' ? ['--vmtype', 'vm'] : []
   }
@@ -135,7 +135,7 @@ export class Prlctl {
     return json
   }
 
-  /** Puts the question again where the answer is not whole. */
+  /** Asks again if the answer is incomplete. */
   async #ask(argv: readonly string[], isWhole: (output: string) => boolean): Promise<string> {
     let output = ''
     for (let attempt = 1; attempt <= attempts; attempt += 1) {
@@ -143,13 +143,13 @@ export class Prlctl {
       output = stdout.toString()
       if (isWhole(output)) return output
     }
-    // Some editions answer with a sentence, and yet succeed.
+    // Some editions answer with a sentence, and exit with 0.
     if (/not available in this edition/i.test(output)) {
       throw new ParallelsFailure('edition', { driver: 'parallels', message: output.trim().slice(0, 1000) })
     }
     const message = output.trim().slice(0, 200)
     throw new ProtocolError({
-      reason: `the answer of ${basename(argv[0] ?? '')} ${argv.slice(1).join(' ')} is cut off, or is no JSON`,
+      reason: `the answer of ${basename(argv[0] ?? '')} ${argv.slice(1).join(' ')} is cut off, or is not JSON`,
       hint: 'Try the command yourself, and report what it prints.',
       native: { driver: 'parallels', message },
     })

@@ -6,49 +6,49 @@ import type { Ending, HostProgram } from '../../ssh/host-program.js'
 /** How a program ended, and what it printed. */
 export interface Outcome {
   readonly ending: Ending
-  /** It was stopped since its time was over. */
+  /** True if it was stopped by its timeout. */
   readonly isOverdue: boolean
-  /** It was asked to stop, by the caller or with everything else. */
+  /** True if it was asked to stop, by the caller or by a close. */
   readonly wasInterrupted: boolean
   readonly stdout: Buffer
   readonly stderr: Buffer
-  /** The last of what was not kept of the standard error, where it is said how things ended. */
+  /** The end of a standard error that is longer than the limit: reports of the outcome are there. */
   readonly stderrEnd: Buffer
-  /** Whether it printed more than was kept. */
+  /** True if it printed more than was kept. */
   readonly isTruncated: boolean
 }
 
 export interface RunOptions {
-  /** How long it may take; then it is interrupted, and killed where it does not end. */
+  /** Longest time, in milliseconds; then the program is interrupted, and killed if it does not end. */
   readonly timeoutMs: number
   readonly input?: Readable | Uint8Array | undefined
   /** Aborting it interrupts the program. */
   readonly signal?: AbortSignal | undefined
-  /** Whether it is worth while to interrupt it: some commands ignore that. */
+  /** True if an interrupt ends it; else it is killed at once. */
   readonly heedsInterrupts?: boolean | undefined
-  /** How many bytes of each output are kept. */
+  /** Bytes of each output that are kept. */
   readonly limit?: number | undefined
-  /** Hears of the standard output piece by piece. */
+  /** Called with each piece of the standard output. */
   readonly onOutput?: ((piece: Buffer) => void) | undefined
-  /** Where the standard output goes, no faster than it is taken; then only its beginning is kept. */
+  /** Receives the standard output, with back pressure; then only its beginning is kept. */
   readonly output?: Writable | undefined
 }
 
-/** From being interrupted to being killed. */
+/** Milliseconds from the interrupt to the kill. */
 const graceMs = 5000
 
-/** How long a program may take once everything was stopped. */
+/** Longest time in milliseconds for a program that is started after `stopAll`. */
 const afterwardsMs = 5000
 
-/** How many bytes are kept of an output that goes elsewhere, since prlctl may have said something there. */
+/** Bytes that are kept of an output that goes to a stream: an error of prlctl may be among them. */
 const beginningLimit = 4096
 
-/** How many bytes beyond the limit are kept of the end. */
+/** Bytes beyond the limit that are kept of the end. */
 const endLimit = 4096
 
 const defaultLimit = 64 * 2 ** 20
 
-/** Runs programs of the host, and leaves none behind. */
+/** Runs programs on the host, and leaves none behind. */
 export class ProgramRunner {
   readonly #transport: Transport
   readonly #running = new Map<HostProgram, () => void>()
@@ -112,7 +112,7 @@ export class ProgramRunner {
     }
   }
 
-  /** Node throws where a program can't be started for some reasons, and tells of others as an event. */
+  /** Starts a program. For some failures Node throws, for others it emits an event. */
   #start(argv: readonly string[], hasInput: boolean): HostProgram | Error {
     try {
       return this.#transport.start(argv, { hasInput })
@@ -121,7 +121,7 @@ export class ProgramRunner {
     }
   }
 
-  /** Stops everything that runs, and waits until it has ended. What is begun later, to leave things in order, has little time. */
+  /** Stops all programs, and waits until they have ended. Programs that are started later, to clean up, have little time. */
   async stopAll(): Promise<void> {
     this.#longestMs = afterwardsMs
     const running = [...this.#running]
@@ -140,7 +140,7 @@ const notBegun = (error: Error): Outcome => ({
   isTruncated: false,
 })
 
-/** What comes out of a program, up to a limit. */
+/** The output of a program, up to a limit. */
 class Collected {
   readonly #pieces: Buffer[] = []
   #size = 0
@@ -160,7 +160,7 @@ class Collected {
     })
   }
 
-  /** The last of what came beyond the limit. */
+  /** The end of the output beyond the limit. */
   get end(): Buffer {
     return this.#end
   }
@@ -170,7 +170,7 @@ class Collected {
   }
 }
 
-/** A program may end without having read its input; that is its own affair. */
+/** Writes the input. A program may end without reading it. */
 function feed({ stdin }: HostProgram, input: Readable | Uint8Array | undefined): void {
   if (input === undefined) return
   stdin.on('error', () => {
@@ -178,7 +178,7 @@ function feed({ stdin }: HostProgram, input: Readable | Uint8Array | undefined):
   })
   if (input instanceof Uint8Array) stdin.end(input)
   else {
-    // A source that fails must not leave the program waiting for more.
+    // Without this, a source that fails would leave the program waiting.
     void once(input, 'close').then(
       () => stdin.end(),
       () => stdin.destroy(),

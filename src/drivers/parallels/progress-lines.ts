@@ -1,8 +1,7 @@
 import type { ProgressUpdate } from '../../model/host-job.js'
 
 /**
- * The last progress in a piece of output: `Operation progress ... 12%`, or `Copying hard disk 2 ... 45 %`, which is that of one
- * of the disks.
+ * The last progress in a piece of output: `Operation progress ... 12%`, or `Copying hard disk 2 ... 45 %` of one disk.
  */
 export function progressIn(output: string, disks: number): ProgressUpdate | undefined {
   const lines = output.split(/[\r\n]+/)

@@ -4,10 +4,10 @@ import { keyEvents } from './key-events.js'
 import { argumentOf } from './vm-id.js'
 import { expectedStates, type ParallelsWork } from './parallels-work.js'
 
-/** Pictures of a VM's screen, which get in the way of nothing, and keys, where this version of prlctl can send them. */
+/** Screenshots, which don't wait for changes of the VM, and keys, if this version of prlctl can send them. */
 export const screenOperations = (host: ParallelsHost, work: ParallelsWork): DriverOperations => ({
   'vm.screenshot': ({ vm }, task) =>
-    work.guard({ operation: task.operation, vm, isQuery: true, expected: expectedStates(task) }, async () => {
+    work.query(task, vm, async () => {
       await work.lookFirst(vm, expectedStates(task))
       const path = host.transport.temporaryPath('.png')
       try {

@@ -1,4 +1,4 @@
-/** What an error of the Parallels SDK means to a caller. */
+/** The meaning of an error of the Parallels SDK. */
 export type SdkErrorKind =
   | 'vm-not-found'
   | 'snapshot-not-found'
@@ -16,7 +16,7 @@ export type SdkErrorKind =
   | 'cancelled'
   | 'guest-unavailable'
   | 'argument'
-  /** It took too long, and was given up: nobody can say what came of it. */
+  /** It took too long, and the outcome is unknown. */
   | 'overdue'
   | 'other'
 
@@ -24,16 +24,16 @@ export type SdkErrorKind =
 export interface SdkError {
   /** Without the prefix `PRL_ERR_`. */
   readonly name: string
-  /** Absent of a name that this table does not have. */
+  /** Absent if the table does not have the name. */
   readonly number?: number | undefined
   readonly kind: SdkErrorKind
-  /** Parts of its text that no version words otherwise, in lower case; where it has no text, its name is printed. */
+  /** Parts of its text, in lower case, that are the same in all versions. prlctl prints the name of an error without a text. */
   readonly fragments: readonly string[]
 }
 
 type Row = readonly [name: string, number: number, kind: SdkErrorKind, ...fragments: string[]]
 
-/** Where one fragment is part of another's text, the longer one goes first. The numbers are those of the SDK's header. */
+/** If a fragment is part of another one, the longer one comes first. The numbers are from the SDK's header. */
 const rows: readonly Row[] = [
   ['VM_UUID_NOT_FOUND', 0x80000105, 'vm-not-found', 'the virtual machine could not be found'],
   ['VM_SNAPSHOT_NOT_FOUND', 0x80000472, 'snapshot-not-found', 'unable to find the snapshot id'],
@@ -174,9 +174,9 @@ export const sdkErrors: readonly SdkError[] = rows.map(([name, number, kind, ...
 
 const byName = new Map(sdkErrors.map((error) => [error.name, error]))
 
-/** Finds the SDK's error in what prlctl printed: its symbol, or a stable part of its text. */
+/** Finds the SDK's error in the output of prlctl, by its symbol or a stable part of its text. */
 export function sdkErrorIn(message: string): SdkError | undefined {
-  // The name of a VM, which stands in quotes as a rule, may have any words in it.
+  // The name of a VM, which is usually in quotes, may contain any words.
   const bare = message.replace(/"[^"]*"/g, '""')
   const symbol = /\bPRL_ERR_([A-Z0-9_]+)/.exec(bare)?.[1]
   if (symbol !== undefined) return byName.get(symbol) ?? { name: symbol, kind: 'other', fragments: [] }
@@ -186,6 +186,6 @@ export function sdkErrorIn(message: string): SdkError | undefined {
 const errorByText = (text: string): SdkError | undefined =>
   sdkErrors.find(({ fragments }) => fragments.some((fragment) => text.includes(fragment)))
 
-/** As `native.code` has it: `PRL_ERR_VM_UUID_NOT_FOUND (0x80000105)`. */
+/** The `native.code` of an error: `PRL_ERR_VM_UUID_NOT_FOUND (0x80000105)`. */
 export const sdkErrorCode = ({ name, number }: SdkError): string =>
   number === undefined ? `PRL_ERR_${name}` : `PRL_ERR_${name} (0x${number.toString(16)})`

@@ -11,12 +11,12 @@ const states: Readonly<Record<string, VmState>> = {
   suspend: 'suspended',
 }
 
-/** A snapshot as a list has it; the description is told of each one alone. */
+/** A snapshot in a list, which has no descriptions. */
 export type ListedSnapshot = Omit<Snapshot, 'description'>
 
 const stateOf = (word: string): VmState => (Object.hasOwn(states, word) ? (states[word] ?? 'unknown') : 'unknown')
 
-/** Local time of the host, without a zone: `2021-07-15 12:15:03`. */
+/** Parses a local time of the host, which has no zone: `2021-07-15 12:15:03`. */
 export function hostTime(text: string, minutesEastOfUtc: number | undefined): Date {
   const match = /^(\d+)-(\d+)-(\d+) (\d+):(\d+):(\d+)$/.exec(text.trim())
   const [year = 1970, month = 1, day = 1, hour = 0, minute = 0, second = 0] = match?.slice(1).map(Number) ?? []
@@ -33,11 +33,12 @@ const rowSchema = v.object({
   parent: v.optional(v.string(), ''),
 })
 
-/** `snapshot-list -j`, by Parallels Desktop: an object by id. */
+/** Parses `snapshot-list -j` of Parallels Desktop: an object by id. */
 export function snapshotsOfJson(output: unknown, zone: number | undefined): ListedSnapshot[] {
   if (output === undefined) return []
   const parsed = v.safeParse(v.record(v.string(), rowSchema), output)
-  if (!parsed.success) throw new ProtocolError({ reason: 'the list of snapshots is like none of Parallels Desktop' })
+  if (!parsed.success)
+    throw new ProtocolError({ reason: 'the list of snapshots does not have the format of Parallels Desktop' })
   return Object.entries(parsed.output).map(([id, { name, date, state, current, parent }]) => ({
     id: bareId(id),
     name,
@@ -48,7 +49,7 @@ export function snapshotsOfJson(output: unknown, zone: number | undefined): List
   }))
 }
 
-/** The table of `snapshot-list`, by Virtuozzo: parent and id, the current one marked by a star. */
+/** Parses the table of `snapshot-list` of Virtuozzo: parent and id, the current one with a star. */
 export function snapshotIdsOfTable(output: string): { id: string; parentId: string | undefined; isCurrent: boolean }[] {
   return [...output.matchAll(/^(\{[0-9a-f-]+\})?[ \t]*(\*?)(\{[0-9a-f-]+\})[ \t]*$/gim)].map(
     ([, parent, star, id = '']) => ({
@@ -59,7 +60,7 @@ export function snapshotIdsOfTable(output: string): { id: string; parentId: stri
   )
 }
 
-/** `snapshot-list -i`: lines `Name: ...`, the description at the end and possibly of several lines. */
+/** Parses `snapshot-list -i`: lines `Name: ...`, and the description last, which may have several lines. */
 export function snapshotDetails(
   output: string,
   zone: number | undefined,

@@ -1,9 +1,9 @@
 import type { HostProgram, StartOptions } from '../../ssh/host-program.js'
 
-/** Where Parallels Desktop puts its programs, which is not in every PATH of a Mac. */
+/** The folder of Parallels Desktop's programs, which is not in every PATH of a Mac. */
 export const programFolder = '/usr/local/bin'
 
-/** What the machine that the VMs run on says of itself. */
+/** The machine that runs the VMs. */
 export interface HostMachine {
   readonly hostName: string
   readonly cpus: number
@@ -13,18 +13,18 @@ export interface HostMachine {
   readonly architecture: string
 }
 
-/** Where the programs of Parallels are run: on this machine, or on another by ssh. */
+/** Runs the programs of Parallels, on this machine or on another one by ssh. */
 export interface Transport {
   start(argv: readonly string[], options: StartOptions): HostProgram
   describe(): Promise<HostMachine>
-  /** Minutes that the host's clock is ahead of UTC; absent where it is this machine's clock. */
+  /** Minutes that the host's clock is ahead of UTC; absent if it is this machine's clock. */
   zone(): Promise<number | undefined>
   isReadableFile(path: string): Promise<boolean>
-  /** The content of a file, which is removed. */
+  /** Reads a file, and removes it. */
   takeFile(path: string): Promise<Uint8Array>
-  /** It need not be there. */
+  /** Removes a file, if it exists. */
   removeFile(path: string): Promise<void>
-  /** A path that no file has. */
+  /** The path of a new temporary file. */
   temporaryPath(suffix: string): string
   close(): Promise<void>
 }

@@ -2,7 +2,7 @@ import * as v from 'valibot'
 import { InvalidArgumentError } from '../../errors.js'
 import { requireKnownOptions } from '../../model/uri-options.js'
 
-/** Where the host is, and how it is talked to. */
+/** The options of a URI. */
 export interface ParallelsAddress {
   /** Absent for this machine. */
   readonly ssh:
@@ -30,7 +30,7 @@ const querySchema = v.strictObject({
   sshConfig: v.optional(v.pipe(v.string(), v.minLength(1, 'must not be empty'))),
 })
 
-/** `parallels:`, `parallels+ssh://user@host:port`, each with options in its query. */
+/** Parses `parallels:` and `parallels+ssh://user@host:port`, with options in the query. */
 export function addressOf(uri: URL): ParallelsAddress {
   const isRemote = uri.protocol === 'parallels+ssh:'
   const shape = isRemote ? 'parallels+ssh://USER@HOST' : 'parallels:'
@@ -40,7 +40,7 @@ export function addressOf(uri: URL): ParallelsAddress {
     !['', '/'].includes(uri.pathname) ||
     isRemote !== (uri.hostname !== '')
   ) {
-    throw wrong(`it is not like ${shape}`, 'A password has no place in it: ssh uses a key.')
+    throw wrong(`it does not have the form ${shape}`, 'Leave a password out: ssh uses a key.')
   }
   requireKnownOptions(uri, Object.keys(querySchema.entries), 'uri')
   const query = v.safeParse(querySchema, Object.fromEntries(uri.searchParams))
@@ -49,10 +49,10 @@ export function addressOf(uri: URL): ParallelsAddress {
     throw wrong(`its option "${String(path?.[0]?.key)}" ${message}`)
   }
   const { sshConfig, ...options } = query.output
-  // What begins with a dash would be an option to ssh.
+  // ssh would take a leading dash for an option.
   const host = decodeURIComponent(uri.hostname).replace(/^\[(.*)\]$/, '$1')
   const user = uri.username === '' ? undefined : decodeURIComponent(uri.username)
-  if (host.startsWith('-') || user?.startsWith('-') === true) throw wrong(`it is not like ${shape}`)
+  if (host.startsWith('-') || user?.startsWith('-') === true) throw wrong(`it does not have the form ${shape}`)
   const port = uri.port === '' ? undefined : Number(uri.port)
   return { ...options, sshConfig, ssh: isRemote ? { host, user, port } : undefined }
 }

@@ -1,4 +1,5 @@
 import type { VmRecord } from '../../model/vm-record.js'
+import type { Sending } from '../../driver/host-work.js'
 import { nameIsTaken } from '../../errors/lookup.js'
 import { JobCancelledError, OutcomeUnknownError } from '../../errors.js'
 import type { VmSpec } from '../../model/vm-spec.js'
@@ -11,12 +12,12 @@ import { isDoubtful } from './parallels-failure.js'
 import type { VmInfo } from './vm-info.js'
 import type { ParallelsWork } from './parallels-work.js'
 
-/** Makes a VM under the name of a draft, and gives it its own as the last step: a VM that can be seen is whole. */
+/** Creates a VM under a draft's name, and renames it last, so that every visible VM is complete. */
 export async function createVm(
   host: ParallelsHost,
   work: ParallelsWork,
   spec: VmSpec,
-  signal: AbortSignal,
+  { signal, send }: Sending,
 ): Promise<VmRecord> {
   refuseUnsupported(spec, 'spec')
   await requireImages(spec, host.transport, 'spec')
@@ -24,6 +25,7 @@ export async function createVm(
   const draft = newDraftName()
   let made: VmInfo | undefined
   let isCreated = false
+  send()
   try {
     await host.prlctl.change(['create', draft, '--no-hdd'], { signal, heedsInterrupts: true })
     isCreated = true
@@ -39,7 +41,7 @@ export async function createVm(
   }
 }
 
-/** The VM that was just made under the name of a draft. */
+/** Finds the VM that was created under the draft's name. */
 async function draftNamed(host: ParallelsHost, draft: string, name: string): Promise<VmInfo> {
   const infos = await host.prlctl.list()
   const taken = infos.find(({ record }) => record.config.name === name)
@@ -52,7 +54,7 @@ async function draftNamed(host: ParallelsHost, draft: string, name: string): Pro
   })
 }
 
-/** What was made is taken away again, since it is not what was asked for. */
+/** Removes a VM whose creation failed. */
 async function removeHalf(
   host: ParallelsHost,
   work: ParallelsWork,
@@ -60,7 +62,7 @@ async function removeHalf(
 ): Promise<void> {
   try {
     const half = made ?? (await host.prlctl.list()).find(({ record }) => record.config.name === draft)
-    if (half !== undefined) await work.takeAway(half.record.id, 'delete')
+    if (half !== undefined) await work.remove(half.record.id, 'delete')
   } catch (error) {
     const failure = parallelsError(error, { operation: 'server.createVm' })
     throw new OutcomeUnknownError({
@@ -72,9 +74,9 @@ async function removeHalf(
   }
 }
 
-/** Takes away what processes of this machine that are gone have left half made. */
+/** Removes the unfinished VMs of processes of this machine that have ended. */
 export async function removeAbandonedDrafts(host: ParallelsHost, work: ParallelsWork): Promise<void> {
   for (const { id, state, config } of host.drafts) {
-    if (state === 'stopped' && isAbandonedDraft(config.name)) await work.takeAway(id, 'delete')
+    if (state === 'stopped' && isAbandonedDraft(config.name)) await work.remove(id, 'delete')
   }
 }

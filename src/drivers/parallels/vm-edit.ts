@@ -18,7 +18,7 @@ import { isDoubtful } from './parallels-failure.js'
 import type { VmInfo } from './vm-info.js'
 import type { ParallelsWork } from './parallels-work.js'
 
-/** Changes a VM's settings, all of them or none. */
+/** Changes all the settings of an edit, or none. */
 export async function editVm(
   host: ParallelsHost,
   work: ParallelsWork,
@@ -34,7 +34,7 @@ export async function editVm(
   try {
     await applyCommands(host.prlctl, id, commands, { onApplied: (command) => void applied.push(command) })
   } catch (error) {
-    // prlctl takes the settings of one command as a whole, or not at all.
+    // prlctl applies all the settings of one command, or none.
     if (applied.length === 0 && !isDoubtful(error)) throw error
     const record = await afterFailure(host, before, changes, error)
     if (record !== undefined) return record
@@ -43,7 +43,7 @@ export async function editVm(
   return (await work.afterwards(() => host.look(id))).record
 }
 
-/** Puts back what was changed by then; answers the VM where it turns out that all of it was changed. */
+/** Undoes a part of an edit; answers the VM if the edit turns out to be complete. */
 async function afterFailure(
   host: ParallelsHost,
   before: VmInfo,
@@ -65,14 +65,14 @@ async function afterFailure(
   if (left.length === 0) return undefined
   const { reason, native } = parallelsError(failure, { operation: 'vm.edit', vm: id, path: 'changes' })
   throw new OutcomeUnknownError({
-    reason: `a part of it is changed, or may be, and is not put back: ${left.join(', ')}. It failed since ${reason}`,
-    hint: 'vm.refresh() tells how it is now.',
+    reason: `a part of it is or may be changed, and could not be undone: ${left.join(', ')}. The edit failed: ${reason}`,
+    hint: 'vm.refresh() reads the present settings.',
     native,
     cause,
   })
 }
 
-/** The settings that are still not as they were: those that are given where nobody can say. */
+/** The settings that still differ from before; the given ones if the host can't be asked. */
 async function leftAfter(
   host: ParallelsHost,
   before: VmInfo,
@@ -82,7 +82,6 @@ async function leftAfter(
   try {
     return changedSettings(changes, before, await host.look(before.record.id))
   } catch {
-    // The host can't be asked: the settings are told of as they were seen last.
     return unknown
   }
 }

@@ -10,7 +10,7 @@ import { stateOf } from './vm-states.js'
 
 const device = v.record(v.string(), v.unknown())
 
-/** What is read of an entry of `list -i -j`; versions differ in what else there is, and in how numbers are written. */
+/** The fields of an entry of `list -i -j` that are read. Versions differ in other fields, and in the spelling of numbers. */
 const infoSchema = v.object({
   ID: v.pipe(v.string(), v.transform(bareId), v.check(isId)),
   Name: v.string(),
@@ -23,28 +23,28 @@ const infoSchema = v.object({
   Home: v.optional(v.string(), ''),
   GuestTools: v.optional(v.object({ state: v.optional(v.string(), '') })),
   'Boot order': v.optional(v.string(), ''),
-  /** Absent of a VM whose files can't be read. */
+  /** Absent if the VM's files can't be read. */
   Hardware: v.optional(v.record(v.string(), v.unknown()), {}),
   Network: v.optional(v.object({ ipAddresses: v.optional(v.array(v.object({ type: v.string(), ip: v.string() }))) })),
 })
 
 type Info = v.InferOutput<typeof infoSchema>
 
-/** A CD-ROM drive, with what is in it. */
+/** A CD-ROM drive and its medium. */
 interface CdromDrive {
   /** `cdrom0` */
   readonly name: string
-  /** The path of an image; empty where there is none. */
+  /** The path of an image; empty if there is none. */
   readonly image: string
 }
 
-/** A VM as `list -i -j` tells of it. */
+/** A VM in `list -i -j`. */
 export interface VmInfo {
   readonly record: VmRecord
   /** The disks by name, in the order of `record.config.disks`: `hdd0`, `hdd2`. */
   readonly disks: readonly string[]
   readonly drives: readonly CdromDrive[]
-  /** As the host has it: `hdd0 cdrom0 usb`. */
+  /** In the host's format: `hdd0 cdrom0 usb`. */
   readonly bootOrder: string
   readonly home: string
   readonly isWindows: boolean
@@ -54,8 +54,8 @@ export interface VmInfo {
 }
 
 /**
- * The VMs of a parsed `list -i -j`, without containers; an entry that is none is left out, so that one damaged VM does not hide the
- * others.
+ * The VMs of a parsed `list -i -j`, without containers. Entries that can't be read are left out, so that one damaged VM does not hide
+ * the others.
  */
 export function vmInfosOf(output: unknown): VmInfo[] {
   if (!Array.isArray(output)) return []
@@ -86,12 +86,12 @@ function vmInfoOf(info: Info): VmInfo {
 
 const unreadable = ({ Home, State }: Info): ProtocolError =>
   new ProtocolError({
-    reason: `Parallels says that it is invalid: its files in ${Home} are damaged, or can't be reached`,
-    hint: 'Bring them back, or take the VM out of the list with vm.unregister().',
+    reason: `Parallels calls it invalid: its files in ${Home} are damaged or can't be reached`,
+    hint: 'Restore them, or take the VM out of the list with vm.unregister().',
     native: { driver: 'parallels', message: `State: ${State}` },
   })
 
-/** The host does not tell the rest. */
+/** The host does not report the rest. */
 function configOf(info: Info): Complete<Omit<VmConfig, 'networkAdapters' | 'createdAt'>> {
   return {
     name: info.Name,
@@ -111,8 +111,8 @@ const hardware = ({ Hardware }: Info, name: string): Readonly<Record<string, unk
 }
 
 /**
- * The disks by the names of their images, which they keep when others go: the names of devices count them, and may pass to another
- * disk. A disk of which the host tells no image, or one that has the name of another's, goes by its device.
+ * The disks, with the names of their images as ids: a device's name may pass to another disk when one is removed. A disk without an
+ * image name of its own has its device's name.
  */
 function disksOf(info: Info): DiskConfig[] {
   const disks = devicesOf(info, 'hdd').map((device) => {
@@ -141,7 +141,7 @@ const drivesOf = (info: Info): CdromDrive[] =>
     return { name, image: typeof image === 'string' ? image : '' }
   })
 
-/** `4`, `"4"`, `"2048Mb"`; 0 where the host does not tell a number. */
+/** Parses `4`, `"4"`, or `"2048Mb"`; 0 if there is no number. */
 const amount = (value: unknown): number => {
   const digits = typeof value === 'number' || typeof value === 'string' ? /^\d+/.exec(String(value))?.[0] : undefined
   return Number(digits ?? 0)
@@ -164,7 +164,7 @@ function addressesOf(info: Info): NetworkAddress[] {
   const macAddress = /^[0-9a-f]{12}$/.test(mac) ? (mac.match(/../g)?.join(':') ?? '') : undefined
   return (info.Network?.ipAddresses ?? []).flatMap(({ type, ip }) => {
     if (type !== 'ipv4' && type !== 'ipv6') return []
-    // Of several adapters, the host does not say which has which address.
+    // With several adapters, the host does not tell which has which address.
     const isOnly = devicesOf(info, 'net').length === 1
     return [
       {

@@ -20,11 +20,11 @@ const states: Readonly<Record<string, VmState>> = {
   migrating: 'migrating',
 }
 
-/** `'unknown'` where awaitvm has no word for it: while a disk is compacted or mounted, or where the VM can't be read. */
+/** The state for a word of prlctl. `'unknown'` while a disk is compacted or mounted, and for a VM that can't be read. */
 export const stateOf = (word: string): VmState =>
   Object.hasOwn(states, word) ? (states[word] ?? 'unknown') : 'unknown'
 
 const settled: ReadonlySet<VmState> = new Set(['stopped', 'running', 'paused', 'suspended', 'unknown'])
 
-/** Whether a VM stays in this state until somebody does something. */
+/** True for a state in which a VM stays until it is changed. */
 export const isSettled = (state: VmState): boolean => settled.has(state)

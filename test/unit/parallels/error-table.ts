@@ -12,7 +12,7 @@ function codesOf(kind: SdkErrorKind): string[] {
   const known = { vm: 'id', path: 'path', state: 'running', expected: ['stopped'] } as const
   return [
     parallelsError(failure, { operation: 'vm.start', ...known }).code,
-    parallelsError(failure, { operation: 'vm.getState', isQuery: true, ...known }).code,
+    parallelsError(failure, { operation: 'vm.getState', ...known }).code,
   ]
 }
 

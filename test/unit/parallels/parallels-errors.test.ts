@@ -190,7 +190,7 @@ test('"Operation canceled" is a cancellation of what was interrupted, a timeout 
   })
   expect(errorOf({})).toMatchObject({
     code: 'HOST_ERROR',
-    reason: expect.stringContaining('nobody asked for that: Operation canceled.') as string,
+    reason: expect.stringContaining('without being asked: Operation canceled.') as string,
     native: { message: text },
   })
 })
@@ -205,7 +205,7 @@ test.each([
   const text = `Failed to ${verb} the VM: The operation failed. To perform this operation, you must enter the host OS administrator's credentials.`
   expect(parallelsError(failureOf(outcome({ text }), 'prlctl'), { operation })).toMatchObject({
     code: 'PERMISSION_DENIED',
-    hint: `Let Parallels Desktop not ask for it: run "prlsrvctl set --require-pwd ${action}:off" on the host.`,
+    hint: `Turn the password prompt off: run "prlsrvctl set --require-pwd ${action}:off" on the host.`,
     native: { message: text },
   })
 })
@@ -224,7 +224,7 @@ test('an end that tells nothing is not taken for a failure', () => {
     const error = Object.assign(new Error(`spawn ${code}`), { code })
     expect(kindOf({ ending: { kind: 'not-begun', error } })).toBe('resources')
   }
-  const asked = { operation: 'vm.getState', vm: 'some-id', isQuery: true } as const
+  const asked = { operation: 'vm.getState', vm: 'some-id' } as const
   const changed = { operation: 'vm.start', vm: 'some-id' } as const
   const failure = failureOf(outcome({ ending: killed }), 'prlctl')
   expect([parallelsError(failure, asked).code, parallelsError(failure, changed).code]).toEqual([
