@@ -3,32 +3,32 @@ import type { Dispatcher, Registry } from './dispatcher.js'
 import type { Machine } from './machine.js'
 import { terminal } from './terminal.js'
 
-/** One command of prlctl, as it was called. */
+/** A call of prlctl. */
 export interface Call {
   readonly dispatcher: Dispatcher
-  /** The VM that it names, as given. */
+  /** The VM, by the name or id of the call. */
   readonly id: string
   readonly options: ReadonlyMap<string, string[]>
-  /** What stands behind the options. */
+  /** The arguments after the options. */
   readonly rest: readonly string[]
-  /** Whether a signal has asked it to stop; where it heeds none, it never has. */
+  /** True once a signal asked it to stop, unless it ignores signals. */
   readonly isCanceled: () => boolean
 }
 
 export interface Command {
-  /** Its options, by all their names: whether they have a value. */
+  /** By each name of an option, whether it has a value. */
   readonly options?: Readonly<Record<string, boolean>>
   readonly onlyOn?: 'desktop' | 'virtuozzo'
-  /** Whether it names a VM. */
+  /** True if the first argument is a VM. */
   readonly takesId: 'always' | 'maybe' | 'never'
-  /** What is behind the name is not for prlctl. */
+  /** True if the arguments after the name are not for prlctl. */
   readonly takesRest?: boolean
   readonly heedsSignals?: boolean
-  /** Answers the exit code, where it is not 0. */
+  /** Answers the exit code; 0 if absent. */
   run(call: Call): Promise<number | void> | number | void
 }
 
-/** Splits the arguments as prlctl does. Throws what it says of wrong ones. */
+/** Parses the arguments as prlctl does. Throws prlctl's error for wrong ones. */
 export function parse(
   { options = {}, takesId, takesRest }: Command,
   words: readonly string[],
@@ -65,7 +65,7 @@ export function lookUp(registry: Registry, id: string): Machine {
   return machine
 }
 
-/** Throws where the machine is on its way, or being cloned. */
+/** Throws if the machine is changing its state, or being cloned. */
 export function requireAtRest(machine: Machine): void {
   if (machine.lockedUntil > Date.now()) throw new Failure(texts.lockedClone())
   if (machine.transition !== undefined) throw new Failure(texts.wrongState(machine.name, machine.state))
@@ -73,7 +73,7 @@ export function requireAtRest(machine: Machine): void {
 
 export const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms))
 
-/** Waits on behalf of a client; what is under way goes on without it. */
+/** Waits for a client; the operation goes on without the client. */
 export async function until(isTrue: () => boolean): Promise<void> {
   while (!isTrue()) {
     await pause(5)
@@ -81,7 +81,7 @@ export async function until(isTrue: () => boolean): Promise<void> {
   }
 }
 
-/** Errors of the action are told as "Failed to ...: ". */
+/** Prints errors of the action as "Failed to ...: ". */
 export function failing<T>(what: string, action: () => T): T {
   try {
     return action()

@@ -30,7 +30,7 @@ function freeImage({ disks }: Settings): string {
   }
 }
 
-/** The devices after one of the `--device-*` options, whose details stand in options of their own. */
+/** The devices after a `--device-*` option, whose details are options of their own. */
 function withDevice(settings: Settings, options: ReadonlyMap<string, string[]>): Settings {
   const [added] = options.get('--device-add') ?? []
   const [changed] = options.get('--device-set') ?? []
@@ -90,7 +90,7 @@ function apply(registry: Registry, machine: Machine, options: ReadonlyMap<string
   const description = value('--description')
   if (description !== undefined) {
     machine.description = description
-    // A way to have a VM without Parallels Tools.
+    // Lets a test have a VM without Parallels Tools.
     machine.tools = description.includes('without tools') ? 'not_installed' : 'installed'
   }
   machine.settings = settings

@@ -15,7 +15,7 @@ import { join } from 'node:path'
 import { freshGuest, type Machine } from './machine.js'
 import type { Knobs } from './knobs.js'
 
-/** A program that runs in a guest on behalf of a prlctl, and is gone with it. */
+/** A program in a guest that a prlctl runs. It ends with that prlctl. */
 interface Session {
   readonly owner: number
   readonly group: number
@@ -23,10 +23,10 @@ interface Session {
 
 export interface Registry {
   machines: Record<string, Machine>
-  /** Clones that are being made: they are there once they are whole, whether or not their prlctl still waits. */
+  /** Clones in progress. They finish even if their prlctl has ended. */
   pending: { machine: Machine; parent: string; isLinked: boolean; endsAt: number }[]
   sessions: Session[]
-  /** How often a fault has shown. */
+  /** How often each fault occurred. */
   shown: Record<string, number>
 }
 
@@ -42,8 +42,8 @@ const isAlive = (pid: number): boolean => {
 const sleepSync = (ms: number): void => void Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, ms)
 
 /**
- * What the dispatcher service knows and does, kept in a folder that every prlctl shares. Nothing runs between two of them:
- * what is under way has a time at which it ends, and whoever looks first after that time brings it about.
+ * The dispatcher service, whose state is in a folder that all prlctls share. Nothing runs between two calls: an operation has a time
+ * at which it ends, and the first call after that time completes it.
  */
 export class Dispatcher {
   readonly folder: string
@@ -58,7 +58,7 @@ export class Dispatcher {
     return join(this.folder, 'events.jsonl')
   }
 
-  /** The folder of what a running guest has in memory. */
+  /** The folder with the memory of a running guest. */
   memory(machine: Machine): string {
     return join(this.folder, 'run', machine.id)
   }
@@ -75,7 +75,7 @@ export class Dispatcher {
     return join(machine.home, 'snapshots', id)
   }
 
-  /** Looks at everything, changes it, and writes it down, with no other prlctl at it. */
+  /** Reads, changes and writes the state, in turn with other prlctls. */
   transact<T>(action: (registry: Registry) => T): T {
     const lock = join(this.folder, 'lock')
     this.#lock(lock)
@@ -105,7 +105,7 @@ export class Dispatcher {
     appendFileSync(this.eventsFile, `${JSON.stringify({ name, id, state, at: Date.now() })}\n`)
   }
 
-  /** The machine shows another state at once. */
+  /** Changes the state of the machine at once. */
   setState(machine: Machine, state: string): void {
     machine.transition = undefined
     if (machine.state === state) return
@@ -113,13 +113,13 @@ export class Dispatcher {
     this.event('vm_state_changed', machine)
   }
 
-  /** The machine is on its way to another state. */
+  /** Begins a change of the machine's state. */
   begin(machine: Machine, via: string, to: string, ms: number): void {
     this.setState(machine, via)
     machine.transition = { to, endsAt: Date.now() + ms }
   }
 
-  /** The guest begins anew: what it had in memory is lost. */
+  /** Boots the guest, without its former memory. */
   freshBoot(machine: Machine): void {
     const memory = this.memory(machine)
     rmSync(memory, { recursive: true, force: true })
@@ -129,7 +129,7 @@ export class Dispatcher {
     machine.guest = freshGuest(machine.guest.hasShutDown)
   }
 
-  /** The guest goes, by its own doing or by the power being taken away. */
+  /** Ends the guest: it powered off, or was killed. */
   powerOff(machine: Machine, hasShutDown: boolean): void {
     rmSync(this.memory(machine), { recursive: true, force: true })
     machine.boot += 1
@@ -138,7 +138,7 @@ export class Dispatcher {
     this.begin(machine, 'stopping', 'stopped', stop + teardown)
   }
 
-  /** The guest hears that it is to go down. */
+  /** Asks the guest to shut down. */
   pressPowerButton(machine: Machine, goDown: () => void): void {
     machine.guest.wasAsked = !machine.guest.ignoresShutdown
     if (!machine.guest.ignoresShutdown && !machine.guest.refusesShutdown) goDown()
@@ -149,7 +149,7 @@ export class Dispatcher {
     if (existsSync(from)) cpSync(from, to, { recursive: true })
   }
 
-  /** Whether the fault shows this time. */
+  /** True if the fault occurs this time. */
   shows(registry: Registry, fault: string, times: number): boolean {
     const shown = registry.shown[fault] ?? 0
     if (shown >= times) return false
@@ -169,7 +169,7 @@ export class Dispatcher {
       this.event('vm_added', machine)
     }
     registry.pending = registry.pending.filter(({ endsAt }) => endsAt > now)
-    // A session ends with the client that it belongs to.
+    // A session ends with its client.
     registry.sessions = registry.sessions.filter(({ owner, group }) => {
       if (isAlive(owner)) return true
       if (isAlive(-group)) process.kill(-group, 'SIGKILL')

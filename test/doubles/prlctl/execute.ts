@@ -40,7 +40,7 @@ const commands: Readonly<Record<string, Command>> = {
   'monitor-events': monitorEvents,
 }
 
-/** Never ends by itself; a signal ends it, or not. */
+/** Hangs until a signal, or in spite of it. */
 async function hang({ hangsHard }: Knobs): Promise<never> {
   return await new Promise((_resolve, reject) => {
     terminal().onSignal(() => {
@@ -49,7 +49,7 @@ async function hang({ hangsHard }: Knobs): Promise<never> {
   })
 }
 
-/** Faults that come before the command is looked at. */
+/** Faults that occur before the command is parsed. */
 async function showFaults(dispatcher: Dispatcher, verb: string, words: readonly string[]): Promise<void> {
   const { knobs } = dispatcher
   if (knobs.hangs.includes(verb)) await hang(knobs)
@@ -74,7 +74,7 @@ async function run(program: string, folder: string, [verb = '', ...words]: reado
   mkdirSync(folder, { recursive: true })
   const knobs = readKnobs(folder)
   const dispatcher = new Dispatcher(folder, knobs)
-  // What a test is to know, whatever faults there are.
+  // Answers tests without any fault.
   if (program === 'truthctl') {
     print(JSON.stringify(dispatcher.transact((registry) => registry)))
     return 0
@@ -107,7 +107,7 @@ async function run(program: string, folder: string, [verb = '', ...words]: reado
   return code ?? 0
 }
 
-/** What has been done is not told. */
+/** Hides the outcome of a command that succeeded. */
 async function endOddly(knobs: Knobs, verb: string): Promise<void> {
   const ending = knobs.endings[verb]
   if (ending === 'hang') await hang(knobs)
@@ -115,7 +115,7 @@ async function endOddly(knobs: Knobs, verb: string): Promise<void> {
   if (ending === 'lost') throw new Failure(`PrlJob_Wait: ${texts.connectionLost()}`)
 }
 
-/** Does what a program of Parallels is called for, and answers its exit code. */
+/** Runs a program of Parallels, and answers its exit code. */
 export async function execute(program: string, folder: string, args: readonly string[]): Promise<number> {
   try {
     return await run(program, folder, args)

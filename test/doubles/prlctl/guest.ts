@@ -59,7 +59,7 @@ export const exec: Command = {
     session.stderr.on('data', (piece: Buffer) => {
       write('stderr', piece)
     })
-    // A program need not read what it is given.
+    // A program need not read its input.
     session.stdin.on('error', () => undefined)
     stdin.pipe(session.stdin)
     const ended = once(session, 'close').then(([code, signal]) =>
@@ -69,7 +69,7 @@ export const exec: Command = {
       try {
         process.kill(-session.pid!, 'SIGKILL')
       } catch {
-        // It has ended by itself.
+        // It has already ended.
       }
     }
     for (;;) {
@@ -101,7 +101,7 @@ export const exec: Command = {
   },
 }
 
-/** `guestctl`, which is there in every guest of the double: what the guest does by itself. */
+/** `guestctl`, a program in each guest of the double that powers the guest off, crashes it, and so on. */
 export function guestctl(dispatcher: Dispatcher, [verb = '']: readonly string[]): number {
   return dispatcher.transact((registry) => {
     const machine = lookUp(registry, terminal().machine)

@@ -1,4 +1,4 @@
-/** As the original writes it: indented by tabs, slashes escaped, and of the control characters only five. */
+/** JSON in the format of prlctl: indented by tabs, with slashes and only five of the control characters escaped. */
 export function json(value: unknown): string {
   return JSON.stringify(value, undefined, '\t')
     .replaceAll('/', '\\/')

@@ -1,12 +1,12 @@
 import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 
-/** What the double does, and which faults it has; a test writes those that differ into `knobs.json`. */
+/** Settings and faults of the double; a test writes those that differ from the defaults into `knobs.json`. */
 const defaultKnobs = {
   flavour: 'desktop' as 'desktop' | 'virtuozzo',
   version: '26.3.0 (57392)',
   edition: 'pro',
-  /** Milliseconds that things take. */
+  /** Durations in milliseconds. */
   delays: {
     start: 25,
     /** From the end of `prlctl stop` until the VM is stopped. */
@@ -25,48 +25,48 @@ const defaultKnobs = {
     /** Before the first byte of any output. */
     firstByte: 0,
   },
-  /** How long a guest that ignores a shutdown is waited for. */
+  /** Longest wait for a guest that ignores a shutdown. */
   shutdownMs: 600_000,
-  /** The state that the VM is in when `prlctl start` returns. */
+  /** The state of the VM when `prlctl start` returns. */
   startReturns: 'starting' as 'starting' | 'running',
   startOfRunning: 'error' as 'error' | 'success',
-  /** The dispatcher is not there: exit code 253. */
+  /** There is no dispatcher: exit code 253. */
   isServiceDown: false,
-  /** Commands that never return. */
+  /** Commands that hang. */
   hangs: [] as string[],
-  /** What hangs ignores SIGINT and SIGTERM, too. */
+  /** Commands that hang also ignore SIGINT and SIGTERM. */
   hangsHard: false,
-  /** How many times in all a command is answered with this, once it has been carried out so many times. */
+  /** The failure of a command: how often it occurs, after how many successes. */
   failures: {} as Record<string, { text: string; times: number; after?: number }>,
-  /** How commands end that were carried out: by a hang, without a word, or with the connection to the dispatcher lost. */
+  /** How commands end that succeeded: with a hang, without output, or with a lost connection to the dispatcher. */
   endings: {} as Record<string, 'hang' | 'silence' | 'lost'>,
-  /** How many times `exec` fails after the program has run, and how many times it runs nothing and says nothing. */
+  /** How often `exec` fails after the program has run, and how often it runs and prints nothing. */
   spuriousExec: 0,
   emptyExec: 0,
-  /** How many lists are cut off, as by a signal: of VMs and of snapshots. */
+  /** How many lists of VMs and of snapshots are truncated. */
   truncatedLists: 0,
   truncatedSnapshotLists: 0,
-  /** What stands before each JSON. */
+  /** Text before each JSON. */
   jsonPrefix: '',
-  /** What stands raw in a string of each list: a byte for each character. */
+  /** Bytes that each list has unescaped in a string, one for each character. */
   rawInStrings: '',
   /** VMs whose files can't be read. */
   invalid: [] as string[],
-  /** What `prlsrvctl info --json` prints instead. */
+  /** The output of `prlsrvctl info --json`. */
   serviceInfo: '',
-  /** A VM is gone before these commands reach it. */
+  /** Commands before which the VM vanishes. */
   vanishesOn: [] as string[],
-  /** Linked clones of one parent at once: the later ones fail. */
+  /** Of several linked clones of one VM at the same time, only the first succeeds. */
   failsLinkedRace: true,
   /** Progress comes in one piece, at the end. */
   buffersProgress: false,
   monitor: {
-    /** Lines are kept back until there are so many bytes. */
+    /** Bytes that are buffered before they are printed. */
     blockBytes: 0,
     noise: '',
-    /** It ends by itself after so many events. */
+    /** Number of events after which it ends. */
     diesAfter: 0,
-    /** A list makes an event of its own. */
+    /** Each list makes an event. */
     echoesLists: false,
   },
 }

@@ -12,7 +12,7 @@ function address(machine: Machine, dispatcher: Dispatcher): string {
   return isKnown ? '10.211.55.3' : '-'
 }
 
-/** `list -i -j`: the keys of Parallels Desktop, and where they differ those of Virtuozzo. */
+/** `list -i -j`, with the keys of Parallels Desktop or of Virtuozzo. */
 function info(machine: Machine, dispatcher: Dispatcher): Record<string, unknown> {
   const { settings, id, home } = machine
   if (machine.state === 'invalid') {

@@ -1,14 +1,14 @@
-/** What the dispatcher knows of one VM. */
+/** A VM of the dispatcher. */
 export interface Machine {
   readonly id: string
   name: string
   description: string
   readonly home: string
-  /** As prlctl prints it. */
+  /** In prlctl's words. */
   state: string
-  /** Where it is on its way to, and when it gets there. */
+  /** The change of state in progress, and the time of its end. */
   transition?: { to: string; endsAt: number } | undefined
-  /** It is being cloned, and takes no other operation, until then. */
+  /** The end of a clone in progress; until then, no other operation is accepted. */
   lockedUntil: number
   /** Changes with each boot of the guest. */
   boot: number
@@ -22,11 +22,11 @@ export interface Machine {
   currentSnapshot: string
 }
 
-/** What a snapshot keeps of the configuration. */
+/** The configuration in a snapshot. */
 export interface Settings {
   cpus: number
   memory: number
-  /** By position, which is the number of the device; the image keeps its name when others go. */
+  /** Indexed by the number of the device; an image keeps its name when others are removed. */
   disks: { size: number; image: string }[]
   cdroms: { image: string }[]
   bootOrder: string
@@ -36,7 +36,7 @@ export interface GuestState {
   ignoresShutdown: boolean
   refusesShutdown: boolean
   wasAsked: boolean
-  /** Whether its last life ended in good order. */
+  /** True if its last run ended with a shutdown. */
   hasShutDown: boolean
   keys: string[]
 }

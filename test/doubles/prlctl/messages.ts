@@ -10,7 +10,7 @@ export const texts = {
     'Unable to perform the operation because the virtual machine is not started. Start the virtual machine and try again.',
   running: (name: string) =>
     `The virtual machine "${name}" is running. You or another user have already started this virtual machine.`,
-  // The quotes are the original's.
+  // The quotes are those of prlctl.
   wrongState: (name: string, state: string) =>
     `The operation cannot be completed because the virtual machine "${name} is in the "${state}" state. Stop the virtual machine and try again.`,
   notSuspended: () => 'The virtual machine is not suspended.',

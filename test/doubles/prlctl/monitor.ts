@@ -27,7 +27,7 @@ const virtuozzoLines = ({ name, id, state }: EventLine): string =>
     '\t',
   )}\n`
 
-/** Prints what happens from now on, until it is killed or, on Virtuozzo, its standard input ends. */
+/** Prints events until it is killed or, on Virtuozzo, until its standard input ends. */
 export const monitorEvents: Command = {
   takesId: 'maybe',
   options: { '--json': false },
@@ -45,7 +45,7 @@ export const monitorEvents: Command = {
     let told = 0
     let held = knobs.monitor.noise
     while (!over.signal.aborted && !isGone()) {
-      // Looking brings about what is due.
+      // A look completes operations whose time has come.
       dispatcher.transact(() => undefined)
       const size = existsSync(eventsFile) ? statSync(eventsFile).size : 0
       if (size > seen) {

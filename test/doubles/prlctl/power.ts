@@ -5,7 +5,7 @@ import type { Machine } from './machine.js'
 import { Failure, texts } from './messages.js'
 import { print } from './terminal.js'
 
-/** A command on one VM, with what it says before and after. */
+/** A command on a VM, with its messages before and after. */
 function command(
   words: { readonly doing: string; readonly what: string; readonly done: string },
   act: (machine: Machine, call: Call, registry: Registry) => (() => boolean) | undefined,
@@ -27,7 +27,7 @@ function command(
   }
 }
 
-/** Until the machine has got where it is going. */
+/** Waits until the machine has reached its new state. */
 const untilAtRest =
   ({ dispatcher, id }: Call) =>
   (): boolean =>
@@ -101,7 +101,7 @@ export const stop: Command = {
       }),
     )
     const returnsAt = Date.now() + knobs.shutdownMs
-    // The client is told of the end before the rest of the VM is torn down.
+    // prlctl ends before the VM has stopped.
     const { stop: stopMs, teardown } = knobs.delays
     if (!isStopped) {
       await until(() =>

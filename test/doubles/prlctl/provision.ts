@@ -7,7 +7,7 @@ import { freshGuest, type Machine } from './machine.js'
 import { Failure, texts } from './messages.js'
 import { print, terminal } from './terminal.js'
 
-/** The configuration of a VM that the service does not know, in its own folder. */
+/** The configuration of an unregistered VM, in the VM's folder. */
 const configFile = (home: string): string => join(home, 'config.json')
 
 function requireFreeName(registry: Registry, name: string): void {
@@ -78,7 +78,7 @@ export const clone: Command = {
     if (name === undefined) throw new Failure('Invalid usage\n', 1)
     const source = dispatcher.transact((registry) => lookUp(registry, id).name)
     print(`Clone the ${source} VM to ${options.has('--template') ? 'template' : 'VM'} ${name}...\n`)
-    // What it says of a failure begins on a new line.
+    // An error message begins on a new line.
     const fail = <T>(action: () => T): T => {
       try {
         return failing('clone the VM', action)
@@ -123,7 +123,7 @@ export const clone: Command = {
       const isThere = dispatcher.transact((registry) => registry.machines[clone.id] !== undefined)
       if (isThere) break
       const percent = Math.floor((100 * disks * (Date.now() - begin)) / Math.max(1, delays.clone))
-      // One disk after another, each from 0 to 100.
+      // The disks in turn, each from 0 to 100.
       for (; disk < disks && percent >= 100 * disk; disk += 1) lines.push(copying(disk, 100))
       lines.push(copying(disk, Math.min(100, percent - 100 * (disk - 1))))
       if (!buffersProgress) print(lines.splice(0).join(''))
@@ -149,7 +149,7 @@ export const clone: Command = {
   },
 }
 
-/** Takes the VM out of the registry; it must be at rest. */
+/** Unregisters a VM, which must be at rest. */
 function takeOut(dispatcher: Dispatcher, registry: Registry, id: string, event: string): Machine {
   const machine = lookUp(registry, id)
   if (machine.state === 'running' || machine.state === 'paused') throw new Failure(texts.lockedExecute())

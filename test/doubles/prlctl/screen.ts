@@ -49,7 +49,7 @@ interface KeyEvent {
   readonly event: 'press' | 'release'
 }
 
-/** The SDK's codes of the keys that the guest of the double tells apart. */
+/** The SDK's codes of the keys that the guest of the double knows. */
 const names: Record<number, string> = {
   10: 'Digit1',
   36: 'Enter',

@@ -1,4 +1,4 @@
-// The dispatcher of the double: listens on the socket that it is given, and does what its clients, the prlctls, ask for.
+// The dispatcher of the double: serves its clients, the prlctls, on the given socket.
 import { existsSync } from 'node:fs'
 import { createServer, type Socket } from 'node:net'
 import { PassThrough } from 'node:stream'
@@ -33,7 +33,7 @@ function serve(socket: Socket): void {
       .then(
         (code) => socket.end(frame('X', String(code))),
         (error: unknown) => {
-          // What is done for a client that is gone may find that the test has taken everything away.
+          // After the end of a client, the test may have removed everything.
           if (!isGone && existsSync(folder)) console.error(error)
           socket.destroy()
         },
@@ -52,7 +52,7 @@ function serve(socket: Socket): void {
       else for (const listener of listeners) listener(data.toString())
     }
   })
-  // A client that was killed has nothing more to say.
+  // The client was killed.
   socket.on('error', () => undefined)
   socket.on('close', () => {
     stdin.end()

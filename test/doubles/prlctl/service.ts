@@ -45,7 +45,7 @@ const info: Command = {
   },
 }
 
-/** `prlsrvctl`: what concerns the host. */
+/** `prlsrvctl`, the commands of the host. */
 export async function service(dispatcher: Dispatcher, [verb = '', ...words]: readonly string[]): Promise<void> {
   if (verb !== 'info') throw new Failure(`Unknown action: ${verb}\n`, 1)
   await info.run({ dispatcher, ...parse(info, words), isCanceled: () => false })

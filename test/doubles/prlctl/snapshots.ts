@@ -19,7 +19,7 @@ function snapshotOf(machine: Machine, { options }: Call): { id: string; snapshot
   return { id, snapshot }
 }
 
-/** What a machine has in memory, wherever that is at present. */
+/** The memory of a machine, running or saved. */
 const memoryOf = (dispatcher: Dispatcher, machine: Machine): string =>
   machine.state === 'suspended' ? dispatcher.savedMemory(machine) : dispatcher.memory(machine)
 
