@@ -28,6 +28,21 @@ interface KnownVm {
 /**
  * What a connection knows of the VMs of its host. A driver shows it each answer of the host; a difference to what was known becomes an
  * event. Of two answers, the one to the later question counts.
+ *
+ * @example
+ * ```ts
+ * import { Inventory, Listeners, type VmRecord } from 'awaitvm/driver'
+ *
+ * const listeners = new Listeners()
+ * const inventory = new Inventory(listeners.emit)
+ *
+ * async function list(ask: () => Promise<VmRecord[]>): Promise<VmRecord[]> {
+ *   const askedAt = inventory.ask()
+ *   const vms = await ask()
+ *   inventory.observeAll(vms, askedAt)
+ *   return vms
+ * }
+ * ```
  */
 export class Inventory {
   readonly #emit: (event: VmEvent) => void
