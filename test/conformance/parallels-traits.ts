@@ -1,6 +1,6 @@
 import type { ConformanceHost } from 'awaitvm/testing/conformance'
 
-/** What Parallels documents where hosts differ. */
+/** Documented traits of Parallels that differ between hosts. */
 export const parallelsTraits = {
   driver: 'parallels',
   keepsVms: true,

@@ -5,7 +5,7 @@ import { within } from '../../src/testing/conformance/deadline.js'
 import { EventLog } from '../../src/testing/conformance/event-log.js'
 import { PrlctlDouble } from '../support/prlctl-double.js'
 
-/** The names of the VMs that the host has, once there is one, or there is none. */
+/** The names of the host's VMs, once there is one, or none is left. */
 async function namesOnHost(double: PrlctlDouble, isAny: boolean): Promise<readonly string[]> {
   for (;;) {
     const names = (await double.truth()).map(({ name }) => name)
@@ -13,7 +13,7 @@ async function namesOnHost(double: PrlctlDouble, isAny: boolean): Promise<readon
   }
 }
 
-test('a VM that is half made is seen by nobody, and is taken away once whoever made it is gone', async () => {
+test('an unfinished VM is invisible, and is removed once its creator has ended', async () => {
   await using double = await PrlctlDouble.make({ hangs: ['set'] })
   await using other = await connect(double.uri).unwrap()
   const events = new EventLog(other.events())
@@ -24,7 +24,7 @@ test('a VM that is half made is seen by nobody, and is taken away once whoever m
 
   expect(draft).toMatch(/^awaitvm-draft-/)
   expect(await other.getVmList().unwrap()).toEqual([])
-  // A close waits for what was begun with the connection.
+  // A close waits for the removal that the connection began.
   await (await connect(double.uri).unwrap()).close().unwrap()
   expect(await namesOnHost(double, true), 'it is still being made').toEqual([draft])
 
@@ -41,7 +41,7 @@ test('a VM that is half made is seen by nobody, and is taken away once whoever m
   expect(events.events.map((event) => (event.type === 'created' ? event.name : event.type))).toEqual(['web-1'])
 })
 
-test('a VM whose maker is killed after the last step is whole', async () => {
+test('a VM whose creator is killed after the last step is complete', async () => {
   await using double = await PrlctlDouble.make({ endings: { set: 'hang' } })
   await using child = new Child('host-child.ts', [double.uri])
   await child.printed('ready')
@@ -58,7 +58,7 @@ test('a VM whose maker is killed after the last step is whole', async () => {
   expect(vms.map(({ config }) => [config.name, config.cpus])).toEqual([['web-1', 1]])
 })
 
-test('a clone whose maker is killed is whole, or is not there', async () => {
+test('a clone whose creator is killed is complete, or does not exist', async () => {
   await using double = await PrlctlDouble.make({ delays: { clone: 300 } })
   await using child = new Child('host-child.ts', [double.uri])
   await child.printed('ready')

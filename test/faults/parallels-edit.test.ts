@@ -9,11 +9,11 @@ interface Trial {
   readonly double: PrlctlDouble
   readonly server: Server
   readonly vm: Vm
-  /** Changes that are each a command of their own, or several. */
+  /** Changes that need one command each, or several. */
   readonly changes: VmChanges
 }
 
-/** The commands that the changes of a trial are. */
+/** The number of commands for the changes of a trial. */
 const commandCount = 5
 
 async function trial(run: (trial: Trial) => Promise<void>): Promise<void> {
@@ -54,7 +54,7 @@ test.each(Array.from({ length: commandCount }, (_, after) => after))(
   },
 )
 
-test('an edit that has all its commands succeed is as it was asked for', async () => {
+test('an edit whose commands all succeed is complete', async () => {
   await trial(async ({ double, vm, changes }) => {
     await double.set({ failures: { set: { text: wrong, times: 1, after: commandCount } } })
     expect(await vm.edit(changes).unwrap()).toMatchObject(changes)
@@ -68,7 +68,7 @@ test.each(['lost', 'silence'] as const)(
   async (ending) => {
     await trial(async ({ double, vm, changes }) => {
       await double.set({ endings: { set: ending } })
-      // One command: what can be seen of it decides.
+      // With one command, what can be seen of it decides.
       expect(await vm.edit({ description: 'after' }).unwrap()).toMatchObject({ description: 'after' })
       const before = await double.truth()
       await failureOf(vm.edit(changes), 'OUTCOME_UNKNOWN')
@@ -77,7 +77,7 @@ test.each(['lost', 'silence'] as const)(
   },
 )
 
-test('what can not be put back is said', async () => {
+test('settings that can not be undone are named', async () => {
   await trial(async ({ double, vm }) => {
     await double.set({ failures: { set: { text: wrong, times: 1, after: 2 } } })
     const error = await failureOf(
@@ -90,7 +90,7 @@ test('what can not be put back is said', async () => {
   })
 })
 
-test('an edit that can neither be finished nor put back says so', async () => {
+test('an edit that can neither be finished nor undone says so', async () => {
   await trial(async ({ double, vm, changes }) => {
     await double.set({ failures: { set: { text: wrong, times: 1000, after: 1 } } })
     const error = await failureOf(vm.edit(changes), 'OUTCOME_UNKNOWN')
@@ -100,7 +100,7 @@ test('an edit that can neither be finished nor put back says so', async () => {
   })
 })
 
-test('an edit during which the service goes says what it may have left', async () => {
+test('an edit during which the service stops names the settings that may have changed', async () => {
   await trial(async ({ double, vm, changes }) => {
     const text = 'Login failed: Unable to connect to Parallels Service.'
     await double.set({ failures: { set: { text, times: 1000, after: 1 }, list: { text, times: 1000, after: 1 } } })
@@ -145,7 +145,7 @@ test.each<[string, (vm: Vm) => VmChanges, readonly number[]]>([
   },
 )
 
-test('a disk that can not grow is told with its reason; one that has grown by then stays so', async () => {
+test('a disk that can not grow is reported with the reason; a disk that has already grown stays so', async () => {
   const changesOf = ({ config }: Vm): VmChanges => ({
     description: 'after',
     disks: config.disks.map((disk) => ({ ...disk, sizeMiB: 70 })),

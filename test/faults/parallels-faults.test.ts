@@ -13,7 +13,7 @@ interface Trial {
   readonly vm: Vm
 }
 
-/** Runs the case on a host of its own with one VM, and asserts that no program of it is left behind. */
+/** Runs a case on its own host with one VM, and asserts that it leaves no program behind. */
 function faulty(title: string, run: (trial: Trial) => Promise<void>, query: Record<string, string> = {}): void {
   test(title, async () => {
     await using double = await PrlctlDouble.make()
@@ -31,7 +31,7 @@ const startedVm = async ({ double, vm }: Trial, settings: Settings = {}): Promis
   await double.set(settings)
 }
 
-test('a service that is not there', async () => {
+test('a service that is down', async () => {
   await using double = await PrlctlDouble.make({ isServiceDown: true })
   const error = await failureOf(connect(double.uri), 'CONNECTION_FAILED')
   expect(error.retryable).toBe(true)
@@ -39,7 +39,7 @@ test('a service that is not there', async () => {
   expect(await double.processes()).toEqual([])
 })
 
-faulty('a service that goes while the connection is open', async ({ double, server, vm }) => {
+faulty('a service that stops while the connection is open', async ({ double, server, vm }) => {
   await double.set({ isServiceDown: true })
   for (const call of [server.getVmList(), vm.getState(), vm.start(), vm.clone({ name: 'x' }), vm.delete()]) {
     const result: Result<unknown, VmError> = await call
@@ -76,7 +76,7 @@ for (const hangsHard of [false, true]) {
       await double.set({})
       expect(await vm.getState().unwrap()).toBe('stopped')
     },
-    // Every other question has as much.
+    // Every other query has as much.
     { queryTimeoutMs: '8000' },
   )
 
@@ -103,17 +103,17 @@ for (const hangsHard of [false, true]) {
   )
 }
 
-faulty('a program that hangs is stopped when its job is cancelled or its time is over', async (trial) => {
+faulty('a program that hangs is stopped when its job is cancelled or times out', async (trial) => {
   const { vm } = trial
   await startedVm(trial, { hangs: ['exec'] })
   const job = vm.guest.exec(['true'])
   await failureOf(vm.guest.exec(['true'], { timeoutMs: 300 }), 'TIMEOUT', 'OUTCOME_UNKNOWN')
   const verdict = await within(job.cancel(), () => 'the verdict')
-  // It does not say whether the program was stopped, unless prlctl itself had hardly begun.
+  // The outcome is unknown, unless prlctl had only just begun.
   await failureOf(job, verdict.isOk() ? 'JOB_CANCELLED' : 'OUTCOME_UNKNOWN')
 })
 
-faulty('a close ends what hangs', async ({ double, server, vm }) => {
+faulty('a close ends commands that hang', async ({ double, server, vm }) => {
   await double.set({ hangs: ['start'], hangsHard: true })
   const job = vm.start()
   const log = new EventLog(server.events())
@@ -122,7 +122,7 @@ faulty('a close ends what hangs', async ({ double, server, vm }) => {
   await log.ended
 })
 
-faulty('a program whose end prlctl gets wrong has ended as it says itself', async (trial) => {
+faulty('a program reports its own exit code if prlctl reports a wrong one', async (trial) => {
   const { vm } = trial
   await startedVm(trial, { spuriousExec: 2 })
   for (const code of [0, 7, 255]) {
@@ -133,7 +133,7 @@ faulty('a program whose end prlctl gets wrong has ended as it says itself', asyn
   }
 })
 
-faulty('a program that prlctl says to have run, and that has not, ends with OUTCOME_UNKNOWN', async (trial) => {
+faulty('a program that prlctl did not run, but reports as run, ends with OUTCOME_UNKNOWN', async (trial) => {
   const { vm } = trial
   await startedVm(trial, { emptyExec: 1 })
   const error = await failureOf(vm.guest.exec(['echo', 'x']), 'OUTCOME_UNKNOWN')
@@ -141,7 +141,7 @@ faulty('a program that prlctl says to have run, and that has not, ends with OUTC
   expect(Buffer.from((await vm.guest.exec(['echo', 'x']).unwrap()).stdout).toString()).toBe('x\n')
 })
 
-faulty('tools that take their time end with GUEST_UNAVAILABLE, which may be tried again', async (trial) => {
+faulty('tools that start slowly end with a GUEST_UNAVAILABLE that may be retried', async (trial) => {
   const { vm } = trial
   await trial.double.set({ delays: { tools: 60_000 } })
   await vm.start().unwrap()
@@ -157,14 +157,14 @@ faulty('a command line that makes Parallels Desktop hang is not sent', async (tr
   expect(error.path).toBe('argv')
 })
 
-faulty('an answer that is cut off is asked for again', async ({ double, server, vm }) => {
+faulty('a truncated answer is asked for again', async ({ double, server, vm }) => {
   await double.set({ truncatedLists: 2 })
   expect(await server.getVmList().unwrap()).toEqual([vm])
   await double.set({ truncatedLists: 1000 })
   await failureOf(server.getVmList(), 'PROTOCOL_ERROR')
 })
 
-faulty('what stands before and in the JSON is no hindrance', async ({ double, server, vm }) => {
+faulty('JSON is read in spite of text before it and control characters in it', async ({ double, server, vm }) => {
   await double.set({ jsonPrefix: 'Operation progress ... 5%', rawInStrings: 'a\u0001b\u001f' })
   expect(await server.getVmList().unwrap()).toEqual([vm])
   await vm.start().unwrap()
@@ -172,7 +172,7 @@ faulty('what stands before and in the JSON is no hindrance', async ({ double, se
   expect(await vm.getSnapshotTree().unwrap()).toMatchObject([{ name: 'one' }])
 })
 
-faulty('data in motion ends with RESOURCE_BUSY', async ({ double, vm }) => {
+faulty('data synchronization ends with RESOURCE_BUSY', async ({ double, vm }) => {
   const { id } = await vm.createSnapshot({ name: 'one' }).unwrap()
   const text =
     'Failed to switch to snapshot: The operation cannot be performed at the moment. Data synchronization is currently in progress.'
@@ -182,7 +182,7 @@ faulty('data in motion ends with RESOURCE_BUSY', async ({ double, vm }) => {
   await vm.switchToSnapshot(id).unwrap()
 })
 
-faulty('a guest that refuses to shut down has failed to, and nobody has cancelled it', async (trial) => {
+faulty('a guest that refuses to shut down is a failure, not a cancellation', async (trial) => {
   const text = 'Failed to stop the VM: Operation canceled. The operation has been canceled.'
   await startedVm(trial, { failures: { stop: { text, times: 2 } } })
   const { vm } = trial
@@ -229,7 +229,7 @@ faulty('a template is listed and told apart, cloned, and never started', async (
   await failureOf(server.getVm('golden'), 'VM_NOT_FOUND')
 })
 
-faulty('the progress of a clone is one over all disks', async ({ double, vm }) => {
+faulty('the progress of a clone spans all disks', async ({ double, vm }) => {
   await vm.edit({ disks: [{ sizeMiB: 1 }, { sizeMiB: 1 }, { sizeMiB: 1 }, { sizeMiB: 1 }] }).unwrap()
   await double.set({ delays: { clone: 500 } })
   const seen: [string | undefined, number][] = []
@@ -241,12 +241,12 @@ faulty('the progress of a clone is one over all disks', async ({ double, vm }) =
       .filter(([phase]) => phase === `copying hard disk ${String(disk)}`)
       .map(([, percent]) => percent)
     expect(Math.min(...percents)).toBeGreaterThanOrEqual(25 * (disk - 1))
-    // The last word of a job is 100, with the phase that it had.
+    // The last progress of a job is 100, with its last phase.
     expect(Math.min(99, Math.max(...percents))).toBeLessThanOrEqual(25 * disk)
   }
 })
 
-test('an answer of prlsrvctl that is no JSON names prlsrvctl', async () => {
+test('an error for an answer that is not JSON names prlsrvctl', async () => {
   await using double = await PrlctlDouble.make({ serviceInfo: '{"Custom password protection": [\\"remove-vm\\"]}\n' })
   const error = await failureOf(connect(double.uri), 'PROTOCOL_ERROR')
   expect(error.reason).toBe('the answer of prlsrvctl info --json is cut off, or is not JSON')
@@ -288,13 +288,13 @@ faulty('a creation that can not be finished leaves nothing behind', async ({ dou
   expect(await double.files()).toEqual(before)
 })
 
-faulty('linked clones of one VM at once are made one after another', async ({ vm }) => {
+faulty('linked clones of one VM are made one after another', async ({ vm }) => {
   const names = ['a', 'b', 'c']
   const copies = await Promise.all(names.map((name) => vm.clone({ name, linked: true })))
   expect(copies.map((copy) => (copy.isOk() ? copy.value.name : copy.error.message))).toEqual(names)
 })
 
-faulty('progress that comes at the end only is no hindrance', async ({ double, vm }) => {
+faulty('progress that comes only at the end', async ({ double, vm }) => {
   await double.set({ buffersProgress: true })
   const job = vm.clone({ name: 'copy' })
   const seen: number[] = []
@@ -304,18 +304,18 @@ faulty('progress that comes at the end only is no hindrance', async ({ double, v
   expect(seen.at(-1)).toBe(100)
 })
 
-faulty('a start of a VM that runs already is refused here, whatever the host would say', async (trial) => {
+faulty('a start of a running VM is refused without asking the host', async (trial) => {
   await startedVm(trial, { startOfRunning: 'success' })
   await failureOf(trial.vm.start(), 'INVALID_STATE')
 })
 
-faulty('a host that is slow to say anything', async ({ double, vm }) => {
+faulty('a host whose output is slow', async ({ double, vm }) => {
   await double.set({ delays: { firstByte: 150 } })
   await vm.start().unwrap()
   expect(vm.state).toBe('running')
 })
 
-test('events come in spite of noise, of being kept back, and of a monitor that dies', async () => {
+test('events arrive in spite of noise, buffering, and a monitor that ends', async () => {
   const line = 'x'.repeat(100)
   for (const monitor of [{ noise: `${line}\n{"not": "an event"}\n` }, { blockBytes: 100_000 }, { diesAfter: 1 }]) {
     await using double = await PrlctlDouble.make({ monitor })
@@ -328,13 +328,13 @@ test('events come in spite of noise, of being kept back, and of a monitor that d
   }
 })
 
-test('a list that is told as a change is not answered by lists without end', async () => {
+test('lists that make events do not lead to endless lists', async () => {
   await using double = await PrlctlDouble.make({ monitor: { echoesLists: true } })
   await using server = await connect(`${double.uri}&listEveryMs=600000`).unwrap()
   const vm = await server.createVm({ name: 'web-1' }).unwrap()
   const log = new EventLog(server.events())
   const changes = (): number => log.events.filter(({ type }) => type === 'config').length
-  // What comes within a second of an echo is told with the next listing only.
+  // A change within a second of an echo is only seen in the next list.
   for (let times = 0; changes() === 0; times += 1) {
     await double.prlctlOutput('set', 'web-1', '--description', `by another, ${String(times)}`)
   }
@@ -343,7 +343,7 @@ test('a list that is told as a change is not answered by lists without end', asy
   for (let times = 0; times < 20; times += 1) await vm.getState().unwrap()
   expect(changes()).toBe(told)
   const events = await double.eventCount()
-  // Enough questions by somebody else for an echo to have gone round many times over.
+  // Another client asks often enough for an echo to have come back many times.
   for (let times = 0; times < 20; times += 1) await double.prlctlOutput('status', 'web-1')
   expect((await double.eventCount()) - events).toBeLessThan(5)
 })

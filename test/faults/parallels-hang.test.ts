@@ -4,7 +4,7 @@ import { PrlctlDouble } from '../support/prlctl-double.js'
 import { timedCalls } from '../support/timed-calls.js'
 
 const timeoutMs = 300
-/** The limit and the second in which it is kept, on a loaded machine. The host itself is waited for a minute and longer. */
+/** The time limit, with tolerance for a loaded machine. The host itself would take a minute and longer. */
 const maxMs = 10_000
 
 const changes = [
@@ -33,7 +33,7 @@ for (const [title, isDeaf, hangs] of [
     await using double = await PrlctlDouble.make()
     await using server = await connect(double.uri, { maxConcurrentOperations: 100 }).unwrap()
     const offered = Object.entries(timedCalls).filter(([operation]) => server.capabilities.has(operation as Capability))
-    // What hangs keeps its VM to itself.
+    // A command that hangs blocks its VM.
     const trials = await Promise.all(
       offered.map(async ([operation, call]) => {
         const vm = await server.createVm({ name: operation }).unwrap()

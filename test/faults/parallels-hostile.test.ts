@@ -11,7 +11,7 @@ async function onHost(run: (double: PrlctlDouble, server: Server) => Promise<voi
   await run(double, server)
 }
 
-/** Names that a shell, a parser of options or of lines would take for something else. */
+/** Names with a meaning for a shell, or for a parser of options or lines. */
 const names = [
   'two  words',
   ' spaces around ',
@@ -24,7 +24,7 @@ const names = [
   '{00000000-0000-4000-8000-000000000001}',
 ]
 
-test.each(names)('a VM named %j is worked on, and no other', async (name) => {
+test.each(names)('operations on a VM named %j reach that VM only', async (name) => {
   await onHost(async (double, server) => {
     const other = await server.createVm({ name: 'other' }).unwrap()
     const vm = await server.createVm({ name, description: name }).unwrap()
@@ -53,13 +53,13 @@ test.each(names)('a VM named %j is worked on, and no other', async (name) => {
 })
 
 test.each(['line\nbreak', 'a\ttab', 'a\u0001control', 'back\\slash/es', '\u202eright to left', ' '])(
-  'a VM that somebody else has named %j is listed, and worked on by its id',
+  'a VM that another client named %j is listed, and reached by its id',
   async (name) => {
     await onHost(async (double, server) => {
       await double.prlctlOutput('create', name)
       await double.prlctlOutput('create', 'other')
       const vm = (await server.getVmList().unwrap()).find((one) => one.name !== 'other')
-      // Control characters come raw, and are left out.
+      // Control characters are unescaped, and are dropped.
       expect(vm?.name).toBe(name.replace('\u0001', ''))
       await vm?.start().unwrap()
       await vm?.edit({ description: 'found' }).unwrap()
@@ -74,7 +74,7 @@ test.each(['line\nbreak', 'a\ttab', 'a\u0001control', 'back\\slash/es', '\u202er
   },
 )
 
-test('a description with NUL is refused as what it is', async () => {
+test('a description with NUL is refused', async () => {
   await onHost(async (double, server) => {
     const vm = await server.createVm({ name: 'web-1' }).unwrap()
     expect((await failureOf(vm.edit({ description: 'a\0b' }), 'INVALID_ARGUMENT')).path).toBe('changes')
@@ -85,7 +85,7 @@ test('a description with NUL is refused as what it is', async () => {
   })
 })
 
-test('10 MB of output with every byte in it come to the letter; of more, the beginning and the end of the program', async () => {
+test('10 MB of binary output are complete; a longer output is truncated, and the exit code is reported', async () => {
   await onHost(async (_double, server) => {
     const vm = await server.createVm({ name: 'web-1' }).unwrap()
     await vm.start().unwrap()
@@ -101,7 +101,7 @@ test('10 MB of output with every byte in it come to the letter; of more, the beg
   })
 })
 
-test('text that is no UTF-8, and control characters, hide no VM', async () => {
+test('invalid UTF-8 and control characters hide no VM', async () => {
   await onHost(async (double, server) => {
     const vm = await server.createVm({ name: 'ünï' }).unwrap()
     await double.set({ rawInStrings: '\u00ff\u00c3\u0001\u001f\u0000\u007f' })
@@ -112,7 +112,7 @@ test('text that is no UTF-8, and control characters, hide no VM', async () => {
   })
 })
 
-test('a guest without a POSIX shell is refused what needs one', async () => {
+test('operations that need a POSIX shell are refused in a guest without one', async () => {
   await onHost(async (double, server) => {
     await double.prlctlOutput('create', 'windows', '-d', 'win-11')
     const vm = await server.getVm('windows').unwrap()
@@ -129,7 +129,7 @@ test('a guest without a POSIX shell is refused what needs one', async () => {
     expect(existsSync(join(double.folder, 'out'))).toBe(false)
     await vm.guest.getNetworkAddresses().unwrap()
 
-    // One that is said to be of another kind tells by what its shell says.
+    // A Windows guest whose VM has another type is recognized by the error of its shell.
     const other = await server.createVm({ name: 'other' }).unwrap()
     await other.start().unwrap()
     const text = `'sh' is not recognized as an internal or external command,\noperable program or batch file.`

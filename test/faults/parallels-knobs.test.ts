@@ -12,14 +12,14 @@ const forAll = <T>(value: T): Record<string, T> => Object.fromEntries(changes.ma
 const always = 1_000_000
 const failing = (text: string): Settings => ({ failures: forAll({ text: `Failed to do it: ${text}`, times: always }) })
 
-/** Faults, and whether the operations are to succeed in spite of them. */
+/** Faults in spite of which the operations succeed. */
 const harmless: Record<string, Settings> = {
   'no fault at all': {},
   'a slow host of Virtuozzo': {
     flavour: 'virtuozzo',
     delays: { firstByte: 10, start: 100, stop: 80, teardown: 80, snapshot: 60 },
   },
-  'whatever is no more than a nuisance': {
+  'all faults that are only a nuisance': {
     jsonPrefix: 'This feature is not available in this edition of Parallels Desktop.\nOperation progress ... 5%',
     rawInStrings: 'a\u0001b\u001f',
     truncatedLists: 2,
@@ -72,12 +72,12 @@ const harmful: Record<string, Settings> = {
 }
 
 interface TriedHost extends Host {
-  /** A connection that has all the time that it needs. */
+  /** A connection without time limits. */
   readonly calm: Server
   readonly vms: Map<string, Vm>
 }
 
-/** Does the step on a host with the fault, and holds its verdict against what the host itself knows. */
+/** Runs a step on a host with the fault, and compares its outcome with the host's state. */
 async function run(host: TriedHost, step: Step, fault: Settings, mayFail: boolean): Promise<void> {
   const { double } = host
   await double.set(fault.flavour === undefined ? {} : { flavour: fault.flavour })
@@ -97,7 +97,7 @@ async function run(host: TriedHost, step: Step, fault: Settings, mayFail: boolea
   if (!mayFail) expect.fail(message)
   expect(message).toMatch(/^Cannot /)
   if (code === 'OUTCOME_UNKNOWN') {
-    expect(step.isQuestion, 'whoever only asks does nothing').not.toBe(true)
+    expect(step.isQuestion, 'a query changes nothing').not.toBe(true)
     return
   }
   const there = code === 'VM_NOT_FOUND' ? before.vms.filter(({ id }) => id !== vm.id) : before.vms
@@ -110,7 +110,7 @@ async function run(host: TriedHost, step: Step, fault: Settings, mayFail: boolea
 async function round(fault: Settings, mayFail: boolean): Promise<void> {
   const { flavour = 'desktop', hangs, endings = {} } = fault
   await using double = await PrlctlDouble.make({ flavour })
-  // What hangs is given up soon; all else has time.
+  // A short limit for hangs, and a long one for the rest.
   const isShort = hangs !== undefined || Object.values(endings).includes('hang')
   const limit = isShort ? { timeoutMs: 1000 } : {}
   const queryTimeoutMs = hangs?.includes('list') === true ? 1000 : 10_000

@@ -7,14 +7,14 @@ import type { PrlctlDouble, TrueVm } from '../support/prlctl-double.js'
 export interface Host {
   readonly double: PrlctlDouble
   readonly server: Server
-  /** For what may take any time by itself: copies, and programs in a guest. */
+  /** For copies, and programs in a guest, which may take any time. */
   readonly limit: { readonly timeoutMs?: number | undefined }
 }
 
-/** What the host itself knows, and what a program in the guest has left. */
+/** The state of the host, and the traces of a program in the guest. */
 export interface Truth {
   readonly vms: readonly TrueVm[]
-  /** How often the program of the round has run. */
+  /** How often the program has run. */
   readonly runs: number
 }
 
@@ -25,13 +25,13 @@ interface Moment extends Host {
 
 type Settled = 'stopped' | 'running' | 'paused' | 'suspended'
 
-/** One operation, on a VM in this state. */
+/** An operation, on a VM in this state. */
 export interface Step {
   readonly from: Settled
   call(moment: Moment): PromiseLike<Result<unknown, VmError>>
-  /** Whether the host shows that it was done, and has ended in this value. */
+  /** True if the host's state shows the operation's effect, with this value. */
   isDone(after: Truth, moment: Moment, value: unknown): boolean | Promise<boolean>
-  /** Whether it only asks. */
+  /** True if it is a query. */
   readonly isQuestion?: boolean
 }
 
@@ -74,7 +74,7 @@ const asks = (from: Settled, call: Step['call'], isDone: Step['isDone']): Step =
 const firstSnapshot = (truth: Truth): string => snapshotsOf(truth)[0] ?? ''
 const local = ({ double }: Host): string => join(double.folder, 'file')
 
-/** Every operation that Parallels has. */
+/** Every operation of the driver. */
 export const steps: Readonly<Record<string, Step>> = {
   'server.getInfo': asks(
     'stopped',
@@ -186,7 +186,7 @@ export const steps: Readonly<Record<string, Step>> = {
   'vm.delete': { from: 'stopped', call: ({ vm }) => vm.delete(), isDone: (after) => ours(after) === undefined },
 }
 
-/** Brings the host to where a step begins: it has one VM in this state, with a snapshot. No fault may be there. */
+/** Prepares a host without faults for a step: one VM in the step's state, with a snapshot. */
 export async function prepare({ double, server }: Pick<Host, 'double' | 'server'>, from: Settled): Promise<Vm> {
   for (const { id, name: other } of (await truthOf(double)).vms) {
     if (other !== name) await double.prlctlOutput('delete', `{${id}}`)

@@ -84,7 +84,7 @@ export class PrlctlDouble implements AsyncDisposable {
     return join(this.folder, 'state')
   }
 
-  /** Turns knobs; those that are not named go back to where they were at first. */
+  /** Sets knobs; the others get their initial values. */
   async set(settings: Settings): Promise<void> {
     // As a whole: a program of the double may begin at any moment.
     const draft = join(this.state, 'knobs.json.new')
@@ -92,7 +92,7 @@ export class PrlctlDouble implements AsyncDisposable {
     await rename(draft, join(this.state, 'knobs.json'))
   }
 
-  /** Runs a program of the double's, as somebody else at the same host would. */
+  /** Runs a program of the double, as another client of the host. */
   async prlctlOutput(...args: readonly string[]): Promise<string> {
     return (await run(this.prlctl, args)).stdout
   }
@@ -108,7 +108,7 @@ export class PrlctlDouble implements AsyncDisposable {
     return names.sort()
   }
 
-  /** What the host itself knows of its VMs, whatever faults it shows to others: once each of them has come to rest. */
+  /** The VMs of the host, read without its faults, once none is changing its state. */
   async truth(): Promise<readonly TrueVm[]> {
     for (;;) {
       const { stdout } = await run(join(this.state, 'bin/truthctl'), { maxBuffer: Infinity })
@@ -133,7 +133,7 @@ export class PrlctlDouble implements AsyncDisposable {
     return [...(await this.#running()).values()]
   }
 
-  /** Ends the programs that somebody who was killed has left behind. */
+  /** Ends the programs that a killed client has left behind. */
   async endProcesses(): Promise<void> {
     for (const pid of (await this.#running()).keys()) process.kill(pid, 'SIGKILL')
   }

@@ -3,10 +3,10 @@ import { ParallelsFailure } from '../../../src/drivers/parallels/parallels-failu
 import { sdkErrors, type SdkErrorKind } from '../../../src/drivers/parallels/sdk-errors.js'
 import { markdownTable, ReadmePart } from '../../support/readme-part.js'
 
-/** The part of the chapter that has the table. */
+/** The part of the chapter with the table. */
 export const errorTablePart = new ReadmePart('parallels-errors', 'src/drivers/parallels/FROM-PRLSDKAPI.md')
 
-/** The code that a failed start of a running VM ends with, and that a failed question ends with. */
+/** The error codes of a failed start of a running VM, and of a failed query. */
 function codesOf(kind: SdkErrorKind): string[] {
   const failure = new ParallelsFailure(kind, { driver: 'parallels', message: 'x' })
   const known = { vm: 'id', path: 'path', state: 'running', expected: ['stopped'] } as const
@@ -16,7 +16,7 @@ function codesOf(kind: SdkErrorKind): string[] {
   ]
 }
 
-/** What each error of the SDK becomes: the heading, and a line for each. */
+/** The table of the SDK's errors: the heading, and a row for each. */
 export const errorTable = (): string[][] => [
   ['`PRL_ERR_…`', 'number', 'awaitvm'],
   ...sdkErrors.map(({ name, number = 0, kind }) => {

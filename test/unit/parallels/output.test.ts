@@ -51,7 +51,7 @@ const desktopInfo = `[
 ]
 `
 
-test('an entry of the list is read, with the devices in the order of their numbers', () => {
+test('an entry of the list is parsed, with the devices in the order of their numbers', () => {
   const [info] = vmInfosOf(jsonIn(desktopInfo, 'array'))
   expect(info).toMatchObject({
     home: '/Users/me/Parallels/Ubuntu.pvm',
@@ -80,7 +80,7 @@ test('an entry of the list is read, with the devices in the order of their numbe
   })
 })
 
-test('disks whose images have the same name go by their devices', () => {
+test('disks whose images have the same name have the names of their devices as ids', () => {
   const image = (folder: string): string => `"image": "\\/${folder}\\/harddisk.hdd", `
   const text = desktopInfo
     .replace('"hdd2": { ', `"hdd2": { ${image('other')}`)
@@ -89,7 +89,7 @@ test('disks whose images have the same name go by their devices', () => {
   expect(info?.record.config.disks.map(({ id }) => id)).toEqual(['hdd0', 'hdd2', 'b.hdd'])
 })
 
-test('what stands around the JSON and in it is no hindrance', () => {
+test('JSON is read in spite of text around it and control characters in it', () => {
   const prefixes = ['Operation progress ... 5%', 'This feature is deprecated.\n', '\u001b', '']
   for (const prefix of prefixes) {
     const noisy = `${prefix}${desktopInfo.replace('ubuntu', 'ub\u0001un\u001ftu\u0000')}\ntrailing`
@@ -101,7 +101,7 @@ test('what stands around the JSON and in it is no hindrance', () => {
   expect(jsonIn('nothing of the kind', 'object')).toBeUndefined()
 })
 
-test('a damaged VM is listed, and one without an id hides no other', () => {
+test('a damaged VM is listed, and one without an id does not hide others', () => {
   const entries = [
     { ID: `{${id}}`, Name: 'packed', State: 'invalid', Home: '/x/y.pvmp' },
     { Name: 'no id', State: 'stopped' },
@@ -202,7 +202,7 @@ lines]]>
   expect(snapshotIdsOfTable('')).toEqual([])
 })
 
-test('events of both flavours, in whatever pieces they come', () => {
+test('events of both flavours are parsed from output in pieces of any size', () => {
   const desktop =
     'not an event\n' +
     `{"Timestamp":"2026-01-01 00:00:00","VM ID":"{${id}}","Event name":"vm_state_changed","Additional info":{"Vm state name":"running"}}\r\n` +
@@ -243,7 +243,7 @@ test('events of both flavours, in whatever pieces they come', () => {
   expect(endless.push(`\n{"VM ID":"${id}","Event name":"vm_added"}\n`)).toHaveLength(1)
 })
 
-test('progress is read wherever there is any', () => {
+test('progress is read from any line that has it', () => {
   expect(progressIn('\rCopying hard disk 1 ... 5 %\rCopying hard disk 1 ... 45 %', 1)).toEqual({
     percent: 45,
     phase: 'copying hard disk 1',
@@ -255,15 +255,15 @@ test('progress is read wherever there is any', () => {
   }
 })
 
-test('the progress over several disks goes from 0 to the end once, whatever their number', () => {
+test('the progress over any number of disks goes from 0 to the end once', () => {
   const of = (disk: number, percent: number, disks: number): number | undefined =>
     progressIn(`Copying hard disk ${String(disk)} ... ${String(percent)} %`, disks)?.percent
   expect([of(1, 0, 4), of(1, 100, 4), of(2, 0, 4), of(3, 50, 4), of(4, 100, 4)]).toEqual([0, 25, 25, 62.5, 99])
-  // More than the host has told of: it is the last, as far as anybody knows.
+  // A disk beyond the expected number counts as the last.
   expect(of(2, 50, 1)).toBe(75)
 })
 
-test('what the host tells of itself', () => {
+test('information about the host', () => {
   expect(serviceInfoOf({ Hostname: 'mac.local', Version: 'Desktop 26.3.0-57392', extra: 1 })).toEqual({
     hostName: 'mac.local',
     version: 'Desktop 26.3.0-57392',
@@ -281,13 +281,13 @@ test('what the host tells of itself', () => {
   expect(licenseOf('none')).toBeUndefined()
 })
 
-test('a shell takes quoted words apart as they were', () => {
+test('a shell splits quoted words as they were', () => {
   const words = ['', ' ', "it's", "'''", '"', '$HOME', '`id`', '\\', 'a\nb', '-n', '*', '!x', '虚拟机']
   const output = execFileSync('sh', ['-c', `printf '%s\\0' ${quoteWords(words)}`])
   expect(output.toString().split('\0').slice(0, -1)).toEqual(words)
 })
 
-test('the checksum is that of cksum', () => {
+test('the checksum equals that of cksum', () => {
   for (const content of ['', 'a', 'hello\n', 'x'.repeat(70_000), '\0\u00ff']) {
     const sum = new Cksum()
     const bytes = Buffer.from(content)

@@ -19,7 +19,7 @@ const outcome = (changes: Partial<Outcome> & { readonly code?: number; readonly 
   }
 }
 
-/** What Macs and Virtuozzo hosts are known to have printed, and what it means. */
+/** Error texts of Macs and Virtuozzo hosts, with their codes. */
 const recorded: readonly [text: string, code: VmErrorCode, native: string][] = [
   [
     'Failed to get VM config: The virtual machine could not be found. The virtual machine is not registered in the virtual machine directory on your Mac.',
@@ -152,13 +152,13 @@ test.each([
   expect(failureOf(outcome({ text: state }), 'prlctl')?.kind).toBe('state')
 })
 
-test('a success is none of it, whatever else is said; a complaint with the exit code 0 is', () => {
+test('the exit code 0 is a success with any output but an error text', () => {
   expect(failureOf(outcome({ code: 0, text: 'WARNING: prlctl is deprecated' }), 'prlctl')).toBeUndefined()
   const stopped = 'Failed to stop the VM: Unable to perform the operation because the virtual machine is not started.'
   expect(failureOf(outcome({ code: 0, text: stopped }), 'prlctl')?.kind).toBe('state')
 })
 
-test('the service, the edition, data in motion, and the unknown', () => {
+test('a service that is down, a wrong edition, data synchronization, and unknown errors', () => {
   const kindOf = (changes: Parameters<typeof outcome>[0]) => failureOf(outcome(changes), 'prlctl')?.kind
   expect(kindOf({ code: 253 })).toBe('connection')
   expect(kindOf({ code: 253, text: 'Login failed: Unable to connect to Parallels Service.' })).toBe('connection')
@@ -173,12 +173,12 @@ test('the service, the edition, data in motion, and the unknown', () => {
   expect(kindOf({ text: 'Unrecognized option: --linked\n', code: 1 })).toBe('not-supported')
   expect(kindOf({ text: 'Failed to stop the VM: Operation timeout.' })).toBe('overdue')
   expect(kindOf({ text: 'Something else altogether' })).toBe('other')
-  // It may have been done, or not.
+  // The outcome is unknown.
   expect(kindOf({})).toBe('lost')
   expect(kindOf({ stdout: Buffer.from('Starting the VM...') })).toBe('lost')
 })
 
-test('"Operation canceled" is a cancellation of what was interrupted, a timeout of what took too long, and else a failure', () => {
+test('"Operation canceled" is a cancellation after an interrupt, a timeout after the time limit, and else a failure', () => {
   const text = 'Failed to clone the VM: Operation canceled. The operation has been canceled.'
   const errorOf = (changes: Partial<Outcome>) =>
     parallelsError(failureOf(outcome({ text, ...changes }), 'prlctl'), { operation: 'vm.clone', vm: 'some-id' })
@@ -210,13 +210,13 @@ test.each([
   })
 })
 
-test('an end that tells nothing is not taken for a failure', () => {
+test('an end without a message is not taken for a failure', () => {
   const kindOf = (changes: Partial<Outcome>) => failureOf(outcome(changes), 'prlctl')?.kind
   const killed = { kind: 'signal', signal: 'SIGKILL' } as const
   expect(kindOf({ ending: killed, isOverdue: true })).toBe('overdue')
   expect(kindOf({ ending: killed })).toBe('lost')
   expect(kindOf({ ending: { kind: 'lost', reason: 'Connection reset' } })).toBe('lost')
-  // It was stopped before it could do anything.
+  // It was interrupted before it sent anything.
   expect(kindOf({ ending: { kind: 'signal', signal: 'SIGINT' }, wasInterrupted: true })).toBe('cancelled')
   const missing = Object.assign(new Error('spawn prlctl ENOENT'), { code: 'ENOENT' })
   expect(kindOf({ ending: { kind: 'not-begun', error: missing } })).toBe('tool-missing')

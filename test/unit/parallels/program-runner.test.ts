@@ -25,7 +25,7 @@ afterEach(() => {
   vi.useRealTimers()
 })
 
-test('what is begun after everything was stopped has a few seconds', async () => {
+test('a program that starts after stopAll has a few seconds', async () => {
   vi.useFakeTimers()
   const runner = new ProgramRunner(endless)
   const running = runner.run(['prlctl', 'start', 'web-1'], { timeoutMs: 600_000 })

@@ -29,7 +29,7 @@ describe('a Parallels host over ssh', () => {
   const connected = async (double: PrlctlDouble, options?: ConnectOptions): Promise<Server> =>
     await connect(ssh.uriOf(double), options).unwrap()
 
-  test('tells of the machine at the other end', async () => {
+  test('reports the remote machine', async () => {
     await using double = await PrlctlDouble.make()
     await using server = await connected(double)
     const info = await server.getInfo().unwrap()
@@ -38,7 +38,7 @@ describe('a Parallels host over ssh', () => {
     expect(info.memoryMiB).toBeGreaterThan(info.freeMemoryMiB)
   })
 
-  test('a VM lives there, and everything is taken away again', async () => {
+  test('a VM goes through its life there, and nothing is left behind', async () => {
     await using double = await PrlctlDouble.make()
     {
       await using server = await connected(double)
@@ -56,14 +56,14 @@ describe('a Parallels host over ssh', () => {
       const copy = await vm.clone({ name: 'web-2' }).unwrap()
       await copy.delete().unwrap()
       expect((await server.getVmList().unwrap()).map(({ name }) => name)).toEqual(['web-1'])
-      // What somebody else does there is told of.
+      // Changes by other clients are events.
       await double.prlctlOutput('start', 'web-1')
       await log.until((event) => event.type === 'state' && event.state === 'running' && event.reason === undefined)
     }
     expect(await double.processes()).toEqual([])
   })
 
-  test('words reach the guest to the letter, through both shells', async () => {
+  test('arguments reach the guest unchanged, through both shells', async () => {
     await using double = await PrlctlDouble.make()
     await using server = await connected(double)
     const vm = await server.createVm({ name: `it's "$(id)" \`id\` -rf * ünï` }).unwrap()
@@ -78,7 +78,7 @@ describe('a Parallels host over ssh', () => {
     expect((await vm.guest.exec(['sh', '-c', 'exit 255']).unwrap()).exitCode).toBe(255)
   })
 
-  test('names, descriptions and paths of all kinds are taken to the letter', async () => {
+  test('names, descriptions and paths with special characters are unchanged', async () => {
     await using double = await PrlctlDouble.make()
     await using server = await connected(double)
     const odd = `-rf --help 'a' "b" $(id) \`id\` ; & | * ~ %s ünï`
@@ -97,12 +97,12 @@ describe('a Parallels host over ssh', () => {
     expect((await server.getVmList().unwrap()).map(({ name }) => name).sort()).toEqual(['$(reboot)', odd].sort())
   })
 
-  test('ten megabytes of any bytes come through both ways', async () => {
+  test('ten megabytes of binary data are transferred both ways', async () => {
     await using double = await PrlctlDouble.make()
     await using server = await connected(double)
     const vm = await server.createVm({ name: 'web-1' }).unwrap()
     await vm.start().unwrap()
-    // Much of it is no UTF-8.
+    // Most of it is not UTF-8.
     const bytes = Buffer.alloc(10_000_000, Buffer.from(Array.from({ length: 251 }, (_, index) => (index * 37) % 256)))
     const { stdout, isTruncated } = await vm.guest.exec(['cat'], { input: bytes }).unwrap()
     expect(isTruncated).toBe(false)
@@ -111,7 +111,7 @@ describe('a Parallels host over ssh', () => {
     expect([...stderr]).toEqual([0xff, 0xc0, 0, 0x1b, ...Buffer.from('[2Jx')])
   })
 
-  test('a list with raw control characters and words before it is read', async () => {
+  test('a list with unescaped control characters and text before it is read', async () => {
     await using double = await PrlctlDouble.make()
     await using server = await connected(double)
     const vm = await server.createVm({ name: 'web-1' }).unwrap()
@@ -133,7 +133,7 @@ describe('a Parallels host over ssh', () => {
     expect(Buffer.compare(await readFile(join(double.folder, 'out')), content)).toBe(0)
   })
 
-  test('a clone and a program are cancelled at the other end', async () => {
+  test('a clone and a program are cancelled on the remote machine', async () => {
     await using double = await PrlctlDouble.make({ delays: { clone: 60_000 } })
     await using server = await connected(double)
     const vm = await server.createVm({ name: 'web-1' }).unwrap()
@@ -144,13 +144,13 @@ describe('a Parallels host over ssh', () => {
     expect(await server.getVmList().unwrap()).toEqual([vm])
     await vm.start().unwrap()
     const running = vm.guest.exec(['sleep', '600'])
-    // On a busy machine the other end may confirm it too late.
+    // On a busy machine, the confirmation may come too late.
     await failureOf(vm.guest.exec(['sleep', '600'], { timeoutMs: 500 }), 'TIMEOUT', 'OUTCOME_UNKNOWN')
     await running.cancel().unwrap()
     await failureOf(running, 'JOB_CANCELLED')
   })
 
-  test('a program that hangs and heeds nothing is killed at the other end', async () => {
+  test('a program that hangs and ignores signals is killed on the remote machine', async () => {
     await using double = await PrlctlDouble.make()
     {
       await using server = await connected(double)
@@ -162,7 +162,7 @@ describe('a Parallels host over ssh', () => {
     expect(await double.processes()).toEqual([])
   })
 
-  test('a host that can not be reached, a key that is not known, a program that is not there', async () => {
+  test('an unreachable host, an unknown key, and a missing program', async () => {
     await using double = await PrlctlDouble.make()
     const nobody = `parallels+ssh://127.0.0.1:1?${new URLSearchParams({ sshConfig: ssh.config }).toString()}`
     expect((await failureOf(connect(nobody), 'CONNECTION_FAILED')).message).toContain('refused')

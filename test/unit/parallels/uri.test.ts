@@ -3,7 +3,7 @@ import { expect, test } from 'vitest'
 import { addressOf } from '../../../src/drivers/parallels/uri.js'
 import { failureOf } from '../../../src/testing/conformance/expect-failure.js'
 
-test('what a URI says', () => {
+test('the options of a URI', () => {
   const defaults = {
     prlctl: 'prlctl',
     queryTimeoutMs: 60_000,
@@ -41,7 +41,7 @@ test.each([
   expect(error.message).not.toContain('secret')
 })
 
-test('a prlctl that is not there', async () => {
+test('a missing prlctl', async () => {
   const error = await failureOf(connect('parallels:?prlctl=/nowhere/prlctl'), 'HOST_TOOL_NOT_FOUND')
   expect(error.hint).toContain('parallels:?prlctl=')
 })

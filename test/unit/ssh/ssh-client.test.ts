@@ -51,14 +51,14 @@ describe('the ssh client', () => {
     expect(await said(program)).toEqual({ ending: { kind: 'exit', code }, stdout: 'out\n', stderr: 'err\n' })
   })
 
-  test('words reach a program to the letter', async () => {
+  test('arguments reach a program unchanged', async () => {
     const words = ["it's", '"quoted"', '$HOME $(id) `id`', 'a\nb', '', ' ', '\\', '-x', '; true', '虚拟机', '* ~ %s']
     const { stdout } = await said(start(['printf', '[%s]', ...words]))
     expect(stdout).toBe(words.map((word) => `[${word}]`).join(''))
     expect(await client.script(`printf '[%s]' "$@"`, ...words)).toBe(stdout)
   })
 
-  test('a program reads what it is given, and writes any bytes', async () => {
+  test('a program reads its input, and writes binary output', async () => {
     const bytes = Buffer.from(Array.from({ length: 300_000 }, (_, index) => (index * 7) % 256))
     const program = start(['cat'], true)
     program.stdin.end(bytes)
@@ -72,7 +72,7 @@ describe('the ssh client', () => {
     expect((await said(start(['awaitvm-tool']))).stdout).toBe('found\n')
   })
 
-  test('a program that is not there was not begun', async () => {
+  test('a missing program was not begun', async () => {
     const { ending } = await said(start(['awaitvm-no-such-program']))
     expect(ending).toMatchObject({ kind: 'not-begun', error: { code: 'ENOENT' } })
   })
@@ -80,11 +80,11 @@ describe('the ssh client', () => {
   test.each([
     ['interrupt', 'SIGINT'],
     ['kill', 'SIGKILL'],
-  ] as const)('%s ends a program with %s at the other end', async (method, signal) => {
-    // The shell starts it with SIGINT ignored, which a shell can't change.
+  ] as const)('%s ends a program on the remote machine with %s', async (method, signal) => {
+    // The shell starts it with SIGINT ignored, and a shell can't undo that.
     const program = start(['perl', '-e', '$SIG{INT} = "DEFAULT"; $| = 1; print "$$\\n"; sleep 600'])
     const [pid] = (await once(program.stdout, 'data')) as [Buffer]
-    // What is known of the program comes on another stream than its output; it has come before the answer to another program.
+    // The process id arrives on another stream than the output, but before the answer to a later program.
     await client.script('true')
     program[method]()
     expect(await within(program.ended, () => 'the end of the program')).toEqual({ kind: 'signal', signal })
@@ -102,7 +102,7 @@ describe('the ssh client', () => {
     await within(program.ended, () => 'the end of the program')
   })
 
-  test('a machine that can not be reached, and a key that is not known', async () => {
+  test('an unreachable machine, and an unknown key', async () => {
     const nobody = await SshClient.open({ host: '127.0.0.1', port: 1 }, { config: server.config })
     const refused = (await said(nobody.start(['true'], { hasInput: false }))).ending
     expect(refused).toMatchObject({ kind: 'not-begun' })
