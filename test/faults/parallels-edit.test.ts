@@ -64,7 +64,7 @@ test('an edit whose commands all succeed is complete', async () => {
 })
 
 test.each(['lost', 'silence'] as const)(
-  'an edit whose answers do not come (%s) is whole or put back',
+  'an edit whose answers do not come (%s) is complete or undone',
   async (ending) => {
     await trial(async ({ double, vm, changes }) => {
       await double.set({ endings: { set: ending } })
@@ -84,7 +84,7 @@ test('settings that can not be undone are named', async () => {
       vm.edit({ description: 'after', deleteDisks: vm.config.disks.map(({ id }) => id) }),
       'OUTCOME_UNKNOWN',
     )
-    expect(error.message).toMatch(/not put back: disks\./)
+    expect(error.message).toMatch(/not be undone: disks\./)
     expect(error.native?.message).toContain('Something is wrong')
     expect(await vm.refresh().unwrap()).toMatchObject({ description: 'before', disks: [{ sizeMiB: 64 }] })
   })
@@ -94,7 +94,7 @@ test('an edit that can neither be finished nor undone says so', async () => {
   await trial(async ({ double, vm, changes }) => {
     await double.set({ failures: { set: { text: wrong, times: 1000, after: 1 } } })
     const error = await failureOf(vm.edit(changes), 'OUTCOME_UNKNOWN')
-    expect(error.message).toMatch(/not put back: name, description, cpus, memoryMiB\./)
+    expect(error.message).toMatch(/not be undone: name, description, cpus, memoryMiB\./)
     await double.set({})
     expect(await vm.refresh().unwrap()).toMatchObject({ name: 'renamed', disks: [{ sizeMiB: 64 }, { sizeMiB: 65 }] })
   })
@@ -160,7 +160,7 @@ test('a disk that can not grow is reported with the reason; a disk that has alre
     const { description, disks } = vm.config
     await double.set({ failures: { set: { text: wrong, times: 1, after: 2 } } })
     const error = await failureOf(vm.edit(changesOf(vm)), 'OUTCOME_UNKNOWN')
-    expect(error.message).toMatch(/not put back: disks\./)
+    expect(error.message).toMatch(/not be undone: disks\./)
     const left = [{ ...disks[0], sizeMiB: 70 }, disks[1]]
     expect(await vm.refresh().unwrap()).toMatchObject({ description, disks: left })
   })
