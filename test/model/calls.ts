@@ -13,7 +13,7 @@ export interface Prepared {
   readonly begin: (options: { readonly signal?: AbortSignal }) => Job<unknown>
 }
 
-/** @param taken the name of another VM, for a call that is to fail for it */
+/** @param taken the name of another VM, for a call that has to fail because of it */
 export function prepare(
   { what, snapshot }: Call,
   { vm, model, snapshotIds }: Known,

@@ -11,7 +11,7 @@ import { QmpHost } from '../support/qmp-host.js'
 const verbs = ['start', 'kill', 'pause', 'resume', 'suspend', 'edit'] as const
 const rounds = Number(process.env['AWAITVM_MODEL_OPERATIONS'] ?? 40)
 
-/** The same numbers each time: mulberry32. */
+/** Pseudo-random numbers, the same each time (mulberry32). */
 function randomNumbers(seed: number): (below: number) => number {
   let state = seed
   return (below) => {
@@ -22,7 +22,7 @@ function randomNumbers(seed: number): (below: number) => number {
   }
 }
 
-/** Answers with the code of the error where it fails. */
+/** The code of the error, or `'ok'`. */
 async function obey(child: Child, line: string): Promise<string> {
   child.send(line)
   const isAnswer = (printed: string): boolean => printed === `did ${line}` || printed.startsWith(`failed ${line}: `)
@@ -58,7 +58,7 @@ test(
           expect(['ok', 'RESOURCE_BUSY', 'INVALID_STATE'], lines[place]).toContain(answer)
         }
         if (round % 10 !== 9) continue
-        // The container ends with all that runs in it, and another takes its place.
+        // Replaces the container, which ends all that runs in it.
         await there.kill()
         there = new Child('host-child.ts', [host.uri], container('c'))
         await there.printed('ready')

@@ -3,13 +3,13 @@ import fc from 'fast-check'
 import { expect } from 'vitest'
 import { failureOf } from '../../src/testing/conformance/expect-failure.js'
 
-/** What is on a disk, in parts of `partKiB` of one value each. */
+/** The content of a disk, in parts of `partKiB` of one value each. */
 export interface KnownDisk {
   readonly id: string
   readonly parts: readonly number[]
 }
 
-/** The disks of a VM in their order, and what they were at its snapshots. */
+/** The disks of a VM in order, now and at its snapshots. */
 interface Known {
   readonly vm: Vm
   disks: readonly KnownDisk[]
@@ -22,17 +22,17 @@ export const sizeOf = ({ parts }: KnownDisk): number => parts.length / 8
 const maxVms = 5
 const maxMiB = 3
 
-/** A host with VMs at rest, whose disks are written and read behind its back: as a guest would do it, and faster. */
+/** A host with stopped VMs, whose disks the test reads and writes directly: faster than a guest would. */
 export interface DiskHost extends AsyncDisposable {
   readonly server: Server
-  /** How many disks a VM can have. */
+  /** The most disks that a VM can have. */
   readonly maxDisks: number
   write(vm: Vm, disk: KnownDisk, part: number, value: number): void
-  /** Whether a disk is as large as is known, and has what is known to be on it. */
+  /** True if a disk has the expected size and content. */
   holds(vm: Vm, disk: KnownDisk): boolean
-  /** What is wrong with the files of a VM. */
+  /** What is wrong with a VM's files. */
   damage(vm: Vm): Promise<readonly string[]>
-  /** What is left of all VMs. */
+  /** The files that are left of all VMs. */
   left(): readonly string[]
 }
 
@@ -126,7 +126,7 @@ class DiskFamily {
     }
   }
 
-  /** Goes to every snapshot that there is, and then away. */
+  /** Switches to every snapshot, and then deletes the VM. */
   async end(): Promise<void> {
     for (const known of this.#known) {
       for (const { id, disks } of known.snapshots) {
@@ -149,7 +149,7 @@ class DiskFamily {
       const error = await failureOf(vm.edit({ disks: others.map(kept), description: 'half of it' }), 'INVALID_ARGUMENT')
       expect(error.message).toContain(disk!.id)
     } else if (what === 'add') {
-      // As large as others: only their ids tell them apart.
+      // Of the same size as others: only the ids tell them apart.
       await vm.edit({ disks: [{ sizeMiB: 1 }, ...disks.map(kept)] }).unwrap()
       known.disks = [{ id: vm.config.disks[0]!.id, parts: partsOf(1) }, ...disks]
     } else if (what === 'remove') {
@@ -184,7 +184,7 @@ class DiskFamily {
   }
 }
 
-/** Lets a family live on a host, and go away. */
+/** Plays a family of VMs on a host, and deletes it. */
 export async function liveOn(open: () => Promise<DiskHost>): Promise<void> {
   const property = fc.asyncProperty(fc.array(step, { minLength: 50, maxLength: 60, size: 'max' }), async (steps) => {
     await using host = await open()

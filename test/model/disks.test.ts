@@ -12,7 +12,7 @@ import { missingTools, skipWithout } from '../support/optional-tool.js'
 import { QmpHost } from '../support/qmp-host.js'
 import { liveOn, partKiB, sizeOf, type DiskHost, type KnownDisk } from './disk-family.js'
 
-/** The definition of a VM in a directory, as the host itself reads it. */
+/** Reads the definition of a VM in a directory as the host does. */
 const written = (directory: string, vm: Vm): unknown =>
   JSON.parse(readFileSync(join(directory, 'vms', vm.id, 'vm.json'), 'utf8'))
 

@@ -4,7 +4,7 @@ import { SerialGuest } from '../../src/testing/conformance/serial-guest.js'
 import type { ModelHost } from './model-host.js'
 import { patience } from '../../src/testing/conformance/deadline.js'
 
-/** The embedded host, in memory or in a directory. Its time is the real one, and no trouble is made. */
+/** The embedded host, in memory or in a directory. It has real time, and no troubles. */
 export class EmbeddedModelHost implements ModelHost, AsyncDisposable {
   readonly spec = { memoryMiB: 16, disks: [{ sizeMiB: 1 }, { sizeMiB: 1 }] }
   readonly afterCrash = 'crashed'
@@ -33,7 +33,7 @@ export class EmbeddedModelHost implements ModelHost, AsyncDisposable {
 
   async happen(vm: Vm, what: 'crash' | 'powerOff'): Promise<void> {
     const guest = new SerialGuest(vm)
-    // One that came back from a snapshot does not say that it is ready: it answers.
+    // A guest that came back from a snapshot does not print that it is ready, but answers.
     await Promise.any([guest.untilReady(), guest.count()])
     await guest[what]()
     await vm.waitForState(what === 'crash' ? 'crashed' : 'stopped', patience).unwrap()
@@ -44,7 +44,7 @@ export class EmbeddedModelHost implements ModelHost, AsyncDisposable {
     await this.#server.close().unwrap()
   }
 
-  /** What runs in this process is killed with the connection. */
+  /** VMs in this process are killed with the connection. */
   async #reconnect(uri: string): Promise<(state: VmState) => VmState> {
     await this.#server.close().unwrap()
     this.#server = await connect(uri).unwrap()

@@ -1,21 +1,21 @@
 import type { VmState } from 'awaitvm'
 import { expectedOf, statesFor, type ModelVm, type VmAction } from './model-vm.js'
 
-/** What an action ended with. */
+/** How an action ended. */
 export interface Ended {
   readonly action: VmAction
-  /** `'SUCCESS'` or the error's code; absent where it may have happened or not, and nobody was told. */
+  /** `'SUCCESS'` or the error's code; absent if it is unknown whether it took place. */
   readonly code: string | undefined
-  /** Of an InvalidStateError. */
+  /** The state in an InvalidStateError. */
   readonly state?: VmState | undefined
   readonly expected?: readonly VmState[] | undefined
-  /** Whether a trouble was to make it fail, with nothing done. */
+  /** True if a trouble had to make it fail, with nothing done. */
   readonly mayFail?: boolean | undefined
 }
 
-/** Codes that say that nothing was done, whatever the VM is. */
+/** Codes that mean that nothing was done, in any state of the VM. */
 const withoutEffect = new Set(['JOB_CANCELLED', 'RESOURCE_BUSY', 'CONNECTION_FAILED'])
-/** What an operation may show on its way, and another one may meet. */
+/** The transient states of an operation, which another one may meet. */
 const transient = new Set<VmState>([
   'starting',
   'stopping',
@@ -29,8 +29,8 @@ const transient = new Set<VmState>([
 ])
 
 /**
- * Looks for an order in which the actions, one after another, give what each ended with and what the VM has become. Nothing
- * where there is none: then the host has broken its promises.
+ * Looks for an order of the actions, one after another, that explains how each ended and what the VM has become. `undefined` if
+ * there is none: then the host has broken its promises.
  */
 export function explain(
   vm: ModelVm | undefined,
@@ -46,9 +46,9 @@ export function explain(
       if (found !== undefined) return found
     }
     if (!isContended || vm?.state !== 'running' || !endsGuest(next)) continue
-    // Others may come between the end of one guest and the start of the next.
+    // Other actions may come between the end of one guest and the start of the next.
     const left = isRestart(next) ? [...rest, { ...next, action: start }] : rest
-    // Whoever waits for the end of a guest is content with an end that another one brings about.
+    // A wait for the end of a guest is also met by an end that another action causes.
     const between: ModelVm[] = [{ ...vm, state: 'stopped' }, ...(rest.some(endsGuest) ? [vm] : [])]
     for (const then of between) {
       const found = explain(then, left, fits, isContended)
@@ -60,14 +60,14 @@ export function explain(
 
 const start: VmAction = { kind: 'move', operation: 'vm.start', isKill: false }
 const isRestart = ({ action }: Ended): boolean => action.kind === 'move' && action.operation === 'vm.restart'
-/** It took the power away, or the guest turned it off; a restart may have failed after that. */
+/** True if the power went off: by the action or by the guest. A restart may have failed after that. */
 const endsGuest = ({ action, code }: Ended): boolean =>
   action.kind === 'move' &&
   (action.operation === 'vm.restart'
     ? !withoutEffect.has(code ?? '')
     : action.operation === 'vm.stop' && code === 'SUCCESS')
 
-/** Whether the power button may have been pressed of a guest that stands still, or has been kept as it was just then. */
+/** True if the power button may have been pressed while the guest was paused, or just before it was saved. */
 export const mayGoDownLater = (ended: readonly Ended[]): boolean =>
   ended.some(pressesButton) && ended.some(({ action, code }) => code === 'OUTCOME_UNKNOWN' || keepsGuest(action, code))
 
@@ -78,7 +78,7 @@ const keepsGuest = (action: VmAction, code: string | undefined): boolean =>
   (action.kind === 'snapshot' ||
     (action.kind === 'move' && (action.operation === 'vm.pause' || action.operation === 'vm.suspend')))
 
-/** What the VM may be after the action, where that can end as it did. */
+/** The states that the VM may be in after the action, if the action can end as it did. */
 function outcomesOf(
   vm: ModelVm | undefined,
   ended: Ended,
@@ -91,7 +91,7 @@ function outcomesOf(
   if (withoutEffect.has(code) || (mayFail === true && code !== 'SUCCESS')) return [unchanged]
   if (code === 'SUCCESS') return 'code' in expected ? [] : [expected]
   if (code !== 'INVALID_STATE') return 'code' in expected && expected.code === code ? [unchanged] : []
-  // Another action may be seen under way.
+  // Another action may be under way.
   if (isContended && ended.state !== undefined && transient.has(ended.state)) return [unchanged]
   const isRight = vm !== undefined && 'code' in expected && expected.code === code && ended.state === vm.state
   if (isContended) return isRight ? [unchanged] : []

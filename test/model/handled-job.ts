@@ -3,7 +3,7 @@ import assert from 'node:assert/strict'
 import { setImmediate as turn } from 'node:timers/promises'
 import type { Call } from './step.js'
 
-/** A job that a step has begun, with what else the step does to it. */
+/** A job that a step has begun, and what else the step does to it. */
 export class HandledJob {
   readonly job: Job<unknown>
   readonly #verdicts: Promise<Result<void, CancelErrors>>[] = []
@@ -20,7 +20,7 @@ export class HandledJob {
     if (call.then === 'waitBriefly') this.#watches.push(this.#waitBriefly())
   }
 
-  /** One more turn has passed. */
+  /** Counts a turn that has passed. */
   tick(): void {
     if (this.#turns === this.#call.turns) {
       if (this.#call.then === 'cancel') this.cancel()
@@ -30,11 +30,11 @@ export class HandledJob {
   }
 
   cancel(): void {
-    // A job of a job: `Promise.resolve` of it waits for its Result.
+    // `Promise.resolve` of a job waits for its Result.
     this.#verdicts.push(Promise.resolve(this.job.cancel()))
   }
 
-  /** Asserts what holds of every job that has ended, and of what was done to it. */
+  /** Asserts what holds for every ended job, and for what was done to it. */
   async check(): Promise<Result<unknown, VmError>> {
     const { job } = this
     const result = await job
@@ -66,7 +66,7 @@ export class HandledJob {
     assert.notEqual(this.job.status, 'running')
   }
 
-  /** A waiter that gives up leaves the job alone. */
+  /** A waiter that gives up does not affect the job. */
   async #waitBriefly(): Promise<void> {
     const controller = new AbortController()
     const waiting = this.job.wait({ signal: controller.signal })

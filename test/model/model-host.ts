@@ -1,31 +1,31 @@
 import type { OperationCode, Server, Vm, VmSpec, VmState } from 'awaitvm'
 import type { Trouble } from './step.js'
 
-/** A host as the runner needs it: a real one, or one whose time and troubles are in its hand. */
+/** A host as the runner needs it: a real one, or one whose time and troubles the test controls. */
 export interface ModelHost {
-  /** The connection that is used at present. */
+  /** The present connection. */
   readonly server: Server
-  /** Another connection to the same host, which makes some of the calls. */
+  /** A second connection to the same host, which makes some of the calls. */
   readonly second?: Server | undefined
-  /** With two disks of one size. */
+  /** Has two disks of one size. */
   readonly spec: Omit<VmSpec, 'name'>
   /** The states in which the memory's size can be changed, and disks grow. */
   readonly resizableIn: readonly VmState[]
-  /** Those of them in which it may become more than what the guest was started with. */
+  /** Those of them in which the memory may exceed what the guest was started with. */
   readonly growsIn: readonly VmState[]
-  /** Where a guest that dies leads to. */
+  /** The state of a VM whose guest has crashed. */
   readonly afterCrash: VmState
-  /** How long a guest is given to go down, where its button can't be unpressed; absent where a shutdown leaves no trace. */
+  /** The time limit of a shutdown, on a host that can't take the power button back; absent if a shutdown leaves no trace. */
   readonly shutdownTimeoutMs?: number
-  /** Lets things go on for a moment; false where nothing moves by itself any more. */
+  /** Lets time go on for a moment. False if nothing happens by itself any more. */
   turn(): Promise<boolean>
-  /** Lets everything happen that is going to; absent where time is not in its hand. */
+  /** Lets time go on until nothing more happens; absent if the test does not control time. */
   settle?(): Promise<void>
-  /** Closes the connection, and makes another one; tells what that makes of a VM. Absent where VMs don't outlive it. */
+  /** Closes the connection and makes another one. Returns what becomes of a VM thereby. Absent if VMs end with the connection. */
   reconnect?(): Promise<(state: VmState) => VmState>
-  /** Makes the guest of a running VM do this, and waits until the host has noticed. */
+  /** Makes the guest of a running VM do this, and waits until the host reports it. */
   happen(vm: Vm, what: 'crash' | 'powerOff'): Promise<void>
-  /** Sees to it that the next call of this operation on this VM meets the trouble, unless what is returned is called before. */
+  /** Makes the next call of this operation on this VM meet the trouble, unless the returned function is called before. */
   trouble?(
     what: Trouble['what'],
     call: { readonly operation: OperationCode; readonly vm: string },

@@ -1,12 +1,12 @@
 import { operations, type OperationSpec, type VmState } from 'awaitvm'
 
-/** Told apart by their ids: several are of one size. */
+/** A disk. Several have the same size: only the ids tell them apart. */
 interface ModelDisk {
   readonly id: string
   readonly sizeMiB: number
 }
 
-/** A snapshot as the reference knows it; names are unique within a VM. */
+/** A snapshot in the reference. Names are unique within a VM. */
 export interface ModelSnapshot {
   readonly name: string
   readonly parent: string | undefined
@@ -16,20 +16,20 @@ export interface ModelSnapshot {
   readonly disks: readonly ModelDisk[]
 }
 
-/** What the reference knows of a VM in a settled state. */
+/** A VM in a settled state, in the reference. */
 export interface ModelVm {
   readonly name: string
   readonly state: VmState
   readonly description: string
   readonly memoryMiB: number
-  /** What it had when its guest was started. */
+  /** The memory when its guest was started. */
   readonly bootMiB: number
   readonly disks: readonly ModelDisk[]
   readonly snapshots: readonly ModelSnapshot[]
   readonly current: string | undefined
 }
 
-/** What can be done to one VM, as a function of what it is. */
+/** An action on one VM. */
 export type VmAction =
   | { readonly kind: 'look' }
   | { readonly kind: 'move'; readonly operation: Movement; readonly isKill: boolean }
@@ -38,7 +38,7 @@ export type VmAction =
       readonly kind: 'resize'
       readonly memoryMiB: number
       readonly states: readonly VmState[]
-      /** Those of the states in which it may be more than the guest was started with. */
+      /** The states in which it may exceed what the guest was started with. */
       readonly growsIn: readonly VmState[]
     }
   | { readonly kind: 'grow'; readonly disk: ModelDisk; readonly states: readonly VmState[] }
@@ -47,7 +47,7 @@ export type VmAction =
   | { readonly kind: 'delete' }
   | { readonly kind: 'snapshot'; readonly name: string }
   | { readonly kind: 'switch' | 'drop'; readonly name: string | undefined }
-  /** Of nobody's asking: the guest, or another client. */
+  /** A change that was not asked for: by the guest, or by another client. */
   | { readonly kind: 'happen'; readonly state: VmState; readonly from: readonly VmState[] }
 
 export const movements = [
@@ -61,7 +61,7 @@ export const movements = [
 ] as const
 type Movement = (typeof movements)[number]
 
-/** What the action leads to where it succeeds, or the code of the error that it has to end with. */
+/** The VM after the action, if it succeeds, or the code of the error that it must end with. */
 export type Expected = { readonly vm: ModelVm | undefined } | { readonly code: string }
 
 const specOf = {
@@ -84,7 +84,7 @@ export function statesFor(action: VmAction): readonly VmState[] | undefined {
   return action.kind === 'move' && action.isKill ? spec.fromKill : spec.from
 }
 
-/** What is to come of an action on a VM; on one that is not there, where it has been deleted. */
+/** The expected outcome of an action on a VM; `undefined` is a VM that has been deleted. */
 export function expectedOf(vm: ModelVm | undefined, action: VmAction): Expected {
   if (vm === undefined) return { code: 'VM_NOT_FOUND' }
   const states = action.kind === 'resize' ? action.states : statesFor(action)
@@ -117,7 +117,7 @@ export function expectedOf(vm: ModelVm | undefined, action: VmAction): Expected 
   }
 }
 
-/** A guest that is started, by whatever, has the memory that the VM has by then. */
+/** A guest that is started gets the memory that the VM has at that moment. */
 const inState = (vm: ModelVm, state: VmState): ModelVm => ({
   ...vm,
   state,
@@ -129,7 +129,7 @@ function resized(vm: ModelVm, { memoryMiB, growsIn }: Extract<VmAction, { kind: 
   return { vm: { ...vm, memoryMiB } }
 }
 
-/** A disk that another call has made larger does not shrink. */
+/** A disk that another call has grown does not shrink. */
 function grown(vm: ModelVm, { id, sizeMiB }: ModelDisk): Expected {
   if (vm.disks.some((disk) => disk.id === id && disk.sizeMiB > sizeMiB)) return { code: 'INVALID_ARGUMENT' }
   return { vm: { ...vm, disks: vm.disks.map((disk) => (disk.id === id ? { ...disk, sizeMiB } : disk)) } }

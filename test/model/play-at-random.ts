@@ -4,19 +4,19 @@ import { Play } from './play.js'
 import { steps } from './step.js'
 
 interface Random {
-  /** At least so many operations in all. */
+  /** The least number of operations in all. */
   readonly operations: number
   readonly stepsPerRun: number
-  /** A run that failed is not made shorter: on real VMs, each try takes its time, and may well not fail again. */
+  /** Does not shrink a run that failed: on real VMs each try is slow, and may not fail again. */
   readonly isAsItCame?: boolean
   readonly open: () => Promise<ModelHost & AsyncDisposable>
 }
 
-/** The same runs each time, but for `AWAITVM_MODEL_SEED`: another number, or `random`. A failure tells its own. */
+/** The seed: the same each time unless `AWAITVM_MODEL_SEED` is another number, or `random`. A failure reports its seed. */
 const { AWAITVM_MODEL_SEED: chosen = '1' } = process.env
 const firstSeed = chosen === 'random' ? Date.now() % 2 ** 31 : Number(chosen)
 
-/** Plays runs of random steps, each on a new host, until so many operations were called. A failure tells its seed and path. */
+/** Plays runs of random steps, each on a new host, until so many operations were called. A failure reports its seed and path. */
 export async function playAtRandom({ operations, stepsPerRun, isAsItCame = false, open }: Random): Promise<void> {
   let played = 0
   const run = fc.asyncProperty(steps(stepsPerRun), async (sequence) => {
@@ -29,7 +29,7 @@ export async function playAtRandom({ operations, stepsPerRun, isAsItCame = false
     }
   })
   const { stackTraceLimit } = Error
-  // Half of the jobs are meant to fail, and the stacks of their errors would take most of the time.
+  // Half of the jobs fail on purpose, and the stacks of their errors would take most of the time.
   Error.stackTraceLimit = 0
   try {
     for (let seed = firstSeed; played < operations; seed += 1) {

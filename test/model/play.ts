@@ -8,7 +8,7 @@ import type { ModelVm } from './model-vm.js'
 import type { Call, Step, Trouble } from './step.js'
 import { agrees, observe, type Known } from './world.js'
 
-/** Enough for operations on one and on several VMs; more only make it longer. */
+/** Enough for operations on one VM and on several. More VMs only make it slower. */
 const maxVms = 5
 
 interface Begun extends Prepared {
@@ -16,12 +16,12 @@ interface Begun extends Prepared {
   readonly handled: HandledJob
 }
 
-/** Plays random steps on a host, and holds it to the reference after each. */
+/** Plays random steps on a host, and compares it with the reference after each. */
 export class Play {
   readonly #host: ModelHost
   readonly #known = new Map<string, Known>()
   #lastName = 0
-  /** How many operations were called at random; those that only check are not counted. */
+  /** The number of random operations, without those that only check. */
   operations = 0
 
   constructor(host: ModelHost) {
@@ -59,7 +59,7 @@ export class Play {
     const seconds = await this.#seenBySecond()
     const prepared = calls.map((call) => {
       const known = this.#choose(call.vm)
-      // Which of the connections makes the call is as random as all else of it.
+      // The connection that makes the call is random too.
       const vm = (call.turns % 2 === 1 ? seconds.get(known.vm.id) : undefined) ?? known.vm
       const isGrowing = call.what === 'create' || call.what === 'clone'
       const what = isGrowing && this.#known.size + calls.length > maxVms ? 'look' : call.what
@@ -90,14 +90,14 @@ export class Play {
     return new Map(vms.map((vm) => [vm.id, vm]))
   }
 
-  /** Lets time go on until all have ended. What would never end by itself is cancelled. */
+  /** Lets time go on until all jobs have ended. Cancels those that would never end by themselves. */
   async #drive(jobs: readonly HandledJob[]): Promise<void> {
     while (jobs.some(({ job }) => job.finishedAt === undefined)) {
       for (const handled of jobs) handled.tick()
       if (await this.#host.turn()) continue
       for (const handled of jobs) if (handled.job.finishedAt === undefined) handled.cancel()
     }
-    // What was to happen after them happens.
+    // Lets faults take effect that come after an operation.
     await this.#host.settle?.()
   }
 
@@ -115,7 +115,7 @@ export class Play {
     }
     const before = known.model
     if (trouble === 'crash') {
-      // A guest may also die while it comes up, and then the VM does not run when its job has ended.
+      // A guest may also crash while it starts. Then the VM does not run when its job has ended.
       const comesUp = begun.some(({ operation }) => operation === 'vm.start' || operation === 'vm.resume')
       const from = ['running', 'paused', ...(comesUp ? (['stopped', 'suspended'] as const) : [])] as const
       ended.push({ action: { kind: 'happen', state: 'crashed', from }, code: undefined })
@@ -132,7 +132,7 @@ export class Play {
     else this.#keep(known, after.vm, observed.snapshotIds)
   }
 
-  /** Nobody can say when its guest goes down. */
+  /** True if it is unknown when its guest goes down. */
   async #remove({ vm }: Known): Promise<void> {
     await vm.stop({ mode: 'kill' })
     await vm.delete().unwrap()
@@ -146,7 +146,7 @@ export class Play {
     assert.equal(known.vm.name, model.name)
   }
 
-  /** Clones are VMs of their own from then on; one whose job does not know may be there or not. */
+  /** Adds clones as VMs of their own. The clone of a job with an unknown outcome may exist or not. */
   async #adopt(begun: readonly Begun[]): Promise<void> {
     for (const { action, handled } of begun) {
       if (action.kind !== 'clone' || action.isTaken) continue
@@ -186,7 +186,7 @@ export class Play {
     this.operations += 1
     const observed = await observe(known.vm)
     const state = what === 'crash' ? this.#host.afterCrash : 'stopped'
-    // The guest is started anew before that.
+    // The guest is restarted before that.
     const model = { ...known.model, state, bootMiB: known.model.memoryMiB }
     assert.ok(agrees(model, observed?.model))
     this.#keep(known, model, known.snapshotIds)
@@ -207,7 +207,7 @@ export class Play {
   async #checkList(): Promise<void> {
     const expected = [...this.#known].map(([id, { model }]) => [id, model.name, model.state]).sort()
     for (const server of [this.#server, this.#host.second]) {
-      // Damaged ones are nobody's here.
+      // Damaged VMs are not part of the play.
       const told = (await server?.getVmList().unwrap())?.filter(({ problem }) => problem === undefined)
       if (told !== undefined) assert.deepEqual(told.map(({ id, name, state }) => [id, name, state]).sort(), expected)
     }

@@ -4,10 +4,10 @@ import { SerialGuest } from '../../src/testing/conformance/serial-guest.js'
 import type { ModelHost } from './model-host.js'
 import { patience } from '../../src/testing/conformance/deadline.js'
 
-/** Real QEMU, in a registry of its own. VMs run on when the connection is closed, and are killed at the end. */
+/** Real QEMU in a directory of its own. VMs run on when the connection is closed, and are killed at the end. */
 export class QmpModelHost implements ModelHost, AsyncDisposable {
   readonly spec: ModelHost['spec']
-  /** A dead guest makes the machine start again. */
+  /** A guest that crashes makes the machine restart. */
   readonly afterCrash = 'running'
   readonly resizableIn = ['stopped', 'crashed', 'running', 'paused'] as const
   readonly growsIn = ['stopped', 'crashed'] as const
@@ -44,7 +44,7 @@ export class QmpModelHost implements ModelHost, AsyncDisposable {
   }
 
   async happen(vm: Vm, what: 'crash' | 'powerOff'): Promise<void> {
-    // A reset at the very first, while the firmware copies itself, leaves a guest that never comes up: it is started anew.
+    // A reset at the very start, while the firmware copies itself, leaves a guest that never boots: it is restarted.
     await vm.stop({ mode: 'kill' }).unwrap()
     await vm.start().unwrap()
     const guest = new SerialGuest(vm)
@@ -57,7 +57,7 @@ export class QmpModelHost implements ModelHost, AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     for (const vm of await this.#server.getVmList().unwrap()) {
-      // One that is damaged does not run.
+      // A damaged VM does not run.
       if (vm.state !== 'stopped' && vm.problem === undefined) await vm.stop({ mode: 'kill' }).unwrap()
     }
     await this.#server.close().unwrap()

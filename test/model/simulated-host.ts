@@ -3,7 +3,7 @@ import { createSimulatedServer, type Fault, type SimulatedServer } from 'awaitvm
 import type { ModelHost } from './model-host.js'
 import type { Trouble } from './step.js'
 
-/** Their end can be waited for in vain: they can be cancelled. */
+/** These may never end: they can be cancelled. */
 const cancelable = new Set<OperationCode>([
   'vm.start',
   'vm.stop',
@@ -14,13 +14,13 @@ const cancelable = new Set<OperationCode>([
   'vm.createSnapshot',
 ])
 
-/** What only looks takes no time: the runner checks by it, and waits for it without moving the clock. */
+/** Queries take no time: the runner checks with them, and waits for them without moving the clock. */
 const changes = [...cancelable, 'vm.pause', 'vm.reset', 'vm.edit', 'vm.delete', 'server.createVm'] as const
 const latency = Object.fromEntries(changes.map((operation) => [operation, [0, 40]]))
 
 const troubleIn = () => new HostError({ reason: 'trouble', native: { driver: 'simulated', message: 'trouble' } })
 
-/** What is in the test's hand: time, troubles, and what happens by itself. */
+/** The simulated host. The test controls time, troubles and events in guests. */
 export class SimulatedModelHost implements ModelHost, AsyncDisposable {
   readonly spec = { memoryMiB: 16, disks: [{ sizeMiB: 1 }, { sizeMiB: 1 }] }
   readonly afterCrash = 'crashed'
@@ -29,7 +29,7 @@ export class SimulatedModelHost implements ModelHost, AsyncDisposable {
   readonly #simulated: SimulatedServer
   #server: Server
 
-  /** @param seed half of them take their time, and the others none */
+  /** @param seed for half of the seeds operations take time, for the others none */
   constructor(seed: number) {
     this.#simulated = createSimulatedServer({ seed, latency: seed % 2 === 0 ? 0 : latency, maxCalls: 0 })
     this.#server = this.#simulated.server
@@ -62,7 +62,7 @@ export class SimulatedModelHost implements ModelHost, AsyncDisposable {
     what: Trouble['what'],
     { operation, vm }: { operation: OperationCode; vm: string },
   ): (() => void) | undefined {
-    // It is the facade's: the host is asked to find a VM, and not for one that it has.
+    // The facade does this one: it asks the host for `server.getVm`.
     if (operation === 'vm.refresh') return undefined
     return this.#simulated.faults.add({ operation, vm, times: 1, ...faultOf(what, operation) } as Fault)
   }

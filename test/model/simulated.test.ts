@@ -2,7 +2,7 @@ import { test } from 'vitest'
 import { playAtRandom } from './play-at-random.js'
 import { SimulatedModelHost } from './simulated-host.js'
 
-/** `npm run test:model` sets it to a million. */
+/** A million with `npm run test:model`. */
 const operations = Number(process.env['AWAITVM_MODEL_OPERATIONS'] ?? 30_000)
 
 test(

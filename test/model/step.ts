@@ -1,25 +1,25 @@
 import fc from 'fast-check'
 import { movements } from './model-vm.js'
 
-/** One call of a random step: what, to which VM, and what else is done to its job. */
+/** One call of a random step: the operation, the VM, and what else is done to its job. */
 export interface Call {
   readonly what: (typeof kinds)[number]
-  /** Chooses the VM, and the snapshot, among those that there are. */
+  /** Chooses a VM and a snapshot among the existing ones. */
   readonly vm: number
   readonly snapshot: number
   readonly then: (typeof handlings)[number]
-  /** After so many turns it is cancelled or aborted. */
+  /** The number of turns after which it is cancelled or aborted. */
   readonly turns: number
 }
 
-/** What goes wrong with the calls of a step, on a host where it can be made to. */
+/** What goes wrong with the calls of a step, on a host that can simulate it. */
 export interface Trouble {
   readonly what: (typeof troubles)[number]
-  /** Which of the calls it meets. */
+  /** The index of the call that it meets. */
   readonly call: number
 }
 
-/** Calls that are made at once, and all waited for. */
+/** Calls that are made at once, and all awaited. */
 export type Step =
   | { readonly kind: 'calls'; readonly calls: readonly Call[]; readonly trouble: Trouble | undefined }
   | { readonly kind: 'happen'; readonly vm: number; readonly what: 'crash' | 'powerOff' }
@@ -72,7 +72,7 @@ const calls = (maxLength: number): fc.Arbitrary<Step> =>
     trouble: fc.option(trouble, { freq: 4, nil: undefined }),
   })
 
-/** Random steps; most make one call at a time, so that a state machine is walked through and not only jostled. */
+/** Random steps. Most make one call at a time, so that they go through many states. */
 export const steps = (maxLength: number): fc.Arbitrary<Step[]> =>
   fc.array(
     fc.oneof(

@@ -1,11 +1,13 @@
 import { randomUUID } from 'node:crypto'
 import { chownSync, lstatSync, mkdirSync, readdirSync, readlinkSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { pathToFileURL } from 'node:url'
 import { connect } from 'awaitvm'
+import { expect } from 'vitest'
 import { otherUser } from '../support/as-user.js'
 
-/** Folders beside the VMs of a directory that are damaged, another user's, or no VM's, and that nobody may touch or trip over. */
-export class Strangers {
+/** Folders beside the VMs of a directory that are damaged, belong to another user, or are no VMs. They must not be touched, nor get in the way. */
+class Strangers {
   readonly #paths: readonly string[]
   readonly #before: readonly string[]
 
@@ -14,7 +16,7 @@ export class Strangers {
     this.#before = paths.flatMap(look)
   }
 
-  /** Puts them into the directory that the URI names, which is made. */
+  /** Makes the directory that the URI names, and puts strangers into it. */
   static async settle(uri: string, directory: string): Promise<Strangers> {
     await (await connect(uri).unwrap()).close().unwrap()
     const elsewhere = join(directory, '..', `elsewhere-${randomUUID()}`)
@@ -55,13 +57,29 @@ export class Strangers {
     return new Strangers([...paths, elsewhere])
   }
 
-  /** What has become of them: two equal lists where nobody has touched them. */
+  /** What they were and what they are now: two equal lists if nobody has touched them. */
   get differences(): { readonly before: readonly string[]; readonly now: readonly string[] } {
     return { before: this.#before, now: this.#paths.flatMap(look) }
   }
 }
 
-/** A file or folder as it is, with all that is in it. */
+/** Plays in new directories of the folder, each with strangers in it, and checks that they are untouched in the end. */
+export async function amongStrangers(
+  scheme: 'embedded' | 'qmp',
+  folder: string,
+  play: (newUri: () => Promise<string>) => Promise<void>,
+): Promise<void> {
+  const all: Strangers[] = []
+  await play(async () => {
+    const directory = join(folder, String(all.length + 1))
+    const uri = pathToFileURL(directory).href.replace('file:', `${scheme}:`)
+    all.push(await Strangers.settle(uri, directory))
+    return uri
+  })
+  for (const { differences } of all) expect(differences.now).toEqual(differences.before)
+}
+
+/** Describes a file or folder and all that is in it. */
 function look(path: string): string[] {
   const stats = lstatSync(path, { throwIfNoEntry: false })
   if (stats === undefined) return [`${path} is gone`]

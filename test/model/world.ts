@@ -1,15 +1,15 @@
 import type { SnapshotNode, Vm } from 'awaitvm'
 import type { ModelSnapshot, ModelVm } from './model-vm.js'
 
-/** A VM of the host, and what the reference has it be. */
+/** A VM of the host, and the same VM in the reference. */
 export interface Known {
   readonly vm: Vm
   model: ModelVm
-  /** The ids of snapshots, by name. */
+  /** The ids of its snapshots by name. */
   snapshotIds: Map<string, string>
 }
 
-/** What the host says of a VM. */
+/** What the host reports of a VM. */
 export async function observe(
   vm: Vm,
 ): Promise<{ readonly model: ModelVm; readonly snapshotIds: Map<string, string> } | undefined> {
@@ -24,7 +24,7 @@ export async function observe(
     name: node.name,
     parent: nameOf(node.parentId),
     state: node.state,
-    // It is not told; what the reference has stands.
+    // The host does not report it: the value of the reference stands.
     memoryMiB: 0,
     bootMiB: 0,
     disks: [],
@@ -38,7 +38,7 @@ export async function observe(
 
 const flat = (nodes: readonly SnapshotNode[]): SnapshotNode[] => nodes.flatMap((node) => [node, ...flat(node.children)])
 
-/** Whether the reference agrees with what the host says, as far as that is told. */
+/** True if the reference agrees with what the host reports. */
 export function agrees(model: ModelVm | undefined, observed: ModelVm | undefined): boolean {
   if (model === undefined || observed === undefined) return model === observed
   const told = ({ snapshots, bootMiB: _untold, ...rest }: ModelVm): string =>

@@ -12,7 +12,7 @@ afterAll(async () => {
   await rm(folder, { recursive: true })
 })
 
-/** The head of a bzImage with so many sectors of setup code, in a file of so many bytes. */
+/** A file of so many bytes that begins as a bzImage with so many sectors of setup code. */
 function linux(setupSectors: number, bytes: number): Buffer {
   const image = Buffer.alloc(bytes)
   image.writeUInt8(setupSectors, 0x1f1)

@@ -10,7 +10,7 @@ const fill = (log: CallLog, count: number): void => {
 
 const names = (log: CallLog): (string | undefined)[] => [...log].map(({ vm }) => vm)
 
-test('keeps the last ones in order, and counts the others', () => {
+test('the log keeps the last calls in order, and counts the older ones', () => {
   const log = new CallLog(3)
   fill(log, 2)
   expect(names(log)).toEqual(['vm-0', 'vm-1'])
@@ -20,7 +20,7 @@ test('keeps the last ones in order, and counts the others', () => {
   expect([log.at(0)?.vm, log.at(-1)?.vm, log.at(3)?.vm, log.at(-4)?.vm]).toEqual(['vm-2', 'vm-4', undefined, undefined])
 })
 
-test('can be cleared, and goes on', () => {
+test('a log that was cleared goes on', () => {
   const log = new CallLog(3)
   fill(log, 5)
   log.clear()
@@ -29,13 +29,13 @@ test('can be cleared, and goes on', () => {
   expect(names(log)).toEqual(['vm-1', 'vm-2', 'vm-3'])
 })
 
-test('may keep none', () => {
+test('a log of capacity 0 keeps no call', () => {
   const log = new CallLog(0)
   fill(log, 5)
   expect([names(log), log.dropped]).toEqual([[], 5])
 })
 
-test('a call tells everything as JSON', () => {
+test('a call as JSON has all that is known of it', () => {
   const made = new SimulatedCall('vm.stop', { id: 'id', name: 'web-1' }, { mode: 'kill' }, 5)
   SimulatedCall.end(made, 'RESOURCE_BUSY')
   expect(JSON.parse(JSON.stringify(made))).toEqual({

@@ -9,7 +9,7 @@ afterEach(() => {
   vi.useRealTimers()
 })
 
-/** Notes what the clock does, and when. */
+/** Notes what the clock does and when. */
 function logOf(clock: HostClock, plan: Record<string, number>): { log: string[]; cancels: (() => void)[] } {
   const log: string[] = []
   const begin = clock.now
@@ -59,7 +59,7 @@ describe('a virtual clock', () => {
     expect(await clock.next()).toBe(false)
   })
 
-  test('stands still while files are worked on', async () => {
+  test('stands still during work on files', async () => {
     const clock = new VirtualClock(0)
     const { log } = logOf(clock, { due: 1 })
     let isRead = false
@@ -75,7 +75,7 @@ describe('a virtual clock', () => {
     await reading
   })
 
-  test('is moved by one at a time', async () => {
+  test('makes one movement after the other', async () => {
     const clock = new VirtualClock(0)
     const { log } = logOf(clock, { first: 10, second: 20 })
     await Promise.all([clock.advance(10), clock.advance(10), clock.next()])
@@ -137,7 +137,7 @@ describe('a real clock', () => {
     expect(log.at(-1)).toBe('later at 100')
   })
 
-  test('leaves nothing behind', async () => {
+  test('leaves no timer behind', async () => {
     const before = activeTimers()
     const clock = new RealClock()
     clock.after(60_000, () => undefined)()

@@ -3,7 +3,7 @@ import { Interruption } from '../../../src/drivers/simulated/interruption.js'
 
 const stop = new Error('stop')
 
-test('a wait gives what it is resolved or rejected with', async () => {
+test('a wait settles with the value or the error', async () => {
   const interruption = new Interruption()
   expect(
     await interruption.wait<number>((resolve) => {
@@ -18,7 +18,7 @@ test('a wait gives what it is resolved or rejected with', async () => {
   await expect(failed).rejects.toThrow('a text')
 })
 
-test('an interruption breaks the wait that is under way, and stops what it waited for', async () => {
+test('an interruption ends the wait under way, and stops what it waited for', async () => {
   const interruption = new Interruption()
   let stops = 0
   const waiting = interruption.wait(() => () => (stops += 1))
@@ -27,14 +27,14 @@ test('an interruption breaks the wait that is under way, and stops what it waite
   expect(stops).toBe(1)
 })
 
-test('one that comes between two waits breaks the next', async () => {
+test('an interruption between two waits ends the next', async () => {
   const interruption = new Interruption()
   interruption.interrupt(stop)
   interruption.interrupt(new Error('too late'))
   await expect(interruption.wait(() => expect.fail('it was begun'))).rejects.toBe(stop)
 })
 
-test('one that comes between the end of a wait and its continuation is not lost', async () => {
+test('an interruption between the end of a wait and its continuation is not lost', async () => {
   const interruption = new Interruption()
   const waiting = interruption.wait((resolve) => {
     resolve()
@@ -44,7 +44,7 @@ test('one that comes between the end of a wait and its continuation is not lost'
   await expect(waiting).rejects.toBe(stop)
 })
 
-test('one that comes while a wait is begun stops that, too', async () => {
+test('an interruption while a wait begins stops that wait', async () => {
   const interruption = new Interruption()
   let stops = 0
   const waiting = interruption.wait(() => {

@@ -2,7 +2,7 @@ import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { TimerQueue } from '../../../src/drivers/simulated/timer-queue.js'
 
-test('gives what was added and not cancelled, by time and then by order', () => {
+test('the queue gives the timers that were not cancelled, by time and then in the order in which they were added', () => {
   const timers = fc.array(fc.record({ dueMs: fc.nat(20), isCancelled: fc.boolean() }), { maxLength: 300 })
   fc.assert(
     fc.property(timers, (added) => {

@@ -6,11 +6,11 @@ import { failureOf } from '../../../src/testing/conformance/expect-failure.js'
 const names = async (server: Server): Promise<string[]> => (await server.getVmList().unwrap()).map(({ name }) => name)
 
 describe('the VMs that are there from the start', () => {
-  test('are none', async () => {
+  test('are none by default', async () => {
     expect(await names(createSimulatedServer().server)).toEqual([])
   })
 
-  test('are so many', async () => {
+  test('are as many as asked for', async () => {
     const { server } = createSimulatedServer({ vms: 3 })
     expect(await names(server)).toEqual(['vm-1', 'vm-2', 'vm-3'])
     const vm = await server.getVm('vm-2').unwrap()
@@ -39,7 +39,7 @@ describe('the VMs that are there from the start', () => {
     expect(vm.state).toBe('stopped')
   })
 
-  test('may need no image on this machine', async () => {
+  test('need no image on this machine with files: assumed', async () => {
     const spec = { disks: [{ image: '/srv/no-such.img' }], boot: { kernel: '/boot/no-such-kernel' } }
     const { server } = createSimulatedServer({ vms: [{ name: 'there', ...spec }], files: 'assumed' })
     await server.createVm({ name: 'made', ...spec }).unwrap()
@@ -80,7 +80,7 @@ describe('connections', () => {
     await Job.all(jobs).unwrap()
   })
 
-  test('are told of a failure that nobody looked at', async () => {
+  test('report a failure that nobody looked at', async () => {
     const failures: string[] = []
     const { server } = createSimulatedServer({ vms: 1, onUnobservedFailure: ({ error }) => failures.push(error.code) })
     void (await server.getVm('vm-1').unwrap()).resume()

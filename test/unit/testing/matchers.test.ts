@@ -5,7 +5,7 @@ import { describe, expect, test } from 'vitest'
 
 const busy = new ResourceBusyError({ reason: 'somebody has it', pid: 17 })
 
-/** What a failing assertion says. */
+/** The message of a failing assertion. */
 async function messageOf(assertion: () => unknown): Promise<string> {
   try {
     await assertion()
@@ -31,7 +31,7 @@ describe('toBeOk', () => {
     expect(ok(5)).not.toBeOk(6)
   })
 
-  test('waits for whatever promises a Result', async () => {
+  test('waits for a promise of a Result', async () => {
     await expect(Promise.resolve(ok(5))).toBeOk(5)
     await expect(createJob<number>().job.cancel().toResultAsync()).toFailWith('JOB_NOT_CANCELABLE')
     await expect(okAsync(5)).toBeOk(5)

@@ -315,7 +315,7 @@ describe('a crash', () => {
     await vm.start().unwrap()
   })
 
-  test('after an operation leaves that to succeed', async () => {
+  test('after an operation lets the operation succeed', async () => {
     const { vm, clock } = await simulatedVm('stopped', [
       { operation: 'vm.start', kind: 'crash', moment: 'after', afterMs: 500 },
     ])
@@ -326,7 +326,7 @@ describe('a crash', () => {
     expect(vm.state).toBe('crashed')
   })
 
-  test('of a VM that does not run is none', async () => {
+  test('of a VM that does not run has no effect', async () => {
     const { vm } = await simulatedVm('stopped', [{ operation: 'vm.edit', kind: 'crash' }])
     await vm.edit({ description: 'x' }).unwrap()
     expect(vm.state).toBe('stopped')
@@ -393,7 +393,7 @@ describe('a lost connection', () => {
     await clock.advance(1)
     expect(job.retCode).toBe('SUCCESS')
     await log.close()
-    // What happened meanwhile is told as one change.
+    // What happened during the outage is reported as one change.
     expect(log.events).toMatchObject([
       { type: 'state', state: 'starting', previous: 'stopped' },
       { type: 'state', state: 'running', previous: 'starting' },
@@ -456,7 +456,7 @@ describe('a lost connection', () => {
     ])
   })
 
-  test('takes whatever else is under way on the connection, and its consoles, and no other connection', async () => {
+  test('breaks all that is under way on the connection, its consoles too, and no other connection', async () => {
     const { vm, server, simulated, clock } = await simulatedVm(
       'running',
       [{ operation: 'vm.edit', kind: 'lostConnection', forMs: 50, tells: true }],

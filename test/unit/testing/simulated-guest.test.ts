@@ -18,7 +18,7 @@ async function runningVm(
 }
 
 describe('programs', () => {
-  test('are not there, unless a test has them', async () => {
+  test('are not found unless a test has a handler for them', async () => {
     const { vm, text } = await runningVm()
     const result = await vm.guest.exec(['nginx', '-t']).unwrap()
     expect(result).toMatchObject({ exitCode: 127, isTruncated: false })
@@ -188,7 +188,7 @@ describe('files', () => {
 })
 
 describe('the console', () => {
-  test('shows what a test has the guest print, from before it was opened on', async () => {
+  test('shows what a test makes the guest print, also from before it was opened', async () => {
     const { simulated, vm } = await runningVm()
     simulated.vm('web-1').print('login: ')
     const console = new ConsoleReader(vm.console())
@@ -249,7 +249,7 @@ describe('the console', () => {
   })
 })
 
-test('a guest that crashes or turns its power off is told of', async () => {
+test('a guest that crashes or powers off is reported', async () => {
   const { simulated, vm } = await runningVm()
   const log = new EventLog(simulated.server.events({ vmId: vm.id }))
   simulated.vm('web-1').crash('kernel panic')

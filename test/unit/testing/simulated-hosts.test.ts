@@ -45,12 +45,12 @@ describe('a migration', () => {
     await vm.migrate(there.uri).unwrap()
     const moved = await there.server.getVm('web-1').unwrap()
     expect(moved.state).toBe(state)
-    // The hosts have the same seed, and so had two VMs of one id.
+    // The hosts have the same seed, and so two VMs of one id.
     expect(await there.server.getVmList().unwrap()).toHaveLength(2)
     await (state === 'stopped' ? moved.start() : moved.resume()).unwrap()
   })
 
-  test('leads to an intercepted URI, too', async () => {
+  test('goes to an intercepted URI too', async () => {
     const [here, there] = [createSimulatedServer({ vms: 1 }), createSimulatedServer()]
     using _interception = there.intercept('qemu+ssh://other/system')
     await (await here.server.getVm('vm-1').unwrap()).migrate('qemu+ssh://other/system').unwrap()
@@ -58,7 +58,7 @@ describe('a migration', () => {
     expect((await server.getVm('vm-1').unwrap()).state).toBe('stopped')
   })
 
-  test('that cannot be ends with the reason, and the VM stays', async () => {
+  test('that is impossible ends with the reason, and the VM stays', async () => {
     const [here, there] = [createSimulatedServer({ vms: 1 }), createSimulatedServer({ vms: 1 })]
     const vm = await here.server.getVm('vm-1').unwrap()
     expect((await failureOf(vm.migrate('qemu:///nowhere'), 'INVALID_ARGUMENT')).path).toBe('to')

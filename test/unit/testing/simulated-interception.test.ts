@@ -4,7 +4,7 @@ import { expect, test } from 'vitest'
 import { collectUntil } from '../../support/garbage-collection.js'
 import { failureOf } from '../../../src/testing/conformance/expect-failure.js'
 
-/** Somebody's code, which knows of no test. */
+/** Code under test, which does not know that it is tested. */
 async function startAll(uri: string): Promise<string[]> {
   await using server = await connect(uri).unwrap()
   const vms = await server.getVmList({ state: 'stopped' }).unwrap()
@@ -12,7 +12,7 @@ async function startAll(uri: string): Promise<string[]> {
   return vms.map(({ name }) => name)
 }
 
-test('leads connect of exactly this URI to the host, until it is disposed of', async () => {
+test('an interception leads connect of exactly this URI to the host, until it is disposed of', async () => {
   const simulated = createSimulatedServer({ vms: 2 })
   {
     using _interception = simulated.intercept('qemu:///system')
@@ -24,7 +24,7 @@ test('leads connect of exactly this URI to the host, until it is disposed of', a
   expect(simulated.vm('vm-1').state).toBe('running')
 })
 
-test('takes a host that is there out of the way, and shows no password', async () => {
+test('an interception replaces a host that exists, and shows no password', async () => {
   const simulated = createSimulatedServer({ vms: 1 })
   using _interception = simulated.intercept('embedded://user:secret@host/dir')
   await using server = await connect('embedded://user:secret@host/dir').unwrap()
@@ -33,7 +33,7 @@ test('takes a host that is there out of the way, and shows no password', async (
   expect(await server.getVmList().unwrap()).toHaveLength(1)
 })
 
-test('of one URI twice is refused, and so is what is none', () => {
+test('a second interception of a URI is refused, and so is one of a text that is not a URI', () => {
   const [first, second] = [createSimulatedServer(), createSimulatedServer()]
   {
     using _interception = first.intercept('qemu:///twice')
@@ -43,14 +43,14 @@ test('of one URI twice is refused, and so is what is none', () => {
   expect(() => first.intercept('no URI')).toThrow(expect.objectContaining({ code: 'INVALID_ARGUMENT', path: 'uri' }))
 })
 
-test('ends with the host', async () => {
+test('an interception ends with the host', async () => {
   const simulated = createSimulatedServer()
   simulated.intercept('qemu:///gone')
   await simulated[Symbol.asyncDispose]()
   await failureOf(connect('qemu:///gone'), 'INVALID_ARGUMENT')
 })
 
-test('disposing of it later leaves an interception of somebody else alone', async () => {
+test('disposing of an interception twice leaves a later one of the same URI alone', async () => {
   const [first, second] = [createSimulatedServer(), createSimulatedServer({ vms: 1 })]
   const early = first.intercept('qemu:///mine')
   early[Symbol.dispose]()
@@ -89,7 +89,7 @@ test('connecting takes its time, and meets faults', async () => {
   ])
 })
 
-test('a host that nobody holds any more is not kept', async () => {
+test('a host that nothing refers to is garbage collected', async () => {
   const make = async (): Promise<string> => {
     const { server, uri } = createSimulatedServer({ vms: 10 })
     await server.close().unwrap()
@@ -102,7 +102,7 @@ test('a host that nobody holds any more is not kept', async () => {
     return result.isErr() && result.error.code === 'INVALID_ARGUMENT'
   }
   for (let round = 0; round < 50; round += 1) {
-    // Finding it in vain keeps it until the end of the turn: a turn must go by without.
+    // A lookup keeps the host until the end of the turn, so one turn must pass without a lookup.
     await collectUntil(() => false, 2)
     if (await isGone()) return
   }

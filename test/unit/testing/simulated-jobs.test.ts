@@ -11,7 +11,7 @@ afterEach(() => {
 
 type Operation = (vm: Vm) => Job<unknown>
 
-/** A VM whose operations take 100 ms, but for the look-ups. */
+/** A VM whose operations take 100 ms, except look-ups. */
 async function slowVm(
   state: 'stopped' | 'running',
   options: SimulatedServerOptions = {},
@@ -106,11 +106,11 @@ describe('while it takes time', () => {
     expect(await Promise.all(jobs).then((results) => results.every((result) => result.isOk()))).toBe(true)
   })
 
-  test('a place in line that is given up, at whatever moment, goes to the next', async () => {
+  test('a place in line that is given up at any moment goes to the next operation', async () => {
     for (let turns = 0; turns < 20; turns += 1) {
       const { simulated, vm, clock } = await slowVm('running', { latency: { 'vm.edit': 100 } })
       const [first, second, third] = [vm.edit({ description: '1' }), vm.edit({ description: '2' }), vm.pause()]
-      // At the moment at which the first one ends, and some turns later.
+      // At the moment at which the first operation ends, and some turns later.
       simulated.onExec(async ({ sleep }) => {
         await sleep(100)
         for (let turn = 0; turn < turns; turn += 1) await Promise.resolve()
@@ -124,17 +124,17 @@ describe('while it takes time', () => {
     }
   })
 
-  test('what becomes of the VM meanwhile ends the operation', async () => {
+  test('an operation ends if the guest powers off during it', async () => {
     const { simulated, vm, clock } = await slowVm('running')
     const job = vm.createSnapshot({ name: 'now' })
     await clock.advance(50)
     simulated.vm('web-1').powerOff()
-    // As a snapshot of a stopped VM could be made, trying again makes sense.
+    // A snapshot of a stopped VM is possible, so trying again makes sense.
     await failureOf(job, 'RESOURCE_BUSY')
     expect(vm.state).toBe('stopped')
   })
 
-  test('an edit keeps what the guest has written meanwhile, to the disk that it was written to', async () => {
+  test('an edit keeps what the guest writes during it, on the disk that it was written to', async () => {
     const { simulated, vm, clock } = await slowVm('running', {
       vms: [{ name: 'web-1', state: 'running', disks: [{ sizeMiB: 1 }] }],
       latency: { 'vm.edit': 100 },
@@ -152,7 +152,7 @@ describe('while it takes time', () => {
     await simulated[Symbol.asyncDispose]()
   })
 
-  test('of two that take one name, the one that is faster has it', async () => {
+  test('of two operations that take one name, the faster one gets it', async () => {
     const { simulated, clock } = await slowVm('stopped', { latency: { 'server.createVm': 100 } })
     simulated.faults.add({ operation: 'server.createVm', kind: 'slow', latency: 200, times: 1 })
     const [slow, fast] = [simulated.server.createVm({ name: 'wanted' }), simulated.server.createVm({ name: 'wanted' })]
@@ -161,7 +161,7 @@ describe('while it takes time', () => {
     await fast.unwrap()
   })
 
-  test('a latency may be drawn, and by operation', async () => {
+  test('a latency may be random, and differ by operation', async () => {
     const { simulated, vm, clock } = await slowVm('stopped', { latency: { 'vm.start': [50, 150] } })
     const begin = clock.now
     const times: number[] = []
@@ -229,7 +229,7 @@ describe('jobs that the host keeps', () => {
     await failureOf(simulated.server.attachJob(tokenOf(first)), 'INVALID_ARGUMENT')
   })
 
-  test('are none that only take their time in the guest, as on real hosts', async () => {
+  test('do not include those inside a guest, as on real hosts', async () => {
     const { simulated, vm, clock } = await slowVm('running', { latency: 0 })
     simulated.onExec(async ({ sleep }) => {
       await sleep(100)
@@ -259,7 +259,7 @@ describe('on a real clock', () => {
     await server.close().unwrap()
   })
 
-  test('a host that nobody is connected to has no timer, and catches up', async () => {
+  test('a host without connections has no timer, and catches up', async () => {
     vi.useFakeTimers()
     const simulated = createSimulatedServer({ vms: 1, clock: 'real', latency: { 'vm.start': 1000 } })
     const job = (await simulated.server.getVm('vm-1').unwrap()).start()
@@ -316,7 +316,7 @@ test('timestamps of records, events, snapshots and calls are those of the virtua
   expect(calls.at(-1)?.at).toEqual(second(7))
 })
 
-test('a restart and a kill that are both taken back leave the VM running', async () => {
+test('a restart and a kill that are both cancelled leave the VM running', async () => {
   const simulated = createSimulatedServer({
     vms: [{ name: 'web-1', state: 'running' }],
     latency: { 'vm.restart': 40, 'vm.stop': 40 },

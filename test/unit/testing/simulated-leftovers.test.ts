@@ -5,7 +5,7 @@ import { openResources } from '../../../src/testing/conformance/open-resources.j
 import { activeTimers } from '../../support/timers.js'
 import { uncaughtIn } from '../../support/uncaught.js'
 
-test('a host whose connections are closed leaves no timer, and nobody hears of what fails then', async () => {
+test('a host whose connections are closed leaves no timer, and no unhandled rejection', async () => {
   const timers = activeTimers()
   const resources = openResources()
   const errors = await uncaughtIn(async () => {
@@ -43,7 +43,7 @@ test('a host whose connections are closed leaves no timer, and nobody hears of w
   expect(openResources()).toEqual(resources)
 })
 
-test('what goes on where nobody is connected any more fails in silence', async () => {
+test('an operation that fails after the last connection was closed causes no unhandled rejection', async () => {
   const errors = await uncaughtIn(async () => {
     const { server, clock } = createSimulatedServer({ vms: 2, latency: { 'vm.start': 100, 'vm.clone': 100 } })
     const vms = await server.getVmList().unwrap()
