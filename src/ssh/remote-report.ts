@@ -47,7 +47,8 @@ export class RemoteReport extends Transform {
       return { kind: 'exit', code: this.#exitCode }
     }
     const said = this.#said.trim() || 'the connection ended'
-    if (this.#pid !== undefined) return { kind: 'lost', reason: said }
+    // A connection that was cut may have brought the program there.
+    if (this.#pid !== undefined || connection.kind === 'signal') return { kind: 'lost', reason: said }
     const isDenied = /permission denied|host key verification failed|too many authentication failures/i.test(said)
     return { kind: 'not-begun', error: Object.assign(new Error(said), isDenied ? { code: 'EAUTH' } : {}) }
   }

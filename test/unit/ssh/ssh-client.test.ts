@@ -91,6 +91,12 @@ describe('the ssh client', () => {
     await expect(client.script('kill -0 "$1"', pid.toString().trim())).rejects.toThrow('Command failed')
   })
 
+  test('a program that is killed before it reports that it has begun may have begun', async () => {
+    const program = start(['sleep', '0.01'])
+    program.kill()
+    expect(await program.ended).toMatchObject({ kind: 'lost' })
+  })
+
   test('a live program has a terminal, and ends when it is killed', async () => {
     const program = client.start(['sh', '-c', 'test -t 1 && echo terminal; exec sleep 600'], {
       hasInput: false,
