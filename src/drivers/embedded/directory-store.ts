@@ -15,7 +15,7 @@ import { requireFiles, type FileUse } from '../../registry/required-files.js'
 import { definitionSchema, filesOf, type Definition } from './definition.js'
 import type { DiskOverlaySpec } from './machine/protocol.js'
 import { copyOverlayFiles, makeOverlayFile, requireOverlay } from './overlay-files.js'
-import type { Lease, EmbeddedStore } from './embedded-store.js'
+import type { EmbeddedStore } from './embedded-store.js'
 
 /** A saved memory of more is not one of ours: an emulated machine has at most 2 GiB and its video memory. */
 const maxMemoryBytes = 2.5 * 2 ** 30
@@ -78,8 +78,9 @@ export class DirectoryStore implements EmbeddedStore {
     await this.#directory.deleteDamaged(id)
   }
 
-  async lease(id: string): Promise<Lease> {
-    return (await this.#directory.claim(id, 'stopped')).claim
+  async lease(id: string): ReturnType<EmbeddedStore['lease']> {
+    const { claim: lease, definition } = await this.#directory.claim(id, 'stopped')
+    return { lease, definition }
   }
 
   async holder(id: string): Promise<Holder | undefined> {

@@ -1,3 +1,6 @@
+import { isDeepStrictEqual } from 'node:util'
+import { ResourceBusyError } from '../../errors.js'
+import { vmNotFound } from '../../errors/lookup.js'
 import type { VmState } from '../../model/vm-state.js'
 import { heldBy } from '../../registry/claim.js'
 import { stateAtRest } from '../../registry/kept-definition.js'
@@ -37,10 +40,20 @@ export class EmbeddedClaims {
     this.#states.set(id, state)
   }
 
-  /** Claims a VM that is at rest. */
+  /**
+   * Claims a VM that is at rest.
+   *
+   * @param definition as it was read
+   * @throws ResourceBusyError if the VM was changed since it was read: the operation would undo that
+   */
   async lease(definition: Definition): Promise<Lease> {
     const { id } = definition
-    const lease = await this.#store.lease(id)
+    const { lease, definition: present } = await this.#store.lease(id)
+    if (!isDeepStrictEqual(present, definition)) {
+      lease.release()
+      if (present === undefined) throw vmNotFound(id)
+      throw new ResourceBusyError({ reason: 'another process has just changed it', hint: 'Try again.' })
+    }
     this.note(id, stateAtRest(definition))
     return {
       setState: (state) => {
@@ -64,17 +77,18 @@ export class EmbeddedClaims {
     }
   }
 
-  /** Replaces the definition of a VM under its claim; `fill` makes files that the definition has and the VM has not. */
+  /** Replaces the definition of a VM under its claim; `fill` makes files that the new definition has and the VM has not. */
   async save(
-    definition: Definition,
+    before: Definition,
+    after: Definition,
     { isLive }: { readonly isLive: boolean },
     fill?: () => Promise<void>,
   ): Promise<void> {
     const save = async (): Promise<void> => {
       await fill?.()
-      await this.#store.save(definition)
+      await this.#store.save(after)
     }
     // A live VM has a claim already.
-    await (isLive ? save() : this.withLease(definition, save))
+    await (isLive ? save() : this.withLease(before, save))
   }
 }

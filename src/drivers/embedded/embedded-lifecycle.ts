@@ -83,7 +83,7 @@ export class EmbeddedLifecycle {
     const { images, ...parts } =
       ready?.prepared ?? (await this.prepare(found, memory === undefined ? 'start' : 'resume'))
     const definition = { ...found, hardware: { ...found.hardware, images } }
-    const held = ready?.lease ?? (await this.#claims.lease(definition))
+    const held = ready?.lease ?? (await this.#claims.lease(found))
     const through = memory === undefined ? 'starting' : 'resuming'
     let live: LiveVm | undefined
     let told: VmState = atRest

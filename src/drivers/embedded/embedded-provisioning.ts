@@ -44,7 +44,7 @@ export class EmbeddedProvisioning {
       hardware,
       ...(memory !== undefined && changed.size > 0 && { memory: { ...memory, changedDrives: [...changed] } }),
     }
-    await this.#claims.save(edited, { isLive: live !== undefined }, () =>
+    await this.#claims.save(definition, edited, { isLive: live !== undefined }, () =>
       makeDisks(this.#store, definition.id, hardware, before),
     )
     return edited
@@ -67,7 +67,7 @@ export class EmbeddedProvisioning {
 
   async delete(definition: Definition): Promise<void> {
     // Not given back where all went well: what it lay in is gone.
-    const lease = await this.#store.lease(definition.id)
+    const { lease } = await this.#store.lease(definition.id)
     try {
       await this.#store.delete(definition.id)
     } catch (error) {

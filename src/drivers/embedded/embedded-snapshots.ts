@@ -93,7 +93,11 @@ export class EmbeddedSnapshots {
   }
 
   async delete(definition: Definition, live: LiveVm | undefined, id: string): Promise<void> {
-    await this.#claims.save({ ...definition, ...withoutSnapshot(definition, id) }, { isLive: live !== undefined })
+    await this.#claims.save(
+      definition,
+      { ...definition, ...withoutSnapshot(definition, id) },
+      { isLive: live !== undefined },
+    )
   }
 
   /** Nothing for a snapshot without memory: of that, only the disks are needed. */

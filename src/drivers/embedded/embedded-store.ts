@@ -27,8 +27,11 @@ export interface EmbeddedStore {
   delete(id: string): Promise<void>
   /** Deletes a VM that is damaged, where nothing else is in its folder, and nobody has it. */
   deleteDamaged(id: string): Promise<void>
-  /** @throws ResourceBusyError while another process or connection has it */
-  lease(id: string): Promise<Lease>
+  /**
+   * The claim on a VM, and the definition as it is from then on.
+   * @throws ResourceBusyError while another process or connection has it
+   */
+  lease(id: string): Promise<{ readonly lease: Lease; readonly definition: Definition | undefined }>
   /** Another process or connection that has the VM at present. */
   holder(id: string): Promise<Holder | undefined>
 

@@ -62,8 +62,8 @@ export class MemoryStore implements EmbeddedStore {
     throw new Error('Nothing in memory is damaged')
   }
 
-  async lease(): Promise<Lease> {
-    return noLease
+  async lease(id: string): ReturnType<EmbeddedStore['lease']> {
+    return { lease: noLease, definition: await this.get(id) }
   }
 
   async holder(): Promise<undefined> {

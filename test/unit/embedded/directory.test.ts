@@ -3,8 +3,11 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { connect, type Server, type Vm } from 'awaitvm'
-import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { afterEach, beforeEach, describe, expect, onTestFinished, test, vi } from 'vitest'
 import { formatIdentity, ownIdentity } from '../../../src/registry/process-identity.js'
+import { VmDirectory } from '../../../src/registry/vm-directory.js'
+import type { WrittenVm } from '../../../src/registry/vm-format.js'
+import { failureOf } from '../../../src/testing/conformance/expect-failure.js'
 
 let parent: string
 let directory: string
@@ -212,3 +215,22 @@ async function converse(vm: Vm, line: string, answer: string): Promise<void> {
   }
   throw new Error(`the guest said ${text}`)
 }
+
+test('a change of another process that comes just before a claim is not undone', async () => {
+  await using server = await connect(uri).unwrap()
+  await using other = await connect(uri).unwrap()
+  const vm = await server.createVm({ name: 'web-1' }).unwrap()
+  const same = await other.getVm('web-1').unwrap()
+  const claimed = vi.spyOn(VmDirectory.prototype, 'claim')
+  onTestFinished(() => {
+    claimed.mockRestore()
+  })
+  claimed.mockImplementationOnce(async function (this: VmDirectory<WrittenVm>, ...args) {
+    await same.edit({ description: 'of the other' }).unwrap()
+    return await this.claim(...args)
+  })
+  const error = await failureOf(vm.edit({ memoryMiB: 24 }), 'RESOURCE_BUSY')
+  expect(error.retryable).toBe(true)
+  await vm.edit({ memoryMiB: 24 }).unwrap()
+  expect(vm.config).toMatchObject({ description: 'of the other', memoryMiB: 24 })
+})
