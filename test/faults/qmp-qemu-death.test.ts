@@ -106,14 +106,14 @@ test('a QEMU that dies as its guest begins to run makes the start fail with the 
   killAt(host, vm, job, 'starting the processors')
   const error = await failureOf(job, 'HOST_ERROR')
   expect(error).toMatchObject({
-    reason: 'its guest crashed: QEMU ended without a word',
-    native: { driver: 'qmp', message: 'QEMU ended without a word' },
+    reason: 'its guest crashed: QEMU ended without any output',
+    native: { driver: 'qmp', message: 'QEMU ended without any output' },
   })
   expect(vm.state).toBe('crashed')
   expect(await vm.getState().unwrap()).toBe('crashed')
   await log.close()
   expect(log.states).toEqual(['starting', 'crashed'])
-  expect(log.events.at(-1)).toMatchObject({ reason: 'crash', message: 'QEMU ended without a word' })
+  expect(log.events.at(-1)).toMatchObject({ reason: 'crash', message: 'QEMU ended without any output' })
   await host.boot(vm)
 })
 

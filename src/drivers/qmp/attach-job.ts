@@ -13,8 +13,7 @@ interface Parts {
 }
 
 /**
- * Follows a job of another process to its end, and answers what its operation answers; nothing where what it has made is gone
- * again.
+ * Follows a job of another process to its end. Returns the operation's answer, or `undefined` if what it made is gone again.
  */
 export async function attachJob({ jobs, find, record }: Parts, token: string, task: HostTask): Promise<unknown> {
   const { operation, vm, answer } = await jobs.follow(token, task)

@@ -13,22 +13,22 @@ import { layoutSchema } from './process/layout.js'
 
 const text = v.string()
 const optionalText = v.optional(text)
-/** Names of the VM's own files: never a path. */
+/** Names of the VM's own files, never a path. */
 const fileName = (pattern: RegExp): v.GenericSchema<string> => v.pipe(text, v.regex(pattern))
 const diskFile = fileName(/^disk-[0-9a-f-]{36}\.qcow2$/)
 const baseFile = fileName(/^base-[0-9a-f-]{36}\.qcow2$/)
 
-/** Each file that a disk is made of is opened with it, and is looked through for what those above do not have. */
+/** QEMU opens each file of a disk's chain, and searches it for blocks that the files above do not have. */
 export const maxBases = 64
 
 const ownDisk = {
   ...keptDisk,
-  /** What the file only keeps the differences to, nearest first: `base-` files, which nobody writes to any more. */
+  /** The disk's backing files, nearest first: `base-` files, which are never written to again. */
   bases: v.optional(v.pipe(v.array(baseFile), v.maxLength(maxBases))),
-  /** The PCI slot of a virtio disk that had a QEMU while it was edited; others get theirs in turn. */
+  /** The PCI slot of a virtio disk that was edited while a QEMU ran; other disks get slots in order. */
   slot: v.optional(v.pipe(v.number(), v.integer(), v.minValue(0), v.maxValue(31))),
 }
-/** A drive without an image is empty: QEMU keeps it as long as memory is saved that knows it. */
+/** A drive without an image is empty. It is kept as long as saved memory refers to it. */
 const drives = v.array(v.strictObject({ image: optionalText }))
 const ownHardware = {
   ...keptHardware,
@@ -49,11 +49,11 @@ const snapshotHardwareSchema = v.strictObject({
 const memorySchema = v.strictObject({
   ...keptMemory,
   file: fileName(/^memory-[0-9a-f-]{36}\.qcow2$/),
-  /** The tag that QEMU saved it under. */
+  /** The name of QEMU's internal snapshot. */
   tag: text,
-  /** What ran it: another accelerator can't be relied on to go on with it. */
+  /** The accelerator that ran the guest: another one may not be able to continue it. */
   accelerator: v.picklist(accelerators),
-  /** What it fits, beside the hardware. */
+  /** The layout of the QEMU that it was saved from. */
   layout: v.optional(layoutSchema),
 })
 
@@ -64,13 +64,13 @@ export const definitionSchema = v.strictObject({
   snapshots: keptSnapshots(
     v.strictObject({ ...keptSnapshot, hardware: snapshotHardwareSchema, memory: v.optional(memorySchema) }),
   ),
-  /** Files of disks that an edit takes away, until the rest of it is done: with them it can be undone. */
+  /** Files of disks that an edit removes: kept until the edit is complete, so that it can be undone. */
   leavingFiles: v.optional(v.array(diskFile)),
-  /** The snapshot that the disks are being taken back to: until that is done, they are neither here nor there. */
+  /** The snapshot that the disks are being reverted to: until that is done, their content is undefined. */
   switchingTo: optionalText,
-  /** The directory that it is being moved to: once it is there, this is not the VM any more. */
+  /** The directory that the VM is being moved to: once it is there, this copy is not the VM any more. */
   movingTo: optionalText,
-  /** The folder that it was moved from, until that has gone. */
+  /** The folder that the VM was moved from, until that folder is removed. */
   movedFrom: optionalText,
 })
 
@@ -80,13 +80,13 @@ export type Memory = NonNullable<Definition['memory']>
 export type SnapshotDefinition = Definition['snapshots'][number]
 export type DiskDefinition = Hardware['disks'][number]
 
-/** Whether a disk's file is a base, which other VMs may have, too: it is never written to. */
+/** True if a disk's file is a base, which is never written to, since other VMs may share it. */
 export const isBase = (file: string): boolean => file.startsWith('base-')
 
-/** The tag of a snapshot in the VM's disks: begins with a letter, since a number may be taken for QEMU's own id. */
+/** The tag of a snapshot in the VM's disks. It begins with a letter, since QEMU may take a number for an id of its own. */
 export const tagOf = ({ id }: Pick<SnapshotDefinition, 'id'>): string => `s-${id}`
 
-/** Every file that the definition speaks of; others in the VM's folder are left over from something that did not end. */
+/** Every file that the definition names; other files in the VM's folder are left over from unfinished work. */
 export function filesOf({ hardware, memory, leavingFiles, snapshots }: Definition): Set<string> {
   const files = new Set(leavingFiles)
   for (const part of [{ hardware, memory }, ...snapshots]) {

@@ -5,7 +5,7 @@ import type { Definition } from './definition.js'
 import { endQemu } from './process/qemu-end.js'
 import { readRun } from './process/run-record.js'
 
-/** The VMs that an operation of this connection still has, though its job has ended: as over a QEMU that hangs. */
+/** VMs that an operation of this connection still works on although its job has ended, for example since QEMU hangs. */
 export class HeldUpVms {
   readonly #directory: VmDirectory<Definition>
   readonly #operations = new Set<{ readonly id: string }>()
@@ -14,7 +14,7 @@ export class HeldUpVms {
     this.#directory = directory
   }
 
-  /** To be called as the operation begins; returns what is to be called as it ends. */
+  /** Call it when an operation begins, and the returned function when it ends. */
   follow(id: string, task: Task): () => void {
     const operation = { id }
     const forget = hostTask(task).onGivenUp(() => this.#operations.add(operation))

@@ -10,15 +10,15 @@ import type { VmObserver } from './watch/vm-observer.js'
 
 /** How an operation is stopped. */
 export interface Course {
-  /** Aborted when the operation is to stop, since its job is cancelled or the connection closed. */
+  /** Aborted when the operation has to stop, since its job is cancelled or the connection is closed. */
   readonly signal: AbortSignal
-  /** Says that the change begins; throws where its job has ended by now. */
+  /** Marks the begin of the change; throws if its job has ended. */
   readonly send: () => void
-  /** From here on only closing the connection stops it: what it has done by now is not undone. */
+  /** Marks the point after which only closing the connection stops the operation: nothing is undone any more. */
   readonly commit: () => void
 }
 
-/** A VM that this connection has the claim on: nobody else changes it. */
+/** A VM that this connection has claimed, so that nobody else changes it. */
 export class HeldVm {
   #folder: string
   readonly #course: Course
@@ -63,7 +63,7 @@ export class HeldVm {
     return this.#folder
   }
 
-  /** Its folder has another path now: what is let go of is let go of there. */
+  /** Call after the folder was renamed: the claim is released at its new path. */
   follow(folder: string): void {
     this.#folder = folder
     this.#claim.follow(folder)
@@ -77,7 +77,7 @@ export class HeldVm {
     return this.#definition
   }
 
-  /** What everybody is told that the VM does. */
+  /** The state that every connection sees. */
   get state(): VmState {
     return this.#state
   }
@@ -89,7 +89,7 @@ export class HeldVm {
     this.#observer.tellState(this.#definition, state, { before })
   }
 
-  /** Tells of the last state that the operation brings it into; to other processes, letting go of the claim tells that. */
+  /** Reports the final state of the operation. Other processes see it when the claim is released. */
   finish(state: VmState, cause: { readonly reason?: 'crash'; readonly message?: string } = {}): void {
     const before = this.#state
     this.#state = state
@@ -103,7 +103,7 @@ export class HeldVm {
     this.#observer.tellDefinition(definition)
   }
 
-  /** Uses the monitor of whoever has the claim. */
+  /** Uses the monitor that is reserved for the holder of the claim. */
   async withMonitor<T>(action: (client: QmpClient) => Promise<T>): Promise<T> {
     const client = await openMonitor(this.folder, runFiles.control)
     try {

@@ -17,18 +17,18 @@ interface Launch {
   readonly onExit: () => void
 }
 
-/** What runs by now, and what is still to be let go of: nobody else has to wait for that. */
+/** A QEMU that runs, and its monitor connection that is being closed, which no other operation has to wait for. */
 export interface Launched {
   readonly run: RunRecord
   readonly leaving: Promise<unknown>
-  /** Why the guest has crashed already; the record of its QEMU tells others that it has. */
+  /** Why the guest has crashed already. The record of its QEMU stays, so that others see the crash. */
   readonly crash?: string | undefined
 }
 
-/** How long a QEMU that has closed the connection may take to be gone. */
+/** How long a QEMU may take to end once it has closed the connection. */
 const exitTimeoutMs = 2000
 
-/** Starts the QEMU of a VM, and its guest, from the saved memory where it has one. Where that fails, there is no QEMU. */
+/** Starts the QEMU of a VM and runs its guest, from saved memory if there is any. After a failure, no QEMU is left. */
 export async function launch(vm: HeldVm, task: Task, { plan, onExit }: Launch): Promise<Launched> {
   const { definition, folder } = vm
   const { memory, hardware } = definition
@@ -58,7 +58,7 @@ export async function launch(vm: HeldVm, task: Task, { plan, onExit }: Launch): 
     }
     if (vm.signal.aborted) throw new JobCancelledError({ reason: 'it was cancelled before the guest ran' })
     draft.keep()
-    // The saved memory is given up before the guest runs on: from then on it does not fit the disks any more.
+    // Saved memory is dropped before the guest runs: from then on it does not match the disks any more.
     if (memory !== undefined || definition.hasCrashed === true || networkAdapters !== hardware.networkAdapters) {
       await vm.save(withoutRest({ ...definition, hardware: { ...hardware, networkAdapters } }))
     }
@@ -76,7 +76,7 @@ export async function launch(vm: HeldVm, task: Task, { plan, onExit }: Launch): 
     await endQemu(folder, identity, monitor)
     removeRun(folder)
     if (vm.definition !== definition) await vm.save(definition)
-    // What QEMU has said last tells more than that it closed the connection.
+    // QEMU's last output explains more than a closed connection.
     throw isGone ? await ended.catch((words: unknown) => words) : error
   }
 }

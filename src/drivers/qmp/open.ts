@@ -9,7 +9,7 @@ import { findQemuTools } from './process/qemu-tools.js'
 import { endStrays } from './process/stray-qemus.js'
 import { parseQmpUri } from './uri.js'
 
-/** `qmp:///dir` runs QEMU for the VMs of a directory; `?accel=tcg` says what is to run their guests. */
+/** `qmp:///dir` runs QEMU for the VMs of a directory; `?accel=tcg` chooses the accelerator. */
 export async function openQmp(uri: URL): Promise<Driver> {
   const { directory, accelerator } = parseQmpUri(uri, 'uri')
   if (process.platform === 'win32') {

@@ -52,7 +52,7 @@ interface OnVm {
   readonly vm: string
 }
 
-/** A QEMU that is to be killed need not answer first. */
+/** How long a kill waits for QEMU to tell the state. */
 const killPatienceMs = 1000
 
 /** The operations of the driver: how each gets at its VM, and what it does then. */

@@ -1,21 +1,21 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { QmpConnectionError, QmpTimeoutError } from './protocol/qmp-errors.js'
 
-/** A guest that is only starting, or busy, may miss a press: there are more, at twice the distance each, over two minutes. */
+/** A guest that is starting or busy may miss a press, so it is repeated over two minutes, each time after twice the pause. */
 const firstPauseMs = 500
 const presses = 9
 
 interface PowerButton {
-  /** Whether the QEMU is still there: the button of the next one is not to be pressed. */
+  /** True while this QEMU runs: the button of a later one must not be pressed. */
   readonly isOn: () => boolean
-  /** Resolves when the QEMU is gone, or nobody looks any more. */
+  /** Resolves when the QEMU is gone, or the VM is not watched any more. */
   readonly ended: Promise<void>
   readonly press: () => Promise<unknown>
-  /** Aborted when nobody waits for the end any more: then nothing is pressed either. */
+  /** Aborted when nobody waits for the end any more: then the button is not pressed again. */
   readonly givenUp: AbortSignal
 }
 
-/** Presses the power button of the guest of a QEMU until that is gone, by whatever cause. */
+/** Presses the power button of a guest until its QEMU is gone, for any reason. */
 export async function pressUntilOff({ isOn, ended, press, givenUp }: PowerButton): Promise<void> {
   const off = new AbortController()
   const hasEnded = ended.then(() => {
@@ -26,9 +26,9 @@ export async function pressUntilOff({ isOn, ended, press, givenUp }: PowerButton
     try {
       await press()
     } catch (error) {
-      // A guest that has gone meanwhile needs no button, and one that was told needs no more while its QEMU is busy.
-      const isTold = error instanceof QmpConnectionError || (error instanceof QmpTimeoutError && count > 0)
-      if (!isTold) throw error
+      // A guest that is gone needs no press, and a QEMU that is busy has had one already.
+      const isEnough = error instanceof QmpConnectionError || (error instanceof QmpTimeoutError && count > 0)
+      if (!isEnough) throw error
     }
     await delay(firstPauseMs * 2 ** count, undefined, { signal: waiting }).catch(() => undefined)
   }

@@ -14,13 +14,13 @@ import { QmpCommandError, QmpTimeoutError } from './protocol/qmp-errors.js'
 import { damagedFile } from '../../registry/file-problem.js'
 import { NotOwnError } from '../../registry/own-file.js'
 
-/** A program of QEMU's ended with a failure; the message is what it said. */
+/** A program of QEMU failed; the message is what it printed. */
 export class QemuProgramError extends Error {
-  /** Its exit code, or the signal that ended it. */
+  /** The exit code, or the signal that ended the program. */
   readonly exit: number | NodeJS.Signals | null
 
   constructor(program: string, exit: number | NodeJS.Signals | null, said: string) {
-    super(said.trim() === '' ? `${program} ended with ${String(exit)}, and said nothing` : said.trim())
+    super(said.trim() === '' ? `${program} ended with ${String(exit)}, and printed nothing` : said.trim())
     this.name = 'QemuProgramError'
     this.exit = exit
   }
@@ -35,7 +35,7 @@ export function nativeError(error: unknown): NativeError {
 
 type Kind = new (options: { reason: string; hint: string; native: NativeError; cause: unknown }) => VmError
 
-/** What QEMU's words mean. It has one class for nearly all errors, so that only the words tell. */
+/** QEMU's error texts, and what they mean. QEMU has one class for nearly all errors, so that only the text tells them apart. */
 const meanings: readonly { readonly words: RegExp; readonly Kind: Kind; readonly hint: string }[] = [
   {
     words: /No space left on device|Disk quota exceeded/,
@@ -50,9 +50,9 @@ const meanings: readonly { readonly words: RegExp; readonly Kind: Kind; readonly
   {
     words: /Failed to get (?:shared )?"\w+" lock|Cannot lock pid file|in use by block job/,
     Kind: ResourceBusyError,
-    hint: 'Another process uses it: wait until it has let go of it.',
+    hint: 'Another process uses it: wait until that has released it.',
   },
-  // QEMU's words for a lock end with the second of these, too.
+  // QEMU's text for a lock also contains the second of these, so that this entry comes later.
   {
     words: /Too many open files|Resource temporarily unavailable|pthread_create failed|create thread/i,
     Kind: InsufficientResourcesError,
@@ -61,7 +61,7 @@ const meanings: readonly { readonly words: RegExp; readonly Kind: Kind; readonly
   {
     words: /Permission denied|Operation not permitted|Read-only file system/,
     Kind: PermissionDeniedError,
-    hint: 'Check the rights on that path.',
+    hint: 'Check the permissions of that path.',
   },
   {
     words: /load of migration failed|Missing section footer|does not have the requested snapshot|Size mismatch/,
@@ -70,7 +70,7 @@ const meanings: readonly { readonly words: RegExp; readonly Kind: Kind; readonly
   },
 ]
 
-/** What went wrong with QEMU, its files and its programs, as the SDK speaks of it. */
+/** The SDK's error for an error of QEMU, its files or its programs. */
 export function qemuError(error: unknown): VmError {
   if (error instanceof VmError) return error
   if (error instanceof NotOwnError) {
@@ -82,7 +82,7 @@ export function qemuError(error: unknown): VmError {
   const native = nativeError(error)
   const options = { reason: native.message, cause: error, native }
   if (error instanceof QmpTimeoutError) {
-    const hint = 'It has been stopped, works on something else, or another process keeps its monitor.'
+    const hint = 'QEMU is stopped or busy, or another process keeps its monitor.'
     return new ResourceBusyError({ ...options, hint })
   }
   const meaning = meanings.find(({ words }) => words.test(native.message))

@@ -23,20 +23,20 @@ import type { VmObserver } from './watch/vm-observer.js'
 interface Parts {
   readonly observer: VmObserver
   readonly images: DiskImages
-  /** The path of QEMU itself. */
+  /** The path of the QEMU program. */
   readonly program: string
-  /** What runs the guests; the best that is there if absent. */
+  /** The accelerator for guests; the best available one if absent. */
   readonly accelerator: Accelerator | undefined
 }
 
-/** What others are told of a VM that comes up from rest; one that is paused only goes on. */
+/** The state that others see while a VM comes up; a paused VM just continues. */
 export const throughStart = (state: VmState, { memory }: Definition): VmState =>
   state === 'paused' ? state : memory === undefined ? 'starting' : 'resuming'
 
-/** How QEMUs come to life, what they are told to do, and how they end; for a VM that is claimed. */
+/** Starts, controls and ends the QEMU of a VM that is claimed. */
 export class QemuLifecycle {
   readonly #parts: Parts
-  /** Connections to QEMUs that were let go of, and that these have not noticed yet. */
+  /** Connections that are being closed, and that QEMU has not closed yet. */
   readonly #leaving = new Set<Promise<unknown>>()
 
   constructor(parts: Parts) {
@@ -47,7 +47,7 @@ export class QemuLifecycle {
     return this.#parts.accelerator ?? bestAccelerator()
   }
 
-  /** The QEMU that would be started for a VM now. */
+  /** How QEMU would be started for a VM now. */
   plan({ id, hardware, memory }: Definition): RunPlan {
     const accelerator = memory?.accelerator ?? this.accelerator()
     const layout = memory === undefined ? newLayout(hardware) : (memory.layout ?? firstLayout(hardware))
@@ -58,7 +58,7 @@ export class QemuLifecycle {
     }
   }
 
-  /** Runs a VM that is at rest, from its saved memory where it has one. */
+  /** Starts a VM that is at rest, from its saved memory if there is any. */
   async powerOn(vm: HeldVm, task: Task): Promise<VmState> {
     const { definition } = vm
     const { memory, hardware } = definition
@@ -87,7 +87,7 @@ export class QemuLifecycle {
       }
       return await launch(vm, task, { plan, onExit })
     } catch (error) {
-      // The guest has not run: it is what it was.
+      // The guest has not run, so that the VM is in the state before.
       vm.finish(stateAtRest(vm.definition))
       throw error
     }
@@ -115,7 +115,7 @@ export class QemuLifecycle {
     return vm.state
   }
 
-  /** Takes the power away, and drops what a VM at rest has kept. */
+  /** Ends QEMU at once; drops the saved memory of a VM at rest. */
   async kill(vm: HeldVm): Promise<VmState> {
     if (vm.run === undefined) await vm.save(withoutRest(vm.definition))
     else await this.end(vm)
@@ -123,7 +123,7 @@ export class QemuLifecycle {
     return vm.state
   }
 
-  /** Ends the QEMU of a VM, whatever its guest does. */
+  /** Ends the QEMU of a VM without asking its guest. */
   async end(vm: HeldVm): Promise<void> {
     const { run } = vm
     if (run === undefined) return
@@ -134,7 +134,7 @@ export class QemuLifecycle {
     vm.run = undefined
   }
 
-  /** Saves the memory, and lets go of QEMU. */
+  /** Saves the memory and ends QEMU. */
   async suspend(vm: HeldVm, task: Task): Promise<VmState> {
     const { run, state: before } = vm
     if (run === undefined) return before
@@ -157,7 +157,7 @@ export class QemuLifecycle {
         const { accelerator, layout } = run
         await vm.save({ ...vm.definition, memory: { file, tag, isPaused: false, accelerator, layout } })
       } catch (error) {
-        // A QEMU that is gone can't go on, which the next look shows.
+        // A QEMU that is gone can't continue; the next look shows its end.
         if (before === 'running' && !(error instanceof QmpConnectionError)) await client.execute('cont')
         vm.finish(before)
         throw error
@@ -171,7 +171,7 @@ export class QemuLifecycle {
     return vm.state
   }
 
-  /** Waits until no connection to a QEMU is left. */
+  /** Waits until the last connections are closed. */
   async close(): Promise<void> {
     await Promise.all(this.#leaving)
   }

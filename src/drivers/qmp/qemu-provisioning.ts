@@ -23,11 +23,11 @@ import { requireDrives } from './edit/live-limits.js'
 interface Parts {
   readonly directory: VmDirectory<Definition>
   readonly images: DiskImages
-  /** The machine that new VMs get. */
+  /** QEMU's machine type for new VMs. */
   readonly machine: () => Promise<string>
 }
 
-/** Makes VMs, changes what they are, and does away with them. */
+/** Creates, edits, clones and deletes VMs. */
 export class QemuProvisioning {
   readonly #parts: Parts
 
@@ -97,7 +97,7 @@ export class QemuProvisioning {
     await (run === undefined ? editAtRest(this.#parts.images, vm, edit) : editLive(vm, run, edit))
   }
 
-  /** A VM of its own, with the disks as they are now. Bases, which nobody writes to, it has in common with the original. */
+  /** Makes a VM with copies of the disks as they are now. Bases are shared with the original, since they are never written to. */
   async clone(vm: HeldVm, name: string, task: Task): Promise<Definition> {
     const { directory } = this.#parts
     if (vm.run === undefined) requireVmFiles(vm.folder, { hardware: vm.definition.hardware }, 'rest')
@@ -124,7 +124,7 @@ export class QemuProvisioning {
     return clone
   }
 
-  /** A VM of its own, whose disks only keep the differences to what those of the original hold now. */
+  /** Makes a VM whose disks are overlays on the present content of the original's disks. */
   async cloneLinked(vm: HeldVm, name: string, task: Task): Promise<Definition> {
     const { directory, images } = this.#parts
     if (vm.run !== undefined) throw invalidState(vm.state, ['stopped', 'crashed'])

@@ -27,7 +27,7 @@ interface Parts {
   readonly lifecycle: QemuLifecycle
 }
 
-/** Snapshots: of the disks in the disks themselves, and of the memory of a VM that runs in a file of its own. */
+/** Snapshots: disks are kept as internal snapshots of their files, the memory of a running VM in a file of its own. */
 export class QemuSnapshots {
   readonly #parts: Parts
 
@@ -76,7 +76,7 @@ export class QemuSnapshots {
     }
   }
 
-  /** The VM's hardware and, where it ran, its memory as they were; what it has become since is lost. */
+  /** Reverts the VM to the snapshot's hardware and, if it ran, memory; its present state is lost. */
   async switchTo(vm: HeldVm, id: string, task: Task): Promise<VmState> {
     const onProgress = (percent: number): void => {
       task.progress({ percent: percent * 0.2, phase: 'copying the snapshot' })
@@ -89,7 +89,7 @@ export class QemuSnapshots {
     vm.commit()
     await this.#parts.lifecycle.end(vm)
     task.progress({ percent: 20, phase: 'taking the disks back' })
-    // From here on, whoever comes next finishes what is not finished.
+    // If this process crashes from here on, the next one that claims the VM finishes the switch.
     await vm.save({ ...vm.definition, switchingTo: id })
     await vm.save(await takeBack(this.#parts, vm.definition, id))
     if (vm.definition.memory !== undefined) return this.#parts.lifecycle.powerOn(vm, task)
@@ -121,14 +121,14 @@ export class QemuSnapshots {
     }
   }
 
-  /** Drops a snapshot from the disks: those of a VM that runs are QEMU's, others nobody's. */
+  /** Drops a snapshot from the disks: through QEMU from those in use, with qemu-img from the others. */
   async #deleteTags(vm: HeldVm, snapshot: SnapshotDefinition): Promise<void> {
     const tag = tagOf(snapshot)
     const inUse = new Set(vm.run === undefined ? [] : vm.definition.hardware.disks.map(({ file }) => file))
     const devices: string[] = []
     for (const { file } of snapshot.hardware.disks) {
       if (inUse.has(file)) devices.push(diskNode({ file }))
-      // A disk that was taken away, and in no other snapshot, has gone with the definition. Bases are left as they are.
+      // The file of a removed disk that is in no other snapshot has gone with the definition. Bases are never written to.
       else if (!isBase(file) && isThere(join(vm.folder, file)))
         await this.#parts.images.deleteSnapshot(join(vm.folder, file), tag)
     }

@@ -1,16 +1,16 @@
-/** Names in the VM's folder, which is where QEMU runs: so no path is too long for a socket. */
+/** Names in the VM's folder. QEMU runs in that folder, so that no socket path is too long. */
 export const runFiles = {
-  /** The monitor of whoever has the claim on the VM. */
+  /** The monitor for the holder of the claim on the VM. */
   control: 'control.sock',
-  /** The monitor for those who only look. */
+  /** The monitor for queries. */
   watch: 'watch.sock',
-  /** The monitor whose output goes to a file, whether anybody listens or not. */
+  /** The monitor whose output also goes to a file. */
   events: 'events.sock',
   eventLog: 'events.log',
   serial: 'serial.sock',
   console: 'console.log',
   agent: 'agent.sock',
   pid: 'qemu.pid',
-  /** What QEMU itself says. */
+  /** The output of QEMU itself. */
   log: 'qemu.log',
 } as const

@@ -24,13 +24,15 @@ interface Parts {
 }
 
 /**
- * Brings a VM in order that whoever had it before may have left at any moment. What it goes by:
- * - a QEMU that is not written down has not run its guest, and one whose memory was saved has no more to do: both are ended;
- * - of a QEMU that is gone, the definition keeps whether it crashed;
- * - a guest that was halted only to save its memory, which was not kept, or that was about to run, runs on;
- * - an edit that was written down is finished: disks that were to grow are grown, and files of disks that were to leave go;
- * - disks that were being taken back to a snapshot are taken back, from the beginning;
- * - a VM that was on its way to another directory is either there or here: answers nothing where it has gone.
+ * Repairs a VM whose last owner may have crashed at any moment:
+ * - A QEMU without a record has not run its guest, and one whose memory was saved is not needed any more: both are ended.
+ * - If a recorded QEMU is gone, the definition keeps whether it crashed.
+ * - A guest that was paused only to save its memory, which was not kept, or that was about to run, runs.
+ * - An edit that was saved is finished: disks are grown, and files of removed disks are deleted.
+ * - A switch to a snapshot that was begun is done again from the beginning.
+ * - A VM that was being moved to another directory is either there or here.
+ *
+ * Returns the definition that follows, or `undefined` if the VM has moved.
  */
 export async function settle(
   parts: Parts,
@@ -71,7 +73,7 @@ export async function settle(
   return definition
 }
 
-/** Takes the disks back to a snapshot; may be done any number of times. Answers the definition that follows. */
+/** Reverts the disks to a snapshot, which may be repeated. Returns the definition that follows. */
 export async function takeBack({ directory, images }: Parts, definition: Definition, to: string): Promise<Definition> {
   const snapshot = definition.snapshots.find(({ id }) => id === to)
   const { switchingTo: _switchingTo, memory: _memory, hasCrashed: _hasCrashed, ...rest } = definition
@@ -79,7 +81,7 @@ export async function takeBack({ directory, images }: Parts, definition: Definit
   const { hardware, memory } = snapshot
   for (const { file } of hardware.disks) {
     const path = join(directory.folder(definition.id), file)
-    // What is lost since this began can't be taken back: the VM is then one that has lost a disk.
+    // A file that was lost since the switch began can't be reverted: the VM lacks that disk then.
     if (isThere(path)) await images.applySnapshot(path, tagOf(snapshot))
   }
   return { ...rest, hardware, ...(memory !== undefined && { memory }), currentSnapshot: to }
@@ -92,7 +94,7 @@ async function growDisks({ directory, images }: Parts, { id, hardware }: Definit
   }
 }
 
-/** Snapshots that were being made, or done away with, by somebody who died over it. */
+/** Drops snapshots that a crashed owner was making or deleting. */
 async function dropTags({ directory, images }: Parts, { id, hardware, snapshots }: Definition): Promise<void> {
   const known = new Set(snapshots.map(tagOf))
   const files = new Set([hardware, ...snapshots.map((snapshot) => snapshot.hardware)].flatMap(filesOfDisks))
@@ -108,13 +110,13 @@ const filesOfDisks = ({ disks }: Definition['hardware']): string[] => disks.map(
 const nodesSchema = v.array(v.object({ 'node-name': v.optional(v.string()) }))
 const jobsSchema = v.array(v.object({ id: v.string() }))
 
-/** Whether whoever died had halted a guest that ran, or was about to let it run. */
+/** True if a crashed owner left a guest paused that should run. */
 const wasToRun = ({ state, before }: ClaimRecord): boolean =>
   state === 'starting' ||
   (state === 'suspending' && before === 'running') ||
   (state === 'resuming' && before === 'suspended')
 
-/** A QEMU whose master died over a change: it gets back to what the definition says, and a guest that was halted for it goes on. */
+/** Brings a QEMU whose owner crashed in the middle of a change back to the definition, and lets a guest run that was paused for it. */
 async function settleQemu(
   folder: string,
   { hardware }: Definition,
@@ -123,7 +125,7 @@ async function settleQemu(
 ): Promise<void> {
   const client = await openMonitor(folder, runFiles.control)
   try {
-    // Nobody waits for what its jobs make: that they are cancelled is what is wanted here.
+    // Nobody needs the results of these jobs: the error that they were cancelled is expected.
     const ids = v.parse(jobsSchema, await client.execute('query-jobs')).map(({ id }) => id)
     await followJobs(client, ids, { signal: AbortSignal.abort() }).catch(() => undefined)
     const nodes = v.parse(nodesSchema, await client.execute('query-named-block-nodes', { flat: true }))
@@ -138,7 +140,7 @@ async function settleQemu(
   }
 }
 
-/** An edit that was not finished: its disks are plugged and grown that are written down, and others are closed. */
+/** Finishes an edit: plugs and grows the disks of the definition, and closes others. */
 async function settlePlugs(client: QmpClient, hardware: Hardware, nodes: readonly string[]): Promise<void> {
   const { missing, unknown } = differences(await readSlots(client), hardware)
   const devices = new Set([...hardware.disks.map(diskDevice), ...unknown])
@@ -150,7 +152,7 @@ async function settlePlugs(client: QmpClient, hardware: Hardware, nodes: readonl
     for (const disk of hardware.disks) await growLive(client, disk)
   } catch (error) {
     if (!(error instanceof QmpCommandError)) throw error
-    // Whatever does not need them can still be done: memory is not saved without them.
+    // Other operations still work; suspend and snapshots check the disks first.
     process.emitWarning(`Disks that an edit was about to change are not in order: ${error.message}`, 'AwaitvmWarning')
   }
 }

@@ -3,7 +3,7 @@ import { InvalidArgumentError } from '../../errors.js'
 import { requireKnownOptions } from '../../model/uri-options.js'
 import { accelerators, type Accelerator } from './process/accelerator.js'
 
-/** What `qmp:///dir?accel=tcg` says. */
+/** The parts of `qmp:///dir?accel=tcg`. */
 export interface QmpUri {
   readonly directory: string
   readonly accelerator: Accelerator | undefined

@@ -39,7 +39,7 @@ export interface ChangeOptions {
   readonly through?: ((state: VmState, definition: Definition) => VmState) | undefined
   /** The states that allow the change, if they are not those of the task's operation. */
   readonly expected?: readonly VmState[] | undefined
-  /** How long QEMU may take to answer what its guest does. */
+  /** How long QEMU may take to tell the state of its guest. */
   readonly timeoutMs?: number | undefined
   /** Finishes an operation that took effect already: it can't be cancelled, and waits for the claim. */
   readonly isSequel?: boolean | undefined
@@ -79,7 +79,7 @@ export class VmAccess {
     return definition
   }
 
-  /** Looks at a VM that runs, or sends it something, whatever else is being done to it. */
+  /** Looks at a running VM, or sends it something, also while another operation has the claim. */
   async use<T>(
     id: string,
     task: Task,
@@ -163,7 +163,7 @@ export class VmAccess {
         })
       } catch (error) {
         // Another process may be faster. A VM that can't be settled reports its problem to the next call for it.
-        process.emitWarning(`VM ${id} is not in order: ${String(error)}`, 'AwaitvmWarning')
+        process.emitWarning(`VM ${id} could not be repaired after a crash: ${String(error)}`, 'AwaitvmWarning')
       }
     }
   }

@@ -21,7 +21,7 @@ const statusSchema = v.object({ status: v.string() })
 /** The states of QEMU's `query-status`. */
 const states: Readonly<Record<string, VmState>> = {
   running: 'running',
-  // The guest sleeps (ACPI S3), and a key wakes it.
+  // The guest sleeps (ACPI S3) until a key is pressed.
   suspended: 'running',
   paused: 'paused',
   prelaunch: 'paused',
@@ -39,37 +39,37 @@ const states: Readonly<Record<string, VmState>> = {
 }
 
 const announcedPollMs = 100
-/** How long a QEMU may take to answer what its guest does, before nobody can tell. */
+/** How long QEMU may take to tell the state of its guest, before the state is `unknown`. */
 const answerTimeoutMs = 10_000
-/** How long a QEMU that takes no connection any more may take to be gone. */
+/** How long a QEMU may take to end once it accepts no connection any more. */
 const exitTimeoutMs = 2000
 
-/** What can be seen of a VM at one moment, whoever runs it. */
+/** What can be seen of a VM at one moment. */
 export interface Sight {
   readonly state: VmState
   /** The QEMU that runs it. */
   readonly run?: RunRecord | undefined
   /** Why QEMU has paused the guest by itself. */
   readonly problem?: VmError | undefined
-  /** How the last QEMU ended, where nobody has taken note of it yet. */
+  /** How the last QEMU ended, if the definition does not say so yet. */
   readonly end?: RunEnd | undefined
-  /** Of a crash: what is known of its cause. Of a VM whose files are damaged: what is wrong. */
+  /** The cause of a crash, as far as it is known, or what is wrong with damaged files. */
   readonly message?: string | undefined
 }
 
-/** What QEMU says that it does; `problem` tells why it has stopped the guest by itself. */
+/** QEMU's own account; `problem` tells why it has stopped the guest by itself. */
 type Answer = Pick<Sight, 'state' | 'problem'>
 
 interface LookOptions {
-  /** How long QEMU may take to answer; with no time at all, a VM that has a QEMU is `running`. */
+  /** How long QEMU may take to answer. With 0, QEMU is not asked, and a VM that has a QEMU is `running`. */
   readonly timeoutMs?: number | undefined
-  /** Whether QEMU, which costs a hundred times as much, is only asked where its log of events does not tell. */
+  /** Asks QEMU only if its event log does not tell the state: reading the log costs a hundredth. */
   readonly trustsLog?: boolean | undefined
   /** Aborting it ends the look, which then fails with the signal's reason. */
   readonly signal?: AbortSignal | undefined
 }
 
-/** Looks at VMs: nothing is remembered, all is read and asked anew. */
+/** Looks at VMs. Nothing is cached. */
 export class VmInspector {
   readonly #directory: VmDirectory<Definition>
   readonly #monitors = new Map<string, SharedMonitor>()
@@ -78,7 +78,7 @@ export class VmInspector {
     this.#directory = directory
   }
 
-  /** Uses the VM's monitor for those who only look. */
+  /** Uses the VM's monitor for queries. */
   monitor<T>(id: string, action: (client: QmpClient) => Promise<T>): Promise<T> {
     let monitor = this.#monitors.get(id)
     if (monitor === undefined) {
@@ -92,12 +92,12 @@ export class VmInspector {
     const holder = this.#directory.holder(definition.id)
     const sight = await this.lookAtRun(definition, { ...options, ...(holder !== undefined && { timeoutMs: 0 }) })
     if (holder === undefined) return sight
-    // Whoever has the VM may not have noticed yet that its QEMU has gone.
+    // The holder of the claim may not have noticed yet that QEMU is gone.
     const hasGone = sight.run === undefined && (holder.state === 'running' || holder.state === 'paused')
     return hasGone || holder.state === sight.state ? sight : { ...sight, state: holder.state, problem: undefined }
   }
 
-  /** What can be seen without asking QEMU more than needed, also of a VM whose files are damaged. */
+  /** A look that rarely asks QEMU; also at a VM whose files are damaged. */
   async glance(found: Definition | DamagedVm): Promise<Sight> {
     if (found instanceof DamagedVm) return { state: 'unknown', message: found.problem.message }
     try {
@@ -107,14 +107,14 @@ export class VmInspector {
     }
   }
 
-  /** The state of the QEMU itself, without regard to a claim on the VM. */
+  /** The state of the QEMU itself, regardless of a claim on the VM. */
   async lookAtRun(definition: Definition, options: LookOptions = {}): Promise<Sight> {
     const { timeoutMs = answerTimeoutMs, trustsLog = false } = options
     const folder = this.#directory.folder(definition.id)
     const run = readRun(folder)
     if (run === undefined) return { state: stateAtRest(definition) }
     if (isAlive(run.process, folder)) {
-      // The memory was saved, and its saver died before it ended QEMU: what is saved counts.
+      // The owner saved the memory, and crashed before it ended QEMU: the saved memory counts.
       if (definition.memory !== undefined) return { state: 'suspended', run }
       const isKnown = timeoutMs === 0 || (trustsLog && isResumed(lastChange(folder)))
       const known: Answer = { state: 'running' }
@@ -124,13 +124,13 @@ export class VmInspector {
     if (definition.memory !== undefined) return { state: 'suspended' }
     const end = await endOfRun(folder)
     const message = await causeOfCrash(folder)
-    // What was read is another's where somebody has started the VM again meanwhile.
+    // If the VM was started again in between, the files that were read belong to the new run.
     if (readRun(folder)?.startedAt !== run.startedAt) return this.lookAtRun(definition, options)
     if (end !== 'crash') return { state: 'stopped', end }
     return { state: 'crashed', end, message }
   }
 
-  /** What the guest does; nothing where QEMU has just ended. */
+  /** The state of the guest; `undefined` if QEMU has just ended. */
   async #ask(
     id: string,
     identity: ProcessIdentity,
@@ -140,12 +140,12 @@ export class VmInspector {
     const answered = new AbortController()
     const signal = ended === undefined ? answered.signal : AbortSignal.any([answered.signal, ended])
     try {
-      // One that ends may never answer.
+      // A QEMU that is ending may never answer.
       const late = delay<Answer>(timeoutMs, { state: 'unknown' }, { signal })
       const answer = await Promise.race([this.#status(id), untilAnnounced(folder, signal), late])
       const { state } = answer
       if (state !== 'stopping' && state !== 'unknown') return answer
-      // Ending, or not able to answer: which of the two, the log and the process tell.
+      // The log and the process tell whether it is ending or can't answer.
       if ((await announcedEnd(folder)) !== undefined) await untilEnded(folder, identity)
       else if (state === 'stopping') await hasEnded(folder, identity, exitTimeoutMs)
       return isAlive(identity, folder) ? answer : undefined
@@ -157,7 +157,7 @@ export class VmInspector {
     }
   }
 
-  /** A QEMU that nobody can connect to is about to be gone. */
+  /** A QEMU that accepts no connection is about to end. */
   async #status(id: string): Promise<Answer> {
     try {
       const { status } = v.parse(statusSchema, await this.monitor(id, (client) => client.execute('query-status')))
@@ -171,7 +171,7 @@ export class VmInspector {
   }
 }
 
-/** Resolves once QEMU has said that it ends; never, once it has answered. */
+/** Resolves when QEMU's log announces its end; never after QEMU has answered. */
 async function untilAnnounced(folder: string, answered: AbortSignal): Promise<Answer> {
   while ((await announcedEnd(folder)) === undefined) {
     const isTime = await delay(announcedPollMs, true, { signal: answered }).catch(() => false)

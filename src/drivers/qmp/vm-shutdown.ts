@@ -27,7 +27,7 @@ interface Parts {
 
 const startIt = 'Start it with vm.start().'
 
-/** Shutdowns and restarts: what the guest itself has to do. Others may do things to the VM meanwhile. */
+/** Shutdowns and restarts, which the guest itself has to do. The VM is not claimed while the guest shuts down. */
 export class VmShutdown {
   readonly #parts: Parts
 
@@ -35,7 +35,7 @@ export class VmShutdown {
     this.#parts = parts
   }
 
-  /** Asks the guest to go. Once the job has ended, since its time is over, nobody asks any more. */
+  /** Asks the guest to shut down. When the job's time is over, the guest is not asked again. */
   async stop(vm: string, task: Task, sending: Sending): Promise<VmState> {
     const wait = new AbortController()
     const forget = hostTask(task).onGivenUp(() => {
@@ -49,8 +49,8 @@ export class VmShutdown {
   }
 
   /**
-   * A guest that shuts down only after the job's time is over comes up all the same, rather than that it stays away. A VM that
-   * was stopped by any other means stays stopped.
+   * A guest that shuts down only after the job's time is over is started all the same, so that the VM does not stay stopped. A VM
+   * that was stopped in another way stays stopped.
    */
   async restart(vm: string, task: Task, sending: Sending): Promise<VmState> {
     const { access } = this.#parts
@@ -74,8 +74,8 @@ export class VmShutdown {
   }
 
   /**
-   * Presses the power button, and waits until the guest has gone. A press can't be taken back, and QEMU does not tell whether
-   * the guest has noticed it: the operation can't be cancelled.
+   * Presses the power button, and waits until the guest has shut down. The operation can't be cancelled: a press can't be taken
+   * back, and QEMU does not tell whether the guest noticed it.
    */
   async #shutDown(
     vm: string,
@@ -92,13 +92,13 @@ export class VmShutdown {
         return this.#untilOff(running, task, givenUp)
       })
     } catch (error) {
-      // It ran when this was asked for, and the guest was faster.
+      // The VM ran when this was called, and the guest was faster.
       if (wasRunning && error instanceof InvalidStateError && error.state === 'stopped') return 'stopped'
       throw error
     }
   }
 
-  /** What was told last may have been overtaken: of a VM that somebody has stopped by now, there is no QEMU. */
+  /** The last reported state may be outdated, so that the process is checked, too. */
   #seemsToRun(id: string): boolean {
     const { directory, observer } = this.#parts
     const folder = directory.folder(id)
@@ -120,18 +120,18 @@ export class VmShutdown {
     })
     const state = await this.#leftBehind(id)
     if (state === 'running') throw goneMeanwhile(task.operation, state)
-    // Somebody else may have suspended it, or the guest died over its shutting down.
+    // Another client may have suspended the VM, or the guest crashed during its shutdown.
     if (state !== 'stopped') throw invalidState(state, operations['vm.stop'].from)
     return state
   }
 
-  /** What a QEMU that is gone has made of its VM, whoever has the claim on that; `running` where there is another by now. */
+  /** The state that a QEMU has left its VM in, regardless of a claim; `running` if there is another QEMU by now. */
   async #leftBehind(id: string): Promise<VmState> {
     const { access, directory, inspector } = this.#parts
     const definition = await access.get(id)
     const holder = directory.holder(id)
     const { state } = await inspector.lookAtRun(definition)
-    // The memory of a snapshot, or what was suspended only just before: it goes on with that.
+    // Another operation is starting the VM from saved memory.
     const comesUp = state === 'suspended' && holder !== undefined && !holder.state.startsWith('suspend')
     return comesUp ? 'running' : state
   }

@@ -16,13 +16,13 @@ import { openOwnFile } from '../../../registry/own-file.js'
 import { draftIn } from '../../../registry/replace-file.js'
 import { keptName, keptParts, type RunLog } from './kept-part.js'
 
-/** 1 MiB: some 10,000 lines. So much is kept, and so much may come until it is cut again. */
+/** How much of a log is kept, some 10,000 lines, and by how much it may grow before it is cut again. */
 export const keptBytes = 2 ** 20
 
 /**
- * Cuts a log that has grown beyond what is kept, while QEMU appends to it: a copy of its last part is made, then all of its
- * blocks are given back, and it gets its length again as a hole. May be done by any number of processes at once. What comes
- * between the last look and the cut is lost, so that nothing is waited for in between.
+ * Cuts a log that has grown too long, while QEMU appends to it: copies its last part, truncates it, and extends it to its former
+ * length as a hole. Any number of processes may do so at once. What QEMU appends between the copy and the truncation is lost, so
+ * that this is synchronous.
  */
 export function cutLog(folder: string, log: RunLog): void {
   try {
@@ -33,17 +33,17 @@ export function cutLog(folder: string, log: RunLog): void {
       closeSync(file)
     }
   } catch (error) {
-    // There is no log, or whoever works on the VM has taken the copy for a leftover: then the next time does it.
+    // There is no log, or another process has removed the copy as a leftover: then the log is cut next time.
     if (errorCode(error) !== 'ENOENT' && errorCode(error) !== 'ENOTDIR') throw error
   }
 }
 
 function cutIfLong(folder: string, log: RunLog, file: number): void {
   const { size, ino } = fstatSync(file)
-  // Until then, it can't have been cut.
+  // A log that is not longer was never cut.
   if (size <= keptBytes) return
   const [last] = keptParts(readdirSync(folder), log, ino)
-  // Somebody died over it.
+  // A process crashed in the middle of a cut.
   if (last !== undefined && size < last.end) ftruncateSync(file, last.end)
   if (size - (last?.end ?? 0) > keptBytes) cut(folder, log, file, ino)
 }
@@ -67,7 +67,7 @@ function cut(folder: string, log: RunLog, file: number, inode: number): void {
   }
 }
 
-/** Copies the last part of a log, with what is appended meanwhile; answers where it ended. A full disk leaves it empty. */
+/** Copies the last part of a log, up to its present end, and returns that position. If the disk is full, the copy is empty. */
 function copyTail(file: number, copy: number): number {
   const buffer = Buffer.alloc(keptBytes)
   let position = fstatSync(file).size - keptBytes

@@ -1,24 +1,24 @@
 import { runFiles } from '../run-files.js'
 
-/** The logs that QEMU writes while it runs. Its guest may make each of them grow without end: they are cut, see `cutLog`. */
+/** The logs of a QEMU. A guest can make each of them grow without end, so that they are cut: see `cutLog`. */
 export const runLogs = [runFiles.console, runFiles.eventLog, runFiles.log] as const
 export type RunLog = (typeof runLogs)[number]
 
 /**
- * What is kept of a log that was cut: its bytes before `end`. In the log itself they are not there any more, though it is as
- * long as before, so that a reader keeps its place in it: it learns how many bytes it has lost, and none come twice.
+ * The file with the last part of a log before `end`, where it was cut. The log itself has a hole there, and keeps its length, so that
+ * positions in it stay valid: a reader knows how many bytes it has lost, and gets none twice.
  */
 export interface KeptPart {
   readonly file: string
   readonly log: RunLog
-  /** That of the log, since a log of the same name may be that of a later run. */
+  /** The inode of the log, since a later run has a log of the same name. */
   readonly inode: number
   readonly end: number
 }
 
 const pattern = new RegExp(`^(${runLogs.join('|').replaceAll('.log', '')})-(\\d{1,20})-(\\d{1,15})\\.log$`)
 
-/** Where several cut at the same time the last one counts, so that the name tells where that was. */
+/** The name has the position of the cut: of several concurrent cuts, the last one counts. */
 export const keptName = (log: RunLog, inode: number, end: number): string =>
   `${log.slice(0, -'.log'.length)}-${String(inode)}-${String(end)}.log`
 
@@ -28,7 +28,7 @@ export function parseKeptName(file: string): KeptPart | undefined {
   return log === undefined ? undefined : { file, log, inode: Number(inode), end: Number(end) }
 }
 
-/** What is kept of a log, that which counts first. */
+/** The kept parts of a log, the valid one first. */
 export const keptParts = (files: readonly string[], log: RunLog, inode: number): KeptPart[] =>
   files
     .map(parseKeptName)

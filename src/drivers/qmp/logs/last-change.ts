@@ -4,15 +4,15 @@ import { errorCode } from '../../../errors/native.js'
 import { openOwnFile } from '../../../registry/own-file.js'
 import { runFiles } from '../run-files.js'
 
-/** An event has some 150 bytes, and many of them change nothing. */
+/** An event has some 150 bytes, and many events change nothing. */
 const tailBytes = 4096
 
-/** The events after which a guest does something else. */
+/** The events that change the state of a guest. */
 const changes = /"event": "(?:STOP|RESUME|SHUTDOWN|GUEST_PANICKED|SUSPEND|WAKEUP|WATCHDOG)"/
 
 /**
- * The last that the log of events says of a change in what a guest does; nothing where that is not among the last that was
- * said. It costs a hundredth of asking QEMU.
+ * The last event in the log that changed the guest's state; `undefined` if there is none among the last events. Reading it costs a
+ * hundredth of asking QEMU.
  */
 export function lastChange(folder: string): string | undefined {
   return readEnd(join(folder, runFiles.eventLog))
@@ -20,7 +20,7 @@ export function lastChange(folder: string): string | undefined {
     .findLast((line) => changes.test(line))
 }
 
-/** Whether it is that the guest runs, as it has done since. */
+/** True if the last change was that the guest runs. */
 export const isResumed = (change: string | undefined): boolean => change?.includes('"RESUME"') === true
 
 function readEnd(path: string): string {

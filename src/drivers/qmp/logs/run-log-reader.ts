@@ -6,13 +6,13 @@ import { keptParts, type KeptPart, type RunLog } from './kept-part.js'
 
 const chunkBytes = 64 * 1024
 
-/** What a read gives: the bytes, and how many before them are not kept any more. */
+/** The result of a read: the bytes, and how many before them were lost by a cut. */
 interface LogPart {
   readonly bytes: Buffer
   readonly lostBytes: number
 }
 
-/** Reads a log from its beginning, as far as it is kept, and goes on as it grows; see `cutLog`. */
+/** Reads a log from its beginning, as far as it is kept, and continues as it grows; see `cutLog`. */
 export class RunLogReader {
   readonly #folder: string
   readonly #log: RunLog
@@ -28,7 +28,7 @@ export class RunLogReader {
     this.#position = from
   }
 
-  /** @param from the place to begin at; where what is kept begins, if absent */
+  /** @param from the position to begin at; the first byte that is kept, if absent */
   static async open(folder: string, log: RunLog, from?: number): Promise<RunLogReader> {
     const file = await openOwn(join(folder, log))
     try {
@@ -41,7 +41,7 @@ export class RunLogReader {
     }
   }
 
-  /** What comes next; empty where there is no more at present. */
+  /** The next bytes; empty at the present end. */
   async read(): Promise<LogPart> {
     let lostBytes = 0
     for (;;) {
@@ -58,7 +58,7 @@ export class RunLogReader {
     }
   }
 
-  /** The last bytes, so many or a few more. */
+  /** At least so many of the last bytes. */
   async tail(atLeast: number): Promise<Buffer> {
     const { size } = await this.#file.stat()
     this.#position = Math.max(0, size - atLeast)
@@ -72,7 +72,7 @@ export class RunLogReader {
     return Buffer.concat(parts)
   }
 
-  /** All that there is at present from the place of the reader on. */
+  /** Everything from the reader's position to the present end. */
   async rest(): Promise<Buffer> {
     const parts: Buffer[] = []
     for (;;) {
@@ -94,14 +94,14 @@ export class RunLogReader {
   async #skipWhatIsLost(): Promise<void> {
     for (let kept = await this.#keptPart(); kept !== undefined; kept = await this.#keptPart()) {
       const stats = await orNothing(stat(join(this.#folder, kept.file)))
-      // Another cut may have taken its place.
+      // Another cut may have replaced the file.
       if (stats === undefined) continue
       this.#position = kept.end - stats.size
       return
     }
   }
 
-  /** Empty after the end, or where another cut has taken its place. */
+  /** Empty at the end of the part, or if another cut has replaced it. */
   async #readKept({ file, end }: KeptPart): Promise<LogPart> {
     const part = await orNothing(openOwn(join(this.#folder, file)))
     if (part === undefined) return { bytes: Buffer.alloc(0), lostBytes: 0 }
@@ -118,7 +118,7 @@ export class RunLogReader {
   }
 }
 
-/** The last bytes of a log, so many or a few more; empty where there is no log. */
+/** At least so many of the last bytes of a log; empty if there is no log. */
 export async function readLogTail(folder: string, log: RunLog, atLeast: number): Promise<string> {
   const reader = await orNothing(RunLogReader.open(folder, log))
   if (reader === undefined) return ''
@@ -129,7 +129,7 @@ export async function readLogTail(folder: string, log: RunLog, atLeast: number):
   }
 }
 
-/** What a log has from a place on, as far as it is kept; empty where there is no log. */
+/** A log from a position on, as far as it is kept; empty if there is no log. */
 export async function readLogFrom(folder: string, log: RunLog, from: number): Promise<Buffer> {
   const reader = await orNothing(RunLogReader.open(folder, log, from))
   if (reader === undefined) return Buffer.alloc(0)
@@ -145,7 +145,7 @@ async function readAt(file: FileHandle, position: number): Promise<Buffer> {
   return buffer.subarray(0, bytesRead)
 }
 
-/** Nothing where it has been removed. */
+/** `undefined` if the file was removed. */
 async function orNothing<T>(opening: Promise<T>): Promise<T | undefined> {
   try {
     return await opening

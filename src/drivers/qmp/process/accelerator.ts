@@ -5,8 +5,8 @@ export const accelerators = ['kvm', 'hvf', 'tcg'] as const
 export type Accelerator = (typeof accelerators)[number]
 
 /**
- * The fastest accelerator that is really there. A KVM without the processor's own virtualization opens like a real one, and
- * is many times slower than emulation: only with the module of a processor is it taken for one.
+ * The fastest accelerator available. KVM is used only if a processor's KVM module is loaded: without hardware virtualization,
+ * /dev/kvm opens all the same, and is many times slower than emulation.
  */
 export function bestAccelerator(): Accelerator {
   if (arch() !== 'x64') return 'tcg'

@@ -8,8 +8,8 @@ import { readRun, type RunRecord } from './run-record.js'
 const reset = '"event": "RESET"'
 
 /**
- * The life of a guest from now on. It ends with its QEMU, also where the VM was suspended and resumed, and with a reset. The
- * numbers that its agent gives to programs and files mean others in the next life.
+ * The present life of a guest. It ends with its QEMU, also if the VM is suspended and resumed, and with a reset. After that, the
+ * agent's numbers of programs and files mean other ones.
  */
 export class GuestLife {
   readonly #folder: string
@@ -28,7 +28,7 @@ export class GuestLife {
     if (!this.#hasReset && this.#size() > this.#seen) {
       const text = (await readLogFrom(this.#folder, runFiles.eventLog, this.#seen)).toString('latin1')
       this.#hasReset = text.includes(reset)
-      // QEMU may be about to write the rest of the last line.
+      // The last line may be incomplete.
       this.#seen += text.lastIndexOf('\n') + 1
     }
     return this.#hasReset

@@ -1,11 +1,11 @@
 import * as v from 'valibot'
 
 /**
- * What a QEMU has that can't be told from the hardware of its VM, which may be edited while it runs. Saved memory can only be
- * loaded into a QEMU that has the same.
+ * What distinguishes a QEMU beyond the hardware of its VM, which may be edited while it runs. Saved memory can only be loaded into
+ * a QEMU of the same layout.
  */
 export const layoutSchema = v.strictObject({
-  /** The memory that the guest has found when it was started, in MiB. */
+  /** The memory that QEMU was started with, in MiB. */
   memoryMiB: v.number(),
   hasBalloon: v.boolean(),
 })
@@ -16,8 +16,8 @@ interface Memory {
   readonly memoryMiB: number
 }
 
-/** Of a QEMU that starts afresh. */
+/** The layout of a QEMU that starts without saved memory. */
 export const newLayout = ({ memoryMiB }: Memory): Layout => ({ memoryMiB, hasBalloon: true })
 
-/** Of a QEMU of which no layout was written down, since there were no others then. */
+/** The layout of a QEMU whose record has none, since an early awaitvm started it. */
 export const firstLayout = ({ memoryMiB }: Memory): Layout => ({ memoryMiB, hasBalloon: false })

@@ -1,15 +1,15 @@
 import { QmpClient } from '../protocol/qmp-client.js'
 import { connectSocket } from './socket.js'
 
-/** Long enough for whoever has the monitor at present to be done with it. */
+/** Long enough for another client to finish with the monitor. */
 const greetingTimeoutMs = 10_000
 
-/** A connection to one of a VM's monitors, which QEMU gives to one client at a time. */
+/** Connects to one of a VM's monitors. QEMU serves one client of a monitor at a time. */
 export async function openMonitor(folder: string, socket: string, timeoutMs = greetingTimeoutMs): Promise<QmpClient> {
   return QmpClient.open(await connectSocket(folder, socket, timeoutMs), { greetingTimeoutMs: timeoutMs })
 }
 
-/** A connection that all share who need it at the same time, and that is let go of as soon as nobody does. */
+/** A connection that concurrent users share, and that the last one closes. */
 export class SharedMonitor {
   readonly #open: () => Promise<QmpClient>
   #client: Promise<QmpClient> | undefined

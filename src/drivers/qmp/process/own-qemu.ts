@@ -4,7 +4,7 @@ import { errorCode } from '../../../errors/native.js'
 import { HostError } from '../../../errors.js'
 import { isInProc, isOfThisNamespace, type ProcessIdentity } from '../../../registry/process-identity.js'
 
-/** A folder by what stays the same when it is moved or removed. */
+/** The identity of a folder, which stays the same when the folder is moved or removed. */
 export type FolderId = `${bigint}:${bigint}`
 
 export function folderId(path: string): FolderId {
@@ -13,17 +13,17 @@ export function folderId(path: string): FolderId {
 }
 
 /**
- * Whether a process is proven to be the QEMU of the VM in a folder: it is of this namespace, began when that QEMU did, runs
- * QEMU, and was started in the folder. Nothing is proven where the system does not tell, as on macOS.
+ * True if a process is proven to be the QEMU of the VM in a folder: it is in this PID namespace, has the start time of that QEMU,
+ * runs QEMU, and has the folder as working directory. Without /proc, as on macOS, nothing can be proven.
  */
 export const isQemuOf = (folder: FolderId, identity: ProcessIdentity): boolean =>
   lookAt(identity, (proc) => folderId(`${proc}/cwd`) === folder && isQemu(proc)) === true
 
-/** Whether the QEMU that a VM was known to have still runs, though its folder was removed, not moved. */
+/** True if the known QEMU of a VM still runs although its folder was removed, not just moved. */
 export const isStray = (id: string, identity: ProcessIdentity): boolean =>
   lookAt(identity, (proc) => statSync(`${proc}/cwd`).nlink === 0 && isQemu(proc) && isStartedFor(id, identity)) === true
 
-/** As `isStray`, for a process that was only found: it must also be this user's, and see the same processes and files. */
+/** As `isStray`, for a process found by searching: it must also be of this user, and in the same PID and mount namespaces. */
 export const isOwnStray = (id: string, identity: ProcessIdentity): boolean =>
   isStray(id, identity) &&
   lookAt(identity, (proc) => statSync(proc).uid === process.geteuid?.() && isOfOwnNamespaces(proc)) === true
@@ -31,19 +31,19 @@ export const isOwnStray = (id: string, identity: ProcessIdentity): boolean =>
 const isOfOwnNamespaces = (proc: string): boolean =>
   ['pid', 'mnt'].every((kind) => readlinkSync(`${proc}/ns/${kind}`) === readlinkSync(`/proc/self/ns/${kind}`))
 
-/** The folder that the QEMU of a VM runs in at present; nothing where it has ended, or that can't be proven. */
+/** The present folder of a VM's QEMU; `undefined` if QEMU has ended, or that can't be proven. */
 export const placeOf = (id: string, identity: ProcessIdentity): string | undefined =>
   lookAt(identity, (proc) => (isQemu(proc) && isStartedFor(id, identity) ? readlinkSync(`${proc}/cwd`) : undefined))
 
 const removedMark = ' (deleted)'
 
-/** The path that the folder had which a process runs in, where it may have been removed since; proc(5). */
+/** The former path of a process's working directory, if that was removed; proc(5). */
 export function removedFolderOf(pid: number): string | undefined {
   const place = ifVisible(() => readlinkSync(`/proc/${String(pid)}/cwd`))
   return place?.endsWith(removedMark) === true ? place.slice(0, -removedMark.length) : undefined
 }
 
-/** What is seen of a process; nothing where /proc is not proven to tell of it. */
+/** Reads something from /proc about a process; `undefined` unless /proc is proven to show this process. */
 const lookAt = <T>(identity: ProcessIdentity, look: (proc: string) => T): T | undefined =>
   isInProc(identity) ? ifVisible(() => look(`/proc/${String(identity.pid)}`)) : undefined
 
@@ -51,7 +51,7 @@ function ifVisible<T>(look: () => T): T | undefined {
   try {
     return look()
   } catch (error) {
-    // It has ended, or is another user's.
+    // The process has ended, or is of another user.
     const isHidden = ['ENOENT', 'ESRCH', 'EACCES', 'EPERM'].includes(errorCode(error) ?? '')
     if (isHidden) return undefined
     throw error
@@ -61,12 +61,12 @@ function ifVisible<T>(look: () => T): T | undefined {
 const isQemu = (proc: string): boolean =>
   isNamedQemu(readlinkSync(`${proc}/exe`)) || isNamedQemu(wordsOf(proc)[0] ?? '')
 
-/** Some systems wrap programs: `.qemu-system-x86_64-wrapped`. */
+/** Some systems wrap programs, for example as `.qemu-system-x86_64-wrapped`. */
 const isNamedQemu = (path: string): boolean => /^\.?qemu-system-/.test(basename(path))
 
 const wordsOf = (proc: string): string[] => readFileSync(`${proc}/cmdline`, 'utf8').split('\0')
 
-/** Whether the process was started for the VM of this id. */
+/** True if the process was started for the VM of this id. */
 export const isStartedFor = (id: string, { pid }: ProcessIdentity): boolean => {
   try {
     const words = wordsOf(`/proc/${String(pid)}`)
@@ -78,8 +78,8 @@ export const isStartedFor = (id: string, { pid }: ProcessIdentity): boolean => {
 }
 
 /**
- * Sends a signal to the QEMU of the VM in a folder, and to no other process: what it is, is looked at once more in the moment
- * before. False where that could not be proven.
+ * Sends a signal to the QEMU of the VM in a folder, and to no other process: its identity is checked right before. Returns false
+ * if the identity could not be proven.
  */
 export const signalQemu = (folder: FolderId, identity: ProcessIdentity, signal: NodeJS.Signals): boolean =>
   isQemuOf(folder, identity) && signalProcess(identity, signal)
@@ -96,7 +96,7 @@ function signalProcess(identity: ProcessIdentity, signal: NodeJS.Signals): boole
   }
 }
 
-/** Error for a QEMU that runs on though it was told to quit. */
+/** Error for a QEMU that does not quit when it is told to. */
 export function doesNotEnd(folder: FolderId, identity: ProcessIdentity): HostError {
   const { pid } = identity
   const isOwn = isQemuOf(folder, identity)

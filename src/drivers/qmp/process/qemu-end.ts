@@ -9,16 +9,16 @@ import { doesNotEnd, folderId, isQemuOf, signalQemu, type FolderId } from './own
 import { announcedEnd } from './run-record.js'
 
 const pollMs = 3
-/** How long each means may take to end a QEMU, before the next is tried. */
+/** How long to wait for the end of QEMU after each attempt to end it. */
 export const stepMs = 3000
-/** How long a QEMU that has said that it ends is left alone; it takes some 10 ms. */
+/** How long to wait for a QEMU that has announced its end, which takes some 10 ms. */
 const graceMs = 200
-/** After that, it is not closing its disks any more, but stuck. */
+/** After this time, QEMU is not closing its disks any more, but stuck. */
 const closingMs = 10_000
 
 /**
- * Ends a QEMU: by asking, then by asking the system, then by force. What the guest has written to its disks is kept.
- * @throws HostError where it does not end, or where no process is proven to be it
+ * Ends a QEMU: by the command `quit`, then by SIGTERM, then by SIGKILL. What the guest has written to its disks is kept.
+ * @throws HostError if QEMU does not end, or no process is proven to be that QEMU
  */
 export async function endQemu(folder: string, identity: ProcessIdentity, monitor?: QmpClient): Promise<void> {
   try {
@@ -29,7 +29,7 @@ export async function endQemu(folder: string, identity: ProcessIdentity, monitor
       await client.close()
     }
   } catch (error) {
-    // Gone already, or deaf: what follows does not ask.
+    // QEMU is gone already, or does not answer: signals follow.
     if (!(error instanceof Error)) throw error
   }
   if (await hasEnded(folder, identity, stepMs)) return
@@ -40,15 +40,15 @@ export async function endQemu(folder: string, identity: ProcessIdentity, monitor
   if (isAlive(identity, folder)) throw doesNotEnd(own, identity)
 }
 
-/** Waits until a QEMU that has said that it ends is gone. */
+/** Waits for the end of a QEMU that has announced it. */
 export async function untilEnded(folder: string, identity: ProcessIdentity): Promise<void> {
   if (await hasEnded(folder, identity, closingMs)) return
   if (signalQemu(folderId(folder), identity, 'SIGKILL')) await hasEnded(folder, identity, stepMs)
 }
 
 /**
- * Whether the process is gone within the time. QEMU 7.2 may wait for itself without end when its guest powers off while it
- * answers a command (monitor_cleanup); by then its disks are closed, and it has nothing left to lose.
+ * True if the process ends within the time. QEMU 7.2 may deadlock in monitor_cleanup if its guest powers off during a command.
+ * Its disks are closed by then, so that it is killed.
  */
 export async function hasEnded(folder: string, identity: ProcessIdentity, timeoutMs: number): Promise<boolean> {
   const began = performance.now()
@@ -66,14 +66,14 @@ async function endWithoutDisks(folder: FolderId, identity: ProcessIdentity): Pro
   if (isQemuOf(folder, identity) && !(await hasOpenDisks(identity.pid))) signalQemu(folder, identity, 'SIGKILL')
 }
 
-/** Where the system does not tell, it may have. */
+/** True if the system does not tell. */
 async function hasOpenDisks(pid: number): Promise<boolean> {
   const folder = `/proc/${String(pid)}/fd`
   try {
     const files = await Promise.all((await readdir(folder)).map((fd) => readlink(`${folder}/${fd}`)))
     return files.some((file) => file.endsWith('.qcow2'))
   } catch (error) {
-    // It may well have ended meanwhile.
+    // The process may have ended in between.
     if (errorCode(error) === 'ENOENT') return true
     throw error
   }

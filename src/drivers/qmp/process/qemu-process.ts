@@ -20,32 +20,32 @@ import { QmpConnectionError } from '../protocol/qmp-errors.js'
 import { QemuProgramError } from '../qemu-errors.js'
 import { lastWords, type RunPlan } from './run-record.js'
 
-/** A QEMU that has not answered by then, on however busy a computer, is not going to. */
+/** Longer than QEMU takes to answer on a very busy computer. */
 const startTimeoutMs = 60_000
 /** A pid has ten digits at most. */
 const maxPidBytes = 64
-/** A watcher may miss a change. */
+/** How often to look, since a watcher may miss a change. */
 const pollMs = 20
-/** A socket is there some microseconds before anybody listens. */
+/** QEMU listens on a socket some microseconds after it has made its file. */
 const retryMs = 1
 
-/** A QEMU that was just started, its guest halted, and the connection to it. */
+/** A QEMU that was just started, with its guest paused, and the connection to it. */
 export interface StartedQemu<T> {
   readonly identity: ProcessIdentity
   readonly monitor: QmpClient
   readonly prepared: T
-  /** Rejects with what it said when it has ended. */
+  /** Rejects with QEMU's output when QEMU has ended. */
   readonly ended: Promise<never>
 }
 
 interface StartOptions<T> {
   readonly signal: AbortSignal
   readonly onExit: () => void
-  /** What is done while it comes up. */
+  /** Called while QEMU comes up. */
   readonly prepare: (identity: ProcessIdentity) => T
 }
 
-/** Starts a QEMU that outlives this process. Whatever it says goes to a file, which a failure quotes. */
+/** Starts a QEMU that outlives this process. Its output goes to a file, which errors quote. */
 export async function startQemu<T>(
   folder: string,
   [program, ...args]: RunPlan['commandLine'],
@@ -65,7 +65,7 @@ export async function startQemu<T>(
     })
   })
   ended.catch(() => {
-    // Of interest only while it is waited for: later its end is seen by all in the same way.
+    // Only the start waits for this. Later, every process sees QEMU's end in its files.
   })
   const waiting = new AbortController()
   try {
@@ -88,17 +88,17 @@ export async function startQemu<T>(
 
 const signPrefix = 'alive-'
 
-/** Whether a file of a VM's folder is the sign of life of its QEMU. */
+/** True if a file of a VM's folder is the sign of life of its QEMU. */
 export const isSign = (file: string): boolean => file.startsWith(signPrefix)
 
-/** Removes the sign of a QEMU that has ended, from a folder that may be copied: many tools copy no FIFOs. */
+/** Removes the sign of life from a folder that users may copy: many tools can't copy FIFOs. */
 export function removeSign(folder: string): void {
   for (const file of readdirSync(folder).filter(isSign)) rmSync(join(folder, file), { force: true })
 }
 
 /**
- * A sign of life that the next QEMU is to hold; nothing where there can be none. It has another name each time, so that it tells
- * nothing of the QEMU before.
+ * A sign of life for the next QEMU; `undefined` if the file system supports none. It gets a new name each time, so that it is not
+ * taken for that of an earlier QEMU.
  */
 async function freshSign(folder: string): Promise<{ readonly name: string; readonly descriptor: number } | undefined> {
   if (!isOnLocalDisk(folder)) return undefined
@@ -114,7 +114,7 @@ function spawnLogged(folder: string, program: string, args: readonly string[], s
   const { O_WRONLY, O_CREAT, O_TRUNC, O_APPEND } = constants
   const log = openOwnFile(join(folder, runFiles.log), { flags: O_WRONLY | O_CREAT | O_TRUNC | O_APPEND })
   try {
-    // The descriptor of the sign is for nothing but being open.
+    // QEMU does not use the descriptor of the sign: it only stays open as long as QEMU lives.
     const stdio = ['ignore', log, log, ...(sign === undefined ? [] : [sign])] as const
     const child = spawn(program, args, { cwd: folder, detached: true, stdio: [...stdio] })
     child.unref()
@@ -132,7 +132,7 @@ const gone = (program: string, cause: unknown): HostToolNotFoundError =>
     cause,
   })
 
-/** Rejects when the start is called off. */
+/** Rejects when the start is cancelled. */
 const aborted = (signal: AbortSignal, waiting: AbortController): Promise<never> =>
   new Promise((_resolve, reject) => {
     const onAbort = (): void => {
@@ -143,8 +143,8 @@ const aborted = (signal: AbortSignal, waiting: AbortController): Promise<never> 
   })
 
 /**
- * The monitor whose events go to the log: once somebody has listened to it, QEMU goes on writing them there, whether anybody
- * listens or not. Its socket is the last; each comes some time after the process, and is bound before anybody listens.
+ * Connects to the monitor whose events go to the log. After the first connection, QEMU writes events to the log also while no
+ * client is connected. Its socket is the last that QEMU makes; it exists shortly before QEMU listens on it.
  */
 async function firstMonitor(folder: string, signal: AbortSignal): Promise<QmpClient> {
   const deadline = performance.now() + startTimeoutMs
@@ -159,7 +159,7 @@ async function firstMonitor(folder: string, signal: AbortSignal): Promise<QmpCli
   }
 }
 
-/** Until the last of the sockets is there, or it is late. */
+/** Waits until the last of the sockets exists, or the deadline. */
 function untilBound(
   folder: string,
   { signal, deadline }: { readonly signal: AbortSignal; readonly deadline: number },
@@ -180,7 +180,7 @@ function untilBound(
         reject(signal.reason as Error)
       })
     }
-    // Where the system has no watcher left, looking now and then does, too.
+    // If the system has no watcher left, polling is enough.
     const watcher = new FolderWatcher(folder, look)
     const timer = setInterval(look, pollMs)
     signal.addEventListener('abort', abort)
@@ -188,8 +188,8 @@ function untilBound(
 }
 
 /**
- * Removes what an earlier QEMU has left, since a file of the name would be taken for the new one's; its log is emptied by the next.
- * Makes the logs, which others may read where QEMU makes them.
+ * Removes the files of an earlier QEMU, which would be taken for those of the next; QEMU's own log is truncated later. Creates the
+ * logs, since QEMU would make them readable for others.
  */
 export function prepareRunFiles(folder: string, isConsoleKept: boolean): void {
   const names: ReadonlySet<string> = new Set(Object.values(runFiles))
@@ -204,19 +204,19 @@ export function prepareRunFiles(folder: string, isConsoleKept: boolean): void {
   }
 }
 
-/** QEMU makes its sockets with the rights that this process gives new files. */
+/** Restricts the sockets to this user: QEMU creates them with the umask of this process. */
 function closeSocketsToOthers(folder: string): void {
   for (const file of Object.values(runFiles).filter((name) => name.endsWith('.sock'))) {
     try {
       chmodSync(join(folder, file), 0o600)
     } catch (error) {
-      // It has ended already, and what follows finds that.
+      // QEMU has ended already, which the caller finds out.
       if (errorCode(error) !== 'ENOENT') throw error
     }
   }
 }
 
-/** A QEMU that was started for the VM and not written down, since its starter died: its guest has not run. */
+/** A QEMU without a record, since the process that started it crashed: its guest has not run. */
 export async function findOrphan(
   folder: string,
   id: string,
@@ -225,7 +225,7 @@ export async function findOrphan(
   const own = folderId(folder)
   const isShared = !isOnLocalDisk(folder)
   const written = readOrEmpty(join(folder, runFiles.pid))
-  // One that has only just begun has no file yet; where somebody has died, it is looked for.
+  // A QEMU that has just started has no pid file yet. After a crash of the owner, all processes are searched.
   const pids = isInherited ? [written, ...(await readdir('/proc').catch(() => []))] : [written]
   for (const pid of new Set(pids.map((text) => text.trim()))) {
     if (!/^[1-9]\d*$/.test(pid)) continue
@@ -235,7 +235,7 @@ export async function findOrphan(
   return undefined
 }
 
-/** Empty where it can't be read. */
+/** Empty if the file can't be read. */
 function readOrEmpty(path: string): string {
   try {
     return readOwnFile(path, maxPidBytes)

@@ -1,7 +1,7 @@
 import { spawn } from 'node:child_process'
 import { QemuProgramError } from '../qemu-errors.js'
 
-/** What a program says beyond that is of no use to anybody. */
+/** Output beyond this size is dropped. */
 const maxOutputBytes = 64 * 1024
 
 export interface ProgramOptions {
@@ -10,7 +10,7 @@ export interface ProgramOptions {
   readonly onProgress?: ((percent: number) => void) | undefined
 }
 
-/** Runs a program of QEMU's to its end; throws what it says where it fails, and the signal's reason where it is stopped. */
+/** Runs a program of QEMU to its end. A failure rejects with its output, an abort with the signal's reason. */
 export async function runProgram(
   path: string,
   args: readonly string[],

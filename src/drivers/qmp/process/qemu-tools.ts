@@ -12,7 +12,7 @@ const systemPackages =
   'qemu-system-x86 on Debian and Ubuntu, qemu-system-x86-core on Fedora, qemu-system-x86 on Arch, qemu on Homebrew'
 const imagePackages = 'qemu-utils on Debian and Ubuntu, qemu-img on Fedora and Arch, qemu on Homebrew'
 
-/** The programs of QEMU, where they were found. */
+/** The paths of QEMU's programs. */
 export interface QemuTools {
   readonly system: string
   readonly img: string
@@ -29,14 +29,14 @@ export async function findQemuTools(): Promise<QemuTools> {
 
 async function findProgram(name: string, packages: string): Promise<string> {
   for (const folder of (process.env['PATH'] ?? '').split(delimiter)) {
-    // A relative entry would mean another program in each working directory.
+    // A relative entry would name another program in each working directory.
     if (!isAbsolute(folder)) continue
     const path = join(folder, name)
     try {
       await access(path, constants.X_OK)
       return path
     } catch {
-      // Not in this folder: the next one may have it.
+      // The next folder may have it.
     }
   }
   throw new HostToolNotFoundError({
@@ -45,21 +45,21 @@ async function findProgram(name: string, packages: string): Promise<string> {
   })
 }
 
-/** What a QEMU is. */
+/** A build of QEMU. */
 export interface QemuBuild {
   readonly version: string
-  /** The machine that it makes of `pc`, by the name that later versions keep: `pc-i440fx-7.2`. */
+  /** The versioned name of its machine `pc`, which later versions know too: `pc-i440fx-7.2`. */
   readonly machine: string
 }
 
-/** Asks a QEMU what it is. */
+/** Asks QEMU for its version and machine. */
 export async function readQemuBuild(system: string): Promise<QemuBuild> {
   const options = { timeout: 30_000, maxBuffer: 2 ** 20 }
   const [{ stdout: version }, { stdout: machines }] = await Promise.all([
     run(system, ['--version'], options),
     run(system, ['-machine', 'help'], options),
   ]).catch((cause: unknown) => {
-    throw new ProtocolError({ reason: `${system} does not tell what it is`, cause, native: nativeError(cause) })
+    throw new ProtocolError({ reason: `${system} does not tell its version and machines`, cause, native: nativeError(cause) })
   })
   const number = /version (\d+(?:\.\d+)+)/.exec(version)?.[1]
   const machine = /\(alias of (pc-i440fx-[\w.+-]+)\)/.exec(machines)?.[1]

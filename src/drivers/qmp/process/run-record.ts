@@ -18,7 +18,7 @@ const runSchema = v.strictObject({
   format: v.literal(format),
   /** The QEMU that runs the VM. */
   process: processIdentitySchema,
-  /** Of `hostClockMs`. */
+  /** By `hostClockMs`. */
   startedAt: v.number(),
   accelerator: v.picklist(accelerators),
   layout: v.optional(layoutSchema),
@@ -26,14 +26,14 @@ const runSchema = v.strictObject({
   commandLine: v.tupleWithRest([v.string()], v.string()),
 })
 
-/** A QEMU that was started for a VM, written down before its guest ran, and kept until somebody has seen that it is gone. */
+/** The record of a VM's QEMU: saved before the guest runs, and kept until a process has noticed QEMU's end. */
 export type RunRecord = Readonly<Omit<v.InferOutput<typeof runSchema>, 'format'>>
 
 /** How a QEMU is started. */
 export type RunPlan = Pick<RunRecord, 'accelerator' | 'layout' | 'commandLine'>
 
 export const recordFile = 'run.json'
-/** The longest has the arguments of 16 disks with 64 bases each. */
+/** The longest record has the arguments of 16 disks with 64 bases each. */
 const maxRecordBytes = 2 ** 20
 
 export function readRun(folder: string): RunRecord | undefined {
@@ -53,13 +53,13 @@ export const removeRun = (folder: string): void => {
   rmSync(join(folder, recordFile), { force: true })
 }
 
-/** How a QEMU that is gone has ended. */
+/** How a QEMU has ended: its guest shut down, it was told to quit, or it crashed or was killed. */
 export type RunEnd = 'guest' | 'request' | 'crash'
 
-/** An event has some 150 bytes, and nothing but the end of others comes after the last one that counts. */
+/** Enough to find the last event, of some 150 bytes each, behind which only few others come. */
 const tailBytes = 64 * 1024
 
-/** What the log of events says of the end of a QEMU, once it has begun to end. */
+/** How QEMU is ending or has ended, by its event log; `undefined` while the log does not announce an end. */
 export async function announcedEnd(folder: string): Promise<RunEnd | undefined> {
   const lines = (await readLogTail(folder, runFiles.eventLog, tailBytes)).split('\n')
   const last = lines.findLast((line) => line.includes('"event": "SHUTDOWN"'))
@@ -68,22 +68,22 @@ export async function announcedEnd(folder: string): Promise<RunEnd | undefined> 
   return last.includes('"guest": true') ? 'guest' : 'request'
 }
 
-/** The guest may have shut down just when its QEMU was ended: that it was ended counts, also for a restart that waits for it. */
+/** Removes the event log. A guest may have shut down just when its QEMU was ended: then a restart must not see that. */
 export const forgetEnd = (folder: string): void => {
   rmSync(join(folder, runFiles.eventLog), { force: true })
 }
 
-/** How a QEMU that is gone has ended: one that was killed, or that crashed, has had no time to say anything. */
+/** How a QEMU that is gone has ended: without an announcement, it crashed or was killed. */
 export const endOfRun = async (folder: string): Promise<RunEnd> => (await announcedEnd(folder)) ?? 'crash'
 
-/** Why a QEMU that is gone has ended so, as far as that was said. */
+/** The cause of a crash, as far as the logs tell it. */
 export async function causeOfCrash(folder: string): Promise<string> {
   if ((await announcedEnd(folder)) === 'crash') return 'the kernel of the guest panicked'
   const words = await lastWords(folder)
-  return words === '' ? 'QEMU ended without a word' : words
+  return words === '' ? 'QEMU ended without any output' : words
 }
 
-/** The last that QEMU itself has said. */
+/** QEMU's last output. */
 export async function lastWords(folder: string): Promise<string> {
   return (await readLogTail(folder, runFiles.log, tailBytes)).trim()
 }

@@ -6,9 +6,9 @@ import { isExhaustion } from '../../../errors/errno.js'
 import { errorCode } from '../../../errors/native.js'
 import { QmpConnectionError, QmpTimeoutError } from '../protocol/qmp-errors.js'
 
-/** The shortest of the limits that systems have for the path of a socket, macOS's, less its end. Node cuts a longer one off. */
+/** The shortest limit for a socket path, that of macOS, without the terminating zero. Node truncates longer paths. */
 const maxPathBytes = 103
-/** How long to wait where as many as QEMU takes are waiting in line already. */
+/** How long to wait if the socket's queue of connections is full. */
 const retryMs = 5
 
 /** Connects to a socket in a folder, however long the folder's path is. */
@@ -19,7 +19,7 @@ export async function connectSocket(folder: string, name: string, timeoutMs: num
       return await connectOnce(folder, name)
     } catch (error) {
       if (errorCode(error) !== 'EAGAIN') {
-        // That this process has run out of something says nothing of the other end.
+        // A lack of resources in this process says nothing about QEMU.
         throw isExhaustion(error) ? error : new QmpConnectionError(`there is no connection to ${name}`, error)
       }
       if (performance.now() > deadline) throw new QmpTimeoutError('the connection', timeoutMs)
@@ -31,7 +31,7 @@ export async function connectSocket(folder: string, name: string, timeoutMs: num
 async function connectOnce(folder: string, name: string): Promise<Socket> {
   const path = join(folder, name)
   if (Buffer.byteLength(path) <= maxPathBytes) return connected(createConnection(path))
-  // By way of a descriptor of the folder, any path is short; QEMU itself is started inside the folder.
+  // Through a descriptor of the folder, the path is short.
   const handle = await open(folder, 'r')
   try {
     return await connected(createConnection(`/proc/self/fd/${String(handle.fd)}/${name}`))

@@ -9,7 +9,7 @@ interface StrayVm {
   readonly name: string
 }
 
-/** Ends the QEMUs of VMs whose folders were removed from the directory while nobody was connected. */
+/** Ends the QEMUs of VMs whose folders were removed from the directory while no process was connected to it. */
 export async function endStrays(vms: string): Promise<void> {
   const prefix = `${await realpath(vms)}/`
   for (const entry of await processes()) {
@@ -22,7 +22,7 @@ export async function endStrays(vms: string): Promise<void> {
   }
 }
 
-/** Nothing on a system without /proc. */
+/** Empty on a system without /proc. */
 async function processes(): Promise<string[]> {
   try {
     return await readdir('/proc')
@@ -33,8 +33,8 @@ async function processes(): Promise<string[]> {
 }
 
 /**
- * Ends the QEMU of a VM whose folder is gone, where it was removed: no later connection would find it. One whose folder was
- * moved runs on; a warning says where, unless the folder is another directory's VM.
+ * Ends the QEMU of a VM whose folder was removed, since no later connection would find it. If the folder was moved instead, QEMU
+ * runs on, and a warning says where, unless the folder belongs to another directory.
  */
 export async function seeToStray(
   vm: StrayVm,

@@ -16,20 +16,20 @@ const jobsSchema = v.array(jobSchema)
 type QemuJob = v.InferOutput<typeof jobSchema>
 
 export interface JobRun {
-  /** What QEMU knows the job by: begins with a letter. */
+  /** QEMU's id of the job, which begins with a letter. */
   readonly id: string
   readonly command: string
   readonly args: Readonly<Record<string, unknown>>
-  /** Whether QEMU's main loop stands still for it, so that nothing else is answered meanwhile. */
+  /** True if the command blocks QEMU's main loop, so that it answers nothing until it is done. */
   readonly isBlocking?: boolean | undefined
 }
 
-/** How often to ask for the progress where no event has come. */
+/** How often to ask for the progress if no event comes. */
 const pollMs = 100
-/** A guest with much memory, on a slow disk. */
+/** Enough to save a guest with much memory on a slow disk. */
 const blockingTimeoutMs = 60 * 60 * 1000
 
-/** Starts a job of QEMU's, and follows it to its end. */
+/** Starts a job of QEMU, and follows it to its end. */
 export async function runJob(
   client: QmpClient,
   { id, command, args, isBlocking = false }: JobRun,
@@ -41,12 +41,12 @@ export async function runJob(
 }
 
 export interface JobFollowing {
-  /** Asks QEMU to cancel, where the job can be cancelled. */
+  /** Aborting it asks QEMU to cancel. */
   readonly signal?: AbortSignal | undefined
   readonly onProgress?: ((done: number, total: number) => void) | undefined
 }
 
-/** Follows jobs to the end of all of them, and dismisses them. A failure of one cancels the others. */
+/** Follows jobs until all have ended, and dismisses them. A failure of one cancels the others. */
 export async function followJobs(
   client: QmpClient,
   ids: readonly string[],
@@ -97,7 +97,7 @@ function report(jobs: ReadonlyMap<string, QemuJob | undefined>, onProgress: JobF
   if (total > 0) onProgress?.(done, total)
 }
 
-/** A job that has ended meanwhile takes no command. */
+/** A job that has just ended accepts no command. */
 async function cancel(client: QmpClient, id: string): Promise<void> {
   try {
     await client.execute('job-cancel', { id })

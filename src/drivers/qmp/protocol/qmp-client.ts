@@ -3,19 +3,19 @@ import { LineSplitter } from '../../../line-splitter.js'
 import { QmpCommandError, QmpConnectionError, QmpTimeoutError } from './qmp-errors.js'
 import { formatQmpCommand, parseQmpMessage, type QmpEvent, type QmpMessage, type QmpVersion } from './qmp-message.js'
 
-/** QEMU's own limit for what it reads; its longest routine answer, the schema, has 186 KB. */
+/** QEMU's own limit for its input; its longest routine answer, the schema, has 186 KB. */
 const maxLineBytes = 64 * 2 ** 20
 
 export interface QmpClientOptions {
-  /** How long the greeting may take: it only comes once nobody else has the monitor. */
+  /** How long the greeting may take: it only comes when no other client has the monitor. */
   readonly greetingTimeoutMs: number
-  /** Asks for commands out of band, for those that take them. */
+  /** Enables out-of-band commands. */
   readonly withOutOfBand?: boolean | undefined
 }
 
 export interface QmpCommandOptions {
   readonly timeoutMs?: number | undefined
-  /** Goes past the commands that wait; only after `withOutOfBand`. */
+  /** Overtakes queued commands; needs `withOutOfBand`. */
   readonly isOutOfBand?: boolean | undefined
 }
 
@@ -26,10 +26,10 @@ interface Pending {
   readonly timer: NodeJS.Timeout
 }
 
-/** Longer than QEMU's main loop stands still for, unless it works on something that was asked of it. */
+/** Longer than QEMU's main loop is ever blocked, except by a blocking command. */
 const commandTimeoutMs = 30_000
 
-/** A connection to a QMP monitor: commands go out at once, any number of them, and each gets its own answer. */
+/** A connection to a QMP monitor. Commands are sent at once, without waiting for the answers to others. */
 export class QmpClient {
   readonly #stream: Duplex
   readonly #lines = new LineSplitter(maxLineBytes)
@@ -38,7 +38,7 @@ export class QmpClient {
   readonly #ended: Promise<void>
   #greeted: ((greeting: Extract<QmpMessage, { kind: 'greeting' }>) => void) | undefined
   #failure: QmpConnectionError | undefined
-  /** Ids that were answered, and are given again: a short one costs QEMU less. */
+  /** Ids of answered commands, to be used again: a short id costs QEMU less. */
   readonly #freeIds: number[] = []
   #lastId = 0
 
@@ -58,7 +58,7 @@ export class QmpClient {
     })
   }
 
-  /** Waits for the greeting, and leaves the negotiation behind. Destroys the stream where that fails. */
+  /** Waits for the greeting, and negotiates capabilities. Destroys the stream if that fails. */
   static async open(stream: Duplex, options: QmpClientOptions): Promise<QmpClient> {
     const client = new QmpClient(stream)
     try {
@@ -73,7 +73,7 @@ export class QmpClient {
     }
   }
 
-  /** What the command returned; rejects with a {@link QmpCommandError} where QEMU says no. */
+  /** The command's return value; rejects with a {@link QmpCommandError} if QEMU refuses it. */
   execute(
     command: string,
     args?: Readonly<Record<string, unknown>>,
@@ -83,7 +83,7 @@ export class QmpClient {
     const id = this.#freeIds.pop() ?? this.#nextId()
     return new Promise((resolve, reject) => {
       const timer = setTimeout(() => {
-        // Its id is not given again: the answer may still come.
+        // The id is not used again: the answer may still come.
         this.#pending.delete(id)
         reject(new QmpTimeoutError(command, timeoutMs))
       }, timeoutMs)
@@ -98,7 +98,7 @@ export class QmpClient {
     return () => void this.#listeners.delete(listener)
   }
 
-  /** Lets go of the monitor. A connection that is simply destroyed may take a command along that QEMU has not read. */
+  /** Closes the connection after QEMU has read everything: a connection that is just destroyed may lose a command. */
   async close(): Promise<void> {
     this.#stream.end()
     const timer = setTimeout(() => this.#stream.destroy(), 1000)
@@ -130,7 +130,7 @@ export class QmpClient {
     try {
       for (const line of this.#lines.push(chunk)) this.#take(parseQmpMessage(line))
     } catch (error) {
-      this.#fail(new QmpConnectionError('QEMU sent what is no QMP message', error))
+      this.#fail(new QmpConnectionError('QEMU sent something that is not a QMP message', error))
       this.#stream.destroy()
     }
   }
@@ -149,7 +149,7 @@ export class QmpClient {
         })
         break
       case 'failure':
-        // Without an id, QEMU could not read what it was sent, and nobody can say what became of the commands.
+        // An error without an id: QEMU could not read its input, so that the outcome of all commands is unknown.
         if (message.id === undefined) throw new Error(message.desc)
         this.#settle(message.id, ({ command, reject }) => {
           reject(new QmpCommandError(command, message.class, message.desc))
@@ -157,7 +157,7 @@ export class QmpClient {
     }
   }
 
-  /** An answer that comes after its time is nobody's any more. */
+  /** Ignores answers that come after the command's time. */
   #settle(id: unknown, settle: (pending: Pending) => void): void {
     if (typeof id !== 'number') throw new Error(`an answer to the command ${JSON.stringify(id)}, which was not sent`)
     const pending = this.#pending.get(id)

@@ -1,7 +1,7 @@
-/** QEMU refused a command, or could not do it. */
+/** QEMU refused a command, or failed to execute it. */
 export class QmpCommandError extends Error {
   readonly command: string
-  /** QMP's own: `'GenericError'`, `'CommandNotFound'`, `'DeviceNotActive'`, ... */
+  /** QMP's error class: `'GenericError'`, `'CommandNotFound'`, `'DeviceNotActive'`, ... */
   readonly errorClass: string
 
   constructor(command: string, errorClass: string, description: string) {
@@ -12,7 +12,7 @@ export class QmpCommandError extends Error {
   }
 }
 
-/** There is no connection to QEMU any more, or there was none. */
+/** The connection to QEMU is broken, or could not be made. */
 export class QmpConnectionError extends Error {
   constructor(reason: string, cause?: unknown) {
     super(reason, cause === undefined ? undefined : { cause })
@@ -20,7 +20,7 @@ export class QmpConnectionError extends Error {
   }
 }
 
-/** QEMU does not answer: it has stopped, is busy, or somebody else has the monitor. */
+/** QEMU does not answer: it is stopped or busy, or another client has the monitor. */
 export class QmpTimeoutError extends Error {
   constructor(what: string, timeoutMs: number) {
     super(`QEMU has not answered ${what} within ${String(timeoutMs)} ms`)

@@ -24,14 +24,14 @@ export interface QmpEvent {
   readonly at: Date
 }
 
-/** One line of a QMP server: qemu/docs/interop/qmp-spec. */
+/** One line from a QMP server: qemu/docs/interop/qmp-spec. */
 export type QmpMessage =
   | { readonly kind: 'greeting'; readonly version: QmpVersion; readonly capabilities: readonly unknown[] }
   | { readonly kind: 'event'; readonly event: QmpEvent }
   | { readonly kind: 'reply'; readonly id: unknown; readonly value: unknown }
   | { readonly kind: 'failure'; readonly id: unknown; readonly class: string; readonly desc: string }
 
-/** Throws where the line is no message. */
+/** Throws if the line is not a message. */
 export function parseQmpMessage(line: string): QmpMessage {
   const message = v.parse(data, JSON.parse(line))
   if ('return' in message) return { kind: 'reply', id: message['id'], value: message['return'] }
@@ -45,7 +45,7 @@ export function parseQmpMessage(line: string): QmpMessage {
   return { kind: 'greeting', version, capabilities }
 }
 
-/** A command as it is sent. QEMU reads it byte by byte, at some 3.4 µs each: nothing is sent that is not needed. */
+/** A command as it is sent, as short as possible: QEMU takes some 3.4 µs to read each byte. */
 export function formatQmpCommand(
   id: number,
   command: string,
