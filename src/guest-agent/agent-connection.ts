@@ -8,7 +8,7 @@ import { formatAgentCommand, formatSync, isSyncReply, parseAgentReply } from './
 
 /** The agent keeps 16 MiB of each of a program's two outputs (GUEST_EXEC_MAX_OUTPUT), and sends them in base64. */
 const maxLineBytes = 48 * 2 ** 20
-/** Longer than a guest that is slow takes for the largest answer. */
+/** Longer than a slow guest takes for the largest answer. */
 const answerTimeoutMs = 60_000
 const closeTimeoutMs = 1000
 
@@ -43,13 +43,12 @@ export class AgentConnection implements Agent {
     })
   }
 
-  /** Waits until it is this connection's turn, and the agent answers it and nobody else. To be called first. */
+  /** Waits until it is this connection's turn, and the agent answers it. Call it first. */
   async synchronize(timeoutMs: number): Promise<void> {
     const id = randomInt(2 ** 47)
     await this.#ask(formatSync(id), (line) => isSyncReply(line, id) || undefined, timeoutMs)
   }
 
-  /** What the command returned; rejects with an {@link AgentCommandError} where the agent says no. */
   async execute(
     command: string,
     args?: Readonly<Record<string, unknown>>,
@@ -61,7 +60,7 @@ export class AgentConnection implements Agent {
       formatAgentCommand(id, command, args),
       (line) => {
         const found = parseAgentReply(line)
-        // Old agents repeat no id.
+        // Old agents do not repeat the id.
         return found.id === undefined || found.id === id ? found : undefined
       },
       timeoutMs,
@@ -96,7 +95,7 @@ export class AgentConnection implements Agent {
           return found !== undefined
         }
         this.#waiting = { take, reject }
-        // An answer that comes later is nobody's: the next connection synchronizes anew.
+        // The next connection synchronizes, so that a late answer is not taken for its own.
         timer = setTimeout(() => {
           this.fail(new AgentSilentError(timeoutMs))
         }, timeoutMs)

@@ -4,16 +4,16 @@ import type { OperationCode } from '../operations.js'
 
 const maxWords = 500
 
-/** What a guest says, as it can be put into a message: not too long, and nothing that a terminal would act upon. */
+/** Text from a guest for a message: shortened, and without control characters. */
 export const guestWords = (text: string): string =>
   text
     .slice(0, maxWords)
     .replace(/\p{Cc}+/gu, ' ')
     .trim()
 
-/** The agent refused a command, or could not do it. */
+/** The agent refused a command, or failed to execute it. */
 export class AgentCommandError extends Error {
-  /** QMP's own class: `'GenericError'`, `'CommandNotFound'`, ... */
+  /** The error class: `'GenericError'`, `'CommandNotFound'`, ... */
   readonly code: string
 
   constructor(errorClass: string, description: string) {
@@ -31,7 +31,7 @@ export class AgentAbsentError extends Error {
   }
 }
 
-/** There is no connection to the agent any more, or there was none. */
+/** The connection to the agent is broken, or could not be made. */
 export class AgentConnectionError extends Error {
   constructor(reason: string, cause?: unknown) {
     super(reason, cause === undefined ? undefined : { cause })
@@ -39,7 +39,7 @@ export class AgentConnectionError extends Error {
   }
 }
 
-/** An agent has its port open, and does not answer. */
+/** An agent has opened its port, but does not answer. */
 export class AgentSilentError extends Error {
   constructor(timeoutMs: number) {
     super(`the agent in the guest has not answered within ${String(timeoutMs / 1000)} s`)
@@ -57,7 +57,7 @@ export class NoShellError extends Error {
   }
 }
 
-/** What went wrong with an agent, as the SDK reports it; other errors are passed on. */
+/** The SDK's error for an error of an agent; other errors are returned unchanged. */
 export function agentError(error: unknown, operation: OperationCode, driver: string): unknown {
   if (error instanceof AgentAbsentError) {
     const hint = 'Install the package qemu-guest-agent in the guest, or wait until the agent is up.'
@@ -68,15 +68,14 @@ export function agentError(error: unknown, operation: OperationCode, driver: str
     return new GuestUnavailableError({ reason: error.message, hint, cause: error, retryable: true })
   }
   if (error instanceof NoShellError) {
-    const hint = 'Run the program without cwd and env, or by the means of the guest’s own system.'
+    const hint = 'Run the program without cwd and env, or install a POSIX shell in the guest.'
     return new NotSupportedError({ capability: operation, reason: error.message, hint, cause: error })
   }
   if (!(error instanceof AgentCommandError)) return error
   const native = nativeErrorOf(driver, error)
   const reason = `the agent in the guest says: ${native.message}`
   if (error.code === 'CommandNotFound') {
-    const hint =
-      'Take it off the list of what the agent is not allowed to do (qemu-ga --block-rpcs), or use a newer agent.'
+    const hint = 'Allow the command in the agent (qemu-ga --block-rpcs), or install a newer agent.'
     return new NotSupportedError({ capability: operation, reason, hint, native, cause: error })
   }
   return new HostError({ reason, native, cause: error })

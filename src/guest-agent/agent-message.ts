@@ -4,12 +4,12 @@ import { parseShallowJson } from '../model/shallow-json.js'
 const messageSchema = v.record(v.string(), v.unknown())
 const failureSchema = v.object({ class: v.string(), desc: v.string() })
 
-/** One line of a guest agent: qemu/docs/interop/qemu-ga-ref. */
+/** One line from a guest agent: qemu/docs/interop/qemu-ga-ref. */
 export type AgentReply =
   | { readonly kind: 'value'; readonly id: unknown; readonly value: unknown }
   | { readonly kind: 'failure'; readonly id: unknown; readonly class: string; readonly desc: string }
 
-/** Throws where the line is no reply. */
+/** Throws if the line is not a reply. */
 export function parseAgentReply(line: string): AgentReply {
   const message = v.parse(messageSchema, parseShallowJson(line))
   const id = message['id']
@@ -23,12 +23,12 @@ export const formatAgentCommand = (
   args: Readonly<Record<string, unknown>> | undefined,
 ): string => `${JSON.stringify({ execute: command, ...(args !== undefined && { arguments: args }), id })}\n`
 
-/** A byte that no text has: the agent forgets whatever came before it, and sends it before its answer. */
+/** A byte that is not in any text: the agent drops the input before it, and sends it before its answer. */
 const delimiter = 0xff
-/** What becomes of it in a line that is read as UTF-8. */
+/** The delimiter in a line that was read as UTF-8. */
 const delimiterRead = '\ufffd'
 
-/** Asks for the number back; what comes before that was meant for somebody else. */
+/** Asks the agent to repeat the number; everything before that was the answer to another client. */
 export const formatSync = (id: number): Uint8Array =>
   Buffer.concat([
     Buffer.of(delimiter),
@@ -42,7 +42,7 @@ export function isSyncReply(line: string, id: number): boolean {
     const reply = parseAgentReply(line.slice(from + 1))
     return reply.kind === 'value' && reply.value === id
   } catch {
-    // Whatever else an earlier client or the guest has left there.
+    // Garbage from an earlier client or from the guest.
     return false
   }
 }

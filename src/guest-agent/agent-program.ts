@@ -4,10 +4,10 @@ import type { ExecResult } from '../model/exec.js'
 import type { Agent } from './agent.js'
 import { AgentCommandError, AgentSilentError, NoShellError } from './agent-errors.js'
 
-/** What every POSIX system has. */
+/** The shell of every POSIX system. */
 export const shell = '/bin/sh'
 
-/** A program as the agent starts it, found by the agent's own PATH. */
+/** A program for the agent to start, which searches its own PATH. */
 export interface AgentProgram {
   readonly path: string
   readonly args: readonly string[]
@@ -30,7 +30,7 @@ const statusSchema = v.object({
   'err-truncated': v.optional(v.boolean(), false),
 })
 
-/** The id that the agent has for it, which on a POSIX system is that of the process. */
+/** Starts a program. Returns the agent's id of it, which on a POSIX system is the process id. */
 export async function startProgram(agent: Agent, { path, args, input }: AgentProgram): Promise<number> {
   const answer = await agent.execute('guest-exec', {
     path,
@@ -41,11 +41,11 @@ export async function startProgram(agent: Agent, { path, args, input }: AgentPro
   return v.parse(startSchema, answer).pid
 }
 
-/** Whether there is no such program: GLib's words for what execvp(3) said. */
+/** True if the program does not exist, by GLib's text for the error of execvp(3). */
 export const isMissing = (error: unknown): boolean =>
   error instanceof AgentCommandError && error.message.includes('(No such file or directory)')
 
-/** How the program has ended, which the agent tells once; nothing while it runs, or its outputs are held open. */
+/** The program's result, which the agent tells once; `undefined` while it runs, or something holds its outputs open. */
 export async function endOfProgram(agent: Agent, pid: number): Promise<ExecResult | undefined> {
   const status = v.parse(statusSchema, await agent.execute('guest-exec-status', { pid }))
   if (!status.exited) return undefined
@@ -59,10 +59,10 @@ export async function endOfProgram(agent: Agent, pid: number): Promise<ExecResul
 }
 
 const firstPauseMs = 2
-/** How long a turn may be spent on waiting for a program. */
+/** How long a turn may wait for a program. */
 const patienceMs = 250
 
-/** The end of a program that has only just begun, where it comes soon. */
+/** The result of a program that was just started, if it ends soon. */
 export async function soonEndOf(agent: Agent, pid: number): Promise<ExecResult | undefined> {
   for (let pause = firstPauseMs; pause <= patienceMs / 2; pause *= 2) {
     await delay(pause)
@@ -75,7 +75,7 @@ export async function soonEndOf(agent: Agent, pid: number): Promise<ExecResult |
 const scriptPauseMs = 20
 const scriptTimeoutMs = 10_000
 
-/** Runs a short script of the SDK's own in the guest's shell, to its end. */
+/** Runs a short script of the SDK in the guest's shell, to its end. */
 export async function runScript(agent: Agent, script: string, ...parameters: readonly string[]): Promise<ExecResult> {
   const program = { path: shell, args: ['-c', script, 'sh', ...parameters] }
   const pid = await startProgram(agent, program).catch((error: unknown) => {

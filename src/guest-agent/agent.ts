@@ -1,8 +1,8 @@
 import type { VmState } from '../model/vm-state.js'
 
-/** The QEMU guest agent, as long as it is one's turn. */
+/** The QEMU guest agent, for the length of a turn. */
 export interface Agent {
-  /** What the command returned; rejects with an `AgentCommandError` if the agent refuses it. */
+  /** The command's return value; rejects with an `AgentCommandError` if the agent refuses it. */
   execute(command: string, args?: Readonly<Record<string, unknown>>, timeoutMs?: number): Promise<unknown>
 }
 
@@ -13,8 +13,8 @@ export interface GuestAgent {
   /** The name that errors give for the host. */
   readonly driver: string
   /**
-   * Uses the agent, with nobody else at it, for less than a second, so that others get a turn soon. A turn is refused once the guest
-   * is not the one that ran when this object was made.
+   * Uses the agent exclusively, for less than a second, so that others get a turn soon. A turn is refused if the guest was reset or
+   * started again since this object was made.
    * @throws AgentAbsentError, AgentSilentError, AgentConnectionError
    */
   turn<T>(action: (agent: Agent) => Promise<T>): Promise<T>

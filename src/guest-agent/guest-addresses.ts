@@ -12,7 +12,7 @@ const interfacesSchema = v.array(
   }),
 )
 
-/** The addresses of the guest, as it tells them itself. */
+/** The guest's addresses, as the agent reports them. */
 export async function guestAddresses(agent: Agent): Promise<NetworkAddress[]> {
   const interfaces = v.parse(interfacesSchema, await agent.execute('guest-network-get-interfaces'))
   return interfaces.flatMap(({ name, 'hardware-address': mac = '', 'ip-addresses': addresses }) =>

@@ -4,14 +4,14 @@ import type { Agent } from './agent.js'
 import { AgentCommandError } from './agent-errors.js'
 import { runScript } from './agent-program.js'
 
-/** So far a guest may be behind: setting a clock also writes the guest's hardware clock, and is not done for nothing. */
+/** How far a guest's clock may be behind: setting it also writes the hardware clock, which should be rare. */
 const toleranceMs = 500
 const answerTimeoutMs = 5000
 const nanosecondsPerMs = 1e6
 
 const timeSchema = v.number()
 
-/** Sets the clock of a guest that is behind, as it is by as long as it stood still. */
+/** Sets the clock of a guest that is behind, since it was paused or suspended. */
 export async function catchUp(agent: Agent): Promise<void> {
   const told = v.parse(timeSchema, await agent.execute('guest-get-time', undefined, answerTimeoutMs))
   if (wallClockMs() - told / nanosecondsPerMs < toleranceMs) return
@@ -19,7 +19,7 @@ export async function catchUp(agent: Agent): Promise<void> {
     await agent.execute('guest-set-time', { time: Math.round(wallClockMs() * nanosecondsPerMs) }, answerTimeoutMs)
   } catch (error) {
     if (!(error instanceof AgentCommandError)) throw error
-    // The agent does it only where the guest has hwclock, which recent systems lack.
+    // The agent needs hwclock for that, which recent systems lack.
     const { exitCode } = await runScript(agent, 'date -u -s "@$1"', String(Math.round(wallClockMs() / 1000)))
     if (exitCode !== 0) throw error
   }

@@ -3,27 +3,27 @@ import { InvalidArgumentError } from '../errors.js'
 import type { ExecOptions, ExecResult } from '../model/exec.js'
 import { shell, type AgentProgram } from './agent-program.js'
 
-/** In base64, it is to stay below what the agent reads at once, 64 MiB (json-parser's MAX_TOKEN_SIZE). */
+/** In base64, this is less than the longest token that the agent reads, 64 MiB (MAX_TOKEN_SIZE of json-parser). */
 const maxInputMiB = 32
 const mebibyte = 2 ** 20
 
-/** Goes to the folder, and becomes the program. Where it can't, it says so in words that no program knows. */
+/** Changes to the folder, and executes the program. If it can't, it prints a random mark, which no program prints. */
 const script = `if [ -n "$2" ]; then cd "$2" || { printf '%s folder' "$1" >&2; exit 126; }; fi
 command -v "$3" >/dev/null || { printf '%s program' "$1" >&2; exit 127; }
 shift 2; exec "$@"`
 
-/** What the caller wants to run, and as what the agent is to start it. */
+/** A command of a caller, as the agent starts it. */
 export interface GuestCommand {
   readonly program: AgentProgram
-  /** Whether the guest's shell starts it. */
+  /** True if the guest's shell starts it. */
   readonly isWrapped: boolean
-  /** Says why the program was not run, where its end tells that. */
+  /** The reason why the program was not run, if the result shows one. */
   refusalIn(end: ExecResult): InvalidArgumentError | undefined
 }
 
 /**
- * The agent knows no folders, and an environment only in place of its own: a program that is given either is started by the
- * guest's shell.
+ * The agent can't set a working directory, nor add variables to its environment. If a program needs either, the guest's shell
+ * starts it.
  */
 export function guestCommand(argv: readonly string[], { env = {}, cwd = '', input }: ExecOptions): GuestCommand {
   const [path = '', ...args] = argv
@@ -41,7 +41,7 @@ export function guestCommand(argv: readonly string[], { env = {}, cwd = '', inpu
   }
   for (const [name] of variables) {
     if (!/^[^=-][^=]*$/.test(name)) {
-      const reason = `options.env has the name ${JSON.stringify(name)}, which is none for a variable`
+      const reason = `options.env has the name ${JSON.stringify(name)}, which is not a name for a variable`
       throw new InvalidArgumentError({ path: `options.env.${name}`, reason })
     }
   }

@@ -12,9 +12,9 @@ import type { Agent, GuestAgent } from './agent.js'
 import { AgentCommandError, guestWords } from './agent-errors.js'
 import { runScript } from './agent-program.js'
 
-/** 60 ms to send without hardware virtualization, since the agent reads 4 KiB at once. */
+/** The size of a command: it takes 60 ms without hardware virtualization, since the agent reads 4 KiB at a time. */
 const chunkBytes = 256 * 1024
-/** After how long a copy gives way to others who want the agent. */
+/** The length of a copy's turn at the agent. */
 const sliceMs = 250
 
 const handleSchema = v.pipe(v.number(), v.safeInteger())
@@ -35,7 +35,7 @@ export class GuestCopy {
     this.#signal = signal
   }
 
-  /** Sends a file under another name, which it changes for its own once it is whole. */
+  /** Sends a file under a temporary name, and renames it when it is complete. */
   async in(from: string, to: string): Promise<void> {
     const { file, size, mode } = await openSource(from)
     try {
@@ -109,7 +109,7 @@ export class GuestCopy {
     this.#task.progress({ phase: 'copying', done, total, unit: 'bytes' })
   }
 
-  /** Uses a file of the guest's, and closes it. */
+  /** Opens a file in the guest, uses it, and closes it. */
   async #withFile(
     parameter: string,
     path: string,
@@ -135,7 +135,7 @@ export class GuestCopy {
     })
   }
 
-  /** What the script prints. */
+  /** Runs a script. Returns its output. */
   async #script(parameter: string, script: string, ...words: readonly string[]): Promise<string> {
     this.#signal.throwIfAborted()
     const { exitCode, stdout, stderr } = await this.#guest.turn((agent) => runScript(agent, script, ...words))
@@ -187,7 +187,7 @@ async function openFile(agent: Agent, path: string, mode: string): Promise<numbe
   return v.parse(handleSchema, await agent.execute('guest-file-open', { path, mode }))
 }
 
-/** 0 where the file does not tell, as those of /proc. */
+/** The size; 0 for files that do not tell it, such as those of /proc. */
 async function sizeOf(agent: Agent, handle: number): Promise<number> {
   const { position } = v.parse(
     soughtSchema,

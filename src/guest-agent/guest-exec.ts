@@ -23,15 +23,15 @@ import { endOfProgram, isMissing, runScript, soonEndOf, startProgram } from './a
 import { noProgram, type GuestCommand } from './guest-command.js'
 
 const pauses = { initialMs: 50, maxMs: 1000, factor: 1.5 }
-/** How long an agent may keep silent about a program, before nobody can say what has become of it. */
+/** How long the agent may be unreachable before the outcome of a program is unknown. */
 const maxSilenceMs = 60_000
-/** How soon the agent tells that a killed program has ended, unless something else holds its outputs open. */
+/** How long to wait for the agent to report a killed program. It never does if another process holds the outputs open. */
 const killedMs = 3000
 const killSignal = 9
 
 /**
- * Kills a process and all that it has started, each stopped first so that it starts no more. Ends with 3 where the process is
- * not (any more) one that the agent has started, as this script is.
+ * Kills a process and its descendants, after stopping each, so that it starts no more. Exits with 3 unless the process is a child of
+ * the agent, as this script is.
  */
 const killScript = `while read -r key value; do [ "$key" = PPid: ] && parent=$value; done 2>/dev/null <"/proc/$1/status"
 [ "$parent" = "$PPID" ] || exit 3
@@ -46,7 +46,7 @@ kill -KILL $found`
 /** A program that the agent has started. */
 interface Begun {
   readonly pid: number
-  /** Where it has ended at once. */
+  /** The result, if the program has ended at once. */
   readonly end: ExecResult | undefined
 }
 
@@ -78,20 +78,20 @@ export class GuestExec {
     return end
   }
 
-  /** Kills the program; `false` where it goes on. */
+  /** Kills the program. Returns false if it runs on. */
   async stop(): Promise<boolean> {
     this.#unbegun.abort(new DOMException('it was cancelled', 'AbortError'))
-    // Where it has not begun, its own outcome tells why.
+    // If the program was not started, its own outcome tells why.
     const begun = await this.#beginning?.catch(() => undefined)
     if (begun === undefined) return true
     const { exitCode } = await this.#guest.turn((agent) => runScript(agent, killScript, String(begun.pid)))
     if (exitCode === 0) this.#killedAt = performance.now()
     this.#wake.abort()
-    // One that has ended meanwhile tells of it.
+    // A program that has ended by itself reports its result.
     return exitCode === 0 || exitCode === 3
   }
 
-  /** Leaves a program alone that can't be stopped. */
+  /** Stops following a program that can't be stopped. */
   abandon(): void {
     this.#isAbandoned = true
     this.#wake.abort()
@@ -100,7 +100,7 @@ export class GuestExec {
   async #begin(agent: Agent): Promise<Begun> {
     this.#unbegun.signal.throwIfAborted()
     const pid = await startProgram(agent, this.#command.program).catch(async (error: unknown) => {
-      // The agent may have read the command.
+      // The agent may have read the command, so that the program may run.
       throw error instanceof AgentCommandError ? this.#startError(error) : await this.#unknownEnd(error)
     })
     this.#task.progress({ phase: 'running' })
@@ -118,7 +118,7 @@ export class GuestExec {
     )
   }
 
-  /** Asks for the end of the program; nothing where it is to be asked for again. */
+  /** Asks for the program's result; `undefined` if it has to be asked for again. */
   async #look(ask: () => Promise<ExecResult | undefined>): Promise<ExecResult | undefined> {
     try {
       const end = await ask()
@@ -126,7 +126,7 @@ export class GuestExec {
       this.#task.setReachable(true)
       return end
     } catch (error) {
-      // The program stands still with its guest.
+      // The program is paused together with its guest.
       if (error instanceof InvalidStateError && error.state === 'paused') return undefined
       // A host whose guest ends closes the connection first: what has become of the VM is known a moment later.
       const isToBeAsked = error instanceof AgentSilentError || error instanceof AgentConnectionError
@@ -138,10 +138,10 @@ export class GuestExec {
     }
   }
 
-  /** Whatever went wrong, the program has begun. */
+  /** Error for a program that may have been started, by the cause. */
   async #unknownEnd(cause: unknown): Promise<OutcomeUnknownError> {
-    if (cause instanceof AgentAbsentError) return programEndUnknown('the agent has gone meanwhile', { cause })
-    if (cause instanceof AgentCommandError) return programEndUnknown('the agent was started anew meanwhile', { cause })
+    if (cause instanceof AgentAbsentError) return programEndUnknown('the agent in its guest has ended', { cause })
+    if (cause instanceof AgentCommandError) return programEndUnknown('the agent in its guest was restarted', { cause })
     if (cause instanceof DOMException) return programEndUnknown('the server was closed', { cause })
     if (cause instanceof InvalidStateError) return programEndUnknown(goneWithGuest(cause.state), { cause })
     if (cause instanceof AgentConnectionError) {

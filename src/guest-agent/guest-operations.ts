@@ -46,7 +46,7 @@ export class GuestOperations {
     'guest.copyOut': ({ vm, from, to }, task) => this.#copy(vm, task, (copy) => copy.out(from, to)),
   }
 
-  /** Sets the clock of a guest that stood still. One whose agent can't be asked keeps the time that it has. */
+  /** Sets the clock of a guest that was paused or suspended, if its agent can be asked. */
   async catchUp(guest: GuestAgent): Promise<void> {
     try {
       await guest.turn(catchUp)

@@ -106,7 +106,7 @@ export class VmAccess {
     return state === 'running' && run !== undefined ? this.#running(definition, run, operation) : undefined
   }
 
-  /** Changes a VM that is in one of the states that the operation needs, with nobody else at it. */
+  /** Changes a VM that is in one of the states that the operation needs, exclusively. */
   async change<T>(
     id: string,
     task: Task,

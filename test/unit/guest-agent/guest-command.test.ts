@@ -29,7 +29,7 @@ test('a folder and variables go by way of the shell, word for word', () => {
 })
 
 test.each(['', '=', 'A=B', '-i'])('a variable can not have the name %j', (name) => {
-  expect(() => guestCommand(['true'], { env: { [name]: 'x' } })).toThrow('which is none for a variable')
+  expect(() => guestCommand(['true'], { env: { [name]: 'x' } })).toThrow('which is not a name for a variable')
 })
 
 test('an input that the agent would not read is refused', () => {

@@ -3,12 +3,12 @@ import type { DiskDefinition } from '../definition.js'
 import type { QmpClient } from '../protocol/qmp-client.js'
 import { followJobs } from '../protocol/qemu-job.js'
 
-/** The QMP name of a copy that is being made; `settle` removes those that are left. */
+/** The QMP name of a copy in progress; `settle` removes leftovers. */
 const copyNode = (index: number): string => `copy${String(index)}`
 
 /**
- * Copies the disks of a VM that runs into files that were made for it, as all of them are at one moment; the guest goes on
- * meanwhile. Of a disk that begins as an image, or is upon a base, only the differences are copied.
+ * Copies the disks of a running VM into new files, all of them as they are at one moment, while the guest runs on. Of a disk with
+ * an image or a base, only the differences are copied.
  */
 export async function copyLive(
   client: QmpClient,
@@ -21,7 +21,7 @@ export async function copyLive(
   try {
     for (const [index, filename] of targets.entries()) {
       const node = copyNode(index)
-      // A backup writes whole clusters, and never reads what it copies to.
+      // A backup writes whole clusters, and never reads its target.
       await client.execute('blockdev-add', {
         driver: 'qcow2',
         'node-name': node,

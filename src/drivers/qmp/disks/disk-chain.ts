@@ -2,10 +2,10 @@ import { randomUUID } from 'node:crypto'
 import { join } from 'node:path'
 import type { DiskDefinition } from '../definition.js'
 
-/** What QEMU is told of a device, or of a file that it opens. */
+/** QEMU's options for a device or a block device. */
 export type QemuOptions = Readonly<Record<string, unknown>>
 
-/** A disk's own file, and what it only keeps the differences to: an image, or the name of a base beside it. */
+/** A disk's own file, and its backing file: an image, or the name of a base in the same folder. */
 export interface ImageFile {
   readonly path: string
   readonly backing?: { readonly path: string; readonly format: 'raw' | 'qcow2' } | undefined
@@ -18,9 +18,8 @@ export const readOnlyRaw = (filename: string): QemuOptions => ({
 })
 
 /**
- * What a disk's own file only keeps the differences to, down to the last: every file and its format is named, and nothing is
- * taken from a header.
- * @param folder where the bases are; QEMU itself runs there
+ * The backing chain of a disk's own file. Every file and its format is given, so that QEMU takes nothing from a header.
+ * @param folder the folder of the bases; empty for QEMU, which runs there
  */
 export function backingOf({ image, bases = [] }: DiskDefinition, folder = ''): QemuOptions | null {
   return bases.reduceRight<QemuOptions | null>(
@@ -34,7 +33,7 @@ export function backingOf({ image, bases = [] }: DiskDefinition, folder = ''): Q
   )
 }
 
-/** A disk's file as it is made: its header names what is next below, for people and their tools. */
+/** A disk's file for `qemu-img create`: its header names the next file of the chain, for people and their tools. */
 export function imageFileOf(folder: string, { file, image, bases = [] }: DiskDefinition): ImageFile {
   const path = join(folder, file)
   const [nearest] = bases

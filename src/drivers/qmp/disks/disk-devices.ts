@@ -3,7 +3,7 @@ import { backingOf, type QemuOptions } from './disk-chain.js'
 
 type DriveKind = 'cdrom' | 'floppy'
 
-/** The QMP name of a disk: its file's, as far as QEMU takes it. */
+/** The node name of a disk: the name of its file, shortened to QEMU's limit. */
 export const diskNode = ({ file }: Pick<DiskDefinition, 'file'>): string =>
   file.slice(0, 'disk-01234567-89ab-4cde'.length)
 export const diskDevice = (disk: Pick<DiskDefinition, 'file'>): string => `drive-${diskNode(disk)}`
@@ -11,17 +11,17 @@ export const driveDevice = (kind: DriveKind, index: number): string => `drive-${
 
 export const slotAddress = (slot: number): string => `0x${slot.toString(16)}`
 
-/** A disk's file as QEMU opens it: everything that it is made of is named, and nothing is taken from its header. */
+/** The block device of a disk. All files of its chain are given, so that QEMU takes nothing from a header. */
 export const diskBlockdev = (disk: DiskDefinition): QemuOptions => ({
   'node-name': diskNode(disk),
   driver: 'qcow2',
-  // Room that a snapshot or the guest gives back is given back to the file system, too.
+  // Space that a snapshot or the guest frees is freed in the file system, too.
   discard: 'unmap',
   file: { driver: 'file', filename: disk.file, discard: 'unmap' },
   backing: backingOf(disk),
 })
 
-/** The device of a disk that is not one of IDE's. */
+/** The device of a virtio disk. */
 export const virtioDisk = (disk: DiskDefinition): QemuOptions => ({
   driver: 'virtio-blk-pci',
   ...(disk.slot !== undefined && { addr: slotAddress(disk.slot) }),
@@ -30,8 +30,8 @@ export const virtioDisk = (disk: DiskDefinition): QemuOptions => ({
 })
 
 /**
- * The IDE place of each disk: IDE drives first, since every guest knows them. CD-ROMs have the last places, disks the others,
- * and those that have none are virtio's.
+ * The IDE place of each disk, `undefined` for virtio disks. IDE goes first, since every guest has a driver for it. CD-ROM drives
+ * take the last IDE places.
  */
 export function idePlaces({ disks, cdroms }: Pick<Hardware, 'disks' | 'cdroms'>): (number | undefined)[] {
   let next = 0

@@ -8,15 +8,15 @@ import { runProgram, type ProgramOptions } from '../process/qemu-program.js'
 
 const mebibyte = 2 ** 20
 
-/** A disk of a VM that no QEMU runs. */
+/** A disk of a VM at rest. */
 export interface DiskAtRest {
   readonly folder: string
   readonly disk: DiskDefinition
-  /** The snapshot in it that is meant, and not what it holds now. */
+  /** The snapshot to read; the present content if absent. */
   readonly tag?: string | undefined
 }
 
-/** Makes, copies and marks the files of disks that no VM uses at present. Formats are always told, never probed. */
+/** Creates, copies and snapshots the files of disks that no QEMU uses. Formats are always given, never probed. */
 export class DiskImages {
   readonly #img: string
 
@@ -24,14 +24,14 @@ export class DiskImages {
     this.#img = img
   }
 
-  /** A blank disk, or one that begins as its backing file. Refuses to overwrite: `path` must be new. */
+  /** Creates a blank disk, or an overlay on a backing file. Never overwrites: `path` must be new. */
   async create({ path, backing }: ImageFile, sizeMiB: number | undefined, options?: ProgramOptions): Promise<void> {
     const from = backing === undefined ? [] : ['-b', backing.path, '-F', backing.format]
     const size = sizeMiB === undefined ? [] : [String(sizeMiB * mebibyte)]
     await this.#make(path, ['create', '-q', '-f', 'qcow2', ...from, path, ...size], options)
   }
 
-  /** Copies what a disk's own file holds now or held at a snapshot, without its snapshots; the copy has the same backing file. */
+  /** Copies the content of a disk's own file, or of a snapshot in it, but no snapshots; the copy has the same backing file. */
   async copy({ folder, disk, tag }: DiskAtRest, { path, backing }: ImageFile, options: ProgramOptions): Promise<void> {
     const over = backing === undefined ? [] : ['-B', backing.path, '-F', backing.format]
     const from = named(join(folder, disk.file), backingOf(disk, folder))
@@ -39,20 +39,20 @@ export class DiskImages {
     await this.#make(path, ['convert', '-p', ...at, '-O', 'qcow2', ...over, from, path], options)
   }
 
-  /** Makes a disk's own file as large as the disk is to be; one that is larger already stays as it is. */
+  /** Grows a disk's own file to the size of the disk; never shrinks it. */
   async grow(path: string, sizeMiB: number): Promise<void> {
     const bytes = sizeMiB * mebibyte
     if ((await diskBytesOf(path)) < bytes)
       await runProgram(this.#img, ['resize', '-q', named(path, null), String(bytes)])
   }
 
-  /** Cuts off what a disk's own file has beyond the end of the disk, where nobody has written. */
+  /** Shrinks a disk's own file to the size of the disk, beyond which nothing was written. */
   async cut(path: string, bytes: number): Promise<void> {
     if ((await diskBytesOf(path)) <= bytes) return
     await runProgram(this.#img, ['resize', '-q', '--shrink', named(path, null), String(bytes)])
   }
 
-  /** Whether nothing was ever written to a disk's own file: not even that something is empty. */
+  /** True if nothing was ever written to a disk's own file, not even zeros. */
   async isUnwritten(path: string): Promise<boolean> {
     const map = await runProgram(this.#img, ['map', '--output=json', named(path, null)])
     return map.includes('"present": false') && !map.includes('"present": true')
@@ -77,13 +77,13 @@ export class DiskImages {
   }
 
   async #make(path: string, args: readonly string[], options?: ProgramOptions): Promise<void> {
-    // The program would make one that others may read, and does not wait until what it has written is on the disk.
+    // qemu-img would make the file readable for others, and does not sync it.
     await using file = await open(path, 'wx', 0o600)
     try {
       await runProgram(this.#img, args, options)
       await file.sync()
     } catch (error) {
-      // What there is of it is of no use to anybody.
+      // An incomplete file is useless.
       await rm(path, { force: true })
       throw error
     }
@@ -101,6 +101,6 @@ async function diskBytesOf(path: string): Promise<number> {
   throw new ProtocolError({ reason: `${path} is not a qcow2 file`, hint: 'Restore it from a backup.' })
 }
 
-/** A file as what it is, over what it is told to be, whatever its header says. */
+/** A file name for qemu-img with format and backing chain, regardless of the file's header. */
 const named = (filename: string, backing: QemuOptions | null): string =>
   `json:${JSON.stringify({ driver: 'qcow2', file: { driver: 'file', filename }, backing })}`

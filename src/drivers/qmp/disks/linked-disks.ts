@@ -7,12 +7,11 @@ import type { DiskImages } from './disk-images.js'
 import type { HeldVm } from '../held-vm.js'
 
 /**
- * Disks of several VMs that have in common what none of them writes to any more. The file of such a base has a name in the
- * folder of each VM that needs it, made by link(2): it is there as long as one of them is, whichever goes first, and no VM
- * has to know of any other.
+ * Disks of several VMs on common bases, which are never written to. A base has a hard link in the folder of each VM that needs it,
+ * so that it exists as long as one of these VMs does, and no VM has to know of the others.
  */
 
-/** A disk whose file becomes a base, and what its VM goes on with. */
+/** A disk whose file becomes a base, and the overlay that its VM continues with. */
 interface Turn {
   readonly file: string
   readonly base: string
@@ -21,11 +20,11 @@ interface Turn {
 
 interface Sharing {
   readonly turns: readonly Turn[]
-  /** The disks whose bases are shared, as the VM goes on with them. */
+  /** The VM's disks after that. */
   readonly disks: readonly DiskDefinition[]
 }
 
-/** What has to become a base, so that the disks of a VM at rest can be shared. Where nothing was written, the bases do. */
+/** Finds the files that have to become bases to share the disks of a VM at rest. An unwritten overlay needs no new base. */
 export async function planSharing(images: DiskImages, { folder, definition }: HeldVm): Promise<Sharing> {
   const turns: Turn[] = []
   const disks: DiskDefinition[] = []
@@ -44,7 +43,7 @@ export async function planSharing(images: DiskImages, { folder, definition }: He
   return { turns, disks }
 }
 
-/** Makes bases of a VM's disks; `use` has them while all can still be undone, and the VM itself is changed last, in one step. */
+/** Makes bases of a VM's disks and calls `use`. The VM itself is changed last, in one step; until then all can be undone. */
 export async function shareDisks(
   images: DiskImages,
   vm: HeldVm,
@@ -66,13 +65,13 @@ export async function shareDisks(
   if (turns.length > 0) await vm.save(withTurns(vm.definition, turns))
 }
 
-/** Gives the bases of disks a name in another folder. */
+/** Links the bases of disks into another folder. */
 export async function linkBases(from: string, to: string, disks: readonly DiskDefinition[]): Promise<void> {
   const bases = new Set(disks.flatMap((disk) => disk.bases ?? []))
   for (const base of bases) await link(join(from, base), join(to, base))
 }
 
-/** The snapshots in a file that became a base stay there. */
+/** The definition with the overlays. Snapshots in a file that became a base stay there. */
 function withTurns(definition: Definition, turns: readonly Turn[]): Definition {
   const byFile = new Map(turns.map((turn) => [turn.file, turn]))
   const { hardware, snapshots } = definition

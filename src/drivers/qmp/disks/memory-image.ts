@@ -9,15 +9,15 @@ import { QmpCommandError } from '../protocol/qmp-errors.js'
 import { nativeError } from '../qemu-errors.js'
 import { runJob } from '../protocol/qemu-job.js'
 
-/** QEMU keeps memory behind the end of a disk: this is the size of that disk, which nobody uses. */
+/** QEMU keeps memory behind the end of a disk. This is the size of that disk, which has no content. */
 const diskMiB = 1
 const node = 'memory'
 
 export const newMemoryFile = (): string => `memory-${randomUUID()}.qcow2`
 
 /**
- * Saves a VM's memory in a file of its own, and with it what the disks hold, in themselves. The guest stands still meanwhile,
- * and so does QEMU's monitor; then it goes on as before.
+ * Saves a VM's memory in a file of its own, together with a snapshot in each of the disks. The guest and QEMU's monitor stand still
+ * during the save.
  */
 export async function saveMemory(
   client: QmpClient,
@@ -32,13 +32,13 @@ export async function saveMemory(
     })
   } catch (error) {
     const isFull = await hasNoRoom(folder)
-    // What there is of it is of no use to anybody.
+    // An incomplete file is useless.
     await rm(join(folder, file), { force: true })
     throw isFull && error instanceof QmpCommandError ? noRoom(folder, error) : error
   }
 }
 
-/** A disk with less room than a few clusters is full. */
+/** A file system with less free space counts as full. */
 const fullBytes = 2 ** 20
 
 async function hasNoRoom(folder: string): Promise<boolean> {
@@ -46,7 +46,7 @@ async function hasNoRoom(folder: string): Promise<boolean> {
   return bavail * bsize < fullBytes
 }
 
-/** Of a full disk, QEMU only tells that there was an error. */
+/** Error for a full disk, for which QEMU only reports some error. */
 const noRoom = (folder: string, cause: QmpCommandError): InsufficientResourcesError =>
   new InsufficientResourcesError({
     reason: `there is no room for the memory in ${folder}`,
@@ -55,7 +55,7 @@ const noRoom = (folder: string, cause: QmpCommandError): InsufficientResourcesEr
     native: nativeError(cause),
   })
 
-/** Loads the memory into a QEMU that has not run its guest yet. */
+/** Loads saved memory into a QEMU whose guest has not run yet. */
 export async function loadMemory(client: QmpClient, { file, tag }: Memory): Promise<void> {
   await withNode(client, file, async () => {
     const args = { tag, vmstate: node, devices: [node] }

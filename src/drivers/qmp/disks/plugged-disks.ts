@@ -8,18 +8,18 @@ import { QmpCommandError } from '../protocol/qmp-errors.js'
 
 const busSchema = v.array(v.object({ devices: v.array(v.object({ slot: v.number(), qdev_id: v.string() })) }))
 
-/** Hot-plugged disks have slots from the first of these on: those before are given in turn when a QEMU starts. */
+/** The slots for hot-plugged disks. QEMU assigns those before in order when it starts. */
 const plugSlots = { first: 16, last: 30 }
 
-/** How long a guest may take to let go of a disk, which takes one that knows about it some 100 ms. */
+/** How long a guest may take to release a disk; with a driver for hot-plug it takes some 100 ms. */
 const unplugTimeoutMs = 10_000
 const pollMs = 100
 
-/** Far longer than QEMU takes; it is QEMU that refuses what is still in use then. */
+/** Far longer than QEMU takes. After that, QEMU itself refuses what is still in use. */
 const freeTimeoutMs = 5000
 const freePollMs = 5
 
-/** The PCI slots of a QEMU, and the ids of the devices in them. */
+/** The PCI slots in use, with the ids of their devices. */
 export type Slots = ReadonlyMap<number, string>
 
 export async function readSlots(client: QmpClient): Promise<Slots> {
@@ -27,7 +27,7 @@ export async function readSlots(client: QmpClient): Promise<Slots> {
   return new Map(bus?.devices.map(({ slot, qdev_id: id }): [number, string] => [slot, id]))
 }
 
-/** The disks that are to be there once it is done: each virtio disk with the slot that it has, or a free one. */
+/** The wanted hardware with the slot of each virtio disk: its present one, or a free one. */
 export function withSlots(present: Slots, before: Hardware, wanted: Hardware): Hardware {
   const slots = new Map(present)
   const ide = new Set(ideDisks(before).map(({ file }) => file))
@@ -41,7 +41,7 @@ export function withSlots(present: Slots, before: Hardware, wanted: Hardware): H
   return { ...wanted, disks }
 }
 
-/** The same with slots that no device gets in turn: for a QEMU that starts afresh, with whatever else was edited. */
+/** The wanted hardware with slots that QEMU does not assign in order, for the next QEMU. */
 export function withLastSlots(hardware: Hardware): Hardware {
   const pinned = hardware.disks.filter(({ slot }) => slot !== undefined)
   let next = plugSlots.last - pinned.length
@@ -49,7 +49,7 @@ export function withLastSlots(hardware: Hardware): Hardware {
   return { ...hardware, disks }
 }
 
-/** Behind the other disks where there is room, so that guests count them in the same order. */
+/** A slot behind the other disks if there is one, so that guests number disks in the same order. */
 function freeSlot(slots: Slots): number {
   const { first, last } = plugSlots
   const used = [...slots.keys()].filter((slot) => slot <= last)
@@ -59,7 +59,7 @@ function freeSlot(slots: Slots): number {
   throw new InsufficientResourcesError({ reason: 'it has no PCI slot left', hint: 'Take another disk away first.' })
 }
 
-/** Disks that can't be plugged while the guest runs. */
+/** The IDE disks, which can't be plugged while the guest runs. */
 export const ideDisks = (hardware: Hardware): DiskDefinition[] => {
   const places = idePlaces(hardware)
   return hardware.disks.filter((_disk, index) => places[index] !== undefined)
@@ -70,7 +70,7 @@ const virtioDisks = (hardware: Hardware): DiskDefinition[] => {
   return hardware.disks.filter((_disk, index) => places[index] === undefined)
 }
 
-/** The virtio disks of a definition that a QEMU lacks, and the devices of disks that it has beyond them. */
+/** The virtio disks of a definition that QEMU lacks, and the ids of disk devices that it has beyond them. */
 export function differences(
   slots: Slots,
   hardware: Hardware,
@@ -81,37 +81,37 @@ export function differences(
 }
 
 /**
- * Refuses what needs the disks to be those of the definition: memory that was saved with others can't be loaded. A guest may let
- * go of a disk long after it was asked to.
+ * Throws unless QEMU has the disks of the definition, since memory that was saved with others can't be loaded. A guest may release a
+ * disk long after it was asked to.
  */
 export async function requirePlugged(client: QmpClient, hardware: Hardware): Promise<void> {
   const { missing, unknown } = differences(await readSlots(client), hardware)
   if (missing.length === 0 && unknown.length === 0) return
   throw new ResourceBusyError({
-    reason: 'its disks are not those that it is to have, since an edit could not be finished',
+    reason: 'its disks differ from its settings, since an edit could not be finished',
     hint: 'Edit its disks again with vm.edit({ disks: vm.config.disks }), or stop it.',
     retryable: false,
   })
 }
 
-/** Opens a disk's file, for a device that is plugged then. */
+/** Opens a disk's file, before its device is plugged. */
 export const openDisk = async (client: QmpClient, disk: DiskDefinition): Promise<void> => {
   await client.execute('blockdev-add', diskBlockdev(disk))
 }
 
 export const closeDisk = async (client: QmpClient, disk: DiskDefinition): Promise<void> => {
-  await untilLetGo(client, disk)
+  await untilReleased(client, disk)
   await client.execute('blockdev-del', { 'node-name': diskNode(disk) })
 }
 
-/** Plugs a disk, which the guest sees at once where it knows about that, or else when it starts. */
+/** Plugs a disk. A guest without a driver for hot-plug sees it at its next start. */
 export const plugDisk = async (client: QmpClient, disk: DiskDefinition): Promise<void> => {
-  await untilLetGo(client, disk)
+  await untilReleased(client, disk)
   await client.execute('device_add', virtioDisk(disk))
 }
 
-/** A device that is gone from its slot may hold its disk for a moment more, until QEMU has freed it. */
-async function untilLetGo(client: QmpClient, disk: DiskDefinition): Promise<void> {
+/** Waits until QEMU has freed a disk: a device that is gone from its slot may use it for a moment more. */
+async function untilReleased(client: QmpClient, disk: DiskDefinition): Promise<void> {
   const node = diskNode(disk)
   const deadline = performance.now() + freeTimeoutMs
   while (performance.now() < deadline) {
@@ -121,7 +121,7 @@ async function untilLetGo(client: QmpClient, disk: DiskDefinition): Promise<void
   }
 }
 
-/** Asks the guest to let go of a disk, and waits until it has; a guest that does not know how never does. */
+/** Asks the guest to release a disk, and waits until it has. A guest without a driver for hot-plug never does. */
 export async function unplugDisk(client: QmpClient, disk: DiskDefinition): Promise<void> {
   const id = diskDevice(disk)
   const deadline = performance.now() + unplugTimeoutMs
@@ -141,7 +141,7 @@ export async function unplugDisk(client: QmpClient, disk: DiskDefinition): Promi
   }
 }
 
-/** It has been asked already, and is about to let go or has done so. */
+/** The guest was asked before, and is releasing the disk or has done so. */
 function unlessAsked(error: unknown): void {
   const isAsked = error instanceof QmpCommandError && /in the process of unplug|not found/.test(error.message)
   if (!isAsked) throw error
@@ -149,7 +149,7 @@ function unlessAsked(error: unknown): void {
 
 const stillInUse = (): ResourceBusyError =>
   new ResourceBusyError({
-    reason: 'its guest does not let go of the disk',
+    reason: 'its guest does not release the disk',
     hint: 'It may do so later: then the same edit succeeds. Or stop the VM first.',
   })
 
@@ -160,8 +160,8 @@ const nodesSchema = v.array(
 const mebibyte = 2 ** 20
 
 /**
- * Makes a disk of a running VM as large as it is to be; the guest sees that when it looks at the disk again. One that is as large
- * already stays as it is: QEMU shrinks a disk without a question.
+ * Grows a disk of a running VM to its size in the settings; the guest sees that when it reads the size again. The size is checked
+ * first, since QEMU would also shrink the disk.
  */
 export async function growLive(client: QmpClient, disk: DiskDefinition): Promise<void> {
   if (disk.sizeMiB === undefined) return
@@ -179,6 +179,6 @@ const blocksSchema = v.array(
   }),
 )
 
-/** The devices of a QEMU that have a disk or a medium, or could have one. */
+/** QEMU's disks and drives, with the medium in each. */
 export const blockDevices = async (client: QmpClient): Promise<v.InferOutput<typeof blocksSchema>> =>
   v.parse(blocksSchema, await client.execute('query-block'))

@@ -1,32 +1,32 @@
 import { open, type FileHandle } from 'node:fs/promises'
 
-/** What the header of a qcow2 file (QEMU's docs/interop/qcow2.txt) says of its disk, and of other files. */
+/** The header of a qcow2 file (QEMU's docs/interop/qcow2.txt), as far as it is needed. */
 export interface Qcow2Header {
-  /** The size of the disk in it. */
+  /** The virtual size. */
   readonly diskBytes: number
-  /** What it only keeps the differences to, as it is written there. */
+  /** The backing file, as it is written there. */
   readonly backing: string | undefined
-  /** Whether its data are in another file. */
+  /** True if the data are in another file. */
   readonly hasDataFile: boolean
 }
 
-/** How much of a file has to be read: the fixed part of its header, and the name of the backing file in the first cluster. */
+/** How much has to be read: the fixed part of the header, and the name of the backing file, which is in the first cluster. */
 const headerBytes = 64 * 1024
 
 const magic = 0x514649fb
-/** The fixed part of the header. */
+/** The length of the header's fixed part. */
 export const fixedBytes = 72
 const maxNameBytes = 1023
-/** Of the features that a program must know to read the file at all, from version 3 on. */
+/** A bit of the incompatible features, which version 3 has. */
 const dataFileFeature = 1n << 2n
 
-/** The header of an open file; nothing where it is not one of qcow2. */
+/** Reads the header of an open file; `undefined` if that is not qcow2. */
 export async function readQcow2Header(file: FileHandle): Promise<Qcow2Header | undefined> {
   const { buffer, bytesRead } = await file.read(Buffer.alloc(headerBytes), 0, headerBytes, 0)
   return parseQcow2Header(buffer.subarray(0, bytesRead))
 }
 
-/** True for a file that begins as qcow2 files do, whatever else is in its header. */
+/** True for a file with the magic number of qcow2, whether the rest of its header is valid or not. */
 export async function isQcow2(path: string): Promise<boolean> {
   const file = await open(path, 'r')
   try {
@@ -37,7 +37,7 @@ export async function isQcow2(path: string): Promise<boolean> {
   }
 }
 
-/** The header in the first bytes of a file; nothing where it is not one of qcow2. */
+/** Parses the header in the first bytes of a file; `undefined` if that is not qcow2. */
 export function parseQcow2Header(bytes: Buffer): Qcow2Header | undefined {
   if (bytes.length < fixedBytes || bytes.readUInt32BE(0) !== magic) return undefined
   const version = bytes.readUInt32BE(4)

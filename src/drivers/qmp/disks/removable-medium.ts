@@ -4,21 +4,21 @@ import type { QmpClient } from '../protocol/qmp-client.js'
 import { QmpCommandError } from '../protocol/qmp-errors.js'
 import { blockDevices } from './plugged-disks.js'
 
-/** How long a guest that has locked the tray may take to open it, once it was asked to. */
+/** How long a guest that has locked the tray may take to open it when it is asked to. */
 const openTimeoutMs = 10_000
 const pollMs = 100
 
-/** The node that is in a drive and has a name of its own, which stays when another medium is put in. */
+/** The named node in a drive. QEMU keeps such a node when the medium is changed. */
 export async function namedMedium(client: QmpClient, drive: string): Promise<string | undefined> {
   const devices = await blockDevices(client)
   const node = devices.find(({ qdev }) => qdev === drive)?.inserted?.['node-name']
-  // Names that QEMU gives by itself begin so, and such nodes go by themselves.
+  // Nodes with a generated name are removed by QEMU itself.
   return node?.startsWith('#') === true ? undefined : node
 }
 
 /**
- * Puts another image into a drive, or none, in one step. An absolute path is never taken for anything else, and its format is
- * told. QEMU asks a guest that has locked the tray to open it.
+ * Changes the medium of a drive, or removes it, in one step. QEMU takes an absolute path for a file name and nothing else. It asks a
+ * guest that has locked the tray to open it.
  */
 export async function changeMedium(client: QmpClient, drive: string, filename: string | undefined): Promise<void> {
   const deadline = performance.now() + openTimeoutMs
@@ -38,7 +38,7 @@ export async function changeMedium(client: QmpClient, drive: string, filename: s
   }
 }
 
-/** Tells a guest, before it goes on from its saved memory, that there is another medium in a drive, or none. */
+/** Notifies a guest that the medium of a drive has changed, before it continues from saved memory. */
 export async function tellMediumChanged(client: QmpClient, drive: string): Promise<void> {
   await client.execute('blockdev-open-tray', { id: drive, force: true })
   await client.execute('blockdev-close-tray', { id: drive })

@@ -4,10 +4,10 @@ import { requireBytes, requireFiles, type FileUse } from '../../../registry/requ
 import type { Definition, DiskDefinition } from '../definition.js'
 import { fixedBytes } from './qcow2-header.js'
 
-/** A VM or a snapshot, as far as it has files. */
+/** The parts of a VM or a snapshot that have files. */
 type Parts = Pick<Definition, 'hardware' | 'memory'>
 
-/** Throws unless a VM's own files and its images are there, before anything is changed; answers what to remember of the images. */
+/** Throws unless a VM's own files and its images are there. Call it before anything is changed. Returns the images' stamps to keep. */
 export function requireParts(
   folder: string,
   { hardware, memory }: Parts,
@@ -21,10 +21,10 @@ export function requireVmFiles(folder: string, { hardware, memory }: Parts, use:
   requireFilesOf(folder, hardware.disks, use, memory?.file, ({ file, bases = [] }) => [file, ...bases])
 }
 
-/** Whether there is anything in a disk's own file: of one that is lost, nothing has to be brought in order. */
+/** True if a disk's own file is there and not empty. */
 export const isThere = (path: string): boolean => (statSync(path, { throwIfNoEntry: false })?.size ?? 0) >= fixedBytes
 
-/** As `requireVmFiles`, of disks that QEMU has open: only their bases, which are given further names. */
+/** As `requireVmFiles`, for disks that QEMU has open: checks only their bases, which are about to be linked. */
 export const requireBases = (folder: string, { hardware }: Pick<Definition, 'hardware'>): void => {
   requireFilesOf(folder, hardware.disks, 'rest', undefined, ({ bases = [] }) => bases)
 }

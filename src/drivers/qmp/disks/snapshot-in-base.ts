@@ -6,8 +6,8 @@ import type { DiskImages } from './disk-images.js'
 import type { HeldVm } from '../held-vm.js'
 
 /**
- * A snapshot in a file that became a base can't be taken back there, since a base is not written to: what it holds is copied
- * into a disk of the VM's own, where it is from then on. The VM itself, which may run, does not notice it.
+ * Moves a snapshot out of a file that became a base, since a base is never written to: its content is copied into a file of the
+ * VM's own. The VM itself may run.
  */
 export async function takeOutOfBases(
   images: DiskImages,
@@ -32,7 +32,7 @@ export async function takeOutOfBases(
       },
     })
     const path = join(vm.folder, own.file)
-    // The copy is as large as the disk of the base has become since.
+    // The copy has the present size of the base's disk, which may have grown since the snapshot.
     await images.cut(path, diskBytes(disk, hardware))
     await images.createSnapshot(path, tag)
     disks.push(own)

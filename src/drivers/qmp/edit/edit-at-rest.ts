@@ -8,8 +8,8 @@ import { diskChanges, type HardwareEdit } from './hardware-edit.js'
 import { UndoStack } from './undo-stack.js'
 
 /**
- * Changes the hardware of a VM that no QEMU runs: all that is wanted, or nothing. The definition is saved before disks grow, so that
- * `settle` can grow them after a crash.
+ * Changes the hardware of a VM at rest, completely or not at all. The definition is saved before disks grow, so that `settle` can
+ * grow them after a crash.
  */
 export async function editAtRest(images: DiskImages, vm: HeldVm, edit: HardwareEdit): Promise<void> {
   const { before } = edit

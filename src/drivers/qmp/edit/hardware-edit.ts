@@ -1,22 +1,22 @@
 import type { DiskDefinition, Hardware } from '../definition.js'
 
-/** A change of a VM's hardware, and what it takes to make it or to take it back. */
+/** A change of a VM's hardware, with the steps to make and undo it. */
 export interface HardwareEdit {
   readonly before: Hardware
   readonly wanted: Hardware
   readonly makeDisks: (disks: readonly DiskDefinition[]) => Promise<void>
-  /** Removes the files of disks that were made. */
+  /** Removes the files of new disks. */
   readonly removeDisks: (disks: readonly DiskDefinition[]) => Promise<void>
-  /** Writes the VM down with that hardware; files of disks that are leaving are kept, so that the edit can still be undone. */
+  /** Saves the definition with the hardware. Files of `leaving` disks are kept, so that the edit can still be undone. */
   readonly save: (hardware: Hardware, leaving?: readonly DiskDefinition[]) => Promise<void>
-  /** Writes the VM down as it was, but for disks that have grown. */
+  /** Saves the former definition, but with the new sizes of disks that have grown. */
   readonly unsave: (grown: readonly DiskDefinition[]) => Promise<void>
 }
 
 export interface DiskChanges {
   readonly added: readonly DiskDefinition[]
   readonly removed: readonly DiskDefinition[]
-  /** Disks that stay, with the size that they are to have. */
+  /** Disks that stay and grow, with their new sizes. */
   readonly grown: readonly DiskDefinition[]
 }
 

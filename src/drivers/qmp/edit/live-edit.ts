@@ -21,7 +21,7 @@ import { UndoStack } from './undo-stack.js'
 
 const mebibyte = 2 ** 20
 
-/** Changes the hardware of a VM that runs: all that is wanted, or nothing. */
+/** Changes the hardware of a running VM, completely or not at all. */
 export async function editLive(vm: HeldVm, run: RunRecord, edit: HardwareEdit): Promise<void> {
   requireLive(edit.before, edit.wanted, run, vm.state)
   vm.signal.throwIfAborted()
@@ -37,9 +37,9 @@ export async function editLive(vm: HeldVm, run: RunRecord, edit: HardwareEdit): 
 }
 
 /**
- * What the guest may refuse comes first. Disks are plugged late, since only the guest could give them back, and grow last: the guest
- * may use the new room at once, so growth is not taken back. Both come after the save, so that `settle` can do after a crash what is
- * left to do.
+ * Steps that the guest may refuse come first. Disks are plugged late, since unplugging them again needs the guest, and grow last,
+ * since the guest may use the new space at once, so that growth can't be undone. Both follow the save, so that `settle` can finish
+ * them after a crash.
  */
 async function perform(client: QmpClient, edit: HardwareEdit, undo: UndoStack): Promise<void> {
   const { before } = edit
@@ -93,12 +93,12 @@ async function perform(client: QmpClient, edit: HardwareEdit, undo: UndoStack): 
   await closed(spent.map((node) => client.execute('blockdev-del', { 'node-name': node })))
 }
 
-/** The guest takes and gives in its own time, if it knows about that at all. */
+/** Sets the size of the balloon. The guest follows in its own time, if it has a driver for it. */
 async function resize(client: QmpClient, memoryMiB: number): Promise<void> {
   await client.execute('balloon', { value: memoryMiB * mebibyte })
 }
 
-/** Answers the nodes that were in the drives, and are in use no more. */
+/** Returns the nodes of former media, which are not in use any more. */
 async function changeMedia(
   client: QmpClient,
   kind: 'cdrom' | 'floppy',
@@ -121,7 +121,7 @@ async function changeMedia(
   return spent
 }
 
-/** That a file can't be closed is no reason for an edit to fail that has been made. */
+/** The edit is complete, so that a file that can't be closed is only worth a warning. */
 async function closed(closing: readonly Promise<unknown>[]): Promise<void> {
   for (const result of await Promise.allSettled(closing)) {
     if (result.status === 'fulfilled') continue

@@ -18,7 +18,7 @@ const refusal =
     throw new InvalidStateError({ state, expected, reason: `it is ${state}, and ${what}`, hint })
   }
 
-/** Refuses more media than there are drives, of a VM that runs or whose memory is saved: with fewer, drives are empty. */
+/** Refuses more media than drives, for a VM that runs or has saved memory. Drives without a medium are allowed. */
 export function requireDrives(before: Hardware, wanted: Hardware, state: VmState): void {
   for (const kind of ['cdroms', 'floppies'] as const) {
     if (wanted[kind].length <= before[kind].length) continue
@@ -26,7 +26,7 @@ export function requireDrives(before: Hardware, wanted: Hardware, state: VmState
   }
 }
 
-/** Settings that QEMU changes while it runs the VM, or that no edit names. */
+/** Settings that can change while the VM runs, or that are not part of an edit. */
 type Changeable = 'machine' | 'memoryMiB' | 'disks' | 'cdroms' | 'floppies' | 'images'
 
 /** All others. */
@@ -40,7 +40,7 @@ const atRestOnly: Readonly<Record<Exclude<keyof Hardware, Changeable>, string>> 
 const asGiven = (hardware: Hardware): ReadonlyMap<string, unknown> =>
   new Map(Object.entries({ ...hardware, networkAdapters: shownAdapters(hardware.networkAdapters, true) }))
 
-/** Refuses what QEMU can't change of a VM that it runs. */
+/** Refuses changes that QEMU can't make while the VM runs. */
 export function requireLive(
   before: Hardware,
   wanted: Hardware,
@@ -48,7 +48,7 @@ export function requireLive(
   state: VmState,
 ): void {
   const refuse = refusal(state)
-  if (!layout.hasBalloon) refuse('it was started before its hardware could change meanwhile')
+  if (!layout.hasBalloon) refuse('it was started by an awaitvm that could not change the hardware of a running VM')
   const present = asGiven(before)
   const asked = asGiven(wanted)
   for (const [setting, what] of Object.entries(atRestOnly)) {
@@ -66,7 +66,7 @@ export function requireLive(
   const isLessened = before.disks.some(({ file }) => !wanted.disks.some((disk) => disk.file === file))
   if (isLessened && state !== 'running') {
     const wayOut: WayOut = { hint: 'Resume it first.', expected: ['running', ...atRest] }
-    refuse('a disk is only taken away once its guest lets go of it', wayOut)
+    refuse('a disk is only removed when its guest releases it', wayOut)
   }
 }
 

@@ -3,16 +3,16 @@ import { runFiles } from '../run-files.js'
 import { QmpConnectionError } from '../protocol/qmp-errors.js'
 import { connectSocket } from '../process/socket.js'
 
-/** A guest that takes no input, such as a paused one, lets those who type wait in line. */
+/** Longest wait in line: a guest that reads no input, such as a paused one, blocks the line. */
 const turnTimeoutMs = 24 * 60 * 60 * 1000
 
-/** Types into VMs: QEMU takes one at a time, and the end of the connection is what shows that all has been taken. */
+/** Sends input to serial consoles. QEMU serves one connection at a time, and closes it once it has read everything. */
 export class ConsoleInput {
   readonly #last = new Map<string, Promise<void>>()
   readonly #open = new Set<Socket>()
   #isClosed = false
 
-  /** Resolves once QEMU has taken the bytes. What is typed into a VM that goes is lost with it. */
+  /** Resolves when QEMU has read the bytes. Input for a VM that ends is lost. */
   send(folder: string, bytes: Uint8Array): Promise<void> {
     const before = this.#last.get(folder) ?? Promise.resolve()
     const sending = before.then(() => this.#send(folder, bytes))
@@ -41,12 +41,12 @@ export class ConsoleInput {
     this.#open.add(socket)
     await new Promise<void>((resolve) => {
       socket.on('error', () => {
-        // It is closed next: the VM is gone.
+        // The VM is gone; the event 'close' follows.
       })
       socket.once('close', () => {
         resolve()
       })
-      // What the guest prints meanwhile comes this way too; everybody reads it from the log.
+      // The guest's output also comes this way; it is read from the log instead.
       socket.resume()
       socket.end(bytes)
     })

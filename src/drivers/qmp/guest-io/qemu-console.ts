@@ -7,13 +7,13 @@ import type { RunningVm } from '../vm-access.js'
 import type { VmObserver } from '../watch/vm-observer.js'
 import type { ConsoleInput } from './console-input.js'
 
-/** What a console needs of the VM that it belongs to. */
+/** What a console needs from its VM. */
 interface ConsoleSource {
-  /** The log of what the guest has printed; the console closes it. */
+  /** The log of the guest's output; the console closes it. */
   readonly log: RunLogReader
-  /** Calls the listener whenever there may be more in the log, until the returned function is called. */
+  /** Calls the listener when the log may have grown, until the returned function is called. */
   onPrinted(listener: () => void): () => void
-  /** Resolves when no more comes. */
+  /** Resolves when the log grows no more. */
   readonly ended: Promise<void>
   send(bytes: Uint8Array): Promise<void>
 }
@@ -32,7 +32,7 @@ export async function openConsole(
   })
 }
 
-/** One reader and writer of a VM's serial port. It reads the log that QEMU writes, and ends when QEMU has ended. */
+/** One user of a VM's serial console. It reads the log that QEMU writes, and ends when QEMU has ended. */
 class QemuConsole extends Duplex {
   readonly #source: ConsoleSource
   readonly #forget: () => void
@@ -91,9 +91,9 @@ class QemuConsole extends Duplex {
       },
       (error: unknown) => {
         this.#isReading = false
-        // What can't be read for the moment is read when the listener is called next.
+        // A read that failed for lack of resources is repeated when the listener is called next.
         if (isExhaustion(error)) return
-        // A read that is overtaken by the end of the stream is nobody's any more.
+        // Errors of a read do not matter after the stream was destroyed.
         if (!this.destroyed) this.destroy(error as Error)
       },
     )
@@ -102,7 +102,7 @@ class QemuConsole extends Duplex {
   async #readAll(): Promise<void> {
     while (this.#mustReadAgain) {
       this.#mustReadAgain = false
-      // What has ended before the last read has nothing more to say after it.
+      // If QEMU had ended before this read, the read is the last one.
       const isLast = this.#hasEnded
       for (;;) {
         const { bytes, lostBytes } = await this.#source.log.read()

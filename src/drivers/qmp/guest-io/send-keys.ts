@@ -2,7 +2,7 @@ import { keyChords } from '../../../keyboard/key-chords.js'
 import type { KeyCode, Keys } from '../../../model/keys.js'
 import type { RunningVm } from '../vm-access.js'
 
-/** How long each key is held down: a guest has time enough to see it. */
+/** How long each key is held down: long enough for a guest to notice. */
 const holdMs = 20
 
 export async function sendKeys({ monitor }: RunningVm, keys: Keys): Promise<void> {

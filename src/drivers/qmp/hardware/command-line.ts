@@ -13,10 +13,10 @@ import { newLayout, type Layout } from '../process/layout.js'
 import { networkDevices } from '../network/network-devices.js'
 import { runFiles } from '../run-files.js'
 
-/** The last slot, so that the others have the slots that they had before there was a balloon. */
+/** The last slot, so that other devices keep the slots that they had in VMs without a balloon. */
 const balloonSlot = 31
 
-/** QEMU's arguments for a VM that is halted until it is told to run. What the caller gave goes in as JSON, or with its commas doubled. */
+/** QEMU's arguments for a VM, whose guest starts paused. Values from callers are passed as JSON, or with doubled commas. */
 export function commandLine(
   id: string,
   hardware: Hardware,
@@ -26,11 +26,11 @@ export function commandLine(
   const { machine, cpus, boot } = hardware
   return [
     ...['-name', `guest=${id},process=qemu-${id.slice(0, 8)}`, '-uuid', id],
-    // Nothing but what is named here, whatever the computer's own configuration has.
+    // No devices or settings from the computer's own configuration.
     ...['-nodefaults', '-no-user-config', '-display', 'none', '-S'],
     ...['-machine', machine, '-accel', accelerator, '-cpu', accelerator === 'tcg' ? 'max' : 'host'],
     ...['-smp', String(cpus), '-m', `${String(memoryMiB)}M`],
-    // A second QEMU on the same file ends before it takes anything from the first.
+    // A second QEMU for the same VM fails on this lock before it opens anything.
     ...['-pidfile', runFiles.pid],
     ...['-sandbox', 'on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny'],
     ...monitor('control', runFiles.control),
@@ -44,7 +44,7 @@ export function commandLine(
     ...socket('agent', runFiles.agent),
     ...device({ driver: 'virtserialport', id: 'agent-port', chardev: 'agent', name: 'org.qemu.guest_agent.0' }),
     ...(hasBalloon ? device({ driver: 'virtio-balloon-pci', id: 'balloon', addr: slotAddress(balloonSlot) }) : []),
-    // Before the disks, which may come and go while the VM runs: so these have the same slots whichever disks there are.
+    // Adapters precede disks, which may be plugged and unplugged, so that they always have the same slots.
     ...networkDevices(hardware.networkAdapters),
     ...drives(hardware),
     ...(boot.kernel === undefined ? [] : ['-kernel', boot.kernel]),
@@ -67,7 +67,7 @@ const monitor = (id: string, path: string, log?: string): string[] => [
   `chardev=${id},mode=control`,
 ]
 
-/** Nothing where the drive is empty. */
+/** The block device of a medium; none if the drive is empty. */
 const medium = (node: string, image: string | undefined): string[] =>
   image === undefined ? [] : blockdev({ 'node-name': node, ...readOnlyRaw(image) })
 
@@ -114,7 +114,7 @@ function drives(hardware: Hardware): string[] {
           id: driveDevice('floppy', index),
           ...(image !== undefined && { drive: `floppy${String(index)}` }),
         }),
-        // Their controller has it, and comes with the machine.
+        // The boot order of floppies is a setting of their controller, which is part of the machine.
         ...(bootindex === undefined
           ? []
           : ['-global', `isa-fdc.bootindex${index === 0 ? 'A' : 'B'}=${String(bootindex)}`]),

@@ -15,7 +15,7 @@ import { isQcow2 } from '../disks/qcow2-header.js'
 import { kernelProblem } from './kernel-image.js'
 
 const mebibyte = 2 ** 20
-/** What the machine `pc` has: four IDE drives, disks beyond them being virtio's, two floppy drives, 255 processors. */
+/** The limits of the machine `pc`: four IDE drives, further disks on virtio, two floppy drives, 255 processors. */
 const limits = { disks: 16, cdroms: 2, floppies: 2, cpus: 255, maxDiskMiB: 64 * 2 ** 20 }
 const defaultMemoryMiB = 512
 const sectorBytes = 512
@@ -50,9 +50,9 @@ export const cloneHardware = (hardware: Hardware): Hardware => ({
 })
 
 /**
- * The hardware that a spec or an edit leads to, checked down to the images.
+ * The hardware that a spec or an edit leads to, with all checks, including those of images.
  *
- * @param areDrivesFixed whether drives of which nothing is said any more stay, and are empty
+ * @param areDrivesFixed true if drives that are no longer mentioned stay, without a medium
  */
 export async function planHardware(
   spec: VmChanges,
@@ -77,9 +77,9 @@ const inDrives = (wanted: Hardware['cdroms'], present: Hardware['cdroms'], areFi
 const newDisk = (disk: DiskSpec): DiskDefinition => ({ ...disk, id: randomUUID(), file: newDiskFile() })
 
 /**
- * Throws where QEMU can't have the hardware; answers what to remember of its images.
+ * Throws if QEMU can't provide the hardware. Returns the images' stamps to keep.
  *
- * @param present what the VM has already, whose images are not looked at
+ * @param present the VM's present hardware, whose images are not checked again
  */
 export async function checkHardware(
   wanted: Omit<Hardware, 'images'>,
@@ -111,7 +111,7 @@ async function checkKernel({ kernel }: Hardware['boot'], root: string): Promise<
 }
 
 async function checkDiskImage(image: string, path: string, { sizeBytes }: FileStamp): Promise<void> {
-  // Taken for raw, the guest would see the container and not the disk.
+  // If it were used as raw, the guest would see the container instead of the disk.
   if (await isQcow2(image)) {
     throw new InvalidArgumentError({
       path,

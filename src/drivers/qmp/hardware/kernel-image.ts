@@ -1,11 +1,11 @@
 import { open } from 'node:fs/promises'
 
-/** Where a multiboot header may be, and the boot sector with a Linux kernel's header. */
+/** The part of a file that may contain a multiboot header, or the setup header of a Linux kernel. */
 const searchedBytes = 8192
 const multibootMagic = 0x1badb002
 const elfMagic = 0x464c457f
 
-/** What is wrong with a file as a kernel, as a clause; nothing where QEMU can boot it. */
+/** The reason why QEMU can't boot a file as a kernel, as a clause; `undefined` if it can. */
 export async function kernelProblem(path: string): Promise<string | undefined> {
   const file = await open(path, 'r')
   try {
@@ -20,7 +20,7 @@ export async function kernelProblem(path: string): Promise<string | undefined> {
   }
 }
 
-/** Documentation/arch/x86/boot.rst: the boot sector's mark, the setup header's, and as many sectors as it says. */
+/** Checks the signatures of boot sector and setup header, and the length (Documentation/arch/x86/boot.rst). */
 function linuxProblem(start: Buffer, size: number): string | undefined {
   const headerEnd = 0x264
   if (
@@ -36,7 +36,7 @@ function linuxProblem(start: Buffer, size: number): string | undefined {
 
 const isElf = (start: Buffer): boolean => start.length >= 52 && start.readUInt32LE(0) === elfMagic
 
-/** Multiboot Specification 0.6.96, section 3.1: magic, flags and checksum, on a boundary of four bytes, add up to nothing. */
+/** Multiboot Specification 0.6.96, section 3.1: magic, flags and checksum, 4-byte aligned, sum to 0. */
 function isMultiboot(start: Buffer): boolean {
   for (let at = 0; at + 12 <= start.length; at += 4) {
     if (start.readUInt32LE(at) !== multibootMagic) continue

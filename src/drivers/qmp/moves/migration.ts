@@ -14,9 +14,9 @@ import type { HeldVm } from '../held-vm.js'
 type Directory = VmDirectory<Definition>
 
 /**
- * Moves a VM to a directory on another file system, by way of a copy. Before the copy is one of the other directory's VMs,
- * the original says where it goes; the copy says where it came from until the original has gone. Whenever the process dies,
- * whoever opens either of them next finds out which of the two is the VM, and does away with the other.
+ * Moves a VM to a directory on another file system, by a copy. The original names its target before the copy belongs to the other
+ * directory, and the copy names its origin until the original is removed. If this process crashes at any moment, the next process
+ * that claims one of them finds out which of the two is the VM, and removes the other.
  */
 export async function moveByCopy(directory: Directory, target: Directory, vm: HeldVm, task: Task): Promise<void> {
   const { definition, state } = vm
@@ -32,7 +32,7 @@ export async function moveByCopy(directory: Directory, target: Directory, vm: He
     vm.setState(state)
     throw error
   })
-  // From here on the copy is the VM, whatever happens.
+  // From here on the copy is the VM, whether what follows fails or not.
   try {
     task.progress({ percent: 95, phase: 'handing over' })
     await directory.delete(id)
@@ -42,7 +42,7 @@ export async function moveByCopy(directory: Directory, target: Directory, vm: He
   }
 }
 
-/** The claim on the copy, which is one of the directory's VMs by then. */
+/** Makes the copy. Returns the claim on it. */
 async function copyTo(
   target: Directory,
   vm: HeldVm,
@@ -67,7 +67,7 @@ async function copyTo(
   return claim
 }
 
-/** Brings a move to its end whose mover died over it; nothing where the VM has gone elsewhere. */
+/** Finishes a move after a crash. Returns `undefined` if the VM is in the other directory. */
 export async function settleMove(directory: Directory, found: Definition): Promise<Definition | undefined> {
   const { movingTo, movedFrom, ...definition } = found
   if (movingTo !== undefined && (await hasArrived(movingTo, found.id))) {
@@ -81,13 +81,13 @@ export async function settleMove(directory: Directory, found: Definition): Promi
 
 async function hasArrived(root: string, id: string): Promise<boolean> {
   if (!(await isThere(join(root, 'vms')))) {
-    const hint = 'Bring it back, for instance by mounting its file system.'
+    const hint = 'Bring it back, for example by mounting its file system.'
     throw new ResourceBusyError({ reason: `it was being moved to ${root}, which is not there`, hint })
   }
   return isThere(join(root, 'vms', id, 'vm.json'))
 }
 
-/** Only what was on its way here is done away with. */
+/** Removes the original, if it was being moved here. */
 async function dropOriginal(directory: Directory, folder: string, id: string): Promise<void> {
   const original = await directory.readFrom(folder)
   if (original?.id !== id || original.movingTo !== (await realpath(directory.root))) return

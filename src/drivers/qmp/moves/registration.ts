@@ -32,15 +32,15 @@ export interface FoundVm {
 }
 
 const mebibyte = 2 ** 20
-/** More than that, a VM's folder never has. */
+/** More files than a VM's folder ever has. */
 const maxEntries = 10_000
-/** The rights of the group and of others that let them change what is in a folder. */
+/** The permission bits that let the group and others change a folder. */
 const othersMayWrite = 0o022
 const labelsSchema = v.object({ name: vmNameSchema, description: descriptionSchema })
 
 /**
- * Looks through a folder that is to become a VM's, and that anybody may have made: what is taken over has all of its own
- * files, speaks of nothing outside but what a spec may name, and is used by nobody.
+ * Checks a folder that is to become a VM's. It is untrusted: it must have all files of the VM, refer to nothing outside except what a
+ * spec may name, and not be in use.
  */
 export async function findVm(directory: VmDirectory<Definition>, path: string): Promise<FoundVm> {
   const folder = await realpath(path).catch((error: unknown) => {
@@ -81,7 +81,7 @@ async function requireUnregistered(directory: VmDirectory<Definition>, folder: s
   throw wrong(`the VM at ${folder} is registered in ${owner}`, hint)
 }
 
-/** A link or a folder in it would lead elsewhere once a program writes there. */
+/** Refuses links and folders, through which a program could be made to write elsewhere. */
 async function checkEntries(folder: string): Promise<void> {
   const entries = await readdir(folder, { withFileTypes: true }).catch((error: unknown) => {
     throw notThere(folder, error)
@@ -90,7 +90,7 @@ async function checkEntries(folder: string): Promise<void> {
   for (const entry of entries) {
     if (!entry.isFile() && !entry.isSocket() && !(entry.isFIFO() && isSign(entry.name)))
       throw wrong(`${join(folder, entry.name)} is not a file`)
-    if (isDamagedClaim(entry.name)) throw wrong(`${join(folder, entry.name)} is none of a VM's files`)
+    if (isDamagedClaim(entry.name)) throw wrong(`${join(folder, entry.name)} is not one of a VM's files`)
     checkOwn(join(folder, entry.name), (path) => {
       requireOwnEntry(path, { isShared: isBase(entry.name) })
     })
@@ -108,7 +108,7 @@ async function checkDefinition(definition: Definition): Promise<void> {
   await checkHardware(hardware, undefined, 'path')
 }
 
-/** The disk that each file is of, or is the base of; saved memory has none. */
+/** The disk that each file belongs to, as its own file or as a base; files of saved memory have none. */
 function disksByFile({ hardware, snapshots }: Definition): ReadonlyMap<string, DiskDefinition> {
   const found = new Map<string, DiskDefinition>()
   for (const { disks } of [hardware, ...snapshots.map((snapshot) => snapshot.hardware)]) {
@@ -122,7 +122,7 @@ function disksByFile({ hardware, snapshots }: Definition): ReadonlyMap<string, D
   return found
 }
 
-/** What belongs to another user may be changed by that user while it is looked at, and lead elsewhere. */
+/** Refuses files of other users, who could replace them during the checks. */
 function checkOwn<T>(path: string, require: (path: string) => T): T {
   try {
     return require(path)
@@ -144,10 +144,10 @@ async function checkFile(
   const expected = disk === undefined ? undefined : imageFileOf(folder, disk).backing?.path
   if (header.hasDataFile) throw wrong(`${path} has its data in another file`)
   if (sizeMiB !== undefined && header.diskBytes !== sizeMiB * mebibyte) {
-    throw wrong(`${path} is a disk of ${String(header.diskBytes)} bytes, and is to have ${String(sizeMiB)} MiB`)
+    throw wrong(`${path} is a disk of ${String(header.diskBytes)} bytes, and must have ${String(sizeMiB)} MiB`)
   }
   if (header.backing !== expected) {
-    throw wrong(`${path} is upon ${header.backing ?? 'nothing'}, and is to be upon ${expected ?? 'nothing'}`)
+    throw wrong(`${path} has the backing file ${header.backing ?? 'none'}, and must have ${expected ?? 'none'}`)
   }
 }
 

@@ -13,8 +13,8 @@ import { removeSign } from '../process/qemu-process.js'
 import { parseQmpUri } from '../uri.js'
 
 /**
- * Moves VMs in and out of the directory. All that belongs to a VM is in its folder, so that giving the folder another path is
- * all there is to it, and takes place in one step. A QEMU that runs does not notice it: it has the folder open.
+ * Moves VMs into and out of the directory. A VM has all of its files in its folder, so that a move is one rename. A running QEMU is
+ * not affected, since it has the folder open.
  */
 export class VmMoves {
   readonly #directory: VmDirectory<Definition>
@@ -58,7 +58,7 @@ export class VmMoves {
   }
 
   async #openTarget(to: string): Promise<VmDirectory<Definition>> {
-    if (!URL.canParse(to)) throw new InvalidArgumentError({ path: 'to', reason: `${JSON.stringify(to)} is no URI` })
+    if (!URL.canParse(to)) throw new InvalidArgumentError({ path: 'to', reason: `${JSON.stringify(to)} is not a URI` })
     const uri = new URL(to)
     if (uri.protocol !== 'qmp:') {
       throw new NotSupportedError({

@@ -8,16 +8,16 @@ import type { KeptAdapter, KeptForward } from '../../../network/kept-adapter.js'
 import type { QmpClient } from '../protocol/qmp-client.js'
 import { networkId } from './network-devices.js'
 
-/** A forward of the adapter with this network behind it. */
+/** A forward, and the network of its adapter. */
 interface Placed {
   readonly network: string
   readonly forward: KeptForward
 }
 
 /**
- * Lets a QEMU whose guest has not run yet listen on the host's ports. Answers the adapters with the ports that were found: the
- * same list, where they are those of the last time.
- * @throws ResourceBusyError where a port that was asked for is taken
+ * Lets a QEMU whose guest has not run yet listen on the host's ports. Returns the adapters with the ports that were found; the same
+ * object if these have not changed.
+ * @throws ResourceBusyError if a requested port is taken
  */
 export async function openForwards(
   client: QmpClient,
@@ -27,7 +27,7 @@ export async function openForwards(
     portForwards.map((forward) => ({ network: networkId(index), forward })),
   )
   const found = new Map<KeptForward, number>()
-  // What is asked for goes first, and then what there was before: no port that is found by chance is in its way.
+  // Requested ports go first, then those found last time, so that no newly found port takes one of them.
   for (const { network, forward } of placed) {
     if (forward.hostPort === undefined) continue
     if (!(await listen(client, { network, forward }, forward.hostPort)))
@@ -74,7 +74,7 @@ async function portsOf(client: QmpClient, { network, forward }: Placed): Promise
     .map(({ hostPort }) => hostPort)
 }
 
-/** Whether the port could be had. */
+/** False if the port is not available. */
 async function listen(client: QmpClient, { network, forward }: Placed, port: number): Promise<boolean> {
   const { protocol, hostAddress, guestPort } = forward
   const rule = `${protocol}:${hostAddress}:${String(port)}-:${String(guestPort)}`
@@ -84,11 +84,11 @@ async function listen(client: QmpClient, { network, forward }: Placed, port: num
   throw new HostError({ reason: said, native: { driver: 'qmp', message: said } })
 }
 
-/** Sends a line to the monitor for people, which answers failures like anything else. */
+/** Sends a line to QEMU's human monitor, which returns errors as text. */
 const tell = async (client: QmpClient, line: string): Promise<string> =>
   v.parse(v.string(), await client.execute('human-monitor-command', { 'command-line': line }))
 
-/** A port that QEMU listens on, as `info usernet` tells. */
+/** A port that QEMU listens on, by `info usernet`. */
 interface OpenForward extends Pick<KeptForward, 'guestPort' | 'protocol' | 'hostAddress'> {
   /** The network's id. */
   readonly network: string
@@ -100,7 +100,7 @@ const networkLine = /^Hub -?\d+ \((?<network>[\w.-]+)\):$/
 const forwardLine =
   /^\s+(?<protocol>TCP|UDP)\[HOST_FORWARD\]\s+-?\d+\s+(?<host>\*|[\d.]{7,15})\s+(?<hostPort>\d{1,5})\s+(?:\*|[\d.]{7,15})\s+(?<guestPort>\d{1,5})\s/
 
-/** The forwards in what QEMU's monitor for people says; lines of other kinds are passed over. */
+/** The forwards in the output of `info usernet`; other lines are ignored. */
 export function openForwardsIn(text: string): OpenForward[] {
   const forwards: OpenForward[] = []
   let network: string | undefined
@@ -119,7 +119,7 @@ export function openForwardsIn(text: string): OpenForward[] {
   return forwards
 }
 
-/** Why QEMU could not listen on a port: it only says that it could not, and so the system is asked again. */
+/** Finds out why QEMU could not listen on a port, which it does not tell, by trying the same. */
 async function portRefusal({ protocol, hostAddress }: KeptForward, port: number): Promise<VmError> {
   const cause = await failureToListen(protocol, hostAddress, port)
   const where = `${port === 0 ? 'a' : 'the'} ${protocol} port ${port === 0 ? '' : `${String(port)} `}of ${hostAddress}`

@@ -59,7 +59,11 @@ export async function readQemuBuild(system: string): Promise<QemuBuild> {
     run(system, ['--version'], options),
     run(system, ['-machine', 'help'], options),
   ]).catch((cause: unknown) => {
-    throw new ProtocolError({ reason: `${system} does not tell its version and machines`, cause, native: nativeError(cause) })
+    throw new ProtocolError({
+      reason: `${system} does not tell its version and machines`,
+      cause,
+      native: nativeError(cause),
+    })
   })
   const number = /version (\d+(?:\.\d+)+)/.exec(version)?.[1]
   const machine = /\(alias of (pc-i440fx-[\w.+-]+)\)/.exec(machines)?.[1]

@@ -121,7 +121,7 @@ test('a guest that does not let go of a disk keeps it, and so does its VM', asyn
   const before = [vm.config, await hardwareOf(host, vm)]
   const deleteDisks = disks.map(({ id }) => id)
   const error = await failureOf(vm.edit({ deleteDisks, memoryMiB: 8 }), 'RESOURCE_BUSY')
-  expect(error.message).toContain('its guest does not let go of the disk')
+  expect(error.message).toContain('its guest does not release the disk')
   expect([await vm.refresh().unwrap(), await hardwareOf(host, vm)]).toEqual(before)
 
   // A reset takes away what the guest was asked for.
@@ -142,7 +142,7 @@ test('a disk of a paused VM is not taken away, since its guest could not let go 
   await vm.pause().unwrap()
   const { disks } = await vm.edit({ disks: [{ sizeMiB: 1 }] }).unwrap()
   const error = await failureOf(vm.edit({ deleteDisks: disks.map(({ id }) => id) }), 'INVALID_STATE')
-  expect(error.message).toContain('it is paused, and a disk is only taken away once its guest lets go of it. Resume it')
+  expect(error.message).toContain('it is paused, and a disk is only removed when its guest releases it. Resume it')
 })
 
 test('media are changed as raw images, and what was changed is there after a suspension, a snapshot and a start', async () => {
@@ -209,7 +209,7 @@ test('memory that was saved before there was a balloon is loaded into a QEMU wit
   await vm.resume().unwrap()
   await expect(ask(host, vm, 'query-balloon')).rejects.toThrow('No balloon device')
   const error = await failureOf(vm.edit({ memoryMiB: 8 }), 'INVALID_STATE')
-  expect(error.message).toContain('it was started before its hardware could change meanwhile. Stop it first')
+  expect(error.message).toContain('it was started by an awaitvm that could not change the hardware of a running VM. Stop it first')
   expect((await vm.getStatistics().unwrap()).memoryMiB).toBe(16)
   await vm.suspend().unwrap()
   await vm.resume().unwrap()
