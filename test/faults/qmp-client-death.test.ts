@@ -12,7 +12,7 @@ beforeEach((context) => {
   skipWithout(context, missingQemu)
 })
 
-/** Everything that is left can be worked with, and be done away with. */
+/** Everything that is left works, and can be deleted. */
 async function expectWholeAndClean(host: QmpHost): Promise<void> {
   await using again = await connect(host.uri).unwrap()
   const vms = await again.getVmList().unwrap()
@@ -73,7 +73,7 @@ test.each([
 })
 
 test.each(['start: starting the processors', 'suspend: pausing', 'suspend: saving memory'])(
-  'a guest that nobody lets run, since its process was killed at "%s", runs on',
+  'a guest that was left paused, since the process was killed at "%s", runs on',
   async (moment) => {
     await using host = await QmpHost.open()
     const child = new Child('host-child.ts', [host.uri, 'churn', host.kernel])
@@ -81,7 +81,7 @@ test.each(['start: starting the processors', 'suspend: pausing', 'suspend: savin
     await child.kill()
     await using again = await connect(host.uri).unwrap()
     const [vm] = await again.getVmList().unwrap()
-    // What it had begun may have been finished before it was killed.
+    // The killed process may have finished its operation before.
     expect(['running', 'suspended']).toContain(vm?.state)
     await expectWholeAndClean(host)
   },
@@ -90,13 +90,13 @@ test.each(['start: starting the processors', 'suspend: pausing', 'suspend: savin
 test('two processes that change VMs of one directory at the same time, and are killed, leave it whole', async () => {
   await using host = await QmpHost.open()
   const children = [1, 2].map(() => new Child('host-child.ts', [host.uri, 'churn', host.kernel]))
-  // Each is seen to have come through every change at least once.
+  // Each process has finished every kind of change at least once.
   await Promise.all(children.map((child) => child.printed('delete')))
   await Promise.all(children.map((child) => child.kill()))
   await expectWholeAndClean(host)
 })
 
-test('VMs outlive a process that is killed, and are worked on by the next', async () => {
+test('VMs outlive a process that is killed, and the next process works on them', async () => {
   await using host = await QmpHost.open()
   const vm = await host.createVm({ disks: [{ sizeMiB: 1 }] })
   const child = new Child('host-child.ts', [host.uri])

@@ -13,7 +13,7 @@ beforeEach((context) => {
   skipWithout(context, missingQemu)
 })
 
-/** A program of somebody else's that has a VM's id among its arguments, as a user's own script does. */
+/** Another program with a VM's id among its arguments, for example a user's own script. */
 class Decoy implements AsyncDisposable {
   readonly process: ChildProcess
 
@@ -47,14 +47,14 @@ class Decoy implements AsyncDisposable {
   }
 }
 
-/** Makes it look as if a process had died over a change of the VM. */
+/** Makes it look as if a process had crashed in the middle of a change of the VM. */
 async function abandon(host: QmpHost, vm: Vm): Promise<void> {
   const dead = formatIdentity({ ...identityOf(process.pid, false), pid: 4_000_000, began: '1' })
   await rm(join(host.folderOf(vm), 'claim'), { force: true })
   await writeFile(join(host.folderOf(vm), `claim,starting,stopped,1,${dead}`), '')
 }
 
-test('a script with the id of a VM among its arguments is no QEMU of its', async () => {
+test('a script with the id of a VM among its arguments is not taken for its QEMU', async () => {
   await using host = await QmpHost.open()
   const vm = await host.createVm()
   const folder = host.folderOf(vm)
@@ -73,7 +73,7 @@ test('a script with the id of a VM among its arguments is no QEMU of its', async
   }
 })
 
-test('a process that is named as the QEMU of a VM, and is not, is told of and not signalled', async () => {
+test('a process that is recorded as the QEMU of a VM, but is not, is reported and not signalled', async () => {
   await using host = await QmpHost.open()
   const folder = host.folderOf(await host.createVm())
   await using decoy = await Decoy.start(folder, ['-uuid', 'web-1'])
@@ -83,7 +83,7 @@ test('a process that is named as the QEMU of a VM, and is not, is told of and no
   decoy.expectAlive()
 })
 
-test('a QEMU that nobody knows of is still found by what it is, also by way of a link', async () => {
+test('a QEMU without a record is found by its identity, also through a link', async () => {
   await using host = await QmpHost.open()
   const vm = await host.createVm()
   const link = join(host.folder, 'link')

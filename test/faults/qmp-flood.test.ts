@@ -30,7 +30,7 @@ async function printingVm(host: QmpHost): Promise<Vm> {
   return await host.createVm({ boot: {}, floppies: [{ image }] })
 }
 
-/** Reads lines until there are so many bytes, or the console fails; the numbers never have a gap. */
+/** Reads lines until there are so many bytes, or the console fails. Their numbers must be consecutive. */
 async function readNumbers(console: Duplex, bytes: number): Promise<{ first: number; error: unknown }> {
   const numbers: number[] = []
   let [read, rest, isWhole] = [0, '', false]
@@ -39,7 +39,7 @@ async function readNumbers(console: Duplex, bytes: number): Promise<{ first: num
       const lines = (rest + (chunk as Buffer).toString('latin1')).split('\n')
       rest = lines.pop()!
       for (const line of lines) {
-        // What is kept may begin in the middle of a line.
+        // The kept part may begin in the middle of a line.
         if (isWhole || line.length === 8) numbers.push(Number(line))
         isWhole = true
       }
@@ -74,7 +74,7 @@ const untilPrinted = (host: QmpHost, vm: Vm, bytes: number): Promise<{ size: num
     { timeout: 50_000, interval: 50 },
   )
 
-test('what a guest prints without end takes a bounded room, and consoles begin with what is kept of it', async () => {
+test('endless output of a guest takes limited space, and consoles begin with the part that is kept', async () => {
   await using host = await QmpHost.open()
   const vm = await printingVm(host)
   await vm.start().unwrap()
@@ -84,7 +84,7 @@ test('what a guest prints without end takes a bounded room, and consoles begin w
   expect((await readNumbers(early, 1)).first).toBe(1)
   const { size } = await untilPrinted(host, vm, 4 * keptBytes)
   expect(size).toBeGreaterThan(4 * keptBytes)
-  // What nobody has read by then is lost, which its reader is told.
+  // Output that was not read in time is lost, and the reader learns that.
   const { first, error } = await readNumbers(late, Infinity)
   expect(first).toBe(1)
   expect(error).toMatchObject({ code: 'HOST_ERROR', operation: 'vm.console' })

@@ -14,7 +14,7 @@ beforeEach((context) => {
   skipWithout(context, missingQemu)
 })
 
-test('a VM whose disk has no room is not made, and takes none', async (context) => {
+test('a VM whose disk does not fit is not made, and takes no space', async (context) => {
   await using room = await SmallFileSystem.mount(context)
   await using host = await QmpHost.open(room.folder)
   await host.createVm({ name: 'first' })
@@ -29,7 +29,7 @@ test('a VM whose disk has no room is not made, and takes none', async (context) 
   expect(await host.server.getVmList().unwrap()).toHaveLength(1)
 })
 
-test('what has no room leaves the VM as it was, and gives back what it took', async (context) => {
+test('an operation without enough space leaves the VM as it was, and frees what it took', async (context) => {
   await using room = await SmallFileSystem.mount(context)
   await using host = await QmpHost.open(room.folder)
   const image = join(host.folder, 'image')
@@ -60,7 +60,7 @@ test('what has no room leaves the VM as it was, and gives back what it took', as
 const disksOf = (host: QmpHost, vm: Vm): string[] =>
   readdirSync(host.folderOf(vm)).filter((name) => name.endsWith('.qcow2'))
 
-test('a VM that has no room where it is moved to stays where it is', async (context) => {
+test('a VM that does not fit in the other directory stays where it is', async (context) => {
   await using room = await SmallFileSystem.mount(context)
   await using host = await QmpHost.open()
   await using target = await QmpHost.open(room.folder)
@@ -78,7 +78,7 @@ test('a VM that has no room where it is moved to stays where it is', async (cont
   expect(await new SerialGuest(vm).readDisk()).toBe(0x4e)
 })
 
-test('a linked clone, and a snapshot in a base, that have no room leave the VM as it was', async (context) => {
+test('a linked clone or a snapshot in a base that does not fit leaves the VM as it was', async (context) => {
   await using room = await SmallFileSystem.mount(context)
   await using host = await QmpHost.open(room.folder)
   const vm = await host.createVm({ disks: [{ sizeMiB: 1 }] })
@@ -114,7 +114,7 @@ test('a linked clone, and a snapshot in a base, that have no room leave the VM a
   }
 })
 
-test('a guest that has no room to write is paused, with the reason, and goes on once there is room', async (context) => {
+test('a guest that has no space to write is paused, with the reason, and continues when there is space', async (context) => {
   await using room = await SmallFileSystem.mount(context)
   await using host = await QmpHost.open(room.folder)
   const vm = await host.createVm({ disks: [{ sizeMiB: 1 }] })

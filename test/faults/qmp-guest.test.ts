@@ -58,7 +58,7 @@ async function untilRunning(vm: Vm, name: string, count: number): Promise<void> 
 
 const timeout = 180_000
 
-test('a guest that panics has crashed, takes its programs along, and starts again', { timeout }, async () => {
+test('a guest that panics has crashed, its programs are gone, and it can be started again', { timeout }, async () => {
   await using host = await QmpHost.open()
   const { vm, console } = await bootLinux(host)
   const log = new EventLog(host.server.events())
@@ -83,7 +83,7 @@ test('a guest that panics has crashed, takes its programs along, and starts agai
   expect(await vm.getState().unwrap()).toBe('stopped')
 })
 
-test('a shutdown that the guest panics over says that the VM crashed', { timeout }, async () => {
+test('a shutdown during which the guest panics says that the VM crashed', { timeout }, async () => {
   await using host = await QmpHost.open()
   const { vm, console } = await bootLinux(host)
   // Killed, what waits for the button would be followed by the shutdown.
@@ -93,7 +93,7 @@ test('a shutdown that the guest panics over says that the VM crashed', { timeout
   expect((await failureOf(shutdown, 'INVALID_STATE')).state).toBe('crashed')
 })
 
-test('a program whose agent goes has an unknown end, and there is no agent then', { timeout }, async () => {
+test('a program whose agent ends has an unknown outcome, and there is no agent then', { timeout }, async () => {
   await using host = await QmpHost.open()
   const { vm, console } = await bootLinux(host)
   const program = vm.guest.exec(['sleep', '600'])
@@ -111,13 +111,13 @@ test('a program whose agent goes has an unknown end, and there is no agent then'
   expect((await failureOf(vm.guest.exec(['poweroff', '-f']), 'OUTCOME_UNKNOWN')).reason).toMatch(/stopp(?:ed|ing)/)
 })
 
-test('an agent that hangs is waited for, but not without end', { timeout }, async () => {
+test('an agent that hangs is waited for, but not forever', { timeout }, async () => {
   await using host = await QmpHost.open()
   const { vm, console } = await bootLinux(host)
   const program = vm.guest.exec(['sh', '-c', 'until [ -e /run/go ]; do sleep 0.1; done; echo gone'])
   await untilRunning(vm, 'sleep', 1)
   await console.ask('kill -STOP $(pidof qemu-ga); echo stop""ped', 'stopped')
-  // All who wait are told when the first is.
+  // When the first wait fails, all do.
   await Promise.all([
     failureOf(vm.guest.exec(['true']), 'GUEST_UNAVAILABLE'),
     failureOf(vm.guest.getNetworkAddresses(), 'GUEST_UNAVAILABLE'),
@@ -131,29 +131,33 @@ test('an agent that hangs is waited for, but not without end', { timeout }, asyn
   expect(program.status).toBe('finished')
 })
 
-test('programs of several processes run at once, and one that dies is in nobody’s way', { timeout }, async () => {
-  await using host = await QmpHost.open()
-  const { vm } = await bootLinux(host)
-  await using first = new Child('host-child.ts', [host.uri])
-  await using second = new Child('host-child.ts', [host.uri])
-  const long = vm.guest.exec(['sh', '-c', 'until [ -e /run/go ]; do sleep 0.1; done'])
-  for (const child of [first, second]) child.send(`run ${vm.name}`)
-  await first.printed(`did run ${vm.name}`)
-  await second.printed(`did run ${vm.name}`)
-  first.send(`run ${vm.name}`)
-  await vm.guest.exec(['true']).unwrap()
-  await first.kill()
-  await vm.guest.exec(['touch', '/run/go']).unwrap()
-  expect((await long.unwrap()).exitCode).toBe(0)
+test(
+  'programs of several processes run at once, and a process that is killed does not block the others',
+  { timeout },
+  async () => {
+    await using host = await QmpHost.open()
+    const { vm } = await bootLinux(host)
+    await using first = new Child('host-child.ts', [host.uri])
+    await using second = new Child('host-child.ts', [host.uri])
+    const long = vm.guest.exec(['sh', '-c', 'until [ -e /run/go ]; do sleep 0.1; done'])
+    for (const child of [first, second]) child.send(`run ${vm.name}`)
+    await first.printed(`did run ${vm.name}`)
+    await second.printed(`did run ${vm.name}`)
+    first.send(`run ${vm.name}`)
+    await vm.guest.exec(['true']).unwrap()
+    await first.kill()
+    await vm.guest.exec(['touch', '/run/go']).unwrap()
+    expect((await long.unwrap()).exitCode).toBe(0)
 
-  // A program takes no place in line from what is done to VMs.
-  await using narrow = await connect(host.uri, { maxConcurrentOperations: 1 }).unwrap()
-  const found = await narrow.getVm(vm.id).unwrap()
-  const endless = found.guest.exec(['sleep', '600'])
-  await untilRunning(vm, 'sleep', 1)
-  await found.stop({ mode: 'kill' }).unwrap()
-  expect((await failureOf(endless, 'OUTCOME_UNKNOWN')).reason).toMatch(/stopp(?:ed|ing)/)
-})
+    // A program takes no place in line from operations on VMs.
+    await using narrow = await connect(host.uri, { maxConcurrentOperations: 1 }).unwrap()
+    const found = await narrow.getVm(vm.id).unwrap()
+    const endless = found.guest.exec(['sleep', '600'])
+    await untilRunning(vm, 'sleep', 1)
+    await found.stop({ mode: 'kill' }).unwrap()
+    expect((await failureOf(endless, 'OUTCOME_UNKNOWN')).reason).toMatch(/stopp(?:ed|ing)/)
+  },
+)
 
 test('the addresses of a guest are those of its network', { timeout }, async () => {
   await using host = await QmpHost.open()
@@ -175,7 +179,7 @@ test('the addresses of a guest are those of its network', { timeout }, async () 
   })
 })
 
-test('a program that is cancelled is killed with all that it has started', { timeout }, async () => {
+test('a program that is cancelled is killed with all of its children', { timeout }, async () => {
   await using host = await QmpHost.open()
   const { vm } = await bootLinux(host)
   const script = 'trap "" TERM INT HUP; sleep 600 & (sleep 600; true) & sh -c "sleep 600; true" & wait'
@@ -185,7 +189,7 @@ test('a program that is cancelled is killed with all that it has started', { tim
   await failureOf(program, 'JOB_CANCELLED')
   await untilRunning(vm, 'sleep', 0)
 
-  // What has left its parent goes on, and keeps the outputs open: that holds nobody up.
+  // A process that has left its parent runs on and keeps the outputs open, which does not block the job.
   const daemon = vm.guest.exec(['sh', '-c', '(sleep 600 &); sleep 600'])
   await untilRunning(vm, 'sleep', 2)
   await daemon.cancel().unwrap()
@@ -255,11 +259,11 @@ test('a copy is whole or not there, on either side', { timeout }, async () => {
   expect(await outputOf(found, 'ls', '-A', '/root')).toBe('-tool\nlarge\npipe\n')
 })
 
-test('a guest that stood still learns the time, from its agent’s host', { timeout }, async () => {
+test('the clock of a guest that was paused is set by its host', { timeout }, async () => {
   await using host = await QmpHost.open()
   const { vm } = await bootLinux(host)
   const year = async (): Promise<string> => (await outputOf(vm, 'date', '+%Y')).trim()
-  // As one that has stood still for so long.
+  // As in a guest that was paused for so long.
   const fallBehind = async (): Promise<void> => {
     await vm.guest.exec(['date', '-s', '2001-01-01 00:00']).unwrap()
     expect(await year()).toBe('2001')

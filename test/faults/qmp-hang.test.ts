@@ -13,11 +13,11 @@ const timeoutMs = 300
 /** The limit and the second in which it is kept, on a loaded machine. QEMU is waited for ten seconds where nothing is said. */
 const maxMs = 5000
 
-/** What does not need QEMU, or nothing that is there. */
+/** Operations that do not need QEMU, or anything else. */
 const unaffected: ReadonlySet<OperationCode> = new Set(['server.getInfo', 'server.registerVm', 'vm.getSnapshotTree'])
 
 test(
-  'every operation on a QEMU that hangs keeps its time limit, and what was not sent does not take place later',
+  'every operation on a QEMU that hangs keeps its time limit, and does not take place later if it was not sent',
   { timeout: 120_000 },
   async () => {
     await using host = await QmpHost.open()
@@ -49,12 +49,12 @@ test(
 )
 
 for (const [phase, to, begin] of [
-  // It is cancelled as soon as QEMU goes on.
+  // It is cancelled as soon as QEMU continues.
   ['saving memory', ['running', 'suspended'], 'vm.suspend'],
   ['waiting for the guest', ['stopped'], 'vm.stop'],
   ['waiting for the guest', ['running'], 'vm.restart'],
 ] as const) {
-  test(`a QEMU that hangs over ${begin} does not hold the job up, which says that it may still take place`, async () => {
+  test(`a QEMU that hangs during ${begin} does not block the job, which says that it may still take place`, async () => {
     await using host = await QmpHost.open()
     const { server, folder } = host
     const vm = await host.createVm()
@@ -73,7 +73,7 @@ for (const [phase, to, begin] of [
   })
 }
 
-test('a kill goes past an operation over which QEMU hangs, once that was given up', async () => {
+test('a kill does not wait for an operation during which QEMU hangs, once its job has ended', async () => {
   await using host = await QmpHost.open()
   const vm = await host.createVm()
   await host.boot(vm)

@@ -13,7 +13,7 @@ beforeEach((context) => {
   skipWithout(context, missingQemu)
 })
 
-/** The pid of the qemu-img that a process has started, and that is halted. */
+/** The pid of a stopped qemu-img that a process has started. */
 async function copierOf(parent: number): Promise<number> {
   for (const pid of (await readdir('/proc')).filter((name) => /^\d+$/.test(name))) {
     const stat = await readFile(`/proc/${pid}/stat`, 'latin1').catch(() => '')
@@ -22,7 +22,7 @@ async function copierOf(parent: number): Promise<number> {
   throw new Error(`the process ${parent} has no qemu-img that is halted`)
 }
 
-/** Another process clones the VM, with a qemu-img that halts before it copies anything. */
+/** Another process clones the VM, with a qemu-img that stops before it copies anything. */
 async function haltedClone(host: QmpHost): Promise<{ vm: Vm; child: Child; copier: number }> {
   const vm = await host.createVm({ disks: [{ sizeMiB: 1 }] })
   const program = execFileSync('which', ['qemu-img'], { encoding: 'utf8' }).trim()
@@ -45,7 +45,7 @@ const jobOfOther = (server: Server): Promise<Job<unknown>['ref']> =>
     return job.ref
   }, soon)
 
-test('a job of another process is seen with what it does, to what, and how far it is; and it can be cancelled', async () => {
+test('a job of another process is listed with its operation, VM and progress, and can be cancelled', async () => {
   await using host = await QmpHost.open()
   const { vm, child, copier } = await haltedClone(host)
   await using _child = child
@@ -59,7 +59,7 @@ test('a job of another process is seen with what it does, to what, and how far i
   expect(job.progress.percent).toBeLessThan(100)
   await vi.waitFor(() => expect(job.isCancelable).toBe(true), soon)
   const cancelling = job.cancel('not needed any more')
-  // The copier hears of it as soon as it goes on.
+  // qemu-img reacts as soon as it continues.
   await vi.waitFor(async () => {
     expect(/^ShdPnd:\s+(\S+)/m.exec(await readFile(`/proc/${copier}/status`, 'utf8'))?.[1]).not.toMatch(/^0+$/)
   }, soon)
@@ -71,7 +71,7 @@ test('a job of another process is seen with what it does, to what, and how far i
   expect(await host.server.getJobs().unwrap()).toEqual([])
 })
 
-test('a job of another process ends for whoever follows it as it ends there, and tells that for a while', async () => {
+test('a job of another process ends for its followers as it ends there, and can be followed for a while after that', async () => {
   await using host = await QmpHost.open()
   const { child, copier } = await haltedClone(host)
   await using _child = child
@@ -86,7 +86,7 @@ test('a job of another process ends for whoever follows it as it ends there, and
   expect(await host.server.getJobs().unwrap()).toEqual([])
 })
 
-test('nobody can say how a job ended whose process was killed, and no clone is left of it', async () => {
+test('the outcome of a job whose process was killed is unknown, and no clone is left of it', async () => {
   await using host = await QmpHost.open()
   const { vm, child, copier } = await haltedClone(host)
   const job = await jobOfOther(host.server)

@@ -11,7 +11,7 @@ import { missingQemu, skipWithout } from '../support/optional-tool.js'
 import { qemusIn } from '../support/qemu-processes.js'
 import { QmpHost } from '../support/qmp-host.js'
 
-/** A folder on another file system than the temporary one, which Linux has. */
+/** A folder on another file system than the temporary folder; Linux has one. */
 const elsewhere = '/dev/shm'
 const isElsewhere = existsSync(elsewhere) && statSync(elsewhere).dev !== statSync(tmpdir()).dev
 
@@ -24,7 +24,7 @@ const vmsIn = (host: QmpHost): string[] => readdirSync(join(host.directory, 'vms
 const definitionOf = (host: QmpHost, vm: Vm): object =>
   JSON.parse(readFileSync(join(host.folderOf(vm), 'vm.json'), 'utf8'))
 
-/** A stopped VM upon a base, with a snapshot, and this on its disk. */
+/** A stopped VM with a base, a snapshot, and this content on its disk. */
 async function vmWith(host: QmpHost, value: number): Promise<Vm> {
   const original = await host.createVm({ disks: [{ sizeMiB: 1 }], name: 'original' })
   const vm = await original.clone({ name: 'web-1', linked: true }).unwrap()
@@ -42,7 +42,7 @@ async function read(host: QmpHost, vm: Vm): Promise<number> {
   return value
 }
 
-test('a VM is moved to another file system with all that it has, step by step', async () => {
+test('a VM is moved to another file system with all of its parts, step by step', async () => {
   await using host = await QmpHost.open()
   await using target = await QmpHost.open(elsewhere)
   const vm = await vmWith(host, 1)
@@ -126,7 +126,7 @@ test.each(['there', 'there: copying', 'there: handing over', 'back', 'back: copy
     const child = new Child('host-child.ts', [host.uri, 'wander', host.kernel, target.uri])
     await child.printed(moment)
     await child.kill()
-    // Whoever is opened first finds out; the other may be opened long afterwards.
+    // The directory that is opened first settles the move; the other may be opened much later.
     const order = moment.startsWith('there') ? [host, target] : [target, host]
     const found: [QmpHost, Vm][] = []
     for (const each of order) {
@@ -162,7 +162,7 @@ test('a process that is killed while it moves a VM that runs leaves it running, 
   expect([...(await qemusIn(host.directory)), ...(await qemusIn(target.directory))]).toHaveLength(1)
 })
 
-/** As a mover leaves them that died when the copy had just become the other side's. */
+/** The state after a crash just after the copy was added to the other directory. */
 async function halfMoved(host: QmpHost, target: QmpHost): Promise<Vm> {
   const vm = await vmWith(host, 1)
   // A connection's sign of life is a FIFO, which is not copied.
@@ -177,7 +177,7 @@ function mark(host: QmpHost, vm: Vm, marks: object): void {
   writeFileSync(join(host.folderOf(vm), 'vm.json'), JSON.stringify({ ...definitionOf(host, vm), ...marks }))
 }
 
-test('of a VM that is on both sides, the one that it was moved from goes when it is used', async () => {
+test('of a VM that is on both sides, the original is removed when it is used', async () => {
   await using host = await QmpHost.open()
   await using target = await QmpHost.open(elsewhere)
   const vm = await halfMoved(host, target)
@@ -188,7 +188,7 @@ test('of a VM that is on both sides, the one that it was moved from goes when it
   expect(definitionOf(target, there)).not.toHaveProperty('movedFrom')
 })
 
-test('of a VM that is on both sides, the one that it was moved to does away with the other', async () => {
+test('of a VM that is on both sides, the copy removes the original when it is used', async () => {
   await using host = await QmpHost.open()
   await using target = await QmpHost.open(elsewhere)
   const vm = await halfMoved(host, target)
@@ -197,7 +197,7 @@ test('of a VM that is on both sides, the one that it was moved to does away with
   expect([...vmsIn(host), ...vmsIn(target)]).toEqual([])
 })
 
-test('a folder that was not on its way here is left alone, whatever a definition says', async () => {
+test('a folder that was not being moved here is left alone, even if a definition names it', async () => {
   await using host = await QmpHost.open()
   await using target = await QmpHost.open(elsewhere)
   const vm = await halfMoved(host, target)
@@ -206,7 +206,7 @@ test('a folder that was not on its way here is left alone, whatever a definition
   expect(vmsIn(host)).toEqual([vm.id])
 })
 
-test('a VM whose other side is not there is not guessed about', async () => {
+test('a VM whose other side is not there is refused', async () => {
   await using host = await QmpHost.open()
   await using target = await QmpHost.open(elsewhere)
   const vm = await vmWith(host, 1)

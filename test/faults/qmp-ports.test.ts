@@ -25,7 +25,7 @@ class TakenPort implements AsyncDisposable {
     this.port = (socket.address() as AddressInfo).port
   }
 
-  /** Rejects where the port is taken already. */
+  /** Rejects if the port is taken already. */
   static async take(protocol: 'tcp' | 'udp' = 'tcp', port = 0): Promise<TakenPort> {
     const socket = protocol === 'tcp' ? createServer().listen(port, '127.0.0.1') : createSocket('udp4')
     if (!('listen' in socket)) socket.bind(port, '127.0.0.1')
@@ -47,7 +47,7 @@ const portOf = async (vm: Vm): Promise<number> =>
   (await vm.refresh().unwrap()).networkAdapters?.[0]?.portForwards?.[0]?.hostPort ?? 0
 
 for (const protocol of ['tcp', 'udp'] as const) {
-  test(`a ${protocol} port that was asked for and is taken is named, and the VM is as before`, async () => {
+  test(`a ${protocol} port that was requested and is taken is named, and the VM is as before`, async () => {
     await using host = await QmpHost.open()
     const taken = await TakenPort.take(protocol)
     const { port } = taken
@@ -60,7 +60,7 @@ for (const protocol of ['tcp', 'udp'] as const) {
     expect(await qemusIn(host.directory)).toEqual([])
     await taken[Symbol.asyncDispose]()
     await host.boot(vm)
-    // Where QEMU has it, nobody else can.
+    // While QEMU has the port, it is taken.
     await expect(TakenPort.take(protocol, port)).rejects.toThrow('EADDRINUSE')
     const other = await vm.clone({ name: 'other' }).unwrap()
     await failureOf(other.start(), 'RESOURCE_BUSY')
@@ -68,7 +68,7 @@ for (const protocol of ['tcp', 'udp'] as const) {
     await host.boot(other)
   })
 
-  test(`a ${protocol} port that was found is another once somebody has taken it`, async () => {
+  test(`a ${protocol} port that was found is replaced by another if it is taken`, async () => {
     await using host = await QmpHost.open()
     const vm = await vmWith(host, { guestPort: 22, protocol })
     await host.boot(vm)
@@ -108,7 +108,7 @@ test('a suspended VM whose port is taken stays suspended, with its memory', asyn
   expect(await new SerialGuest(vm).count()).toBe(counted + 1)
 })
 
-test('an address that is none of this computer is told of', async () => {
+test('an address that this computer does not have is refused', async () => {
   await using host = await QmpHost.open()
   for (const forward of [{ hostPort: 40_022 }, {}]) {
     const vm = await host.createVm({
@@ -140,7 +140,7 @@ test('a port is open as long as the VM runs, whether it is paused or reset', asy
   await using _free = await TakenPort.take('tcp', port)
 })
 
-test('what a VM that runs reaches is not edited, and its other hardware is', async () => {
+test('network adapters of a running VM are not edited, and its other hardware is', async () => {
   await using host = await QmpHost.open()
   const vm = await host.createVm({ networkAdapters: [{ outbound: true, portForwards: [{ guestPort: 22 }] }] })
   await host.boot(vm)
@@ -154,7 +154,7 @@ test('what a VM that runs reaches is not edited, and its other hardware is', asy
   expect(edited._unsafeUnwrap().networkAdapters).toEqual(before.networkAdapters)
 })
 
-test('what is written down of adapters goes into no command unless it is what it should be', async () => {
+test('adapters of a definition that are not valid get into no command', async () => {
   await using host = await QmpHost.open()
   const vm = await vmWith(host, { guestPort: 22 })
   const file = join(host.folderOf(vm), 'vm.json')

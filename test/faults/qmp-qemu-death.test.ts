@@ -12,7 +12,7 @@ beforeEach((context) => {
   skipWithout(context, missingQemu)
 })
 
-/** Only what a guest has flushed outlives its QEMU; a shutdown flushes everything. */
+/** Only data that a guest has flushed outlives its QEMU; a shutdown flushes everything. */
 async function keepOnDisk(host: QmpHost, vm: Vm, byte: number): Promise<void> {
   const guest = await host.boot(vm)
   await guest.writeDisk(byte)
@@ -40,7 +40,7 @@ for (const state of ['running', 'paused'] as const) {
   })
 }
 
-test('a crash that nobody saw is told by the next look', async () => {
+test('a crash that no process saw is found by the next look', async () => {
   await using host = await QmpHost.open()
   const vm = await host.createVm()
   await host.boot(vm)
@@ -54,7 +54,7 @@ test('a crash that nobody saw is told by the next look', async () => {
   expect(found.state).toBe('stopped')
 })
 
-test('a shutdown that QEMU dies over ends, and says that the VM crashed', async () => {
+test('a shutdown during which QEMU is killed ends, and says that the VM crashed', async () => {
   await using host = await QmpHost.open()
   const vm = await host.createVm()
   const guest = await host.boot(vm)
@@ -64,7 +64,7 @@ test('a shutdown that QEMU dies over ends, and says that the VM crashed', async 
   expect((await failureOf(job, 'INVALID_STATE')).state).toBe('crashed')
 })
 
-test('a QEMU that dies over a snapshot, a clone or a suspension leaves what was there before', async () => {
+test('a QEMU that is killed during a snapshot, a clone or a suspension leaves the VM as it was before', async () => {
   await using host = await QmpHost.open()
   const vm = await host.createVm({ disks: [{ sizeMiB: 64 }] })
   for (const [phase, begin] of [
@@ -91,14 +91,14 @@ test('a QEMU that dies over a snapshot, a clone or a suspension leaves what was 
   for (const other of await host.server.getVmList().unwrap()) await other.delete().unwrap()
 })
 
-/** Kills the VM's QEMU when the job gets there. */
+/** Kills the VM's QEMU when the job gets to this phase. */
 function killAt(host: QmpHost, vm: Vm, job: JobRef<unknown>, wanted: string): void {
   job.onProgress(({ phase }) => {
     if (phase === wanted) process.kill(Number(readFileSync(join(host.folderOf(vm), 'qemu.pid'), 'utf8')), 'SIGKILL')
   })
 }
 
-test('a QEMU that dies as its guest begins to run makes the start fail with the crash, and the VM has crashed', async () => {
+test('if QEMU is killed as its guest begins to run, the start fails with the crash, and the VM has crashed', async () => {
   await using host = await QmpHost.open()
   const vm = await host.createVm()
   const log = new EventLog(host.server.events({ types: ['state'] }))
@@ -117,7 +117,7 @@ test('a QEMU that dies as its guest begins to run makes the start fail with the 
   await host.boot(vm)
 })
 
-test('a QEMU that dies before its guest runs makes the start fail with what it said, and the VM is what it was', async () => {
+test('if QEMU ends before its guest runs, the start fails with its output, and the VM is as before', async () => {
   await using host = await QmpHost.open()
   const vm = await host.createVm()
   const guest = await host.boot(vm)
@@ -131,7 +131,7 @@ test('a QEMU that dies before its guest runs makes the start fail with what it s
   expect(await new SerialGuest(vm).count()).toBe(2)
 })
 
-test('a QEMU that has been stopped can still be killed, and holds nobody up', async () => {
+test('a QEMU that has been stopped can still be killed, and blocks no other operation', async () => {
   await using host = await QmpHost.open()
   const vm = await host.createVm()
   await host.boot(vm)

@@ -14,7 +14,7 @@ const bootTimeoutMs = 50_000
 
 type Service = 'loopback' | 'outer' | 'datagrams'
 
-/** Services of this computer that a guest might reach, and which were reached. */
+/** Services of this computer that a guest might reach, and those that were reached. */
 class HostServices implements AsyncDisposable {
   readonly #loopback = createServer()
   readonly #outer = createServer()
@@ -58,12 +58,12 @@ class HostServices implements AsyncDisposable {
   }
 }
 
-/** An address of this computer that others reach it by. */
+/** An external address of this computer. */
 const outerAddress = Object.values(networkInterfaces())
   .flatMap((addresses) => addresses ?? [])
   .find(({ family, internal }) => family === 'IPv4' && !internal)?.address
 
-/** A Linux guest that does not wait for what DHCP tells it, and takes the way to its host that there would be. */
+/** A Linux guest that does not wait for DHCP, and uses the usual route to its host. */
 async function bootLinux(vm: Vm): Promise<ConsoleReader> {
   await vm.start().unwrap()
   const shell = new ConsoleReader(vm.console())
@@ -74,14 +74,14 @@ async function bootLinux(vm: Vm): Promise<ConsoleReader> {
   return shell
 }
 
-/** Runs a command in the guest, and answers all that it printed. */
+/** Runs a command in the guest, and returns its output. */
 async function run(shell: ConsoleReader, command: string): Promise<string> {
   shell.send(`${command}\necho end-of-"command"`)
   const [printed] = await shell.until(/[^]*end-of-command/)
   return printed
 }
 
-/** What goes in and out by QEMU, in its own words. */
+/** QEMU's own list of connections. */
 async function connectionsOf(host: QmpHost, vm: Vm): Promise<string> {
   const monitor = await openMonitor(host.folderOf(vm), 'watch.sock')
   const said = await monitor.execute('human-monitor-command', { 'command-line': 'info usernet' })
@@ -108,7 +108,7 @@ for (const outbound of [false, true]) {
     const shell = await bootLinux(vm)
     const { ports } = services
 
-    // It goes on asking: the first datagram has left before what follows begins.
+    // The first datagram was sent before the next step begins.
     await run(shell, `tftp -g -l /file -r file 10.0.2.2 ${ports.datagrams} > /dev/null 2>&1 &`)
     await run(shell, 'tftp -g -l /file -r file 10.0.2.3 53 > /dev/null 2>&1 &')
     await run(shell, `nc -w 10 10.0.2.2 ${ports.loopback} < /dev/null`)

@@ -22,7 +22,7 @@ const errorOf = (promise: Promise<unknown>): Promise<unknown> =>
     (error: unknown) => error,
   )
 
-test('a connection begins anew, and forgets whatever was meant for those before it', async () => {
+test('a connection drops what was meant for earlier ones', async () => {
   await using agent = await FakeAgent.listen()
   const connection = new AgentConnection(await agent.connect())
   const ready = connection.synchronize(timeoutMs)
@@ -40,7 +40,7 @@ test('a connection begins anew, and forgets whatever was meant for those before 
   await connection.close()
 })
 
-test('an answer may come in pieces, without an id, or after that of somebody else', async () => {
+test('an answer may come in pieces, without an id, or after that of another client', async () => {
   await using agent = await FakeAgent.listen()
   const connection = await synchronized(agent)
   const first = connection.execute('guest-info')
@@ -50,7 +50,7 @@ test('an answer may come in pieces, without an id, or after that of somebody els
   await connection.close()
 })
 
-test('a refusal has the class and the words of the agent, without what a terminal would act upon', async () => {
+test('a refusal has the class and the text of the agent, without control characters', async () => {
   await using agent = await FakeAgent.listen()
   const connection = await synchronized(agent)
   const answer = connection.execute('guest-file-open', { path: '/x' })
@@ -66,7 +66,7 @@ test('a refusal has the class and the words of the agent, without what a termina
   await connection.close()
 })
 
-test('an agent that keeps silent ends the connection at the deadline', async () => {
+test('an agent that does not answer ends the connection at the deadline', async () => {
   await using agent = await FakeAgent.listen()
   const socket = await agent.connect()
   const connection = new AgentConnection(socket)

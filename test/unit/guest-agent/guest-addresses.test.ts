@@ -3,7 +3,7 @@ import { AgentConnection } from '../../../src/guest-agent/agent-connection.js'
 import { guestAddresses } from '../../../src/guest-agent/guest-addresses.js'
 import { FakeAgent } from '../../support/fake-agent.js'
 
-test('only what is an address is told', async () => {
+test('only valid addresses are returned', async () => {
   await using agent = await FakeAgent.listen()
   const connection = new AgentConnection(await agent.connect())
   const addresses = guestAddresses(connection)

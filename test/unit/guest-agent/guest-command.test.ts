@@ -8,14 +8,14 @@ const result = (stderr: string) => ({
   isTruncated: false,
 })
 
-test('a program alone is started as it is, and what it says is its own', () => {
+test('a program without folder and variables is started directly', () => {
   const { program, isWrapped, refusalIn } = guestCommand(['ls', '-l', "it's"], { input: 'é' })
   expect(program).toEqual({ path: 'ls', args: ['-l', "it's"], input: Buffer.from('é') })
   expect(isWrapped).toBe(false)
   expect(refusalIn(result('0123 program'))).toBeUndefined()
 })
 
-test('a folder and variables go by way of the shell, word for word', () => {
+test('a folder and variables are passed through the shell, word for word', () => {
   const { program, refusalIn } = guestCommand(['a=b', '$x'], { cwd: '/a b', env: { ONE: '1', 'two.three': '= ;' } })
   expect(program.path).toBe('env')
   expect(program.args.slice(0, 4)).toEqual(['ONE=1', 'two.three== ;', '/bin/sh', '-c'])
@@ -32,7 +32,7 @@ test.each(['', '=', 'A=B', '-i'])('a variable can not have the name %j', (name) 
   expect(() => guestCommand(['true'], { env: { [name]: 'x' } })).toThrow('which is not a name for a variable')
 })
 
-test('an input that the agent would not read is refused', () => {
+test('an input that is too long for the agent is refused', () => {
   const input = new Uint8Array(32 * 2 ** 20 + 1)
   expect(() => guestCommand(['cat'], { input })).toThrow('options.input has 33554433 bytes, and the agent takes 32 MiB')
 })

@@ -11,7 +11,7 @@ beforeEach((context) => {
 const commandLineOf = ({ native }: Vm): readonly string[] | undefined =>
   native?.driver === 'qmp' ? native.commandLine : undefined
 
-test('a VM tells the command line that it would be started with, and, once it runs, the one that it was', async () => {
+test('a VM shows the command line that it would be started with, and, while it runs, the one that it was started with', async () => {
   await using host = await QmpHost.open()
   const vm = await host.createVm({ disks: [{ sizeMiB: 1 }] })
   const planned = vm.native
@@ -22,7 +22,7 @@ test('a VM tells the command line that it would be started with, and, once it ru
   await vm.start().unwrap()
   const words = (await readFile(`/proc/${await host.pidOf(vm)}/cmdline`, 'utf8')).split('\0').slice(0, -1)
   expect(words).toEqual(commandLine)
-  // A connection that would start it in another way tells how it runs.
+  // A connection with another accelerator shows how it runs.
   await using other = await connect(`${host.uri}?accel=kvm`).unwrap()
   const seen = await other.getVm(vm.name).unwrap()
   expect(commandLineOf(seen)).toEqual(words)

@@ -12,6 +12,9 @@ test.each([
   expect(qemuError(new QemuProgramError('QEMU', 1, said))).toMatchObject({ code, native: { message: said } })
 })
 
-test.each(['EAGAIN', 'EMFILE', 'ENFILE', 'ENOMEM'])('a QEMU that is not begun for %s has no resources', (code) => {
-  expect(qemuError(Object.assign(new Error(`spawn ${code}`), { code })).code).toBe('INSUFFICIENT_RESOURCES')
-})
+test.each(['EAGAIN', 'EMFILE', 'ENFILE', 'ENOMEM'])(
+  'a QEMU that can not be started because of %s lacks resources',
+  (code) => {
+    expect(qemuError(Object.assign(new Error(`spawn ${code}`), { code })).code).toBe('INSUFFICIENT_RESOURCES')
+  },
+)

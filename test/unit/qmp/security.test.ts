@@ -13,7 +13,7 @@ beforeEach((context) => {
   skipWithout(context, missingQemu)
 })
 
-test('a QEMU may start no program: one that tries is ended by the system', async () => {
+test('a QEMU that tries to start a program is killed by the system', async () => {
   await using host = await QmpHost.open()
   const vm = await host.createVm()
   await host.boot(vm)
@@ -25,7 +25,7 @@ test('a QEMU may start no program: one that tries is ended by the system', async
   await expect(stat(proof)).rejects.toThrow('ENOENT')
 })
 
-test('what belongs to a VM can be read by nobody else', async () => {
+test('the files of a VM can not be read by other users', async () => {
   await using host = await QmpHost.open()
   const vm = await host.createVm({ disks: [{ sizeMiB: 1 }] })
   await host.boot(vm)
@@ -34,7 +34,7 @@ test('what belongs to a VM can be read by nobody else', async () => {
   }
 })
 
-test('a raw disk whose guest has written the header of another format is still raw', async () => {
+test('a raw disk whose guest has written the header of another format is used as raw', async () => {
   await using host = await QmpHost.open()
   const secret = join(host.folder, 'secret')
   await writeFile(secret, Buffer.alloc(1 << 20, 0x53))
@@ -43,7 +43,7 @@ test('a raw disk whose guest has written the header of another format is still r
   const error = await failureOf(host.server.createVm({ name: 'trapped', disks: [{ image: trap }] }), 'INVALID_ARGUMENT')
   expect(error.hint).toContain('convert')
 
-  // The header comes to be there after the check, as if by a guest that shares the image.
+  // The header is written after the check, as a guest that shares the image could do.
   const image = join(host.folder, 'image')
   await writeFile(image, Buffer.alloc(1 << 20))
   const vm = await host.createVm({ disks: [{ image }] })
@@ -56,7 +56,7 @@ test('a raw disk whose guest has written the header of another format is still r
   expect(await guest.readDisk(), 'the second sector of the image itself').toBe(header[512])
 })
 
-test('QEMU says why it could not start, in its own words', async () => {
+test('a start that fails quotes the output of QEMU', async () => {
   await using host = await QmpHost.open()
   const vm = await host.createVm({ disks: [{ sizeMiB: 1 }] })
   const disk = (await readdir(host.folderOf(vm))).find((file) => file.startsWith('disk-'))!
@@ -67,7 +67,7 @@ test('QEMU says why it could not start, in its own words', async () => {
   expect(await vm.getState().unwrap()).toBe('stopped')
 })
 
-test('a directory of any length can be used', async () => {
+test('a directory with a path of any length can be used', async () => {
   await using host = await QmpHost.open()
   await using server = await connect(`qmp://${join(host.folder, 'x'.repeat(120), 'y'.repeat(60))}`).unwrap()
   const vm = await server.createVm({ name: 'far', memoryMiB: 16, boot: { kernel: host.kernel } }).unwrap()

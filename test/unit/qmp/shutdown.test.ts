@@ -8,14 +8,14 @@ beforeEach((context) => {
   skipWithout(context, missingQemu)
 })
 
-test('a shutdown whose time is over gives its place in line to the next job', async () => {
+test('a shutdown whose time is over frees its place in line for the next job', async () => {
   await using host = await QmpHost.open()
   const guest = await host.boot(await host.createVm())
   await guest.ignorePowerButton()
   await using narrow = await connect(host.uri, { maxConcurrentOperations: 1 }).unwrap()
   const vm = await narrow.getVm('web-1').unwrap()
   const stopping = vm.stop({ timeoutMs: 2000 })
-  // Before the button is pressed, it can be cancelled.
+  // It can be cancelled before the button is pressed.
   for await (const { phase } of stopping) if (phase === 'waiting for the guest') break
   expect(stopping.isCancelable).toBe(false)
   await failureOf(stopping, 'OUTCOME_UNKNOWN')
@@ -23,7 +23,7 @@ test('a shutdown whose time is over gives its place in line to the next job', as
   expect(vm.state).toBe('paused')
 })
 
-test('a shutdown presses the button of the guest that it was asked for, and not of the next', async () => {
+test('a shutdown presses the button of the guest that ran when it was called, and not of the next one', async () => {
   await using host = await QmpHost.open()
   const vm = await host.createVm()
   const guest = await host.boot(vm)

@@ -11,7 +11,7 @@ beforeEach((context) => {
 
 const mebibyte = 1 << 20
 
-test('a linked clone, and a VM that was moved or registered anew, remember the image of their disks', async () => {
+test('a linked clone, and a VM that was moved or registered again, remember the image of their disks', async () => {
   await using host = await QmpHost.open()
   await using other = await QmpHost.open()
   const image = join(host.folder, 'image')
@@ -36,7 +36,7 @@ test('a linked clone, and a VM that was moved or registered anew, remember the i
   expect(await (await other.boot(there)).readDisk()).toBe(0x7e)
 })
 
-test('a disk whose image is gone can be grown, and taken away', async () => {
+test('a disk whose image is gone can be grown, and removed', async () => {
   await using host = await QmpHost.open()
   const image = join(host.folder, 'image')
   await writeFile(image, Buffer.alloc(mebibyte, 0x7e))

@@ -18,7 +18,7 @@ const filesOf = (host: QmpHost, vm: Vm, kind: 'disk' | 'base'): string[] =>
     .filter((name) => name.startsWith(`${kind}-`))
     .sort()
 
-/** Each base by its name: what is in it, and how many VMs have it. */
+/** Each base by its name: its content, and how many VMs have it. */
 function basesOf(host: QmpHost, vm: Vm): Map<string, { digest: string; vms: number }> {
   const described = filesOf(host, vm, 'base').map((name) => {
     const path = join(host.folderOf(vm), name)
@@ -50,7 +50,7 @@ async function read(host: QmpHost, vm: Vm): Promise<number> {
 
 const linked = (vm: Vm, name: string): Promise<Vm> => vm.clone({ name, linked: true }).unwrap()
 
-test('a base is in all of its VMs, is never written to, and is there until the last of them goes', async () => {
+test('a base is in all of its VMs, is never written to, and exists until the last of them is deleted', async () => {
   await using host = await QmpHost.open()
   const vm = await vmWith(host, 1)
   const clones = [await linked(vm, 'one'), await linked(vm, 'two')]
@@ -75,7 +75,7 @@ test('a base is in all of its VMs, is never written to, and is there until the l
   expect(readdirSync(join(host.directory, 'vms'))).toEqual([])
 })
 
-test('clones that are linked to a VM that nothing was written to meanwhile have one base in common', async () => {
+test('linked clones of a VM whose disk was not written to in between share one base', async () => {
   await using host = await QmpHost.open()
   const vm = await vmWith(host, 1)
   const clones = [await linked(vm, 'a'), await linked(vm, 'b')]
@@ -90,7 +90,7 @@ test('clones that are linked to a VM that nothing was written to meanwhile have 
   expect(await read(host, ofClone)).toBe(1)
 })
 
-test('a chain of linked clones lives without those at its beginning, and full clones of it, also of a running one', async () => {
+test('linked clones and full clones of them work after the VMs that they were made from are deleted', async () => {
   await using host = await QmpHost.open()
   const image = join(host.folder, 'image')
   await writeFile(image, Buffer.alloc(1 << 20, 0x6b))
@@ -113,7 +113,7 @@ test('a chain of linked clones lives without those at its beginning, and full cl
   for (const vm of [stopped, live]) expect(await host.damage(vm)).toEqual([])
 })
 
-test('snapshots from before a linked clone was made can still be switched to and deleted', async () => {
+test('snapshots that are older than a linked clone can still be switched to and deleted', async () => {
   await using host = await QmpHost.open()
   const vm = await vmWith(host, 1)
   const stopped = await vm.createSnapshot({ name: 'stopped' }).unwrap()
@@ -136,7 +136,7 @@ test('snapshots from before a linked clone was made can still be switched to and
   expect(await back.count()).toBe(counted + 1)
   expect(await back.readDisk()).toBe(2)
   await back.writeDisk(6)
-  // Once out of the base, it is switched to as any other.
+  // After it was copied out of the base, it is like any other snapshot.
   await vm.switchToSnapshot(running.id).unwrap()
   expect(await new SerialGuest(vm).readDisk()).toBe(2)
   await vm.stop().unwrap()
@@ -154,7 +154,7 @@ test('snapshots from before a linked clone was made can still be switched to and
   expect(await read(host, vm)).toBe(1)
 })
 
-test('a snapshot in a base is deleted without the base, which others have', async () => {
+test('a snapshot in a base is deleted, but not the base, which other VMs have', async () => {
   await using host = await QmpHost.open()
   const vm = await vmWith(host, 1)
   const snapshot = await vm.createSnapshot({ name: 'one' }).unwrap()
@@ -165,7 +165,7 @@ test('a snapshot in a base is deleted without the base, which others have', asyn
   expect(await read(host, clone)).toBe(1)
 })
 
-test('a VM that runs is not linked to, and is told so; nothing is made', async () => {
+test('a linked clone of a running VM is refused, and nothing is made', async () => {
   await using host = await QmpHost.open()
   const vm = await host.createVm({ disks: [{ sizeMiB: 1 }] })
   await host.boot(vm)
@@ -178,7 +178,7 @@ test('a VM that runs is not linked to, and is told so; nothing is made', async (
   expect(await host.server.getVmList().unwrap()).toEqual([vm])
 })
 
-test('the original tells nothing of what becomes of its files', async () => {
+test('linked clones make no events of the original', async () => {
   await using host = await QmpHost.open()
   const vm = await vmWith(host, 1)
   const events = host.server.events({ vmId: vm.id })

@@ -21,7 +21,7 @@ function header({ version = 3, offset = 0n, length = 0, features = 0n, name = ''
   return bytes
 }
 
-test('a header tells what its file is upon, and whether its data are elsewhere', () => {
+test('a header tells the backing file, and whether the data are in another file', () => {
   expect(parseQcow2Header(header({}))).toEqual({ diskBytes: 2 ** 20, backing: undefined, hasDataFile: false })
   const name = 'base-ä.qcow2'
   const upon = header({ offset: 256n, length: Buffer.byteLength(name), name })

@@ -26,7 +26,7 @@ async function definitionOf(host: QmpHost, vm: Vm): Promise<Definition> {
   return (await directory.get(vm.id))!
 }
 
-/** Brings in order what a process has left that died after it had written this down. */
+/** Repairs the VM after a crash of a process that had saved this definition. */
 async function settleAfter(host: QmpHost, vm: Vm, change: (definition: Definition) => Definition): Promise<void> {
   const directory = await VmDirectory.open(host.directory, definitionFormat)
   await directory.save(change(await definitionOf(host, vm)))
@@ -44,14 +44,14 @@ const grown = (disks: readonly DiskConfig[], sizeMiB: number): DiskConfig[] => d
 const files = async (host: QmpHost, vm: Vm): Promise<string[]> =>
   (await readdir(host.folderOf(vm))).filter((name) => name.endsWith('.qcow2')).sort()
 
-test('a disk at rest that is to be larger, by its definition, grows after a crash', async () => {
+test('a disk at rest that is smaller than in its definition grows after a crash', async () => {
   await using host = await QmpHost.open()
   const vm = await host.createVm({ disks: [{ sizeMiB: 1 }, { sizeMiB: 1 }] })
   await vm.createSnapshot({ name: 'before' }).unwrap()
   await settleAfter(host, vm, (definition) => withSizes(definition, 3))
   expect(await host.diskSizes(vm)).toEqual([3, 3])
   expect((await vm.refresh().unwrap()).disks).toMatchObject([{ sizeMiB: 3 }, { sizeMiB: 3 }])
-  // A file that is larger than is told, as one of an edit that could not be undone, is never made smaller.
+  // A file that is larger than in the definition, as after an edit that could not be undone, is never shrunk.
   await settleAfter(host, vm, (definition) => withSizes(definition, 2))
   expect(await host.diskSizes(vm)).toEqual([3, 3])
   await vm.refresh().unwrap()
@@ -60,7 +60,7 @@ test('a disk at rest that is to be larger, by its definition, grows after a cras
   expect(await host.damage(vm)).toEqual([])
 })
 
-test('a disk of a running VM that is to be larger, by its definition, grows after a crash', async () => {
+test('a disk of a running VM that is smaller than in its definition grows after a crash', async () => {
   await using host = await QmpHost.open()
   const vm = await host.createVm({ disks: [{ sizeMiB: 1 }] })
   await host.boot(vm)
@@ -73,7 +73,7 @@ test('a disk of a running VM that is to be larger, by its definition, grows afte
   expect(await host.damage(vm)).toEqual([])
 })
 
-test('the file of a disk that an edit was about to delete goes when the edit is finished', async () => {
+test('the file of a disk that an edit was about to delete is deleted when the edit is finished', async () => {
   await using host = await QmpHost.open()
   const vm = await host.createVm({ disks: [{ sizeMiB: 1 }, { sizeMiB: 1 }] })
   const [kept, leaving] = (await definitionOf(host, vm)).hardware.disks
@@ -86,7 +86,7 @@ test('the file of a disk that an edit was about to delete goes when the edit is 
   expect((await definitionOf(host, vm)).leavingFiles).toBeUndefined()
 })
 
-test('an edit at rest of which a disk can not grow changes nothing, and has deleted nothing', async () => {
+test('an edit at rest that can not grow a disk changes and deletes nothing', async () => {
   await using host = await QmpHost.open()
   const vm = await host.createVm({ disks: [{ sizeMiB: 1 }, { sizeMiB: 1 }, { sizeMiB: 1 }] })
   await vm.createSnapshot({ name: 'before' }).unwrap()
@@ -96,7 +96,7 @@ test('an edit at rest of which a disk can not grow changes nothing, and has dele
   const [path, aside] = [join(host.folderOf(vm), file), join(host.folder, 'aside')]
   const there = await files(host, vm)
   await rename(path, aside)
-  // One that needs a feature that no QEMU knows: bit 63 of the incompatible ones.
+  // The header needs a feature that no QEMU knows: bit 63 of the incompatible features.
   const foreign = await readFile(aside)
   foreign[72] = 0x80
   await writeFile(path, foreign)
@@ -115,7 +115,7 @@ test('an edit at rest of which a disk can not grow changes nothing, and has dele
   expect(await host.damage(vm)).toEqual([])
 })
 
-test('an edit of a running VM of which a disk can not grow tells which have grown, since their guest may use that', async () => {
+test('an edit of a running VM that can not grow a disk keeps the growth of others, which the guest may use', async () => {
   await using host = await QmpHost.open()
   const vm = await host.createVm({ disks: [{ sizeMiB: 1 }, { sizeMiB: 1 }] })
   await host.boot(vm)
@@ -134,7 +134,7 @@ test('an edit of a running VM of which a disk can not grow tells which have grow
   expect(await host.diskSizes(vm)).toEqual([3, 1])
 })
 
-test('a snapshot in a base has the size that it had, whatever the disk has become since', async () => {
+test('a snapshot in a base keeps its size when the disk has grown since', async () => {
   await using host = await QmpHost.open()
   const vm = await host.createVm({ disks: [{ sizeMiB: 1 }] })
   const guest = await host.boot(vm)

@@ -36,7 +36,7 @@ class Shell {
     this.console = new ConsoleReader(vm.console())
   }
 
-  /** What a command prints. The mark is typed in two parts, so that its echo is not taken for the answer. */
+  /** The output of a command. The mark is typed in two parts, so that its echo is not taken for the output. */
   async run(command: string): Promise<string> {
     const mark = randomUUID()
     this.console.send(`echo be""gin ${mark}; ${command}; echo en""d ${mark}`)
@@ -52,7 +52,7 @@ class Shell {
 
 const megabytes = "awk '/MemTotal/ { print int($2 / 1024) }' /proc/meminfo"
 
-test('Linux sees disks that are plugged, keeps them over a suspension and a snapshot, and lets go of them', async () => {
+test('Linux sees plugged disks, keeps them over a suspension and a snapshot, and releases them', async () => {
   await using host = await QmpHost.open()
   const { vm, shell } = await bootLinux(host)
   expect(await shell.run('ls /dev/vd*')).toContain('No such file')
@@ -98,7 +98,7 @@ test('Linux sees disks that are plugged, keeps them over a suspension and a snap
   expect(await host.damage(vm)).toEqual([])
 })
 
-test('Linux gives memory back and gets it again, up to what it was started with', async () => {
+test('Linux gives memory back and gets it again, up to the size that it was started with', async () => {
   await using host = await QmpHost.open()
   const { vm, shell } = await bootLinux(host)
   const whole = Number(await shell.run(megabytes))
@@ -120,7 +120,7 @@ test('Linux gives memory back and gets it again, up to what it was started with'
   expect(await vm.refresh().unwrap()).toMatchObject({ memoryMiB: 192, description: '' })
 })
 
-test('a disk that was there from the start can be taken away, and moves no other device', async () => {
+test('a disk that was there from the start can be removed, and moves no other device', async () => {
   await using host = await QmpHost.open()
   const disks = [1, 2, 3, 4, 5, 6].map((sizeMiB) => ({ sizeMiB }))
   const { vm, shell } = await bootLinux(host, { disks, networkAdapters: [{}] })
@@ -138,7 +138,7 @@ test('a disk that was there from the start can be taken away, and moves no other
   expect(await resumed.run('ip link show eth0 | wc -l')).toBe('2')
 })
 
-test('an edit that fails once the guest has let go of a disk gives it back, with what is on it', async () => {
+test('an edit that fails after the guest has released a disk plugs it again, with its content', async () => {
   await using host = await QmpHost.open()
   const { vm, shell } = await bootLinux(host)
   const { disks } = await vm.edit({ disks: [{ sizeMiB: 8 }, { sizeMiB: 8 }] }).unwrap()

@@ -23,7 +23,7 @@ import { failureOf } from '../../../../src/testing/conformance/expect-failure.js
 import { missingQemu, skipWithout } from '../../../support/optional-tool.js'
 import { QmpHost } from '../../../support/qmp-host.js'
 
-/** Whatever can be read. */
+/** Files that can be read as images. */
 const someFile = { image: fileURLToPath(import.meta.url) }
 
 beforeEach((context) => {
@@ -37,7 +37,7 @@ type Blocks = readonly {
   readonly inserted: { readonly drv: string; readonly ro: boolean; readonly image: { readonly filename: string } }
 }[]
 
-/** Asks the VM's QEMU itself. */
+/** Asks the VM's QEMU directly. */
 async function ask<T>(host: QmpHost, vm: Vm, command: string): Promise<T> {
   const monitor = await openMonitor(host.folderOf(vm), 'watch.sock')
   try {
@@ -47,7 +47,7 @@ async function ask<T>(host: QmpHost, vm: Vm, command: string): Promise<T> {
   }
 }
 
-/** The images and files that QEMU has open, and the devices that it has for disks. */
+/** The images and files that QEMU has open, and its devices for disks. */
 async function hardwareOf(host: QmpHost, vm: Vm): Promise<unknown> {
   const [{ devices }] = await ask<PciBus>(host, vm, 'query-pci')
   const nodes = await ask<Nodes>(host, vm, 'query-named-block-nodes')
@@ -113,7 +113,7 @@ test('an edit that fails at its last step has changed nothing', async () => {
   expect(await hardwareOf(host, vm)).not.toEqual(before[1])
 })
 
-test('a guest that does not let go of a disk keeps it, and so does its VM', async () => {
+test('a disk that the guest does not release stays in the VM', async () => {
   await using host = await QmpHost.open()
   const vm = await host.createVm()
   await host.boot(vm)
@@ -124,7 +124,7 @@ test('a guest that does not let go of a disk keeps it, and so does its VM', asyn
   expect(error.message).toContain('its guest does not release the disk')
   expect([await vm.refresh().unwrap(), await hardwareOf(host, vm)]).toEqual(before)
 
-  // A reset takes away what the guest was asked for.
+  // A reset drops the request to the guest.
   await vm.reset().unwrap()
   await failureOf(vm.suspend(), 'RESOURCE_BUSY')
   expect(vm.state).toBe('running')
@@ -135,7 +135,7 @@ test('a guest that does not let go of a disk keeps it, and so does its VM', asyn
   expect(await hardwareOf(host, vm)).toEqual(before[1])
 })
 
-test('a disk of a paused VM is not taken away, since its guest could not let go of it', async () => {
+test('a disk of a paused VM is not removed, since its guest could not release it', async () => {
   await using host = await QmpHost.open()
   const vm = await host.createVm()
   await host.boot(vm)
@@ -145,7 +145,7 @@ test('a disk of a paused VM is not taken away, since its guest could not let go 
   expect(error.message).toContain('it is paused, and a disk is only removed when its guest releases it. Resume it')
 })
 
-test('media are changed as raw images, and what was changed is there after a suspension, a snapshot and a start', async () => {
+test('media are opened as raw images, and a change outlives a suspension, a snapshot and a start', async () => {
   await using host = await QmpHost.open()
   const [first, second, third] = [
     await imageIn(host, 'one'),
@@ -179,7 +179,7 @@ test('media are changed as raw images, and what was changed is there after a sus
   expect(await media()).toEqual(expected(second, first))
 })
 
-test('an edit while it is stopped leaves room for devices that get their slots in turn', async () => {
+test('an edit of a stopped VM leaves the first slots to devices that get them in order', async () => {
   await using host = await QmpHost.open()
   const vm = await host.createVm()
   await host.boot(vm)
@@ -192,7 +192,7 @@ test('an edit while it is stopped leaves room for devices that get their slots i
   expect(slots).toEqual([29, 30])
 })
 
-test('memory that was saved before there was a balloon is loaded into a QEMU without one', async () => {
+test('memory that was saved by a QEMU without a balloon is loaded into one without a balloon', async () => {
   await using host = await QmpHost.open()
   const vm = await host.createVm({ disks: [{ sizeMiB: 1 }] })
   const folder = host.folderOf(vm)
@@ -209,7 +209,9 @@ test('memory that was saved before there was a balloon is loaded into a QEMU wit
   await vm.resume().unwrap()
   await expect(ask(host, vm, 'query-balloon')).rejects.toThrow('No balloon device')
   const error = await failureOf(vm.edit({ memoryMiB: 8 }), 'INVALID_STATE')
-  expect(error.message).toContain('it was started by an awaitvm that could not change the hardware of a running VM. Stop it first')
+  expect(error.message).toContain(
+    'it was started by an awaitvm that could not change the hardware of a running VM. Stop it first',
+  )
   expect((await vm.getStatistics().unwrap()).memoryMiB).toBe(16)
   await vm.suspend().unwrap()
   await vm.resume().unwrap()
@@ -218,7 +220,7 @@ test('memory that was saved before there was a balloon is loaded into a QEMU wit
   await vm.edit({ memoryMiB: 8 }).unwrap()
 })
 
-test('an edit that was not finished is finished where it was written down, and else undone', async () => {
+test('an unfinished edit is finished if it was saved, and else undone', async () => {
   await using host = await QmpHost.open()
   const vm = await host.createVm()
   await host.boot(vm)
@@ -250,7 +252,7 @@ test('an edit that was not finished is finished where it was written down, and e
   await vm.resume().unwrap()
 })
 
-test('media that are taken out leave an empty drive, which others go into while the VM runs or is suspended', async () => {
+test('a removed medium leaves an empty drive, which takes another one while the VM runs or is suspended', async () => {
   await using host = await QmpHost.open()
   const [first, second] = [await imageIn(host, 'first'), await imageIn(host, 'second')]
   const vm = await host.createVm({ cdroms: [{ image: first }], floppies: [{ image: first }] })

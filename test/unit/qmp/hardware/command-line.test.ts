@@ -15,14 +15,14 @@ const bare: Hardware = {
   images: {},
 }
 
-/** What follows each use of an option. */
+/** The values of all uses of an option. */
 function valuesOf(words: readonly string[], option: string): string[] {
   return words.flatMap((word, index) => (word === option ? [words[index + 1] ?? ''] : []))
 }
 const devicesOf = (words: readonly string[]): Record<string, unknown>[] =>
   valuesOf(words, '-device').map((text) => JSON.parse(text))
 
-test('a VM is halted at first, sandboxed, and nothing but what is named', () => {
+test('a VM starts paused and sandboxed, without default devices', () => {
   const words = commandLine(id, bare, 'tcg')
   for (const word of ['-S', '-nodefaults', '-no-user-config']) expect(words).toContain(word)
   expect(valuesOf(words, '-sandbox')).toEqual([
@@ -34,12 +34,12 @@ test('a VM is halted at first, sandboxed, and nothing but what is named', () => 
   expect(words).not.toContain('-netdev')
 })
 
-test('the processor is as good as what runs it has', () => {
+test('the processor model has all that the accelerator offers', () => {
   expect(valuesOf(commandLine(id, bare, 'kvm'), '-cpu')).toEqual(['host'])
   expect(valuesOf(commandLine(id, bare, 'tcg'), '-cpu')).toEqual(['max'])
 })
 
-test('the format of every image is told, and no header is believed', () => {
+test('the format of every image is given, and none is taken from a header', () => {
   const words = commandLine(
     id,
     {
@@ -63,7 +63,7 @@ test('the format of every image is told, and no header is believed', () => {
   expect(words).not.toContain('-drive')
 })
 
-test('what a disk keeps only the differences to is named down to the last, and is only read', () => {
+test('the whole backing chain of a disk is given, and is read-only', () => {
   const disks = [{ id, image: '/image', file: 'disk-a.qcow2', bases: ['base-b.qcow2', 'base-c.qcow2'] }]
   const [text = ''] = valuesOf(commandLine(id, { ...bare, disks }, 'tcg'), '-blockdev')
   const readOnly = (filename: string): unknown => ({ driver: 'file', filename, 'read-only': true })
@@ -108,7 +108,7 @@ test('a disk that was plugged while its VM ran stays in its slot, and leaves the
   ])
 })
 
-test('memory is loaded into a QEMU like the one that it was saved from', () => {
+test('memory is loaded into a QEMU of the layout that it was saved from', () => {
   const words = commandLine(id, bare, 'tcg', { memoryMiB: 128, hasBalloon: false })
   expect(valuesOf(words, '-m')).toEqual(['128M'])
   const balloon = { driver: 'virtio-balloon-pci', id: 'balloon', addr: '0x1f' }
@@ -116,7 +116,7 @@ test('memory is loaded into a QEMU like the one that it was saved from', () => {
   expect(devicesOf(commandLine(id, bare, 'tcg'))).toEqual([...devicesOf(words), balloon])
 })
 
-test('devices are tried in the order that is wanted, and not at all where a kernel is booted', () => {
+test('devices are booted in the requested order, and not at all if a kernel is booted', () => {
   const hardware: Hardware = { ...bare, disks: [{ id, sizeMiB: 1, file: 'disk-a.qcow2' }], cdroms: [{ image: '/cd' }] }
   const indexes = (boot: Hardware['boot']): unknown[] =>
     devicesOf(commandLine(id, { ...hardware, boot }, 'tcg'))
@@ -128,7 +128,7 @@ test('devices are tried in the order that is wanted, and not at all where a kern
   expect(indexes({ kernel: '/vmlinuz' })).toEqual([undefined, undefined])
 })
 
-test('each network adapter has a network of its own, restricted unless it is to reach out', () => {
+test('each network adapter has a network of its own, restricted unless it is outbound', () => {
   const adapter = {
     outbound: false,
     portForwards: [{ guestPort: 22, protocol: 'tcp' as const, hostAddress: '127.0.0.1' }],
@@ -148,7 +148,7 @@ test('each network adapter has a network of its own, restricted unless it is to 
   ])
 })
 
-test('a floppy has its place in the order by way of its controller', () => {
+test('the boot order of floppies is set at their controller', () => {
   const hardware: Hardware = { ...bare, floppies: [{ image: '/a' }, { image: '/b' }] }
   const globals = (boot: Hardware['boot']): string[] =>
     valuesOf(commandLine(id, { ...hardware, boot }, 'tcg'), '-global')
@@ -156,7 +156,7 @@ test('a floppy has its place in the order by way of its controller', () => {
   expect(globals({ order: ['disk'] })).toEqual([])
 })
 
-test('what the caller says of the boot goes in as whole words', () => {
+test('boot settings of the caller are passed as single arguments', () => {
   const boot = { kernel: '/a b,c', initrd: '/initrd', commandLine: 'console=ttyS0 quiet, -daemonize' }
   const words = commandLine(id, { ...bare, boot }, 'tcg')
   expect(valuesOf(words, '-kernel')).toEqual(['/a b,c'])

@@ -24,7 +24,7 @@ afterEach(async () => {
 const log = 'console.log'
 const path = (): string => join(folder, log)
 
-/** Numbered lines of 16 bytes, appended as QEMU does. */
+/** Numbered lines of 16 bytes, appended as QEMU appends. */
 function print(lines: number): void {
   const first = lastLine + 1
   lastLine += lines
@@ -57,7 +57,7 @@ async function readAll(reader: RunLogReader): Promise<number[]> {
 const consecutive = (first: number, last: number): number[] =>
   Array.from({ length: last - first + 1 }, (_, index) => first + index)
 
-test('a log that has not grown beyond what is kept is left alone', async () => {
+test('a log that is not longer than what is kept is not cut', async () => {
   print(linesOf(keptBytes))
   cutLog(folder, log)
   expect(readdirSync(folder)).toEqual([log])
@@ -65,7 +65,7 @@ test('a log that has not grown beyond what is kept is left alone', async () => {
   expect(await readAll(reader)).toEqual(consecutive(1, lastLine))
 })
 
-test('after any number of cuts, a new reader begins with what is kept, and nothing is missing from then on', async () => {
+test('after any number of cuts, a new reader begins at the first byte that is kept, and misses nothing after it', async () => {
   for (let round = 0; round < 5; round += 1) {
     print(linesOf(1.5 * keptBytes))
     cutLog(folder, log)
@@ -90,7 +90,7 @@ test('a reader at the end does not notice a cut', async () => {
   expect(await readAll(reader)).toEqual([lastLine])
 })
 
-test('a reader that is behind is told how much it has lost, goes on where what is kept begins, and sees nothing twice', async () => {
+test('a reader that is behind learns how much it has lost, continues at the first byte that is kept, and sees nothing twice', async () => {
   print(linesOf(3 * keptBytes))
   const reader = await openReader()
   const read = (await reader.read()).bytes.byteLength
@@ -102,7 +102,7 @@ test('a reader that is behind is told how much it has lost, goes on where what i
   expect(await readAll(reader)).toEqual(consecutive(next, lastLine))
 })
 
-test('a reader that has read nothing yet is told of what was lost since it was opened, and of no more', async () => {
+test('a reader that has read nothing yet learns what was lost since it was opened, and no more', async () => {
   print(linesOf(2 * keptBytes))
   cutLog(folder, log)
   const reader = await openReader()
@@ -111,12 +111,12 @@ test('a reader that has read nothing yet is told of what was lost since it was o
   expect((await reader.read()).lostBytes).toBe(3 * keptBytes)
 })
 
-test('a cut that somebody died over is finished by the next one', async () => {
+test('a cut that a crash interrupted is finished by the next one', async () => {
   print(linesOf(2 * keptBytes))
   const reader = await openReader()
   await readAll(reader)
   cutLog(folder, log)
-  // The blocks are given back, and the length is not there again.
+  // The log was truncated, but not extended to its former length.
   truncateSync(path(), 0)
   print(linesOf(2 * keptBytes) / 2 + 1)
   cutLog(folder, log)
@@ -124,7 +124,7 @@ test('a cut that somebody died over is finished by the next one', async () => {
   expect(await readAll(reader)).toEqual(consecutive(lastLine - 2, lastLine))
 })
 
-test('what is kept belongs to the log that it was cut from, and not to the next of the name', async () => {
+test('a kept part belongs to the log that it was cut from, and not to a later log of the same name', async () => {
   print(linesOf(2 * keptBytes))
   cutLog(folder, log)
   const before = await openReader()
@@ -134,7 +134,7 @@ test('what is kept belongs to the log that it was cut from, and not to the next 
   expect(await readAll(before)).toEqual(consecutive(linesOf(keptBytes) + 1, lastLine))
 })
 
-test('the last bytes are told across a cut, and so is the end of a QEMU', async () => {
+test('the last bytes, and the end of a QEMU, are found across a cut', async () => {
   const events = join(folder, 'events.log')
   const storm = '{"timestamp": {"seconds": 1, "microseconds": 2}, "event": "RESET", "data": {"guest": true}}\r\n'
   writeFileSync(events, storm.repeat(Math.ceil(keptBytes / storm.length)))
@@ -147,7 +147,7 @@ test('the last bytes are told across a cut, and so is the end of a QEMU', async 
   expect(await readLogTail(folder, 'events.log', 10)).toMatch(/true\}\}\r\n$/)
 })
 
-test('there is nothing to cut where there is no log', () => {
+test('without a log, nothing is cut', () => {
   rmSync(path())
   cutLog(folder, log)
   cutLog(join(folder, 'deleted'), log)

@@ -23,7 +23,7 @@ beforeEach((context) => {
 
 const asideOf = (host: QmpHost, { id }: Pick<Vm, 'id'>): string => join(host.directory, 'unregistered', id)
 
-/** The folder of a VM that was unregistered, somewhere else. */
+/** The folder of an unregistered VM, moved elsewhere. */
 async function foundFolder(host: QmpHost): Promise<string> {
   const vm = await host.createVm({ disks: [{ sizeMiB: 1 }] })
   await host.boot(vm)
@@ -42,7 +42,7 @@ interface Written {
   readonly snapshots: { readonly id: string; readonly parentId?: string }[]
 }
 
-/** Changes what a folder's definition says, which nobody checks but the registration. */
+/** Changes the definition in a folder, which is only checked at registration. */
 function rewrite(folder: string, change: (definition: Written) => void): void {
   const path = join(folder, 'vm.json')
   const definition = JSON.parse(readFileSync(path, 'utf8')) as Written
@@ -56,7 +56,7 @@ const diskIn = (folder: string): string =>
     readdirSync(folder).find((name) => name.startsWith('disk-'))!,
   )
 
-test('a VM that was unregistered can be registered in another directory, with its memory, snapshots and bases', async () => {
+test('an unregistered VM can be registered in another directory, with its memory, snapshots and bases', async () => {
   await using host = await QmpHost.open()
   await using other = await QmpHost.open()
   const vm = await host.createVm({ disks: [{ sizeMiB: 1 }] })
@@ -104,7 +104,7 @@ test('a VM whose name or id is taken is not registered, and its folder stays', a
   expect(await host.server.getVmList().unwrap()).toHaveLength(2)
 })
 
-test('a VM that is registered in another directory, or used, is left there', async () => {
+test('a VM that is registered in another directory, or in use, is refused and left there', async () => {
   await using host = await QmpHost.open()
   await using other = await QmpHost.open()
   const vm = await host.createVm()
@@ -199,7 +199,7 @@ test.each([
   expect(await host.server.getVmList().unwrap()).toEqual([])
 })
 
-test('a definition with snapshots that are each other is none', async () => {
+test('a definition whose snapshots are on top of each other in a circle is refused', async () => {
   await using host = await QmpHost.open()
   const folder = await foundFolder(host)
   rewrite(folder, ({ snapshots }) => snapshots.push({ ...snapshots[0]!, parentId: snapshots[0]!.id }))
@@ -207,7 +207,7 @@ test('a definition with snapshots that are each other is none', async () => {
   expect(await host.server.getVmList().unwrap()).toEqual([])
 })
 
-test('a folder that is reached by a link is moved itself, and the link stays', async () => {
+test('of a folder that is named by a link, the folder itself is moved, and the link stays', async () => {
   await using host = await QmpHost.open()
   const folder = await foundFolder(host)
   const link = join(host.folder, 'link')

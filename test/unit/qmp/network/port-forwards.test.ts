@@ -2,7 +2,7 @@ import { expect, test } from 'vitest'
 import { openForwardsIn } from '../../../../src/drivers/qmp/network/port-forwards.js'
 
 const heading = '  Protocol[State]    FD  Source Address  Port   Dest. Address  Port RecvQ SendQ'
-/** As QEMU 7.2 says it. */
+/** Output of QEMU 7.2. */
 const said = [
   'Hub -1 (net0):',
   heading,
@@ -17,7 +17,7 @@ const said = [
   '',
 ].join('\r\n')
 
-test('the forwards are told, each with its network', () => {
+test('the forwards are found, each with its network', () => {
   expect(openForwardsIn(said)).toEqual([
     { network: 'net0', protocol: 'tcp', hostAddress: '127.0.0.1', hostPort: 80, guestPort: 22 },
     { network: 'net0', protocol: 'udp', hostAddress: '127.0.0.1', hostPort: 49_381, guestPort: 53 },

@@ -11,7 +11,7 @@ import { patience } from '../../../../src/testing/conformance/deadline.js'
 
 const greeting = '{"QMP":{"version":{"qemu":{"major":7,"minor":2,"micro":22},"package":""},"capabilities":["oob"]}}\r\n'
 
-/** The other end of a QMP connection, in the test's hand. */
+/** The other end of a QMP connection, controlled by the test. */
 class FakeQemu {
   readonly #toClient = new PassThrough()
   readonly #toServer = new PassThrough()
@@ -28,7 +28,7 @@ class FakeQemu {
     this.stream.destroy()
   }
 
-  /** The next commands that the client sends, which QEMU tells apart without any line ends. */
+  /** The next commands of the client, which QEMU tells apart without line ends. */
   async commands(count: number): Promise<Record<string, unknown>[]> {
     for (;;) {
       this.#received += String(this.#toServer.read() ?? '')
@@ -56,7 +56,7 @@ async function negotiated(withOutOfBand = false): Promise<{ qemu: FakeQemu; clie
   return { qemu, client: await opening }
 }
 
-test('the greeting is awaited and the negotiation done, out of band only where it is wanted', async () => {
+test('the greeting is awaited and capabilities negotiated, out-of-band only if it is wanted', async () => {
   await negotiated(false)
   const { qemu, client } = await negotiated(true)
   const answer = client.execute('query-yank', undefined, { isOutOfBand: true })
@@ -65,7 +65,7 @@ test('the greeting is awaited and the negotiation done, out of band only where i
   expect(await answer).toEqual([])
 })
 
-test('commands go out at once, and each gets its own answer, in whatever order', async () => {
+test('commands are sent at once, and each gets its own answer, in any order', async () => {
   const { qemu, client } = await negotiated()
   const answers = ['a', 'b', 'c'].map((command) => client.execute(command, { of: command }))
   const sent = await qemu.commands(3)
@@ -78,7 +78,7 @@ test('commands go out at once, and each gets its own answer, in whatever order',
   expect(await Promise.all(answers)).toEqual(['a', 'b', 'c'])
 })
 
-test('a refusal has the class and the words of QEMU', async () => {
+test('a refusal has the class and the text of QEMU', async () => {
   const { qemu, client } = await negotiated()
   const answer = client.execute('eject')
   qemu.say('{"error":{"class":"DeviceNotFound","desc":"Device not found"},"id":1}\r\n')
@@ -87,7 +87,7 @@ test('a refusal has the class and the words of QEMU', async () => {
   expect(error).toMatchObject({ command: 'eject', errorClass: 'DeviceNotFound', message: 'Device not found' })
 })
 
-test('events reach all who listen, until they do no more', async () => {
+test('events reach every listener until it is removed', async () => {
   const { qemu, client } = await negotiated()
   const [first, second]: [string[], string[]] = [[], []]
   const forget = client.onEvent(({ name }) => first.push(name))
@@ -105,7 +105,7 @@ test('events reach all who listen, until they do no more', async () => {
   expect([first, second]).toEqual([['STOP'], ['STOP', 'RESUME']])
 })
 
-describe('what goes wrong', () => {
+describe('errors', () => {
   test('a greeting that does not come', async () => {
     const qemu = new FakeQemu()
     await expect(QmpClient.open(qemu.stream, { greetingTimeoutMs: 10 })).rejects.toBeInstanceOf(QmpTimeoutError)
@@ -119,7 +119,7 @@ describe('what goes wrong', () => {
     await expect(opening).rejects.toBeInstanceOf(QmpConnectionError)
   })
 
-  test("an answer that does not come in time is nobody's when it comes", async () => {
+  test('an answer that comes after its time is ignored', async () => {
     const { qemu, client } = await negotiated()
     await expect(client.execute('slow', undefined, { timeoutMs: 10 })).rejects.toThrow('not answered slow within 10 ms')
     const next = client.execute('next')
@@ -127,7 +127,7 @@ describe('what goes wrong', () => {
     expect(await next).toBe('in time')
   })
 
-  test('a connection that ends takes every command along, and later ones too', async () => {
+  test('when the connection ends, every command fails, and later ones too', async () => {
     const { qemu, client } = await negotiated()
     const answers = [client.execute('a'), client.execute('b')]
     await qemu.commands(2)
@@ -145,7 +145,7 @@ describe('what goes wrong', () => {
     const answer = client.execute('a')
     await qemu.commands(1)
     qemu.say(line)
-    await expect(answer).rejects.toThrow('no QMP message')
+    await expect(answer).rejects.toThrow('not a QMP message')
     expect(qemu.stream.destroyed).toBe(true)
   })
 })

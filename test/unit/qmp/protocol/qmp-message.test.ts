@@ -46,7 +46,7 @@ test.each(['', 'hello', '[]', '7', 'null', '{}', '{"event": 7}', '{"error": "no"
   },
 )
 
-test('a command is sent with nothing that is not needed', () => {
+test('a command is sent as short as possible', () => {
   expect(formatQmpCommand(1, 'stop', undefined, false)).toBe('{"execute":"stop","id":1}')
   expect(formatQmpCommand(2, 'query-yank', undefined, true)).toBe('{"exec-oob":"query-yank","id":2}')
   expect(formatQmpCommand(3, 'eject', { id: 'cd"0' }, false)).toBe(

@@ -17,7 +17,7 @@ function watched() {
   return { alive, ends, told, until }
 }
 
-test('the end of a process is reported to everybody who waits for it, and to nobody else', async () => {
+test('the end of a process is reported to all who wait for it, and only to them', async () => {
   const { alive, ends, told, until } = watched()
   const waiting = [until(own, 'one'), until(own, 'two')]
   const other = until(parent, 'other')
