@@ -14,68 +14,109 @@ import type { Task } from './task.js'
 
 export type { Capability, DriverOperation, Feature }
 
-interface OnVm {
+/** The VM that an operation is about. */
+export interface OnVm {
   /** The id of the VM. */
   readonly vm: string
 }
 
-/** What a driver is given for each operation. */
-interface DriverInputs {
+/** What a driver is given for each operation: checked by awaitvm, with defaults filled in. */
+export interface DriverInputs {
+  /** Nothing. */
   'server.getInfo': Record<string, never>
+  /** The VMs that are wanted; an empty filter wants all. */
   'server.getVmList': { readonly filter: VmFilter }
   /** An id goes before a name. */
   'server.getVm': { readonly nameOrId: string }
+  /** The settings of the new VM. */
   'server.createVm': { readonly spec: VmSpec }
+  /** The folder of the VM, on the host. */
   'server.registerVm': { readonly path: string }
+  /** Nothing. */
   'server.getJobs': Record<string, never>
+  /** The token that the job was given by {@link Task.setToken}, possibly in another process. */
   'server.attachJob': { readonly token: string }
+  /** The VM. */
   'vm.getState': OnVm
+  /** The VM. */
   'vm.start': OnVm
+  /** The VM, and whether its guest is asked to shut down, or the power is taken away. */
   'vm.stop': OnVm & { readonly mode: 'shutdown' | 'kill' }
+  /** The VM. */
   'vm.pause': OnVm
+  /** The VM. */
   'vm.resume': OnVm
+  /** The VM. */
   'vm.suspend': OnVm
+  /** The VM. */
   'vm.reset': OnVm
+  /** The VM. */
   'vm.restart': OnVm
+  /** The VM, and the settings that change. */
   'vm.edit': OnVm & { readonly changes: VmChanges }
+  /** The VM, the name of the clone, and whether the clone shares the disks of the VM. */
   'vm.clone': OnVm & { readonly name: string; readonly linked: boolean }
+  /** The VM. */
   'vm.delete': OnVm
+  /** The VM. */
   'vm.unregister': OnVm
+  /** The VM, and the URI of the host that it goes to. */
   'vm.migrate': OnVm & { readonly to: string }
+  /** The VM, and what the snapshot is called. */
   'vm.createSnapshot': OnVm & { readonly name: string; readonly description: string }
+  /** The VM. */
   'vm.getSnapshotTree': OnVm
+  /** The VM, and the id of the snapshot. */
   'vm.switchToSnapshot': OnVm & { readonly snapshot: string }
+  /** The VM, and the id of the snapshot. */
   'vm.deleteSnapshot': OnVm & { readonly snapshot: string }
+  /** The VM. */
   'vm.getStatistics': OnVm
+  /** The VM. */
   'vm.screenshot': OnVm
+  /** The VM, and what is typed. */
   'vm.sendKeys': OnVm & { readonly keys: Keys }
+  /** The VM. */
   'vm.console': OnVm
+  /** The VM, the program with its arguments, and how it runs. */
   'guest.exec': OnVm & { readonly argv: readonly string[]; readonly options: ExecOptions }
+  /** The VM. */
   'guest.getNetworkAddresses': OnVm
+  /** The VM, a file of the machine of this process, and where it goes in the guest. */
   'guest.copyIn': OnVm & { readonly from: string; readonly to: string }
+  /** The VM, a file of the guest, and where it goes on the machine of this process. */
   'guest.copyOut': OnVm & { readonly from: string; readonly to: string }
 }
 
 /** What a driver answers, for each kind of answer in the table of operations. */
 export interface DriverAnswers {
+  /** The host. */
   hostInfo: HostInfo
+  /** The VM that was found, made or edited. */
   vm: VmRecord
+  /** The VMs that match the filter. */
   vms: readonly VmRecord[]
+  /** The jobs under way that the host keeps, but for those of this connection. */
   jobs: readonly HostJob[]
   /** What a job of the host that was followed to its end has led to: the answer of the job's own operation. */
   outcome: unknown
   /** The state that the operation led to. */
   state: VmState
+  /** The snapshot that was made. */
   snapshot: Snapshot
   /** The snapshots without a parent, each with those made on top of it. */
   snapshots: readonly SnapshotNode[]
+  /** What the VM uses at present. */
   statistics: VmStatistics
   /** A PNG image. */
   image: Uint8Array
   /** The serial console, from the guest's first byte on as far as the host has kept it. */
   console: Duplex
+  /** How the program ended. */
   program: ExecResult
+  /** The addresses of the guest. */
   addresses: readonly NetworkAddress[]
+  /** Nothing. */
   nothing: void
 }
 
@@ -83,7 +124,11 @@ type OperationTypes = {
   [O in DriverOperation]: { input: DriverInputs[O]; output: DriverAnswers[(typeof operations)[O]['answers']] }
 }
 
-/** What a driver is given for an operation, and what it answers. */
+/**
+ * What a driver is given for an operation, and what it answers: see {@link DriverInputs} and {@link DriverAnswers}.
+ *
+ * @hidden
+ */
 // An interface, since the compiler takes an index of a mapped type apart in generic code.
 // eslint-disable-next-line @typescript-eslint/no-empty-object-type
 export interface DriverOperationTypes extends OperationTypes {}

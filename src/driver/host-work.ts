@@ -62,6 +62,7 @@ export class HostWork {
     this.#explain = explain
   }
 
+  /** True from the beginning of {@link close} on. */
   get isClosed(): boolean {
     return this.#closing.signal.aborted
   }

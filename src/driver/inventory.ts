@@ -69,11 +69,13 @@ export class Inventory {
   }
 
   /** True if the VM was seen, or is expected. */
+  /** Whether the VM was there when it was looked at last. */
   has(vm: string): boolean {
     return this.#known.has(vm)
   }
 
   /** The state that was seen last; absent if none was. */
+  /** The state that was seen last; absent for a VM that was not looked at. */
   stateOf(vm: string): VmState | undefined {
     return this.#known.get(vm)?.state
   }

@@ -1,7 +1,8 @@
 import { NotSupportedError } from '../errors.js'
 import type { VmChanges, VmSpec } from '../model/vm-spec.js'
 
-interface UnsupportedOptions {
+/** Why a host refuses a setting, and which of its values. */
+export interface UnsupportedOptions {
   /** Why the host does not have the setting, as a clause: `the emulated machine has no network`. */
   readonly reason: string
   /** What to do instead, as sentences. */
@@ -14,9 +15,13 @@ interface UnsupportedOptions {
 
 /** A setting that a host does not have, or of which it does not take every value. Made by {@link unsupported}. */
 export class Unsupported {
+  /** Why the host does not have the setting, as a clause. */
   readonly reason: string
+  /** What to do instead, as sentences. */
   readonly hint: string
+  /** The values that are refused; all of them if absent. */
   readonly values: readonly unknown[] | undefined
+  /** Whether an empty list is refused too. */
   readonly refusesEmptyList: boolean
 
   /** @internal */
@@ -31,10 +36,13 @@ export class Unsupported {
 /** States in a {@link HandledSettings} table that the host refuses the setting, and why. */
 export const unsupported = (options: UnsupportedOptions): Unsupported => new Unsupported(options)
 
-type KeysOf<T> = T extends unknown ? keyof T : never
-type ValueOf<T, K extends PropertyKey> = T extends Readonly<Partial<Record<K, infer V>>> ? V : never
+/** The keys of each type of a union. */
+export type KeysOf<T> = T extends unknown ? keyof T : never
+/** What a key has in the types of a union that have it. */
+export type ValueOf<T, K extends PropertyKey> = T extends Readonly<Partial<Record<K, infer V>>> ? V : never
 
-type Handled<T> =
+/** What a host does with one setting. See {@link HandledSettings}. */
+export type Handled<T> =
   | Unsupported
   | ([NonNullable<T>] extends [readonly (infer E)[]]
       ? Handled<E>
@@ -63,16 +71,15 @@ export type HandledSettings = { readonly [K in KeysOf<VmSpec | VmChanges>]: Hand
 /**
  * Throws if a spec or an edit has a setting that the host does not honour. A driver calls it before it creates or edits a VM.
  *
- * @param driver the driver's name, for the error
- * @param root what the settings are: a spec, or the changes of an edit
+ * @param of the name of the driver, and whether the settings are a spec or the changes of an edit
  * @throws NotSupportedError whose `path` names the setting: `spec.disks[0].image`
  */
 export function refuseSettings(
   settings: VmSpec | VmChanges,
   handled: HandledSettings,
-  { driver, root }: { readonly driver: string; readonly root: 'spec' | 'changes' },
+  of: { readonly driver: string; readonly root: 'spec' | 'changes' },
 ): void {
-  refuseIn(settings, handled, { driver, path: root, setting: 'spec' })
+  refuseIn(settings, handled, { driver: of.driver, path: of.root, setting: 'spec' })
 }
 
 interface Place {

@@ -22,9 +22,19 @@ export function requireNewSnapshot(snapshots: readonly Pick<Snapshot, 'name'>[],
 }
 
 /** A snapshot as a driver keeps it. */
-interface Descendant {
+export interface KeptSnapshot {
+  /** Unique among the snapshots of the VM. */
   readonly id: string
+  /** The snapshot that this one was made on top of. */
   readonly parentId?: string | undefined
+}
+
+/** The snapshots of a VM as a driver keeps them. */
+export interface KeptSnapshots<S> {
+  /** All snapshots of the VM, in any order. */
+  readonly snapshots: readonly S[]
+  /** The id of the snapshot that the present state of the VM was made on top of. */
+  readonly currentSnapshot?: string | undefined
 }
 
 /**
@@ -32,10 +42,10 @@ interface Descendant {
  *
  * @throws SnapshotNotFoundError
  */
-export function withoutSnapshot<S extends Descendant>(
-  { snapshots, currentSnapshot }: { readonly snapshots: readonly S[]; readonly currentSnapshot?: string | undefined },
+export function withoutSnapshot<S extends KeptSnapshot>(
+  { snapshots, currentSnapshot }: KeptSnapshots<S>,
   id: string,
-): { readonly snapshots: readonly S[]; readonly currentSnapshot: string | undefined } {
+): Required<KeptSnapshots<S>> {
   const { parentId } = requireSnapshot(snapshots, id)
   return {
     snapshots: snapshots

@@ -5,7 +5,7 @@ import type { VmRecord } from '../model/vm-record.js'
 /**
  * Finds a VM in the list of a host. An id goes before a name.
  * @param idOf the id as the host would spell it; the text itself if absent
- * @throws {@link VmNotFoundError}
+ * @throws VmNotFoundError
  */
 export function findVm(vms: readonly VmRecord[], nameOrId: string, idOf = (text: string) => text): VmRecord {
   const wanted = idOf(nameOrId)

@@ -14,12 +14,22 @@ export interface ProgressUpdate {
   readonly unit?: string | undefined
 }
 
+/** The VM that a job of the host works on. */
+export interface HostJobVm {
+  /** The id of the VM. */
+  readonly id: string
+  /** The name of the VM as the host told it. */
+  readonly name: string
+}
+
 /** A job that the host itself keeps, as it was when the host was asked. */
 export interface HostJob {
   /** What finds the job on its host, from any process. */
   readonly token: string
+  /** The operation that the job is of. */
   readonly operation: OperationCode
   /** The VM that it works on; absent if it makes one. */
-  readonly vm: { readonly id: string; readonly name: string } | undefined
+  readonly vm: HostJobVm | undefined
+  /** How far the host has come. */
   readonly progress: ProgressUpdate
 }

@@ -7,7 +7,9 @@ import type { VmState } from './vm-state.js'
 export interface VmRecord {
   /** Stable as long as the VM exists, and unique on its host. */
   readonly id: string
+  /** `'unknown'` if the host can't tell. */
   readonly state: VmState
+  /** The settings; of a damaged VM, as much of them as can be read. */
   readonly config: VmConfig
   /** What only this kind of host tells of a VM. */
   readonly native?: VmNative | undefined
