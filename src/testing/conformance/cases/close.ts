@@ -1,7 +1,7 @@
 import { expect } from 'vitest'
-import type { Result } from '../../../result.js'
 import type { Server } from '../../../server.js'
 import type { VmError } from '../../../errors.js'
+import type { Result } from '../../../result.js'
 import { connect } from '../../../connect.js'
 import { within } from '../deadline.js'
 import { EventLog } from '../event-log.js'
@@ -67,18 +67,17 @@ export const close: Cases = ({ host, promises }) => {
       await guest.ignorePowerButton()
       const second = await trial.createVm()
       const log = new EventLog(server.events())
-      const under = [
-        vm.stop(),
-        second.start(),
-        vm.waitForState('paused'),
-        server.getVmList(),
-        server.createVm({ ...trial.profile.spec, name: 'meanwhile' }),
-      ]
+      const changing = [vm.stop(), second.start(), server.createVm({ ...trial.profile.spec, name: 'late' })]
+      const asking = [vm.waitForState('paused'), server.getVmList()]
       await within(server.close().unwrap(), () => 'the close')
-      for (const job of under) {
-        expect(job.status).not.toBe('running')
+      for (const job of [...changing, ...asking]) expect(job.status).not.toBe('running')
+      for (const job of changing) {
         const result: Result<unknown, VmError> = await job
         if (result.isErr()) expectClosed(result.error, ['CONNECTION_FAILED', 'OUTCOME_UNKNOWN'])
+      }
+      for (const job of asking) {
+        const result: Result<unknown, VmError> = await job
+        if (result.isErr()) expectClosed(result.error, ['CONNECTION_FAILED'])
       }
       await within(log.ended, () => 'the end of the events')
       await guest.untilGone()
