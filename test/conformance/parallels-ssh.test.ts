@@ -17,6 +17,7 @@ const subjects: readonly Subject[] = [
   'clone',
   'screen and keys',
   'guest agent',
+  'guest files',
   'close',
 ]
 

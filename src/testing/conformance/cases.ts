@@ -1,3 +1,4 @@
+import { cancelling } from './cases/cancelling.js'
 import { clone } from './cases/clone.js'
 import { close } from './cases/close.js'
 import { connectAndInfo } from './cases/connect-and-info.js'
@@ -9,6 +10,7 @@ import { deleteCases } from './cases/delete.js'
 import { edit } from './cases/edit.js'
 import { editDisks } from './cases/edit-disks.js'
 import { events } from './cases/events.js'
+import { guestFiles } from './cases/guest-files.js'
 import { guestAgent } from './cases/guest-agent.js'
 import { images } from './cases/images.js'
 import { inputThatIsWrong } from './cases/input-that-is-wrong.js'
@@ -54,9 +56,11 @@ export const allCases = {
   statistics,
   events,
   jobs,
+  cancelling,
   many,
   crash,
   'guest agent': guestAgent,
+  'guest files': guestFiles,
   migrate,
   connections,
   close,
