@@ -199,7 +199,7 @@ for (const verb of ['unregister', 'delete'] as const) {
     await double.set({ invalid: ['web-1'] })
     const listed = await server.getVmList({ state: 'unknown' }).unwrap()
     expect(listed).toEqual([vm])
-    expect(vm.problem?.message).toMatch(/it is invalid: its files in \/.*\.pvm are damaged/)
+    expect(vm.problem?.message).toMatch(/Parallels calls it invalid: its files in \/.*\.pvm are damaged/)
     for (const job of [vm.start(), vm.edit({ cpus: 2 }), vm.clone({ name: 'copy' }), vm.refresh()] as const) {
       const error = await failureOf<'PROTOCOL_ERROR'>(job, 'PROTOCOL_ERROR')
       expect(error.hint).toContain('vm.unregister()')

@@ -12,9 +12,9 @@ import type { VmInfo } from './vm-info.js'
 export type SetCommand = readonly string[]
 
 const installFromCdrom = 'Install a system from a CD-ROM image, or clone a VM that has one.'
-const noKernel = unsupported({ reason: 'Parallels boots no kernel directly', hint: installFromCdrom })
+const noKernel = unsupported({ reason: 'Parallels can not boot a kernel directly', hint: installFromCdrom })
 const ownFirmware = unsupported({
-  reason: 'Parallels has a firmware of its own',
+  reason: 'Parallels always uses its own firmware',
   hint: 'Leave spec.boot.firmware out.',
 })
 
@@ -26,14 +26,14 @@ const handled = {
   disks: {
     id: true,
     image: unsupported({
-      reason: 'Parallels would write to the image itself, and takes no raw one',
+      reason: 'Parallels would write to the image itself, and does not read raw images',
       hint: installFromCdrom,
     }),
     sizeMiB: true,
   },
   deleteDisks: true,
   cdroms: { image: true },
-  floppies: { image: unsupported({ reason: 'no floppy drive is offered here', hint: 'Use a CD-ROM image.' }) },
+  floppies: { image: unsupported({ reason: 'this driver offers no floppy drive', hint: 'Use a CD-ROM image.' }) },
   boot: {
     kernel: noKernel,
     initrd: noKernel,
@@ -42,13 +42,13 @@ const handled = {
     videoFirmware: ownFirmware,
     order: unsupported({
       values: ['floppy'],
-      reason: 'no floppy drive is offered here',
+      reason: 'this driver offers no floppy drive',
       hint: 'Use "disk" and "cdrom".',
     }),
   },
   networkAdapters: unsupported({
-    reason: 'the networks of Parallels are not offered here',
-    hint: 'Leave it out, and the VM has the adapter that Parallels gives it; prlctl set --device-set net0 changes that.',
+    reason: 'this driver does not offer the networks of Parallels',
+    hint: 'Leave it out: the VM gets the default adapter of Parallels, which prlctl set --device-set net0 can change.',
     refusesEmptyList: true,
   }),
 } satisfies HandledSettings
@@ -65,7 +65,7 @@ export async function requireImages({ cdroms = [] }: VmChanges, transport: Trans
     const path = `${root}.cdroms[${String(index)}].image`
     throw new InvalidArgumentError({
       path,
-      reason: `${path} is ${image}, which is no file that can be read on the host`,
+      reason: `${path} is ${image}, which is not a readable file on the host`,
     })
   }
 }
@@ -165,7 +165,7 @@ function wantedDisks(changes: VmChanges, { record }: VmInfo): readonly DiskConfi
   if (inOrder.some((id, index) => ids[index] !== id)) {
     throw new NotSupportedError({
       capability: 'spec.disks',
-      reason: 'the order of disks is not changed here',
+      reason: 'this driver does not change the order of disks',
       hint: 'Put new disks behind the others.',
     })
   }

@@ -65,7 +65,7 @@ export function parallelsError(error: unknown, context: FailureContext): VmError
       return new AlreadyExistsError({ ...options, hint: 'Choose another name, or delete that VM.' })
     case 'state':
       return state === undefined || expected.includes(state)
-        ? new ResourceBusyError({ ...options, hint: 'Something else was being done to it. Try again.' })
+        ? new ResourceBusyError({ ...options, hint: 'Another operation was in progress. Try again.' })
         : located(invalidState(state, expected), options)
     case 'busy':
     case 'synchronizing':

@@ -91,8 +91,8 @@ export class ParallelsGuest {
     if (this.#host.prlctl.flavour === 'desktop' && length > maxCommandLine) {
       throw new InvalidArgumentError({
         path: 'argv',
-        reason: `argv and its quoting have ${String(length)} bytes, and Parallels Desktop takes ${String(maxCommandLine)}`,
-        hint: 'Hand long texts over as the input, or copy them in with vm.guest.copyIn().',
+        reason: `argv has ${String(length)} bytes with its quoting, and Parallels Desktop accepts ${String(maxCommandLine)}`,
+        hint: 'Pass long texts as the input, or copy them in with vm.guest.copyIn().',
       })
     }
     const { input } = options
@@ -246,8 +246,8 @@ function requireTools({ tools, isWindows }: VmInfo, { operation }: Task): void {
 const withoutShell = (capability: string, reason: string, failure?: ParallelsFailure): NotSupportedError =>
   new NotSupportedError({
     capability,
-    reason: `${reason}, and programs and files are handed over to a POSIX shell`,
-    hint: 'Use the guest’s own means of remote administration, or share a folder with it.',
+    reason: `${reason}, and programs and copies of files need a POSIX shell`,
+    hint: 'Use the remote administration of the guest, or share a folder with it.',
     native: failure?.native,
     cause: failure,
   })

@@ -82,8 +82,8 @@ export class ParallelsProvisioning {
     const found = infos.find((info) => info.home === home) ?? infos.find(({ record }) => !before.has(record.id))
     if (found !== undefined) return found.record
     throw new OutcomeUnknownError({
-      reason: 'prlctl said that the VM was registered, and does not list it',
-      hint: 'Look whether it is there with server.getVmList().',
+      reason: 'prlctl reported that the VM was registered, and does not list it',
+      hint: 'Check with server.getVmList() whether it exists.',
     })
   }
 
@@ -124,8 +124,8 @@ export class ParallelsProvisioning {
     const record = await this.#work.afterwards(made)
     if (record !== undefined) return record
     throw new OutcomeUnknownError({
-      reason: `prlctl said that the clone ${JSON.stringify(name)} was made, and does not list it`,
-      hint: 'Look whether it is there with server.getVmList().',
+      reason: `prlctl reported that the clone ${JSON.stringify(name)} was created, and does not list it`,
+      hint: 'Check with server.getVmList() whether it exists.',
     })
   }
 }

@@ -1,8 +1,8 @@
 import type { DriverOperations } from '../../driver/driver.js'
+import { requireSnapshot } from '../../driver/snapshot-list.js'
 import { snapshotTree } from '../../model/snapshot-tree.js'
 import type { Snapshot, SnapshotNode } from '../../model/snapshot.js'
 import type { VmState } from '../../model/vm-state.js'
-import { SnapshotNotFoundError } from '../../errors.js'
 import type { ParallelsHost } from './parallels-host.js'
 import { jsonIn } from './json-output.js'
 import { snapshotDetails, snapshotIdsOfTable, snapshotsOfJson, type ListedSnapshot } from './snapshot-output.js'
@@ -10,7 +10,7 @@ import { argumentOf, bareId, isId } from './vm-id.js'
 import type { VmInfo } from './vm-info.js'
 import type { ParallelsWork } from './parallels-work.js'
 
-/** Snapshots. Parallels can't cancel a change of them that is under way. */
+/** Snapshots. Parallels can't cancel a change of them that is under way. Only ids that the host has listed are sent to it. */
 export class ParallelsSnapshots {
   readonly #host: ParallelsHost
   readonly #work: ParallelsWork
@@ -39,12 +39,12 @@ export class ParallelsSnapshots {
     const output = await this.#host.prlctl.change(['snapshot', argumentOf(vm), '-n', name, ...details])
     await this.#work.settle(vm, state, state)
     const id = bareId(/\{[0-9a-f-]+\}/i.exec(output)?.[0] ?? '')
-    return this.#require(await this.#work.afterwards(() => this.#list(vm, { isChange: true })), id)
+    return requireSnapshot(await this.#work.afterwards(() => this.#list(vm, { isChange: true })), id)
   }
 
   async #switchTo({ record }: VmInfo, snapshot: string): Promise<VmState> {
     const { id: vm, state: from } = record
-    const { id, state } = this.#require(await this.#list(vm), snapshot)
+    const { id, state } = requireSnapshot(await this.#list(vm), snapshot)
     await this.#host.prlctl.change(['snapshot-switch', argumentOf(vm), '-i', argumentOf(id)])
     const reached = await this.#work.settle(vm, state, from)
     await this.#work.afterwards(() => this.#host.snapshots(vm, { isChange: true }))
@@ -52,21 +52,11 @@ export class ParallelsSnapshots {
   }
 
   async #delete(vm: string, snapshot: string): Promise<void> {
-    const { id } = this.#require(await this.#list(vm), snapshot)
+    const { id } = requireSnapshot(await this.#list(vm), snapshot)
     await this.#host.prlctl.change(['snapshot-delete', argumentOf(vm), '-i', argumentOf(id)])
     const { state } = (await this.#work.afterwards(() => this.#host.look(vm))).record
     await this.#work.settle(vm, state, state)
     await this.#work.afterwards(() => this.#host.snapshots(vm, { isChange: true }))
-  }
-
-  /** Finds a snapshot; only ids that the host listed are sent to it. */
-  #require(snapshots: readonly Snapshot[], id: string): Snapshot {
-    const found = snapshots.find((snapshot) => snapshot.id === id)
-    if (found !== undefined) return found
-    throw new SnapshotNotFoundError({
-      reason: `it has no snapshot of the id ${JSON.stringify(id)}`,
-      hint: 'vm.getSnapshotTree() tells which there are.',
-    })
   }
 
   async #list(vm: string, options?: { readonly isChange: boolean }): Promise<Snapshot[]> {

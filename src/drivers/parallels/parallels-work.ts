@@ -160,7 +160,7 @@ export class ParallelsWork {
       if (isGone || this.#host.work.isClosed) throw error
       const { reason, native } = parallelsError(error, { operation: 'vm.getState' })
       throw new OutcomeUnknownError({
-        reason: `the host has taken it, and does not tell how it is now: ${reason}`,
+        reason: `the host accepted it, and could not be asked for the outcome: ${reason}`,
         hint: 'Ask for the state of the VM once the host answers.',
         native,
         cause: error,
@@ -174,7 +174,7 @@ export class ParallelsWork {
       const { state } = (await this.afterwards(() => this.#host.look(vm))).record
       if (state === to || (isSettled(state) && state !== from)) return state
       if (isSettled(state) && waitedMs > patienceMs) {
-        const message = `prlctl said that it was done, and the VM is still ${state}`
+        const message = `prlctl reported success, and the VM is still ${state}`
         throw new HostError({ reason: message, native: { driver: 'parallels', message } })
       }
       if (waitedMs > this.#host.prlctl.changeTimeoutMs) {

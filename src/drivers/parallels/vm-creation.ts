@@ -49,8 +49,8 @@ async function draftNamed(host: ParallelsHost, draft: string, name: string): Pro
   const made = infos.find(({ record }) => record.config.name === draft)
   if (made !== undefined) return made
   throw new OutcomeUnknownError({
-    reason: `prlctl said that the VM ${JSON.stringify(draft)} was made, and does not list it`,
-    hint: 'Look whether it is there with prlctl list -a.',
+    reason: `prlctl reported that the VM ${JSON.stringify(draft)} was created, and does not list it`,
+    hint: 'Check with prlctl list -a whether it exists.',
   })
 }
 
@@ -66,7 +66,7 @@ async function removeHalf(
   } catch (error) {
     const failure = parallelsError(error, { operation: 'server.createVm' })
     throw new OutcomeUnknownError({
-      reason: `it may have been made, and could neither be finished nor removed: ${failure.reason}`,
+      reason: `it may have been created, and could neither be finished nor removed: ${failure.reason}`,
       hint: `Delete the VM ${JSON.stringify(draft)}, or connect again once this process has ended.`,
       native: failure.native,
       cause,
