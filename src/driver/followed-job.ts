@@ -37,11 +37,13 @@ export interface HostJobSource<T> {
  * import { FollowedJob, type HostJobSource, type Task } from 'awaitvm/driver'
  * import { OutcomeUnknownError } from 'awaitvm'
  *
+ * const gone = (): Error => new OutcomeUnknownError({ reason: 'the host does not answer any more' })
+ *
  * async function follow(source: HostJobSource<void>, connection: EventTarget, task: Task): Promise<void> {
  *   const job = new FollowedJob(source, task)
  *   connection.addEventListener('lost', () => job.lose())
  *   connection.addEventListener('back', () => job.regain())
- *   connection.addEventListener('gone', () => job.giveUp(new OutcomeUnknownError({ reason: 'the host does not answer any more' })))
+ *   connection.addEventListener('gone', () => job.giveUp(gone()))
  *   await job.outcome
  * }
  * ```
