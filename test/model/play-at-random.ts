@@ -16,7 +16,7 @@ interface Random {
 const { AWAITVM_MODEL_SEED: chosen = '1' } = process.env
 const firstSeed = chosen === 'random' ? Date.now() % 2 ** 31 : Number(chosen)
 
-/** Plays runs of random steps, each on a new host, until so many operations were called. A failure reports its seed and path. */
+/** Plays runs of random steps, each on a new host, until the number of operations is reached. A failure reports its seed and path. */
 export async function playAtRandom({ operations, stepsPerRun, isAsItCame = false, open }: Random): Promise<void> {
   let played = 0
   const run = fc.asyncProperty(steps(stepsPerRun), async (sequence) => {

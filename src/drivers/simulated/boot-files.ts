@@ -3,7 +3,7 @@ import { InvalidArgumentError } from '../../errors.js'
 import { recordImages, type ImageRecord, type RecordedImages } from '../../files/image-record.js'
 import { namedImages, type ImageSettings } from '../../files/named-images.js'
 
-/** The multiboot header is within so many bytes of a kernel's start (multiboot specification, version 1). */
+/** The multiboot header is within this many bytes of a kernel's start (multiboot specification, version 1). */
 const searchedBytes = 8192
 const multibootMagic = 0x1badb002
 /** The setup header of a Linux kernel, by Documentation/arch/x86/boot.rst. */

@@ -5,7 +5,7 @@ export interface SimulatedClock {
   /** Milliseconds since 1970, as of `Date.now()`. */
   readonly now: number
   /**
-   * Lets so many milliseconds pass. What falls due is done in order; code that waits for it runs before time goes on. On a real
+   * Lets this many milliseconds pass. What falls due is done in order; code that waits for it runs before time goes on. On a real
    * clock it waits.
    *
    * @throws InvalidArgumentError if `ms` is not a number from 0
@@ -19,7 +19,7 @@ export interface SimulatedClock {
 export interface HostClock extends SimulatedClock {
   /** Milliseconds of a monotonic clock, with fractions if the clock has them. */
   readonly elapsedMs: number
-  /** Calls `run` after so many milliseconds, unless the returned function is called before. */
+  /** Calls `run` after this many milliseconds, unless the returned function is called before. */
   after(ms: number, run: () => void): () => void
   /** Stops time until the work has ended. For work on files, which takes no time of this clock. */
   whileBusy<T>(work: Promise<T>): Promise<T>

@@ -5,8 +5,8 @@ import { HostWork } from '../../driver/host-work.js'
 import { Inventory } from '../../driver/inventory.js'
 import { Listeners } from '../../driver/listeners.js'
 import type { Task } from '../../driver/task.js'
-import { ConnectionError, OutcomeUnknownError, VmError, type VmErrorCode } from '../../errors.js'
-import { closedBeforeSending } from '../../errors/closed.js'
+import { ConnectionError, VmError, type OutcomeUnknownError, type VmErrorCode } from '../../errors.js'
+import { closedBeforeSending, lostBeforeAnswer } from '../../errors/closed.js'
 import type { VmEvent } from '../../model/vm-event.js'
 import { features, isDriverOperation, operationCodes, operations, type OperationSpec } from '../../operations.js'
 import { actions } from './actions.js'
@@ -187,17 +187,14 @@ function calleeOf(
       ? { id: asked, name: nameOrId === undefined ? undefined : asked }
       : { id: found.id, name: found.name }
   }
-  const isSpec = typeof spec === 'object' && spec !== null && 'name' in spec && typeof spec.name === 'string'
-  return { id: undefined, name: isSpec ? (spec.name as string) : undefined }
+  const name = typeof spec === 'object' && spec !== null && 'name' in spec ? spec.name : undefined
+  return { id: undefined, name: typeof name === 'string' ? name : undefined }
 }
 
 const codeOf = (error: unknown): VmErrorCode => (error instanceof VmError ? (error.code as VmErrorCode) : 'HOST_ERROR')
 
 const neverBegun = (): ConnectionError =>
-  new ConnectionError({ reason: 'the connection was lost before the host had begun', hint: 'Try again.' })
+  new ConnectionError({ reason: 'the connection was lost before the host began', hint: 'Try again.' })
 
 const outcomeLost = (): OutcomeUnknownError =>
-  new OutcomeUnknownError({
-    reason: 'the connection was lost, and nobody can say what came of it',
-    hint: 'Ask for the state of the VM: it may have taken place.',
-  })
+  lostBeforeAnswer(connectionLost('the connection was lost before the host answered'))

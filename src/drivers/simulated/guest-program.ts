@@ -24,7 +24,7 @@ export interface SimulatedProgram {
   readonly vm: string
   /** Aborted if the job is cancelled or the guest ends. */
   readonly signal: AbortSignal
-  /** Waits so many milliseconds by the host's clock. Rejects with an `AbortError` if the program is stopped. */
+  /** Waits this many milliseconds by the host's clock. Rejects with an `AbortError` if the program is stopped. */
   sleep(ms: number): Promise<void>
 }
 

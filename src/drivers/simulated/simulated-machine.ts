@@ -23,7 +23,7 @@ interface Input {
 }
 
 const sectorBytes = 512
-/** Most consoles are never opened. Until then, so many characters of the guest's output are kept as a string. */
+/** Most consoles are never opened. Until then, this many characters of the guest's output are kept as a string. */
 const maxSaid = 4096
 
 /** A running machine: the guest's memory, its console, and what waits for its end. */

@@ -12,7 +12,7 @@ afterAll(async () => {
   await rm(folder, { recursive: true })
 })
 
-/** A file of so many bytes that begins as a bzImage with so many sectors of setup code. */
+/** A file of a given size that begins as a bzImage with the given number of setup sectors. */
 function linux(setupSectors: number, bytes: number): Buffer {
   const image = Buffer.alloc(bytes)
   image.writeUInt8(setupSectors, 0x1f1)
