@@ -4,9 +4,9 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { expect, test } from 'vitest'
-import { recipes } from './shown-programs.js'
+import { programs } from './shown-programs.js'
 
-const root = join(recipes, '..')
+const root = join(programs, '../../..')
 
 interface LintedFile {
   readonly messages: readonly { readonly ruleId: string; readonly line: number }[]
@@ -16,7 +16,7 @@ interface LintedFile {
 async function lint(program: string): Promise<string[]> {
   const project = await mkdtemp(join(tmpdir(), 'awaitvm-eslint-'))
   try {
-    await copyFile(join(recipes, 'eslint.config.js'), join(project, 'eslint.config.js'))
+    await copyFile(join(programs, 'eslint.config.js'), join(project, 'eslint.config.js'))
     await symlink(join(root, 'node_modules'), join(project, 'node_modules'))
     await writeFile(join(project, 'package.json'), '{ "type": "module" }')
     const paths = { awaitvm: [join(root, 'src/index.ts')] }

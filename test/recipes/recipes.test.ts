@@ -9,7 +9,7 @@ import { Child } from '../support/child-process.js'
 import { debianWithAgent } from '../support/debian-with-agent.js'
 import { missingQemu, skipWithout } from '../support/optional-tool.js'
 import { QmpHost } from '../support/qmp-host.js'
-import { recipes } from './shown-programs.js'
+import { programs } from './shown-programs.js'
 
 interface Outcome {
   readonly code: number
@@ -20,7 +20,7 @@ interface Outcome {
 /** Runs a recipe to its end. */
 const run = (recipe: string, ...args: readonly string[]): Promise<Outcome> =>
   new Promise((resolve) => {
-    execFile(process.execPath, ['--import', 'tsx', join(recipes, recipe), ...args], (error, stdout, stderr) => {
+    execFile(process.execPath, ['--import', 'tsx', join(programs, recipe), ...args], (error, stdout, stderr) => {
       resolve({ code: error === null ? 0 : Number(error.code), stdout, stderr })
     })
   })
@@ -40,7 +40,7 @@ describe('on the embedded host', () => {
     await using server = await connect(uri).unwrap()
     await server.createVm({ name: 'tiny' }).unwrap()
 
-    await using child = new Child('../../recipes/throw-away-vm.ts', [uri, 'tiny'])
+    await using child = new Child('../recipes/programs/throw-away-vm.ts', [uri, 'tiny'])
     await child.printed('awaitvm guest ready')
     expect(await namesOn(server)).toEqual([expect.stringMatching(/^tiny$/), expect.stringMatching(/^tiny-.{36}$/)])
     child.process.kill('SIGINT')

@@ -15,7 +15,7 @@ const filesUnder = (folder: string, extension: string): string[] =>
 /** Every chapter of the repository, by its path in it. */
 const chapters = [
   'README.md',
-  ...['benchmarks', 'recipes', 'src', 'test'].flatMap((folder) => filesUnder(folder, '.md')),
+  ...['benchmarks', 'src', 'test'].flatMap((folder) => filesUnder(folder, '.md')),
 ]
 const read = (path: string): string => readFileSync(join(root, path), 'utf8')
 

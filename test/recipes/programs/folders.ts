@@ -1,3 +1,4 @@
+// folders.ts
 // npx tsx folders.ts qmp:///srv/vms debian in ./project /srv/project
 // npx tsx folders.ts qmp:///srv/vms debian out /srv/project ./results
 import { execFile } from 'node:child_process'

@@ -1,3 +1,4 @@
+// sandbox.ts
 // npx tsx sandbox.ts qmp:///srv/vms debian first.sh second.sh
 import { resolve } from 'node:path'
 import { stripVTControlCharacters } from 'node:util'

@@ -1,3 +1,4 @@
+// throw-away-vm.ts
 // npx tsx throw-away-vm.ts qmp:///srv/vms debian
 import { randomUUID } from 'node:crypto'
 import { connect, type Server, type Vm } from 'awaitvm'

@@ -1,3 +1,4 @@
+// snapshot-all.ts
 // npx tsx snapshot-all.ts qmp:///srv/vms failures.csv
 import { writeFile } from 'node:fs/promises'
 import { batch, connect } from 'awaitvm'

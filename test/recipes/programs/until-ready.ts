@@ -1,3 +1,4 @@
+// until-ready.ts
 // npx tsx until-ready.ts qmp:///srv/vms debian
 import { setTimeout as delay } from 'node:timers/promises'
 import { connect, type Vm } from 'awaitvm'

@@ -1,3 +1,4 @@
+// ci-job.ts
 // npx tsx ci-job.ts qmp:///srv/vms debian ./project 'make test' ./results
 import { connect } from 'awaitvm'
 import { copyFolderIn, copyFolderOut } from './folders.js'
