@@ -36,8 +36,15 @@ export interface BatchOptions<Item> extends Pick<JobOptions, 'signal' | 'onProgr
   readonly stopOnError?: boolean | undefined
   /** If absent, each item is tried once. */
   readonly retry?: RetryOptions | undefined
-  /** At most `starts` attempts begin in any interval of `intervalMs` milliseconds. */
-  readonly rateLimit?: { readonly starts: number; readonly intervalMs: number } | undefined
+  /** Limits how many attempts begin in a time; no limit if absent. */
+  readonly rateLimit?:
+    | {
+        /** The most attempts that begin in any interval of `intervalMs`. */
+        readonly starts: number
+        /** The length of the interval, in milliseconds. */
+        readonly intervalMs: number
+      }
+    | undefined
   /** Items of higher priority go first; 0 if absent. */
   readonly priority?: ((item: Item) => number) | undefined
   /**

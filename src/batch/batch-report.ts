@@ -93,6 +93,7 @@ export class BatchReport<Item, T, E> {
     return this.outcomes.filter((outcome): outcome is BatchFailure<Item, T, E> => isCancelled(outcome.result))
   }
 
+  /** @internal */
   [inspect.custom](): string {
     return this.toString()
   }

@@ -13,10 +13,7 @@ const filesUnder = (folder: string, extension: string): string[] =>
     .map((name) => join(folder, name))
 
 /** Every chapter of the repository, by its path in it. */
-const chapters = [
-  'README.md',
-  ...['benchmarks', 'src', 'test'].flatMap((folder) => filesUnder(folder, '.md')),
-]
+const chapters = ['README.md', ...['benchmarks', 'src', 'test'].flatMap((folder) => filesUnder(folder, '.md'))]
 const read = (path: string): string => readFileSync(join(root, path), 'utf8')
 
 interface Example {
