@@ -60,13 +60,13 @@ export class InvalidStateError extends VmError {
   }
 }
 
-/** Another operation or process has the VM; the same call may succeed once it has let go. */
+/** Another operation or process has the VM. The same call may succeed later. */
 export class ResourceBusyError extends VmError {
   static {
     this.prototype.name = 'ResourceBusyError'
   }
   readonly code = 'RESOURCE_BUSY' as const
-  /** The process that has it, where the host can tell. */
+  /** The process that has it, if the host knows. */
   readonly pid: number | undefined
 
   constructor(options: VmErrorOptions & { readonly pid?: number | undefined }) {
@@ -83,7 +83,7 @@ export class InsufficientResourcesError extends VmError {
   readonly code = 'INSUFFICIENT_RESOURCES' as const
 }
 
-/** This host can't do it. `server.capabilities` tells beforehand. */
+/** The host does not support the operation or the setting. `server.capabilities` lists the operations that it supports. */
 export class NotSupportedError extends VmError {
   static {
     this.prototype.name = 'NotSupportedError'
@@ -129,7 +129,7 @@ export class ConnectionError extends VmError {
   }
 }
 
-/** Nobody can say whether the operation took place: ask the host for the VM's state. */
+/** It is unknown whether the operation took place: ask the host for the VM's state. */
 export class OutcomeUnknownError extends VmError {
   static {
     this.prototype.name = 'OutcomeUnknownError'
@@ -185,7 +185,7 @@ export class WaitAbortedError extends VmError {
   readonly code = 'WAIT_ABORTED' as const
 }
 
-/** No agent answers in the guest. It is `retryable` where one may yet come up, as in a guest that boots. */
+/** No agent answers in the guest. It is `retryable` if one may still start, as in a guest that boots. */
 export class GuestUnavailableError extends VmError {
   static {
     this.prototype.name = 'GuestUnavailableError'

@@ -4,6 +4,6 @@ import { InsufficientResourcesError, type NativeError } from '../errors.js'
 export const diskFull = (native?: NativeError): InsufficientResourcesError =>
   new InsufficientResourcesError({
     reason: 'the host has no room for what its guest writes to a disk',
-    hint: 'Make room in the directory of the VMs, and go on with vm.resume().',
+    hint: 'Make room in the directory of the VMs, then call vm.resume().',
     native,
   })

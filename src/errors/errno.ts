@@ -1,7 +1,7 @@
 import { InsufficientResourcesError, PermissionDeniedError, type NativeError, type VmError } from '../errors.js'
 import { errorCode } from './native.js'
 
-/** Of processes, threads, descriptors or memory there are no more: the codes of the system, and those of Node for its threads. */
+/** Codes for a lack of processes, threads, descriptors or memory: the system's, and Node's for its threads. */
 const exhausted: ReadonlySet<string | undefined> = new Set([
   'EAGAIN',
   'EMFILE',
@@ -16,7 +16,7 @@ export const isExhaustion = (error: unknown): boolean => exhausted.has(codeOf(er
 const codeOf = (error: unknown): string | undefined =>
   errorCode(error) ?? errorCode(error instanceof Error ? error.cause : undefined)
 
-/** What the system could not do, where its errno says more than that it failed. */
+/** Converts a system error whose errno has a meaning of its own. */
 export function errnoError(error: unknown, native: NativeError): VmError | undefined {
   const options = { reason: native.message, cause: error, native }
   if (isExhaustion(error)) {
@@ -29,7 +29,7 @@ export function errnoError(error: unknown, native: NativeError): VmError | undef
     case 'EACCES':
     case 'EPERM':
     case 'EROFS':
-      return new PermissionDeniedError({ ...options, hint: 'Check the rights on that path.' })
+      return new PermissionDeniedError({ ...options, hint: 'Check the permissions of that path.' })
     default:
       return undefined
   }

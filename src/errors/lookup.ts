@@ -4,14 +4,14 @@ import { AlreadyExistsError, SnapshotNotFoundError, VmNotFoundError } from '../e
 /** Error for a new name that another VM has. */
 export const nameIsTaken = (name: string, id: string): AlreadyExistsError =>
   new AlreadyExistsError({
-    reason: `there is a VM named ${JSON.stringify(name)} already, of the id ${id}`,
+    reason: `there is already a VM named ${JSON.stringify(name)}, with the id ${id}`,
     hint: 'Choose another name, or delete that VM.',
   })
 
 /** Error for a VM that is to be registered, whose id another VM has. */
 export const idIsTaken = (id: string, name: string): AlreadyExistsError =>
   new AlreadyExistsError({
-    reason: `there is a VM of the id ${id} already, named ${JSON.stringify(name)}`,
+    reason: `there is already a VM with the id ${id}, named ${JSON.stringify(name)}`,
     hint: 'It may be the same one. If it is not wanted, delete it.',
   })
 
@@ -25,25 +25,25 @@ export const nameIsId = (name: string): AlreadyExistsError =>
 /** Error for a VM that the host does not have. */
 export const vmNotFound = (nameOrId: string): VmNotFoundError =>
   new VmNotFoundError({
-    reason: `there is no VM of the name or id ${JSON.stringify(nameOrId)}`,
-    hint: 'server.getVmList() tells which there are.',
+    reason: `there is no VM with the name or id ${JSON.stringify(nameOrId)}`,
+    hint: 'server.getVmList() lists all VMs.',
   })
 
 /** Error for a new snapshot whose name another snapshot of the VM has. */
 export const snapshotNameIsTaken = (name: string): AlreadyExistsError =>
   new AlreadyExistsError({
-    reason: `it has a snapshot named ${JSON.stringify(name)} already`,
+    reason: `it already has a snapshot named ${JSON.stringify(name)}`,
     hint: 'Choose another name, or delete that snapshot.',
   })
 
 /** Error for a snapshot that the VM does not have. */
 export const snapshotNotFound = (id: string): SnapshotNotFoundError =>
   new SnapshotNotFoundError({
-    reason: `it has no snapshot of the id ${JSON.stringify(id)}`,
-    hint: 'vm.getSnapshotTree() tells which there are.',
+    reason: `it has no snapshot with the id ${JSON.stringify(id)}`,
+    hint: 'vm.getSnapshotTree() lists all snapshots.',
   })
 
-/** What work on a VM has failed of: that a file of it is missing says that somebody else has deleted the VM, where it is gone. */
+/** The error of failed work on a VM. If a file is missing and so is the VM, the VM was deleted. */
 export async function unlessDeleted(error: unknown, id: string, find: () => Promise<unknown>): Promise<unknown> {
   const code = errorCode(error instanceof Error && error.cause !== undefined ? error.cause : error)
   const isMissing = code === 'ENOENT' || code === 'ENOTDIR'

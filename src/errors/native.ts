@@ -1,6 +1,6 @@
 import type { NativeError } from '../vm-error.js'
 
-/** What somebody else's error says, as a host's own words. */
+/** Wraps an error of Node, a library or the system as the host's own words. */
 export const nativeErrorOf = (driver: string, error: unknown): NativeError => {
   const message = error instanceof Error ? error.message : String(error)
   const code = errorCode(error)

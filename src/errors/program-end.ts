@@ -1,6 +1,6 @@
 import { OutcomeUnknownError, type VmErrorOptions } from '../errors.js'
 
-/** Error for a program that has begun, and whose end can't be found out any more: it may have done its work or a part of it. */
+/** Error for a program that was started and whose end can't be found out: it may have done all of its work or a part. */
 export const programEndUnknown = (
   reason: string,
   { cause, native }: Pick<VmErrorOptions, 'cause' | 'native'> = {},
@@ -12,5 +12,5 @@ export const programEndUnknown = (
     native,
   })
 
-/** The reason for a program whose VM is in another state by now. */
-export const goneWithGuest = (state: string): string => `its guest has gone meanwhile, and it is ${state}`
+/** Reason for a program whose VM is no longer running. */
+export const goneWithGuest = (state: string): string => `its guest is gone, and it is ${state}`

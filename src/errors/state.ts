@@ -13,7 +13,7 @@ const waysOut: Partial<Record<VmState, string>> = {
 /**
  * Throws unless the VM's state is one of those that the operation needs.
  *
- * @param problem what has brought the VM into its state, where something is wrong with it
+ * @param problem the reason for the state, if something is wrong with the VM
  */
 export function requireState(
   operation: OperationCode,
@@ -26,7 +26,7 @@ export function requireState(
 }
 
 /**
- * Error for a VM whose state does not allow the operation. The hint tells the way out of the state, if it has one.
+ * Error for a VM whose state does not allow the operation. The hint says how to leave the state.
  *
  * @param expected the states that the operation needs
  */
@@ -51,15 +51,16 @@ export const invalidState = (
     hint,
   })
 
-/** A restart whose VM was stopped by somebody before its guest shut down: it stays stopped. */
+/** Error for a restart whose VM was stopped before its guest shut down: it stays stopped. */
 export const stoppedMeanwhile = (): InvalidStateError =>
   invalidState('stopped', expectedStates('vm.restart'), {
-    reason: 'it was stopped otherwise, before its guest shut down',
+    reason: 'it was stopped before its guest shut down',
   })
 
 /**
- * The guest has gone while something was being done to its VM, which is not done then.
- * @param crash what is known of the crash, where it was one
+ * Error for an operation whose guest ended in the middle of it. The operation had no effect.
+ *
+ * @param crash the crash, if it was one
  */
 export function goneMeanwhile(
   operation: OperationCode | undefined,
@@ -70,14 +71,14 @@ export function goneMeanwhile(
   const expected = spec?.from ?? []
   if (crash === undefined) {
     if (!expected.includes(state)) return invalidState(state, expected)
-    return new ResourceBusyError({ reason: `its guest went down meanwhile, and it is ${state}`, hint: 'Try again.' })
+    return new ResourceBusyError({ reason: `its guest is gone, and it is ${state}`, hint: 'Try again.' })
   }
   if (!expected.includes(state)) return invalidState(state, expected, crashed(crash))
   if (spec?.to === 'running') return crashedAtStart(crash)
   return new ResourceBusyError({ ...crashed(crash), hint: 'Try again.' })
 }
 
-/** The guest has crashed as soon as it ran, and may well do so again. */
+/** Error for a guest that crashed as soon as it ran, and probably will again. */
 export const crashedAtStart = (crash: NativeError): HostError =>
   new HostError({ ...crashed(crash), hint: waysOut.crashed })
 

@@ -18,7 +18,7 @@ function shown(value: unknown): string {
   }
 }
 
-/** The value as the schema has it, copied, or what is wrong with it, and where: `spec.disks[0].image`. */
+/** Returns a checked copy of the value, or an error with the path of the first problem: `spec.disks[0].image`. */
 export function validate<S extends v.GenericSchema>(
   schema: S,
   value: unknown,
@@ -32,12 +32,12 @@ export function validate<S extends v.GenericSchema>(
   const [issue] = parsed.issues
   const path = pathOf(root, issue)
   const found = issue.message.startsWith('is ') ? '' : `, and is ${shown(issue.input)}`
-  // Only the check of names says what was expected in words: see `object`.
+  // Only the check of names has a hint in `expected`: see `object`.
   const hint = issue.type === 'raw_check' ? (issue.expected ?? undefined) : undefined
   return err(new InvalidArgumentError({ path, reason: `${path} ${issue.message}${found}`, hint }))
 }
 
-/** A getter of the caller's own may throw. */
+/** A getter of the caller's object may throw. */
 function parse<S extends v.GenericSchema>(schema: S, value: unknown): v.SafeParseResult<S> | Error {
   try {
     return v.safeParse(schema, value, { abortEarly: true })

@@ -23,7 +23,7 @@ import {
 } from '../errors.js'
 import { vmStates } from '../model/vm-state.js'
 
-/** The errors that have nothing but what all have. */
+/** The errors without fields of their own. */
 const plain = {
   VM_NOT_FOUND: VmNotFoundError,
   SNAPSHOT_NOT_FOUND: SnapshotNotFoundError,
@@ -46,7 +46,7 @@ const state = v.picklist(vmStates)
 const native = v.object({ driver: text, code: v.optional(v.union([text, v.number()])), message: text })
 const common = { reason: text, hint: v.optional(text), retryable: v.boolean() }
 
-/** An error as it is written down for another process, which makes the same of it again. */
+/** An error as it is written down for another process. */
 export const writtenErrorSchema = v.variant('code', [
   v.object({ ...common, code: v.literal('INVALID_ARGUMENT'), native: v.optional(native), path: text }),
   v.object({
@@ -74,7 +74,7 @@ export const writtenErrorSchema = v.variant('code', [
 
 export type WrittenError = v.InferOutput<typeof writtenErrorSchema>
 
-/** What can't be written whole is written as what its host said. */
+/** An error that does not fit the schema is written as a `HostError` with its words. */
 export function writeError(driver: string, error: VmError): WrittenError {
   const { success, output } = v.safeParse(writtenErrorSchema, error)
   if (success) return output

@@ -1,15 +1,15 @@
 import { randomBytes } from 'node:crypto'
 import type { NetworkAdapterConfig, PortForward } from '../model/vm-config.js'
 
-/** A forward as a host keeps it. */
+/** A port forward as a host keeps it. */
 export interface KeptForward extends PortForward {
   readonly protocol: 'tcp' | 'udp'
   readonly hostAddress: string
-  /** If no port is asked for: the one that was found when the VM ran last. */
+  /** The port that was found when the VM ran last; only if `hostPort` is absent. */
   readonly foundHostPort?: number | undefined
 }
 
-/** An adapter as a host keeps it, with everything decided but the ports that are found when the VM is to run. */
+/** An adapter as a host keeps it: complete but for the ports that are found at each start. */
 export interface KeptAdapter extends NetworkAdapterConfig {
   readonly macAddress: string
   readonly outbound: boolean
@@ -20,8 +20,8 @@ export interface KeptAdapter extends NetworkAdapterConfig {
 const newMacAddress = (): string => macAddressOf(randomBytes(3).toString('hex'))
 
 /**
- * The adapters that are wanted. One that has no address of its own keeps that of the adapter in its place, and forwards of the
- * same guest port keep the port that was found for them.
+ * Applies an edit to adapters. An adapter without an address keeps that of the adapter in its place. A forward of the same guest
+ * port keeps the port that was found for it.
  */
 export function keepAdapters(
   wanted: readonly NetworkAdapterConfig[],
@@ -68,7 +68,7 @@ export const cloneAdapters = (adapters: readonly KeptAdapter[], makeMacAddress =
     makeMacAddress,
   )
 
-/** The adapters as users see them: of a VM that runs, with the ports that were found. */
+/** The adapters as users see them; those of a running VM with the ports that were found. */
 export const shownAdapters = (adapters: readonly KeptAdapter[], isRunning: boolean): NetworkAdapterConfig[] =>
   adapters.map((adapter) => ({
     ...adapter,
@@ -78,6 +78,6 @@ export const shownAdapters = (adapters: readonly KeptAdapter[], isRunning: boole
     })),
   }))
 
-/** A locally administered address, of the prefix that QEMU's have; `digits` are six of hexadecimal. */
+/** A locally administered address with QEMU's prefix; `digits` are six hexadecimal ones. */
 export const macAddressOf = (digits: string): string =>
   `52:54:00:${digits.slice(0, 2)}:${digits.slice(2, 4)}:${digits.slice(4, 6)}`

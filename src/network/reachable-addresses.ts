@@ -1,7 +1,7 @@
 import { BlockList, isIP } from 'node:net'
 import type { NetworkAddress } from '../model/exec.js'
 
-/** Addresses that mean another machine elsewhere than in the guest, or on its own wire: loopback, link-local, and none at all. */
+/** Addresses that are valid only in the guest or on its link: loopback, link-local and unspecified ones. */
 const unreachable = new BlockList()
 unreachable.addSubnet('0.0.0.0', 8, 'ipv4')
 unreachable.addSubnet('127.0.0.0', 8, 'ipv4')
@@ -9,7 +9,7 @@ unreachable.addSubnet('169.254.0.0', 16, 'ipv4')
 unreachable.addSubnet('::', 127, 'ipv6')
 unreachable.addSubnet('fe80::', 10, 'ipv6')
 
-/** Of what a guest says, the addresses by which others may reach it: those of IPv4 first, else in the order of the guest. */
+/** The addresses by which others may reach a guest: IPv4 first, otherwise in the guest's order. */
 export const reachableAddresses = (told: readonly NetworkAddress[]): NetworkAddress[] =>
   told.filter(isReachable).sort((a, b) => isIP(a.address) - isIP(b.address))
 

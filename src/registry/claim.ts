@@ -15,13 +15,13 @@ import {
 } from './process-identity.js'
 
 export interface ClaimRecord extends ProcessIdentity {
-  /** What others are told of the VM while it is claimed. */
+  /** The state that other processes are shown while the VM is claimed. */
   readonly state: VmState
-  /** What it was before. */
+  /** The state before the claim. */
   readonly before: VmState
 }
 
-/** A claim that somebody has, and the file that says so. */
+/** A claim that a process holds, and its file. */
 export interface Holder extends ClaimRecord {
   readonly file: string
 }
@@ -31,7 +31,7 @@ export function heldBy(holder: Holder, what = 'it'): ResourceBusyError {
   const { pid, kernel, file } = holder
   if (isOfThisNamespace(holder)) {
     const who = pid === process.pid ? 'another connection of this process' : `the process ${String(pid)}`
-    const hint = 'Stop it there, or wait until that process lets go of it.'
+    const hint = 'Stop it there, or wait until that process releases it.'
     return new ResourceBusyError({ pid, reason: `${who} has ${what}`, hint })
   }
   const isOtherKernel = kernel !== ownKernel()
@@ -40,22 +40,23 @@ export function heldBy(holder: Holder, what = 'it'): ResourceBusyError {
     : 'a process of another container'
   return new ResourceBusyError({
     reason: `${who} has ${what}`,
-    hint: `Stop it there, or wait until that process lets go of it. If it is gone for good, remove ${file}.`,
+    hint: `Stop it there, or wait until that process releases it. If the process is gone for good, remove ${file}.`,
   })
 }
 
 /**
- * The claim of one process on a folder, safe against death at any moment. It is the name of an empty file: `claim` while
- * nobody has it, and else also who has it, and what is told meanwhile. Taking it is a rename(2), which fails for all but the
- * first; whoever finds that its process is gone may rename it, too. No file is made, since that costs a file system much more.
+ * The claim of one process on a folder. It stays consistent if the process dies at any moment. The claim is the name of an empty
+ * file: `claim` if it is free, else followed by the owner and the states to show. It is taken by rename(2), which succeeds for
+ * one process only. A claim whose process is gone can be renamed by any other process. Renaming is much cheaper than creating a
+ * file.
  */
 export class Claim {
   #folder: string
-  /** Told apart from any other claim, of this process too. */
+  /** Unique among all claims, also those of this process. */
   readonly owner: string
-  /** Whoever had it before, and died without letting go of it. */
+  /** The claim of a process that died before it released it. */
   readonly inherited: ClaimRecord | undefined
-  /** What was in the folder when it was taken. */
+  /** The files that were in the folder when the claim was taken. */
   readonly found: readonly string[]
   readonly #before: VmState
   #file: string
@@ -75,7 +76,7 @@ export class Claim {
     this.found = details.found
   }
 
-  /** The claim, or the record of the process that has it. */
+  /** Takes the claim; returns the holder if another process has it. */
   static take(member: Membership, folder: string, state: VmState, before: VmState = state): Claim | Holder {
     const owner = `${String((lastSerial += 1))},${formatIdentity(member.identity)}`
     const file = fileOf(owner, { state, before })
@@ -87,7 +88,7 @@ export class Claim {
       const [left] = claims
       if (left === undefined && !found.includes(freeFile)) makeFree(folder)
       else if (tryToRename(left?.file ?? join(folder, freeFile), join(folder, file))) {
-        // Where it was missing, and several have made it, there may be two: both give way to each other, and one is left.
+        // If several processes created a missing claim, there may be two: both back off until one is left.
         const others = claimsIn(folder, readdirSync(folder)).filter((other) => other.file !== join(folder, file))
         if (!others.some((claim) => isHeld(member, claim))) {
           const isLeftByItself = left !== undefined && unreleased.delete(left.file)
@@ -98,23 +99,23 @@ export class Claim {
     }
   }
 
-  /** Who has the folder at present. */
+  /** The current holder of the claim on a folder. */
   static holder(member: Membership, folder: string): Holder | undefined {
     return claimsIn(folder, readdirSync(folder)).find((claim) => isHeld(member, claim))
   }
 
-  /** Whether somebody died who had the folder. */
+  /** True if the process that claimed the folder has died. */
   static isAbandoned(member: Membership, folder: string): boolean {
     const claims = claimsIn(folder, readdirSync(folder))
     return claims.length > 0 && !claims.some((claim) => isHeld(member, claim))
   }
 
-  /** The folder has another path now, and the claim with it. */
+  /** Call after the folder was renamed: the claim is released at its new path. */
   follow(folder: string): void {
     this.#folder = folder
   }
 
-  /** What everybody else is told meanwhile. */
+  /** Sets the state that other processes are shown. */
   setState(state: VmState): void {
     const file = fileOf(this.owner, { state, before: this.#before })
     if (file === this.#file) return
@@ -122,7 +123,7 @@ export class Claim {
     this.#file = file
   }
 
-  /** Lets go of it: where the folder can't be written to, as soon as it can be; nothing is left of one that was removed. */
+  /** Releases the claim. If the folder can't be written to, the release is retried until it can. */
   release(): void {
     if (this.#isReleased) return
     this.#isReleased = true
@@ -131,13 +132,13 @@ export class Claim {
       tryToRename(file, join(this.#folder, freeFile))
     } catch (error) {
       unreleased.add(file)
-      process.emitWarning(`The claim ${file} can't be let go of yet: ${String(error)}`, 'AwaitvmWarning')
+      process.emitWarning(`The claim ${file} can't be released yet: ${String(error)}`, 'AwaitvmWarning')
       releaser ??= setInterval(releaseAll, releaseEveryMs).unref()
     }
   }
 }
 
-/** The claims of this process that it could not let go of yet: nobody has them, and it may take them again. */
+/** Claims that this process has given up and could not release yet. They count as free, and this process may take them again. */
 const unreleased = new Set<string>()
 const releaseEveryMs = 200
 let releaser: NodeJS.Timeout | undefined
@@ -146,7 +147,7 @@ const isHeld = (member: Membership, claim: Holder): boolean => !unreleased.has(c
 
 function releaseAll(): void {
   for (const file of unreleased) {
-    inBackground(`Letting go of ${file}`, () => {
+    inBackground(`Releasing ${file}`, () => {
       tryToRename(file, join(dirname(file), freeFile))
       unreleased.delete(file)
     })
@@ -159,17 +160,17 @@ function releaseAll(): void {
 const freeFile = 'claim'
 const heldPrefix = 'claim,'
 
-/** How many claims this process has tried to take. */
+/** Counts the claims that this process has tried to take. */
 let lastSerial = 0
 
-/** The longest has some 230 characters, of the 255 that file systems allow. */
+/** At most about 230 characters; file systems allow 255. */
 const fileOf = (owner: string, { state, before }: Pick<ClaimRecord, 'state' | 'before'>): string =>
   `${heldPrefix}${state},${before},${owner}`
 
 const stateSchema = v.picklist(vmStates)
 const pattern = /^claim,(\w+),(\w+),(\d+,(.+))$/
 
-/** Whose claim a file is, and what it says; nothing for any other file. */
+/** The owner and the states in the name of a claim; `undefined` for any other file. */
 export function parseClaim(file: string): { readonly owner: string; readonly record: ClaimRecord } | undefined {
   const [, state, before, owner = '', process = ''] = pattern.exec(file) ?? []
   const identity = parseIdentity(process)
@@ -177,10 +178,10 @@ export function parseClaim(file: string): { readonly owner: string; readonly rec
   return { owner, record: { ...identity, state, before } }
 }
 
-/** Whether a file is a claim, one that is free or damaged, too. */
+/** Whether a file is a claim, including a free or a damaged one. */
 export const isClaimFile = (file: string): boolean => file === freeFile || file.startsWith(heldPrefix)
 
-/** Whether a file looks like a claim that somebody has, and says nothing. */
+/** Whether a file has the name of a held claim that can't be parsed. */
 export const isDamagedClaim = (file: string): boolean => file.startsWith(heldPrefix) && parseClaim(file) === undefined
 
 function claimsIn(folder: string, files: readonly string[]): Holder[] {
@@ -207,7 +208,7 @@ function makeFree(folder: string): void {
   }
 }
 
-/** False where somebody was faster. */
+/** Returns false if another process was faster. */
 function tryToRename(from: string, to: string): boolean {
   try {
     renameSync(from, to)

@@ -4,7 +4,7 @@ import { openOwn } from './own-file.js'
 
 const chunkBytes = 2 ** 20
 
-/** Copies files of one folder into another, where none of them is yet, and has them written to the disk itself. */
+/** Copies files into another folder, which has none of them yet, and flushes them to disk. */
 export async function copyFiles(
   from: string,
   to: string,
@@ -26,7 +26,7 @@ export async function copyFiles(
   }
 }
 
-/** Answers with the size of each chunk when it has been copied. */
+/** Yields the size of each chunk after it was copied. */
 async function* copyChunks(source: FileHandle, target: FileHandle): AsyncGenerator<number> {
   const buffer = Buffer.alloc(chunkBytes)
   for (;;) {

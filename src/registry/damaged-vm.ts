@@ -4,12 +4,12 @@ import { PermissionDeniedError, ProtocolError, type VmError } from '../errors.js
 import { parseShallowJson } from '../model/shallow-json.js'
 import { vmNameSchema } from '../model/vm-spec.js'
 
-/** A VM that is there, and whose definition can't be read. */
+/** A VM whose definition can't be read. */
 export class DamagedVm {
   readonly id: string
-  /** As far as that can be read; its id where it can't. */
+  /** Its id if the name can't be read. */
   readonly name: string
-  /** What is wrong with it, and the way out. */
+  /** What is wrong, and what to do. */
   readonly problem: VmError
 
   constructor(id: string, text: string, problem: VmError) {
@@ -26,7 +26,7 @@ export class DamagedVm {
   }
 }
 
-/** What is wrong with the files of a VM, where the error says that; any other is thrown on. */
+/** Returns an error that describes the files of a VM; rethrows any other. */
 export function problemOf(error: unknown): VmError {
   if (error instanceof ProtocolError || error instanceof PermissionDeniedError) return error
   throw error
@@ -39,7 +39,7 @@ function nameIn(text: string): string | undefined {
     const { success, output } = v.safeParse(namedSchema, parseShallowJson(text))
     return success ? output.name : undefined
   } catch {
-    // Of what is no JSON, nothing can be told.
+    // Text that is not JSON has no name.
     return undefined
   }
 }

@@ -4,16 +4,16 @@ import { readOwnFile } from './own-file.js'
 import { replaceFile } from './replace-file.js'
 import type { WrittenVm } from './vm-format.js'
 
-/** The file in a VM's folder that says what it is. */
+/** The file in a VM's folder that defines the VM. */
 export const definitionFile = 'vm.json'
 
-/** One with 30,000 snapshots has some 15 MB. */
+/** A definition with 30,000 snapshots has about 15 MB. */
 const maxBytes = 16 * 2 ** 20
 
-/** Its text, as it is to be parsed. */
+/** The text of a definition, not parsed yet. */
 export const readDefinition = (folder: string): string => readOwnFile(join(folder, definitionFile), maxBytes)
 
-/** Replaces a definition in one step, unless it could not be read again. */
+/** Replaces a definition atomically. Throws if it would be too large to be read again. */
 export async function writeDefinition(folder: string, definition: WrittenVm): Promise<void> {
   const text = JSON.stringify(definition)
   if (Buffer.byteLength(text) > maxBytes) {

@@ -3,14 +3,14 @@ import { Claim, heldBy } from './claim.js'
 import { Exclusive } from '../exclusive.js'
 import type { Membership } from './membership.js'
 
-/** How long another process may take for naming a VM, which is a matter of milliseconds, before it is reported. */
+/** Longest wait for another process to name a VM. Naming takes milliseconds. */
 const namingTimeoutMs = 10_000
 const namingRetryMs = 5
 
-/** Those of this process take turns; only other processes are polled for. */
+/** Calls in this process queue up; other processes are polled for. */
 const turns = new Exclusive()
 
-/** One process at a time does something to a directory of VMs as a whole: no two VMs get the same name. */
+/** Runs the action while no other process changes the directory as a whole, so that no two VMs get the same name. */
 export function aloneIn<T>(member: Membership, root: string, action: () => Promise<T>): Promise<T> {
   return turns.run(root, () => withClaim(member, root, action))
 }

@@ -10,23 +10,23 @@ import { draftPrefix, replaceFile, syncFolder } from './replace-file.js'
 import { parseJson } from './written-json.js'
 
 const maxMarkerBytes = 64 * 1024
-/** The rights of the group and of all others. */
+/** Permissions of the group and of all others. */
 const othersRights = 0o077
 
-/** The file that says whose VMs a directory has. */
+/** The file that marks a directory of a driver's VMs. */
 export const markerOf = (driver: string): string => `awaitvm-${driver}.json`
 
 /** What a directory is opened for. */
 export interface RootOptions {
   /** The driver whose VMs are in it. */
   readonly driver: string
-  /** The parameter that names it, for errors. */
+  /** The parameter with the path, for errors. */
   readonly path: string
 }
 
 /**
- * Makes a directory of VMs, or takes one that is there: of this user, closed to all others, and of this kind of VMs. An empty
- * one is closed; one with VMs that others may have changed is not trusted.
+ * Creates a directory of VMs, or accepts an existing one. It must belong to this user, be closed to all other users, and have this
+ * driver's VMs. An empty directory is closed here; one with VMs that other users could have changed is refused.
  */
 export async function openRoot(root: string, options: RootOptions): Promise<void> {
   const { driver, path } = options
@@ -52,7 +52,7 @@ export async function openRoot(root: string, options: RootOptions): Promise<void
   if (!isMarked) await syncFolder(root)
 }
 
-/** Whether the file is there, and says what it is to say. */
+/** Whether the marker exists; throws if it has other content than it should. */
 function checkMarker(marker: string, driver: string): boolean {
   try {
     const schema = v.object({ format: v.literal(`awaitvm-${driver}`), version: v.literal(1) })
@@ -80,7 +80,7 @@ function requireOwnRoot(root: string, driver: string): void {
   try {
     requireOwner(root, statSync(root))
   } catch (error) {
-    // Its links could lead anywhere, and who follows them with more rights would do it for their maker.
+    // Links in a directory of another user could lead anywhere, and would be followed with this user's permissions.
     throw problemWith(root, error, { driver, hint: 'Name a directory of your own, or connect as that user.' })
   }
 }
@@ -88,7 +88,7 @@ function requireOwnRoot(root: string, driver: string): void {
 async function requireEmpty(root: string, { driver, path }: RootOptions): Promise<void> {
   const name = markerOf(driver)
   const others = (await readdir(root)).filter((other) => !other.startsWith(draftPrefix) && other !== name)
-  // Another process may have been faster.
+  // Another process may have created the marker in the meantime.
   if (others.length === 0 || checkMarker(join(root, name), driver)) return
   throw new InvalidArgumentError({
     path,
@@ -103,6 +103,6 @@ function requireClosed(folder: string, path: string): void {
   throw new InvalidArgumentError({
     path,
     reason: `the directory ${folder} is open to other users: it has the mode 0${(mode & 0o777).toString(8)}`,
-    hint: `See that its VMs are what they are to be, and close it: chmod 700 ${folder}`,
+    hint: `Check that nobody has changed its VMs, and close it: chmod 700 ${folder}`,
   })
 }

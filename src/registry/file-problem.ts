@@ -3,12 +3,12 @@ import { errorCode, nativeErrorOf } from '../errors/native.js'
 import { NotOwnError } from './own-file.js'
 import { FormatError, isNewer } from './written-json.js'
 
-/** The errors of the system that say something of the file, and not of this process. */
+/** System errors that concern the file, not this process. */
 const codes: ReadonlySet<string> = new Set(['ENOENT', 'ENOTDIR', 'EACCES', 'EPERM', 'EIO', 'EBADMSG', 'EUCLEAN'])
 
 /**
- * What is wrong with a file of a directory of VMs, and the way out, where the error says that; any other is thrown on: that a
- * process has no descriptor left says nothing of a file.
+ * Turns an error that concerns a file of a directory of VMs into one that names the file and what to do. Rethrows any other error:
+ * a lack of file descriptors, for example, concerns the process.
  */
 export function problemWith(
   path: string,
@@ -20,7 +20,7 @@ export function problemWith(
   return damagedFile(path, error, { driver, hint })
 }
 
-/** A file that is not what it should be. */
+/** Error for a file that is missing, damaged or written by a newer awaitvm. */
 export function damagedFile(
   path: string,
   cause: unknown,
@@ -39,7 +39,7 @@ export function damagedFile(
   return new ProtocolError({ reason: `the file ${file} ${problem}: ${native.message}`, hint, cause, native })
 }
 
-/** What to do about a file that can't be read: the beginning of a sentence. */
+/** What to do about a file that can't be read; the beginning of a sentence. */
 export const remedyFor = (error: unknown): string => (isNewer(error) ? 'Use a newer awaitvm' : 'Restore it')
 
 const isRefusal = (cause: unknown): boolean =>

@@ -8,7 +8,7 @@ import type { Membership } from './membership.js'
 
 const pollMs = 100
 
-/** How a followed job has ended well. */
+/** The outcome of a followed job that succeeded. */
 export interface FollowedJob {
   readonly operation: JobRecord['operation']
   readonly vm: JobRecord['vm']
@@ -16,16 +16,16 @@ export interface FollowedJob {
   readonly answer: string | undefined
 }
 
-/** What is needed of a job that shows another one, which somebody else works on. */
+/** What a job must offer to show a job of another process. */
 export interface FollowingTask {
   setToken(token: string): void
   progress(update: ProgressUpdate): void
   cancelWith(handler: (reason: string | undefined) => Promise<boolean>): () => void
-  /** Tells that somebody elsewhere has asked for the job to be stopped, and that the request was taken. */
+  /** Notes that another process has asked to stop the job, and that the request was taken. */
   noteCancel(reason: string): void
 }
 
-/** A job that another process works on, or another connection of this one. */
+/** Follows a job of another process, or of another connection of this process. */
 export class JobFollower {
   readonly #folder: string
   readonly #token: string
@@ -33,7 +33,7 @@ export class JobFollower {
   readonly #member: Membership
   #seen: JobRecord | undefined
   #forget: (() => void) | undefined
-  /** Waits for what becomes of a request to stop. */
+  /** Resolves the pending request to stop. */
   #answerRequest: ((isTaken: boolean) => void) | undefined
 
   constructor(
@@ -47,7 +47,7 @@ export class JobFollower {
     this.#task = task
   }
 
-  /** Follows it to its end, which it shares; whoever works on it may die, and then nobody can say how it ended. */
+  /** Follows the job to its end, and ends in the same way. If the job's process dies, the outcome is unknown. */
   async follow(signal: AbortSignal): Promise<FollowedJob> {
     let record = this.#read()
     if (record === undefined) throw unknownToken(this.#token)
@@ -58,7 +58,7 @@ export class JobFollower {
         if (record.outcome !== undefined) return this.#outcomeOf(record, record.outcome)
         const isOwned = this.#member.isAlive(record.owner)
         if (isOwned) await delay(pollMs, undefined, { signal })
-        // One that has died may have told the outcome as the last that it did.
+        // A process that died may have written the outcome just before.
         const next = this.#read()
         if (next === undefined || (!isOwned && next.outcome === undefined)) throw outcomeUnknown(record)
         record = next
@@ -88,12 +88,12 @@ export class JobFollower {
   #outcomeOf({ operation, vm }: JobRecord, outcome: NonNullable<JobRecord['outcome']>): FollowedJob {
     if (outcome.kind === 'succeeded') return { operation, vm, answer: outcome.answer }
     const error = readError(outcome.error)
-    // Its owner writes that only where somebody has asked for it.
+    // The owner writes that only if somebody asked for it.
     if (error.code === 'JOB_CANCELLED') this.#task.noteCancel(error.reason)
     throw error
   }
 
-  async #stop(reason = 'somebody who follows it cancelled it'): Promise<boolean> {
+  async #stop(reason = 'a follower cancelled it'): Promise<boolean> {
     const answered = new Promise<boolean>((resolve) => {
       this.#answerRequest = resolve
     })
@@ -105,12 +105,12 @@ export class JobFollower {
 const unknownToken = (token: string): InvalidArgumentError =>
   new InvalidArgumentError({
     path: 'token',
-    reason: `the host knows no job of the token ${JSON.stringify(token)}, or not any more`,
-    hint: 'server.getJobs() tells which are under way.',
+    reason: `the host has no job with the token ${JSON.stringify(token)}, or no longer`,
+    hint: 'server.getJobs() lists the jobs under way.',
   })
 
 const outcomeUnknown = ({ owner: { pid } }: JobRecord): OutcomeUnknownError =>
   new OutcomeUnknownError({
-    reason: `the process ${String(pid)} has not told how it ended`,
-    hint: 'Ask for the state of the VM: what was half done is finished or undone by whoever works on it next.',
+    reason: `the process ${String(pid)} did not record its outcome`,
+    hint: 'Ask for the state of the VM. The next operation on it finishes or undoes what was left half done.',
   })

@@ -13,19 +13,19 @@ import { KeptJob, type KeptTask } from './kept-job.js'
 import type { Membership } from './membership.js'
 import { isNewer } from './written-json.js'
 
-/** How long the outcome of a job is kept: who follows it looks many times as often. */
+/** How long the outcome of a job is kept. Followers poll far more often. */
 const keptMs = 60_000
-/** How often jobs are tended, and how many at a time: however many there are, it takes some 1 % of a processor. */
+/** How often jobs are tended, and how many at a time, so that any number of jobs takes about 1 % of a processor. */
 const tendedEveryMs = 100
 const tendedAtOnce = 10
 
 /**
- * The jobs of a directory of VMs, whichever process works on them: each that lasts longer than a moment is a file there, until a
- * while after its end.
+ * The jobs in a directory of VMs, of all processes. A job that lasts longer than a moment has a file there, until some time after
+ * its end.
  *
  * ```
- * jobs/TOKEN.json    what is done, by whom and how far it is; at last how it ended
- * jobs/TOKEN.cancel  somebody asks for it to be stopped
+ * jobs/TOKEN.json    the operation, its process and its progress; in the end the outcome
+ * jobs/TOKEN.cancel  a request to stop the job
  * ```
  */
 export class JobLedger {
@@ -33,13 +33,13 @@ export class JobLedger {
   readonly #driver: string
   readonly #explain: (error: unknown) => VmError
   readonly #member: Membership
-  /** Those of this connection by their tokens, the one that was tended last behind all others. */
+  /** The jobs of this connection by token, the one that was tended last at the end. */
   readonly #own = new Map<string, KeptJob>()
   #timer: NodeJS.Timeout | undefined
   readonly #closing = new AbortController()
   #lastSweep = Number.NEGATIVE_INFINITY
 
-  /** @param explain an error of the work as others are to be told of it */
+  /** @param explain turns an error of the work into the one that other processes read */
   constructor(
     directory: { readonly root: string; readonly member: Membership },
     driver: string,
@@ -51,7 +51,7 @@ export class JobLedger {
     this.#explain = explain
   }
 
-  /** Does the work of a job where others can see it. */
+  /** Runs the work of a job, and shows it to other processes. */
   async keep<T>(task: KeptTask, work: () => Promise<T>): Promise<T> {
     const job = new KeptJob(this.#folder, task, this.#member.identity)
     this.#own.set(job.token, job)
@@ -74,7 +74,7 @@ export class JobLedger {
     }
   }
 
-  /** Those under way, but for those of this connection and those that only a newer awaitvm knows. */
+  /** The jobs under way, without those of this connection and those of a newer awaitvm. */
   async list(): Promise<HostJob[]> {
     const jobs: HostJob[] = []
     for (const name of await this.#files()) {
@@ -93,7 +93,7 @@ export class JobLedger {
     return new JobFollower(this.#folder, token, { task, member: this.#member }).follow(this.#closing.signal)
   }
 
-  /** Follows nothing any more. */
+  /** Ends the following of jobs. */
   close(): void {
     this.#closing.abort(new OutcomeUnknownError({ reason: 'the server was closed' }))
   }
@@ -114,11 +114,11 @@ export class JobLedger {
 
   #end(job: KeptJob, outcome: Parameters<KeptJob['end']>[0]): void {
     if (!job.end(outcome)) return
-    // The job does not wait for what others have left.
+    // The job does not wait for the removal of old files.
     inBackground('Removing jobs that have ended', () => this.#sweep())
   }
 
-  /** Removes what nobody comes for any more. */
+  /** Removes records that nobody reads any more. */
   async #sweep(): Promise<void> {
     const now = performance.now()
     if (now - this.#lastSweep < keptMs) return
@@ -131,15 +131,15 @@ export class JobLedger {
         if (token !== undefined && this.#isWanted(token)) continue
         await rm(path, { force: true })
       } catch (error) {
-        // Somebody else sweeps, too.
+        // Another process sweeps, too.
         if (errorCode(error) !== 'ENOENT') throw error
       }
     }
   }
 
   /**
-   * Whether the job is under way, or ended a short time ago; its file looks older once the system's clock was set forward. A
-   * record that is damaged is of no use to anyone; one of a newer awaitvm is removed by that.
+   * Whether the job is under way, or ended a short time ago. The time of its file is not enough: the system's clock may have been
+   * set forward. A damaged record is of no use. The record of a newer awaitvm is left for that version to remove.
    */
   #isWanted(token: string): boolean {
     let record: JobRecord | 'newer' | undefined
@@ -167,14 +167,14 @@ export class JobLedger {
     try {
       return await readdir(this.#folder)
     } catch (error) {
-      // The first job that lasts makes it.
+      // The first job that lasts creates the folder.
       if (errorCode(error) === 'ENOENT') return []
       throw error
     }
   }
 }
 
-/** What there is to say of what an operation has answered: the state that it led to, or the id of what it made. */
+/** The part of an operation's output that is kept: the state that it led to, or the id of what it created. */
 function answerOf(output: unknown): string | undefined {
   if (typeof output === 'string') return output
   return typeof output === 'object' && output !== null && 'id' in output && typeof output.id === 'string'

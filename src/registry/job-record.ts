@@ -15,30 +15,30 @@ const amount = v.optional(v.pipe(v.number(), v.minValue(0)))
 
 const format = 1
 
-/** Not strict: a record is rewritten by nobody but its owner. */
+/** Not strict: only its owner rewrites a record. */
 const recordSchema = v.object({
   format: v.literal(format),
-  /** The process that works on it. */
+  /** The process that runs the job. */
   owner: processIdentitySchema,
   operation: v.picklist(Object.keys(operations) as OperationCode[]),
-  /** The VM that it works on; absent where it makes one. */
+  /** The VM that it works on; absent if it creates one. */
   vm: v.optional(v.object({ id: text, name: text })),
   progress: v.object({ percent: amount, phase: v.optional(text), done: amount, total: amount, unit: v.optional(text) }),
   isCancelable: v.boolean(),
-  /** How many requests to stop have been refused. */
+  /** The number of requests to stop that were refused. */
   refusals: v.number(),
-  /** With `outcome`: when it ended, of `hostClockMs`. */
+  /** With `outcome`: when the job ended, by `hostClockMs`. */
   endedAt: v.optional(v.number()),
   outcome: v.optional(
     v.variant('kind', [
-      /** `answer`: the state that it led to, or the id of what it made. */
+      /** `answer`: the state that it led to, or the id of what it created. */
       v.object({ kind: v.literal('succeeded'), answer: v.optional(text) }),
       v.object({ kind: v.literal('failed'), error: writtenErrorSchema }),
     ]),
   ),
 })
 
-/** A job, as the process that works on it writes it down for others. */
+/** A job, as its process writes it down for others. */
 export type JobRecord = Readonly<Omit<v.InferOutput<typeof recordSchema>, 'format'>>
 
 const requestSchema = v.object({ reason: text })
@@ -46,7 +46,7 @@ const requestSchema = v.object({ reason: text })
 export const isJobToken = (token: string): boolean =>
   /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/.test(token)
 
-/** The token that a file is the record of. */
+/** The token of the job whose record the file is. */
 export const tokenOfRecord = (file: string): string | undefined => {
   const token = file.endsWith('.json') ? file.slice(0, -'.json'.length) : undefined
   return token !== undefined && isJobToken(token) ? token : undefined
@@ -66,12 +66,12 @@ export const removeJob = (folder: string, token: string): void => {
   rmSync(recordFile(folder, token), { force: true })
 }
 
-/** Asks whoever works on the job to stop it. */
+/** Asks the job's process to stop it. */
 export const requestStop = (folder: string, token: string, reason: string): void => {
   replaceSmallFile(requestFile(folder, token), JSON.stringify({ reason: reason.slice(0, maxReason) }))
 }
 
-/** The reason of the request to stop, if there is one; then it is there no more. */
+/** Takes the pending request to stop, if there is one, and returns its reason. */
 export function takeStopRequest(folder: string, token: string): string | undefined {
   const path = requestFile(folder, token)
   if (!existsSync(path)) return undefined
@@ -83,7 +83,7 @@ export function takeStopRequest(folder: string, token: string): string | undefin
 }
 
 const maxReason = 1000
-/** More than any record has. */
+/** Larger than any record. */
 const maxBytes = 256 * 1024
 
 function read<S extends v.GenericSchema>(path: string, schema: S): v.InferOutput<S> | undefined {

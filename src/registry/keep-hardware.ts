@@ -9,10 +9,10 @@ import type { KeptHardware } from './kept-definition.js'
 
 type Settings<D extends DiskConfig> = Omit<KeptHardware<D>, 'images'>
 
-/** What a new VM has before its spec is looked at. */
+/** The hardware of a new VM before its spec is applied. */
 export const noHardware = { cpus: 1, disks: [], cdroms: [], floppies: [], boot: {}, networkAdapters: [] } as const
 
-/** The hardware that a spec or an edit leads to: a setting that is not named stays as it is. */
+/** Applies a spec or an edit to hardware. A setting that it does not name stays as it is. */
 export const keepHardware = <D extends DiskConfig, M extends MediaDrive>(
   changes: VmChanges,
   present: Settings<D> & { readonly cdroms: readonly M[]; readonly floppies: readonly M[] },
@@ -32,8 +32,8 @@ export const keepHardware = <D extends DiskConfig, M extends MediaDrive>(
   }) satisfies Complete<Settings<D>>
 
 /**
- * The disks that an edit leads to, in their order. Those that are there are kept by their ids, larger where that is asked for,
- * and others are made. Throws where the edit would lose what is on a disk that it does not name.
+ * Applies an edit to disks, and returns them in their new order. A disk with an id is kept, and grows if asked; one without is new.
+ * Throws if the edit would drop a disk that it does not name.
  */
 export function keepDisks<D extends DiskConfig>(
   { disks, deleteDisks = [] }: Pick<VmChanges, 'disks' | 'deleteDisks'>,
@@ -57,8 +57,8 @@ function findDisk<D extends DiskConfig>(present: readonly D[], id: string, path:
   if (found !== undefined) return found
   throw new InvalidArgumentError({
     path,
-    reason: `${path} is ${JSON.stringify(id)}, and the VM has no disk of that id`,
-    hint: 'vm.refresh() tells which disks it has; a disk that is to be made has no id.',
+    reason: `${path} is ${JSON.stringify(id)}, and the VM has no disk with that id`,
+    hint: 'vm.refresh() lists its disks; leave the id out for a new disk.',
   })
 }
 

@@ -18,17 +18,17 @@ import { shownAdapters, type KeptAdapter, type KeptForward } from '../network/ke
 import { isTree } from './kept-snapshots.js'
 
 /*
- * How a VM is kept in a directory. A host makes its schema of these entries and its own. Each schema is strict: a newer awaitvm has
- * written what it does not know, and a change would lose it.
+ * How a VM is kept in a directory. Each host builds its schema from these entries and its own. The schemas are strict: a key that
+ * they don't know was written by a newer awaitvm, and the next change would drop it.
  *
- * A new setting is a new entry here. If an entry gets another meaning or another form, `format` gets the next number.
+ * A new setting needs a new entry here. If an entry gets another meaning or another type, raise `format`.
  */
 
-/** Settings that are not hardware: they change in any state. */
+/** Settings that are not hardware. They can be changed in any state. */
 type LabelConfig = Pick<VmConfig, 'name' | 'description'>
 type HardwareConfig = Required<Omit<VmConfig, keyof LabelConfig | 'createdAt'>>
 
-/** A value as it is read: nothing changes it. */
+/** The type with all of its parts readonly. */
 export type Frozen<T> = T extends object ? { readonly [K in keyof T]: Frozen<T[K]> } : T
 
 const text = v.string()
@@ -36,7 +36,7 @@ const optionalText = v.optional(text)
 const uuid = v.pipe(text, v.uuid())
 const timestamp = v.pipe(text, v.isoTimestamp())
 
-/** Snapshots have the disk of the same id in a file of their own. */
+/** A disk. In a snapshot, the disk has the same id and a file of its own. */
 export const keptDisk = {
   id: uuid,
   image: optionalText,
@@ -68,7 +68,7 @@ const keptBoot = {
   order: v.optional(v.array(v.picklist(['disk', 'cdrom', 'floppy']))),
 } satisfies EntriesOf<BootConfig>
 
-/** All of the hardware but the disks, which each host keeps in files of its own kind. */
+/** All hardware but the disks: each host has files of its own kind for them. */
 export const keptHardware = {
   cpus: v.number(),
   memoryMiB: v.number(),
@@ -79,15 +79,15 @@ export const keptHardware = {
   images: imageRecordSchema,
 } satisfies EntriesOf<Omit<HardwareConfig, 'disks'>> & Record<'images', unknown>
 
-/** Saved memory, but for the name of its file. */
+/** Saved memory, without the name of its file. */
 export const keptMemory = {
-  /** Whether the machine stays paused when it goes on, instead of running. */
+  /** Whether the machine was paused: it stays so when it is resumed. */
   isPaused: v.boolean(),
-  /** Drives whose media were changed since: the guest is told when it goes on. */
+  /** Drives whose media were changed since: the guest is told when it is resumed. */
   changedDrives: v.optional(v.array(v.pipe(text, v.regex(/^(?:cdrom|floppy)\d$/)))),
 }
 
-/** A snapshot, but for its hardware and its memory. */
+/** A snapshot, without its hardware and its memory. */
 export const keptSnapshot = {
   id: uuid,
   name: text,
@@ -98,7 +98,7 @@ export const keptSnapshot = {
 
 const format = 1
 
-/** A VM, but for its hardware, its memory and its snapshots. */
+/** A VM, without its hardware, its memory and its snapshots. */
 export const keptVm = {
   format: v.literal(format),
   id: uuid,
@@ -121,7 +121,7 @@ export const keptSnapshots = <
 
 type Kept<E extends v.ObjectEntries> = Frozen<v.InferOutput<v.StrictObjectSchema<E, undefined>>>
 
-/** Hardware as every host keeps it, with disks of its own kind; a drive may be empty. */
+/** The hardware that all hosts keep. A drive may be empty. */
 export interface KeptHardware<D extends DiskConfig = DiskConfig> extends Omit<
   Kept<typeof keptHardware>,
   'cdroms' | 'floppies'
@@ -131,7 +131,7 @@ export interface KeptHardware<D extends DiskConfig = DiskConfig> extends Omit<
   readonly floppies: readonly MediaDrive[]
 }
 
-/** A definition as every host keeps it. */
+/** The part of a definition that all hosts keep. */
 export interface KeptVm<H extends KeptHardware = KeptHardware> extends Kept<typeof keptVm> {
   readonly hardware: H
   /** The saved memory of a suspended VM. */
@@ -151,7 +151,7 @@ export const newDefinition = <H extends KeptHardware>(
   snapshots: [],
 })
 
-/** The settings beside the hardware that an edit leads to: one that is not named stays as it is. */
+/** Applies an edit to the settings that are not hardware. A setting that it does not name stays as it is. */
 export const keepLabels = (changes: VmChanges, { name, description }: LabelConfig): Complete<LabelConfig> => ({
   name: changes.name ?? name,
   description: changes.description ?? description,
@@ -163,7 +163,7 @@ export const stateAtRest = ({ memory, hasCrashed }: Pick<KeptVm, 'memory' | 'has
 
 type AtRest = Extract<VmState, 'suspended' | 'crashed' | 'stopped'>
 
-/** The definition without its saved memory, and without that it crashed. */
+/** The definition without saved memory and without the mark of a crash. */
 export function withoutRest<D extends KeptVm>({
   memory: _memory,
   hasCrashed: _hasCrashed,
@@ -175,9 +175,9 @@ export function withoutRest<D extends KeptVm>({
 const shownDisk = v.object(keptDisk)
 
 /**
- * The settings as users see them: without empty drives, and without what a host keeps for itself.
+ * The settings as users see them: without empty drives and without the host's own data.
  *
- * @param isRunning whether the adapters show the ports that were found for them
+ * @param isRunning whether to show the ports that were found for forwards without one
  */
 export function configOf({ name, description, createdAt, hardware }: KeptVm, isRunning: boolean): Complete<VmConfig> {
   return {

@@ -7,25 +7,25 @@ import type { JobTarget, OperationCode } from '../operations.js'
 import { removeJob, takeStopRequest, writeJob, type JobRecord } from './job-record.js'
 import type { ProcessIdentity } from './process-identity.js'
 
-/** What ends sooner is not written down: nobody would come in time to see it, and it would only cost. */
+/** A job that ends sooner is not written down: nobody would see it in time. */
 const shownAfterMs = 250
 
-/** What the ledger needs of a job whose work it shows to others. */
+/** What the ledger needs of a job to show it to other processes. */
 export interface KeptTask {
   readonly operation: OperationCode
   readonly target: JobTarget | undefined
   /** How far the job has come, as its users see it. */
   readonly reported: ProgressUpdate
-  /** Whether a request to stop has somebody to ask at present. */
+  /** Whether the job can be asked to stop at present. */
   readonly isCancelable: boolean
-  /** Whether somebody has asked for the job to be stopped. */
+  /** Whether the job was asked to stop. */
   readonly isAskedToStop: boolean
   setToken(token: string): void
-  /** Asks the job to stop, for somebody elsewhere who follows it; `false` if it can't be stopped, and goes on. */
+  /** Asks the job to stop, for a follower in another process; `false` if it can't be stopped. */
   requestCancel(reason: string): Promise<boolean>
 }
 
-/** A job of this process, from its beginning on, and what others are told of it. */
+/** A job of this process, and its record for other processes. */
 export class KeptJob {
   readonly token = randomUUID()
   readonly #folder: string
@@ -46,7 +46,7 @@ export class KeptJob {
     return performance.now() - this.#began >= shownAfterMs
   }
 
-  /** Renews what others are told, and looks for a request to stop. */
+  /** Updates the record, and looks for a request to stop. */
   tend(): void {
     this.#tell(() => {
       if (this.#written === undefined) this.#show()
@@ -54,14 +54,14 @@ export class KeptJob {
     })
   }
 
-  /** Tells those who follow it how it has ended; whether others were told of it at all. */
+  /** Writes the outcome for followers; false if the job has no record. */
   end(outcome: JobRecord['outcome']): boolean {
     if (this.#written === undefined) return false
     this.#tell(() => {
       this.#write({ ...this.#present(), endedAt: hostClockMs(), outcome })
     })
     if (this.#written.outcome === undefined) {
-      // The disk may be full; without any record, those who follow it know that they can't know.
+      // The disk may be full. Without a record, followers know that the outcome is unknown.
       this.#tell(() => {
         removeJob(this.#folder, this.token)
       })
@@ -104,7 +104,7 @@ export class KeptJob {
     this.#written = record
   }
 
-  /** What can't be told to others is no reason for the job itself to fail. */
+  /** A record that can't be written does not make the job fail. */
   #tell(step: () => void): void {
     try {
       step()

@@ -1,7 +1,7 @@
 import { snapshotTree } from '../model/snapshot-tree.js'
 import type { Snapshot, SnapshotNode } from '../model/snapshot.js'
 
-/** What is written down of a snapshot, whichever host keeps it. */
+/** The part of a snapshot that all hosts keep. */
 interface KeptSnapshot extends Pick<Snapshot, 'id' | 'name' | 'description'> {
   readonly createdAt: string
   readonly parentId?: string | undefined
@@ -31,7 +31,7 @@ export function shownSnapshot({ currentSnapshot }: KeptSnapshots, kept: KeptSnap
 export const shownTree = (vm: KeptSnapshots): SnapshotNode[] =>
   snapshotTree(vm.snapshots.map((kept) => shownSnapshot(vm, kept)))
 
-/** Whether each snapshot has an id of its own, and comes after the one that it was made on top of: so none is its own ancestor. */
+/** Whether each snapshot has a unique id and comes after its parent, so that none is its own ancestor. */
 export function isTree(snapshots: readonly Pick<KeptSnapshot, 'id' | 'parentId'>[]): boolean {
   const seen = new Set<string>()
   return snapshots.every(({ id, parentId }) => {

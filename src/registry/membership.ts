@@ -7,7 +7,7 @@ import { isAlive, ownIdentity, type ProcessIdentity } from './process-identity.j
 import { draftIn, draftPrefix } from './replace-file.js'
 import { holdSign, isHeld, makeSign } from './sign-of-life.js'
 
-/** One connection among those that share a directory, and what the others know it by. */
+/** One of the connections that share a directory, and how the others identify it. */
 export class Membership {
   readonly #folder: string
   #identity = ownIdentity(true)
@@ -21,10 +21,10 @@ export class Membership {
     return this.#identity
   }
 
-  /** Makes this connection's sign of life, and removes those of processes that are gone. */
+  /** Creates this connection's sign of life, and removes those of dead processes. */
   async join(): Promise<void> {
     await mkdir(this.#folder, { recursive: true, mode: 0o700 })
-    // What another machine holds can't be seen here, so that nobody relies on signs there.
+    // A sign that another machine holds can't be seen here: on shared file systems there are none.
     if (!isOnLocalDisk(this.#folder)) return
     await this.#sweep()
     const draft = draftIn(this.#folder)
@@ -34,17 +34,17 @@ export class Membership {
     }
     const sign = randomUUID()
     this.#descriptor = holdSign(draft)
-    // Held before anybody finds it: one that nobody holds is taken for that of a dead process.
+    // Held before it is visible: a sign that nobody holds counts as that of a dead process.
     await rename(draft, join(this.#folder, sign))
     this.#identity = ownIdentity(false, sign)
   }
 
-  /** Whether another member still runs, or may. */
+  /** Whether another member is running, or may be. */
   isAlive(member: ProcessIdentity): boolean {
     return isAlive(member, this.#folder)
   }
 
-  /** Lets go of the sign of life, once nothing in the directory is this connection's any more. */
+  /** Removes the sign of life. This connection must have no claim any more. */
   async leave(): Promise<void> {
     if (this.#descriptor === undefined) return
     closeSync(this.#descriptor)

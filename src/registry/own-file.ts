@@ -3,11 +3,11 @@ import { open, type FileHandle } from 'node:fs/promises'
 import { errorCode } from '../errors/native.js'
 
 /*
- * Every file in a directory of VMs is opened here. A folder may come from elsewhere, and another user may have replaced any of its
+ * Opens every file in a directory of VMs. A folder may come from another machine, and another user may have replaced any of its
  * files by a link, a FIFO or a file of terabytes.
  */
 
-/** A file or folder that is not as awaitvm makes them, and is left alone. The message says why, without the path. */
+/** Error for a file or folder that awaitvm would not have created like that. The message says why, without the path. */
 export class NotOwnError extends Error {
   readonly path: string
   /** Whether it belongs to another user. */
@@ -24,18 +24,18 @@ export class NotOwnError extends Error {
 const { O_NOFOLLOW, O_NONBLOCK, O_RDONLY } = constants
 
 export interface OpenOwnOptions {
-  /** Flags of open(2); only reading if absent. */
+  /** Flags of open(2); read-only if absent. */
   readonly flags?: number | undefined
-  /** Whether other VMs may have the file, too. Any other file with a second name may be somebody else's. */
+  /** Whether other VMs may share the file. Any other file with a second hard link may be another user's. */
   readonly isShared?: boolean | undefined
 }
 
-/** Opens a regular file of this user, never a link; a FIFO is not waited for. A new file can be read by nobody else. */
+/** Opens a regular file of this user. Follows no link and does not block on a FIFO. Only this user can read a new file. */
 export function openOwnFile(path: string, options: OpenOwnOptions = {}): number {
   return openChecked(path, options).file
 }
 
-/** As `openOwnFile`, for what takes longer to read than to open. */
+/** Asynchronous `openOwnFile`, for large files. */
 export async function openOwn(path: string, options: OpenOwnOptions = {}): Promise<FileHandle> {
   const handle = await open(path, flagsOf(options), 0o600).catch((error: unknown) => {
     throw explained(path, error)
@@ -50,8 +50,8 @@ export async function openOwn(path: string, options: OpenOwnOptions = {}): Promi
 }
 
 /**
- * The content of a file that may have at most so many bytes. What is done to a file of some KB on a local disk takes some 20 µs,
- * and is done at once: handing it to another thread, for each of opening, looking, reading and closing, takes ten times as long.
+ * Reads a file of at most `maxBytes`. It is synchronous: a file of some KB on a local disk takes about 20 µs, and the asynchronous
+ * calls, each of which changes threads, take ten times as long.
  */
 export function readOwnFile(path: string, maxBytes: number): string {
   const { file, size } = openChecked(path, {})
@@ -68,7 +68,7 @@ export function readOwnFile(path: string, maxBytes: number): string {
   }
 }
 
-/** The content of a large file, which may have at most so many bytes. */
+/** Reads a large file of at most `maxBytes`. */
 export async function readOwnBytes(path: string, maxBytes: number): Promise<Buffer> {
   const file = await openOwn(path)
   try {
@@ -79,7 +79,7 @@ export async function readOwnBytes(path: string, maxBytes: number): Promise<Buff
   }
 }
 
-/** Throws where there is no folder of this user at the path: a link to one is none. */
+/** Throws unless the path is a folder of this user; a link to a folder is refused. */
 export function requireOwnFolder(path: string): Stats {
   const stats = lstatSync(path)
   if (!stats.isDirectory()) throw new NotOwnError(path, `it is ${kindOf(stats)}, and is to be a folder`)
@@ -87,14 +87,14 @@ export function requireOwnFolder(path: string): Stats {
   return stats
 }
 
-/** Throws where what is in a folder is not this user's, or may be somebody else's file under another name. */
+/** Throws if an entry of a folder belongs to another user, or is a hard link to a file elsewhere. */
 export function requireOwnEntry(path: string, { isShared = false }: Pick<OpenOwnOptions, 'isShared'>): void {
   const stats = lstatSync(path)
   requireOwner(path, stats)
   requireOneName(path, stats, isShared)
 }
 
-/** Tells a folder from another one of the same path. */
+/** Identifies a folder, also after another one was put at its path. */
 export type FolderIdentity = Pick<Stats, 'dev' | 'ino'>
 
 export function isSameFolder(path: string, { dev, ino }: FolderIdentity): boolean {
@@ -124,7 +124,7 @@ function tryToOpen(path: string, flags: number): number {
 
 const flagsOf = ({ flags = O_RDONLY }: OpenOwnOptions): number => flags | O_NOFOLLOW | O_NONBLOCK
 
-/** What open(2) says of what is no regular file. */
+/** Explains the errors of open(2) for what is not a regular file. */
 function explained(path: string, error: unknown): unknown {
   switch (errorCode(error)) {
     case 'ELOOP':
@@ -149,7 +149,7 @@ function requireOneName(path: string, { nlink }: Stats, isShared: boolean): void
   throw new NotOwnError(path, 'it has another name elsewhere, under which it may be written to')
 }
 
-/** Windows has no such owners. */
+/** Windows has no user ids. */
 export function requireOwner(path: string, { uid }: Stats): void {
   const self = process.geteuid?.()
   if (self === undefined || uid === self) return

@@ -7,51 +7,50 @@ import { errorCode } from '../errors/native.js'
 import { isOnLocalDisk } from './file-system.js'
 import { isHeld } from './sign-of-life.js'
 
-/** A process, told apart from every other one, of this machine or of another. */
+/** Identifies a process, among those of this machine and of others. */
 export const processIdentitySchema = v.object({
   pid: v.pipe(v.number(), v.integer(), v.minValue(1)),
-  /** When the process began, in the system's own unit; empty where the system does not tell. */
+  /** Start time of the process in the system's own unit; empty if the system does not report it. */
   began: v.string(),
-  /** The kernel that runs it, by its boot id; by the name of the host where the system has no boot id. */
+  /** Boot id of the kernel; the host's name if the system has no boot id. */
   kernel: v.string(),
-  /** The namespace that the pid counts in; empty where the system has none. */
+  /** The pid namespace; empty if the system has none. */
   namespace: v.string(),
-  /** Whether it was on a file system that other machines may have mounted, too. */
+  /** Whether the directory is on a file system that other machines may have mounted. */
   isShared: v.boolean(),
-  /** The file that is its sign of life; empty where it has none. */
+  /** The file that is its sign of life; empty if it has none. */
   sign: v.pipe(v.string(), v.regex(/^[\w-]*$/)),
 })
 
 export type ProcessIdentity = Readonly<v.InferOutput<typeof processIdentitySchema>>
 
-/** Where a process can be found: its pid means nothing elsewhere. */
+/** Where the pid is valid. */
 type Realm = Pick<ProcessIdentity, 'kernel' | 'namespace'>
 
 const read = (path: string): string | undefined => {
   try {
     return readFileSync(path, 'latin1')
   } catch (error) {
-    // No such process, or a system without /proc.
+    // There is no such process, or no /proc.
     if (errorCode(error) === 'ENOENT' || errorCode(error) === 'ESRCH') return undefined
     throw error
   }
 }
 
-/** The fields of /proc/PID/stat from the third on (proc(5)); the name in the second may hold anything. */
+/** The fields of /proc/PID/stat from the third on (proc(5)). The second one is the name, which may contain anything. */
 const fieldsOf = (stat: string): string[] => stat.slice(stat.lastIndexOf(')') + 2).split(' ')
 
 let isProcOwn: boolean | undefined
 
 /**
- * Whether /proc is mounted for the namespace of this process. One that is mounted for another namespace, as `unshare --pid`
- * leaves it, has other processes under the pids that count here.
+ * Whether /proc belongs to the pid namespace of this process. After `unshare --pid`, it still shows the pids of the namespace
+ * outside.
  */
 const hasOwnProc = (): boolean =>
   (isProcOwn ??= read('/proc/self/stat')?.startsWith(`${String(process.pid)} `) === true)
 
 /**
- * When the process began; nothing where the system does not tell. A process that has ended, and whose parent has not looked
- * yet, counts as gone.
+ * Start time of the process; `undefined` if the system does not report it. A zombie counts as gone.
  */
 const beganAt = (pid: number): string | undefined => {
   if (!hasOwnProc()) return undefined
@@ -60,7 +59,7 @@ const beganAt = (pid: number): string | undefined => {
   return fields?.[0] === 'Z' ? undefined : fields?.[19]
 }
 
-/** Names of hosts have 64 characters at most on Linux, and hardly ever any that is encoded. */
+/** On Linux, a host name has at most 64 characters, and hardly ever one that needs encoding. */
 const maxHostLength = 128
 const bootId = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/
 
@@ -77,7 +76,7 @@ function readRealm(): Realm {
 
 let ownBegin: string | undefined
 
-/** This process, as one that uses files in a folder. */
+/** The identity of this process. */
 export const ownIdentity = (isShared: boolean, sign = ''): ProcessIdentity => ({
   ...realm(),
   pid: process.pid,
@@ -86,7 +85,7 @@ export const ownIdentity = (isShared: boolean, sign = ''): ProcessIdentity => ({
   sign,
 })
 
-/** A process of this namespace that runs at present. */
+/** The identity of a running process in this pid namespace. */
 export const identityOf = (pid: number, isShared: boolean, sign = ''): ProcessIdentity => ({
   ...realm(),
   pid,
@@ -97,23 +96,23 @@ export const identityOf = (pid: number, isShared: boolean, sign = ''): ProcessId
 
 export const ownKernel = (): string => realm().kernel
 
-/** Whether the process is of this kernel and namespace, so that its pid can be asked for. */
+/** Whether the process is of this kernel and pid namespace, so that its pid is valid here. */
 export const isOfThisNamespace = ({ kernel, namespace }: Realm): boolean =>
   kernel === realm().kernel && namespace === realm().namespace
 
-/** Whether /proc/PID is proven to be the process. That can't be proven where the system does not tell, as on macOS. */
+/** Whether /proc/PID is certainly the process. False if the system has no /proc, as macOS. */
 export const isInProc = (identity: ProcessIdentity): boolean =>
   identity.began !== '' && isOfThisNamespace(identity) && beganAt(identity.pid) === identity.began
 
 /**
- * Whether the process still runs, or may: one that can't be asked counts as running. That is so where it may be another
- * machine's, on a file system that both have mounted, and of another namespace where it has no sign of life.
+ * Whether the process is running, or may be. A process that can't be checked counts as running: one that may be on another machine
+ * with the same file system, and one of another pid namespace without a sign of life.
  * @param signs the folder that has its sign of life
  */
 export function isAlive(identity: ProcessIdentity, signs: string): boolean {
   const { kernel, pid, began, isShared, sign } = identity
   if (isOfThisNamespace(identity)) return began === '' ? isThere(pid) : beganAt(pid) === began
-  // A local disk has one kernel at a time: that of another boot id is over.
+  // A local disk has one kernel at a time: one with another boot id has ended.
   if (kernel !== realm().kernel) return isShared || !bootId.test(kernel) || !isOnLocalDisk(signs)
   return isShared || sign === '' || isHeld(join(signs, sign))
 }
@@ -126,13 +125,13 @@ function isThere(pid: number): boolean {
   }
 }
 
-/** An identity as a part of a file's name. */
+/** The identity as part of a file name. */
 export const formatIdentity = ({ pid, began, kernel, namespace, isShared, sign }: ProcessIdentity): string =>
   [pid, began, kernel, namespace, isShared ? 'shared' : '', sign].join(',')
 
 const pattern = /^([1-9]\d{0,9}),(\d*),([^,/]+),([\w-]*),(shared)?,([\w-]*)$/
 
-/** Nothing for a text that is not an identity. */
+/** Parses an identity in a file name; `undefined` if it is not one. */
 export function parseIdentity(text: string): ProcessIdentity | undefined {
   const match = pattern.exec(text)
   if (match === null) return undefined

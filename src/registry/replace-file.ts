@@ -3,16 +3,16 @@ import { renameSync, rmSync, writeFileSync } from 'node:fs'
 import { open, rename, rm } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 
-/** What every file that is not yet whole is called: whoever has the claim on the folder removes those left behind. */
+/** Prefix of files that are not complete yet. The next process that claims the folder removes those that were left behind. */
 export const draftPrefix = 'draft-'
 
 export const draftIn = (folder: string): string => join(folder, `${draftPrefix}${randomUUID()}`)
 
-/** A small file that is written, and does not count yet. */
+/** A small file that is written under a temporary name. */
 export interface Draft {
-  /** Makes it count, in one step. */
+  /** Moves it to its own name, atomically. */
   keep(): void
-  /** Removes it, where it does not count yet. */
+  /** Removes it, unless it was kept. */
   drop(): void
 }
 
@@ -22,7 +22,7 @@ export function draftOf(path: string, content: string): Draft {
     rmSync(draft, { force: true })
   }
   try {
-    // Small as it is, it is written at once: see `readOwnFile`.
+    // Synchronous because it is small: see `readOwnFile`.
     writeFileSync(draft, content, { flag: 'wx', mode: 0o600 })
   } catch (error) {
     drop()
@@ -34,7 +34,7 @@ export function draftOf(path: string, content: string): Draft {
   return { keep, drop }
 }
 
-/** Replaces a small file in one step: whenever the process dies, it is the old one or the new one, whole. */
+/** Replaces a small file atomically: if the process dies, the file is the old or the new one, whole. */
 export function replaceSmallFile(path: string, content: string): void {
   const draft = draftOf(path, content)
   try {
@@ -46,9 +46,9 @@ export function replaceSmallFile(path: string, content: string): void {
 }
 
 /**
- * Replaces a file in one step, also where the machine dies over it; at the price of waiting for the disk, first for the content
- * and then for the name. This is for what a VM is made of: its definition and its saved memory. What only tells of a process,
- * as `run.json` and the records of jobs do, is not worth it: with the power, the process has gone, too.
+ * Replaces a file atomically, also if the machine loses power. It waits for the disk twice: for the content and for the name. Use
+ * it for the definition and the saved memory of a VM. Files about a process, such as `run.json` and records of jobs, don't need it:
+ * without power, the process is gone as well.
  */
 export async function replaceFile(path: string, content: string | Uint8Array): Promise<void> {
   const draft = draftIn(dirname(path))
@@ -68,9 +68,9 @@ export async function replaceFile(path: string, content: string | Uint8Array): P
   }
 }
 
-/** Has the names in a folder written to the disk itself: until then, a power cut may take a rename back. */
+/** Flushes the names in a folder to disk: until then, a loss of power may undo a rename. */
 export async function syncFolder(folder: string): Promise<void> {
-  // Windows opens no folders, and keeps their names by itself.
+  // Windows can't open folders; it flushes their names by itself.
   if (process.platform === 'win32') return
   const file = await open(folder, 'r')
   try {

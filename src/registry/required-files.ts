@@ -3,23 +3,23 @@ import { join } from 'node:path'
 import { problemWith } from './file-problem.js'
 import { NotOwnError } from './own-file.js'
 
-/** What an operation needs files for: a VM at rest or that runs, or a snapshot. */
+/** What an operation needs files for: a VM at rest, a running VM, or a snapshot. */
 export type FileUse = 'rest' | 'run' | 'snapshot'
 
 interface Needed {
   readonly driver: string
   readonly folder: string
   readonly use: FileUse
-  /** The files of each disk, by their names in the folder: first its own, and then what that only keeps the differences to. */
+  /** The files of each disk, by their names in the folder: its own file first, then its backing files. */
   readonly disks: readonly { readonly id: string; readonly files: readonly string[] }[]
-  /** The file of the saved memory, which makes a VM at rest a suspended one. */
+  /** The file of the saved memory of a suspended VM. */
   readonly memory: string | undefined
-  /** Throws unless the file of a disk is whole, as far as can be told without reading it. */
+  /** Throws if the file of a disk is visibly damaged. Does not read its content. */
   readonly checkDisk: (path: string) => void
 }
 
 /**
- * Throws unless the VM's own files are there that an operation needs. They are not opened: a look takes some µs.
+ * Throws unless the VM has all files that an operation needs. The files are not opened: a check takes some µs.
  * @throws ProtocolError that names the file, and what can be done
  */
 export function requireFiles({ driver, folder, use, disks, memory, checkDisk }: Needed): void {
@@ -40,7 +40,7 @@ export function requireFiles({ driver, folder, use, disks, memory, checkDisk }: 
   if (memory !== undefined) look(memory, requireBytes, use === 'snapshot' ? dropSnapshot : `, or ${dropMemory}`)
 }
 
-/** A regular file that has at least so many bytes. */
+/** Throws unless the path is a regular file of at least `minBytes`. */
 export function requireBytes(path: string, minBytes = 1): Stats {
   const stats = statSync(path)
   if (!stats.isFile()) throw new NotOwnError(path, 'it is no regular file')

@@ -18,30 +18,30 @@ import { draftPrefix, syncFolder } from './replace-file.js'
 import type { VmFormat, WrittenVm } from './vm-format.js'
 import { FormatError, parseJson } from './written-json.js'
 
-/** Folders of VMs that are being made, by whom, or have been deleted: `new-PROCESS-ID`, `gone-ID`. */
+/** Folders of VMs that are being created, with the creator, or being deleted: `new-PROCESS-ID`, `gone-ID`. */
 const transientFolder = /^(?:new-(?<maker>.*)-[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}|gone-.*)$/
 const idPattern = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/
 
 /**
- * The VMs of one host in a directory, which any number of processes may share.
+ * The VMs of one host in a directory. Any number of processes may share it.
  *
  * ```
  * awaitvm-DRIVER.json  says what the directory is
- * claim                who is naming a VM at present; see Claim
- * processes/           the signs of life of those who use it; see Membership
- * vms/ID/vm.json       the definition: what it does not speak of is not kept
- * vms/ID/claim         which process changes the VM
- * vms/ID/...           files that the definition speaks of
- * unregistered/ID/...  VMs that are kept here, and are none of the host's
+ * claim                the process that is naming a VM; see Claim
+ * processes/           the signs of life of processes that use the directory; see Membership
+ * vms/ID/vm.json       the definition; data files that it does not name are removed
+ * vms/ID/claim         the process that changes the VM
+ * vms/ID/...           files that the definition names
+ * unregistered/ID/...  VMs that were unregistered
  * ```
  */
 export class VmDirectory<D extends WrittenVm> {
   readonly root: string
-  /** The folder of the VMs' folders. */
+  /** The folder with the folders of VMs. */
   readonly vms: string
   readonly member: Membership
   readonly #format: VmFormat<D>
-  /** Folders of VMs that are being made. */
+  /** Folders of VMs that are being created. */
   readonly #pending = new Map<string, string>()
 
   private constructor(root: string, format: VmFormat<D>) {
@@ -52,9 +52,9 @@ export class VmDirectory<D extends WrittenVm> {
   }
 
   /**
-   * Opens a directory, or makes one; refuses one that holds something else.
+   * Opens a directory, or creates it. Refuses one with other content.
    *
-   * @param path the parameter that names it, for errors
+   * @param path the parameter with the path, for errors
    */
   static async open<D extends WrittenVm>(root: string, format: VmFormat<D>, path = 'uri'): Promise<VmDirectory<D>> {
     await openRoot(root, { driver: format.driver, path })
@@ -64,12 +64,12 @@ export class VmDirectory<D extends WrittenVm> {
     return directory
   }
 
-  /** Leaves the directory to others, once this connection has no claim in it any more. */
+  /** Leaves the directory. This connection must have no claim in it any more. */
   close(): Promise<void> {
     return this.member.leave()
   }
 
-  /** Every VM in the order in which they were made; then those that are damaged. */
+  /** All VMs in the order of their creation, then the damaged ones. */
   async list(): Promise<readonly (D | DamagedVm)[]> {
     const definitions: D[] = []
     const damaged: DamagedVm[] = []
@@ -86,7 +86,7 @@ export class VmDirectory<D extends WrittenVm> {
     return (await readdir(this.vms)).filter((name) => idPattern.test(name))
   }
 
-  /** The VM of the id, also one that is damaged; nothing where there is none. */
+  /** The VM with the id, also if it is damaged. */
   async find(id: string): Promise<D | DamagedVm | undefined> {
     if (!idPattern.test(id)) return undefined
     const folder = join(this.vms, id)
@@ -105,14 +105,14 @@ export class VmDirectory<D extends WrittenVm> {
     }
   }
 
-  /** The definition of the VM of the id; throws what is wrong with one that is damaged. */
+  /** The definition of the VM with the id. Throws the problem of a damaged VM. */
   async get(id: string): Promise<D | undefined> {
     const found = await this.find(id)
     if (found instanceof DamagedVm) throw found.problem
     return found
   }
 
-  /** The VM of the name; one that is damaged, and seems to have had it, where no other has it. */
+  /** The VM with the name; if there is none, a damaged VM that seems to have had it. */
   async findByName(name: string): Promise<D | DamagedVm | undefined> {
     let damaged: DamagedVm | undefined
     for (const id of await this.ids()) {
@@ -124,7 +124,7 @@ export class VmDirectory<D extends WrittenVm> {
     return damaged
   }
 
-  /** Keeps a new VM, whole or not at all; `fill` writes its files. Refuses a name that is taken. */
+  /** Adds a VM, whole or not at all; `fill` writes its files. Refuses a name that is taken. */
   async create(definition: D, fill: () => Promise<void>): Promise<void> {
     const { id } = definition
     const folder = join(this.vms, `new-${formatIdentity(this.member.identity)}-${id}`)
@@ -136,7 +136,7 @@ export class VmDirectory<D extends WrittenVm> {
       await writeDefinition(folder, definition)
       await this.alone(async () => {
         await this.#assertNameIsFree(definition)
-        // Whoever sees the VM from here on looks for it at its place.
+        // From here on, the VM is visible at its final path.
         this.#pending.delete(id)
         await rename(folder, join(this.vms, id))
         await syncFolder(this.vms)
@@ -148,7 +148,7 @@ export class VmDirectory<D extends WrittenVm> {
     }
   }
 
-  /** Replaces the definition in one step, and then drops files that it no longer speaks of. Refuses a name that is taken. */
+  /** Replaces the definition atomically, then removes files that it no longer names. Refuses a name that is taken. */
   async save(definition: D): Promise<void> {
     const folder = join(this.vms, definition.id)
     const write = (): Promise<void> => writeDefinition(folder, definition)
@@ -169,7 +169,7 @@ export class VmDirectory<D extends WrittenVm> {
     await rm(gone, { recursive: true, force: true })
   }
 
-  /** Deletes a VM that is damaged, where its folder has nothing but what awaitvm puts there, and nobody has it. */
+  /** Deletes a damaged VM, if its folder has only files of awaitvm and no process has claimed it. */
   async deleteDamaged(id: string): Promise<void> {
     const folder = join(this.vms, id)
     try {
@@ -192,7 +192,7 @@ export class VmDirectory<D extends WrittenVm> {
     }
   }
 
-  /** Makes a VM none of the host's; answers the path of its folder from then on. */
+  /** Takes a VM out of the list; returns the new path of its folder. */
   async unregister(id: string): Promise<string> {
     const aside = join(this.root, 'unregistered')
     await mkdir(aside, { recursive: true, mode: 0o700 })
@@ -203,10 +203,9 @@ export class VmDirectory<D extends WrittenVm> {
   }
 
   /**
-   * Makes the folder of a VM from elsewhere one of the host's, in one step; answers its path from then on. Refuses a name or
-   * an id that is taken.
+   * Moves the folder of a VM into the directory, atomically; returns its new path. Refuses a name or an id that is taken.
    *
-   * @param checked the folder that was checked: another folder may have been put at the path since
+   * @param checked the folder that was checked: another one may have been put at its path since
    */
   async adopt(definition: D, from: string, checked?: FolderIdentity): Promise<string> {
     const folder = join(this.vms, definition.id)
@@ -230,7 +229,7 @@ export class VmDirectory<D extends WrittenVm> {
     await this.#assertNameIsFree(definition)
   }
 
-  /** The directory whose VM a folder is; nothing where it is none's. */
+  /** The directory in which the folder is registered as a VM. */
   async ownerOf(folder: string): Promise<string | undefined> {
     const vms = dirname(folder)
     const root = dirname(vms)
@@ -238,7 +237,7 @@ export class VmDirectory<D extends WrittenVm> {
     return existsSync(join(root, markerOf(this.#format.driver))) ? root : undefined
   }
 
-  /** The definition in a folder, wherever that is; nothing where there is none. */
+  /** The definition in any folder; `undefined` if it has none. */
   async readFrom(folder: string): Promise<D | undefined> {
     const path = join(folder, definitionFile)
     try {
@@ -250,9 +249,9 @@ export class VmDirectory<D extends WrittenVm> {
   }
 
   /**
-   * The claim, and the definition as it is from then on; nothing where there is none.
-   * @param state what is told of the VM meanwhile
-   * @param before what it is, where that is something else
+   * Claims the VM; returns the claim and the definition as read after it.
+   * @param state the state that other processes are shown
+   * @param before the state before the claim; the same if absent
    * @throws ResourceBusyError while another process or connection has the VM
    */
   async claim(
@@ -264,7 +263,7 @@ export class VmDirectory<D extends WrittenVm> {
     if (!(claim instanceof Claim)) throw heldBy(claim)
     try {
       const definition = await this.get(id)
-      // Whoever had it before may have died over a change.
+      // The previous owner may have died during a change.
       if (definition !== undefined) await this.#dropLeftovers(definition, claim.found)
       return { claim, definition }
     } catch (error) {
@@ -273,22 +272,22 @@ export class VmDirectory<D extends WrittenVm> {
     }
   }
 
-  /** Who has the VM at present, and the state that is told of it meanwhile. */
+  /** The holder of the claim on the VM, with the state that it shows. */
   holder(id: string): Holder | undefined {
     return ifThere(() => Claim.holder(this.member, this.folder(id)))
   }
 
-  /** Whether the VM is claimed by a process that has ended. */
+  /** Whether the process that claimed the VM has ended. */
   isAbandoned(id: string): boolean {
     return ifThere(() => Claim.isAbandoned(this.member, this.folder(id))) === true
   }
 
-  /** The folder of a VM, also of one that is being made. */
+  /** The folder of a VM, also of one that is being created. */
   folder(id: string): string {
     return this.#pending.get(id) ?? join(this.vms, id)
   }
 
-  /** One process at a time does something to the directory as a whole: no two VMs get the same name. */
+  /** Runs the action while no other process changes the directory as a whole, so that no two VMs get the same name. */
   alone<T>(action: () => Promise<T>): Promise<T> {
     return aloneIn(this.member, this.root, action)
   }
@@ -305,21 +304,21 @@ export class VmDirectory<D extends WrittenVm> {
   async #assertNameIsFree({ id, name }: D): Promise<void> {
     const other = await this.findByName(name)
     if (other !== undefined && other.id !== id) throw nameIsTaken(name, other.id)
-    // Whoever asks for the name would get that one.
+    // A lookup by that name would find the other VM.
     if (name !== id && (await this.find(name)) !== undefined) throw nameIsId(name)
   }
 
-  /** Removes what processes that died left half made or half deleted. */
+  /** Removes VMs that dead processes left half created or half deleted. */
   async #sweep(): Promise<void> {
     for (const name of await readdir(this.vms)) {
       const match = transientFolder.exec(name)
       if (match === null) continue
       const { maker } = match.groups ?? {}
       const identity = maker === undefined ? undefined : parseIdentity(maker)
-      // By whom it is being made has to be known before it is taken for left behind.
+      // A folder is abandoned only if its creator is known and gone.
       if (maker !== undefined && (identity === undefined || this.member.isAlive(identity))) continue
       await rm(join(this.vms, name), { recursive: true, force: true }).catch((error: unknown) => {
-        // One that another user has left hinders nobody.
+        // The leftover of another user does no harm.
         process.emitWarning(`${join(this.vms, name)} can't be removed: ${String(error)}`, 'AwaitvmWarning')
       })
     }
@@ -336,7 +335,7 @@ export class VmDirectory<D extends WrittenVm> {
   }
 }
 
-/** Nothing where what is read is not there, or was deleted meanwhile. */
+/** Returns `undefined` if the file is not there, or was just deleted. */
 function ifThere<T>(read: () => T): T | undefined {
   try {
     return read()

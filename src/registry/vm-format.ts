@@ -1,22 +1,22 @@
 import type * as v from 'valibot'
 
-/** What every VM that is written down has, whatever its host. */
+/** What the definition of a VM has on every host. */
 export interface WrittenVm {
   readonly id: string
   readonly name: string
   readonly createdAt: string
 }
 
-/** How a driver writes its VMs down. */
+/** How a driver keeps its VMs in a directory. */
 export interface VmFormat<D extends WrittenVm> {
   /** The driver's name; `awaitvm-NAME.json` marks a directory of its VMs. */
   readonly driver: string
-  /** Strict: a newer awaitvm has written what it does not know, and the next change would lose it. */
+  /** Strict: an unknown key was written by a newer awaitvm, and the next change would drop it. */
   readonly schema: v.GenericSchema<unknown, D>
-  /** Every file that the definition speaks of, by its name in the VM's folder. */
+  /** All files that the definition names, by their names in the VM's folder. */
   filesOf(definition: D): ReadonlySet<string>
-  /** The name that the definition would have for a file of the VM's folder; nothing for one that it never speaks of. */
+  /** The name by which a definition would refer to a file of the VM's folder; `undefined` if it never does. */
   dataNameOf(file: string): string | undefined
-  /** Whether the driver makes files of this name in a VM's folder that the definition does not speak of. */
+  /** Whether the driver creates files of this name in a VM's folder that the definition does not name. */
   isOther(file: string): boolean
 }

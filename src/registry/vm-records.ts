@@ -15,7 +15,7 @@ interface Parts<D extends Named> {
     find(id: string): Promise<D | DamagedVm | undefined>
     findByName(name: string): Promise<D | DamagedVm | undefined>
   }
-  /** Finds out how a VM is. */
+  /** The current state and settings of a VM. */
   readonly describe: (definition: D, signal: AbortSignal | undefined) => Promise<Omit<VmRecord, 'id'>>
   /** The settings of a VM whose state can't be found out. */
   readonly configOf: (definition: D) => VmRecord['config']

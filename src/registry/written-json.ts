@@ -1,9 +1,9 @@
 import * as v from 'valibot'
 import { parseShallowJson } from '../model/shallow-json.js'
 
-/** A file whose content is not what it should be. */
+/** Error for a file whose content is not valid. */
 export class FormatError extends Error {
-  /** Whether the file looks as if a newer awaitvm had written it. */
+  /** Whether the file was probably written by a newer awaitvm. */
   readonly isNewer: boolean
 
   constructor(message: string, isNewer: boolean, cause?: unknown) {
@@ -13,14 +13,14 @@ export class FormatError extends Error {
   }
 }
 
-/** Whether an error says that a newer awaitvm has written a file. */
+/** Whether an error is about a file of a newer awaitvm. */
 export const isNewer = (error: unknown): boolean =>
   error instanceof FormatError ? error.isNewer : error instanceof Error && isNewer(error.cause)
 
-/** A value may be as long as its file. */
+/** Messages quote values, and a value may be as long as its file. */
 const maxMessageLength = 300
 
-/** The content of a JSON file, as the schema has it. Throws a {@link FormatError} that names the first thing that is wrong. */
+/** Parses and checks the text of a JSON file. Throws a {@link FormatError} that names the first problem. */
 export function parseJson<S extends v.GenericSchema>(schema: S, text: string): v.InferOutput<S> {
   if (text === '') throw new FormatError('it is empty', false)
   let value: unknown
@@ -44,7 +44,7 @@ export function parseJson<S extends v.GenericSchema>(schema: S, text: string): v
 
 const isUnknownKey = ({ expected }: v.BaseIssue<unknown>): boolean => expected === 'never'
 
-/** A key that is not known, another value than those of a list, or another number of the format. */
+/** An unknown key, an unknown value of a list, or another version of the format. */
 const isOfLaterVersion = (issue: v.BaseIssue<unknown>, path: string | null): boolean =>
   isUnknownKey(issue) ||
   ((issue.type === 'picklist' || issue.type === 'variant') && typeof issue.input === 'string') ||

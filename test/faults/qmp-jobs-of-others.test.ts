@@ -92,7 +92,7 @@ test('the outcome of a job whose process was killed is unknown, and no clone is 
   const job = await jobOfOther(host.server)
   await child.kill()
   const error = await failureOf(job.wait(), 'OUTCOME_UNKNOWN')
-  expect(error.message).toContain(`the process ${child.pid} has not told how it ended`)
+  expect(error.message).toContain(`the process ${child.pid} did not record its outcome`)
   expect(job.status).toBe('unknown')
   process.kill(copier, 'SIGKILL')
   await using again = await connect(host.uri).unwrap()

@@ -304,7 +304,7 @@ describe('an error that a driver throws', () => {
     expect(report.counts).toMatchObject({ failed: 1, cancelled: 0 })
     expect(failed?.result.error).toMatchObject({
       code: 'HOST_ERROR',
-      message: expect.stringMatching(/nobody asked for that: Operation canceled\. .*try again/) as string,
+      message: expect.stringMatching(/without being asked: Operation canceled\. .*try again/) as string,
       native: { driver: 'fake', message: 'Operation canceled' },
     })
   })
