@@ -2,7 +2,7 @@ export type { ServeOptions } from '../connect.js'
 export type { CallLog, CallOutcome, SimulatedCall } from '../drivers/simulated/call-log.js'
 export type { SimulatedClock } from '../drivers/simulated/clock.js'
 export type { FaultList } from '../drivers/simulated/fault-list.js'
-export type { FaultInput, InputPart, OperationWithInput } from '../drivers/simulated/fault-input.js'
+export type { FaultInput, InputName, InputPart, OperationWithInput } from '../drivers/simulated/fault-input.js'
 export type {
   CrashFault,
   ErrorFault,

@@ -4,7 +4,7 @@ import { InvalidArgumentError } from '../../errors.js'
 import { hintForName, notKnown, unknownName } from '../../model/unknown-name.js'
 
 /** The names of what an operation takes besides the VM. */
-type InputName<O extends DriverOperation> = Exclude<keyof DriverOperationTypes[O]['input'], 'vm'>
+export type InputName<O extends DriverOperation> = Exclude<keyof DriverOperationTypes[O]['input'], 'vm'>
 
 /** An operation that takes an input besides the VM. */
 export type OperationWithInput = {

@@ -22,7 +22,7 @@ async function simulatedVm(): Promise<{ simulated: SimulatedServer; vm: Vm }> {
 }
 
 describe('toBeOk', () => {
-  test('looks at a Result', () => {
+  test('checks a Result', () => {
     expect(ok(5)).toBeOk()
     expect(ok(5)).toBeOk(5)
     expect(ok({ a: [1], b: 2 })).toBeOk(expect.objectContaining({ a: [1] }))
@@ -43,7 +43,7 @@ describe('toBeOk', () => {
     expect(await messageOf(() => expect(err('no luck')).toFailWith('TIMEOUT'))).toContain("failed with 'no luck'")
   })
 
-  test('waits for a job, and for one without then', async () => {
+  test('waits for a job, and for a reference to one', async () => {
     const { vm } = await simulatedVm()
     await expect(vm.start()).toBeOk()
     await expect(vm.getState()).toBeOk('running')
@@ -51,7 +51,7 @@ describe('toBeOk', () => {
     await expect(vm.start()).not.toBeOk()
   })
 
-  test('says what went wrong', async () => {
+  test('reports what went wrong', async () => {
     const { vm } = await simulatedVm()
     expect(await messageOf(() => expect(err(busy)).toBeOk())).toBe(
       'expected the result to be ok, and it failed with RESOURCE_BUSY: somebody has it.',
@@ -67,7 +67,7 @@ describe('toBeOk', () => {
 })
 
 describe('toFailWith', () => {
-  test('looks at a Result', () => {
+  test('checks a Result', () => {
     expect(err(busy)).toFailWith('RESOURCE_BUSY')
     expect(err(busy)).toFailWith('RESOURCE_BUSY', { pid: 17, retryable: true })
     expect(err(busy)).not.toFailWith('RESOURCE_BUSY', { pid: 18 })
@@ -84,7 +84,7 @@ describe('toFailWith', () => {
     await waiting
   })
 
-  test('says what happened instead', async () => {
+  test('reports what happened instead', async () => {
     expect(await messageOf(() => expect(ok({ a: 1 })).toFailWith('TIMEOUT'))).toBe(
       'expected the result to fail with TIMEOUT, and it succeeded with { a: 1 }',
     )
@@ -99,7 +99,7 @@ describe('toFailWith', () => {
 })
 
 describe('toHaveCalled', () => {
-  test('looks at what was called', async () => {
+  test('checks the calls of a server or a log', async () => {
     const { simulated, vm } = await simulatedVm()
     await vm.start()
     await vm.start()
@@ -114,7 +114,7 @@ describe('toHaveCalled', () => {
     expect(simulated).not.toHaveCalled('vm.start', { vm: 'web-2' })
   })
 
-  test('says what was called instead', async () => {
+  test('reports what was called instead', async () => {
     const { simulated, vm } = await simulatedVm()
     await vm.start()
     await vm.stop({ mode: 'kill' })
@@ -139,7 +139,7 @@ describe('toHaveCalled', () => {
     )
   })
 
-  test('says that older calls are not kept', async () => {
+  test('reports that older calls are not kept', async () => {
     const { server, calls } = createSimulatedServer({ maxCalls: 15 })
     for (let count = 0; count < 20; count += 1) await server.getInfo()
     const message = await messageOf(() => expect(calls).toHaveCalled('server.getInfo', { times: 20 }))

@@ -58,6 +58,6 @@ test('the same seed gives the same calls, events and progress, however fast the 
   expect(first.length).toBeGreaterThan(10_000)
 })
 
-test('another seed gives others', async () => {
+test('another seed gives other ids and latencies', async () => {
   expect((await lifeOf(2)) === (await lifeOf(3))).toBe(false)
 })

@@ -43,7 +43,7 @@ const start = async (server: Server, name: string): Promise<string> => {
 
 const busy = (): ResourceBusyError => new ResourceBusyError({ reason: 'somebody has it' })
 
-describe('which calls a fault meets', () => {
+describe('a fault meets calls', () => {
   const outcomesOf = async (fault: Partial<Fault>, count = 4): Promise<string[]> => {
     const { vm } = await simulatedVm('running', [{ kind: 'error', error: busy, ...fault } as Fault])
     const outcomes: string[] = []
@@ -69,7 +69,7 @@ describe('which calls a fault meets', () => {
     expect((await outcomesOf(fault)).join('')).toBe(expected)
   })
 
-  test('a share of them, always the same with the same seed', async () => {
+  test('by a probability, always the same ones with the same seed', async () => {
     const [first, second] = [await outcomesOf({ probability: 0.3 }, 200), await outcomesOf({ probability: 0.3 }, 200)]
     expect(second).toEqual(first)
     const met = first.filter((outcome) => outcome === 'x').length
@@ -77,7 +77,7 @@ describe('which calls a fault meets', () => {
     expect(met).toBeLessThan(90)
   })
 
-  test('by the id of a VM, and by the name of one that is to be made', async () => {
+  test('by the id of a VM, and by the name of one that is created', async () => {
     const { vm, server, faults } = await simulatedVm('stopped', [])
     faults.add({ kind: 'error', error: busy, operation: 'vm.start', vm: vm.id })
     faults.add({ kind: 'error', error: busy, operation: 'server.createVm', vm: 'new-1' })
@@ -86,17 +86,7 @@ describe('which calls a fault meets', () => {
     await server.createVm({ name: 'new-2' }).unwrap()
   })
 
-  test('and one that says "cancelled" makes a failure of it, since nobody has asked for that', async () => {
-    const error = new JobCancelledError({ reason: 'Operation canceled' })
-    const { vm } = await simulatedVm('stopped', [{ kind: 'error', error, operation: 'vm.start' }])
-    expect((await failureOf(vm.start(), 'HOST_ERROR')).native).toEqual({
-      driver: 'simulated',
-      code: 'JOB_CANCELLED',
-      message: 'Operation canceled',
-    })
-  })
-
-  test('until it is taken away', async () => {
+  test('until it is removed', async () => {
     const { vm, faults } = await simulatedVm('stopped', [])
     const remove = faults.add({ kind: 'error', error: busy })
     await failureOf(vm.getState(), 'RESOURCE_BUSY', 'HOST_ERROR')
@@ -108,7 +98,7 @@ describe('which calls a fault meets', () => {
     await vm.getState().unwrap()
   })
 
-  test('by what they were given, or a part of that', async () => {
+  test('by their input, or a part of it', async () => {
     const { server, vm, faults } = await simulatedVm('running', [
       { operation: 'vm.stop', input: { mode: 'kill' }, kind: 'error', error: busy },
       { operation: 'vm.edit', input: { changes: { cpus: 2 } }, kind: 'error', error: busy },
@@ -126,7 +116,7 @@ describe('which calls a fault meets', () => {
     faults.clear()
   })
 
-  test('counted from when it was added', async () => {
+  test('by their number, counted from when it was added', async () => {
     const { server, faults } = await simulatedVm('stopped', [])
     expect(await start(server, 'web-1')).toBe('SUCCESS')
     faults.add({ kind: 'error', error: busy, operation: 'vm.start', call: 1 })
@@ -169,7 +159,7 @@ describe('a fault that is wrong is refused at once', () => {
 })
 
 describe('an error', () => {
-  test('comes before anything is done, with the words that it was given', async () => {
+  test('comes before anything is done, with its own message', async () => {
     const error = new InsufficientResourcesError({ reason: 'the host has no memory left', hint: 'Stop other VMs.' })
     const { vm, server, stateOnHost } = await simulatedVm(
       'stopped',
@@ -185,6 +175,16 @@ describe('an error', () => {
     expect(await stateOnHost()).toBe('stopped')
     await log.close()
     expect(log.events).toEqual([])
+  })
+
+  test('that says "cancelled" becomes a HostError, since nobody asked for it', async () => {
+    const error = new JobCancelledError({ reason: 'Operation canceled' })
+    const { vm } = await simulatedVm('stopped', [{ kind: 'error', error, operation: 'vm.start' }])
+    expect((await failureOf(vm.start(), 'HOST_ERROR')).native).toEqual({
+      driver: 'simulated',
+      code: 'JOB_CANCELLED',
+      message: 'Operation canceled',
+    })
   })
 
   test('of one instance serves many calls, each with its own target', async () => {
@@ -212,7 +212,7 @@ describe('a hang', () => {
     expect(await stateOnHost()).toBe('stopped')
   })
 
-  test('of what cannot be cancelled lasts for ever, and others wait in line', async () => {
+  test('of an operation that cannot be cancelled lasts for ever, and others wait in line', async () => {
     const { vm, clock } = await simulatedVm('running', [{ operation: 'vm.pause', kind: 'hang', times: 1 }])
     const job = vm.pause()
     await failureOf(job.cancel(), 'JOB_NOT_CANCELABLE')
@@ -228,7 +228,7 @@ describe('a hang', () => {
     await failureOf(vm.pause({ timeoutMs: 10 }), 'TIMEOUT')
   })
 
-  test('of a shutdown leaves the guest running when it is cancelled, and a kill goes past it', async () => {
+  test('of a shutdown leaves the guest running when it is cancelled, and a kill does not wait for it', async () => {
     const { vm } = await simulatedVm('running', [{ operation: 'vm.stop', kind: 'hang', times: 2 }])
     const first = vm.stop()
     expect(await vm.getState().unwrap()).toBe('stopping')
@@ -242,7 +242,7 @@ describe('a hang', () => {
 })
 
 describe('a slow operation', () => {
-  test('tells its progress in steps, whatever the latency is otherwise', async () => {
+  test('reports progress in steps, with any latency of the host', async () => {
     const { vm, clock } = await simulatedVm('stopped', [
       { operation: 'vm.start', kind: 'slow', latency: 100, steps: 5 },
     ])
@@ -291,7 +291,7 @@ describe('interference', () => {
 })
 
 describe('a crash', () => {
-  test('during an operation makes it fail, and is told with its message', async () => {
+  test('during an operation makes it fail, and is reported with its message', async () => {
     const { vm, server, clock } = await simulatedVm(
       'running',
       [{ operation: 'vm.createSnapshot', kind: 'crash', message: 'kernel panic' }],
@@ -361,7 +361,7 @@ describe('a lost connection', () => {
     expect(calls.at(-2)?.outcome).toBe('OUTCOME_UNKNOWN')
   })
 
-  test('that comes back and tells makes the job unknown, and then what it is', async () => {
+  test('that comes back and tells makes the status unknown until then', async () => {
     const { vm, clock } = await simulatedVm(
       'stopped',
       [{ operation: 'vm.start', kind: 'lostConnection', done: true, forMs: 60, tells: true }],
@@ -380,7 +380,7 @@ describe('a lost connection', () => {
     expect([job.status, job.retCode, vm.state]).toEqual(['finished', 'SUCCESS', 'running'])
   })
 
-  test('that comes back after the end tells how it ended', async () => {
+  test('that comes back after the operation has ended tells how it ended', async () => {
     const { vm, clock, server } = await simulatedVm(
       'stopped',
       [{ operation: 'vm.start', kind: 'lostConnection', done: true, forMs: 1000, tells: true }],
@@ -434,7 +434,7 @@ describe('a lost connection', () => {
     expect(again.state).toBe('running')
   })
 
-  test('that comes back tells what others have changed, each kind of change as such', async () => {
+  test('that comes back reports what others have changed, with the right type of event', async () => {
     const { vm, server, simulated, clock } = await simulatedVm('stopped', [
       { operation: 'vm.getState', kind: 'lostConnection', forMs: 10, tells: true },
     ])
@@ -502,7 +502,7 @@ test('several faults of one call all have their effect', async () => {
   expect(log.states).toEqual(['starting', 'crashed'])
 })
 
-test('an error that the operation does not declare is told as what the host said', async () => {
+test('an error that the operation does not declare becomes a HostError', async () => {
   const error = (): HostError => new HostError({ reason: 'odd', native: { driver: 'simulated', message: 'odd' } })
   const { vm } = await simulatedVm('stopped', [
     { kind: 'error', error: () => new SnapshotNotFoundError({ reason: 'odd' }), operation: 'vm.start' },
