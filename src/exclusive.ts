@@ -12,7 +12,7 @@
 export class Exclusive {
   readonly #last = new Map<string, Promise<unknown>>()
 
-  /** Runs the action once all earlier ones of the key have ended, and answers as the action does. */
+  /** Runs the action once all earlier ones of the key have ended; settles as the action does. */
   async run<T>(key: string, action: () => Promise<T>): Promise<T> {
     const previous = this.#last.get(key)
     const current = previous === undefined ? action() : previous.then(action, action)

@@ -1,4 +1,4 @@
-/** What a read gives: the bytes, and how many before them the ring had already dropped. */
+/** The result of a read: the bytes, and how many bytes before them were dropped. */
 export interface ConsoleChunk {
   readonly bytes: Uint8Array<ArrayBuffer>
   readonly lostBytes: number
@@ -8,7 +8,7 @@ export interface ConsoleChunk {
 export interface ConsoleReader {
   /** Absolute offset, in bytes since the buffer was made, of what `read` returns next. */
   readonly offset: number
-  /** What has come since the last `read`, at most `maxBytes` of it. */
+  /** The bytes since the last `read`, at most `maxBytes`. */
   read(maxBytes?: number): ConsoleChunk
   /** Sets the one listener: called when bytes come, and when the buffer is closed. */
   onReadable(listener: (() => void) | undefined): void
@@ -19,7 +19,7 @@ export interface ConsoleReader {
 /** 1 MiB: some 10,000 lines. */
 const defaultCapacity = 0x10_0000
 
-/** What a guest wrote to its serial port: the last bytes of it, for any number of readers, each with its own place. */
+/** The last bytes that a guest wrote to its serial port, for any number of readers, each with its own position. */
 export class ConsoleBuffer {
   readonly #capacity: number
   readonly #readers = new Set<RingReader>()
@@ -82,7 +82,7 @@ export class ConsoleBuffer {
     for (const reader of this.#readers) reader.notify()
   }
 
-  /** A console that was hardly written to should not cost a megabyte. */
+  /** Grows as needed: a console with little output should not take a megabyte. */
   #grow(needed: number): void {
     if (this.#ring.byteLength >= Math.min(needed, this.#capacity)) return
     let size = Math.max(1024, this.#ring.byteLength)

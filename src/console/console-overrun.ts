@@ -1,6 +1,6 @@
 import { HostError } from '../errors.js'
 
-/** Error for a console whose reader has fallen behind by more than is kept: an error, and no gap in what is read. */
+/** Error for a reader that has fallen behind by more than the buffer: the read fails instead of leaving a gap. */
 export function consoleOverrun(driver: string, lostBytes: number): HostError {
   const message = `${String(lostBytes)} bytes of the console were overwritten before they were read`
   return new HostError({

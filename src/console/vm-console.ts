@@ -25,7 +25,7 @@ export class VmConsole extends Duplex {
     })
   }
 
-  /** Ends it for its reader, though the VM may run on. */
+  /** Ends the stream, though the VM may run on. */
   finish(): void {
     this.#reader.close()
     this.#isFinished = true

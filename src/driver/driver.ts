@@ -24,24 +24,42 @@ export interface OnVm {
 export interface DriverInputs {
   /** Nothing. */
   'server.getInfo': Record<string, never>
-  /** The VMs that are wanted; an empty filter wants all. */
-  'server.getVmList': { readonly filter: VmFilter }
-  /** An id goes before a name. */
-  'server.getVm': { readonly nameOrId: string }
-  /** The settings of the new VM. */
-  'server.createVm': { readonly spec: VmSpec }
-  /** The folder of the VM, on the host. */
-  'server.registerVm': { readonly path: string }
+  /** The VMs that are wanted. */
+  'server.getVmList': {
+    /** An empty filter wants all. */
+    readonly filter: VmFilter
+  }
+  /** The VM that is wanted. */
+  'server.getVm': {
+    /** An id goes before a name. */
+    readonly nameOrId: string
+  }
+  /** The new VM. */
+  'server.createVm': {
+    /** The settings of the new VM. */
+    readonly spec: VmSpec
+  }
+  /** A VM that is there already. */
+  'server.registerVm': {
+    /** The folder of the VM, on the host. */
+    readonly path: string
+  }
   /** Nothing. */
   'server.getJobs': Record<string, never>
-  /** The token that the job was given by {@link Task.setToken}, possibly in another process. */
-  'server.attachJob': { readonly token: string }
+  /** The job that is followed. */
+  'server.attachJob': {
+    /** What {@link Task.setToken} was called with, possibly in another process. */
+    readonly token: string
+  }
   /** The VM. */
   'vm.getState': OnVm
   /** The VM. */
   'vm.start': OnVm
-  /** The VM, and whether its guest is asked to shut down, or the power is taken away. */
-  'vm.stop': OnVm & { readonly mode: 'shutdown' | 'kill' }
+  /** The VM, and how it stops. */
+  'vm.stop': OnVm & {
+    /** `'shutdown'` asks the guest; `'kill'` takes the power away. */
+    readonly mode: 'shutdown' | 'kill'
+  }
   /** The VM. */
   'vm.pause': OnVm
   /** The VM. */
@@ -52,40 +70,80 @@ export interface DriverInputs {
   'vm.reset': OnVm
   /** The VM. */
   'vm.restart': OnVm
-  /** The VM, and the settings that change. */
-  'vm.edit': OnVm & { readonly changes: VmChanges }
-  /** The VM, the name of the clone, and whether the clone shares the disks of the VM. */
-  'vm.clone': OnVm & { readonly name: string; readonly linked: boolean }
+  /** The VM, and its changes. */
+  'vm.edit': OnVm & {
+    /** The settings that change. */
+    readonly changes: VmChanges
+  }
+  /** The VM, and its clone. */
+  'vm.clone': OnVm & {
+    /** The name of the clone. */
+    readonly name: string
+    /** Whether the clone shares the disks of the VM, and keeps only what it changes. */
+    readonly linked: boolean
+  }
   /** The VM. */
   'vm.delete': OnVm
   /** The VM. */
   'vm.unregister': OnVm
-  /** The VM, and the URI of the host that it goes to. */
-  'vm.migrate': OnVm & { readonly to: string }
-  /** The VM, and what the snapshot is called. */
-  'vm.createSnapshot': OnVm & { readonly name: string; readonly description: string }
+  /** The VM, and its new host. */
+  'vm.migrate': OnVm & {
+    /** The URI of the host that the VM goes to. */
+    readonly to: string
+  }
+  /** The VM, and the new snapshot. */
+  'vm.createSnapshot': OnVm & {
+    /** The name of the snapshot. */
+    readonly name: string
+    /** The description of the snapshot. */
+    readonly description: string
+  }
   /** The VM. */
   'vm.getSnapshotTree': OnVm
-  /** The VM, and the id of the snapshot. */
-  'vm.switchToSnapshot': OnVm & { readonly snapshot: string }
-  /** The VM, and the id of the snapshot. */
-  'vm.deleteSnapshot': OnVm & { readonly snapshot: string }
+  /** The VM, and the snapshot. */
+  'vm.switchToSnapshot': OnVm & {
+    /** The id of the snapshot. */
+    readonly snapshot: string
+  }
+  /** The VM, and the snapshot. */
+  'vm.deleteSnapshot': OnVm & {
+    /** The id of the snapshot. */
+    readonly snapshot: string
+  }
   /** The VM. */
   'vm.getStatistics': OnVm
   /** The VM. */
   'vm.screenshot': OnVm
-  /** The VM, and what is typed. */
-  'vm.sendKeys': OnVm & { readonly keys: Keys }
+  /** The VM, and the keys. */
+  'vm.sendKeys': OnVm & {
+    /** What is typed. */
+    readonly keys: Keys
+  }
   /** The VM. */
   'vm.console': OnVm
-  /** The VM, the program with its arguments, and how it runs. */
-  'guest.exec': OnVm & { readonly argv: readonly string[]; readonly options: ExecOptions }
+  /** The VM, and the program. */
+  'guest.exec': OnVm & {
+    /** The program and its arguments. */
+    readonly argv: readonly string[]
+    /** How the program runs. */
+    readonly options: ExecOptions
+  }
   /** The VM. */
   'guest.getNetworkAddresses': OnVm
-  /** The VM, a file of the machine of this process, and where it goes in the guest. */
-  'guest.copyIn': OnVm & { readonly from: string; readonly to: string }
-  /** The VM, a file of the guest, and where it goes on the machine of this process. */
-  'guest.copyOut': OnVm & { readonly from: string; readonly to: string }
+  /** The VM, and the file. */
+  'guest.copyIn': OnVm & {
+    /** A file of the machine of this process. */
+    readonly from: string
+    /** Where it goes in the guest. */
+    readonly to: string
+  }
+  /** The VM, and the file. */
+  'guest.copyOut': OnVm & {
+    /** A file of the guest. */
+    readonly from: string
+    /** Where it goes on the machine of this process. */
+    readonly to: string
+  }
 }
 
 /** What a driver answers, for each kind of answer in the table of operations. */
@@ -98,7 +156,7 @@ export interface DriverAnswers {
   vms: readonly VmRecord[]
   /** The jobs under way that the host keeps, but for those of this connection. */
   jobs: readonly HostJob[]
-  /** What a job of the host that was followed to its end has led to: the answer of the job's own operation. */
+  /** The answer of the operation of the job that was followed to its end. */
   outcome: unknown
   /** The state that the operation led to. */
   state: VmState
@@ -133,7 +191,7 @@ type OperationTypes = {
 // eslint-disable-next-line @typescript-eslint/no-empty-object-type
 export interface DriverOperationTypes extends OperationTypes {}
 
-/** The operations that a driver can do: those that are there. */
+/** The operations that a driver implements. One that is absent ends with a `NotSupportedError`. */
 export type DriverOperations = {
   readonly [O in DriverOperation]?: (
     input: DriverOperationTypes[O]['input'],
@@ -196,7 +254,7 @@ export interface Driver {
   readonly features: ReadonlySet<Feature>
   /** How many operations at once the host takes; further ones wait in line. */
   readonly maxConcurrentOperations: number
-  /** Operations that take no place in line for the host, since all they do is to wait for a guest. */
+  /** Operations that take no place in line, because they only wait for a guest. */
   readonly waitingOperations?: ReadonlySet<DriverOperation> | undefined
   /**
    * The driver refuses a VM in another state than the table of operations says, in one step with the operation itself. Without this,

@@ -6,13 +6,13 @@ import type { Task } from './task.js'
 /** What a change is given besides its task. */
 export interface Sending {
   /**
-   * Aborted when the job is cancelled or its time is over before anything was sent, and when the connection is closed before.
-   * For the questions that come before a change: waiting in line, looking the VM up, checking its state.
+   * Aborted if the job is cancelled, its time is over or the connection is closed before anything was sent. For the steps that
+   * come before the change: waiting in line, looking the VM up, checking its state.
    */
   readonly signal: AbortSignal
   /**
-   * To be called right before the host is asked for the change: from here on the change counts as sent. Until then the job can
-   * be cancelled; afterwards only if the driver uses {@link Task.signal} or {@link Task.cancelWith}.
+   * Call it right before the request to the host: from then on the change counts as sent. The job can be cancelled until then;
+   * afterwards only if the driver uses {@link Task.signal} or {@link Task.cancelWith}.
    *
    * @throws if the job was cancelled, or has ended, or the connection was closed: then nothing must be sent
    */
@@ -20,10 +20,10 @@ export interface Sending {
 }
 
 /**
- * The work of one connection to a host: it counts what is under way, takes no more once the connection is closed, and gives
- * one answer to work that a close interrupts: `OUTCOME_UNKNOWN` for a change that was sent, `CONNECTION_FAILED` for a
- * change that was not, and for a query. Work that succeeds in spite of the close stands, and so does an
- * {@link OutcomeUnknownError} of the driver's own, which says more.
+ * The work of one connection to a host. It refuses new work once the connection is closed, waits at the close for the work
+ * under way, and ends work that fails after the close in the same way for every host: a change that was sent with
+ * `OUTCOME_UNKNOWN`, a change that was not sent, or a query, with `CONNECTION_FAILED`. Work that succeeds after the close
+ * succeeds, and an {@link OutcomeUnknownError} that the driver throws itself stays as it is.
  *
  * @example
  * ```ts
@@ -50,13 +50,13 @@ export interface Sending {
 export class HostWork {
   readonly #explain: (error: unknown, task: Task | undefined) => unknown
   readonly #underWay = new Set<Promise<unknown>>()
-  /** What stops the changes that were not sent yet. */
+  /** Aborts the signals of the changes that were not sent yet. */
   readonly #unsent = new Set<AbortController>()
   readonly #closing = new AbortController()
 
   /**
-   * @param explain an error of the host as awaitvm words it, or a promise of that; a driver whose host fails with `VmError`s
-   *   needs none. The task is absent for work that no job waits for.
+   * @param explain turns an error of the host into a `VmError`, or a promise of one. Not needed if the host throws `VmError`s.
+   *   The task is absent for work without a job.
    */
   constructor(explain: (error: unknown, task: Task | undefined) => unknown = (error) => error) {
     this.#explain = explain
@@ -72,23 +72,23 @@ export class HostWork {
     return this.#closing.signal
   }
 
-  /** Asks the host for something, and changes nothing. */
+  /** Runs a query, which changes nothing on the host. */
   query<T>(task: Task, action: () => Promise<T>): Promise<T> {
     return this.#run(action, closedBeforeSending, task)
   }
 
-  /** Work that no job waits for, but a close. */
+  /** Runs work without a job. A close waits for it. */
   aside<T>(action: () => Promise<T>): Promise<T> {
     return this.#run(action, closedBeforeSending, undefined)
   }
 
-  /** Changes something on the host, once the action has called `send`. */
+  /** Runs a change. It counts as sent once the action has called `send`. */
   change<T>(task: Task, action: (sending: Sending) => Promise<T>): Promise<T> {
     const stop = new AbortController()
     const abort = (reason = 'it was cancelled before anything was sent'): void => {
       stop.abort(new JobCancelledError({ reason }))
     }
-    // Called before any waiting, so that the job can be cancelled, and counts as not sent, from its first moment.
+    // Before any waiting: the job can be cancelled, and counts as not sent, from its start.
     const host = hostTask(task)
     const release = host.holdBack()
     const forgets = [host.cancelWith(abort), host.onGivenUp(abort)]
@@ -109,12 +109,12 @@ export class HostWork {
     return this.#run(() => action({ signal: stop.signal, send }).finally(forget), closed, task)
   }
 
-  /** Changes something on a host that is asked for it at once: the change counts as sent from its start. */
+  /** Runs a change that is sent at once: it counts as sent from its start. */
   sent<T>(task: Task, action: () => Promise<T>): Promise<T> {
     return this.#run(action, closedBeforeAnswer, task)
   }
 
-  /** Takes no more work, and waits until what is under way has ended; to end it is the driver's part. */
+  /** Refuses new work, and waits until the work under way has ended. The driver ends it. */
   async close(): Promise<void> {
     const reason = closedBeforeSending()
     this.#closing.abort(reason)

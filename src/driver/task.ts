@@ -39,15 +39,15 @@ export interface Task {
   /** What the operation is about: a VM, a snapshot, the host. */
   readonly target: JobTarget | undefined
   /**
-   * Aborted when the job is asked to stop. Reading it makes the job cancellable: the driver then promises to stop, and to
-   * reject with a `JobCancelledError` or the signal's reason once the operation has really been stopped. A job that ends so
-   * though nobody asked for it becomes a `HostError`.
+   * Aborted when the job is asked to stop. Reading it makes the job cancellable: the driver must then stop the operation, and
+   * reject with a `JobCancelledError` or the signal's reason once it has really stopped. If nobody asked the job to stop, such
+   * a rejection becomes a `HostError`.
    */
   readonly signal: AbortSignal
   /** Tells how far the operation has come. */
   progress(update: ProgressUpdate): void
   /** Makes the job cancellable by asking the host, until the returned function is called. */
   cancelWith(handler: CancelHandler): () => void
-  /** Sets what finds this job again on its host, from any process: {@link HostJob.token}. */
+  /** Sets the token that finds this job on its host again, from any process: {@link HostJob.token}. */
   setToken(token: string): void
 }

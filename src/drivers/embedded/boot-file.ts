@@ -4,7 +4,7 @@ import { checkFile } from '../../files/check-file.js'
 
 const mebibyte = 2 ** 20
 
-/** Larger files are no kernels and initrds; and a BIOS has its place below the first mebibyte. All are read into memory. */
+/** No kernel, initrd or BIOS is larger. All are read into memory. */
 const maxBytes = { kernel: 1024 * mebibyte, initrd: 1024 * mebibyte, firmware: mebibyte, videoFirmware: mebibyte }
 
 /**
@@ -22,7 +22,7 @@ export async function readBootFile(file: string, setting: keyof typeof maxBytes,
   }
   const handle = await open(file)
   try {
-    // As many as were seen, also of a file that grows.
+    // The size that was checked, even if the file has grown since.
     const { buffer, bytesRead } = await handle.read(Buffer.alloc(sizeBytes), 0, sizeBytes, 0)
     return buffer.subarray(0, bytesRead)
   } finally {

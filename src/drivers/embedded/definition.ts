@@ -16,7 +16,7 @@ const diskSchema = v.strictObject({ ...keptDisk, overlay: fileName })
 const memorySchema = v.strictObject({
   ...keptMemory,
   file: fileName,
-  /** Of the emulator that wrote it: another one can't be relied on to read it. */
+  /** The version of the emulator that wrote it: another version may not be able to read it. */
   emulator: v.string(),
 })
 const hardwareSchema = v.strictObject({ ...keptHardware, disks: v.array(diskSchema) })
@@ -34,7 +34,7 @@ export type Memory = NonNullable<Definition['memory']>
 export type SnapshotDefinition = Definition['snapshots'][number]
 export type DiskDefinition = Hardware['disks'][number]
 
-/** Every file that the definition speaks of; others in the VM's folder are left over from something that did not end. */
+/** The files that the definition names. Other files in the VM's folder are left over from interrupted operations. */
 export function filesOf({ hardware, memory, snapshots }: Definition): Set<string> {
   const files = new Set<string>()
   for (const part of [{ hardware, memory }, ...snapshots]) {

@@ -17,7 +17,7 @@ import type { DiskOverlaySpec } from './machine/protocol.js'
 import { copyOverlayFiles, makeOverlayFile, requireOverlay } from './overlay-files.js'
 import type { EmbeddedStore } from './embedded-store.js'
 
-/** A saved memory of more is not one of ours: an emulated machine has at most 2 GiB and its video memory. */
+/** The largest saved memory: an emulated machine has at most 2 GiB, and its video memory. */
 const maxMemoryBytes = 2.5 * 2 ** 30
 
 const deflated = promisify(deflate)
@@ -32,7 +32,7 @@ const format: VmFormat<Definition> = {
   isOther: () => false,
 }
 
-/** VMs kept in a directory, which any number of processes may share. */
+/** VMs in a directory that several processes can share. */
 export class DirectoryStore implements EmbeddedStore {
   readonly #directory: VmDirectory<Definition>
   #watcher: FolderWatcher | undefined
@@ -41,7 +41,7 @@ export class DirectoryStore implements EmbeddedStore {
     this.#directory = directory
   }
 
-  /** Opens a directory, or makes one; refuses one that holds something else. */
+  /** Opens a directory, or makes it. Refuses a directory with other contents. */
   static async open(root: string): Promise<DirectoryStore> {
     return new DirectoryStore(await VmDirectory.open(root, format))
   }
@@ -127,7 +127,7 @@ export class DirectoryStore implements EmbeddedStore {
   }
 
   async putMemory(id: string, file: string, content: Uint8Array): Promise<void> {
-    // Most of a guest's memory is alike: the fastest level takes most of the gain.
+    // The fastest level is enough: most of a guest's memory is repetitive.
     await replaceFile(this.#path(id, file), await deflated(content, { level: 1 }))
   }
 

@@ -26,7 +26,7 @@ import type { LiveVm } from './live-vm.js'
 import { MachineThread } from './machine/machine-thread.js'
 import { screenshotPng } from './machine/screenshot-png.js'
 
-/** Machines load at once as far as the processors go; more calls than this would only hold memory. */
+/** The processors limit how many machines load at once; more calls than this would only hold memory. */
 const maxConcurrentOperations = 64
 
 /** VMs inside this process: v86, one worker thread each. */
@@ -86,10 +86,7 @@ export class EmbeddedDriver implements Driver {
       'server.getVmList': ({ filter }, task) => this.#work.query(task, () => this.#records.list(filter)),
       'server.getVm': ({ nameOrId }, task) => this.#work.query(task, () => this.#records.find(nameOrId)),
       'server.createVm': ({ spec }, task) =>
-        this.#work.change(task, async ({ send }) => {
-          send()
-          return this.#told('created', await this.#provisioning.create(spec))
-        }),
+        this.#work.sent(task, async () => this.#told('created', await this.#provisioning.create(spec))),
     }
   }
 
@@ -165,7 +162,7 @@ export class EmbeddedDriver implements Driver {
     return this.#work.change(task, (sending) => this.#access.use(vm, task, sending, action))
   }
 
-  /** Deletes a VM, also one whose definition can't be read. */
+  /** Deletes a VM, even if its definition can't be read. */
   #delete(vm: string, task: Task): Promise<void> {
     return this.#work.change(task, ({ send }) =>
       this.#access.alone(vm, task, async () => {

@@ -25,7 +25,7 @@ export const liveOnly =
     return action(live, definition)
   }
 
-/** How operations reach a VM: alone, to change it, or beside others, if it runs. */
+/** How operations reach a VM: exclusively, to change it, or concurrently, if it runs. */
 export class EmbeddedAccess {
   readonly #store: EmbeddedStore
   readonly #claims: EmbeddedClaims
@@ -61,7 +61,7 @@ export class EmbeddedAccess {
 
   /** Runs an action after all earlier changes of the VM. */
   alone<T>(vm: string, task: Task, action: () => Promise<T>): Promise<T> {
-    // Read before any waiting: the job can be cancelled from its first moment on, also after it was sent.
+    // Read before any waiting: it makes the job cancellable from its start, also after it was sent.
     const { signal } = task
     return this.#lifecycle.exclusively(vm, () => {
       signal.throwIfAborted()
@@ -69,7 +69,7 @@ export class EmbeddedAccess {
     })
   }
 
-  /** Looks at a VM that runs in this process, or sends it something, beside any change of the VM. */
+  /** Reads from a VM that runs in this process, or sends input to it, without waiting for changes of the VM. */
   async use<T>(vm: string, task: Task, { send }: Sending, action: LiveAction<T>): Promise<T> {
     const definition = await this.get(vm)
     const state = await this.requireState(definition, task)

@@ -7,7 +7,7 @@ import { stateAtRest } from '../../registry/kept-definition.js'
 import type { Definition } from './definition.js'
 import type { EmbeddedStore, Lease } from './embedded-store.js'
 
-/** The claims of this connection on VMs, and the state of each VM that follows from its claim. */
+/** The claims of this connection on VMs, and the states of VMs as their claims tell them. */
 export class EmbeddedClaims {
   readonly #store: EmbeddedStore
   /** The state of each VM that this connection has a claim on. */
@@ -35,7 +35,7 @@ export class EmbeddedClaims {
     return stateAtRest(definition)
   }
 
-  /** Notes the state of a VM that this connection has a claim on, also if other processes can't be told. */
+  /** Sets the state of a claimed VM for this connection, without telling other processes. */
   note(id: string, state: VmState): void {
     this.#states.set(id, state)
   }

@@ -17,7 +17,7 @@ import { NotOwnError } from '../../registry/own-file.js'
 
 export const nativeError = (error: unknown): NativeError => nativeErrorOf('embedded', error)
 
-/** What went wrong with files, images and the emulator, as the SDK speaks of it. */
+/** The `VmError` for an error of a file, an image or the emulator. */
 export function embeddedError(error: unknown): VmError {
   if (error instanceof VmError) return error
   if (error instanceof NotOwnError) {
@@ -43,7 +43,7 @@ export function embeddedError(error: unknown): VmError {
   return new HostError({ reason: native.message, cause: error, native })
 }
 
-/** What WebAssembly, and JavaScript itself, say when a machine can't have its memory; a thread's errors keep only their names. */
+/** The error of WebAssembly or JavaScript for memory that can't be allocated. From a thread, an error keeps only its name. */
 function outOfMemory(error: unknown, native: NativeError): VmError | undefined {
   if (!(error instanceof Error) || error.name !== 'RangeError') return undefined
   if (!/memory|allocation failed/i.test(error.message)) return undefined

@@ -19,7 +19,7 @@ type StateReason = 'guest' | 'request' | 'crash' | 'disk-full'
 
 /** What a machine is loaded from. */
 export interface Prepared extends MachineParts {
-  /** What is to be remembered of its images. */
+  /** The size and time of change of each image, to be saved with the VM. */
   readonly images: ImageRecord
 }
 
@@ -31,7 +31,7 @@ interface Parts {
   readonly closing: AbortSignal
 }
 
-/** Runs VMs: how they come to life in this process, and how they leave it. */
+/** Starts and ends the machines of VMs in this process. */
 export class EmbeddedLifecycle {
   readonly #store: EmbeddedStore
   readonly #claims: EmbeddedClaims
@@ -54,7 +54,7 @@ export class EmbeddedLifecycle {
     return this.#closing.aborted
   }
 
-  /** One change of a VM at a time. */
+  /** Runs an action after all earlier changes of the VM. */
   exclusively<T>(id: string, action: () => Promise<T>): Promise<T> {
     return this.#exclusive.run(id, action)
   }
@@ -63,7 +63,7 @@ export class EmbeddedLifecycle {
     return this.#live.get(id)
   }
 
-  /** Reads all that a VM needs to come up from rest: what is missing shows before anything is changed. */
+  /** Reads all that a VM needs to start, so that a missing file is found before anything is changed. */
   async prepare({ id, memory, hardware }: Definition, use: ImageUse): Promise<Prepared> {
     this.#store.requireFiles(id, { hardware, memory }, use === 'snapshot' ? 'snapshot' : 'rest')
     if (memory !== undefined && memory.emulator !== emulatorVersion()) throw foreignMemory(memory.emulator)
@@ -73,7 +73,7 @@ export class EmbeddedLifecycle {
     return { images, boot, initialState }
   }
 
-  /** Runs a VM that is at rest, from its saved memory where it has one. */
+  /** Runs a VM that is at rest, from its saved memory if it has one. */
   async powerOn(found: Definition, task: Task, ready?: { lease: Lease; prepared: Prepared }): Promise<VmState> {
     this.#closing.throwIfAborted()
     const { id, memory } = found
@@ -95,7 +95,7 @@ export class EmbeddedLifecycle {
       live = await LiveVm.load(this.#store, definition, held, through, parts)
       if (isAborted()) throw new JobCancelledError({ reason: 'it was cancelled before the machine ran' })
       task.progress({ percent: 80, phase: 'starting the processor' })
-      // The saved memory is given up before the guest runs on: from then on it does not fit the disks any more.
+      // The saved memory is dropped before the guest runs: once the disks change, it does not match them.
       const isChanged = memory !== undefined || found.hasCrashed === true || images !== found.hardware.images
       if (isChanged) await this.#store.save(withoutRest(definition))
       return await this.#run(live, definition, memory?.isPaused === true)
@@ -103,7 +103,7 @@ export class EmbeddedLifecycle {
       this.#live.delete(id)
       await live?.discard()
       const now = (await this.#store.get(id)) ?? definition
-      // A machine that has died while it was loaded says otherwise: its guest had not run.
+      // A machine that fails while it loads throws another error: its guest has not run.
       const hasCrashed = error instanceof MachineCrashedError
       try {
         if (hasCrashed) await this.#store.save({ ...withoutRest(now), hasCrashed })
@@ -126,13 +126,13 @@ export class EmbeddedLifecycle {
     live.ended
       .then((end) => this.#onEnd(live, end))
       .catch((error: unknown) => {
-        // Nobody waits for this: the VM is gone all the same, and the reason must not be.
+        // No call waits for this. The VM has stopped all the same; the warning keeps the reason.
         warn(definition, error)
       })
     return live.state
   }
 
-  /** Tells everybody what is about to be done to a live VM; where that can't be written down, nothing has happened. */
+  /** Announces the state that a live VM is about to enter. If the state can't be written, nothing has changed. */
   enter(live: LiveVm, { name }: Pick<Definition, 'name'>, state: VmState): void {
     const previous = live.state
     live.lease.setState(state)
@@ -140,7 +140,7 @@ export class EmbeddedLifecycle {
     this.#emit({ type: 'state', vmId: live.id, name, state, previous, reason: 'request', at: new Date() })
   }
 
-  /** Notes what a live VM does by now, and tells everybody. */
+  /** Sets the state of a live VM, and announces it. */
   async setState(live: LiveVm, definition: Definition, state: VmState): Promise<void> {
     const previous = live.state
     live.state = state
@@ -150,19 +150,19 @@ export class EmbeddedLifecycle {
     try {
       live.lease.setState(state)
     } catch (error) {
-      // It is so all the same; other processes are told with the next change.
+      // The state has changed all the same; other processes learn it with the next change.
       warn(definition, error)
     }
   }
 
-  /** Waits until the VM does not run any more, by whatever cause. */
+  /** Waits until the VM has stopped, for any reason. */
   async ended(live: LiveVm): Promise<void> {
     await live.gone
-    // Whoever took it away has more to do.
+    // The operation that stopped it may still be working on the VM.
     await this.exclusively(live.id, () => Promise.resolve())
   }
 
-  /** Saves the memory, and lets go of the machine. */
+  /** Saves the memory, and ends the machine. */
   async suspend(live: LiveVm, definition: Definition, task: Task): Promise<VmState> {
     await this.prepare(definition, 'suspend')
     const before = live.state
@@ -187,13 +187,13 @@ export class EmbeddedLifecycle {
     return 'suspended'
   }
 
-  /** After a failure: the VM does what it did before, and files that were being made are dropped. */
+  /** After a failure: restores the former state, and removes files that were being made. */
   async backTo(live: LiveVm, definition: Definition, state: VmState): Promise<void> {
     try {
       await this.setState(live, definition, state)
       await this.#store.save(definition)
     } catch (error) {
-      // The failure that came first is the one to report; this one may well follow from it.
+      // The first failure is reported; this one may be a consequence of it.
       warn(definition, error)
     }
   }
@@ -218,7 +218,7 @@ export class EmbeddedLifecycle {
     return live.state
   }
 
-  /** Takes the power away, or drops what a VM at rest has kept. */
+  /** Takes the power away, or drops the saved state of a VM at rest. */
   async kill(definition: Definition, live: LiveVm | undefined): Promise<VmState> {
     if (live !== undefined) return this.#powerOff(live, definition)
     return this.#claims.withLease(definition, async (): Promise<VmState> => {
@@ -240,7 +240,7 @@ export class EmbeddedLifecycle {
     return 'stopped'
   }
 
-  /** Takes the machine away and keeps nothing of it, nor lets go of the VM. */
+  /** Ends the machine without keeping its disks. The claim on the VM stays. */
   async discard(live: LiveVm, definition: Definition): Promise<Lease> {
     this.enter(live, definition, 'stopping')
     this.#live.delete(live.id)
@@ -248,7 +248,7 @@ export class EmbeddedLifecycle {
     return live.lease
   }
 
-  /** Kills all that runs here, whatever is being done to it, and waits until that has ended. */
+  /** Kills all machines, and waits for the operations on them. */
   async close(): Promise<void> {
     for (const live of this.#live.values()) await live.discard()
     await this.#exclusive.drain()
@@ -256,7 +256,7 @@ export class EmbeddedLifecycle {
     this.#live.clear()
   }
 
-  /** Tells everybody the state of a VM that does not run. */
+  /** Announces the state of a VM that does not run. */
   tell(
     { id, name }: Pick<Definition, 'id' | 'name'>,
     state: VmState,
@@ -268,7 +268,7 @@ export class EmbeddedLifecycle {
 
   async #onEnd(live: LiveVm, end: MachineEnd): Promise<void> {
     await this.exclusively(live.id, async () => {
-      // Somebody may have taken it away in the meantime.
+      // Another operation may have ended it before.
       if (this.#live.get(live.id) !== live) return
       const definition = await this.#store.get(live.id)
       if (definition === undefined) return
@@ -276,7 +276,7 @@ export class EmbeddedLifecycle {
       try {
         await live.keepDisks(this.#store, definition)
       } catch (error) {
-        // Its thread is gone too, and with it what the guest wrote since it was started: that is a crash.
+        // The thread is gone, and with it all that the guest wrote since the start: that is a crash.
         crash ??= nativeError(error).message
       }
       if (crash === undefined) return this.#leave(live, definition, 'stopped', 'guest')
@@ -291,13 +291,13 @@ export class EmbeddedLifecycle {
   #onDiskFull(live: LiveVm): Promise<void> {
     return this.exclusively(live.id, async () => {
       const definition = await this.#store.get(live.id)
-      // What was being done to it may have found room for it, or taken it away.
+      // An operation may have resumed or ended it before.
       if (definition === undefined || live.state !== 'running' || !live.lacksRoom) return
       await this.setState(live, definition, 'paused')
     })
   }
 
-  /** Somebody has removed the folder of a VM that runs here: nobody could end it any more. */
+  /** The folder of a VM that runs here was removed. The VM is ended: no call could reach it any more. */
   #endRemoved(id: string): Promise<void> {
     return this.exclusively(id, async () => {
       const live = this.#live.get(id)

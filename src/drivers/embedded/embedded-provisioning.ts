@@ -9,7 +9,7 @@ import type { LiveVm } from './live-vm.js'
 import { copyDisks, makeDisks, type EmbeddedStore } from './embedded-store.js'
 import type { EmbeddedClaims } from './embedded-claims.js'
 
-/** Makes VMs, changes what they are, and does away with them. */
+/** Creates, edits, clones and deletes VMs. */
 export class EmbeddedProvisioning {
   readonly #store: EmbeddedStore
   readonly #claims: EmbeddedClaims
@@ -66,7 +66,7 @@ export class EmbeddedProvisioning {
   }
 
   async delete(definition: Definition): Promise<void> {
-    // Not given back where all went well: what it lay in is gone.
+    // Not released if the deletion succeeds: the claim is deleted with the folder.
     const { lease } = await this.#store.lease(definition.id)
     try {
       await this.#store.delete(definition.id)

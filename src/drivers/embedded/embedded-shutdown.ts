@@ -18,7 +18,7 @@ interface Parts {
   readonly lifecycle: EmbeddedLifecycle
 }
 
-/** Shutdowns and restarts, which the guest does itself. Other changes of the VM may come in between. */
+/** Shutdowns and restarts by the guest. Other changes of the VM are possible while the guest shuts down. */
 export class EmbeddedShutdown {
   readonly #parts: Parts
 
@@ -40,7 +40,7 @@ export class EmbeddedShutdown {
     return access.change(vm, task, sending, (definition) => lifecycle.powerOn(definition, task), from)
   }
 
-  /** Presses the power button, and waits until the VM is stopped, by any cause. Answers the VM as it was. */
+  /** Presses the power button, and waits until the VM has stopped, for any reason. Returns the VM as it ran. */
   async #shutDown(
     vm: string,
     task: Task,
@@ -50,12 +50,12 @@ export class EmbeddedShutdown {
     const { access, claims, lifecycle } = this.#parts
     const press = async (live: LiveVm, definition: Definition): Promise<readonly [LiveVm, Promise<never>]> => {
       await check?.(definition)
-      // Before the press: a request to cancel that comes during the press must not be told that nothing was done.
+      // Before the press: a cancel during the press must not be answered as if nothing was done.
       const withdrawal = withdrawable(live, task)
       try {
         await live.machine.pressPowerButton()
       } catch (error) {
-        // A guest that has gone needs no button.
+        // The guest has stopped by itself.
         if (!isGone(error)) throw error
       }
       return [live, withdrawal]
@@ -65,14 +65,14 @@ export class EmbeddedShutdown {
     await Promise.race([lifecycle.ended(live), withdrawal])
     if (lifecycle.isClosed && !live.hasShutDown) throw new MachineTerminatedError()
     const state = await claims.stateOf(await access.get(vm))
-    // It was suspended by somebody else, or the guest crashed as it shut down.
+    // Another operation has suspended it, or the guest crashed as it shut down.
     if (state !== 'stopped') throw invalidState(state, operations['vm.stop'].from)
     return live
   }
 }
 
 /**
- * Lets a press of the power button be taken back until the guest takes notice of it, and rejects when it was. From then on
+ * Makes a press of the power button cancellable until the guest notices it; rejects once it was cancelled. After that moment
  * the operation can't be cancelled: a restart goes on to its end.
  */
 function withdrawable(live: LiveVm, task: Task): Promise<never> {
@@ -83,7 +83,7 @@ function withdrawable(live: LiveVm, task: Task): Promise<never> {
       return true
     })
   })
-  // The job may have ended by then.
+  // The job may have ended before: then nobody awaits this promise.
   withdrawn.catch(() => undefined)
   return withdrawn
 }

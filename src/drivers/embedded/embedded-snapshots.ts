@@ -16,7 +16,7 @@ import type { LiveVm } from './live-vm.js'
 import { copyDisks, type EmbeddedStore } from './embedded-store.js'
 import type { Prepared, EmbeddedLifecycle } from './embedded-lifecycle.js'
 
-/** Snapshots: copies of the disks and, of a VM that runs, its memory. */
+/** Snapshots: copies of the disks and, if the VM runs, of its memory. */
 export class EmbeddedSnapshots {
   readonly #store: EmbeddedStore
   readonly #claims: EmbeddedClaims
@@ -65,12 +65,12 @@ export class EmbeddedSnapshots {
     return this.#shown(definition.id, id)
   }
 
-  /** The VM's hardware and, where it ran, its memory as they were; what it has become since is lost. */
+  /** Restores the hardware, the disks and, if it was saved, the memory. Later changes of the VM are lost. */
   async switchTo(definition: Definition, live: LiveVm | undefined, id: string, task: Task): Promise<VmState> {
     const snapshot = requireSnapshot(definition.snapshots, id)
     const prepared = await this.#prepare(definition, snapshot)
     task.signal.throwIfAborted()
-    // What the VM has become is given up first: from here on there is no way back.
+    // The present state of the VM is dropped first: from here on the operation can't be cancelled.
     task.cancelWith(() => false)
     const { hardware, nameOf } = withNewOverlays(snapshot.hardware)
     task.progress({ percent: 10, phase: 'copying disks' })
@@ -100,7 +100,7 @@ export class EmbeddedSnapshots {
     )
   }
 
-  /** Nothing for a snapshot without memory: of that, only the disks are needed. */
+  /** Nothing for a snapshot without memory: only its disks are needed. */
   async #prepare(definition: Definition, { hardware, memory }: SnapshotDefinition): Promise<Prepared | undefined> {
     if (memory !== undefined) return this.#lifecycle.prepare({ ...definition, hardware, memory }, 'snapshot')
     this.#store.requireFiles(definition.id, { hardware }, 'snapshot')

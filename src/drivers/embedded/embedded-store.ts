@@ -12,41 +12,41 @@ export interface Lease {
   release(): void
 }
 
-/** Where the definitions and files of VMs are kept. A file that no definition speaks of does not count as kept. */
+/** Keeps the definitions and files of VMs. A file that no definition names does not count as kept. */
 export interface EmbeddedStore {
   list(): Promise<readonly (Definition | DamagedVm)[]>
-  /** The VM of the id, also one that is damaged. */
+  /** The VM with the id, even if it is damaged. */
   find(id: string): Promise<Definition | DamagedVm | undefined>
-  /** The definition of a VM; throws what is wrong with one that is damaged. */
+  /** The definition of a VM; throws the problem of a damaged one. */
   get(id: string): Promise<Definition | undefined>
   findByName(name: string): Promise<Definition | DamagedVm | undefined>
-  /** Keeps a new VM, whole or not at all; `fill` writes its files. Refuses a name that is taken. */
+  /** Adds a new VM, whole or not at all; `fill` writes its files. Refuses a name that is taken. */
   create(definition: Definition, fill: () => Promise<void>): Promise<void>
-  /** Replaces the definition in one step, and then drops files that it no longer speaks of. Refuses a name that is taken. */
+  /** Replaces the definition in one step, and then removes the files that it no longer names. Refuses a name that is taken. */
   save(definition: Definition): Promise<void>
   delete(id: string): Promise<void>
-  /** Deletes a VM that is damaged, where nothing else is in its folder, and nobody has it. */
+  /** Deletes a damaged VM if its folder has no other files, and nobody has a claim on it. */
   deleteDamaged(id: string): Promise<void>
   /**
    * The claim on a VM, and the definition as it is from then on.
-   * @throws ResourceBusyError while another process or connection has it
+   * @throws ResourceBusyError while another process or connection has a claim on it
    */
   lease(id: string): Promise<{ readonly lease: Lease; readonly definition: Definition | undefined }>
-  /** Another process or connection that has the VM at present. */
+  /** The other process or connection that has a claim on the VM at present. */
   holder(id: string): Promise<Holder | undefined>
 
-  /** Calls the listener with the id of each VM whose folder is removed, by whomever. */
+  /** Calls the listener with the id of each VM whose folder is removed, also by another program. */
   onRemoved(listener: (id: string) => void): void
-  /** Lets go of everything. */
+  /** Releases everything. */
   close(): Promise<void>
 
   /**
-   * Throws unless the files are there that a VM, or a snapshot of it, is made of.
+   * Throws if a file of a VM, or of a snapshot of it, is missing.
    * @throws ProtocolError that names the file, and what can be done
    */
   requireFiles(id: string, parts: Pick<Definition, 'hardware' | 'memory'>, use: FileUse): void
 
-  /** Makes the overlay of a new disk: one that is not there later on was lost. */
+  /** Makes the overlay of a new disk. If the file is missing later, it was lost. */
   makeOverlay(id: string, file: string): Promise<void>
   overlay(id: string, file: string): Promise<DiskOverlaySpec>
   /** Keeps the content of an overlay that was in the machine's memory. */

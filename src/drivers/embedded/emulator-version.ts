@@ -4,7 +4,7 @@ import * as v from 'valibot'
 
 let version: string | undefined
 
-/** The version of v86: another one may not read the memory that this one saves. */
+/** The version of v86. Another version may not be able to read memory that this one has saved. */
 export function emulatorVersion(): string {
   version ??= v.parse(
     v.object({ version: v.string() }),

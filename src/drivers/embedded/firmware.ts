@@ -4,7 +4,7 @@ import { FirmwareNotFoundError } from '../../errors.js'
 import { readBootFile } from './boot-file.js'
 import { errorCode } from '../../errors/native.js'
 
-/** Where the packages of SeaBIOS and QEMU put it: Debian and Fedora, QEMU's own, Homebrew on both kinds of Mac, Windows. */
+/** The folders of SeaBIOS and QEMU packages: Debian and Fedora, QEMU itself, Homebrew on both kinds of Mac, Windows. */
 const directories = [
   '/usr/share/seabios',
   '/usr/share/qemu',
@@ -35,7 +35,7 @@ export async function findFirmware(searched: readonly string[] = directories): P
   })
 }
 
-/** The images that the VM names itself; the VGA BIOS beside the BIOS where only that is named. */
+/** The images that the VM names. If it names only the BIOS, the VGA BIOS is taken from the folder of that. */
 export async function readFirmware(path: string, videoPath: string | undefined, root: string): Promise<Firmware> {
   const videoBios =
     videoPath === undefined

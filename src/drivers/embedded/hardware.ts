@@ -14,7 +14,7 @@ import { BootImageError } from './machine/boot-image-error.js'
 import { linuxBootImage } from './machine/linux.js'
 import type { MachineBoot } from './machine/protocol.js'
 
-/** What v86 takes: a Pentium's processor, 2 GiB less a page of memory, two disks, one CD-ROM drive, two floppy drives. */
+/** The limits of v86: one processor, 2 GiB less a page of memory, two disks, one CD-ROM drive, two floppy drives. */
 const limits = { disks: 2, cdroms: 1, floppies: 2, minMemoryMiB: 8, maxMemoryMiB: 2047, maxDiskMiB: 128 * 1024 }
 /** Enough for the built-in guest. */
 const guestMemoryMiB = 16
@@ -46,7 +46,7 @@ export const refuseUnsupported = (settings: VmSpec | VmChanges, root: 'spec' | '
 const newDiskFile = (): string => `disk-${randomUUID()}`
 export const newMemoryFile = (): string => `memory-${randomUUID()}`
 
-/** The hardware with its disks in new overlays, and which of the old became which of the new. */
+/** The hardware with its disks in new overlays, and the new name of each old overlay. */
 export function withNewOverlays(hardware: Hardware): {
   readonly hardware: Hardware
   readonly nameOf: (overlay: string) => string
@@ -63,7 +63,7 @@ export function cloneHardware(hardware: Hardware): ReturnType<typeof withNewOver
   return withNewOverlays({ ...hardware, disks })
 }
 
-/** How the VM boots, as follows from what it has. */
+/** How the VM boots. Derived from its settings and drives. */
 const bootKind = ({ boot, disks, cdroms, floppies }: Omit<Hardware, 'images'>): MachineBoot['kind'] => {
   if (boot.kernel !== undefined) return 'linux'
   const hasSomethingToBoot = disks.some(({ image }) => image !== undefined) || cdroms.length > 0 || floppies.length > 0
@@ -110,7 +110,7 @@ function checkDiskImage(image: string, path: string, { sizeBytes }: FileStamp): 
   throw wrong(path, `must be a raw image of ${allowed}, and ${image} has ${String(sizeBytes)} bytes`)
 }
 
-/** The kernel and the initrd must fit into memory together, and firmware into its place: checked when any of them changes. */
+/** Checks that kernel and initrd fit into memory together, and firmware into its place, when one of them changes. */
 async function checkBootFiles({ boot, memoryMiB }: Hardware, root: string): Promise<void> {
   if (boot.firmware !== undefined) await readFirmware(boot.firmware, boot.videoFirmware, root)
   if (boot.kernel === undefined) return
@@ -139,7 +139,7 @@ const readBootFiles = async (
 
 const bootRoot = 'config.boot'
 
-/** What the machine boots, read from its files. */
+/** Reads the files that the machine boots from. */
 export async function readBoot(hardware: Hardware): Promise<MachineBoot> {
   const { boot } = hardware
   const { kernel, initrd, commandLine, firmware, videoFirmware } = boot

@@ -11,13 +11,13 @@ import { MachineCrashedError, MachineThread } from './machine/machine-thread.js'
 import type { DiskSpec, MachineBoot } from './machine/protocol.js'
 import type { Lease, EmbeddedStore } from './embedded-store.js'
 
-/** Why a machine came to its end by itself. */
+/** How a machine ended by itself. */
 export type MachineEnd = { readonly how: 'off' } | { readonly how: 'crashed'; readonly error: Error }
 
-/** How long a machine may take to stand still before its thread is ended all the same. */
+/** How long a machine may take to pause before its thread is ended without that. */
 const pauseTimeoutMs = 5000
 
-/** What a machine boots, and the saved memory that it goes on from. */
+/** What a machine boots, and the saved memory that it resumes from. */
 export interface MachineParts {
   readonly boot: MachineBoot
   readonly initialState?: Uint8Array | undefined
@@ -26,23 +26,23 @@ export interface MachineParts {
 /** A VM that this process runs: its machine, its console and the claim on it. */
 export class LiveVm {
   readonly id: string
-  /** What it was called when it was started. */
+  /** Its name when it was started. */
   readonly name: string
   readonly lease: Lease
   readonly console: ConsoleBuffer
   readonly machine: MachineThread
   readonly startedAt = performance.now()
-  /** Settles when the guest powers off, or the machine dies; never where it is taken away before. */
+  /** Settles when the guest powers off, or the machine crashes; never if the machine is ended before. */
   readonly ended: Promise<MachineEnd>
-  /** Settles when the machine has been taken away. */
+  /** Settles when the machine has been ended. */
   readonly gone: Promise<void>
   /** Called when the machine pauses because the host has no room for what its guest writes. */
   onDiskFull: () => void = () => undefined
   #diskFull: VmError | undefined
   #leave: () => void = () => undefined
-  /** What the VM does at present. */
+  /** The state at present. */
   state: VmState
-  /** Whether the guest itself has turned the power off, once the machine has been taken away. */
+  /** Whether the guest powered off by itself; set when the machine has ended. */
   hasShutDown = false
 
   private constructor(
@@ -108,33 +108,33 @@ export class LiveVm {
         },
       ),
     )
-    // Its guest does not run yet, and so has not written anything.
+    // The guest does not run yet, so no callback needs `live` before it is set.
     const live = new LiveVm(definition, lease, machine, console, ended, state)
     return live
   }
 
-  /** Why the machine has paused by itself, while it is. */
+  /** Why the machine has paused by itself, while it is paused. */
   get problem(): VmError | undefined {
     return this.state === 'paused' ? this.#diskFull : undefined
   }
 
-  /** Whether the host had no room for what the guest has written, and the machine has not gone on since. */
+  /** Whether the host had no room for what the guest wrote, and the machine has not been resumed since. */
   get lacksRoom(): boolean {
     return this.#diskFull !== undefined
   }
 
-  /** Rejects with a DiskError, and stays paused, where the host has no room for what the guest has written. */
+  /** Rejects with a DiskError, and stays paused, if the host has no room for what the guest wrote. */
   async resume(): Promise<void> {
     await this.machine.resume()
     this.#diskFull = undefined
   }
 
-  /** Lets a guest that ran before go on, unless it has to wait for room. */
+  /** Resumes a guest that ran before, unless it has to wait for room. */
   async goOn(): Promise<void> {
     if (!this.lacksRoom) await this.resume()
   }
 
-  /** Does something to the disks while the guest stands still, and lets it go on. */
+  /** Runs an action on the disks while the guest is paused. */
   async whileStill<T>(isRunning: boolean, action: () => Promise<T>): Promise<T> {
     await this.machine.pause()
     try {
@@ -144,7 +144,7 @@ export class LiveVm {
     }
   }
 
-  /** Keeps what is only in the machine's memory: overlays that are not files. */
+  /** Stores the overlays that are only in the machine's memory. */
   async keepDisks(store: EmbeddedStore, definition: Definition): Promise<void> {
     await this.captureDisks(store, definition, definition.id, (overlay) => overlay)
   }
@@ -166,10 +166,10 @@ export class LiveVm {
     }
   }
 
-  /** Whether it stands still within its time; a machine that has gone does. */
+  /** Pauses the machine; false if it does not pause in time. */
   async halt(): Promise<boolean> {
     const timeout = new AbortController()
-    // Off, crashed or gone already: then it stands still, too.
+    // Off, crashed or ended already: that is as good as paused.
     const still = this.machine.pause().then(
       () => true,
       () => true,
@@ -180,7 +180,7 @@ export class LiveVm {
     return isStill
   }
 
-  /** Types into the serial port. What is typed into a machine that goes is lost with it: the console tells by its end. */
+  /** Sends input to the serial port. Input to a machine that ends is lost; the end of the console tells that. */
   async type(bytes: Uint8Array): Promise<void> {
     try {
       await this.machine.sendSerial(bytes)
@@ -189,13 +189,13 @@ export class LiveVm {
     }
   }
 
-  /** The machine pauses, since the host has no room. */
+  /** Called when the machine pauses because the host has no room. */
   pauseForRoom(error: Error): void {
     this.#diskFull = diskFull(nativeError(error))
     this.onDiskFull()
   }
 
-  /** Takes the machine away. */
+  /** Ends the machine. */
   async discard(): Promise<void> {
     await this.machine.terminate()
     this.console.close()
@@ -215,7 +215,7 @@ async function disksOf(store: EmbeddedStore, { id, hardware }: Definition): Prom
   return disks
 }
 
-/** A thread that dies while it loads says nothing of the VM, which has not run. */
+/** A thread that crashes while it loads is no crash of the VM, which has not run. */
 async function spawned(machine: Promise<MachineThread>): Promise<MachineThread> {
   try {
     return await machine

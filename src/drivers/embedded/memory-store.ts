@@ -71,19 +71,19 @@ export class MemoryStore implements EmbeddedStore {
   }
 
   onRemoved(): void {
-    // Nobody else reaches what is in memory.
+    // No other process reaches this memory.
   }
 
   async close(): Promise<void> {
-    // What is in memory goes with the connection.
+    // The memory is freed with the connection.
   }
 
   requireFiles(): void {
-    // No file of theirs can be lost.
+    // VMs in memory have no files that could be missing.
   }
 
   async makeOverlay(): Promise<void> {
-    // One without content needs no place.
+    // An overlay without content is not stored.
   }
 
   async overlay(id: string, file: string): Promise<DiskOverlaySpec> {
@@ -96,7 +96,7 @@ export class MemoryStore implements EmbeddedStore {
 
   async copyOverlay(from: { id: string; file: string }, to: { id: string; file: string }): Promise<void> {
     const content = this.#files(from.id).get(from.file)
-    // Contents are replaced, never changed: the copy can be the same bytes.
+    // Contents are replaced, never changed: the copy can share the bytes.
     if (content !== undefined) this.#files(to.id).set(to.file, content)
   }
 
@@ -118,7 +118,7 @@ export class MemoryStore implements EmbeddedStore {
   #assertNameIsFree({ id, name }: Definition): void {
     const other = this.#named(name)
     if (other !== undefined && other.id !== id) throw nameIsTaken(name, other.id)
-    // Whoever asks for the name would get that one.
+    // A lookup by the name would find that VM.
     if (name !== id && this.#vms.has(name)) throw nameIsId(name)
   }
 

@@ -13,7 +13,7 @@ export async function openEmbedded(uri: URL): Promise<Driver> {
   const directory = directoryOf(uri)
   try {
     const store = directory === undefined ? new MemoryStore() : await DirectoryStore.open(directory)
-    // What happens to VMs in memory all happens here; those in a directory are shared with other processes.
+    // All changes of VMs in memory come from this process; a directory is shared with other processes.
     const features: readonly Feature[] = directory === undefined ? ['server.events.global'] : []
     await MachineThread.open()
     return new EmbeddedDriver(store, features)

@@ -6,28 +6,28 @@ import { requireBytes } from '../../registry/required-files.js'
 import { mapHeaderSize } from './machine/file-overlay.js'
 import { blockSize } from './machine/memory-overlay.js'
 
-/** At most so many blocks in one step: 1 MiB. */
+/** The most blocks that are copied in one step: 1 MiB. */
 const maxRun = 256
-/** That of a disk of 2 TiB, and no machine has one of that size. */
+/** The size of the map of a disk of 2 TiB; no disk is larger. */
 const maxMapBytes = 64 * 2 ** 20
 
-/** Makes the file of a disk that no machine has used yet: it is empty, and has no map. */
+/** Makes the overlay of a disk that no machine has used yet: an empty file without a map. */
 export async function makeOverlayFile(path: string): Promise<void> {
   await (await open(path, 'wx', 0o600)).close()
 }
 
-/** Throws unless an overlay has its file and its map, and the file has room for the blocks that the map is of. */
+/** Throws if the file or the map of an overlay is missing, or the file is too short for the blocks in the map. */
 export function requireOverlay(path: string): void {
   const data = requireBytes(path, 0)
   const mapPath = `${path}.map`
   const map = statSync(mapPath, { throwIfNoEntry: false })
   if (map === undefined) {
-    // The map is made before anything is written.
+    // A file with content has a map: the map is made before the first write.
     if (data.blocks > 0) throw new NotOwnError(mapPath, 'it is missing, and the disk has content')
     return
   }
   const { size } = requireBytes(mapPath, mapHeaderSize + 1)
-  // The last byte of the map is of one block at least.
+  // The last byte of the map has at least one block.
   requireBytes(path, ((size - mapHeaderSize - 1) * 8 + 1) * blockSize)
 }
 

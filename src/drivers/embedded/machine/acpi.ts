@@ -1,9 +1,9 @@
-/** I/O ports of the power management registers: where QEMU's PIIX4 and SeaBIOS have them. */
+/** I/O ports of the power management registers, as in QEMU's PIIX4 and SeaBIOS. */
 const pmEventPort = 0x600
 const pmControlPort = 0x604
 export const sciIrq = 9
 
-/** Tables lie in the area that an operating system scans for the RSDP (ACPI 6.5, 5.2.5.1). */
+/** The address of the tables, in the area that an operating system scans for the RSDP (ACPI 6.5, 5.2.5.1). */
 export const acpiAddress = 0xe0000
 
 const rsdtOffset = 0x40
@@ -16,10 +16,10 @@ const size = 0x300
 const s5 = [0x08, 0x5c, 0x5f, 0x53, 0x35, 0x5f, 0x12, 0x06, 0x04, 0x00, 0x00, 0x00, 0x00]
 
 /**
- * The least ACPI with which an operating system has a power button and can power off: RSDP, RSDT, FACS, and a
+ * The smallest ACPI with a power button and a power off: RSDP, RSDT, FACS, and a
  * revision 1 FADT and DSDT. The hardware is always in ACPI mode (no SMI command port), as on a machine without SMM.
  *
- * @returns what belongs in memory at {@link acpiAddress}
+ * @returns the bytes for the memory at {@link acpiAddress}
  */
 export const acpiTables = (): Uint8Array => {
   const bytes = new Uint8Array(size)
@@ -73,5 +73,5 @@ const writeText = (bytes: Uint8Array, offset: number, text: string): void => {
   bytes.set(Buffer.from(text, 'latin1'), offset)
 }
 
-/** What makes the bytes, with the checksum's own still zero, add up to zero. */
+/** The checksum: with it, the bytes add up to zero. Its own byte must be zero before. */
 const checksum = (bytes: Uint8Array): number => -bytes.reduce((sum, byte) => sum + byte, 0) & 0xff

@@ -19,7 +19,7 @@ export class BaseImage {
     this.size = stat.size
   }
 
-  /** Fills `target` from `position`; what lies past the end of the image is zeros. */
+  /** Fills `target` from `position`. Bytes past the end of the image are zeros. */
   read(position: number, target: Uint8Array): void {
     if (this.#file === undefined) throw new DiskError(this.path, 'is closed')
     const wanted = Math.max(0, Math.min(target.byteLength, this.size - position))

@@ -7,13 +7,13 @@ import { WaitingOverlay } from './waiting-overlay.js'
 
 const sectorSize = 512
 
-/** The interface of v86 to a block device's content. Its content is deliberately no part of a saved machine state. */
+/** The interface of v86 to the content of a block device. The content is deliberately not part of a saved machine state. */
 interface EmulatorDisk {
   readonly byteLength: number
   onload?: ((event: object) => void) | undefined
   load(): void
   get(start: number, length: number, done: (data: Uint8Array) => void): void
-  /** These two are for the partition table, from which v86 guesses the geometry. */
+  /** These two give v86 the partition table, from which it guesses the geometry. */
   get_and_cache(start: number, length: number, done: (data: Uint8Array) => void): void
   get_from_cache(start: number, length: number): Uint8Array
   set(start: number, data: Uint8Array, done: () => void): void
@@ -22,7 +22,7 @@ interface EmulatorDisk {
   get_buffer(done: (buffer: undefined) => void): void
 }
 
-/** A disk: an image that is never written to, under the blocks that the guest has written. */
+/** A disk: a read-only image, and over it the blocks that the guest has written. */
 export class Disk implements EmulatorDisk {
   readonly byteLength: number
   onload?: ((event: object) => void) | undefined
@@ -37,7 +37,7 @@ export class Disk implements EmulatorDisk {
     this.#overlay = overlay
   }
 
-  /** @throws DiskError where a file is missing, or does not fit the disk */
+  /** @throws DiskError if a file is missing, or does not fit the disk */
   static open(spec: DiskSpec): Disk {
     const { base: path, sizeBytes, overlay } = spec
     if (!Number.isSafeInteger(sizeBytes) || sizeBytes < sectorSize || sizeBytes % sectorSize !== 0) {
@@ -69,12 +69,12 @@ export class Disk implements EmulatorDisk {
     return this.#bytesWritten
   }
 
-  /** Why something that the guest has written is not in its file yet. */
+  /** Why blocks that the guest wrote are not in the file yet. */
   get noRoom(): DiskError | undefined {
     return this.#overlay instanceof WaitingOverlay ? this.#overlay.noRoom : undefined
   }
 
-  /** Writes what the host had no room for; throws a DiskError where there still is none. */
+  /** Writes the blocks that the host had no room for; throws a DiskError if there still is none. */
   flush(): void {
     if (this.#overlay instanceof WaitingOverlay) this.#overlay.flush()
   }
@@ -97,7 +97,7 @@ export class Disk implements EmulatorDisk {
     while (done < length) {
       const block = Math.floor((start + done) / blockSize)
       const offset = (start + done) % blockSize
-      // Blocks that the overlay does not have are read from the image in one go.
+      // Consecutive blocks that are not in the overlay are read from the image at once.
       let size = Math.min(length - done, blockSize - offset)
       if (this.#overlay.has(block)) {
         this.#overlay.read(block, offset, result.subarray(done, done + size))
@@ -168,7 +168,7 @@ export class Disk implements EmulatorDisk {
   }
 
   set_state(): void {
-    // The disk has gone on without the saved machine.
+    // The content of the disk is not part of the saved machine.
   }
 
   get_buffer(done: (buffer: undefined) => void): void {

@@ -3,14 +3,14 @@ import { createRequire } from 'node:module'
 import { dirname, join } from 'node:path'
 import type { WasmModule } from './wasm-module.js'
 
-/** v86 as it is handed to a thread: what can be made ready once is not made again by each. */
+/** v86 as it is given to a thread: its parts are compiled once, not by each thread. */
 export interface EmulatorCode {
   readonly wasm: WasmModule
   /** v86's JavaScript, as a classic script. */
   readonly scriptPath: string
-  /** What V8 has compiled of that script, once a first thread has run it. */
+  /** V8's code cache of that script, once a first thread has run it. */
   readonly codeCache?: Uint8Array | undefined
-  /** Whether this thread is the one to give it. */
+  /** Whether this thread is to send the code cache. */
   readonly givesCodeCache?: boolean | undefined
 }
 

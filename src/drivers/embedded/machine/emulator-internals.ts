@@ -1,4 +1,4 @@
-/** The parts of v86 0.5.462 behind its public interface that a machine needs. */
+/** The internals of v86 0.5.462 that a machine needs. */
 export interface EmulatorInternals {
   readonly bus: { send(name: string, value: unknown): void }
   readonly v86: {
@@ -14,7 +14,7 @@ interface Cpu {
   readonly memory_map_write8: unknown[]
   readonly memory_map_read32: unknown[]
   readonly memory_map_write32: unknown[]
-  /** Runs the guest for a slice, and answers for how many milliseconds it may rest. */
+  /** Runs the guest for a slice; returns how many milliseconds it may rest. */
   main_loop: () => unknown
   readonly devices: {
     readonly uart0: { readonly input: { readonly length: number } }
@@ -79,7 +79,7 @@ export interface VgaDevice {
   text_mode_redraw: () => void
 }
 
-/** What the VGA device draws on. Its methods are replaced while a screenshot is taken. */
+/** The screen that the VGA device draws on. Its methods are replaced while a screenshot is taken. */
 interface VgaScreen {
   FLAG_FONT_PAGE_B?: number
   put_char: (
@@ -94,7 +94,7 @@ interface VgaScreen {
   update_buffer: (this: void, layers: readonly VgaLayer[]) => void
 }
 
-/** Whether the emulator has the internals above, as far as that shows before a machine is initialised. */
+/** Whether the emulator has these internals, as far as can be seen before a machine is initialised. */
 export const hasInternals = (emulator: object): emulator is EmulatorInternals => {
   const { bus, v86 } = emulator as { bus?: { send?: unknown }; v86?: Record<string, unknown> }
   return (

@@ -9,10 +9,10 @@ import type { EmulatorCode } from './emulator-code.js'
 const mebibyte = 0x10_0000
 /** Enough for 1024 x 768 in 32 bits. */
 const videoMemoryMiB = 4
-/** Larger firmware would overlap the video BIOS, which lies just below it. */
+/** Larger firmware would overlap the video BIOS just below it. */
 const maxFirmwareBytes = 0x2_0000
 
-/** `loadsBootImage` is false where memory comes from a saved state anyway. */
+/** `loadsBootImage` is false if memory comes from a saved state. */
 export const emulatorOptions = (
   spec: MachineSpec,
   code: EmulatorCode,
@@ -45,7 +45,7 @@ const bootOptions = (spec: MachineSpec, loadsBootImage: boolean): Partial<Emulat
         )
       }
       const videoBios = boot.videoBios && Uint8Array.from(boot.videoBios).buffer
-      // Its ROM is mapped at the top of the address space, outside of what a saved state holds.
+      // The ROM is mapped at the top of the address space, which a saved state does not include.
       return { bios: Uint8Array.from(boot.bios).buffer, videoBios }
     }
   }
@@ -53,7 +53,7 @@ const bootOptions = (spec: MachineSpec, loadsBootImage: boolean): Partial<Emulat
 
 const bootDigits = { floppy: 1, disk: 2, cdrom: 3 } as const satisfies Record<BootDevice, number>
 
-/** A digit for each device, the first one lowest, as the BIOS finds it in the CMOS. */
+/** One digit for each device, the first one lowest, in the form of the CMOS. */
 const bootOrder = ({ bootOrder: order, floppies, disks }: MachineSpec): number => {
   const devices = order !== undefined && order.length > 0 ? order : defaultBootOrder(floppies?.length, disks?.length)
   return devices.slice(0, 3).reduceRight((digits, device) => (digits << 4) | bootDigits[device], 0)

@@ -13,15 +13,15 @@ interface EmulatorScript {
 let loaded: EmulatorScript | undefined
 
 /**
- * v86, loaded as a script rather than imported: a script can be given what V8 has compiled of it before, and a thread that
- * imports nothing does not start Node's module loader. That is a fifth of the time that a thread takes to its first line.
+ * v86, loaded as a script rather than imported: a script can use a code cache of V8, and a thread without imports does not
+ * start Node's module loader, which is a fifth of the time to its first line.
  */
 export function loadEmulatorScript({ scriptPath, codeCache }: EmulatorCode): V86Constructor {
   loaded ??= run(scriptPath, codeCache)
   return loaded.V86
 }
 
-/** What V8 has compiled by now, for other threads. */
+/** The code cache of V8, for other threads. */
 export function emulatorCodeCache(): Uint8Array | undefined {
   return loaded?.script.createCachedData()
 }

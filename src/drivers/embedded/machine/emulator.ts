@@ -18,17 +18,17 @@ export interface EmulatorOptions {
   readonly disks: readonly Disk[]
   readonly cdrom: Disk | undefined
   readonly floppies: readonly ArrayBuffer[]
-  /** As in the CMOS: a digit per device, the first one lowest. */
+  /** In the form of the CMOS: one digit per device, the first one lowest. */
   readonly bootOrder: number
 }
 
 export interface EmulatorHooks {
   /** The value at a port, or `undefined` to let the emulator's own device answer. */
   readPort(port: number, bytes: number): number | undefined
-  /** `true` where the write was handled. May throw, and the guest executes no further instruction. */
+  /** `true` if the write was handled. If it throws, the guest executes no further instruction. */
   writePort(port: number, bytes: number, value: number): boolean
   serialOutput(byte: number): void
-  /** A slice of execution has ended. `true` if the guest was given something to do meanwhile. */
+  /** A slice of execution has ended. `true` if the guest was given input during it. */
   sliceEnded(): boolean
   /** The CPU was halted with interrupts off. */
   halted(): void
@@ -36,17 +36,17 @@ export interface EmulatorHooks {
   died(error: unknown): void
 }
 
-/** What v86 notes of a CD-ROM drive whose medium has changed, until the guest was told. */
+/** The flags of v86 for a CD-ROM drive whose medium has changed, until the guest has seen that. */
 const mediumChanged = 2
 
 type PortRead = (port: number) => number
 
-/** What v86's main loop returns, as milliseconds to sleep, while no timer of the guest is due any sooner. */
+/** The milliseconds to sleep that v86's main loop returns if no timer of the guest is due sooner. */
 const idleDelayMs = 100
-/** What it sleeps instead. An interrupt of a device wakes it up at once, so this is only for the clock's alarm. */
+/** The milliseconds that it sleeps instead. Interrupts of devices wake it at once, so this only delays the clock's alarm. */
 const longIdleDelayMs = 500
 
-/** One v86, with its I/O ports, its main loop and its failures under the hooks' control. */
+/** One v86, whose I/O ports, main loop and failures are under the control of hooks. */
 export class Emulator {
   readonly #hooks: EmulatorHooks
   readonly #v86: V86 & EmulatorInternals
@@ -64,7 +64,7 @@ export class Emulator {
     this.#setIrqLine = setIrqLine
     this.#instructions = () => v86.get_instruction_counter()
     v86.add_listener('serial0-output-byte', (byte) => this.#hooks.serialOutput(byte))
-    // Only screenshots look at the screen, while v86 draws a text anew whenever the guest touches the video mode.
+    // Drawing is off but for screenshots: v86 would redraw text whenever the guest sets the video mode.
     const { vga } = v86.v86.cpu.devices
     this.#drawText = vga.text_mode_redraw.bind(vga)
     vga.text_mode_redraw = () => undefined
@@ -105,7 +105,7 @@ export class Emulator {
     return this.#v86.v86.cpu.devices.vga
   }
 
-  /** Has the VGA device put each character of its text on its screen. */
+  /** Makes the VGA device draw each character of its text. */
   drawText(): void {
     this.#drawText()
   }
@@ -144,7 +144,7 @@ export class Emulator {
     }
   }
 
-  /** Tells the guest of a restored state that there is another medium in a drive, or none: the state has the former one. */
+  /** Tells a restored guest that a drive has another medium, or none: the saved state has the former one. */
   changeMedia(drives: readonly string[], { cdrom, floppies }: Pick<EmulatorOptions, 'cdrom' | 'floppies'>): void {
     const { devices } = this.#v86.v86.cpu
     if (drives.includes('cdrom0')) {
@@ -191,13 +191,13 @@ const v86Options = (
 ): ConstructorParameters<V86Constructor>[0] => {
   const [hda, hdb] = options.disks
   const [fda, fdb] = options.floppies
-  // v86 takes objects with `get`, `set` and `load` as disks, and any unknown network type as none, but does not say so.
+  // v86 takes objects with `get`, `set` and `load` as disks, and an unknown network type as no network. Its types don't say so.
   const settings: object = {
     wasm_fn: instantiateModule,
     memory_size: options.memoryBytes,
     vga_memory_size: options.videoMemoryBytes,
     autostart: false,
-    // Power management registers are provided by the hooks. v86's own would lower the interrupt line that those raise.
+    // The hooks provide the power management registers. v86's own would lower the interrupt line that those raise.
     acpi: false,
     disable_speaker: true,
     disable_mouse: true,
@@ -220,7 +220,7 @@ const v86Options = (
 
 const file = (buffer: ArrayBuffer | undefined): { readonly buffer: ArrayBuffer } | undefined => buffer && { buffer }
 
-/** Gives the hooks the first say at every I/O port, and keeps the emulator's complaints off the console. */
+/** Lets the hooks handle every I/O port first, and keeps the emulator's messages off the console. */
 const interceptImports = (imports: WasmImports, hooks: EmulatorHooks): WasmImports => {
   const env: Record<string, unknown> = { ...imports['env'] }
   for (const bytes of [1, 2, 4]) {
@@ -237,7 +237,7 @@ const interceptImports = (imports: WasmImports, hooks: EmulatorHooks): WasmImpor
   return { ...imports, env }
 }
 
-/** An exception in the main loop would be an uncaught one of a timer. After it, the CPU never runs again. */
+/** An exception in the main loop would be uncaught, in a timer, and the CPU would never run again. */
 const interceptMainLoop = (cpu: EmulatorInternals['v86']['cpu'], hooks: EmulatorHooks): void => {
   const mainLoop = functionOf(cpu, 'main_loop')
   let dead = false
@@ -260,11 +260,11 @@ interface InitialisedEmulator {
   continue_init?: (machine: EmulatorInternals['v86'], settings: unknown) => Promise<void>
 }
 
-/** v86 fills these, one entry for each 128 KiB of the address space; at their full length from the start, they need not grow. */
+/** v86 fills these, one entry per 128 KiB of the address space. At full length from the start, they need not grow. */
 const memoryMaps = ['memory_map_read8', 'memory_map_write8', 'memory_map_read32', 'memory_map_write32'] as const
 const memoryMapLength = 2 ** 32 / 2 ** 17
 
-/** v86 reports no failure of its set-up, which happens in callbacks of its own. */
+/** v86 does not report failures of its set-up, which happen in its own callbacks. */
 const catchFailures = (emulator: V86, reject: (error: Error) => void): void => {
   const target = emulator as object as InitialisedEmulator
   const continueInit = target.continue_init?.bind(emulator)
@@ -278,7 +278,7 @@ const catchFailures = (emulator: V86, reject: (error: Error) => void): void => {
           init(initSettings)
         })
       } catch (error) {
-        // Not thrown on: it would be an unhandled rejection of a promise that v86 keeps to itself.
+        // Not rethrown: it would be an unhandled rejection of a promise inside v86.
         reject(toError(error))
       }
     }
@@ -286,7 +286,7 @@ const catchFailures = (emulator: V86, reject: (error: Error) => void): void => {
   }
 }
 
-/** v86 cannot restore a PCI device without one of its I/O ranges, as the IDE controller is that has no hard disk. */
+/** v86 can't restore a PCI device that lacks one of its I/O ranges, as the IDE controller without a hard disk does. */
 const fillPciBars = (devices: readonly (PciDevice | undefined)[]): (() => void) => {
   const filled: (() => void)[] = []
   for (const device of devices) {

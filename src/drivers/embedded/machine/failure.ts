@@ -6,7 +6,7 @@ import { InputFullError } from './paced-queue.js'
 import type { Failure } from './protocol.js'
 import { SavedStateError } from './saved-state.js'
 
-/** What of an error can be posted to another thread. */
+/** The parts of an error that can be posted to another thread. */
 export const toFailure = (error: unknown): Failure => {
   if (error instanceof BootImageError) return { kind: 'bootImage', file: error.file, reason: error.reason }
   if (error instanceof DiskError) {

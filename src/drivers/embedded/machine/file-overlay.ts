@@ -20,8 +20,8 @@ export const mapHeaderSize = 16
 
 /**
  * An overlay kept in a sparse file of the disk's own layout, and beside it `<path>.map`: a header and one bit per
- * block that the file has. A block's bit is set after its content is written, so that the two agree whenever the
- * process dies; and without a map, whatever else is there counts for nothing.
+ * block that the file has. A block's bit is set after its content is written, so that the two agree if the process is
+ * killed. Without a map, the content of the file does not count.
  */
 export class FileOverlay implements Overlay {
   readonly #path: string
@@ -37,7 +37,7 @@ export class FileOverlay implements Overlay {
     const isNew = statSync(mapPath, { throwIfNoEntry: false }) === undefined
     try {
       this.#data = openOwnFile(path, { flags: isNew ? O_RDWR | O_CREAT : O_RDWR })
-      // Before the map: a file that is shorter than its map says was cut off.
+      // Before the map: a file that is shorter than its map says was truncated.
       if (fstatSync(this.#data).size < blocks * blockSize) ftruncateSync(this.#data, blocks * blockSize)
       if (isNew) createMap(mapPath, sizeBytes, this.#bits.byteLength)
       this.#map = openOwnFile(mapPath, { flags: O_RDWR })
@@ -45,7 +45,7 @@ export class FileOverlay implements Overlay {
     } catch (error) {
       const isHalfMade = isNew && this.#data !== undefined
       this.close()
-      // The file itself stays: without it, the disk would count as lost.
+      // The file stays: without it, the disk would count as lost.
       if (isHalfMade) rmSync(mapPath, { force: true })
       if (error instanceof DiskError) throw error
       throw new DiskError(path, `cannot be used: ${error instanceof Error ? error.message : String(error)}`, {
@@ -107,7 +107,7 @@ export class FileOverlay implements Overlay {
     }
     const knownBytes = mapHeaderSize + Math.ceil(Math.ceil(knownSize / blockSize) / 8)
     if (fstatSync(this.#mapFile).size < knownBytes) throw new DiskError(mapPath, 'was cut short')
-    // A short file is that of a smaller disk: the blocks past its end were never written.
+    // A short file is from a time when the disk was smaller: the blocks past its end were never written.
     readSync(this.#mapFile, this.#bits, 0, this.#bits.byteLength, mapHeaderSize)
     if (knownSize < sizeBytes) {
       view.setBigUint64(8, BigInt(sizeBytes), true)
@@ -117,7 +117,7 @@ export class FileOverlay implements Overlay {
   }
 }
 
-/** Made under another name, so that a map is there whole or not at all. */
+/** Made under another name and renamed, so that a map is complete or absent. */
 const createMap = (path: string, sizeBytes: number, bitmapBytes: number): void => {
   const temporary = `${path}.new`
   const file = openOwnFile(temporary, { flags: O_WRONLY | O_CREAT | O_TRUNC })

@@ -1,6 +1,6 @@
 import type { PowerOffReason } from './protocol.js'
 
-/** Thrown through the emulator, so that the guest executes not one instruction more. */
+/** Thrown through the emulator so that the guest executes no further instruction. */
 export class GuestStop extends Error {
   readonly action: PowerOffReason | 'reset'
 

@@ -1,4 +1,4 @@
-/** guest.S, assembled. A test compares the two. */
+/** The binary of guest.S. A test compares the two. */
 const base64 = [
   'ArCtGwAAAQD+T1HkAAAQAAAAEACcBRAAMB4QACAAEAD6/LwwHhAADwEViAUQAOo1ABAACABmuBAAjtiOwI7gjuiO0L+cBRAAuZQYAAAxwPOq',
   'v5wFEAC5AAEAALotARAA6KwAAADi+b+kBhAAusEBEADomwAAAL+8BhAAutgBEADojAAAAL/kBhAAunoBEADofQAAAA8BHY4FEACwEeYg5qCw',
@@ -20,5 +20,5 @@ const base64 = [
   'AKAAAgBkAAMAIAAEAMEAAAAAAAAAAAD//wAAAJrPAP//AAAAks8AFwBwBRAA/wecBRAAAAAAAAAAZpA=',
 ]
 
-/** The multiboot image of the guest for a machine that has nothing to boot: a console on COM1 with a few commands. */
+/** The multiboot image of the built-in guest, for machines without anything to boot: a console on COM1 with a few commands. */
 export const builtInGuest = (): Uint8Array<ArrayBuffer> => Uint8Array.from(Buffer.from(base64.join(''), 'base64'))

@@ -1,7 +1,7 @@
 import { MachineStoppedError } from './machine-stopped-error.js'
 import { MachineCrashedError, MachineTerminatedError } from './machine-thread.js'
 
-/** Whether an error says that the machine has gone, by whatever cause. */
+/** Whether an error means that the machine has ended, for any reason. */
 export const isGone = (error: unknown): boolean =>
   error instanceof MachineStoppedError ||
   error instanceof MachineCrashedError ||

@@ -10,7 +10,7 @@ export interface LinuxBoot {
   readonly memoryMiB: number
 }
 
-/** What goes to the emulator's multiboot loader. `initrd` and `commandLine` are set for multiboot kernels only. */
+/** The input of the emulator's multiboot loader. `initrd` and `commandLine` are set for multiboot kernels only. */
 export interface MultibootImage {
   readonly image: ArrayBuffer
   readonly initrd?: ArrayBuffer
@@ -54,7 +54,7 @@ const zeroPage = { rsdpAddress: 0x070, e820Count: 0x1e8, e820Table: 0x2d0 } as c
  * An image that boots a Linux kernel without firmware, by the kernel's 32-bit boot protocol, with ACPI tables.
  * A multiboot kernel is passed through as it is.
  *
- * @throws BootImageError for a kernel, initrd or command line that cannot work on this machine
+ * @throws BootImageError for a kernel, initrd or command line that this machine can't boot
  */
 export const linuxBootImage = (boot: LinuxBoot): MultibootImage => {
   const commandLine = Buffer.from(boot.commandLine ?? '')
@@ -222,7 +222,7 @@ const writeMemoryMap = (view: DataView, memoryBytes: number): void => {
   })
 }
 
-/** Machine code that sets up what the 32-bit boot protocol asks for, and jumps into the kernel. */
+/** Machine code that sets up the registers for the 32-bit boot protocol, and jumps into the kernel. */
 const bootStub = (): Uint8Array => {
   const gdtOffset = 64
   const gdtPointerOffset = 96

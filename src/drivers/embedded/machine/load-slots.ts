@@ -1,4 +1,4 @@
-/** Lets only so many tasks run at once; the others wait in order. */
+/** Limits how many tasks run at once; the others wait in order. */
 export class LoadSlots {
   readonly #waiting: (() => void)[] = []
   #free: number
@@ -7,7 +7,7 @@ export class LoadSlots {
     this.#free = count
   }
 
-  /** Whether somebody waits. */
+  /** Whether a task waits. */
   get isContended(): boolean {
     return this.#waiting.length > 0
   }

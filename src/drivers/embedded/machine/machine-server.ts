@@ -5,7 +5,7 @@ import { Machine } from './machine.js'
 import { MachineStoppedError } from './machine-stopped-error.js'
 import type { MachineEvents, MachineMessage, RequestMessage } from './protocol.js'
 
-/** What a thread is given to start with. */
+/** The first message to a thread. */
 export interface MachineThreadData {
   readonly code: EmulatorCode
 }
@@ -18,7 +18,7 @@ export interface MachinePort {
 
 type Post = (message: MachineMessage, ...transfer: ArrayBuffer[]) => void
 
-/** Answers what a thread is asked through the port: first to load its machine, then to do things with it. */
+/** Answers the requests that come through the port: first to load a machine, then to work on it. */
 export const serveMachine = (port: MachinePort, { code }: MachineThreadData): void => {
   const post: Post = (message, ...transfer) => port.postMessage(message, transfer)
   const events = eventsTo(post, code.givesCodeCache === true)
@@ -49,7 +49,7 @@ const eventsTo = (post: Post, givesCodeCache: boolean): MachineEvents => {
       post({ type: 'output', bytes }, ...buffersOf(bytes))
       if (!owesCodeCache) return
       owesCodeCache = false
-      // By its first output, a machine has been through most of the code.
+      // By its first output, a machine has run most of the code.
       setImmediate(() => post({ type: 'codeCache', bytes: emulatorCodeCache() }))
     },
     powerOff: (reason) => post({ type: 'powerOff', reason }),
@@ -72,7 +72,7 @@ const callMachine = (machine: Machine, request: Exclude<RequestMessage, { method
   }
 }
 
-/** What can be handed over instead of copied: every array that a machine returns is the caller's own. */
+/** The buffers to transfer instead of copying: every array that a machine returns belongs to the caller. */
 const buffersOf = (value: unknown): ArrayBuffer[] => {
   const array = typeof value === 'object' && value !== null && 'rgba' in value ? value.rgba : value
   return array instanceof Uint8Array && array.buffer instanceof ArrayBuffer ? [array.buffer] : []

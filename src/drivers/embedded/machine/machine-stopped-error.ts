@@ -1,4 +1,4 @@
-/** The machine is off or has crashed, and so can't do what it was asked for. */
+/** The machine is off or has crashed, and can't handle the request. */
 export class MachineStoppedError extends Error {
   override readonly name = 'MachineStoppedError'
 

@@ -16,7 +16,7 @@ import type {
   RequestMessage,
 } from './protocol.js'
 
-/** The machine, or its thread, died of `cause`; nothing more can be asked of it. */
+/** The machine or its thread has crashed with `cause`; it handles no more requests. */
 export class MachineCrashedError extends Error {
   override readonly name = 'MachineCrashedError'
 
@@ -25,7 +25,7 @@ export class MachineCrashedError extends Error {
   }
 }
 
-/** The thread was ended with the request still open. */
+/** The thread was ended before it answered the request. */
 export class MachineTerminatedError extends Error {
   override readonly name = 'MachineTerminatedError'
 
@@ -39,10 +39,10 @@ interface Pending {
   readonly reject: (error: Error) => void
 }
 
-/** Threads that start all at once get in each other's way: 50 of them took 10 s of CPU time, two at a time 6 s. */
+/** Threads that start at once slow each other down: 50 at once took 10 s of CPU time, two at a time 6 s. */
 const loadSlots = new LoadSlots(availableParallelism())
 
-/** A machine in a worker thread of its own. Made by {@link MachineThread.spawn}, loaded and paused. */
+/** A machine in its own worker thread. Made by {@link MachineThread.spawn}, loaded and paused. */
 export class MachineThread {
   /** Settles when the thread is gone. Never rejects. */
   readonly exited: Promise<void>
@@ -52,9 +52,9 @@ export class MachineThread {
   #settleReady: Pending | undefined
   #events: MachineEvents = {}
   #nextId = 1
-  /** Why nothing more can be asked of the machine but its disks. */
+  /** Why the machine handles no more requests, except those for its disks. */
   #crash: MachineCrashedError | undefined
-  /** Why nothing more can be asked of the thread. */
+  /** Why the thread handles no more requests. */
   #end: Error | undefined
 
   private constructor(data: MachineThreadData) {
@@ -63,7 +63,7 @@ export class MachineThread {
     })
     this.#worker = new Worker(createRequire(import.meta.url).resolve('#embedded-worker'), {
       workerData: data,
-      // A copy of the environment, or the parent's options, would cost time and help nobody.
+      // The thread needs neither the environment nor the options of this process; copying them takes time.
       env: SHARE_ENV,
       execArgv: [],
     })
@@ -80,7 +80,7 @@ export class MachineThread {
     })
   }
 
-  /** Has a thread ready until `close`, so that a machine can be loaded at once. */
+  /** Keeps a thread ready until `close`, so that a machine can be loaded at once. */
   static open(): Promise<void> {
     return spareThread.open()
   }
@@ -129,14 +129,14 @@ export class MachineThread {
   }
 
   /**
-   * The guest executes nothing until `resume`, and what it has written is on its disks: rejects with a DiskError, paused all
-   * the same, where the host has no room for it.
+   * Stops the guest until `resume`, and writes its data to its disks. If the host has no room for that, it rejects with a
+   * DiskError, and the guest is paused all the same.
    */
   async pause(): Promise<void> {
     await this.#call('pause')
   }
 
-  /** Rejects with a DiskError, and stays paused, where the host has no room for what the guest has written. */
+  /** Rejects with a DiskError, and stays paused, if the host has no room for what the guest wrote. */
   async resume(): Promise<void> {
     await this.#call('resume')
   }
@@ -150,7 +150,7 @@ export class MachineThread {
     await this.#call('pressPowerButton')
   }
 
-  /** `true`: the guest had not acknowledged the press, and never will. `false`: it has acknowledged it. */
+  /** `true` if the guest had not acknowledged the press, and now never will; `false` if it had. */
   withdrawPowerButton(): Promise<boolean> {
     return this.#call('withdrawPowerButton')
   }
@@ -168,7 +168,7 @@ export class MachineThread {
     await this.#call('sendScancodes', codes)
   }
 
-  /** For `MachineSpec.initialState` of a later machine. Leaves this one as it is, running or paused. */
+  /** The state for `MachineSpec.initialState` of a later machine. This machine stays as it is, running or paused. */
   saveState(): Promise<Uint8Array> {
     return this.#call('saveState')
   }
@@ -186,7 +186,7 @@ export class MachineThread {
     return this.#call('statistics')
   }
 
-  /** Ends the thread, as pulling the plug does. Every pending request rejects. Can be called any number of times. */
+  /** Ends the thread, like pulling the plug. Pending requests reject. Can be called several times. */
   async terminate(): Promise<void> {
     this.#refuseAll(new MachineTerminatedError())
     await this.#worker.terminate()
@@ -246,7 +246,7 @@ export class MachineThread {
     return pending
   }
 
-  /** The thread ended by itself. */
+  /** The thread has ended by itself. */
   #stop(error: MachineCrashedError): void {
     if (this.#end !== undefined) return
     this.#refuseAll(error)

@@ -14,7 +14,7 @@ import { threadCpuMs } from './thread-cpu.js'
 
 type Phase = 'paused' | 'running' | 'off' | 'crashed' | 'disposed'
 
-/** What a UART's FIFO holds. More at once could overrun a guest that is slow to read. */
+/** The size of a UART's FIFO. More at once could overrun a guest that reads slowly. */
 const serialRoom = 16
 const keyboardRoom = 16
 const maxSerialBacklog = 0x10_0000
@@ -35,9 +35,9 @@ export class Machine {
   #phase: Phase = 'paused'
   #output: number[] = []
   #lastOperation: Promise<unknown> = Promise.resolve()
-  /** From a write that found no room until all is written. */
+  /** Set from a write without room until all is written. */
   #lacksRoom = false
-  /** How the guest has ended while something was still to be written. */
+  /** How the guest ended while blocks were still to be written. */
   #heldEnd: { readonly error: unknown } | undefined
   #ranMs = 0
   #runningSince: number | undefined
@@ -74,7 +74,7 @@ export class Machine {
     await this.resume()
   }
 
-  /** @throws DiskError where the host has no room for what the guest has written; it stays paused */
+  /** @throws DiskError if the host has no room for what the guest wrote; it stays paused */
   async resume(): Promise<void> {
     await this.#enqueue(async (emulator) => {
       this.#flushDisks()
@@ -85,7 +85,7 @@ export class Machine {
     })
   }
 
-  /** @throws DiskError where the host has no room for what the guest has written; it is paused all the same */
+  /** @throws DiskError if the host has no room for what the guest wrote; it is paused all the same */
   async pause(): Promise<void> {
     await this.#enqueue(async (emulator) => {
       await this.#halt(emulator)
@@ -111,7 +111,7 @@ export class Machine {
     await this.#enqueue(async () => this.#power.pressPowerButton())
   }
 
-  /** `true`: the guest had not acknowledged the press, and never will. `false`: it has acknowledged it. */
+  /** `true` if the guest had not acknowledged the press, and now never will; `false` if it had. */
   async withdrawPowerButton(): Promise<boolean> {
     return this.#enqueue(async () => this.#power.withdrawPowerButton())
   }
@@ -146,7 +146,7 @@ export class Machine {
     return disk.exportOverlay()
   }
 
-  /** Ends it, as pulling the plug does. Can be called any number of times. */
+  /** Ends it, like pulling the plug. Can be called several times. */
   async dispose(): Promise<void> {
     this.#phase = 'disposed'
     this.#output = []
@@ -155,7 +155,7 @@ export class Machine {
     this.#cdrom?.close()
   }
 
-  /** One operation at a time, so that none meets a machine that is half built. */
+  /** Runs one operation at a time: none may see a machine that is half built. */
   #enqueue<T>(operation: (emulator: Emulator) => Promise<T>): Promise<T> {
     const result = this.#lastOperation.then(async () => {
       if (this.#emulator === undefined) throw new MachineStoppedError()
@@ -168,25 +168,25 @@ export class Machine {
   async #halt(emulator: Emulator): Promise<void> {
     if (this.#phase !== 'running') return
     await emulator.pause()
-    // It may have powered off meanwhile.
+    // It may have powered off by now.
     if (this.#emulator === emulator) this.#setRunning(false)
   }
 
-  /** Pauses the guest where the host has no room for what it has written. */
+  /** Pauses the guest if the host has no room for what it wrote. */
   #checkRoom(): void {
     const error = this.#lacksRoom ? undefined : this.#disks.find((disk) => disk.noRoom !== undefined)?.noRoom
     if (error === undefined) return
     this.#lacksRoom = true
     this.#events.diskFull?.(error)
     const paused = this.#enqueue(async (emulator) => {
-      // An operation that came before may have found room.
+      // An earlier operation may have found room.
       if (this.#lacksRoom) await this.#halt(emulator)
     })
-    // Rejects only where the machine has been taken away.
+    // Rejects only if the machine was ended.
     void paused.catch(() => undefined)
   }
 
-  /** Writes what the host had no room for; then a guest that has ended since is told of. */
+  /** Writes the blocks that the host had no room for; then reports the end of a guest that has ended since. */
   #flushDisks(): void {
     for (const disk of this.#disks) disk.flush()
     this.#lacksRoom = false
@@ -237,7 +237,7 @@ export class Machine {
     const emulator = this.#emulator
     this.#emulator = undefined
     if (emulator === undefined) return
-    // Not awaited by way of its own `stop`: an emulator that died tells so late.
+    // Its `stop` is not awaited: a crashed emulator answers it late.
     await emulator.pause()
     await emulator.destroy()
   }
@@ -278,7 +278,7 @@ export class Machine {
     } else if (!(error instanceof GuestStop)) {
       this.#crash(error)
     } else if (error.action === 'reset') {
-      // Rejects only where the machine has been taken away meanwhile: a rebuilding that fails is a crash, and told as one.
+      // Rejects only if the machine was ended: a rebuild that fails is reported as a crash.
       void this.#enqueue(() => this.#rebuild()).catch(() => undefined)
     } else {
       this.#end('off')
@@ -299,7 +299,7 @@ export class Machine {
   #end(phase: 'off' | 'crashed'): void {
     this.#setRunning(false)
     this.#phase = phase
-    // The guest is gone, and has been told of: what its emulator fails at now concerns nobody.
+    // The end of the guest was reported; a later failure of its emulator does not matter.
     void this.#discardEmulator().catch(() => undefined)
   }
 
@@ -324,14 +324,14 @@ export class Machine {
     let taken: Promise<void> | undefined
     await this.#enqueue(async () => {
       taken = queue.push(values)
-      // Handled by the `await` below, but maybe later than Node expects it.
+      // The `await` below handles it, but maybe later than Node expects.
       taken.catch(() => undefined)
       this.#feedInput()
     })
     await taken
   }
 
-  /** `true` if the guest was given any. */
+  /** `true` if the guest was given input. */
   #feedInput(): boolean {
     const emulator = this.#emulator
     if (emulator === undefined || this.#phase !== 'running') return false

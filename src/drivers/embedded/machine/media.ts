@@ -31,7 +31,7 @@ export const openMedia = (spec: MachineSpec): OpenedMedia => {
   }
 }
 
-/** A floppy's image is read whole; what the guest writes to it lasts as long as the machine. */
+/** The image of a floppy is read whole. What the guest writes to it is lost with the machine. */
 const openFloppy = ({ path }: MediumSpec): ArrayBuffer => {
   try {
     const { size } = statSync(path)

@@ -16,7 +16,7 @@ const magic = 'AWVMOVL1'
 const headerSize = 16
 const entrySize = 4 + blockSize
 
-/** An overlay that is gone with the process, unless it is exported. */
+/** An overlay in memory; lost with the process unless it is exported. */
 export class MemoryOverlay implements Overlay {
   readonly #blocks = new Map<number, Uint8Array>()
 
@@ -35,7 +35,7 @@ export class MemoryOverlay implements Overlay {
     else present.set(content)
   }
 
-  /** All blocks in one piece: a header, then for each block its number and its content. */
+  /** All blocks as one array: a header, then the number and the content of each block. */
   export(): Uint8Array<ArrayBuffer> {
     const bytes = new Uint8Array(headerSize + this.#blocks.size * entrySize)
     const view = new DataView(bytes.buffer)
@@ -66,6 +66,6 @@ export class MemoryOverlay implements Overlay {
   }
 
   close(): void {
-    // What it holds can still be exported.
+    // The blocks can still be exported.
   }
 }

@@ -5,7 +5,7 @@ const searchBytes = 8192
 const addressFields = 0x10000
 const elfMagic = 0x464c457f
 
-/** Offset of the multiboot header, or `undefined` where there is none in the first 8 KiB. */
+/** Offset of the multiboot header, or `undefined` if there is none in the first 8 KiB. */
 export const findMultibootHeader = (image: Uint8Array): number | undefined => {
   const view = viewOf(image)
   for (let offset = 0; offset + 12 <= Math.min(image.byteLength, searchBytes); offset += 4) {

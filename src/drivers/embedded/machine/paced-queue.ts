@@ -1,4 +1,4 @@
-/** More input was sent than a guest that does not read it may pile up. */
+/** More input was sent than is kept for a guest that does not read it. */
 export class InputFullError extends Error {
   override readonly name = 'InputFullError'
   readonly limit: number
@@ -15,7 +15,7 @@ interface Chunk {
   readonly done: () => void
 }
 
-/** Input for a device that takes only so much at a time. */
+/** Input for a device that takes a limited amount at a time. */
 export class PacedQueue {
   readonly #limit: number
   #chunks: Chunk[] = []
@@ -27,14 +27,14 @@ export class PacedQueue {
 
   /** Settles when the device has taken the values, or when they were dropped with the machine's reset. */
   async push(values: ArrayLike<number>): Promise<void> {
-    // A single chunk may be larger than the limit: it is in memory anyway.
+    // A single chunk may exceed the limit: it is in memory already.
     if (this.#waiting > 0 && this.#waiting + values.length > this.#limit) throw new InputFullError(this.#limit)
     if (values.length === 0) return
     this.#waiting += values.length
     await new Promise<void>((done) => this.#chunks.push({ values, position: 0, done }))
   }
 
-  /** Hands out as much as there is room for. `true` if that was anything. */
+  /** Passes on as much as the device has room for. `true` if that was anything. */
   feed(room: number, take: (value: number) => void): boolean {
     let hasFed = false
     while (room > 0) {

@@ -2,20 +2,20 @@ import { sciIrq } from './acpi.js'
 
 export interface PowerManagementHooks {
   setIrq(irq: number, raised: boolean): void
-  /** The guest asked for power off; it must not execute another instruction. */
+  /** The guest requested power off; it must not execute another instruction. */
   powerOff(): void
-  /** The guest asked for a reset; it must not execute another instruction. */
+  /** The guest requested a reset; it must not execute another instruction. */
   reset(): void
 }
 
-/** The registers as they go into a saved machine state. */
+/** The registers in the form of a saved machine state. */
 export interface PowerManagementState {
   readonly status: number
   readonly enable: number
   readonly control: number
 }
 
-/** Where firmware and operating systems expect the block: SeaBIOS since 1.8 and QEMU, and older PC firmware. */
+/** The ports at which firmware and operating systems expect the block: SeaBIOS since 1.8 and QEMU, and older PC firmware. */
 const bases: readonly number[] = [0x600, 0xb000]
 const blockSize = 6
 
@@ -46,7 +46,7 @@ export class PowerManagement {
     return { status: this.#status, enable: this.#enable, control: this.#control }
   }
 
-  /** Takes over saved registers. The interrupt line is part of the emulator's own saved state. */
+  /** Restores saved registers. The interrupt line is part of the emulator's own saved state. */
   restore(state: PowerManagementState): void {
     this.#status = state.status
     this.#enable = state.enable
@@ -66,7 +66,7 @@ export class PowerManagement {
     return true
   }
 
-  /** The value at a port, or `undefined` where the port is somebody else's. */
+  /** The value at a port, or `undefined` for a port of another device. */
   read(port: number, bytes: number): number | undefined {
     const offset = blockOffset(port)
     if (offset === undefined) return undefined
@@ -80,7 +80,7 @@ export class PowerManagement {
     return value
   }
 
-  /** `true` if the write was handled here; `false` where the port is somebody else's. */
+  /** `true` if the write was handled; `false` for a port of another device. */
   write(port: number, bytes: number, value: number): boolean {
     const offset = blockOffset(port)
     if (offset === undefined) {

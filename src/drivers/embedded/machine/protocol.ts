@@ -1,4 +1,4 @@
-/** What a machine boots. The bytes may lie in a `SharedArrayBuffer`: then machines share them instead of copying. */
+/** What a machine boots. Bytes in a `SharedArrayBuffer` are shared by machines instead of copied. */
 export type MachineBoot =
   | { readonly kind: 'guest' }
   | {
@@ -10,15 +10,15 @@ export type MachineBoot =
     }
   | { readonly kind: 'firmware'; readonly bios: Uint8Array; readonly videoBios?: Uint8Array | undefined }
 
-/** Where a disk's changed blocks live. The base image is never written to. */
+/** Where the changed blocks of a disk are. The base image is never written to. */
 export type DiskOverlaySpec =
   | { readonly kind: 'memory'; readonly content?: Uint8Array | undefined }
   | { readonly kind: 'file'; readonly path: string }
 
 export interface DiskSpec {
-  /** Path of a raw image, opened read-only. Without one the disk is blank. */
+  /** Path of a raw image, opened read-only. The disk is blank if absent. */
   readonly base?: string | undefined
-  /** Size of the disk in bytes, a multiple of 512. At least the base image's when that is not to be cut off. */
+  /** Size of the disk in bytes, a multiple of 512. A smaller size than the base image's cuts the image off. */
   readonly sizeBytes: number
   readonly overlay: DiskOverlaySpec
 }
@@ -28,7 +28,7 @@ export interface MediumSpec {
   readonly path: string
 }
 
-/** A BIOS boots from the first of these that it can boot from. Only what v86's CMOS setting can express is honoured. */
+/** A BIOS boots from the first of these that is bootable. Only orders that v86's CMOS setting can express are honoured. */
 export type BootDevice = 'disk' | 'cdrom' | 'floppy'
 
 export interface MachineSpec {
@@ -41,19 +41,19 @@ export interface MachineSpec {
   /** At most two. Guests may write to a floppy, but what they write is lost with the machine. */
   readonly floppies?: readonly MediumSpec[] | undefined
   readonly bootOrder?: readonly BootDevice[] | undefined
-  /** What `saveState` returned, of a machine with the same memory, boot and devices: the machine goes on from there. */
+  /** The result of `saveState` of a machine with the same memory, boot and devices: the machine resumes from it. */
   readonly initialState?: Uint8Array | undefined
-  /** Drives with another medium, or none, than when that was saved: `cdrom0`, `floppy1`. */
+  /** The drives whose medium is another than when the state was saved, or gone: `cdrom0`, `floppy1`. */
   readonly changedDrives?: readonly string[] | undefined
 }
 
-/** `acpi`: the guest asked for it. `halted`: it stopped its CPU with interrupts off, as a kernel without ACPI does. */
+/** `acpi`: the guest powered off. `halted`: it halted its CPU with interrupts off, as a kernel without ACPI does. */
 export type PowerOffReason = 'acpi' | 'halted'
 
 export interface MachineStatistics {
   /** Instructions that the guest has executed since the machine was powered on or restored. */
   readonly instructions: number
-  /** Milliseconds of processor time that the thread has taken, where Node tells. */
+  /** Milliseconds of processor time that the thread has used, if Node tells. */
   readonly cpuTimeMs: number | undefined
   /** Milliseconds for which the machine has run, pauses excluded. */
   readonly uptimeMs: number
@@ -68,21 +68,21 @@ export interface Frame {
   readonly rgba: Uint8Array
 }
 
-/** What a machine reports by itself. */
+/** The events of a machine. */
 export interface MachineEvents {
   /** Bytes that the guest wrote to its serial port, one call per slice of execution. */
   output?(bytes: Uint8Array): void
-  /** The guest is off, once and for all; its disks can still be exported. */
+  /** The guest is off for good; its disks can still be exported. */
   powerOff?(reason: PowerOffReason): void
-  /** The guest rebooted; the machine comes up again by itself. */
+  /** The guest rebooted; the machine starts again by itself. */
   reset?(): void
   /** The host has no room for what the guest writes to a disk: the machine pauses, and what was written waits for `resume`. */
   diskFull?(error: Error): void
-  /** The machine is gone: a triple fault, or a fault of the emulator itself. */
+  /** The machine has crashed: a triple fault, or a fault of the emulator itself. */
   crash?(error: Error): void
 }
 
-/** What can be asked of a machine in a thread. */
+/** The requests to a machine in a thread. */
 export interface MachineCalls {
   load(spec: MachineSpec): void
   start(): void
@@ -99,7 +99,7 @@ export interface MachineCalls {
   statistics(): MachineStatistics
 }
 
-/** An error on its way out of a thread, which keeps no class of ours. */
+/** An error in the form in which it leaves a thread, where it loses its class. */
 export type Failure =
   | {
       readonly kind: 'bootImage'
@@ -110,7 +110,7 @@ export type Failure =
       readonly kind: 'disk'
       readonly path: string | undefined
       readonly reason: string
-      /** The system's own code, where it is to blame. */
+      /** The error code of the system, if the system failed. */
       readonly code: string | undefined
     }
   | { readonly kind: 'savedState'; readonly reason: string }

@@ -32,7 +32,7 @@ export const encodeSavedState = (state: SavedState): Uint8Array<ArrayBuffer> => 
   return bytes
 }
 
-/** @throws SavedStateError if it is not one, or one of a machine with other memory */
+/** @throws SavedStateError if it is not a saved state, or the state of a machine with other memory */
 export const decodeSavedState = (bytes: Uint8Array, memoryMiB: number): SavedState => {
   const isState = bytes.byteLength > headerSize && Buffer.from(bytes.subarray(0, 8)).toString('latin1') === magic
   if (!isState) throw new SavedStateError('is not one that was saved here')

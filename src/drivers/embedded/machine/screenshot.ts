@@ -2,7 +2,7 @@ import type { Emulator } from './emulator.js'
 import type { VgaLayer } from './emulator-internals.js'
 import type { Frame } from './protocol.js'
 
-/** The picture that a monitor would show now. */
+/** The picture that a monitor would show at present. */
 export const captureScreen = (emulator: Emulator): Frame =>
   emulator.vga.graphical_mode ? captureGraphics(emulator) : captureText(emulator)
 
@@ -12,7 +12,7 @@ const captureGraphics = (emulator: Emulator): Frame => {
   const pixels = vga.virtual_width * vga.virtual_height
   if (pixels === 0 || frame.rgba.byteLength === 0) return blackFrame(640, 480)
 
-  // In Node, v86 has no `ImageData` and so draws nowhere, unless it is given a place.
+  // Node has no `ImageData`: v86 draws only if it is given a buffer.
   const { address, data } = emulator.allocatePicture(pixels)
   vga.dest_buffet_offset = address
   vga.image_data = { data }
@@ -55,7 +55,7 @@ const fontPageBytes = 256 * glyphBytes
 /** Place of a font page in memory, by its number in the VGA's character map register. */
 const fontPages: readonly number[] = [0, 2, 4, 6, 1, 3, 5, 7]
 
-/** Text is drawn in the font that the guest loaded. Where it loaded none, the letters are blank, as on a real monitor. */
+/** Text is drawn in the font that the guest loaded. If it loaded none, the letters are blank, as on a real monitor. */
 const captureText = (emulator: Emulator): Frame => {
   const { vga } = emulator
   const select = vga.character_map_select

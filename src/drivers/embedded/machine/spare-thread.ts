@@ -3,7 +3,7 @@ interface Thread {
   terminate(): Promise<void>
 }
 
-/** Keeps one thread ready while anybody may want one: starting it takes as long as loading a machine into it. */
+/** Keeps one thread ready while there are users: starting it takes as long as loading a machine into it. */
 export class SpareThread<T extends Thread> {
   readonly #start: () => Promise<T>
   #users = 0
@@ -13,7 +13,7 @@ export class SpareThread<T extends Thread> {
     this.#start = start
   }
 
-  /** Announces a user, and waits until a thread is ready for it. */
+  /** Adds a user, and waits until a thread is ready. */
   async open(): Promise<void> {
     this.#users += 1
     try {
@@ -24,7 +24,7 @@ export class SpareThread<T extends Thread> {
     }
   }
 
-  /** A user has gone; with the last one the thread goes, too. */
+  /** Removes a user; the thread ends with the last one. */
   async close(): Promise<void> {
     this.#users -= 1
     if (this.#users > 0) return
@@ -39,9 +39,9 @@ export class SpareThread<T extends Thread> {
     return spare
   }
 
-  /** Makes another one ready, for whoever comes next. */
+  /** Makes another thread ready for the next user. */
   replenish(): void {
-    // Should it fail, then so will whoever takes the next one, and tell.
+    // If it fails, so does the next user, which reports it.
     if (this.#users > 0) this.#prepare().catch(() => undefined)
   }
 
@@ -61,7 +61,7 @@ const settled = async <T>(promise: Promise<T> | undefined): Promise<T | undefine
   try {
     return await promise
   } catch {
-    // A thread that did not start need not be ended; whoever waited for it has been told.
+    // A thread that did not start need not be ended; its user was told.
     return undefined
   }
 }

@@ -7,17 +7,17 @@ interface Ports {
 
 type Register = (this: Ports, port: number, ...rest: unknown[]) => unknown
 
-/** The methods of v86's I/O controller that change a port's entry; all others go through them. */
+/** The methods of v86's I/O controller that change the entry of a port; all others use them. */
 const registering = ['register_read', 'register_write'] as const
 
 type Controller = Ports & Record<(typeof registering)[number], Register>
 
 /**
- * Lets v86 set up a machine without an object for each of the 65,536 I/O ports, nearly all of which stay empty: that takes it
- * 18 of the 50 ms to a guest's first line, and 5 MB. Empty ports share one entry, and get their own when a device registers.
+ * Lets v86 set up a machine without an object for each of the 65,536 I/O ports, nearly all of which stay empty: they take 18
+ * of the 50 ms to a guest's first line, and 5 MB. Empty ports share one entry; a port gets its own when a device registers.
  *
- * v86 keeps its I/O controller to itself while it fills the ports, so the way in is to notice the assignment of `ports` to a new
- * object. `setUp` is synchronous, and nothing else runs meanwhile.
+ * v86 does not expose its I/O controller while it fills the ports, so this notices the assignment of `ports` to a new object.
+ * `setUp` is synchronous: nothing else runs at that time.
  */
 export function withSparsePorts<T>(setUp: () => T): T {
   Object.defineProperty(Object.prototype, 'ports', {

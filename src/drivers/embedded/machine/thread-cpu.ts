@@ -9,8 +9,8 @@ declare global {
 }
 
 /**
- * Milliseconds of processor time that this thread has taken; nothing where Node does not tell. How long its event loop was
- * busy is no measure of that: on a computer that is, too, most of it is waiting for a processor.
+ * Milliseconds of processor time that this thread has used; nothing if Node does not tell. The busy time of its event loop is
+ * no measure: on a busy computer, most of it is waiting for a processor.
  */
 export function threadCpuMs(): number | undefined {
   const usage = process.threadCpuUsage?.()

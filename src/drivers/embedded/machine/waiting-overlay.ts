@@ -5,8 +5,8 @@ import type { Overlay } from './memory-overlay.js'
 const noRoomCodes: ReadonlySet<string | undefined> = new Set(['ENOSPC', 'EDQUOT'])
 
 /**
- * An overlay in a file that keeps in memory what its file system has no room for, until it is flushed. From then on every
- * write waits, so that the file gets the blocks in the guest's order.
+ * An overlay in a file that keeps the blocks in memory for which its file system has no room. From then on every write waits
+ * until a flush, so that the file gets the blocks in the order of the guest.
  */
 export class WaitingOverlay implements Overlay {
   readonly #path: string
@@ -19,7 +19,7 @@ export class WaitingOverlay implements Overlay {
     this.#file = file
   }
 
-  /** Why blocks wait, while some do. */
+  /** Why blocks wait; absent if none does. */
   get noRoom(): DiskError | undefined {
     return this.#noRoom
   }
@@ -48,7 +48,7 @@ export class WaitingOverlay implements Overlay {
     this.#waiting.set(block, Uint8Array.from(content))
   }
 
-  /** @throws DiskError where a block can't be written yet; it goes on waiting, with those after it */
+  /** @throws DiskError if a block still can't be written; it goes on waiting, with those after it */
   flush(): void {
     for (const [block, content] of this.#waiting) {
       try {
