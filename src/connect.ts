@@ -24,6 +24,7 @@ export interface ServeOptions {
   readonly onUnobservedFailure?: ((failure: UnobservedFailure) => void) | undefined
 }
 
+/** The options of `connect`: those of its job, and those of the connection that it makes. */
 export type ConnectOptions = JobOptions & ServeOptions
 
 const isFunction = (value: unknown): boolean => typeof value === 'function'

@@ -24,10 +24,12 @@ export class ConsoleStream extends Duplex {
     )
   }
 
+  /** @internal */
   override _read(): void {
     this.#withHost((host) => host.resume())
   }
 
+  /** @internal */
   override _write(chunk: Buffer, _encoding: BufferEncoding, done: (error?: Error | null) => void): void {
     this.#withHost((host) => {
       // An error destroys this stream, with its own words.
@@ -35,6 +37,7 @@ export class ConsoleStream extends Duplex {
     })
   }
 
+  /** @internal */
   override _final(done: (error?: Error | null) => void): void {
     this.#withHost((host) => {
       host.end(() => {
@@ -43,6 +46,7 @@ export class ConsoleStream extends Duplex {
     })
   }
 
+  /** @internal */
   override _destroy(error: Error | null, done: (error?: Error | null) => void): void {
     this.#withHost((host) => host.destroy())
     done(error)

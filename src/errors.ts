@@ -223,6 +223,7 @@ export class HostError extends VmError {
     this.prototype.name = 'HostError'
   }
   readonly code = 'HOST_ERROR' as const
+  /** What the host itself said. */
   override readonly native: NativeError
 
   constructor(options: VmErrorOptions & { readonly native: NativeError }) {
@@ -231,31 +232,34 @@ export class HostError extends VmError {
   }
 }
 
-/** Every error class, by its code. */
-export interface VmErrors {
-  INVALID_ARGUMENT: InvalidArgumentError
-  VM_NOT_FOUND: VmNotFoundError
-  SNAPSHOT_NOT_FOUND: SnapshotNotFoundError
-  ALREADY_EXISTS: AlreadyExistsError
-  INVALID_STATE: InvalidStateError
-  RESOURCE_BUSY: ResourceBusyError
-  INSUFFICIENT_RESOURCES: InsufficientResourcesError
-  NOT_SUPPORTED: NotSupportedError
-  PERMISSION_DENIED: PermissionDeniedError
-  AUTHENTICATION_FAILED: AuthenticationError
-  CONNECTION_FAILED: ConnectionError
-  OUTCOME_UNKNOWN: OutcomeUnknownError
-  TIMEOUT: TimeoutError
-  JOB_CANCELLED: JobCancelledError
-  JOB_NOT_CANCELABLE: JobNotCancelableError
-  JOB_FINISHED: JobFinishedError
-  WAIT_TIMEOUT: WaitTimeoutError
-  WAIT_ABORTED: WaitAbortedError
-  GUEST_UNAVAILABLE: GuestUnavailableError
-  FIRMWARE_NOT_FOUND: FirmwareNotFoundError
-  HOST_TOOL_NOT_FOUND: HostToolNotFoundError
-  PROTOCOL_ERROR: ProtocolError
-  HOST_ERROR: HostError
-}
+/** Every error of awaitvm: a union to switch over by its `code`. */
+export type AnyVmError =
+  | InvalidArgumentError
+  | VmNotFoundError
+  | SnapshotNotFoundError
+  | AlreadyExistsError
+  | InvalidStateError
+  | ResourceBusyError
+  | InsufficientResourcesError
+  | NotSupportedError
+  | PermissionDeniedError
+  | AuthenticationError
+  | ConnectionError
+  | OutcomeUnknownError
+  | TimeoutError
+  | JobCancelledError
+  | JobNotCancelableError
+  | JobFinishedError
+  | WaitTimeoutError
+  | WaitAbortedError
+  | GuestUnavailableError
+  | FirmwareNotFoundError
+  | HostToolNotFoundError
+  | ProtocolError
+  | HostError
 
+/** Every error class, by its code. */
+export type VmErrors = { [E in AnyVmError as E['code']]: E }
+
+/** The code of an error: `'INVALID_STATE'`, `'TIMEOUT'`, ... */
 export type VmErrorCode = keyof VmErrors

@@ -3,7 +3,19 @@ import type { VmEvent } from './model/vm-event.js'
 /** How many events wait for a slow reader; at some 200 bytes each, about 2 MB. */
 const capacity = 10_000
 
-/** Events for one reader, in order and bounded: where it is too slow, an `overflow` event takes the place of the lost ones. */
+/**
+ * The events of `server.events()` for one reader, in order and bounded: if the reader is too slow, an `overflow` event takes the place of
+ * the lost ones.
+ *
+ * @example
+ * ```ts
+ * import type { Server } from 'awaitvm'
+ *
+ * async function log(server: Server): Promise<void> {
+ *   for await (const event of server.events({ types: ['state'] })) console.log(event)
+ * }
+ * ```
+ */
 export class EventQueue implements AsyncIterableIterator<VmEvent, undefined> {
   readonly #onEnd: (queue: EventQueue) => void
   readonly #isWanted: (event: VmEvent) => boolean
@@ -34,7 +46,7 @@ export class EventQueue implements AsyncIterableIterator<VmEvent, undefined> {
   }
 
   /**
-   * Lets the reader have what is left, and then no more.
+   * Ends the queue; the reader still gets what is left.
    * @internal
    */
   end(): void {
@@ -45,6 +57,7 @@ export class EventQueue implements AsyncIterableIterator<VmEvent, undefined> {
     this.#waiting = []
   }
 
+  /** The next event, once there is one; done when the listening has ended. */
   next(): Promise<IteratorResult<VmEvent, undefined>> {
     const event = this.#events.shift()
     if (event !== undefined) return Promise.resolve({ done: false, value: event })
@@ -52,16 +65,19 @@ export class EventQueue implements AsyncIterableIterator<VmEvent, undefined> {
     return new Promise((resolve) => this.#waiting.push(resolve))
   }
 
+  /** Ends the listening, and drops what has not been read. */
   return(): Promise<IteratorResult<VmEvent, undefined>> {
     this.#events = []
     this.end()
     return Promise.resolve({ done: true, value: undefined })
   }
 
+  /** The queue itself: it has one reader. */
   [Symbol.asyncIterator](): this {
     return this
   }
 
+  /** Ends the listening. */
   async [Symbol.asyncDispose](): Promise<void> {
     await this.return()
   }

@@ -22,7 +22,7 @@ const guestPathSchema = v.pipe(plainText, v.minLength(1, 'must not be empty'))
 
 const itself = <T>(value: T): T => value
 
-/** What the agent inside a VM does; reached as `vm.guest`. */
+/** What the agent inside a VM does; reached as `vm.guest`. The VM must be `running`, and its agent answer: else `GUEST_UNAVAILABLE`. */
 export class VmGuest implements OperationMethods<'guest'> {
   readonly #connection: DriverConnection
   readonly #vm: { readonly id: string; readonly target: JobTarget }
@@ -33,14 +33,17 @@ export class VmGuest implements OperationMethods<'guest'> {
     this.#vm = vm
   }
 
+  /** For `console.log`: {@link toString}. */
   [inspect.custom](): string {
     return this.toString()
   }
 
+  /** For people: `VmGuest of "web-1"`. */
   toString(): string {
     return `VmGuest of ${JSON.stringify(this.#vm.target.name)}`
   }
 
+  /** Its VM, for `JSON.stringify`. */
   toJSON(): Record<string, unknown> {
     return { target: this.#vm.target }
   }

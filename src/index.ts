@@ -11,7 +11,7 @@ export type {
   BatchStop,
   BatchSuccess,
 } from './batch/batch-report.js'
-export { connect, type ConnectOptions } from './connect.js'
+export { connect, type ConnectOptions, type ServeOptions } from './connect.js'
 export { type ConsoleStream } from './console-stream.js'
 export * from './errors.js'
 export { type EventQueue } from './event-queue.js'
@@ -37,8 +37,8 @@ export type {
   PortForward,
   VmConfig,
 } from './model/vm-config.js'
-export type { EventFilter, VmEvent } from './model/vm-event.js'
-export type { VmNative } from './model/vm-native.js'
+export type { EventFilter, OverflowEvent, VmChangeEvent, VmEvent, VmStateEvent } from './model/vm-event.js'
+export type { ParallelsNative, QemuNative, VmNative } from './model/vm-native.js'
 export type { VmChanges, VmFilter, VmSpec } from './model/vm-spec.js'
 export { vmStates, type VmState } from './model/vm-state.js'
 export type * from './operation-errors.js'

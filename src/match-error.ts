@@ -13,6 +13,8 @@ type Only<H, C extends string> = Readonly<Record<Exclude<keyof H, C>, never>>
  * A `switch` over an error's code, as an expression: one handler for each code of the union, or `_` for the rest.
  * A code that is forgotten does not compile.
  *
+ * @returns what the handler of the error's code returns
+ *
  * @example
  * ```ts
  * import { connect, matchError } from 'awaitvm'

@@ -2,9 +2,11 @@ import type { VmState } from './model/vm-state.js'
 
 /** What a job works on. */
 export interface JobTarget {
+  /** Whether it is a host or a VM. */
   readonly type: 'host' | 'vm'
   /** The VM's id on its host, or the host's URI without credentials. */
   readonly id: string
+  /** The VM's name, or the host's URI without credentials. */
   readonly name: string
 }
 
@@ -81,12 +83,7 @@ const inGuest = [...inState, 'GUEST_UNAVAILABLE'] as const
 /** A guest that has not shut down by then is not going to: init systems commonly give their services 90 seconds. */
 const shutdownTimeoutMs = 120_000
 
-/**
- * Every operation, and all that is known of it. The first word of its code says what it works on: a host, a VM, the agent in a VM's
- * guest, or a job. Derived from it are the methods of the facades, what drivers implement and answer, the check of states, the
- * wording of messages, the types of errors, the actions of the simulated host, and the calls of the conformance suite.
- */
-export const operations = {
+const table = {
   connect: {
     phrase: 'connect to',
     needs: 'connection',
@@ -327,12 +324,19 @@ export const operations = {
   batch: { phrase: 'run the batch', errors: ['INVALID_ARGUMENT'] },
 } as const satisfies Record<string, OperationSpec>
 
+/**
+ * Every operation, and all that is known of it. The first word of its code says what it works on: a host, a VM, the agent in a VM's
+ * guest, or a job. Derived from it are the methods of the facades, what drivers implement and answer, the check of states, the
+ * wording of messages, the types of errors, the actions of the simulated host, and the calls of the conformance suite.
+ */
+export const operations: typeof table = table
+
 /** `'vm.start'`, `'server.getVmList'`, ... */
-export type OperationCode = keyof typeof operations
+export type OperationCode = keyof typeof table
 
 /** An operation that a driver carries out. */
 export type DriverOperation = {
-  [O in OperationCode]: (typeof operations)[O] extends { readonly answers: AnswerKind } ? O : never
+  [O in OperationCode]: (typeof operations)[O] extends Required<Pick<OperationSpec, 'answers'>> ? O : never
 }[OperationCode]
 
 /** All codes of the table, in its order. */

@@ -57,7 +57,7 @@ export class Server implements OperationMethods<'server'>, AsyncDisposable {
   readonly uri: string
   /** `'embedded'`, `'qmp'`, ... */
   readonly driver: string
-  /** The operations and features that this host offers; others end with a `NotSupportedError`. */
+  /** The operations and features that this host offers; each other one ends with a `NotSupportedError`. */
   readonly capabilities: ReadonlySet<Capability>
   readonly #driver: Driver
   readonly #runner: JobRunner
@@ -87,6 +87,7 @@ export class Server implements OperationMethods<'server'>, AsyncDisposable {
     })
   }
 
+  /** What the host tells of itself and of the machine that it runs on. */
   getInfo(options?: JobOptions): Job<HostInfo, operation.GetInfoErrors> {
     return callDriver(this.#connection, {
       method: 'server.getInfo',
@@ -98,7 +99,7 @@ export class Server implements OperationMethods<'server'>, AsyncDisposable {
     })
   }
 
-  /** The host's VMs, or those that the filter lets through. */
+  /** The host's VMs, or those that match all of the filter. */
   getVmList(options?: VmFilter & JobOptions): Job<Vm[], operation.GetVmListErrors> {
     const { own, job } = readListOptions(options)
     return callDriver(this.#connection, {
@@ -111,7 +112,7 @@ export class Server implements OperationMethods<'server'>, AsyncDisposable {
     })
   }
 
-  /** The VM of this name or id; an id goes before a name. */
+  /** Finds a VM by its name or id; an id goes before a name. */
   getVm(nameOrId: string, options?: JobOptions): Job<Vm, operation.GetVmErrors> {
     return callDriver(this.#connection, {
       method: 'server.getVm',
@@ -123,7 +124,7 @@ export class Server implements OperationMethods<'server'>, AsyncDisposable {
     })
   }
 
-  /** Makes a VM; it is not started. */
+  /** Makes a VM, which is `stopped`; names are unique on a host. */
   createVm(spec: VmSpec, options?: JobOptions): Job<Vm, operation.CreateVmErrors> {
     return callDriver(this.#connection, {
       method: 'server.createVm',
@@ -135,7 +136,7 @@ export class Server implements OperationMethods<'server'>, AsyncDisposable {
     })
   }
 
-  /** Makes the host know a VM whose files are there already. */
+  /** Makes the host know a VM whose files are there already, in this folder; what `vm.unregister()` undoes. */
   registerVm(path: string, options?: JobOptions): Job<Vm, operation.RegisterVmErrors> {
     return callDriver(this.#connection, {
       method: 'server.registerVm',
@@ -169,8 +170,8 @@ export class Server implements OperationMethods<'server'>, AsyncDisposable {
 
   /**
    * Follows a job that the host keeps, by its `token`; it is awaited, watched and cancelled as any other. It ends as that job
-   * ends, with an `OutcomeUnknownError` where nobody can say how, or with an `InvalidArgumentError` where the host knows no job
-   * of that token, or not any more.
+   * ends; with an `OutcomeUnknownError` if nobody can say how; with an `InvalidArgumentError` if the host knows no job of that
+   * token, or no longer knows it.
    */
   attachJob(token: string, options?: JobOptions): Job<unknown, operation.AttachJobErrors> {
     return callDriver(this.#connection, {
@@ -186,8 +187,9 @@ export class Server implements OperationMethods<'server'>, AsyncDisposable {
 
   /**
    * What happens to the host's VMs from now on. At most 10,000 events wait for a slow reader; then an `'overflow'` event
-   * says that some were dropped. The listening ends with the loop, or when the server is closed. Throws an
-   * {@link InvalidArgumentError} where the filter is none.
+   * says that some were dropped. The listening ends with the loop, or when the server is closed.
+   *
+   * @throws an `InvalidArgumentError` if the filter is invalid
    */
   events(filter: EventFilter = {}): EventQueue {
     const valid = validate(eventFilterSchema, filter, 'filter')
@@ -205,8 +207,9 @@ export class Server implements OperationMethods<'server'>, AsyncDisposable {
   }
 
   /**
-   * Ends the connection. Jobs in line end with a `ConnectionError`; the VMs of a host inside this process are killed, those
-   * of other hosts run on.
+   * Ends the connection. Jobs in line end with a `ConnectionError`, and so do jobs of which nothing was sent; others under way
+   * that can't be finished end with an `OutcomeUnknownError`. The VMs of a host inside this process are killed; those of other hosts
+   * run on.
    */
   close(): Job<void, operation.CloseErrors> {
     const core = new JobCore<void, operation.CloseErrors>('server.close', this.#target)
@@ -222,14 +225,17 @@ export class Server implements OperationMethods<'server'>, AsyncDisposable {
     return new Job(core)
   }
 
+  /** Closes the connection: see {@link close}; throws if that fails. */
   async [Symbol.asyncDispose](): Promise<void> {
     await this.close().unwrap()
   }
 
+  /** For `console.log`: {@link toString}. */
   [inspect.custom](): string {
     return this.toString()
   }
 
+  /** URI, driver, and whether it is closed, for `JSON.stringify`. */
   toJSON(): Record<string, unknown> {
     const { uri, driver } = this
     return { uri, driver, isClosed: this.#runner.isClosed }

@@ -7,6 +7,7 @@ import { validate } from './errors/validate.js'
 import { descriptionSchema, vmNameSchema } from './model/vm-spec.js'
 import { vmStates } from './model/vm-state.js'
 
+/** The options of `vm.stop()`. */
 export interface StopOptions extends JobOptions {
   /**
    * `'shutdown'`, the default, asks the guest to shut down and waits until it has, for two minutes if `timeoutMs` does not say
@@ -15,20 +16,27 @@ export interface StopOptions extends JobOptions {
   readonly mode?: 'shutdown' | 'kill' | undefined
 }
 
+/** The options of `vm.clone()`. */
 export interface CloneOptions extends JobOptions {
+  /** The new VM's name, unique on its host. */
   readonly name: string
   /** Share the unchanged part of the disks with the original. Needs the capability `'vm.clone.linked'`. */
   readonly linked?: boolean | undefined
 }
 
+/** The options of `vm.createSnapshot()`. */
 export interface SnapshotOptions extends JobOptions {
+  /** The snapshot's name, unique within its VM. */
   readonly name: string
+  /** Any text; empty if absent. */
   readonly description?: string | undefined
 }
 
+/** The options of `vm.watchStatistics()`. */
 export interface WatchOptions {
   /** Milliseconds between two figures; 1000 if absent. */
   readonly intervalMs?: number | undefined
+  /** Ends the watching, with a `JobCancelledError`. */
   readonly signal?: AbortSignal | undefined
 }
 

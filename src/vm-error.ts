@@ -1,21 +1,26 @@
 import { type JobTarget, operations, type OperationCode } from './operations.js'
 
-/** What the host itself said, word for word where it said anything. */
+/** What the host itself said, word for word. */
 export interface NativeError {
   /** The driver that talked to the host: `'embedded'`, `'qmp'`, ... */
   readonly driver: string
   /** The host's own code: an errno name, an exit code, a protocol's error class. */
   readonly code?: string | number | undefined
+  /** The host's own words. */
   readonly message: string
 }
 
+/** What an error is made with. */
 export interface VmErrorOptions {
   /** Why it failed, as a clause: `it is suspended`. The operation and the target are put before it. */
   readonly reason: string
   /** What to do about it, as sentences. */
   readonly hint?: string | undefined
+  /** What the host itself said. */
   readonly native?: NativeError | undefined
+  /** The error that led to this one. */
   readonly cause?: unknown
+  /** Whether the same call may succeed later; if absent, as is usual for the class. */
   readonly retryable?: boolean | undefined
 }
 
@@ -34,10 +39,13 @@ export interface VmErrorOptions {
  * ```
  */
 export abstract class VmError extends Error {
+  /** Which error it is: a literal of its class, to switch over. */
   abstract readonly code: string
   /** Why it failed, without the operation and the target. */
   readonly reason: string
+  /** What to do about it, as sentences; also at the end of the `message`. */
   readonly hint: string | undefined
+  /** What the host itself said; absent if no host said anything. */
   readonly native: NativeError | undefined
   /** Whether the same call may succeed later without anything being changed. */
   readonly retryable: boolean
@@ -65,7 +73,7 @@ export abstract class VmError extends Error {
   }
 
   /**
-   * Says which operation on which target failed, once: drivers report reasons, and whoever runs the operation names it.
+   * Says which operation on which target failed, once: drivers report reasons, and the job names the operation.
    * @internal
    */
   static locate(error: VmError, operation: OperationCode, target: JobTarget | undefined): void {
@@ -104,6 +112,7 @@ export abstract class VmError extends Error {
     return Reflect.construct(error.constructor, [Object.assign({ cause: error.cause }, error)]) as VmError
   }
 
+  /** All that the error tells, for `JSON.stringify`; of its `cause`, name and message. */
   toJSON(): Record<string, unknown> {
     const { cause } = this
     const own: Record<string, unknown> = { ...(this as object) }

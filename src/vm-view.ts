@@ -66,6 +66,7 @@ export abstract class VmView {
     return this.#target
   }
 
+  /** For `console.log`: {@link toString}. */
   [inspect.custom](): string {
     return this.toString()
   }

@@ -9,14 +9,21 @@ export const jobChannelName = 'awaitvm:job'
 
 /** A message on the channel `awaitvm:job`. */
 export interface JobEvent {
+  /** What happened to the job. */
   readonly type: 'start' | 'progress' | 'end'
+  /** As `job.id`. */
   readonly id: string
+  /** As `job.operation`. */
   readonly operation: OperationCode
+  /** As `job.target`. */
   readonly target: JobTarget | undefined
+  /** When the job began. */
   readonly startedAt: Date
+  /** How far the job has come. */
   readonly progress: Progress
-  /** With `'end'` only. */
+  /** When the job ended; with `'end'` only. */
   readonly finishedAt?: Date | undefined
+  /** How the job ended; with `'end'` only. */
   readonly result?: Result<unknown, VmError> | undefined
 }
 

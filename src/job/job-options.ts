@@ -10,15 +10,16 @@ import { validate } from '../errors/validate.js'
 import type { Progress } from './progress.js'
 import { checkTimeout } from './timeout.js'
 
-/** What every method that returns a job takes. */
+/** The options of every method that returns a job. */
 export interface JobOptions {
   /** Aborting it asks for the operation's cancellation. */
   readonly signal?: AbortSignal | undefined
   /**
-   * Milliseconds that the operation may take, at most 2147483647; then it is cancelled, and the job ends within a second, also
-   * where the host hangs: with a `TimeoutError`, or with an `OutcomeUnknownError` where the operation may still take place.
+   * Milliseconds that the operation may take, at most 2147483647; then it is cancelled, and the job ends within a second, even if
+   * the host hangs: with a `TimeoutError`, or with an `OutcomeUnknownError` if the operation may still take place.
    */
   readonly timeoutMs?: number | undefined
+  /** Called at each progress, the last time with 100 % if the job succeeds; in the async context of the call. */
   readonly onProgress?: ((progress: Progress) => void) | undefined
 }
 
@@ -31,7 +32,7 @@ const jobEntries = {
 const jobOptionNames: readonly string[] = Object.keys(jobEntries)
 
 /**
- * Lets `use` have the options, once they have proved right; whatever is wrong with them is answered, and never thrown.
+ * Calls `use` with the options if they are valid; an error in them is returned, and never thrown.
  * @param known the names that they may have
  */
 export function withOptions<R>(
@@ -77,8 +78,8 @@ export function methodOptions<const S extends v.ObjectEntries>(
 }
 
 /**
- * Lets a signal and a timeout stop the job, and its listener hear of it, for as long as it runs. Answers why it may not be
- * begun at all; then nothing was attached.
+ * Attaches signal, timeout and listener to the job until it ends. Returns why the job must not begin at all; then nothing was
+ * attached.
  */
 export const applyOptions = (
   core: JobCore<unknown, VmError>,
@@ -101,7 +102,7 @@ export const applyOptions = (
     return undefined
   })
 
-/** Reading `aborted` throws where it only looks like one. */
+/** Reading `aborted` throws if it only looks like a signal. */
 const isSignal = (value: unknown): boolean => value instanceof AbortSignal && typeof value.aborted === 'boolean'
 
 const wrong = (path: string, expected: string): InvalidArgumentError =>

@@ -18,6 +18,7 @@ import type { Progress } from './progress.js'
 import { progressIterator } from './progress-iterator.js'
 import { waitFor } from './wait-for.js'
 
+/** How long `job.wait()` waits; without limit if both are absent. */
 export interface WaitOptions {
   /** How long to wait, in milliseconds, at most 2147483647. The job goes on. */
   readonly timeoutMs?: number | undefined
@@ -29,8 +30,9 @@ const waitOptionNames = ['timeoutMs', 'signal'] as const satisfies (keyof WaitOp
 
 const byCaller = 'the caller cancelled it'
 
-/** The value type of a job, and the union of its errors. */
+/** The type of a job's value. */
 export type JobValue<J> = J extends JobRef<infer T, infer _E> ? T : never
+/** The union of a job's errors. */
 export type JobError<J> = J extends JobRef<infer _T, infer E> ? E : never
 
 /**
@@ -67,23 +69,27 @@ export class JobRef<out T, out E extends VmError = VmError> implements AsyncIter
     return jobId(this.#core.number)
   }
 
-  /** Finds the job again from any process by `server.attachJob(token)`, where the host keeps its jobs. */
+  /** Finds the job again from any process, by `server.attachJob(token)`; absent if the host does not keep the job. */
   get token(): string | undefined {
     return this.#core.token
   }
 
+  /** `'vm.start'`, `'server.createVm'`, ... */
   get operation(): OperationCode {
     return this.#core.operation
   }
 
+  /** The VM or host that the job works on; absent for a batch, or a job made of several. */
   get target(): JobTarget | undefined {
     return this.#core.target
   }
 
+  /** Whether the job runs or has ended, or nobody can say: see {@link JobStatus}. */
   get status(): JobStatus {
     return this.#core.status
   }
 
+  /** How far the job has come, as of now. */
   get progress(): Progress {
     return this.#core.progress
   }
@@ -101,15 +107,17 @@ export class JobRef<out T, out E extends VmError = VmError> implements AsyncIter
     return result.isOk() ? 'SUCCESS' : result.error.code
   }
 
-  /** Whether `cancel` has somebody to ask at present. */
+  /** Whether the job can be cancelled at present: it waits in line, or its host can stop it. */
   get isCancelable(): boolean {
     return this.#core.isCancelable
   }
 
+  /** When the call was made. */
   get startedAt(): Date {
     return new Date(this.#core.startedAtMs)
   }
 
+  /** When the job ended; absent while it runs. */
   get finishedAt(): Date | undefined {
     const { finishedAtMs } = this.#core
     return finishedAtMs === undefined ? undefined : new Date(finishedAtMs)
@@ -126,12 +134,16 @@ export class JobRef<out T, out E extends VmError = VmError> implements AsyncIter
     return Promise.resolve(err(waiting))
   }
 
-  /** The value; throws the typed error, whose `stack` has the lines of the async functions that await it. */
+  /**
+   * Waits for the value.
+   *
+   * @throws the typed error, whose `stack` has the lines of the async functions that await it
+   */
   async unwrap(): Promise<T> {
     this.#core.observe()
     const result = await this.#core.promise
     if (result.isOk()) return result.value
-    // V8 lists the async functions that await this promise by now: the caller's line is had without a cost for success.
+    // By now V8 lists the async functions that await this promise: success pays nothing for the caller's line.
     throw result.error instanceof VmError ? VmError.withCaller(result.error, new Error()) : result.error
   }
 
@@ -142,7 +154,7 @@ export class JobRef<out T, out E extends VmError = VmError> implements AsyncIter
   cancel(reason?: string): Job<void, JobNotCancelableError | JobFinishedError> {
     const core = this.#core
     const cancelling = new JobCore<void, JobNotCancelableError | JobFinishedError>('job.cancel', core.target)
-    // A job that somebody cancels is being looked after.
+    // A job that is cancelled is not unobserved.
     core.observe()
     const request = { by: 'caller', reason: typeof reason === 'string' && reason !== '' ? reason : byCaller } as const
     void core.cancel(request).then((verdict) => {
@@ -154,7 +166,7 @@ export class JobRef<out T, out E extends VmError = VmError> implements AsyncIter
     return new Job(cancelling)
   }
 
-  /** Calls the listener at each progress, the last time with 100 % where it succeeds; returns what takes it away. */
+  /** Calls the listener at each progress, the last time with 100 % if the job succeeds, until the returned function is called. */
   onProgress(listener: (progress: Progress) => void): () => void {
     this.#core.observe()
     return this.#core.isSettled ? () => undefined : this.#core.listen({ onProgress: inCallerContext(listener) })
@@ -179,6 +191,7 @@ export class JobRef<out T, out E extends VmError = VmError> implements AsyncIter
     await this.#core.promise
   }
 
+  /** For `console.log`: {@link toString}, and the value. */
   [inspect.custom](_depth: number, options: InspectOptions): string {
     const { result } = this.#core
     const value = result?.isOk() === true && result.value !== undefined ? ` ${inspect(result.value, options)}` : ''
@@ -210,7 +223,7 @@ export class JobRef<out T, out E extends VmError = VmError> implements AsyncIter
   }
 }
 
-/** One job of several, at least so many; what is wrong with them is told by a job that has failed already. */
+/** One job made of at least so many; if they are not jobs, a job that has failed already. */
 function grouped(jobs: unknown, grouping: Grouping, least: number): Job<unknown> {
   const cores = coresOf(jobs)
   if (cores !== undefined && cores.length >= least) return new Job(follow(cores, grouping))
@@ -279,7 +292,7 @@ export class Job<out T, out E extends VmError = VmError> extends JobRef<T, E> im
   }
 
   /**
-   * The first value among them; where all fail, the error of the first in the list. The others go on, and cancelling it
+   * The first value among them; if all fail, the error of the first in the list. The others go on, and cancelling it
    * cancels those that still run.
    */
   static any<const J extends readonly JobRef<unknown>[]>(
@@ -288,7 +301,7 @@ export class Job<out T, out E extends VmError = VmError> extends JobRef<T, E> im
     return grouped(jobs, any, 1) as never
   }
 
-  /** Whatever comes first among them, value or error. The others go on, and cancelling it cancels those that still run. */
+  /** The first outcome among them, value or error. The others go on, and cancelling it cancels those that still run. */
   static race<const J extends readonly JobRef<unknown>[]>(
     jobs: J,
   ): Job<JobValue<J[number]>, JobError<J[number]> | InvalidArgumentError> {
@@ -320,6 +333,7 @@ export class Job<out T, out E extends VmError = VmError> extends JobRef<T, E> im
     return this.#ref
   }
 
+  /** Waits for the {@link Result}; it never rejects. */
   then<A = Result<T, E>, B = never>(
     onfulfilled?: ((result: Result<T, E>) => A | PromiseLike<A>) | null,
     onrejected?: ((reason: unknown) => B | PromiseLike<B>) | null,

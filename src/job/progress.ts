@@ -4,8 +4,11 @@ import type { ProgressUpdate } from '../model/host-job.js'
 export interface ItemCounts {
   /** They wait for their turn, or to be tried again. */
   readonly queued: number
+  /** They are being worked on. */
   readonly running: number
+  /** They ended with a value. */
   readonly succeeded: number
+  /** They ended with an error, after the last attempt. */
   readonly failed: number
   /** Stopped, or never started. */
   readonly cancelled: number

@@ -6,9 +6,13 @@ import { jobId } from './diagnostics.js'
 
 /** A job that failed and that nobody looked at. */
 export interface UnobservedFailure {
+  /** As `job.id`. */
   readonly id: string
+  /** As `job.operation`. */
   readonly operation: OperationCode
+  /** As `job.target`. */
   readonly target: JobTarget | undefined
+  /** What the job failed with. */
   readonly error: VmError
 }
 

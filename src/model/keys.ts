@@ -110,6 +110,7 @@ export const keyCodes = [
   'NumpadEnter',
 ] as const
 
+/** A key, by its name in the web's `KeyboardEvent.code`: `'KeyA'`, `'Enter'`. */
 export type KeyCode = (typeof keyCodes)[number]
 
 /** Text as typed on a US keyboard; or keys one after another, an array among them being pressed together. */

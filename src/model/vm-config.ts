@@ -51,9 +51,11 @@ export interface MediaConfig {
 export interface BootConfig {
   /** Absolute path of a kernel that is booted directly, without firmware: a Linux bzImage or a multiboot image. */
   readonly kernel?: string | undefined
+  /** Absolute path of the initial RAM disk that belongs to the kernel. */
   readonly initrd?: string | undefined
+  /** The kernel's command line: `console=ttyS0`. */
   readonly commandLine?: string | undefined
-  /** Absolute path of a BIOS image, where the host's own is not wanted. */
+  /** Absolute path of a BIOS image; the host's own if absent. */
   readonly firmware?: string | undefined
   /** Absolute path of the VGA BIOS that belongs to it. */
   readonly videoFirmware?: string | undefined
@@ -115,16 +117,24 @@ export interface NetworkAdapterConfig {
 
 /** The settings of a VM, as its host has them. */
 export interface VmConfig {
+  /** Unique on its host. */
   readonly name: string
+  /** Any text; may be empty. */
   readonly description: string
+  /** Virtual processors. */
   readonly cpus: number
+  /** Memory in MiB. */
   readonly memoryMiB: number
+  /** In the order of the drives. */
   readonly disks: readonly DiskConfig[]
+  /** In the order of the drives. */
   readonly cdroms: readonly MediaConfig[]
+  /** In the order of the drives. */
   readonly floppies: readonly MediaConfig[]
+  /** What the VM boots. */
   readonly boot: BootConfig
-  /** With what the host has decided where nothing was asked for. Absent where the host does not tell. */
+  /** With what the host decided if nothing was asked for. Absent if the host does not tell. */
   readonly networkAdapters?: readonly NetworkAdapterConfig[] | undefined
-  /** Absent where the host does not tell. */
+  /** When the VM was made. Absent if the host does not tell. */
   readonly createdAt?: Date | undefined
 }

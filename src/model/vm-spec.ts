@@ -9,14 +9,19 @@ import { vmStates, type VmState } from './vm-state.js'
 export interface VmSpec {
   /** 1 to 128 characters, unique on its host; no `/`, `\` or control characters, and neither `.` nor `..`. */
   readonly name: string
+  /** Any text of at most 4096 characters; empty if absent. */
   readonly description?: string | undefined
   /** Virtual processors; 1 if absent. */
   readonly cpus?: number | undefined
-  /** Memory in MiB; what the host finds fitting if absent. */
+  /** Memory in MiB; the host's default if absent. */
   readonly memoryMiB?: number | undefined
+  /** At most 64, in the order of the drives; none if absent. */
   readonly disks?: readonly DiskSpec[] | undefined
+  /** Images for the CD-ROM drives; none if absent. */
   readonly cdroms?: readonly MediaConfig[] | undefined
+  /** Images for the floppy drives; none if absent. */
   readonly floppies?: readonly MediaConfig[] | undefined
+  /** What the VM boots; if absent, its drives in turn, or the host's small built-in guest. */
   readonly boot?: BootConfig | undefined
   /** At most 8; none if absent, unless the host has a default of its own. */
   readonly networkAdapters?: readonly NetworkAdapterConfig[] | undefined
@@ -36,8 +41,11 @@ export interface VmChanges extends Partial<Omit<VmSpec, 'name' | 'disks'>> {
   readonly deleteDisks?: readonly string[] | undefined
 }
 
+/** Which VMs `server.getVmList()` lists: those that match all of it. */
 export interface VmFilter {
+  /** Only the VM of this name. */
   readonly name?: string | undefined
+  /** Only VMs in this state. */
   readonly state?: VmState | undefined
 }
 

@@ -17,4 +17,5 @@ export const vmStates = [
   'unknown',
 ] as const
 
+/** The state of a VM, as its host reports it. `'unknown'`: the host can't tell, or awaitvm does not know its word for it. */
 export type VmState = (typeof vmStates)[number]
