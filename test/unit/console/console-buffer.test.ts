@@ -6,7 +6,7 @@ const text = (reader: ConsoleReader, maxBytes?: number) => {
   return [Buffer.from(bytes).toString(), lostBytes]
 }
 
-test('readers have places of their own', () => {
+test('each reader has its own position', () => {
   const buffer = new ConsoleBuffer(8)
   const first = buffer.reader()
   buffer.append(Buffer.from('abc'))
@@ -21,7 +21,7 @@ test('readers have places of their own', () => {
   expect(text(third)).toEqual(['bcde', 0])
 })
 
-test('a reader that falls behind learns how much it lost', () => {
+test('a reader that falls behind is told how much it lost', () => {
   const buffer = new ConsoleBuffer(8)
   const reader = buffer.reader()
   for (let index = 0; index < 26; index++) buffer.append(Buffer.from(String.fromCharCode(97 + index)))

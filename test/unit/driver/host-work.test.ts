@@ -45,7 +45,7 @@ describe('work', () => {
     expect(await work.aside(async () => 'aside')).toBe('aside')
   })
 
-  test('fails with the error as the driver explains it, which is told the task', async () => {
+  test('fails with the error as the driver explains it; the driver is given the task', async () => {
     const work = new HostWork(
       async (error, task) => new HostError({ native, reason: `${String(error)}, ${String(task?.operation)}` }),
     )
@@ -113,7 +113,7 @@ describe('a close', () => {
     await closing
   })
 
-  test('leaves no room for more work, whose action is not called', async () => {
+  test('refuses more work, without a call of its action', async () => {
     const work = new HostWork()
     await work.close()
     const action = (): Promise<never> => expect.unreachable('it should not be called')
@@ -121,7 +121,7 @@ describe('a close', () => {
     for (const call of calls) expect(await failure(call)).toMatchObject({ code: 'CONNECTION_FAILED', retryable: false })
   })
 
-  test('stops a change that was not sent: there is no connection', async () => {
+  test('ends a change that was not sent with CONNECTION_FAILED', async () => {
     const work = new HostWork()
     const { answer, outcome, sending } = changed(work)
     const closing = work.close()
@@ -133,7 +133,7 @@ describe('a close', () => {
     await closing
   })
 
-  test('makes an unknown outcome of a change that was sent and fails, with the failure as its cause', async () => {
+  test('ends a change that was sent and fails with OUTCOME_UNKNOWN, with the failure as its cause', async () => {
     const work = new HostWork(() => expect.unreachable('it should not be explained'))
     const { answer, outcome, sending } = changed(work)
     sending.send()
@@ -147,7 +147,7 @@ describe('a close', () => {
     await closing
   })
 
-  test('lets a query fail as without a connection', async () => {
+  test('ends a query that fails with CONNECTION_FAILED', async () => {
     const work = new HostWork()
     const answer = held<string>()
     const outcome = work.query(createJob().task, () => answer.promise)
@@ -157,7 +157,7 @@ describe('a close', () => {
     await closing
   })
 
-  test('makes an unknown outcome of a change that counted as sent from its start', async () => {
+  test('ends a change that counted as sent from its start with OUTCOME_UNKNOWN', async () => {
     const work = new HostWork()
     const answer = held<string>()
     const outcome = work.sent(createJob().task, () => answer.promise)
@@ -170,7 +170,7 @@ describe('a close', () => {
     ).toMatchObject({ code: 'CONNECTION_FAILED' })
   })
 
-  test('changes nothing of a success, nor of an unknown outcome that the driver tells', async () => {
+  test('leaves a success as it is, and an OutcomeUnknownError of the driver', async () => {
     const work = new HostWork()
     const [first, second] = [changed(work), changed(work)]
     for (const { sending } of [first, second]) sending.send()

@@ -133,7 +133,7 @@ describe('an inventory', () => {
     expect(events).toEqual([{ type: 'created', vmId: 'a', name: 'web-1', at }])
   })
 
-  it('tells of snapshots that differ, and of the first ones only where the host says so', () => {
+  it('tells of snapshots that differ, and of the first ones only if the host says so', () => {
     const { inventory, events } = newInventory()
     inventory.observeAll([web, db])
     inventory.observeSnapshots('a', ['first'])

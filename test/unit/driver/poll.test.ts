@@ -39,7 +39,7 @@ describe('poll', () => {
     expect(await poll(() => null, { initialMs: 10, maxMs: 10 })).toBeNull()
   })
 
-  it('ends with an error of the question, which knows for how long it was waited', async () => {
+  it('ends with an error of the question, which is given the time waited', async () => {
     const ask = async (waitedMs: number): Promise<undefined> => {
       await Promise.resolve()
       if (waitedMs > 1000) throw new Error(`nothing after ${String(waitedMs)} ms`)

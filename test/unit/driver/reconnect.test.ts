@@ -75,7 +75,7 @@ describe('stayConnected', () => {
     expect(ends).toEqual([])
   })
 
-  it('is silent about a connection that ends since it was closed, and leaves neither a timer nor a listener', async () => {
+  it('is silent about a connection that ends because it was closed, and leaves neither a timer nor a listener', async () => {
     const controller = new AbortController()
     const onLost = vi.fn()
     const connect = (): Promise<void> =>

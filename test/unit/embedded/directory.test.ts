@@ -31,7 +31,7 @@ const using = async (action: (server: Server) => Promise<void>): Promise<void> =
 const folderOf = (vm: Vm): string => join(directory, 'vms', vm.id)
 const definitionOf = (vm: Vm): string => join(folderOf(vm), 'vm.json')
 
-test('a directory is made with its parents, closed to others, and keeps what its VMs are', async () => {
+test('a directory is created with its parents, closed to other users, and keeps its VMs', async () => {
   await using(async (server) => {
     await server.createVm({ name: 'web-1', description: 'first', memoryMiB: 24, disks: [{ sizeMiB: 2 }] }).unwrap()
     expect((await stat(directory)).mode & 0o777).toBe(0o700)
@@ -43,7 +43,7 @@ test('a directory is made with its parents, closed to others, and keeps what its
   })
 })
 
-test('what a guest has written to a disk is there after a kill, and after a connection of another time', async () => {
+test('what a guest wrote to a disk is there after a kill, and in a later connection', async () => {
   await using(async (server) => {
     const vm = await server.createVm({ name: 'web-1', disks: [{ sizeMiB: 1 }] }).unwrap()
     await vm.start().unwrap()
@@ -181,7 +181,7 @@ describe('saved memory', () => {
   })
 })
 
-test('what a process left half made is removed, what a living one makes is not', async () => {
+test('files that a dead process left unfinished are removed, those of a living one are not', async () => {
   await using(async () => undefined)
   const own = ownIdentity(false)
   const id = '11111111-1111-4111-8111-111111111111'
@@ -192,7 +192,7 @@ test('what a process left half made is removed, what a living one makes is not',
   expect(await readdir(join(directory, 'vms'))).toEqual([alive])
 })
 
-test('files that the definition does not speak of are dropped by the next change', async () => {
+test('files that the definition does not name are removed by the next change', async () => {
   await using(async (server) => {
     const vm = await server.createVm({ name: 'web-1', disks: [{ sizeMiB: 1 }] }).unwrap()
     const before = await readdir(folderOf(vm))

@@ -92,7 +92,7 @@ test('a medium is read-only and has whole sectors', () => {
 })
 
 describe('memory overlay', () => {
-  test('an export is refused by what it is not for', () => {
+  test('an export is refused by a disk that it does not fit', () => {
     const disk = Disk.open({ sizeBytes: 1 << 20, overlay: { kind: 'memory' } })
     disk.write(0, Buffer.alloc(512, 1))
     disk.write((1 << 20) - 512, Buffer.alloc(512, 2))
@@ -184,7 +184,7 @@ describe('file overlay', () => {
   })
 })
 
-test('what v86 asks of a disk', () => {
+test('the interface of v86 to a disk', () => {
   writeFileSync(base, Buffer.alloc(1024, 4))
   const disk = Disk.open({ base, sizeBytes: 1024, overlay: { kind: 'memory' } })
   const calls: unknown[] = []

@@ -22,20 +22,20 @@ test.each([
   expect(embeddedError(failure(errno))).toMatchObject({ code, native })
 })
 
-test('a disk error of the system is told by its cause, another is the fault of the image', () => {
+test('a disk error with a system error as its cause is reported as that; any other is the fault of the image', () => {
   expect(embeddedError(new DiskError('/disk', 'is full', { cause: failure('ENOSPC') })).code).toBe(
     'INSUFFICIENT_RESOURCES',
   )
   expect(embeddedError(new DiskError('/disk', 'is too large')).code).toBe('INVALID_ARGUMENT')
 })
 
-test('what there was no room for in the thread of a machine is told by its cause', () => {
+test('a full disk in the thread of a machine is reported by its cause', () => {
   const error = fromFailure(toFailure(new DiskError('/disk', 'is full', { cause: failure('ENOSPC') })))
   expect(embeddedError(error).code).toBe('INSUFFICIENT_RESOURCES')
   expect(embeddedError(new MachineCrashedError(failure('ERR_WORKER_INIT_FAILED'))).code).toBe('INSUFFICIENT_RESOURCES')
 })
 
-test('memory that can not be had, and memory that can not be read', () => {
+test('memory that can not be allocated, and saved memory that can not be read', () => {
   expect(embeddedError(new RangeError('WebAssembly.Memory(): could not allocate memory')).code).toBe(
     'INSUFFICIENT_RESOURCES',
   )
@@ -44,6 +44,6 @@ test('memory that can not be had, and memory that can not be read', () => {
   expect(embeddedError(new SavedStateError('is damaged')).code).toBe('PROTOCOL_ERROR')
 })
 
-test('whatever else is thrown is a host error', () => {
+test('any other error becomes a host error', () => {
   expect(embeddedError('text')).toMatchObject({ code: 'HOST_ERROR', native: { driver: 'embedded', message: 'text' } })
 })

@@ -21,7 +21,7 @@ afterAll(async () => {
   await rm(directory, { recursive: true })
 })
 
-test('a missing firmware is a typed error that says where it was sought, and what to install', async () => {
+test('a missing firmware is a typed error that names the folders searched, and what to install', async () => {
   await expect(findFirmware([directory])).rejects.toMatchObject({ code: 'FIRMWARE_NOT_FOUND' })
   await expect(findFirmware([directory])).rejects.toThrow(directory)
   await expect(findFirmware([directory])).rejects.toThrow('apt install seabios')
@@ -100,7 +100,7 @@ describe('with SeaBIOS', () => {
     expect(await boot({ cdroms: [{ image: await image('cd.iso', bootableCd('CDROM')) }] })).toContain('CDROM')
   })
 
-  test('the order of booting is kept', async () => {
+  test('the boot order is kept', async () => {
     const disk = await image('first.img', Buffer.concat([bootSector('DISK'), Buffer.alloc(1024 * 1024 - 512)]))
     const cd = await image('first.iso', bootableCd('CDROM'))
     const both = { disks: [{ image: disk }], cdroms: [{ image: cd }] }

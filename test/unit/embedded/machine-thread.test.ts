@@ -21,7 +21,7 @@ const boot = async (machineSpec: MachineSpec = spec) => {
 }
 
 describe('in a thread', () => {
-  test('everything that can be asked of a machine', async () => {
+  test('all requests to a machine', async () => {
     const { thread, log } = await boot(withDisk)
     await thread.sendSerial(Buffer.from('write 99\rslow\r'))
     await log.untilOutput('slow\r\n')
@@ -63,7 +63,7 @@ describe('in a thread', () => {
     expect(log.reports).toHaveLength(1)
   })
 
-  test('a crash rejects what is open, and leaves the disk', async () => {
+  test('a crash rejects open requests, and leaves the disk', async () => {
     const { thread, log } = await boot(withDisk)
     await thread.sendSerial(Buffer.from('fault\r'))
     await log.untilReport('crash: The virtual machine crashed: ')
@@ -84,7 +84,7 @@ describe('in a thread', () => {
     await expect(MachineThread.spawn(lost, events)).rejects.toMatchObject({ name: 'DiskError', path: '/nowhere' })
   })
 
-  test('terminating rejects what is open, and can be repeated', async () => {
+  test('terminating rejects open requests, and can be repeated', async () => {
     const { thread, log } = await boot()
     await thread.pause()
     const sent = thread.sendSerial(Buffer.from('never read'))
@@ -122,7 +122,7 @@ const serve = async (machineSpec: MachineSpec, { fails = false } = {}) => {
   return { messages, until, ask, close: () => port1.close() }
 }
 
-describe('the side of the thread', () => {
+describe('in the thread itself', () => {
   test('answers and reports', async () => {
     const server = await serve(withDisk)
     server.ask('start')
@@ -148,7 +148,7 @@ describe('the side of the thread', () => {
     server.close()
   })
 
-  test('reports what could not be loaded', async () => {
+  test('reports a machine that could not be loaded', async () => {
     const server = await serve({ ...spec, cdrom: { path: '/nowhere' } }, { fails: true })
     expect(await server.until('failure')).toMatchObject({ failure: { kind: 'disk', path: '/nowhere' } })
     server.close()
@@ -168,6 +168,6 @@ test.each<Parameters<typeof fromFailure>[0]>([
   expect(toFailure(fromFailure(failure))).toEqual(failure)
 })
 
-test('whatever is thrown becomes a failure', () => {
+test('any thrown value becomes a failure', () => {
   expect(toFailure('text')).toMatchObject({ kind: 'other', name: 'Error', message: 'text', code: undefined })
 })

@@ -78,7 +78,7 @@ describe('pause and resume', () => {
 })
 
 describe('saved state', () => {
-  test('a restored machine remembers, and runs only when it is started', async () => {
+  test('a restored machine has its memory, and runs only when it is started', async () => {
     await using vm = await TestMachine.boot()
     await vm.command('count', 'lines 1\r\n')
     const initialState = await vm.machine.saveState()
@@ -105,7 +105,7 @@ describe('saved state', () => {
     await restored.log.untilOutput('not now\r\n')
   })
 
-  test('what is no saved state, or not of this machine, is refused', async () => {
+  test('bytes that are no saved state, or the state of another machine, are refused', async () => {
     await expect(TestMachine.load({ initialState: new Uint8Array(100) })).rejects.toMatchObject({
       name: 'SavedStateError',
       reason: 'is not one that was saved here',

@@ -45,7 +45,7 @@ test('only the sleep type of S5, with its enable bit, powers off; ACPI mode cann
   expect(power.read(0x604, 4)).toBe(1)
 })
 
-test('the ways to reset a PC, and what is none', () => {
+test('the ways to reset a PC, and writes that do not reset it', () => {
   const { power, calls } = setUp()
   for (const [port, value] of [
     [0x64, 0xd1],

@@ -3,7 +3,7 @@ import { DiskError } from '../../../src/drivers/embedded/machine/disk-error.js'
 import { blockSize, MemoryOverlay } from '../../../src/drivers/embedded/machine/memory-overlay.js'
 import { WaitingOverlay } from '../../../src/drivers/embedded/machine/waiting-overlay.js'
 
-/** A file that has room for so many more writes. */
+/** A file with room for a number of writes. */
 class SmallFile extends MemoryOverlay {
   readonly written: number[] = []
   room = 0
@@ -24,7 +24,7 @@ const byteOf = (overlay: WaitingOverlay, block: number): number | undefined => {
   return target[0]
 }
 
-test('what found no room is read as it was written, and reaches the file in order', () => {
+test('blocks without room are read as they were written, and reach the file in order', () => {
   const file = new SmallFile()
   const overlay = new WaitingOverlay('/srv/disk', file)
   file.room = 1
@@ -36,7 +36,7 @@ test('what found no room is read as it was written, and reaches the file in orde
   expect(overlay.noRoom).toBeInstanceOf(DiskError)
   expect(overlay.noRoom?.message).toContain('/srv/disk')
 
-  // Room that comes back in between is not used by a later write before those that wait.
+  // Blocks that wait are written before a later write, even if there is room again.
   file.room = 1
   overlay.write(5, filled(3))
   overlay.write(2, filled(4))
@@ -54,7 +54,7 @@ test('what found no room is read as it was written, and reaches the file in orde
   expect([9, 5, 2].map((block) => byteOf(overlay, block))).toEqual([2, 3, 4])
 })
 
-test('any other failure of the file is told at once', () => {
+test('any other failure of the file is reported at once', () => {
   const file = new SmallFile()
   file.code = 'EIO'
   const overlay = new WaitingOverlay('/srv/disk', file)

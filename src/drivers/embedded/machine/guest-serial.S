@@ -139,7 +139,7 @@ no_disk:
         movl    $no_disk_text, %esi
         jmp     print
 
-/* al: command for sector 1 of the primary master; carry set when there is no disk */
+/* al: command for sector 1 of the primary master; carry is set if there is no disk */
 disk_command:
         movb    %al, %bh
         movw    $(IDE + 6), %dx
@@ -181,7 +181,7 @@ disk_wait:
         loop    1b
 2:      ret
 
-/* al: a digit, becomes its value; carry set when it is none */
+/* al: a digit, becomes its value; carry is set if it is not a digit */
 hex_digit:
         subb    $'0', %al
         cmpb    $10, %al

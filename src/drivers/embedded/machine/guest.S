@@ -1,5 +1,5 @@
 /*
- * The guest of a machine that has nothing to boot: a console on COM1 with a few commands.
+ * The built-in guest, for machines without anything to boot: a console on COM1 with a few commands.
  *
  * gcc -m32 -c guest.S -o guest.o; ld -m elf_i386 -Ttext=0x100000 -o guest.elf guest.o;
  * objcopy -O binary -j .text guest.elf guest.bin
