@@ -13,7 +13,7 @@ export interface UnsupportedOptions {
   readonly refusesEmptyList?: boolean | undefined
 }
 
-/** A setting that a host does not have, or of which it does not take every value. Made by {@link unsupported}. */
+/** A setting that a host refuses, or refuses some values of. Made by {@link unsupported}. */
 export class Unsupported {
   /** Why the host does not have the setting, as a clause. */
   readonly reason: string
@@ -53,9 +53,9 @@ export type Handled<T> =
         : true)
 
 /**
- * What a host does with each setting of a VM: `true` if it honours the setting, else {@link unsupported} with the reason. An object,
- * and a list of objects, has a table of its own. A setting that is added to the model is missing in the table of each host, which is
- * a compile error there.
+ * What a host does with each setting of a VM: `true` if it honours the setting, else {@link unsupported} with the reason. An object
+ * or a list of objects has a nested table. If a setting is added to the model, the table of every host that does not name it is a
+ * compile error.
  *
  * @example
  * ```ts

@@ -4,13 +4,13 @@ import type { ImageSettings } from './named-images.js'
 const mebibyte = 2 ** 20
 const kinds = ['disks', 'cdroms', 'floppies'] as const
 
-/** How many drives of each kind a machine has, and how large a blank disk may be. */
+/** The number of drives of each kind that a machine has, and the size limit of a blank disk. */
 export type DriveLimits = Readonly<Record<(typeof kinds)[number] | 'maxDiskMiB', number>>
 
 /**
- * Throws where a machine can't have the drives.
+ * Throws if a machine can't have the drives.
  *
- * @param root the parameter that they are in, for the error
+ * @param root the parameter with the drives, for the error
  */
 export function checkDrives(
   drives: Pick<ImageSettings, (typeof kinds)[number]>,
@@ -29,7 +29,7 @@ export function checkDrives(
   }
 }
 
-/** Throws where a disk is smaller than the image that it starts from. */
+/** Throws if a disk is smaller than its image. */
 export function requireRoom(sizeMiB: number | undefined, imageBytes: number, path: string): void {
   const least = Math.ceil(imageBytes / mebibyte)
   if (sizeMiB === undefined || sizeMiB >= least) return

@@ -4,21 +4,21 @@ import * as v from 'valibot'
 import { InvalidArgumentError } from '../errors.js'
 import { errorCode, nativeErrorOf } from '../errors/native.js'
 
-/** What is remembered of a file, so that it shows when somebody has written it anew. */
+/** Size and modification time of a file, to detect that it was rewritten. */
 export const fileStampSchema = v.strictObject({
   sizeBytes: v.pipe(v.number(), v.safeInteger(), v.minValue(0)),
-  /** When its content was changed last, in nanoseconds since 1970: more digits than a number has. */
+  /** Modification time in nanoseconds since 1970; a string, since a number is not precise enough. */
   changedNs: v.pipe(v.string(), v.regex(/^-?\d{1,20}$/)),
 })
 
 export type FileStamp = Readonly<v.InferOutput<typeof fileStampSchema>>
 
 /**
- * The stamp of a file that is there, not empty and readable.
+ * Returns the stamp of a file. Throws unless it is a readable regular file with content.
  *
- * @param path the parameter that names it, for the error
- * @param driver the name that the error gives for the host
- * @param hint what to do where the file can't be used, if that is more than to name another
+ * @param path the parameter with the file, for the error
+ * @param driver the driver's name, for the error
+ * @param hint what to do if the file can't be used
  */
 export async function checkFile(file: string, path: string, driver: string, hint?: string): Promise<FileStamp> {
   const wrong = (what: string): InvalidArgumentError =>

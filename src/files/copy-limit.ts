@@ -1,27 +1,27 @@
 import { InvalidArgumentError } from '../errors.js'
 
-/** So much is read of a file whose size is told as 0, as that of those in /proc. */
+/** Limit for files that report a size of 0, such as those in /proc. */
 const maxUntoldBytes = 16 * 2 ** 20
 
 /**
- * How much of a file is copied: what it had at the beginning. A log may grow on while it is copied, and a guest may send more
- * than it has told, without end.
+ * Limits a copy to the size that the file had at the beginning: a log may grow while it is copied, and a guest may send more than
+ * it has announced, without end.
  */
 export class CopyLimit {
   readonly #size: number
   #done = 0
 
-  /** @param size in bytes, as it was told before anything was read */
+  /** @param size in bytes, as reported before the first read */
   constructor(size: number) {
     this.#size = size
   }
 
-  /** How many bytes may still come; one more than is taken where the size is not told, so that it shows. */
+  /** The number of bytes to read at most. If the size is unknown, one more than is allowed, so that an excess is noticed. */
   get left(): number {
     return (this.#size === 0 ? maxUntoldBytes + 1 : this.#size) - this.#done
   }
 
-  /** Throws where more has come than may. */
+  /** Throws if more was read than is allowed. */
   add(bytes: number): void {
     this.#done += bytes
     if (this.#size === 0 && this.#done > maxUntoldBytes) throw tooMuch(`16 MiB, though its size is told as 0`)

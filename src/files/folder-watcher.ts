@@ -2,13 +2,13 @@ import { watch, type FSWatcher } from 'node:fs'
 import { inBackground } from '../background.js'
 import { errorCode } from '../errors/native.js'
 
-/** The folder is gone, or can't be read, so that nothing can be heard of it, or the system has no watcher left for the moment. */
+/** Codes if the folder is gone or not readable, or if the system has no watcher left. */
 const passing: readonly (string | undefined)[] = [
   ...['ENOENT', 'ENOTDIR', 'EACCES'],
   ...['ENOSPC', 'EMFILE', 'ENFILE', 'ENOMEM'],
 ]
 
-/** Calls back whenever something happens to a file of a folder, with its name where the system tells it; keeps no process alive. */
+/** Calls back for each change in a folder, with the file's name if the system reports it. Does not keep the process alive. */
 export class FolderWatcher {
   readonly #folder: string
   readonly #onChange: (file: string | null) => void
@@ -21,7 +21,7 @@ export class FolderWatcher {
     this.renew()
   }
 
-  /** Watches again where the system could not; whether it has watched all the time, so that nothing was missed. */
+  /** Restarts a watcher that failed. Returns true if it was watching all the time, so that no change was missed. */
   renew(): boolean {
     if (this.#watcher !== undefined || this.#isClosed) return true
     try {

@@ -6,14 +6,14 @@ import { checkFile, fileStampSchema, type FileStamp } from './check-file.js'
 import { namedImages, type ImageSettings, type NamedImage } from './named-images.js'
 
 /**
- * What is remembered of the images of a VM, by their paths. A guest's own blocks lie upon the image of its disk, and saved memory
- * goes on with whatever else the guest had: an image that was written anew must not be taken for the old one.
+ * The stamps of a VM's images, by path. The guest's blocks are an overlay on the image of the disk, and saved memory relies on all
+ * images that the guest had: a rewritten image must be detected.
  */
 export const imageRecordSchema = v.record(v.string(), fileStampSchema)
 
 export type ImageRecord = Readonly<Record<string, FileStamp>>
 
-/** Settings with what is remembered of their images. */
+/** Settings with the stamps of their images. */
 export interface RecordedImages extends ImageSettings {
   readonly images: ImageRecord
 }
@@ -22,16 +22,16 @@ const mebibyte = 2 ** 20
 
 interface Plan {
   readonly wanted: ImageSettings
-  /** What the VM has already. Of that nothing is looked at: an image that is gone hinders no edit of something else. */
+  /** The images that the VM has already. They are not checked: a missing one does not prevent an edit of other settings. */
   readonly present: RecordedImages | undefined
-  /** The parameter that the settings are in, and the name of the host, for errors. */
+  /** The parameter with the settings, and the driver's name, for errors. */
   readonly root: string
   readonly driver: string
-  /** What the host asks of the image of a disk beyond that it can be read. */
+  /** Further checks of a disk's image by the host. */
   readonly checkDiskImage: (image: string, path: string, stamp: FileStamp) => Promise<void> | void
 }
 
-/** Checks the images that a VM is to have and has not yet; answers what to remember of all of them. */
+/** Checks the images that are new to a VM; returns the stamps of all its images. */
 export async function recordImages(plan: Plan): Promise<ImageRecord> {
   const { wanted, present, root, driver, checkDiskImage } = plan
   const added = new Map(addedImages(plan).map((named) => [named.path, named]))
@@ -46,7 +46,7 @@ export async function recordImages(plan: Plan): Promise<ImageRecord> {
     const path = `${root}.${named.path}`
     const stamp = await checkFile(image, path, driver)
     if (kind === 'disks') await checkDiskImage(image, path, stamp)
-    // Another disk may have begun as the file that was there before.
+    // Another disk of the VM may be based on the former content of the file.
     const isShared = kept.some((other) => other.kind === 'disks' && other.image === image)
     if (isShared && !isSame(images[image], stamp)) throw writtenAnew(image, path, images[image], stamp, '')
     images[image] = stamp
@@ -58,7 +58,7 @@ export async function recordImages(plan: Plan): Promise<ImageRecord> {
   return images
 }
 
-/** The size of a disk: without one of its own, it has that of its image, as that is remembered. */
+/** The size of a disk in bytes: its own, else that of its image as recorded. */
 export const diskBytes = (
   { image, sizeMiB }: Pick<DiskConfig, 'image' | 'sizeMiB'>,
   { images }: Pick<RecordedImages, 'images'>,
@@ -72,20 +72,20 @@ function addedImages({ wanted, present }: Plan): NamedImage[] {
   return namedImages({ ...wanted, disks }).filter((named) => named.kind === 'disks' || !known.has(roleOf(named)))
 }
 
-/** A medium that moves to another drive is the same medium. */
+/** A medium in another drive is still the same medium. */
 const roleOf = ({ kind, path, image }: NamedImage): string => `${kind === 'boot' ? path : kind}:${image}`
 
 /** What a VM's images are needed for. */
 export type ImageUse = 'start' | 'suspend' | 'resume' | 'snapshot' | 'disks'
 
 /**
- * Throws unless the images of a VM are there, and are the ones that are remembered, as far as that matters:
- * - `'disks'`: those of its disks, for what is done with their content;
- * - `'start'`: all of them. A guest that starts afresh may find another medium or kernel, but its disks are upon their images;
- * - `'resume'`, `'snapshot'`: all of them, for a guest that goes on from its saved memory, or from that of a snapshot;
- * - `'suspend'`: the same, before the memory of a guest that runs is saved: it could not go on from that.
+ * Throws if an image of a VM is missing, or was rewritten and the operation needs the recorded one:
+ * - `'disks'`: images of disks, for operations on the content of disks;
+ * - `'start'`: all images must exist. Media and kernels may be rewritten, images of disks may not: the disks are overlays on them;
+ * - `'resume'`, `'snapshot'`: all images, unchanged, to resume from saved memory or from that of a snapshot;
+ * - `'suspend'`: the same, before memory is saved: without the images it could not be resumed.
  *
- * Answers what is to be remembered from then on: the same object where nothing has changed.
+ * Returns the new record: the same object if nothing has changed.
  */
 export async function requireImages(settings: RecordedImages, use: ImageUse, driver: string): Promise<ImageRecord> {
   const { images } = settings
@@ -109,7 +109,7 @@ const copyOut = ', or copy what you need out of the guest while it runs'
 const stopInstead = ', or shut the guest down with vm.stop() instead'
 const newVm = ', or make a new VM with server.createVm()'
 
-/** What else can be done than to put the file back. */
+/** What to do if the file can't be put back. */
 const waysOut: Readonly<Record<ImageUse, Readonly<Record<NamedImage['kind'], string>>>> = {
   disks: { disks: newVm, cdroms: '', floppies: '', boot: '' },
   start: {
@@ -145,7 +145,7 @@ function writtenAnew(
 
 const described = (stamp: FileStamp): string => `${String(stamp.sizeBytes)} bytes, changed ${timeOf(stamp)}`
 
-/** With all nine digits of the second. */
+/** ISO 8601, with nanoseconds. */
 function timeOf({ changedNs }: FileStamp): string {
   const ns = BigInt(changedNs)
   const milliseconds = new Date(Number(ns / 1_000_000n)).toISOString().slice(0, -1)

@@ -1,20 +1,20 @@
 import type { MediaDrive } from '../model/vm-changes.js'
 import type { BootConfig, VmConfig } from '../model/vm-config.js'
 
-/** The settings of a VM that name images. */
+/** The settings of a VM that name files. */
 export interface ImageSettings extends Pick<VmConfig, 'disks' | 'boot'> {
   readonly cdroms: readonly MediaDrive[]
   readonly floppies: readonly MediaDrive[]
 }
 
-/** An image, and the setting that names it: `disks[0].image`. */
+/** An image, and the path of its setting: `disks[0].image`. */
 export interface NamedImage {
   readonly kind: keyof ImageSettings
   readonly path: string
   readonly image: string
 }
 
-/** The files that a VM boots; settings that name no file have none. */
+/** The files in the settings of what is booted; `undefined` for settings that name no file. */
 const bootFiles = ({ kernel, initrd, firmware, videoFirmware }: BootConfig): Files => ({
   kernel,
   initrd,
@@ -26,7 +26,7 @@ const bootFiles = ({ kernel, initrd, firmware, videoFirmware }: BootConfig): Fil
 
 type Files = Readonly<Record<keyof BootConfig, string | undefined>>
 
-/** Every image that a VM is made of, in the order of its settings. */
+/** All images of a VM, in the order of its settings. */
 export const namedImages = (settings: ImageSettings): NamedImage[] => [
   ...inDrives('disks', settings.disks),
   ...inDrives('cdroms', settings.cdroms),

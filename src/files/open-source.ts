@@ -2,7 +2,7 @@ import { constants } from 'node:fs'
 import { open, type FileHandle } from 'node:fs/promises'
 import { InvalidArgumentError } from '../errors.js'
 
-/** A file that is read, and what is known of it. */
+/** An open file, with its size and mode. */
 export interface Source {
   readonly file: FileHandle
   readonly size: number
@@ -10,8 +10,8 @@ export interface Source {
 }
 
 /**
- * Opens what the parameter `from` names, which must be a regular file; an empty one is as good as any. Opening a pipe would
- * wait for somebody who writes to it, so that nothing is waited for.
+ * Opens the file that the parameter `from` names. It must be a regular file; it may be empty. Opens without blocking: a pipe would
+ * wait for a writer.
  */
 export async function openSource(from: string): Promise<Source> {
   const file = await open(from, constants.O_RDONLY | constants.O_NONBLOCK).catch((cause: unknown) => {

@@ -9,16 +9,16 @@ import { InsufficientResourcesError, InvalidArgumentError } from '../errors.js'
 /** A file that is being written. */
 export interface WholeFile {
   readonly file: FileHandle
-  /** Throws where the disk has no room for so many bytes. */
+  /** Throws if the disk does not have room for so many bytes. */
   readonly requireRoom: (bytes: number) => Promise<void>
 }
 
 /**
- * Makes a file that only its owner may read, or replaces one, which keeps its owner and permissions, in one step: where `write`
- * rejects, nothing has changed. What a link leads to is replaced in its own folder; what is no regular file is refused.
+ * Creates a file that only its owner can read, or replaces one and keeps its owner and permissions. It is atomic: if `write`
+ * rejects, nothing has changed. The target of a link is replaced in its own folder. Anything but a regular file is refused.
  *
  * @param to the parameter of that name
- * @param driver the name that errors give for the host
+ * @param driver the driver's name, for errors
  */
 export async function writeWholeFile(
   to: string,
@@ -52,7 +52,7 @@ export async function writeWholeFile(
   }
 }
 
-/** What is replaced: where there is a link, what it leads to. A new file has no `stats`. */
+/** The file to replace: the target if it is a link. A new file has no `stats`. */
 async function targetOf(to: string): Promise<{ readonly target: string; readonly stats?: Stats }> {
   try {
     await lstat(to)
@@ -66,7 +66,7 @@ async function targetOf(to: string): Promise<{ readonly target: string; readonly
   throw new InvalidArgumentError({ path: 'to', reason: `to is ${to}, which is no regular file` })
 }
 
-/** Gives a file the owner and permissions of another. The owner comes first: chown takes the set-user-ID bit away. */
+/** Gives a file the owner and permissions of another. The owner comes first: chown clears the set-user-ID bit. */
 async function resemble(file: FileHandle, { uid, gid, mode }: Stats): Promise<void> {
   const own = await file.stat()
   if (own.uid !== uid || own.gid !== gid) await file.chown(uid, gid)

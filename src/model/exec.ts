@@ -8,7 +8,7 @@ export interface ExecOptions {
   readonly cwd?: string | undefined
 }
 
-/** What a program in the guest left behind. */
+/** The result of a program that ran in the guest. */
 export interface ExecResult {
   /** The program's exit code; `undefined` if a signal ended it. A code other than 0 is no error of `exec`. */
   readonly exitCode: number | undefined

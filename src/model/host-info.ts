@@ -10,7 +10,7 @@ export interface HostLicense {
   readonly isTrial?: boolean | undefined
 }
 
-/** What a host says of itself. */
+/** What a host reports of itself. */
 export interface HostInfo {
   /** The driver: `'embedded'`, `'qmp'`, ... */
   readonly driver: string

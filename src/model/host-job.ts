@@ -24,7 +24,7 @@ export interface HostJobVm {
 
 /** A job that the host itself keeps, as it was when the host was asked. */
 export interface HostJob {
-  /** What finds the job on its host, from any process. */
+  /** Identifies the job on its host, for any process. */
   readonly token: string
   /** The operation that the job is of. */
   readonly operation: OperationCode

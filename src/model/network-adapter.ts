@@ -5,7 +5,7 @@ import type { NetworkAdapterConfig, PortForward } from './vm-config.js'
 
 export const portSchema = whole(65_535)
 
-/** The lowest bit of the first byte makes an address that of a group. */
+/** The lowest bit of the first byte marks a multicast address. */
 const isOfOneAdapter = (address: string): boolean =>
   Number.parseInt(address.slice(0, 2), 16) % 2 === 0 && address !== '00:00:00:00:00:00'
 
@@ -16,7 +16,7 @@ export const macAddressSchema = v.pipe(
   v.toLowerCase(),
 )
 
-/** An address may become part of a command. */
+/** Checked because an address may become part of a command. */
 export const hostAddressSchema = v.pipe(text, v.check(isIPv4, 'must be an IPv4 address'))
 
 const portForward = object({

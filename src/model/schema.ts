@@ -1,7 +1,7 @@
 import * as v from 'valibot'
 import { hintForName, notKnown, unknownName } from './unknown-name.js'
 
-/** Schemas whose messages complete "spec.name ..." */
+/** The messages of these schemas complete "spec.name ..." */
 
 export const text = v.string('must be a string')
 
@@ -27,15 +27,15 @@ export const areDistinct = (values: readonly unknown[]): boolean => new Set(valu
 export const optional = <S extends v.GenericSchema>(schema: S): v.OptionalSchema<S, undefined> => v.optional(schema)
 
 /**
- * A schema for each setting of a part of the model, and for nothing else. With `satisfies`, a setting that is added to the model is
- * an error wherever its schema is missing.
+ * One schema for each setting of a part of the model. With `satisfies`, it is a compile error if a setting of the model has no
+ * schema.
  */
 export type EntriesOf<T> = { readonly [K in keyof T]-?: v.GenericSchema<unknown, T[K]> }
 
-/** The type with all of its keys, also those that are optional: a literal of it names every setting. */
+/** The type with all keys required. A literal of this type must name every setting. */
 export type Complete<T> = { [K in keyof Required<T>]: T[K] }
 
-/** A value that is checked by what it is for. */
+/** A value that its consumer checks. */
 export const unchecked = <T>(): v.OptionalSchema<v.GenericSchema<T>, undefined> => optional(v.custom<T>(() => true))
 
 const objectOnly = v.custom<object>(
@@ -43,7 +43,7 @@ const objectOnly = v.custom<object>(
   'must be an object',
 )
 
-/** Refuses other names than these, and tells `validate` by `expected` what to do about it. */
+/** Refuses unknown names, with a hint for `validate` in `expected`. */
 const knownNames = (known: readonly string[]): v.GenericSchema<object> =>
   v.pipe(
     objectOnly,
@@ -59,8 +59,9 @@ const knownNames = (known: readonly string[]): v.GenericSchema<object> =>
   )
 
 /**
- * An object of these keys and no others.
- * @param others keys that it may have besides, which are left out of the copy
+ * An object with these keys and no others.
+ *
+ * @param others further keys that are allowed, and left out of the copy
  */
 export const object = <S extends v.ObjectEntries>(
   entries: S,

@@ -1,11 +1,11 @@
-/** No record, and no answer of a guest's agent, is a tenth as deep. */
+/** No record and no answer of a guest agent is a tenth as deep. */
 const maxDepth = 100
 
 const [quote, backslash, openArray, closeArray, openObject, closeObject] = Buffer.from('"\\[]{}')
 
 /**
- * As `JSON.parse`, for text from a file or a guest that may be hostile: the parser takes seconds for some MiB of brackets within
- * brackets, and those are refused before it sees them.
+ * `JSON.parse` for text from a file or a guest that may be hostile. Some MiB of nested brackets keep the parser busy for seconds:
+ * they are refused before.
  */
 export function parseShallowJson(text: string): unknown {
   requireShallow(text)
@@ -25,7 +25,7 @@ function requireShallow(text: string): void {
   }
 }
 
-/** The place of the quote that ends a string, or the end of a text that is cut off. */
+/** The index of the quote that ends a string, or the end of a truncated text. */
 function endOfString(text: string, start: number): number {
   let at = start + 1
   for (; at < text.length; at += 1) {

@@ -1,10 +1,10 @@
-/** Figures of a running VM since it was started; a figure that a host can't tell is absent. */
+/** Figures of a running VM since it was started. A figure that the host does not report is absent. */
 export interface VmStatistics {
   /** When the figures were taken. */
   readonly takenAt: Date
   /** Milliseconds since it was started or resumed from disk. */
   readonly uptimeMs: number
-  /** Processor time that the VM took of its host, in milliseconds. An embedded VM tells it from Node 23.9 on. */
+  /** Processor time that the VM has used on its host, in milliseconds. Of embedded VMs, only from Node 23.9 on. */
   readonly cpuTimeMs?: number | undefined
   /** Memory given to the guest, in MiB. */
   readonly memoryMiB: number

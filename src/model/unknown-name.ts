@@ -1,11 +1,11 @@
 /** Completes "options.mdoe ..." */
 export const notKnown = 'is not a known setting'
 
-/** The first name of the object that is none of these; hands on what reading its names throws. */
+/** The first name of the object that is not known. Errors of the object's own getters and traps pass through. */
 export const unknownName = (value: object, known: readonly string[]): string | undefined =>
   Object.keys(value).find((name) => !known.includes(name))
 
-/** What may have been meant by a name that is not known. */
+/** A hint for an unknown name: the known name that was probably meant, or all known names. */
 export function hintForName(name: string, known: readonly string[]): string {
   const near = known
     .map((candidate) => ({ candidate, distance: distanceOf(name.toLowerCase(), candidate.toLowerCase()) }))
@@ -15,9 +15,9 @@ export function hintForName(name: string, known: readonly string[]): string {
   return known.length === 0 ? 'There are none here.' : `Known are: ${known.join(', ')}.`
 }
 
-/** How many letters are to be put in, left out, replaced or swapped with the next one (optimal string alignment). */
+/** The number of letters to insert, delete, replace or swap with the next one (optimal string alignment). */
 function distanceOf(from: string, to: string): number {
-  // No setting has such a name, and the work goes with the product of the lengths.
+  // Too far apart to be meant; the work below grows with the product of the lengths.
   if (Math.abs(from.length - to.length) > 2) return Infinity
   let beforePrevious: number[] = []
   let previous = Array.from({ length: to.length + 1 }, (_, index) => index)

@@ -1,6 +1,6 @@
 import { InvalidArgumentError } from '../errors.js'
 
-/** Throws where the query of a URI has an option that its host does not know, or one more than once. */
+/** Throws if the query of a URI has an unknown option, or an option twice. */
 export function requireKnownOptions(uri: URL, known: readonly string[], path: string): void {
   const seen = new Set<string>()
   for (const name of uri.searchParams.keys()) {

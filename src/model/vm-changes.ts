@@ -1,6 +1,6 @@
 import type { VmChanges } from './vm-spec.js'
 
-/** What an edit names: nothing but what the VM is called, the media in its drives too, or any of its hardware. */
+/** What an edit changes at most: only the name and the description, also media in drives, or any hardware. */
 export function reachOf({
   name: _n,
   description: _d,
@@ -12,7 +12,7 @@ export function reachOf({
   return cdroms === undefined && floppies === undefined ? 'labels' : 'media'
 }
 
-/** A drive for media: it is empty where it has no image. */
+/** A drive for media. It is empty if it has no image. */
 export interface MediaDrive {
   readonly image?: string | undefined
 }
@@ -22,7 +22,7 @@ interface Drives {
   readonly floppies: readonly MediaDrive[]
 }
 
-/** The drives that have another medium, or none any more: `cdrom0`, `floppy1`. */
+/** The drives whose medium was changed or removed: `cdrom0`, `floppy1`. */
 export const changedDrives = (before: Drives, after: Drives): string[] => [
   ...changed('cdrom', before.cdroms, after.cdroms),
   ...changed('floppy', before.floppies, after.floppies),

@@ -1,10 +1,10 @@
-/** A new disk that the guest writes to. Changes are kept with the VM: the image itself is only read. */
+/** A new disk. What the guest writes is kept with the VM: the image itself is only read. */
 export interface DiskSpec {
-  /** Absent: the host gives the disk its id. */
+  /** Absent: the host assigns the id. */
   readonly id?: undefined
   /**
-   * Absolute path of a raw image that the disk starts from; absent for a blank disk. Its size and time of change are remembered:
-   * once it was written anew, the disk is not used any more.
+   * Absolute path of a raw image that the disk starts from; absent for a blank disk. Its size and modification time are recorded:
+   * if the image is rewritten later, the disk is refused.
    */
   readonly image?: string | undefined
   /** Size in MiB, at least that of the image; that of the image if absent. A blank disk needs one. */
@@ -31,15 +31,15 @@ export interface DiskSpec {
  */
 export interface DiskConfig extends Omit<DiskSpec, 'id'> {
   /**
-   * Unique in its VM. The host gives it when the disk is made, and it stays as long as the disk is there: over edits, snapshots and
-   * moves of the VM. A clone's disks have ids of their own where the host gives them, and else those of the original's. On Parallels
-   * the id is the name of the disk's image: a new disk may get the id of one that was deleted.
+   * Unique in its VM. The host assigns it when the disk is created, and it does not change with edits, snapshots and moves of the
+   * VM. The disks of a clone have new ids. Parallels is an exception: the id is the file name of the disk's image, so a clone's
+   * disks have the ids of the original's, and a new disk may get the id of a deleted one.
    */
   readonly id: string
 }
 
 /**
- * A CD-ROM or floppy image, which is only read. It may have been written anew at each start; saved memory goes on only with the
+ * A CD-ROM or floppy image, which is only read. It may be rewritten between two starts. Saved memory can be resumed only with the
  * image that it had.
  */
 export interface MediaConfig {
@@ -47,7 +47,7 @@ export interface MediaConfig {
   readonly image: string
 }
 
-/** What the VM boots. With nothing given, the disks, CD-ROMs and floppies in turn, or the host's small built-in guest. */
+/** What the VM boots. If empty: the disks, CD-ROMs and floppies in turn, or the host's small built-in guest. */
 export interface BootConfig {
   /** Absolute path of a kernel that is booted directly, without firmware: a Linux bzImage or a multiboot image. */
   readonly kernel?: string | undefined
@@ -63,27 +63,27 @@ export interface BootConfig {
   readonly order?: readonly ('disk' | 'cdrom' | 'floppy')[] | undefined
 }
 
-/** A port of the host; what comes in there goes on to a port of the guest. */
+/** Forwards a port of the host to a port of the guest. */
 export interface PortForward {
   /** 1 to 65535. */
   readonly guestPort: number
   /**
-   * 1 to 65535. Where it is absent, the host finds a free one each time that the VM is started or resumed: the one of the last
-   * time, if nobody has it. `vm.config` tells which after a `vm.refresh()`, as long as the VM runs.
+   * 1 to 65535. If absent, the host picks a free port whenever the VM is started or resumed, the same as last time if possible.
+   * While the VM runs, `vm.config` shows it after a `vm.refresh()`.
    */
   readonly hostPort?: number | undefined
   /** `'tcp'` if absent. */
   readonly protocol?: 'tcp' | 'udp' | undefined
   /**
-   * The IPv4 address of the host that it listens on. If absent `'127.0.0.1'`, which programs on the host itself reach and nobody
-   * else; `'0.0.0.0'` is all that the host has, and lets in whoever reaches it. To answer what comes from elsewhere than the host's
-   * 127.0.0.1, a guest must know its gateway, of which DHCP tells where the adapter is `outbound`.
+   * The IPv4 address of the host to listen on. If absent, `'127.0.0.1'`, which only programs on the host itself can reach.
+   * `'0.0.0.0'` means all addresses of the host: everyone who can reach the host can connect. To answer connections that don't
+   * come from the host's 127.0.0.1, a guest needs a gateway, which DHCP announces if the adapter is `outbound`.
    */
   readonly hostAddress?: string | undefined
 }
 
 /**
- * A network adapter. Behind it is an IPv4 network that the guest has for itself, with DHCP.
+ * A network adapter. It is connected to an IPv4 network of its own, with DHCP.
  *
  * @example
  * ```ts
@@ -103,19 +103,19 @@ export interface PortForward {
  * ```
  */
 export interface NetworkAdapterConfig {
-  /** Six bytes in hexadecimal, `52:54:00:12:34:56`. If absent the host makes one up, which the VM keeps; a clone gets another. */
+  /** Six bytes in hexadecimal, `52:54:00:12:34:56`. If absent, the host generates one, which the VM keeps. A clone gets another. */
   readonly macAddress?: string | undefined
   /**
-   * Whether the guest may begin connections. If absent or `false` it reaches nothing, neither outside of the host nor on it; it
-   * still answers what comes in by `portForwards`. With `true` it reaches whatever the host reaches, **and the services that
-   * listen on the host's own 127.0.0.1 as well**, under the address of its gateway (10.0.2.2): QEMU has no switch between the two.
+   * Whether the guest may open connections. If absent or `false`, it can't reach anything, neither on the host nor outside; it
+   * can still answer connections from `portForwards`. With `true`, it reaches everything that the host reaches, **including
+   * services that listen on the host's own 127.0.0.1**, at the address of its gateway (10.0.2.2): QEMU can't separate the two.
    */
   readonly outbound?: boolean | undefined
-  /** Without any, nobody reaches the guest. */
+  /** Without any, the guest can't be reached. */
   readonly portForwards?: readonly PortForward[] | undefined
 }
 
-/** The settings of a VM, as its host has them. */
+/** The settings of a VM, as its host reports them. */
 export interface VmConfig {
   /** Unique on its host. */
   readonly name: string

@@ -2,7 +2,7 @@
 export interface QemuNative {
   /** The driver that told it. */
   readonly driver: 'qmp'
-  /** QEMU's program and its arguments, word for word: with which it was started, or would be. It is started in the VM's folder. */
+  /** QEMU's program and arguments, as it was started, or would be. It is started in the VM's folder. */
   readonly commandLine: readonly string[]
 }
 
@@ -10,9 +10,9 @@ export interface QemuNative {
 export interface ParallelsNative {
   /** The driver that told it. */
   readonly driver: 'parallels'
-  /** Whether it is a template, which is cloned and never started. */
+  /** Whether the VM is a template: it can be cloned, not started. */
   readonly isTemplate: boolean
 }
 
-/** What only one kind of host has to tell of a VM; `driver` tells which it is. */
+/** Details of a VM that only one kind of host has; `driver` names it. */
 export type VmNative = QemuNative | ParallelsNative

@@ -11,10 +11,10 @@ export interface VmRecord {
   readonly state: VmState
   /** The settings; of a damaged VM, as much of them as can be read. */
   readonly config: VmConfig
-  /** What only this kind of host tells of a VM. */
+  /** Details that only this kind of host has. */
   readonly native?: VmNative | undefined
   /**
-   * What is wrong, and the way out: of a VM whose files are damaged, whose state is therefore `unknown`, or of one that is
+   * What is wrong, and what to do: of a VM whose files are damaged, whose state is therefore `unknown`, or of one that is
    * `paused` because the host has no room for what its guest writes.
    */
   readonly problem?: VmError | undefined

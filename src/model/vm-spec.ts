@@ -5,7 +5,7 @@ import { areDistinct, list, nonEmpty, object, optional, plainText, text, whole, 
 import type { BootConfig, DiskConfig, DiskSpec, MediaConfig, NetworkAdapterConfig } from './vm-config.js'
 import { vmStates, type VmState } from './vm-state.js'
 
-/** What a new VM is to be. */
+/** The settings of a new VM. */
 export interface VmSpec {
   /** 1 to 128 characters, unique on its host; no `/`, `\` or control characters, and neither `.` nor `..`. */
   readonly name: string
@@ -27,17 +27,17 @@ export interface VmSpec {
   readonly networkAdapters?: readonly NetworkAdapterConfig[] | undefined
 }
 
-/** What to change of a VM; what is absent stays as it is. */
+/** Changes to the settings of a VM. A setting that is absent stays as it is. */
 export interface VmChanges extends Partial<Omit<VmSpec, 'name' | 'disks'>> {
   /** As in `VmSpec`. */
   readonly name?: string | undefined
   /**
-   * All disks that the VM is to have, in the order of its drives. One with an `id` is kept with its content: its `sizeMiB` may
-   * grow and never shrink, and its `image` is what it is. One without is made. A disk of the VM that is neither here nor in
-   * `deleteDisks` makes the edit fail: nothing is deleted by being left out.
+   * All disks that the VM shall have, in the order of its drives. A disk with an `id` is kept with its content: its `sizeMiB` may
+   * grow but not shrink, and its `image` can't be changed. A disk without an `id` is created. If a disk of the VM is neither here
+   * nor in `deleteDisks`, the edit fails: leaving a disk out deletes nothing.
    */
   readonly disks?: readonly (DiskSpec | DiskConfig)[] | undefined
-  /** The ids of disks that are deleted with their content. Snapshots that have them keep them. */
+  /** Ids of disks to delete with their content. Snapshots that have these disks keep them. */
   readonly deleteDisks?: readonly string[] | undefined
 }
 
@@ -53,9 +53,9 @@ export interface VmFilter {
 const maxNameLength = 128
 const maxDescriptionLength = 4096
 const maxDisks = 64
-/** The ids of some hosts are the names of files. */
+/** On some hosts, ids are file names. */
 const maxDiskIdLength = 255
-/** 4 PiB: no host takes more, and the byte count stays an exact number. */
+/** 4 PiB: no host takes more, and the number of bytes can be represented exactly. */
 const maxMiB = 2 ** 32
 
 const isForbiddenInName = (character: string): boolean => {

@@ -1,4 +1,4 @@
-/** The states that a host reports of a VM. */
+/** The states of a VM. */
 export const vmStates = [
   'stopped',
   'starting',
