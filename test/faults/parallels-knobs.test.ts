@@ -19,7 +19,7 @@ const harmless: Record<string, Settings> = {
     flavour: 'virtuozzo',
     delays: { firstByte: 10, start: 100, stop: 80, teardown: 80, snapshot: 60 },
   },
-  'all faults that are only a nuisance': {
+  'all harmless faults': {
     jsonPrefix: 'This feature is not available in this edition of Parallels Desktop.\nOperation progress ... 5%',
     rawInStrings: 'a\u0001b\u001f',
     truncatedLists: 2,
@@ -34,25 +34,25 @@ const harmless: Record<string, Settings> = {
 
 const harmful: Record<string, Settings> = {
   'no service': { isServiceDown: true },
-  'a lesser edition': { edition: 'standard' },
-  'data in motion': failing('Data synchronization is currently in progress in the virtual machine.'),
-  'a VM that is busy': failing(
-    'Unable to perform the action because the virtual machine is busy. It is being backed up.',
+  'an edition without a command line': { edition: 'standard' },
+  'data synchronization': failing('Data synchronization is currently in progress in the virtual machine.'),
+  'a busy VM': failing('Unable to perform the action because the virtual machine is busy. It is being backed up.'),
+  'an error that does not tell the state': failing(
+    'Unable to perform the operation because the virtual machine is not started.',
   ),
-  'a state that is not said': failing('Unable to perform the operation because the virtual machine is not started.'),
-  'an operation that failed': failing('Operation failed. Failed to execute the operation.'),
-  'a host that is full': failing('There is not enough disk space.'),
+  'a failed operation': failing('Operation failed. Failed to execute the operation.'),
+  'a full host': failing('There is not enough disk space.'),
   'programs that do not run': { emptyExec: always },
   'tools that never start': { delays: { tools: always } },
-  'lists that are cut off': { truncatedLists: always, truncatedSnapshotLists: always },
+  'truncated lists': { truncatedLists: always, truncatedSnapshotLists: always },
   'a VM that vanishes': { vanishesOn: changes },
   'commands that hang': { hangs: changes },
-  'commands that hang, and heed nothing': { hangs: changes, hangsHard: true },
+  'commands that hang, and ignore signals': { hangs: changes, hangsHard: true },
   'lists that hang': { hangs: ['list', 'snapshot-list'] },
-  'commands that are done, and hang': { endings: forAll('hang') },
-  'commands that are done, and say nothing': { endings: forAll('silence') },
-  'commands that are done as the service goes': { endings: forAll('lost') },
-  'all of it': {
+  'commands that succeed, and hang': { endings: forAll('hang') },
+  'commands that succeed, and print nothing': { endings: forAll('silence') },
+  'commands that succeed, and lose the service': { endings: forAll('lost') },
+  'many faults': {
     ...failing('Data synchronization is currently in progress in the virtual machine.'),
     failures: forAll({
       text: 'Failed to do it: Operation failed. Failed to execute the operation.',
@@ -129,7 +129,7 @@ async function round(fault: Settings, mayFail: boolean): Promise<void> {
 }
 
 test.each(Object.keys(harmless))(
-  'with %s, every operation is done',
+  'with %s, every operation succeeds',
   async (fault) => {
     await round(harmless[fault] ?? {}, false)
   },
@@ -137,7 +137,7 @@ test.each(Object.keys(harmless))(
 )
 
 test.each(Object.keys(harmful))(
-  'with %s, every operation says truly whether it was done',
+  'with %s, every operation reports truthfully whether it took effect',
   async (fault) => {
     await round(harmful[fault] ?? {}, true)
   },
