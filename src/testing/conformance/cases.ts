@@ -31,8 +31,42 @@ import { statistics } from './cases/statistics.js'
 import { suspendAndResume } from './cases/suspend-and-resume.js'
 import type { Cases } from './case.js'
 
+/** A subject of the conformance suite: what its cases are about. */
+export type Subject =
+  | 'connect and info'
+  | 'lookup'
+  | 'create and validate'
+  | 'settings'
+  | 'input that is wrong'
+  | 'lifecycle'
+  | 'shutdown'
+  | 'state changes'
+  | 'states and errors'
+  | 'not found'
+  | 'suspend and resume'
+  | 'snapshots'
+  | 'clone'
+  | 'edit'
+  | 'edit disks'
+  | 'images'
+  | 'network adapters'
+  | 'delete'
+  | 'console'
+  | 'screen and keys'
+  | 'statistics'
+  | 'events'
+  | 'jobs'
+  | 'cancelling'
+  | 'many'
+  | 'crash'
+  | 'guest agent'
+  | 'guest files'
+  | 'migrate'
+  | 'connections'
+  | 'close'
+
 /** Every case, by its subject. */
-export const allCases = {
+export const allCases: Readonly<Record<Subject, Cases>> = {
   'connect and info': connectAndInfo,
   lookup,
   'create and validate': createAndValidate,
@@ -64,10 +98,7 @@ export const allCases = {
   migrate,
   connections,
   close,
-} as const satisfies Readonly<Record<string, Cases>>
-
-/** `'lifecycle'`, `'close'`, ... */
-export type Subject = keyof typeof allCases
+}
 
 /** All subjects, in the order in which they are tested. */
 export const subjects = Object.keys(allCases) as readonly Subject[]

@@ -8,18 +8,23 @@ import { ConsoleReader } from './console-reader.js'
 import { within } from './deadline.js'
 import { type Guest, GuestLacksError, type GuestProfile } from './guest.js'
 
-/** Programs of a guest, as argument lists; cases about one that it lacks are skipped. */
+/** Programs of a guest, as argument lists. Cases are skipped that need one which is absent. */
 export interface GuestPrograms {
+  /** Turns the guest's power off. */
   readonly powerOff?: readonly string[] | undefined
+  /** Restarts the guest. */
   readonly reboot?: readonly string[] | undefined
+  /** Crashes the guest, as a panic of its kernel does. */
   readonly crash?: readonly string[] | undefined
+  /** Makes the guest ignore the power button from then on. */
   readonly ignorePowerButton?: readonly string[] | undefined
+  /** Makes the guest notice the power button from then on, and stay on. */
   readonly refusePowerButton?: readonly string[] | undefined
-  /** Exits with 0 once the power button was pressed since the guest came up. */
+  /** Exits with 0 if the power button was pressed since the guest booted. */
   readonly wasAskedToGo?: readonly string[] | undefined
-  /** Exits with 0 if the guest's last life ended in good order. */
+  /** Exits with 0 if the guest shut down the last time, and was not cut off. */
   readonly hasShutDown?: readonly string[] | undefined
-  /** Prints the keys that it has noticed, one `KeyCode` a line. */
+  /** Prints the keys that the guest has noticed, one `KeyCode` a line. */
   readonly keysSeen?: readonly string[] | undefined
 }
 
