@@ -11,18 +11,18 @@ import { PrlctlDouble } from '../support/prlctl-double.js'
 
 const foreign = ['Payroll', "Ann's Ubuntu", 'Template', 'awaitvm-check-00000000-of-an-earlier-run']
 
-/** A host on which others have VMs already: one of them runs, one has a snapshot. */
+/** A host with VMs of others: one runs, one has a snapshot. */
 async function inhabitedHost(settings?: Parameters<typeof PrlctlDouble.make>[0]): Promise<PrlctlDouble> {
   const double = await PrlctlDouble.make(settings)
   for (const name of foreign) await double.prlctlOutput('create', name)
   await double.prlctlOutput('start', 'Payroll', '--wait')
   await double.prlctlOutput('snapshot', "Ann's Ubuntu", '--name', 'clean')
-  // Whoever looks first brings about what is due.
+  // The first query advances the state of the double.
   await double.prlctlOutput('list', '-a')
   return double
 }
 
-/** What the host keeps of its VMs, in memory and on disk; that a VM was cloned is no change of it. */
+/** What the host keeps of its VMs, in memory and on disk, but for the mark of a clone. */
 async function everythingOf(double: PrlctlDouble): Promise<unknown> {
   await double.prlctlOutput('list', '-a')
   const { machines, pending } = JSON.parse(await readFile(join(double.state, 'registry.json'), 'utf8')) as {
@@ -44,7 +44,7 @@ async function everythingOf(double: PrlctlDouble): Promise<unknown> {
   return { records, pending, files }
 }
 
-/** `npm run check-host`, as it is run in a terminal. */
+/** Runs `npm run check-host` as in a terminal. */
 function runCheck(...args: readonly string[]): {
   untilLine(pattern: RegExp): Promise<void>
   interrupt(): void
@@ -95,7 +95,7 @@ test('the VMs of others are left as they are, and its own are gone', { timeout: 
   for (const name of [...foreign, double.folder, userInfo().homedir]) expect(report).not.toContain(name)
 })
 
-test('without a template, what needs a guest is skipped and says so', { timeout: 5 * minutes }, async () => {
+test('without a template, cases that need a guest are skipped, with the reason', { timeout: 5 * minutes }, async () => {
   await using double = await inhabitedHost()
   const before = await everythingOf(double)
   await double.set({ failures: { create: { text: 'No room in /Users/ann/VMs of Payroll', times: 1 } } })
@@ -105,13 +105,13 @@ test('without a template, what needs a guest is skipped and says so', { timeout:
   expect(await everythingOf(double)).toEqual(before)
   expect(report).toContain('| `vm.pause` | skipped: no template VM was named')
   expect(report).toMatch(/- \d+: no template VM was named/)
-  // The one failure that there is, without what is nobody's business.
+  // The one failure, without private data.
   expect(report).toContain('1 failed')
   expect(report).toContain('No room in PATH of VM')
   expect(report).not.toMatch(/\bann\b|Payroll/)
 })
 
-test('an interruption takes everything away, and tells what there is by then', { timeout: 5 * minutes }, async () => {
+test('an interruption removes everything, and reports the outcomes so far', { timeout: 5 * minutes }, async () => {
   await using double = await inhabitedHost()
   const before = await everythingOf(double)
   const run = runCheck(double.uri, '--template', 'Template', '--only', 'clone,snapshots,jobs')
@@ -136,7 +136,7 @@ test('an interruption stops the copying of the template', { timeout: minutes }, 
   expect(await double.processes()).toEqual([])
 })
 
-test('a template that is not there, or no host, is told of, and nothing is made', { timeout: minutes }, async () => {
+test('a missing template or host is reported, and nothing is made', { timeout: minutes }, async () => {
   await using double = await inhabitedHost()
   const before = await everythingOf(double)
   const missing = await runCheck(double.uri, '--template', 'Nobody').ended

@@ -12,9 +12,9 @@ export interface CheckOptions {
   readonly template: string | undefined
   readonly subjects: readonly string[] | undefined
   readonly awaitvm: string
-  /** Aborting it ends the check; what it made is taken away all the same. */
+  /** Ends the check when it is aborted. What the check made is removed all the same. */
   readonly signal: AbortSignal
-  /** Hears of what goes on. */
+  /** Called with each line of progress. */
   readonly say: (line: string) => void
 }
 
@@ -23,7 +23,7 @@ export interface CheckResult {
   readonly isClean: boolean
 }
 
-/** Checks a host with VMs of its own making, and leaves no other behind. Throws where the host can't be had. */
+/** Checks a host with VMs of its own, and removes them. Throws if it can't connect to the host. */
 export async function check(options: CheckOptions): Promise<CheckResult> {
   const { signal, template } = options
   const uri = new URL(options.uri).href
@@ -63,7 +63,7 @@ export async function check(options: CheckOptions): Promise<CheckResult> {
   return { report, isClean }
 }
 
-/** Whatever becomes of the cases, nothing of theirs is left. */
+/** Runs the cases, and removes their VMs in any case. */
 async function runAndRemove(
   keeper: Server,
   uri: string,
@@ -81,7 +81,7 @@ async function runAndRemove(
     await removeVms(keeper, prefix)
     throw error
   }
-  say('taking away what was made')
+  say('removing what was made')
   return { suite, left: await removeVms(keeper, prefix) }
 }
 
@@ -92,7 +92,7 @@ const recordOf = ({ id, name, state, config }: Vm): Pick<Vm, 'id' | 'name' | 'st
   config,
 })
 
-/** The template is read once; the cases have clones of the copy. */
+/** Copies the template once. The cases use clones of the copy. */
 async function makeBase(keeper: Server, template: string, name: string, options: CheckOptions): Promise<string> {
   const { signal, say } = options
   const original = await keeper.getVm(template, { signal }).unwrap()
@@ -103,7 +103,7 @@ async function makeBase(keeper: Server, template: string, name: string, options:
   return name
 }
 
-/** What is to be told by another word. */
+/** Names, with the word that replaces each in the report. */
 function namesIn(
   uri: string,
   hostName: string,

@@ -1,6 +1,6 @@
 import type { Capability } from '../../src/operations.js'
 
-/** What became of one case. */
+/** The outcome of one case. */
 export interface CaseOutcome {
   /** `lifecycle › a VM that is started runs` */
   readonly title: string
@@ -8,13 +8,13 @@ export interface CaseOutcome {
   /** Why it was skipped, or how it failed. */
   readonly reason: string
   readonly needs: readonly Capability[]
-  /** What it was only checked of that the host says that it has it not. */
+  /** The capabilities whose refusal was checked, since the host lacks them. */
   readonly refused: readonly Capability[]
 }
 
-/** What became of the cases. */
+/** The outcome of all cases. */
 export interface SuiteOutcome {
   readonly cases: readonly CaseOutcome[]
-  /** What kept cases from being run at all. */
+  /** Errors that prevented cases from running. */
   readonly errors: readonly string[]
 }

@@ -16,7 +16,7 @@ interface OwnHost {
   readonly task: Task
 }
 
-/** A host with a VM of somebody else's, and what is seen of it with VMs of one's own only. */
+/** A host with a VM of somebody else, and a view of it with its own VMs only. */
 async function withOwnHost(run: (host: OwnHost) => Promise<void>): Promise<void> {
   await using simulated = createSimulatedServer({ vms: [{ name: 'payroll', state: 'running' }] })
   const { uri } = simulated.server
@@ -35,7 +35,7 @@ async function withOwnHost(run: (host: OwnHost) => Promise<void>): Promise<void>
   }
 }
 
-test('the VMs of others are not there', async () => {
+test('VMs of others are not shown', async () => {
   await withOwnHost(async ({ simulated, own }) => {
     const { id } = simulated.vm('payroll')
     expect(await own.getVmList().unwrap()).toEqual([])
@@ -45,7 +45,7 @@ test('the VMs of others are not there', async () => {
   })
 })
 
-test('no operation reaches a VM of others, even by its id', async () => {
+test('no operation affects a VM of others, even by its id', async () => {
   await withOwnHost(async ({ simulated, driver, task }) => {
     const { id: vm } = simulated.vm('payroll')
     const before = simulated.calls.length
@@ -81,7 +81,7 @@ test('its own VMs have their names, which on the host begin with the prefix', as
   })
 })
 
-test('only the events of its own VMs are told', async () => {
+test('only events of its own VMs are reported', async () => {
   await withOwnHost(async ({ simulated, own }) => {
     const log = new EventLog(own.events())
     await (await simulated.server.getVm('payroll').unwrap()).pause().unwrap()
@@ -93,7 +93,7 @@ test('only the events of its own VMs are told', async () => {
   })
 })
 
-test('what could not be undone is not offered', async () => {
+test("operations that can't be undone are not offered", async () => {
   await withOwnHost(async ({ simulated, own }) => {
     for (const capability of Object.keys(leftOut) as (keyof typeof leftOut)[]) {
       expect(simulated.server.capabilities).toContain(capability)

@@ -16,8 +16,8 @@ export const leftOut: Readonly<Partial<Record<Capability, string>>> = {
 type Perform = (input: { readonly vm?: string }, task: Task) => Promise<unknown>
 
 /**
- * A host as if there were no VMs but those whose names begin with a prefix: others are not told of, and nothing is done to
- * them. The names are told without it.
+ * A view of a host with only those VMs whose names begin with a prefix. It never shows or changes others. The names are
+ * shown without the prefix.
  */
 export class OwnVmsDriver implements Driver {
   readonly name: string
@@ -26,7 +26,7 @@ export class OwnVmsDriver implements Driver {
   readonly operations: DriverOperations
   readonly #driver: Driver
   readonly #prefix: string
-  /** The ids of all VMs of its own that it has ever told of. */
+  /** The ids of all own VMs that it has ever shown. */
   readonly #own = new Set<string>()
 
   constructor(driver: Driver, prefix: string) {
@@ -52,7 +52,7 @@ export class OwnVmsDriver implements Driver {
     return this.#driver.close()
   }
 
-  /** The operations as they are, each refusing VMs of others. */
+  /** The operations of the host, each with a check that the VM is its own. */
   get #guarded(): DriverOperations {
     const operations = Object.entries(this.#driver.operations)
       .filter(([code]) => !(code in leftOut))
@@ -100,7 +100,7 @@ export class OwnVmsDriver implements Driver {
     }
   }
 
-  /** What gives a VM its name. */
+  /** The operations that name a VM. */
   get #making(): DriverOperations {
     const { 'server.createVm': createVm } = this.#driver.operations
     const { 'vm.edit': edit, 'vm.clone': clone } = this.#guarded

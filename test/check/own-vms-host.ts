@@ -8,9 +8,9 @@ import type { CheckSettings } from './settings.js'
 
 type Traits = Omit<ConformanceHost, 'name' | 'open'>
 
-const templateMissing = 'no template VM was named, from which a guest could be had'
+const templateMissing = 'no template VM was named, so that there is no guest'
 
-/** The VMs have the guest of a template; without one, they have none. */
+/** The guest of the template. Without a template, VMs have no guest. */
 const guestOf = (isThere: boolean): Traits['guest'] => ({
   ...execGuest(
     { spec: {}, specWithDisk: { disks: [{ sizeMiB: 64 }] } },
@@ -42,7 +42,7 @@ async function traitsOf(scheme: string, hasTemplate: boolean): Promise<Traits> {
   }
 }
 
-/** A real host as the cases see it: each has a host without any VM but those that it makes. */
+/** A real host as the cases see it: each case has a host without VMs. */
 export class OwnVmsHost {
   readonly #settings: CheckSettings
   readonly #scheme: string
@@ -76,7 +76,7 @@ export class OwnVmsHost {
     const { uri, prefix: runPrefix, base } = this.#settings
     this.#lastCase += 1
     const prefix = `${runPrefix}${this.#lastCase}-`
-    // The host as it is stays there under its own URI.
+    // The host itself stays available under its own URI.
     const caseUri = `${uri}#${this.#lastCase}`
     const release = intercept(caseUri, async (_url, task) => {
       return new OwnVmsDriver(await this.#open(new URL(uri), task), prefix)
@@ -101,13 +101,13 @@ export class OwnVmsHost {
   }
 
   async #cloneBase(baseName: string, server: Server, prefix: string, spec: VmSpec): Promise<Vm> {
-    // It has the disks of the template, which the guest boots from.
+    // A clone keeps the disks of the template: the guest boots from them.
     const { name, disks: _disks, ...settings } = spec
     {
       await using keeper = await connect(this.#settings.uri).unwrap()
       const base = await keeper.getVm(baseName).unwrap()
       const linked = keeper.capabilities.has('vm.clone.linked')
-      // Of clones of one VM at once, some hosts refuse all but one.
+      // Some hosts refuse simultaneous clones of one VM.
       await this.#exclusive.run(baseName, () => base.clone({ name: `${prefix}${name}`, linked }).unwrap())
     }
     const vm = await server.getVm(name).unwrap()

@@ -1,12 +1,12 @@
 import type { Server, Vm } from '../../src/index.js'
 
-/** How often it is looked whether all are gone: a VM that was being made may turn up late. */
+/** Number of times that the list is read: a VM that was being made may appear late. */
 const rounds = 5
 
-/** How long one step may take, in milliseconds. */
+/** Time limit of one step, in milliseconds. */
 const timeoutMs = 120_000
 
-/** Takes every VM away whose name begins with the prefix, and tells which are still there, and why. */
+/** Removes all VMs whose name begins with the prefix. Answers which are left, and why. */
 export async function removeVms(server: Server, prefix: string): Promise<readonly string[]> {
   let left: readonly string[] = []
   for (let round = 0; round < rounds; round += 1) {

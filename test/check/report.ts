@@ -2,7 +2,7 @@ import type { Capability, HostInfo } from '../../src/index.js'
 import type { CaseOutcome, SuiteOutcome } from './outcome.js'
 import { leftOut } from './own-vms-driver.js'
 
-/** What a report tells. */
+/** The contents of a report. */
 export interface Findings {
   readonly awaitvm: string
   readonly scheme: string
@@ -12,13 +12,13 @@ export interface Findings {
   readonly subjects: readonly string[] | undefined
   readonly suite: SuiteOutcome
   readonly wasInterrupted: boolean
-  /** The VMs that are not the check's: how many, and whether they are as they were. */
+  /** The VMs of others: their number, and whether they are unchanged. */
   readonly others: { readonly count: number; readonly areUnchanged: boolean }
-  /** What could not be taken away. */
+  /** What could not be removed. */
   readonly left: readonly string[]
 }
 
-/** As Markdown. */
+/** The report as Markdown. */
 export function reportOf(findings: Findings): string {
   const { suite, left } = findings
   const failed = suite.cases.filter(({ status }) => status === 'failed')
@@ -51,7 +51,7 @@ function summary(findings: Findings): string[][] {
       'cases',
       `${count('passed')} passed, ${count('failed')} failed, ${count('skipped')} skipped${wasInterrupted ? ', interrupted' : ''}`,
     ],
-    ['VMs of others', `${others.count}, ${others.areUnchanged ? 'as before' : 'some changed meanwhile'}`],
+    ['VMs of others', `${others.count}, ${others.areUnchanged ? 'as before' : 'some changed'}`],
   ]
 }
 

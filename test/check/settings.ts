@@ -1,12 +1,12 @@
-/** What a check is told to do. */
+/** The settings of a check. */
 export interface CheckSettings {
-  /** As it is told by a `Server`. */
+  /** As in `server.uri`. */
   readonly uri: string
-  /** What the names of all VMs begin with that this check makes, and no other's do. */
+  /** The beginning of the names of all VMs that this check makes, and of no other VM. */
   readonly prefix: string
-  /** The name of a VM of the check's own that has a guest, which is cloned for each case that needs one. */
+  /** The name of the check's own VM with a guest. It is cloned for each case that needs a guest. */
   readonly base: string | undefined
-  /** The subjects that are checked; all but the heavy ones where it is absent. */
+  /** The subjects to check; if absent, all but the heavy ones. */
   readonly subjects: readonly string[] | undefined
 }
 
@@ -16,9 +16,9 @@ declare module 'vitest' {
   }
 }
 
-/** How long a case may take, and how long a guest may take to come up, in milliseconds. */
+/** Time limits of a case and of a guest's boot, in milliseconds. */
 export const caseTimeoutMs = 900_000
 export const guestTimeoutMs = 300_000
 
-/** Hosts on which a guest can only be had by a clone; the others have one that comes with awaitvm. */
+/** True for hosts on which only a clone can have a guest. The others have one that comes with awaitvm. */
 export const needsTemplate = (scheme: string): boolean => scheme.startsWith('parallels')

@@ -6,17 +6,17 @@ import { caseTimeoutMs, type CheckSettings } from './settings.js'
 
 const root = join(import.meta.dirname, '../..')
 
-/** How long a run that was interrupted may take to end, in milliseconds. */
+/** Time limit for the end of an interrupted run, in milliseconds. */
 const patienceMs = 60_000
 
-/** How much of an error is told. */
+/** Longest part of an error in the report, in characters. */
 const maxMessage = 400
 
 const notRun = 'it was not run'
 
 const stopSignals = ['SIGINT', 'SIGTERM'] as const
 
-/** Runs the conformance suite on the host of the settings, and tells each outcome as it comes. */
+/** Runs the conformance suite on the host of the settings. Calls `onOutcome` after each case. */
 export async function runSuite(
   settings: CheckSettings,
   signal: AbortSignal,
@@ -45,7 +45,7 @@ export async function runSuite(
     provide: { check: settings },
     testTimeout: caseTimeoutMs,
     hookTimeout: caseTimeoutMs,
-    // A process of its own would be ended by the Ctrl-C that this one only takes note of.
+    // Ctrl-C would end a separate process at once.
     pool: 'threads',
     maxWorkers: 1,
   })
@@ -62,7 +62,7 @@ export async function runSuite(
   return { cases, errors }
 }
 
-/** Waits for the run; one that is interrupted is not waited for without end. */
+/** Waits for the run, and for a limited time if it is interrupted. */
 async function untilEnd(run: Promise<unknown>, signal: AbortSignal, cancel: () => Promise<void>): Promise<void> {
   let timer: NodeJS.Timeout | undefined
   const givenUp = new Promise<void>((resolve) => {
@@ -95,6 +95,6 @@ function outcomeOf(testCase: TestCase): CaseOutcome {
   }
 }
 
-/** The first line says what is wrong; the rest is of use only where the code is. */
+/** The first line of the message: the rest is a stack or a diff. */
 const messageOf = ({ message }: { readonly message: string }): string =>
   (stripVTControlCharacters(message).trim().split('\n')[0] ?? '').slice(0, maxMessage)

@@ -10,7 +10,7 @@ export interface HostRecord {
 
 const folder = join(import.meta.dirname, '../../coverage')
 
-/** Keeps what a run found, for the table in the README. */
+/** Writes what a run found to a file, for the table in the README. */
 export async function recordCapabilities(host: string, capabilities: CapabilityRecord): Promise<void> {
   await mkdir(folder, { recursive: true })
   const slug = host

@@ -19,7 +19,7 @@ const signs = { offered: '✓', refused: '–', failed: '✗' } as const
 /** A table by row and column. */
 type Cells = Map<string, Map<string, string>>
 
-/** Takes the cells that the records tell of over into the table; other hosts keep theirs. */
+/** The table with the cells of the records. Other hosts keep theirs. */
 function withRecords(cells: Cells, records: readonly HostRecord[]): Cells {
   const merged: Cells = new Map(capabilities.map((row) => [row, new Map(cells.get(row))]))
   for (const { host, capabilities: found } of records) {
@@ -47,7 +47,7 @@ function printTable(cells: Cells): string {
   return markdownTable(lines, ':---:')
 }
 
-/** The cells of the README's table that say something else than the record, as `row: cell, found`. */
+/** The cells of the README's table that differ from the record. */
 export async function differencesFromReadme({ host, capabilities: found }: HostRecord): Promise<string[] | undefined> {
   const table = await part.read()
   if (table === undefined) return undefined

@@ -16,7 +16,7 @@ describeOwnHost({
     return {
       server: await connect(uri, options).unwrap(),
       connectAgain: (again) => connect(uri, again).unwrap(),
-      // Beside them there is what marks and locks the directory.
+      // The files beside them mark and lock the directory.
       files: async () => (await readdir(join(directory, 'vms'), { recursive: true })).sort(),
       async dispose() {
         const left = await openFilesIn(directory)
@@ -27,7 +27,7 @@ describeOwnHost({
   },
 })
 
-/** The files in a folder that this process has open, where the system tells. */
+/** The files in a folder that this process has open, if the system tells. */
 async function openFilesIn(directory: string): Promise<readonly string[]> {
   const descriptors = await readdir('/proc/self/fd').catch(() => [])
   const files = await Promise.all(descriptors.map((fd) => readlink(`/proc/self/fd/${fd}`).catch(() => '')))

@@ -1,12 +1,12 @@
 import { type ConformanceHost, serialGuest } from 'awaitvm/testing/conformance'
 import { guestKernel } from './guest-kernel.js'
 
-/** What the embedded host documents, wherever it keeps its VMs. */
+/** Documented traits of the embedded host, in memory and in a directory. */
 export const embeddedProfile = {
   driver: 'embedded',
   guest: serialGuest({
     spec: { memoryMiB: 16 },
-    // With a disk, there is something else to boot than the built-in guest.
+    // A VM with a disk boots from that, and not the built-in guest.
     specWithDisk: { memoryMiB: 16, disks: [{ sizeMiB: 1 }], boot: { kernel: guestKernel } },
   }),
   refusedSettings: ['spec.networkAdapters'],

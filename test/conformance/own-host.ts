@@ -23,7 +23,7 @@ export function describeOwnHost(host: ConformanceHost, subjects?: readonly Subje
       throw new Error(unavailable)
     })
   } else if (unavailable !== undefined || subjects !== undefined) {
-    // What some subjects show is no whole column of the table.
+    // A run of some subjects does not fill a column of the table.
     describeConformance(host, subjects)
   } else {
     describe(`conformance of ${name}`, () => {

@@ -10,7 +10,7 @@ afterAll(async () => {
   await ssh?.[Symbol.asyncDispose]()
 })
 
-/** What depends on how the programs are run; the rest is what they are given and what they print, which is the same. */
+/** The subjects that depend on how prlctl is run. The rest is its arguments and its output, which are the same. */
 const subjects: readonly Subject[] = [
   'connect and info',
   'lifecycle',

@@ -1,6 +1,6 @@
 import type { ConformanceHost } from 'awaitvm/testing/conformance'
 
-/** Documented traits of Parallels that differ between hosts. */
+/** Documented traits of Parallels. */
 export const parallelsTraits = {
   driver: 'parallels',
   keepsVms: true,

@@ -1,7 +1,7 @@
 import { type ConformanceHost, serialGuest } from 'awaitvm/testing/conformance'
 import { guestKernel } from './guest-kernel.js'
 
-/** What QEMU documents where hosts differ. */
+/** Documented traits of QEMU. */
 export const qmpProfile = {
   driver: 'qmp',
   guest: serialGuest({

@@ -20,7 +20,7 @@ beforeAll(async () => {
 
 function linuxGuest(): GuestProfile {
   if (linux.unavailable !== undefined) {
-    // Then nothing may be left out.
+    // With `all`, a missing guest is a failure.
     if (wantedHosts === 'all') throw new Error(linux.unavailable)
     throw new GuestMissingError(linux.unavailable)
   }
@@ -29,7 +29,7 @@ function linuxGuest(): GuestProfile {
   return execGuest({ spec, specWithDisk: { ...spec, disks: [{ sizeMiB: 1 }] } }, {}, 'shell ready')
 }
 
-/** What belongs to a running QEMU, or tells who works on a VM, and is not kept. */
+/** Files of a running QEMU, and claims. */
 const ofRun = /\.(?:sock|log|pid)$|run\.json$|\/claim(?:,[^/]*)?$/
 
 describeOwnHost({

@@ -29,7 +29,7 @@ describeOwnHost({
     const programs = new RealPrograms()
     simulated.onExec(async (program) => {
       const { argv, vm } = program
-      // Files that were copied in are not on this machine.
+      // Files that were copied in exist only in the simulated guest.
       const [name, file = ''] = argv
       const handle = simulated.vm(vm)
       if (name !== 'rm' || handle.readFile(file) === undefined) return await programs.run(program)
@@ -57,7 +57,7 @@ describeOwnHost({
   },
 })
 
-/** It keeps nothing on disk: what it would. */
+/** The files that it would have: it keeps nothing on disk. */
 async function filesOf(server: Server): Promise<string[]> {
   const files = (await server.getVmList().unwrap()).map(async (vm) => [
     vm.id,

@@ -13,7 +13,7 @@ let folder: string
 let tarball: string
 let missing: string | undefined
 
-/** Runs a program in the consumer's project; what it prints. */
+/** Runs a program in the consumer's project. Answers its output. */
 async function inProject(program: string, args: readonly string[]): Promise<string> {
   try {
     const { stdout } = await run(program, args, { cwd: folder, env: { ...process.env, NODE_OPTIONS: '' } })
@@ -29,7 +29,7 @@ const tool = (name: string, file: string): string => join(root, 'node_modules', 
 
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), 'awaitvm-consumer-'))
-  // The package as it is published, with what it depends on from the registry; the build is that of this run.
+  // The package as it is published, with its dependencies from the registry. The build is the one of this run.
   await run('npm', ['pack', '--ignore-scripts', '--silent', '--pack-destination', folder], { cwd: root })
   tarball = (await readdir(folder)).find((name) => name.endsWith('.tgz'))!
   await write('package.json', JSON.stringify({ name: 'consumer', type: 'module', private: true }))
@@ -43,7 +43,7 @@ beforeAll(async () => {
     await mkdir(own, { recursive: true })
     await rename(join(folder, 'node_modules/neverthrow'), join(own, 'neverthrow'))
   }
-  // The consumer's own tools are those of this project: what they are is not in question.
+  // The consumer's tools are those of this project.
   await mkdir(join(folder, 'node_modules/@types'), { recursive: true })
   for (const name of ['vitest', 'typescript', '@types/node']) {
     await symlink(join(root, 'node_modules', name), join(folder, 'node_modules', name))
@@ -114,7 +114,7 @@ describe.each(['nodenext', 'bundler'])('TypeScript with moduleResolution %s', (m
       types: ['node'],
       strict: true,
       exactOptionalPropertyTypes: true,
-      // What is inferred must be nameable by what is exported.
+      // All inferred types must be exported.
       declaration: true,
       outDir: 'typed',
     }
@@ -164,7 +164,7 @@ test.each(['3.2', '4', '5'])('what tests import has types with vitest %s, withou
   const { stdout } = await run(process.execPath, [tool('typescript', 'bin/tsc'), ...options, ...roots, 'typed.ts'], {
     cwd: project,
   }).catch((error: unknown) => error as { readonly stdout: string })
-  // What vitest's own declarations lack is no matter of ours.
+  // Errors in vitest's own declarations do not count.
   expect(stdout.split('\n').filter((line) => !/^node_modules\/(?!awaitvm\/)|^$/.test(line))).toEqual([])
 })
 
@@ -227,7 +227,7 @@ describe('the driver of the chapter "Write a driver"', () => {
     await inProject('node', [tool('typescript', 'bin/tsc'), '-p', 'tsconfig.json'])
   })
 
-  /** Runs the tests of a file in the project; what vitest's JSON reporter prints. */
+  /** Runs the tests of a file in the project. Answers the output of vitest's JSON reporter. */
   const runTests = (file: string): Promise<string> =>
     inProject('node', [tool('vitest', 'vitest.mjs'), 'run', file, '--reporter=json', '--dir', '.'])
 

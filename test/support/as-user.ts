@@ -1,7 +1,7 @@
-/** A user that owns nothing. */
+/** An unprivileged user that owns no files. */
 export const otherUser = 54_321
 
-/** Does something with the rights of another user. */
+/** Runs an action with the rights of another user. */
 export async function asUser<T>(uid: number, action: () => Promise<T>): Promise<T> {
   process.seteuid?.(uid)
   try {

@@ -56,10 +56,10 @@ export class Child implements AsyncDisposable {
     this.process.stdin?.write(`${line}\n`)
   }
 
-  /** As the kernel's OOM killer does it. */
+  /** Kills the process, as the kernel's OOM killer does. */
   async kill(): Promise<void> {
     if (this.process.exitCode !== null || this.process.signalCode !== null) return
-    // Not its exit: it may be the wrapper of the program.
+    // Not its exit: the process may be the wrapper.
     const exited = once(this.process, 'close')
     this.process.kill('SIGKILL')
     await exited

@@ -1,4 +1,4 @@
-// Claims a folder again and again, in competition with others, and sees that it is alone; or claims it once, and stays.
+// Claims a folder repeatedly, in competition with other processes, and asserts that it is alone; or claims it once, and stays.
 import { mkdirSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setImmediate as turn } from 'node:timers/promises'
@@ -22,7 +22,7 @@ async function claim(): Promise<Claim> {
 
 for (let round = 0; round < Number(rounds); round += 1) {
   const claimed = await claim()
-  // Fails where it is there, since another process has the folder, too.
+  // Fails if it exists, since then another process has the folder, too.
   writeFileSync(mark, '', { flag: 'wx' })
   await turn()
   claimed.setState('running')

@@ -14,19 +14,19 @@ export type DebianLinux =
 
 /** How to make a Linux of Debian's packages that runs in memory. */
 export interface DebianRecipe {
-  /** Changes with what is made, so that an older build is not taken for it. */
+  /** To be changed with the recipe, so that an older build is not used. */
   readonly name: string
   readonly architecture: 'i386' | 'amd64'
   /** The package that depends on the newest kernel. */
   readonly kernel: string
   /** Further packages. */
   readonly packages: readonly string[]
-  /** Whether the shared libraries that those depend on are unpacked, too. */
+  /** True if the shared libraries of those are unpacked, too. */
   readonly needsLibraries?: boolean | undefined
-  /** Drivers that the kernel loads; those that it has built in, or does not have, are left out. */
+  /** Kernel modules to load. Those that are built in, or missing, are skipped. */
   readonly modules: readonly string[]
   readonly init: string
-  /** What else is in the initramfs. */
+  /** Further files of the initramfs. */
   entries?(root: string): Promise<readonly ArchiveEntry[]>
 }
 
@@ -43,7 +43,7 @@ export const buildDebian = async (recipe: DebianRecipe): Promise<DebianLinux> =>
     const work = await mkdtemp(join(cache, 'building-'))
     try {
       await build(recipe, work)
-      // The last step, so that the folder is there whole or not at all, whoever else builds it at the same time.
+      // Renamed as the last step, so that the folder is complete even if several processes build it at once.
       await rename(join(work, 'result'), folder).catch((error: unknown) => {
         if (!existsSync(folder)) throw error
       })
@@ -100,7 +100,7 @@ const unpackPackages = async (recipe: DebianRecipe, work: string, root: string):
     `Dir::State::status=${join(work, 'status')}`,
     `Dir::Cache=${join(work, 'cache')}`,
   ].map((option) => `-o${option}`)
-  // One of several mirrors may fail. Whether the rest has what is needed shows below.
+  // One of several mirrors may fail. What is missing is noticed below.
   await run('apt-get', [...options, 'update']).catch(() => undefined)
   const { stdout } = await run('apt-cache', [...options, 'depends', recipe.kernel])
   const kernel = /Depends: (linux-image-\S+)/.exec(stdout)?.[1]

@@ -53,7 +53,7 @@ export class MachineLog {
 
 export const readyLine = 'awaitvm guest ready\r\n'
 
-/** A machine in this very thread, disposed of at the end of the scope. */
+/** A machine in this thread, disposed of at the end of the scope. */
 export class TestMachine implements AsyncDisposable {
   readonly machine: Machine
   readonly log: MachineLog

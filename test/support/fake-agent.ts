@@ -10,7 +10,7 @@ interface AgentCommand {
   readonly id?: number
 }
 
-/** The guest's end of a connection to an agent on a Unix socket, in the test's hand. */
+/** A fake guest agent on a Unix socket, controlled by the test. */
 export class FakeAgent implements AsyncDisposable {
   readonly #folder: string
   readonly #server: Server
@@ -44,7 +44,7 @@ export class FakeAgent implements AsyncDisposable {
     return socket
   }
 
-  /** The next line that the client sends, and whether the byte that lets the agent begin anew comes before it. */
+  /** The next line of the client, and whether the byte that resets the agent's parser comes before it. */
   async next(): Promise<AgentCommand & { readonly isDelimited: boolean }> {
     let end = this.#received.indexOf('\n')
     while (end < 0) {

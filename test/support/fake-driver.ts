@@ -2,7 +2,7 @@ import type { HostInfo, OperationCode, Snapshot, VmConfig, VmEvent, VmState } fr
 import type { Driver, DriverOperation, DriverOperations, DriverOperationTypes, Task, VmRecord } from 'awaitvm/driver'
 import { isDriverOperation, operationCodes, operations, type OperationSpec } from '../../src/operations.js'
 
-/** A call that the driver was given, to be ended by the test. */
+/** A call of the driver, which the test ends. */
 export interface FakeCall {
   readonly operation: DriverOperation
   readonly input: unknown
@@ -18,7 +18,7 @@ type Answers = {
 }
 
 export interface FakeOptions {
-  /** What is answered at once; other calls wait for the test. */
+  /** The answers that are given at once. Other calls wait for the test. */
   readonly answers?: Answers
   /** The only operations that it offers; all if absent. */
   readonly only?: readonly DriverOperation[]
@@ -27,10 +27,10 @@ export interface FakeOptions {
   readonly close?: () => Promise<void>
 }
 
-/** A host that does nothing but keep its calls, for the test to end them. */
+/** A driver that only records its calls. The test ends them. */
 export class FakeDriver implements Driver {
   readonly name = 'fake'
-  /** The test sees the calls that it makes, and no questions before them. */
+  /** True, so that awaitvm adds no queries before the calls of the test. */
   readonly checksStates = true
   readonly features: Driver['features']
   readonly maxConcurrentOperations: number

@@ -8,7 +8,7 @@ export interface FakeServer {
   readonly vm: Vm
 }
 
-/** A server over a fake driver, and a VM of it. */
+/** A server with a fake driver, and one of its VMs. */
 export async function fakeServer(options: FakeOptions = {}, serveOptions?: ServeOptions): Promise<FakeServer> {
   const driver = new FakeDriver({
     ...options,

@@ -7,12 +7,12 @@ interface FullDisk {
   readonly server: Server
   /** Runs. */
   readonly vm: Vm
-  /** Takes all room, and has the guest write. */
+  /** Fills the disk, and makes the guest write. */
   fill(): Promise<void>
   makeRoom(): Promise<void>
 }
 
-/** What a user sees of a VM that runs while the host's disk gets full, and then has room again. */
+/** What a user sees of a running VM while the host's disk is full, and afterwards. */
 export async function expectPauseForRoom({ server, vm, fill, makeRoom }: FullDisk): Promise<void> {
   const log = new EventLog(server.events({ types: ['state'] }))
   await fill()

@@ -45,7 +45,7 @@ async function obey(line: string): Promise<void> {
   else if (verb === 'close') await server.close().unwrap()
   else if (verb === 'exhaust') exhaust()
   else if (verb === 'free') for (const file of held.splice(0)) closeSync(file)
-  // Long enough for every timer of awaitvm's to have run.
+  // Long enough for all timers of awaitvm.
   else if (verb === 'pass') await delay(1000)
   else {
     const vm = await server.getVm(name).unwrap()
@@ -65,7 +65,7 @@ async function obey(line: string): Promise<void> {
   console.log(`did ${line}`)
 }
 
-/** Says what it is about to do, and how far it is, before each thing that it does. */
+/** Prints each step before it is done. */
 function say(operation: string): { onProgress: (progress: { phase?: string | undefined }) => void } {
   console.log(operation)
   return {
@@ -75,7 +75,7 @@ function say(operation: string): { onProgress: (progress: { phase?: string | und
   }
 }
 
-/** Changes VMs without end, to be killed in the midst of it. */
+/** Changes VMs without end, until it is killed. */
 async function churn(): Promise<never> {
   const spec: Omit<VmSpec, 'name'> = {
     disks: [{ sizeMiB: 1 }],
@@ -104,7 +104,7 @@ async function churn(): Promise<never> {
   }
 }
 
-/** Moves a VM there and back without end, to be killed in the midst of it. */
+/** Migrates a VM to and fro without end, until it is killed. */
 async function wander(): Promise<never> {
   const other = await connect(target).unwrap()
   for (;;) {

@@ -1,7 +1,7 @@
 import { JobCancelledError, type JobRef, type VmError } from 'awaitvm'
 import { createJob, type JobInHand } from 'awaitvm/testing'
 
-/** Jobs that a batch has begun, one for each item, for the test to move and end. */
+/** The jobs of a batch, one for each item. The test moves and ends them. */
 export class ItemsInHand<Item, T = void> {
   readonly started: Item[] = []
   readonly #hands = new Map<Item, JobInHand<T, VmError>>()

@@ -1,6 +1,6 @@
 import type { Reporter, TestModule, Vitest } from 'vitest/node'
 
-/** Says at the end of a run which tests did not run for want of something, why, and how to have it. */
+/** Prints at the end of a run which tests were skipped because something is not installed, and how to install it. */
 export class MissingReporter implements Reporter {
   readonly #unmeasured: readonly string[]
   #isMeasuring = false

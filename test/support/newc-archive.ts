@@ -5,7 +5,7 @@ export interface ArchiveEntry {
   readonly device?: readonly [major: number, minor: number]
 }
 
-/** A cpio archive in the "newc" format, as an initramfs is. */
+/** A cpio archive in the "newc" format of an initramfs. */
 export const newcArchive = (entries: readonly ArchiveEntry[]): Buffer => {
   const trailer = { path: 'TRAILER!!!', mode: 0 }
   return Buffer.concat([...entries, trailer].map((entry, index) => newcEntry(entry, index + 1)))

@@ -3,8 +3,8 @@ import { existsSync } from 'node:fs'
 import type { TestContext } from 'vitest'
 
 /**
- * The value of `AWAITVM_TEST_HOSTS`: `all`, or the hosts whose conformance is to be tested, each of which has to be there;
- * `none` leaves out all that needs a program besides Node. If absent, what is there is tested.
+ * The value of `AWAITVM_TEST_HOSTS`: `all`, or the hosts whose conformance is tested, each of which must be available;
+ * `none` skips all tests that need a program besides Node. If absent, all available hosts are tested.
  */
 export const wantedHosts = process.env['AWAITVM_TEST_HOSTS']
 
@@ -29,7 +29,7 @@ const packages = {
 
 type Tool = keyof typeof packages
 
-const leftOut = 'AWAITVM_TEST_HOSTS=none leaves out what needs other programs than Node'
+const leftOut = 'AWAITVM_TEST_HOSTS=none skips what needs other programs than Node'
 
 /** Why the programs can't be run, and what to install. */
 export const missingTools = (...tools: readonly Tool[]): string | undefined => {
@@ -71,5 +71,4 @@ export const missingQemu = missingTools('qemu-system-x86_64', 'qemu-img')
 export const missingSsh =
   missingTools() ?? missingFile(sshServer, 'openssh-server') ?? missingFile('/usr/bin/ssh', 'openssh-client')
 
-export const missingRoot =
-  process.geteuid?.() === 0 ? undefined : 'not root: only root can become another user, or mount'
+export const missingRoot = process.geteuid?.() === 0 ? undefined : 'not root: only root can change the user, or mount'

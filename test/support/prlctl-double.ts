@@ -43,7 +43,7 @@ async function startDispatcher(): Promise<string> {
   return path
 }
 
-/** A Parallels host of its own: the double of prlctl and prlsrvctl, and what they share. */
+/** A separate Parallels host: the doubles of prlctl and prlsrvctl, and their shared state. */
 export class PrlctlDouble implements AsyncDisposable {
   readonly folder: string
 
@@ -64,7 +64,7 @@ export class PrlctlDouble implements AsyncDisposable {
       )
       await chmod(path, 0o755)
     }
-    // What turns a guest off by itself: never the machine of the tests.
+    // The double's own command, so that no test turns this machine off.
     for (const verb of ['poweroff', 'reboot']) {
       await writeFile(join(state, 'bin', verb), `#!/bin/sh\nexec guestctl ${verb}\n`, { mode: 0o755 })
     }
@@ -86,7 +86,7 @@ export class PrlctlDouble implements AsyncDisposable {
 
   /** Sets knobs; the others get their initial values. */
   async set(settings: Settings): Promise<void> {
-    // As a whole: a program of the double may begin at any moment.
+    // Written atomically: a program of the double may start at any moment.
     const draft = join(this.state, 'knobs.json.new')
     await writeFile(draft, JSON.stringify(settings))
     await rename(draft, join(this.state, 'knobs.json'))
@@ -97,7 +97,7 @@ export class PrlctlDouble implements AsyncDisposable {
     return (await run(this.prlctl, args)).stdout
   }
 
-  /** How much the host has had to tell so far. */
+  /** The number of events so far. */
   async eventCount(): Promise<number> {
     return (await readFile(join(this.state, 'events.jsonl'), 'utf8')).split('\n').length
   }
@@ -108,7 +108,7 @@ export class PrlctlDouble implements AsyncDisposable {
     return names.sort()
   }
 
-  /** The VMs of the host, read without its faults, once none is changing its state. */
+  /** The VMs of the host once no state is changing, without injected faults. */
   async truth(): Promise<readonly TrueVm[]> {
     for (;;) {
       const { stdout } = await run(join(this.state, 'bin/truthctl'), { maxBuffer: Infinity })
@@ -128,7 +128,7 @@ export class PrlctlDouble implements AsyncDisposable {
     }
   }
 
-  /** The programs of the double that still run, by what they were called with. */
+  /** The command lines of the double's programs that still run. */
   async processes(): Promise<readonly string[]> {
     return [...(await this.#running()).values()]
   }

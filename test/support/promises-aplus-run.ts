@@ -64,6 +64,6 @@ function printCounts(runner: Runner): void {
 }
 
 const runSuite = createRequire(import.meta.url)('promises-aplus-tests') as RunSuite
-// The suite's own limit of 200 ms for a test is one for a quiet machine.
+// The suite's limit of 200 ms for a test is too short on a loaded machine.
 const options = { reporter: printCounts, timeout: 120_000 }
 runSuite(adapters[process.argv[2] as keyof typeof adapters], options, () => undefined)

@@ -10,7 +10,7 @@ import { qemusIn } from './qemu-processes.js'
 
 const run = promisify(execFile)
 
-/** A directory of QEMU's VMs for one test, with the small guest to boot, and an eye on what is left behind. */
+/** A directory of QEMU's VMs for one test, with the small guest to boot. It asserts that nothing is left behind. */
 export class QmpHost implements AsyncDisposable {
   readonly folder: string
   readonly directory: string
@@ -26,7 +26,7 @@ export class QmpHost implements AsyncDisposable {
     this.server = server
   }
 
-  /** @param parent where the directory is made, the temporary folder if absent */
+  /** @param parent the folder for the directory; the temporary folder if absent */
   static async open(parent: string = tmpdir()): Promise<QmpHost> {
     const folder = await mkdtemp(join(parent, 'awaitvm-qmp-'))
     await writeFile(join(folder, 'guest.bin'), builtInGuest())
@@ -54,7 +54,7 @@ export class QmpHost implements AsyncDisposable {
     return Number(await readFile(join(this.folderOf(vm), 'qemu.pid'), 'utf8'))
   }
 
-  /** What `qemu-img check` finds wrong with the VM's disks, which nobody may use meanwhile. */
+  /** The errors that `qemu-img check` finds in the VM's disks. The VM must not run. */
   async damage(vm: Vm): Promise<string[]> {
     const files = (await readdir(this.folderOf(vm))).filter((name) => name.endsWith('.qcow2'))
     const found: string[] = []
@@ -64,13 +64,13 @@ export class QmpHost implements AsyncDisposable {
         () => undefined,
         (error: unknown) => error as { readonly code: number; readonly stdout: string },
       )
-      // 3: clusters that nobody uses, which harm nothing.
+      // 3: leaked clusters, which do no harm.
       if (failure !== undefined && failure.code !== 3) found.push(`${file}: ${failure.stdout}`)
     }
     return found
   }
 
-  /** The sizes of the VM's disks in MiB, as the headers of their files tell them. */
+  /** The sizes of the VM's disks in MiB, from the headers of their files. */
   async diskSizes(vm: Vm): Promise<number[]> {
     const folder = this.folderOf(vm)
     const { hardware } = JSON.parse(await readFile(join(folder, 'vm.json'), 'utf8')) as {

@@ -10,7 +10,7 @@ export class RealPrograms {
   readonly #dying = new Set<Promise<unknown>>()
 
   async run({ argv, options, signal }: SimulatedProgram): Promise<SimulatedExecResult | undefined> {
-    // Whoever asks what has become of a program that was stopped is to have the truth.
+    // A program that is asked for later must really have ended.
     await Promise.all(this.#dying)
     const [file = '', ...args] = argv
     const child = spawn(file, args, { cwd: options.cwd, env: { ...process.env, ...options.env } })
@@ -41,7 +41,7 @@ async function resultOf(
   child: ChildProcess & { stdout: NodeJS.ReadableStream; stderr: NodeJS.ReadableStream; stdin: NodeJS.WritableStream },
   input: string | Uint8Array | undefined,
 ): Promise<SimulatedExecResult | undefined> {
-  // A program need not read what it is given.
+  // A program need not read its input.
   child.stdin.on('error', () => undefined)
   child.stdin.end(input ?? '')
   try {

@@ -6,7 +6,7 @@ import { join } from 'node:path'
 import type { TestContext } from 'vitest'
 import { missingRoot, skipWithout } from './optional-tool.js'
 
-/** A file system of a few MiB, for what happens where there is no room. */
+/** A file system of a few MiB, for tests of a full disk. */
 export class SmallFileSystem implements AsyncDisposable {
   readonly folder: string
 
@@ -14,7 +14,7 @@ export class SmallFileSystem implements AsyncDisposable {
     this.folder = folder
   }
 
-  /** Skips the test where none can be mounted. */
+  /** Skips the test if none can be mounted. */
   static async mount(context: TestContext): Promise<SmallFileSystem> {
     const folder = await mkdtemp(join(tmpdir(), 'awaitvm-full-'))
     try {
@@ -32,7 +32,7 @@ export class SmallFileSystem implements AsyncDisposable {
     return bavail * bsize
   }
 
-  /** Leaves so many KiB free; answers the file that takes the rest. */
+  /** Fills it but for so many KiB. Answers the file that takes the space. */
   async fill(leftKiB: number): Promise<string> {
     const file = join(this.folder, 'filler')
     const handle = await open(file, 'w')

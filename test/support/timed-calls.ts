@@ -2,7 +2,7 @@ import { join } from 'node:path'
 import type { JobOptions, JobRef, Server, Vm } from 'awaitvm'
 import type { ServerOperation, VmOperation } from '../../src/testing/conformance/calls.js'
 
-/** What a call needs besides the VM. */
+/** What the calls need besides the VM. */
 interface Place {
   readonly server: Server
   /** A folder for files. */
@@ -10,7 +10,7 @@ interface Place {
   readonly snapshot: string
 }
 
-/** A call of each operation that takes options; those that make something make it by a name of their own. */
+/** A call of each operation that takes options. Those that make something use a new name. */
 export const timedCalls: Record<
   Exclude<VmOperation, 'vm.console'> | Exclude<ServerOperation, 'server.attachJob'>,
   (vm: Vm, options: JobOptions, place: Place) => JobRef<unknown>

@@ -1,6 +1,6 @@
 import { setImmediate } from 'node:timers/promises'
 
-/** The uncaught exceptions and unhandled rejections that come of an action; the test runner does not see them. */
+/** The uncaught exceptions and unhandled rejections that an action causes, hidden from the test runner. */
 export async function uncaughtIn(action: () => unknown): Promise<unknown[]> {
   const errors: unknown[] = []
   const collect = (error: unknown): void => void errors.push(error)
@@ -12,7 +12,7 @@ export async function uncaughtIn(action: () => unknown): Promise<unknown[]> {
   }
   try {
     await action()
-    // Both are told of after the microtasks of the present turn.
+    // Both are reported after the microtasks of the current turn.
     for (let turn = 0; turn < 3; turn += 1) await setImmediate()
   } finally {
     events.forEach((event, index) => {

@@ -57,7 +57,7 @@ export const serverCalls: Record<ServerOperation, Call<Server>> = {
 export const vmOperations = Object.keys(vmCalls) as VmOperation[]
 export const serverOperations = Object.keys(serverCalls) as ServerOperation[]
 
-/** Waits until a console has been opened, or could not be. */
+/** Waits until a console is open, or has failed to open. */
 async function openConsole(vm: Vm): Promise<Result<ConsoleReader, VmError>> {
   const stream = vm.console()
   const console = new ConsoleReader(stream)

@@ -1,7 +1,7 @@
 import type { Duplex } from 'node:stream'
 import { within } from './deadline.js'
 
-/** Reads a serial console as text, and waits for what it is to say. */
+/** Reads a serial console as text, and waits for expected output. */
 export class ConsoleReader {
   readonly stream: Duplex
   readonly #closed: Promise<Error | undefined>
@@ -27,7 +27,7 @@ export class ConsoleReader {
     })
   }
 
-  /** Everything that the guest has said. */
+  /** All output so far. */
   get text(): string {
     return this.#text
   }
@@ -37,7 +37,7 @@ export class ConsoleReader {
     this.stream.write(`${line}\r`)
   }
 
-  /** Waits until the text matches, after what was waited for before. */
+  /** Waits until the output matches, from the end of the last match on. */
   async until(pattern: string | RegExp, timeoutMs?: number): Promise<RegExpExecArray> {
     const expression = typeof pattern === 'string' ? new RegExp(escape(pattern)) : pattern
     let check: () => void = () => undefined
@@ -73,7 +73,7 @@ export class ConsoleReader {
     return await this.until(answer)
   }
 
-  /** Waits until nothing more comes; the error that destroyed the console, if any. */
+  /** Waits until the console is closed; answers the error that destroyed it, if any. */
   async untilClosed(timeoutMs?: number): Promise<Error | undefined> {
     return await within(
       this.#closed,

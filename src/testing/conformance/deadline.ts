@@ -4,7 +4,7 @@ let defaultDeadlineMs = 120_000
 /** For `vi.waitFor`, whose own limit is a second. */
 export const soon = { timeout: defaultDeadlineMs, interval: 5 }
 
-/** For what takes a `timeoutMs`, and is to come about. */
+/** Options for waits that are expected to succeed. */
 export const patience = { timeoutMs: defaultDeadlineMs }
 
 /** For hosts whose guests take minutes to come up. */
@@ -12,7 +12,7 @@ export function setDefaultDeadline(ms: number): void {
   defaultDeadlineMs = ms
 }
 
-/** The promise's value, or an error that says what was waited for in vain. */
+/** The promise's value, or an error that says what did not happen in time. */
 export async function within<T>(
   promise: PromiseLike<T>,
   what: () => string,
@@ -21,7 +21,7 @@ export async function within<T>(
   let timer: NodeJS.Timeout | undefined
   const tooLate = new Promise<never>((_resolve, reject) => {
     timer = setTimeout(() => {
-      reject(new Error(`Waited ${timeoutMs} ms in vain for ${what()}`))
+      reject(new Error(`Waited ${timeoutMs} ms, without success, for ${what()}`))
     }, timeoutMs)
   })
   try {

@@ -2,7 +2,7 @@ import type { VmEvent } from '../../model/vm-event.js'
 import type { VmState } from '../../model/vm-state.js'
 import { within } from './deadline.js'
 
-/** Reads events from the moment it is made, keeps them, and waits for those that are to come. */
+/** Reads and keeps events from its creation on, and waits for expected ones. */
 export class EventLog {
   readonly events: VmEvent[] = []
   /** Settles when the events end. */
@@ -20,7 +20,7 @@ export class EventLog {
     return this.events.flatMap((event) => (event.type === 'state' ? [event.state] : []))
   }
 
-  /** The first event, of the past or the future, that is like this. */
+  /** The first event, past or future, for which this is true. */
   async until(isWanted: (event: VmEvent) => boolean, timeoutMs?: number): Promise<VmEvent> {
     let check: () => void = () => undefined
     const found = new Promise<VmEvent>((resolve) => {

@@ -37,10 +37,10 @@ counted=$((counted + 1))
 echo "$counted" >"$memory/awaitvm-count"
 `
 
-/** A kernel without hardware virtualization, on a loaded machine. */
+/** Time for a kernel to boot without hardware virtualization, on a loaded machine. */
 const bootTimeoutMs = 50_000
 
-/** A POSIX system whose agent runs programs: what `vm.guest.exec` gives. */
+/** A POSIX guest whose agent runs programs, through `vm.guest.exec`. */
 class ExecGuest implements Guest {
   readonly #vm: Vm
   readonly #programs: GuestPrograms
@@ -59,7 +59,7 @@ class ExecGuest implements Guest {
       await console.until(this.#booted, bootTimeoutMs)
       console.close()
     }
-    // A folder in memory can be made once in each life of the guest.
+    // A folder in memory can be made once after each boot.
     await this.#untilSuccess(['sh', '-c', 'mkdir "${XDG_RUNTIME_DIR:-/run}/awaitvm-ready" 2>/dev/null'])
   }
 
@@ -91,7 +91,7 @@ class ExecGuest implements Guest {
 
   async hasShutDown(): Promise<boolean> {
     const program = this.#program('hasShutDown')
-    // A guest that is off tells of it when it is on again.
+    // A guest that is off is asked after the next boot.
     if ((await this.#vm.getState().unwrap()) === 'stopped') await this.#vm.start().unwrap()
     return (await this.#answer(program)).exitCode === 0
   }
@@ -134,7 +134,7 @@ class ExecGuest implements Guest {
     return program
   }
 
-  /** The guest may be gone before it can say how the program ended. */
+  /** The result is ignored: the guest may be off before it can answer. */
   async #goDown(name: 'powerOff' | 'reboot' | 'crash'): Promise<void> {
     await this.#vm.guest.exec(this.#program(name))
   }
@@ -143,7 +143,7 @@ class ExecGuest implements Guest {
     return await this.#run(['sh', '-c', `${prelude}${body}`])
   }
 
-  /** What the program prints; it is to succeed. */
+  /** The output of the program, which must succeed. */
   async #run(argv: readonly string[]): Promise<string> {
     const { exitCode, stdout, stderr } = await this.#answer(argv)
     if (exitCode === 0) return Buffer.from(stdout).toString().trim()
@@ -161,7 +161,7 @@ class ExecGuest implements Guest {
     await within(succeed(), () => `the success of ${argv.join(' ')}`)
   }
 
-  /** The agent comes up some time after the VM. */
+  /** Repeats the program until the agent answers, some time after the VM has started. */
   async #answer(argv: readonly string[]): Promise<ExecResult> {
     const exec = async (): Promise<ExecResult> => {
       for (;;) {
@@ -178,7 +178,7 @@ const isFinal = (result: Result<unknown, VmError>): result is Extract<typeof res
   result.isErr() && result.error.code !== 'GUEST_UNAVAILABLE'
 
 /**
- * The profile of hosts whose VMs have such a guest when they are made from these specs.
+ * A POSIX guest in which the host runs programs, for hosts whose VMs have one if they are made from these specs.
  *
  * @param booted what the guest says on the serial console once its agent is about to answer; where it is absent, the agent is asked
  */

@@ -2,7 +2,7 @@ import { expect } from 'vitest'
 import type { Result } from '../../result.js'
 import type { VmError, VmErrorCode, VmErrors } from '../../errors.js'
 
-/** The error of a job that is to fail with one of these codes. */
+/** The error of a job that must fail with one of these codes. */
 export async function failureOf<C extends VmErrorCode>(
   job: PromiseLike<Result<unknown, VmError>>,
   ...codes: readonly C[]

@@ -7,10 +7,10 @@ process.on('worker', (worker) => {
   worker.once('exit', () => workers.delete(worker))
 })
 
-/** Timers and requests come and go with the test runner; these stay until somebody lets go of them. */
+/** Resources that stay until they are closed. Timers and requests come and go with the test runner. */
 const lasting = new Set(['MessagePort', 'FSEventWrap', 'ProcessWrap', 'TCPSocketWrap', 'TCPServerWrap', 'PipeWrap'])
 
-/** What this process holds that would keep it alive or cost it memory: threads, child processes, sockets, watchers. */
+/** The resources that this process has open: threads, child processes, sockets, watchers. */
 export const openResources = (): readonly string[] => [
   ...[...workers].map(() => 'Worker'),
   ...process

@@ -17,7 +17,7 @@ const isServerOperation = (capability: Capability): capability is ServerOperatio
 /** The capabilities that a host may lack. */
 export const refusable: readonly Capability[] = [...serverOperations, ...vmOperations, ...features]
 
-/** Asserts that what the host can't do ends with a NotSupportedError that names it, and that nothing has changed. */
+/** Asserts that each missing capability ends with a NotSupportedError that names it, and that nothing has changed. */
 export async function expectRefusal(trial: Trial, missing: readonly Capability[]): Promise<void> {
   for (const capability of missing) {
     if (isServerOperation(capability)) {
@@ -40,7 +40,7 @@ async function expectVmRefusal(trial: Trial, capability: VmOperation | 'vm.clone
   const call =
     capability === 'vm.clone.linked' ? vm.clone({ name: 'linked', linked: true }) : vmCalls[capability](vm, trial)
   const error = await failureOf(call, 'NOT_SUPPORTED')
-  // A host that clones nothing says that of linked clones, too.
+  // A host without clones names `vm.clone` for linked clones, too.
   expect(error.capability).toBe(server.capabilities.has('vm.clone') ? capability : operationOf(capability))
   expect(error.message).toContain(vm.name)
   expect(error.hint).toBeTruthy()
@@ -52,7 +52,7 @@ async function expectVmRefusal(trial: Trial, capability: VmOperation | 'vm.clone
 const operationOf = (capability: VmOperation | 'vm.clone.linked'): VmOperation =>
   capability === 'vm.clone.linked' ? 'vm.clone' : capability
 
-/** What may be edited depends on the state: there, the refusal is of the state, and of the whole edit. */
+/** Without live edits, an edit of a running VM's hardware is refused as a whole, with INVALID_STATE. */
 async function expectLiveEditRefusal(trial: Trial): Promise<void> {
   const { missing, runsBare = false } = trial.profile
   if (!trial.server.capabilities.has('vm.edit') || (missing !== undefined && !runsBare)) return

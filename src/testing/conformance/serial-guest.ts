@@ -21,11 +21,11 @@ const makeCodes: Partial<Record<KeyCode, string>> = {
 /** awaitvm's own guest (guest.S) on the serial console: its commands, and what it answers. */
 export class SerialGuest implements Guest {
   readonly console: ConsoleReader
-  /** What it prints once, when it has come up. */
+  /** Its output once it has booted. */
   readonly readyLine = 'awaitvm guest ready\r\n'
-  /** What it prints when it goes down because it was asked to. */
+  /** Its output when it shuts down on request. */
   readonly poweringOffLine = 'powering off\r\n'
-  /** How many lines it reads for each that `count` counts. */
+  /** Number of lines that it reads for each count. */
   readonly linesPerCommand = 2
 
   constructor(vm: Vm) {
@@ -40,7 +40,7 @@ export class SerialGuest implements Guest {
     return Number(await this.#ask('count', /lines (\d+)\r\n/)) / this.linesPerCommand
   }
 
-  /** What it prints at that count. */
+  /** Its output at that count. */
   countLine(counted: number): string {
     return `lines ${this.linesPerCommand * counted}\r\n`
   }
@@ -98,7 +98,7 @@ export class SerialGuest implements Guest {
     this.console.close()
   }
 
-  /** A line of its own goes before each command: its echo tells where, after all that was said before, the answer begins. */
+  /** Sends a marker line before the command: its echo separates earlier output from the answer. */
   async #command(line: string): Promise<void> {
     const mark = `#${randomUUID().slice(0, 8)}`
     await this.console.ask(mark, `${mark}\r\n`)
@@ -115,7 +115,7 @@ export class SerialGuest implements Guest {
   }
 }
 
-/** The profile of hosts that boot that guest. */
+/** awaitvm's own guest on the serial console, for hosts whose VMs boot it if they are made from these specs. */
 export const serialGuest = (specs: {
   readonly spec: Omit<VmSpec, 'name'>
   readonly specWithDisk: Omit<VmSpec, 'name'>

@@ -89,7 +89,7 @@ export function checkAll(described: ConformanceHost, subjects: readonly Subject[
           skip(error.message)
         }
         note(missing.length === 0 ? needs : missing, 'failed')
-        // Why the case failed matters more than what it leaves behind.
+        // The failure matters more than what the case leaves behind.
         await trial.dispose().catch(() => undefined)
         throw missing.length === 0 ? withPromise(error, title, needs) : error
       } finally {
@@ -121,7 +121,7 @@ export function checkAll(described: ConformanceHost, subjects: readonly Subject[
   for (const subject of subjects) {
     const cases: Parameters<typeof promises>[] = []
     allCases[subject]({ host, promises: (...promise) => void cases.push(promise) })
-    // A host may have none of them: Vitest takes an empty group for a mistake.
+    // Vitest fails an empty group, and a host may have no case of the subject.
     if (cases.length === 0) continue
     describe(subject, () => {
       for (const promise of cases) promises(...promise)
@@ -130,7 +130,7 @@ export function checkAll(described: ConformanceHost, subjects: readonly Subject[
   return record
 }
 
-/** The capabilities that the needs come to on this host, and whether there must be a guest. */
+/** The capabilities that the case needs on this host, and whether it needs a guest. */
 function needsOn(
   { guest }: DescribedHost,
   needs: readonly Need[],
@@ -146,7 +146,7 @@ function needsOn(
   }
 }
 
-/** The failure, with what the driver has to do: an assertion alone tells only what was different. */
+/** Adds to the failure what the driver must do: an assertion alone shows only the difference. */
 function withPromise(error: unknown, title: string, needs: readonly Capability[]): unknown {
   if (!(error instanceof Error)) return error
   const omit = needs.length === 0 ? '' : `, or leave out ${needs.join(' or ')} if the host can't do that`

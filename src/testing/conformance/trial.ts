@@ -22,22 +22,22 @@ function restoreTmpdir(): void {
   else process.env['TMPDIR'] = usualTmpdir
 }
 
-/** A VM whose guest has come up and listens. */
+/** A VM whose guest has booted, and the channel to it. */
 export interface RunningVm {
   readonly vm: Vm
   readonly guest: Guest
 }
 
 export interface TrialOptions {
-  /** Whether the VMs of the case have a guest; else they are only what their spec says. */
+  /** True if the VMs of the case have a guest. */
   readonly needsGuest: boolean
   readonly connect?: ConnectOptions | undefined
 }
 
-/** One run of one case, on a host of its own, and the means to bring VMs where the case needs them. */
+/** One run of one case on a host of its own. It makes VMs, and brings them into the states that the case needs. */
 export class Trial {
   readonly host: DescribedHost
-  /** What VMs and guests the host has in the cases. */
+  /** The VMs and guests of the host. */
   readonly profile: GuestProfile
   readonly opened: OpenHost
   readonly #needsGuest: boolean
@@ -65,7 +65,7 @@ export class Trial {
   static async open(host: DescribedHost, { needsGuest, connect }: TrialOptions): Promise<Trial> {
     const resources = openResources()
     const folder = await mkdtemp(join(tmpdir(), 'awaitvm-'))
-    // Whatever is made in the temporary folder meanwhile is to be gone when the case is over.
+    // What the case makes in the temporary folder must be gone at its end.
     process.env['TMPDIR'] = join(folder, 'tmp')
     await mkdir(tmpdir())
     try {
@@ -77,12 +77,12 @@ export class Trial {
     }
   }
 
-  /** The connection that is used at present. */
+  /** The current connection. */
   get server(): Server {
     return this.#servers.at(-1)!
   }
 
-  /** The path of a file for this case, outside of what the host keeps. */
+  /** The path of a file for this case, outside of the host's folders. */
   path(name: string): string {
     return join(this.#folder, name)
   }
@@ -129,7 +129,7 @@ export class Trial {
     return vm
   }
 
-  /** A running VM whose guest has an agent that answers soon. */
+  /** A running VM whose guest has an agent, which may not answer yet. */
   async bootVmWithAgent(): Promise<Vm> {
     if (!this.#needsGuest) throw new Error('A case that starts a guest must say that it needs one')
     const vm = await this.createVm(this.#guestWithAgent().spec)
@@ -201,13 +201,13 @@ export class Trial {
     return await this.connectAgain()
   }
 
-  /** Asserts that the host says the same of the VM as the facade, and what. */
+  /** Asserts that facade and host agree on this state. */
   async expectState(vm: Vm, state: VmState): Promise<void> {
     expect(vm.state, 'the state that the facade knows').toBe(state)
     expect(await vm.getState().unwrap(), 'the state that the host tells').toBe(state)
   }
 
-  /** Ends whatever goes on: the case then fails. */
+  /** Closes all connections, so that the case fails. */
   interrupt(): void {
     for (const server of this.#servers) void server.close()
   }

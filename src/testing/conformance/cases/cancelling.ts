@@ -21,7 +21,7 @@ async function cancelAfter<T, E extends VmError>(
   return { verdict, result: await job }
 }
 
-/** Cancels a clone after so many turns; it is there whole, or not at all. */
+/** Cancels a clone after so many turns. The clone must be complete, or must not exist. */
 async function cancelClone(trial: Trial, vm: Vm, turns: number): Promise<void> {
   const name = `clone ${turns}`
   const { verdict, result } = await cancelAfter(turns, vm.clone({ name }))
@@ -31,7 +31,7 @@ async function cancelClone(trial: Trial, vm: Vm, turns: number): Promise<void> {
 
 export const cancelling: Cases = ({ host, promises }) => {
   promises(
-    'cancelling a start tells the truth, at whatever moment',
+    'cancelling a start at any moment reports what happened',
     ['vm.start', 'vm.stop', 'guest'],
     async (trial) => {
       const vm = await trial.createVm()
@@ -57,7 +57,7 @@ export const cancelling: Cases = ({ host, promises }) => {
   )
 
   promises(
-    'cancelling a suspension tells the truth, at whatever moment, and the guest loses nothing',
+    'cancelling a suspension at any moment reports what happened, and the guest loses nothing',
     ['vm.suspend', 'vm.resume', 'guest'],
     async (trial) => {
       const { vm, guest } = await trial.runningVm()
@@ -81,7 +81,7 @@ export const cancelling: Cases = ({ host, promises }) => {
   )
 
   promises(
-    'cancelling a snapshot or a clone tells the truth, and leaves it whole or not at all',
+    'cancelling a snapshot or a clone reports what happened, and leaves a complete one or none',
     ['vm.createSnapshot', 'vm.getSnapshotTree', 'vm.clone', 'guest'],
     async (trial) => {
       const { vm, guest } = await trial.runningVmWithDisk()
@@ -101,7 +101,7 @@ export const cancelling: Cases = ({ host, promises }) => {
   )
 
   promises(
-    'cancelling a switch to a snapshot tells the truth, and leaves the VM as it was or as it is there',
+    'cancelling a switch to a snapshot reports what happened, and leaves the VM as it was or as it is in the snapshot',
     ['vm.createSnapshot', 'vm.switchToSnapshot', 'vm.stop', 'guest'],
     async (trial) => {
       const { vm } = await trial.runningVm()
@@ -117,7 +117,7 @@ export const cancelling: Cases = ({ host, promises }) => {
   )
 
   promises(
-    'cancelling a restart tells the truth, at whatever moment, and never leaves the VM stopped',
+    'cancelling a restart at any moment reports what happened, and never leaves the VM stopped',
     ['vm.restart', 'guest'],
     async (trial) => {
       const { vm } = await trial.runningVm()
@@ -130,7 +130,7 @@ export const cancelling: Cases = ({ host, promises }) => {
   )
 
   promises(
-    'cancelling a clone of a stopped VM tells the truth, and leaves it whole or not at all',
+    'cancelling a clone of a stopped VM reports what happened, and leaves a complete clone or none',
     ['vm.clone'],
     async (trial) => {
       const vm = await trial.createVm(trial.profile.specWithDisk)
@@ -142,7 +142,7 @@ export const cancelling: Cases = ({ host, promises }) => {
   )
 
   promises(
-    'a start that was given no time ends with TIMEOUT and a stopped VM, or tells that nobody knows',
+    'a start with a timeout of 0 ends with TIMEOUT and a stopped VM, or with OUTCOME_UNKNOWN',
     ['vm.start'],
     async (trial) => {
       const vm = await trial.createVm()
@@ -156,7 +156,7 @@ export const cancelling: Cases = ({ host, promises }) => {
     },
   )
 
-  promises('a job with a signal that was aborted before does nothing', ['vm.start'], async (trial) => {
+  promises('a job with an aborted signal does nothing', ['vm.start'], async (trial) => {
     const vm = await trial.createVm()
     const log = trial.events({ vmId: vm.id })
     await failureOf(vm.start({ signal: AbortSignal.abort() }), 'JOB_CANCELLED')
@@ -165,7 +165,7 @@ export const cancelling: Cases = ({ host, promises }) => {
     expect(log.events).toEqual([])
   })
 
-  promises('cancelling a job that has ended says JOB_FINISHED, and changes nothing', ['vm.start'], async (trial) => {
+  promises('cancelling a finished job ends with JOB_FINISHED, and changes nothing', ['vm.start'], async (trial) => {
     const vm = await trial.createVm()
     const job = vm.start()
     await job.unwrap()

@@ -5,7 +5,7 @@ import { refusedPathOf } from '../host.js'
 import type { Cases } from '../case.js'
 
 export const clone: Cases = ({ host, promises }) => {
-  promises('a clone is a stopped VM of its own, with the settings of the original', ['vm.clone'], async (trial) => {
+  promises('a clone is a separate stopped VM with the settings of the original', ['vm.clone'], async (trial) => {
     const vm = await trial.createVm({ description: 'the original', memoryMiB: 24 })
     const copy = await vm.clone({ name: 'copy' }).unwrap()
     expect(copy).not.toBe(vm)

@@ -9,7 +9,7 @@ import { failureOf } from '../expect-failure.js'
 import { vmCalls, vmOperations } from '../calls.js'
 import type { Cases } from '../case.js'
 
-/** What changes a VM in a way that can be seen. */
+/** Operations whose effect on a VM can be seen. */
 const changes = [
   'vm.start',
   'vm.stop',
@@ -29,7 +29,7 @@ function expectClosed(error: VmError, codes: readonly VmError['code'][]): void {
 }
 
 export const close: Cases = ({ host, promises }) => {
-  promises('closing twice is closing once', ['server.close'], async ({ server }) => {
+  promises('closing a server twice does no harm', ['server.close'], async ({ server }) => {
     const [first, second] = [server.close(), server.close()]
     await first.unwrap()
     await second.unwrap()
@@ -59,7 +59,7 @@ export const close: Cases = ({ host, promises }) => {
   })
 
   promises(
-    'a close settles everything that is under way, and ends events and what listens to the guest',
+    'a close settles all jobs that are under way, and ends events and consoles',
     ['server.close', 'vm.stop', 'vm.start', 'guest'],
     async (trial) => {
       const { server } = trial
@@ -117,7 +117,7 @@ export const close: Cases = ({ host, promises }) => {
   )
 
   promises(
-    'a shutdown that the guest was asked for has an unknown outcome once the connection is closed',
+    'a shutdown that the guest has noticed ends with OUTCOME_UNKNOWN when the connection is closed',
     ['server.close', 'vm.stop', 'vm.start', 'guest'],
     async (trial) => {
       const { vm, guest } = await trial.runningVm()
@@ -132,7 +132,7 @@ export const close: Cases = ({ host, promises }) => {
 
   for (const operation of changes) {
     promises(
-      `a ${operation} that has begun when the connection is closed does not end as if nothing was sent`,
+      `a ${operation} that has begun when the connection is closed does not end with CONNECTION_FAILED`,
       ['server.close', 'vm.start', operation, 'guest'],
       async (trial) => {
         const vm = await trial.createVm(trial.profile.specWithDisk)
@@ -156,7 +156,7 @@ export const close: Cases = ({ host, promises }) => {
 
     if (!host.keepsVms) continue
     promises(
-      `a ${operation} that the close is faster than changes nothing where it says that nothing was sent`,
+      `a ${operation} that ends with CONNECTION_FAILED because of a close has changed nothing`,
       ['server.close', 'vm.start', operation, 'guest'],
       async (trial) => {
         const vm = await trial.createVm(trial.profile.specWithDisk)
@@ -177,7 +177,7 @@ export const close: Cases = ({ host, promises }) => {
     )
   }
 
-  promises('leaving a scope closes the server', ['server.close'], async (trial) => {
+  promises('"await using" closes the server at the end of its scope', ['server.close'], async (trial) => {
     let left: Server
     {
       await using server = await connect(trial.server.uri).unwrap()
@@ -186,14 +186,10 @@ export const close: Cases = ({ host, promises }) => {
     await failureOf(left.getVmList(), 'CONNECTION_FAILED')
   })
 
-  promises(
-    'a close that nobody waits for keeps nothing alive',
-    ['server.close', 'vm.start', 'guest'],
-    async (trial) => {
-      await trial.runningVm()
-      void trial.server.close()
-    },
-  )
+  promises('a close that is not awaited leaves nothing open', ['server.close', 'vm.start', 'guest'], async (trial) => {
+    await trial.runningVm()
+    void trial.server.close()
+  })
 
   if (!host.keepsVms) {
     promises('VMs in memory are gone with the connection', ['server.close'], async (trial) => {
@@ -227,7 +223,7 @@ export const close: Cases = ({ host, promises }) => {
   )
 
   promises(
-    'a creation that the close meets is there for the next connection or not, as it says',
+    'a VM whose creation a close interrupts exists for the next connection if the result says so',
     ['server.close'],
     async (trial) => {
       const creating = trial.server.createVm({ ...trial.profile.spec, name: 'maybe' })

@@ -4,7 +4,7 @@ import { failureOf } from '../expect-failure.js'
 import type { Cases } from '../case.js'
 
 export const connectAndInfo: Cases = ({ host, promises }) => {
-  promises('a connection tells its driver, its URI and what the host can do', [], async ({ server }) => {
+  promises("a connection has its driver's name, its URI and its capabilities", [], async ({ server }) => {
     expect(server.driver).toBe(host.driver)
     expect(server.uri.split(':')[0]).toBe(host.name.split(':')[0])
     const always = [
@@ -18,7 +18,7 @@ export const connectAndInfo: Cases = ({ host, promises }) => {
     for (const capability of always) expect(server.capabilities).toContain(capability)
   })
 
-  promises('the host tells of itself', ['server.getInfo'], async ({ server }) => {
+  promises('the host describes itself', ['server.getInfo'], async ({ server }) => {
     const info = await server.getInfo().unwrap()
     expect(info.driver).toBe(host.driver)
     for (const text of [info.hostName, info.hypervisor, info.version, info.guestArchitecture])
@@ -30,7 +30,7 @@ export const connectAndInfo: Cases = ({ host, promises }) => {
     expect(info.freeMemoryMiB).toBeLessThanOrEqual(info.memoryMiB)
   })
 
-  promises('connecting with a signal that was aborted ends with JOB_CANCELLED', [], async ({ server }) => {
+  promises('connecting with an aborted signal ends with JOB_CANCELLED', [], async ({ server }) => {
     await failureOf(connect(server.uri, { signal: AbortSignal.abort() }), 'JOB_CANCELLED')
   })
 }

@@ -9,22 +9,18 @@ import type { Cases } from '../case.js'
 
 /** Several connections to one host at the same time. */
 export const connections: Cases = ({ host, promises }) => {
-  promises(
-    'events tell of what any connection does',
-    ['server.events.global', 'vm.start', 'vm.edit'],
-    async (trial) => {
-      const first = trial.server
-      const second = host.keepsVms ? await trial.connectAgain() : first
-      const log = new EventLog(second.events())
-      const vm = await first.createVm({ ...trial.profile.spec, name: 'of-the-first' }).unwrap()
-      await log.until((event) => event.type === 'created' && event.vmId === vm.id)
-      // A connection that sees the VM only now would never know that it was another before.
-      await vm.edit({ description: 'edited' }).unwrap()
-      await log.until((event) => event.type === 'config' && event.vmId === vm.id)
-      await vm.start().unwrap()
-      await log.until((event) => event.type === 'state' && event.vmId === vm.id && event.state === 'running')
-    },
-  )
+  promises('events report what any connection does', ['server.events.global', 'vm.start', 'vm.edit'], async (trial) => {
+    const first = trial.server
+    const second = host.keepsVms ? await trial.connectAgain() : first
+    const log = new EventLog(second.events())
+    const vm = await first.createVm({ ...trial.profile.spec, name: 'of-the-first' }).unwrap()
+    await log.until((event) => event.type === 'created' && event.vmId === vm.id)
+    // Makes sure that the other connection has seen the VM as it was before.
+    await vm.edit({ description: 'edited' }).unwrap()
+    await log.until((event) => event.type === 'config' && event.vmId === vm.id)
+    await vm.start().unwrap()
+    await log.until((event) => event.type === 'state' && event.vmId === vm.id && event.state === 'running')
+  })
 
   if (!host.keepsVms) {
     promises('each connection has VMs of its own', ['server.createVm'], async (trial) => {
@@ -38,20 +34,24 @@ export const connections: Cases = ({ host, promises }) => {
     return
   }
 
-  promises('what one connection makes, edits and deletes, the other sees', ['vm.edit', 'vm.delete'], async (trial) => {
-    const vm = await trial.createVm()
-    const other = await trial.connectAgain()
-    const seen = await other.getVm(vm.name).unwrap()
-    expect({ id: seen.id, config: seen.config }).toEqual({ id: vm.id, config: vm.config })
-    await vm.edit({ name: 'renamed' }).unwrap()
-    expect((await seen.refresh().unwrap()).name).toBe('renamed')
-    await seen.edit({ description: 'by the other' }).unwrap()
-    expect((await vm.refresh().unwrap()).description).toBe('by the other')
-    await seen.delete().unwrap()
-    expect(await trial.opened.server.getVmList().unwrap()).toEqual([])
-  })
+  promises(
+    'a connection sees the VMs that another one creates, edits and deletes',
+    ['vm.edit', 'vm.delete'],
+    async (trial) => {
+      const vm = await trial.createVm()
+      const other = await trial.connectAgain()
+      const seen = await other.getVm(vm.name).unwrap()
+      expect({ id: seen.id, config: seen.config }).toEqual({ id: vm.id, config: vm.config })
+      await vm.edit({ name: 'renamed' }).unwrap()
+      expect((await seen.refresh().unwrap()).name).toBe('renamed')
+      await seen.edit({ description: 'by the other' }).unwrap()
+      expect((await vm.refresh().unwrap()).description).toBe('by the other')
+      await seen.delete().unwrap()
+      expect(await trial.opened.server.getVmList().unwrap()).toEqual([])
+    },
+  )
 
-  promises('a name that one connection has taken is taken for the other', ['server.createVm'], async (trial) => {
+  promises('a name that one connection has taken is taken for all', ['server.createVm'], async (trial) => {
     const first = trial.server
     const second = await trial.connectAgain()
     const attempts = [first, second, first, second].map((server) =>
@@ -86,7 +86,7 @@ export const connections: Cases = ({ host, promises }) => {
   })
 
   promises(
-    'waiting for a state ends with what another connection does',
+    'waiting for a state ends when another connection brings it about',
     ['vm.waitForState', 'vm.start'],
     async (trial) => {
       const vm = await trial.createVm()

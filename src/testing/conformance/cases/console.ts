@@ -6,7 +6,7 @@ import type { Cases } from '../case.js'
 export const consoleCases: Cases = ({ promises }) => {
   const needs = ['vm.console'] as const
 
-  promises('what is written to the console reaches the guest, and what it answers comes back', needs, async (trial) => {
+  promises('the console carries input to the guest, and its answers back', needs, async (trial) => {
     const { guest } = await trial.runningSerialVm()
     for (let times = 1; times <= 5; times += 1) expect(await guest.count()).toBe(times)
   })
@@ -35,7 +35,7 @@ export const consoleCases: Cases = ({ promises }) => {
     expect(third.console.text).toBe(first.text)
   })
 
-  promises('a console that is opened late begins with what the guest has said before', needs, async (trial) => {
+  promises('a console that is opened late begins with the earlier output of the guest', needs, async (trial) => {
     const { vm, guest, console } = await trial.runningSerialVm()
     await guest.count()
     const late = trial.serialGuestOf(vm).console
@@ -54,24 +54,20 @@ export const consoleCases: Cases = ({ promises }) => {
     expect(await guest.count()).toBe(1)
   })
 
-  promises(
-    'a paused guest says nothing until it is resumed, and then answers',
-    [...needs, 'vm.pause', 'vm.resume'],
-    async (trial) => {
-      const { vm, guest, console } = await trial.runningSerialVm()
-      await vm.pause().unwrap()
-      const said = console.text
-      const answer = guest.count()
-      // Enough round trips for a guest that runs to have answered many times over.
-      for (let times = 0; times < 50; times += 1) expect(await vm.getState().unwrap()).toBe('paused')
-      expect(console.text).toBe(said)
-      await vm.resume().unwrap()
-      expect(await answer).toBe(1)
-    },
-  )
+  promises('a paused guest answers once it is resumed', [...needs, 'vm.pause', 'vm.resume'], async (trial) => {
+    const { vm, guest, console } = await trial.runningSerialVm()
+    await vm.pause().unwrap()
+    const said = console.text
+    const answer = guest.count()
+    // Enough round trips for a guest that runs to have answered many times.
+    for (let times = 0; times < 50; times += 1) expect(await vm.getState().unwrap()).toBe('paused')
+    expect(console.text).toBe(said)
+    await vm.resume().unwrap()
+    expect(await answer).toBe(1)
+  })
 
   promises(
-    'a console ends without an error when the VM stops, after everything that the guest said',
+    'a console ends without an error when the VM stops, after all output of the guest',
     [...needs, 'vm.stop'],
     async (trial) => {
       const { vm, guest, console } = await trial.runningSerialVm()
@@ -84,7 +80,7 @@ export const consoleCases: Cases = ({ promises }) => {
     },
   )
 
-  promises('a console ends without an error where the guest goes with input still pending', needs, async (trial) => {
+  promises('a console with pending input ends without an error when the VM stops', needs, async (trial) => {
     const { vm, guest, console } = await trial.runningSerialVm()
     void guest.powerOff()
     console.stream.write('x'.repeat(20_000))
@@ -93,7 +89,7 @@ export const consoleCases: Cases = ({ promises }) => {
     expect(await vm.waitForState('stopped').unwrap()).toBe('stopped')
   })
 
-  promises('a console that was half closed still reads', needs, async (trial) => {
+  promises('a half-closed console still reads', needs, async (trial) => {
     const { vm, guest, console } = await trial.runningSerialVm()
     const other = trial.serialGuestOf(vm)
     console.stream.end()
@@ -103,7 +99,7 @@ export const consoleCases: Cases = ({ promises }) => {
   })
 
   promises(
-    'writing to a console whose VM has stopped fails, and harms nothing',
+    'writing to the console of a VM that has stopped fails, and does no harm',
     [...needs, 'vm.stop', 'guest'],
     async (trial) => {
       const { vm, console } = await trial.runningSerialVm()
@@ -139,7 +135,7 @@ export const consoleCases: Cases = ({ promises }) => {
     expect(await trial.talkTo(vm).count()).toBe(1)
   })
 
-  promises('a console that nobody reads does not hold the VM up', needs, async (trial) => {
+  promises('a console that is not read does not block the VM', needs, async (trial) => {
     const { vm, guest, console } = await trial.runningSerialVm()
     const idle = vm.console()
     const text = 'x'.repeat(100)

@@ -5,7 +5,7 @@ import type { Cases } from '../case.js'
 export const crash: Cases = ({ host, promises }) => {
   const needs = ['vm.start', 'vm.waitForState', 'guest'] as const
 
-  promises(`a guest that dies leaves the VM ${host.afterCrash}`, needs, async (trial) => {
+  promises(`a guest that crashes leaves the VM ${host.afterCrash}`, needs, async (trial) => {
     const { vm, guest } = await trial.runningVm()
     const log = trial.events({ vmId: vm.id })
     await guest.crash()
@@ -44,7 +44,7 @@ export const crash: Cases = ({ host, promises }) => {
     if (result.isErr()) expect(['INVALID_STATE', 'HOST_ERROR']).toContain(result.error.code)
   })
 
-  promises('a crash of one VM is not noticed by another', needs, async (trial) => {
+  promises('a crash of one VM does not affect another', needs, async (trial) => {
     const { vm, guest } = await trial.runningVm()
     const other = await trial.runningVm()
     await guest.crash()
@@ -55,7 +55,7 @@ export const crash: Cases = ({ host, promises }) => {
 
   if (!host.keepsVms) return
 
-  promises('that a VM crashed is still told by the next connection', needs, async (trial) => {
+  promises('a VM that crashed is still crashed for the next connection', needs, async (trial) => {
     const vm = await trial.vmIn('crashed')
     const server = await trial.reopen()
     const found = await server.getVm(vm.id).unwrap()

@@ -37,14 +37,14 @@ export const createAndValidate: Cases = ({ host, promises }) => {
     await trial.expectState(vm, 'stopped')
   })
 
-  promises('what is not asked for has a default', ['server.createVm'], async ({ server }) => {
+  promises('settings that are not given have defaults', ['server.createVm'], async ({ server }) => {
     const { config } = await server.createVm({ name: 'plain' }).unwrap()
     expect(config).toMatchObject({ name: 'plain', description: '', cpus: 1, disks: [], cdroms: [], floppies: [] })
     expect(config.memoryMiB).toBeGreaterThanOrEqual(1)
   })
 
   promises(
-    'a VM is what it was made as, whatever becomes of the spec',
+    'a VM keeps its settings if the spec is modified later',
     ['server.createVm'],
     async ({ server, profile }) => {
       const spec = { ...profile.spec, name: 'first', description: 'first' }
@@ -78,7 +78,7 @@ export const createAndValidate: Cases = ({ host, promises }) => {
   )
 
   promises(
-    'of several that take the same name at once, one gets it',
+    'of several creations with one name at once, one succeeds',
     ['server.createVm'],
     async ({ server, profile }) => {
       const results = await Promise.all(
@@ -90,14 +90,14 @@ export const createAndValidate: Cases = ({ host, promises }) => {
     },
   )
 
-  promises('a creation that was aborted beforehand makes nothing', ['server.createVm'], async ({ server, profile }) => {
+  promises('a creation with an aborted signal makes nothing', ['server.createVm'], async ({ server, profile }) => {
     const job = server.createVm({ ...profile.spec, name: 'never' }, { signal: AbortSignal.abort() })
     await failureOf(job, 'JOB_CANCELLED')
     expect(await server.getVmList().unwrap()).toEqual([])
   })
 
   promises(
-    'a creation that is cancelled makes a VM or none, as it says',
+    'a cancelled creation makes a VM or none, as its result says',
     ['server.createVm'],
     async ({ server, profile }) => {
       const job = server.createVm({ ...profile.spec, name: 'maybe' })

@@ -8,7 +8,7 @@ import type { Cases } from '../case.js'
 export const deleteCases: Cases = ({ host, promises }) => {
   for (const state of reachableStates(host).filter((state) => state !== 'running' && state !== 'paused')) {
     promises(
-      `deleting a ${state} VM leaves nothing of it, and its name is free`,
+      `deleting a ${state} VM removes all of it, and its name is free`,
       ['vm.delete', ...needsOf(state)],
       async (trial) => {
         const before = await trial.opened.files?.()
@@ -25,7 +25,7 @@ export const deleteCases: Cases = ({ host, promises }) => {
   }
 
   promises(
-    'deleting a VM with snapshots and written disks leaves nothing of it',
+    'deleting a VM with snapshots and written disks removes all of it',
     ['vm.delete', 'vm.createSnapshot', 'guest'],
     async (trial) => {
       const before = await trial.opened.files?.()
@@ -40,7 +40,7 @@ export const deleteCases: Cases = ({ host, promises }) => {
     },
   )
 
-  promises('other VMs do not notice that one is deleted', ['vm.delete', 'guest'], async (trial) => {
+  promises('deleting a VM does not affect others', ['vm.delete', 'guest'], async (trial) => {
     const { vm: other, guest } = await trial.runningVmWithDisk()
     await guest.writeDisk(0x12)
     const vm = await trial.createVm(trial.profile.specWithDisk)
@@ -49,7 +49,7 @@ export const deleteCases: Cases = ({ host, promises }) => {
     await trial.expectState(other, 'running')
   })
 
-  promises('of two that delete the same VM, one succeeds', ['vm.delete'], async (trial) => {
+  promises('of two deletions of one VM at once, one succeeds', ['vm.delete'], async (trial) => {
     const vm = await trial.createVm()
     const results = await Promise.all([vm.delete(), vm.delete()])
     const codes = results.map((result) => (result.isOk() ? 'deleted' : result.error.code))
@@ -59,7 +59,7 @@ export const deleteCases: Cases = ({ host, promises }) => {
   })
 
   promises(
-    'a VM that was unregistered is not on the host, and comes back whole when it is registered',
+    'a VM that was unregistered is not on the host, and comes back complete when it is registered',
     ['vm.unregister', 'server.registerVm', 'guest'],
     async (trial) => {
       const { vm, guest } = await trial.runningVmWithDisk()
@@ -82,7 +82,7 @@ export const deleteCases: Cases = ({ host, promises }) => {
 
   if (refusedPathOf(host, 'spec.disks.image') !== undefined) return
 
-  promises('the images and the kernel that a VM was made from stay', ['vm.delete'], async (trial) => {
+  promises('deleting a VM keeps the images and the kernel that it was made from', ['vm.delete'], async (trial) => {
     const image = trial.path('image')
     await writeFile(image, Buffer.alloc(1 << 20, 0x42))
     const vm = await trial.createVm({ ...trial.profile.specWithDisk, disks: [{ image }] })

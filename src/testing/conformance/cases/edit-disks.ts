@@ -50,7 +50,7 @@ export const editDisks: Cases = ({ host, promises }) => {
   })
 
   promises(
-    'a disk that grows keeps what is on it, and so does a disk of the same size beside it',
+    'a disk that grows keeps its content, and so does a disk of the same size beside it',
     ['vm.edit', 'guest'],
     async (trial) => {
       const { vm, first, second } = await vmWithTwoDisks(trial, 0x31)
@@ -87,7 +87,7 @@ export const editDisks: Cases = ({ host, promises }) => {
     expect(await readDisk(trial, vm)).toBe(0x32)
   })
 
-  promises('a disk is deleted where it is named, and no other', ['vm.edit', 'guest'], async (trial) => {
+  promises('an edit deletes the disks that it names, and no other', ['vm.edit', 'guest'], async (trial) => {
     const { vm, first, second } = await vmWithTwoDisks(trial, 0x33)
     const third = { sizeMiB: first.sizeMiB }
     const { disks } = await vm.edit({ disks: [first, third], deleteDisks: [second.id] }).unwrap()
@@ -98,7 +98,7 @@ export const editDisks: Cases = ({ host, promises }) => {
     expect(await vm.refresh().unwrap()).toMatchObject({ disks: [], description: 'no disk' })
   })
 
-  promises('disks that are wrong end with INVALID_ARGUMENT, and nothing is changed', ['vm.edit'], async (trial) => {
+  promises('invalid disks end with INVALID_ARGUMENT, and nothing is changed', ['vm.edit'], async (trial) => {
     const { name, disks } = { name: trial.newName(), disks: [{ sizeMiB: 64 }, { sizeMiB: 64 }] }
     const vm = await trial.server.createVm({ ...trial.profile.specWithDisk, name, disks }).unwrap()
     const before = vm.config
@@ -153,7 +153,7 @@ export const editDisks: Cases = ({ host, promises }) => {
   )
 
   promises(
-    'a clone of a disk that has grown is as large, and grows by itself',
+    'a clone of a disk that has grown is as large, and grows independently',
     ['vm.edit', 'vm.clone', 'guest'],
     async (trial) => {
       const { vm, first, second } = await vmWithTwoDisks(trial, 0x36)
@@ -173,7 +173,7 @@ export const editDisks: Cases = ({ host, promises }) => {
   )
 
   promises(
-    'a disk of a running VM grows, and is as large after a suspension and the next start',
+    'a disk of a running VM grows, and stays as large over a suspension and the next start',
     ['vm.edit', 'vm.edit.live', 'vm.suspend', 'vm.resume', 'vm.createSnapshot', 'vm.switchToSnapshot', 'guest'],
     async (trial) => {
       const { vm, guest } = await trial.runningVmWithDisk()
@@ -200,7 +200,7 @@ export const editDisks: Cases = ({ host, promises }) => {
     },
   )
 
-  promises('growth of a live edit that fails is not made', ['vm.edit', 'vm.edit.live', 'guest'], async (trial) => {
+  promises('a live edit that fails makes no disk larger', ['vm.edit', 'vm.edit.live', 'guest'], async (trial) => {
     const other = await trial.createVm()
     const { vm } = await trial.runningVmWithDisk()
     const before = vm.config
@@ -236,7 +236,7 @@ export const editDisks: Cases = ({ host, promises }) => {
   if (refusesImages) return
 
   promises(
-    'a disk that starts from an image may be larger, and grow, and never be smaller than the image',
+    'a disk that starts from an image may be larger, and may grow, but is never smaller than the image',
     ['server.createVm', 'vm.edit', 'guest'],
     async (trial) => {
       const image = trial.path('image')

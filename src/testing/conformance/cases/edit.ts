@@ -6,7 +6,7 @@ import type { Cases } from '../case.js'
 export const edit: Cases = ({ host, promises }) => {
   const keepsName = (state: VmState): boolean => host.refusedFrom['vm.edit.name']?.includes(state) === true
 
-  promises('an edit changes what it names, and leaves the rest', ['vm.edit'], async (trial) => {
+  promises('an edit changes only what it names', ['vm.edit'], async (trial) => {
     const vm = await trial.createVm({ description: 'before' })
     const { config, id } = vm
     const name = trial.newName()
@@ -21,7 +21,7 @@ export const edit: Cases = ({ host, promises }) => {
     await failureOf(trial.server.getVm(config.name), 'VM_NOT_FOUND')
   })
 
-  promises('an edit of nothing changes nothing', ['vm.edit'], async (trial) => {
+  promises('an empty edit changes nothing', ['vm.edit'], async (trial) => {
     const vm = await trial.createVm()
     const before = vm.config
     expect(await vm.edit({}).unwrap()).toEqual(before)
@@ -58,19 +58,15 @@ export const edit: Cases = ({ host, promises }) => {
     },
   )
 
-  promises(
-    'a disk that is added is blank, and those that stay keep what is on them',
-    ['vm.edit', 'guest'],
-    async (trial) => {
-      const { vm, guest } = await trial.runningVmWithDisk()
-      await guest.writeDisk(0x11)
-      await vm.stop().unwrap()
-      const disks = [...vm.config.disks, { sizeMiB: 2 }]
-      expect((await vm.edit({ disks }).unwrap()).disks).toMatchObject(disks)
-      const again = await trial.startVm(vm)
-      expect(await again.guest.readDisk()).toBe(0x11)
-    },
-  )
+  promises('an added disk is blank, and the other disks keep their content', ['vm.edit', 'guest'], async (trial) => {
+    const { vm, guest } = await trial.runningVmWithDisk()
+    await guest.writeDisk(0x11)
+    await vm.stop().unwrap()
+    const disks = [...vm.config.disks, { sizeMiB: 2 }]
+    expect((await vm.edit({ disks }).unwrap()).disks).toMatchObject(disks)
+    const again = await trial.startVm(vm)
+    expect(await again.guest.readDisk()).toBe(0x11)
+  })
 
   for (const state of ['running', 'paused'] as const) {
     promises(
@@ -89,7 +85,7 @@ export const edit: Cases = ({ host, promises }) => {
   }
 
   promises(
-    'memory of a running VM can be lessened, and given back',
+    'memory of a running VM can be reduced, and given back',
     ['vm.edit', 'vm.edit.live', 'running VM'],
     async (trial) => {
       const vm = await trial.vmIn('running')
@@ -139,7 +135,7 @@ export const edit: Cases = ({ host, promises }) => {
   })
 
   promises(
-    'hardware of a suspended VM is not changed under its saved memory',
+    "an edit of a suspended VM's hardware ends with INVALID_STATE",
     ['vm.edit', 'vm.suspend', 'running VM'],
     async (trial) => {
       const vm = await trial.vmIn('suspended')

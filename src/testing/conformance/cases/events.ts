@@ -7,7 +7,7 @@ import { EventLog } from '../event-log.js'
 import { within } from '../deadline.js'
 import type { Cases } from '../case.js'
 
-/** The states that an operation may show on its way. */
+/** The transient states. */
 const transient = new Set<VmState>(Object.values(operations).flatMap((spec: OperationSpec) => spec.through ?? []))
 
 export const events: Cases = ({ host, promises }) => {
@@ -40,7 +40,7 @@ export const events: Cases = ({ host, promises }) => {
     },
   )
 
-  promises('an event tells the VM, the time and the reason', ['vm.start', 'vm.stop', 'guest'], async (trial) => {
+  promises('an event has the VM, the time and the reason', ['vm.start', 'vm.stop', 'guest'], async (trial) => {
     const log = trial.events()
     const started = wallClockMs()
     const { vm, guest } = await trial.runningVm()
@@ -55,7 +55,7 @@ export const events: Cases = ({ host, promises }) => {
   })
 
   promises(
-    'when an event of a new state arrives, the host tells that state',
+    'when an event of a new state arrives, the host reports that state',
     ['vm.start', 'vm.stop'],
     async (trial) => {
       const vm = await trial.createVm()
@@ -105,7 +105,7 @@ export const events: Cases = ({ host, promises }) => {
   )
 
   promises(
-    'an operation that fails leaves the state that it found, in the events too',
+    'an operation that fails leaves the state unchanged, in the events too',
     ['vm.start', 'vm.resume'],
     async (trial) => {
       const vm = await trial.createVm()
@@ -119,7 +119,7 @@ export const events: Cases = ({ host, promises }) => {
     },
   )
 
-  promises('every reader gets every event, and leaving the loop ends the listening', ['vm.edit'], async (trial) => {
+  promises('every reader gets every event, and leaving the loop ends its subscription', ['vm.edit'], async (trial) => {
     const vm = await trial.createVm()
     const [first, second] = [trial.events(), trial.events()]
     const leaving = (async () => {
@@ -134,9 +134,9 @@ export const events: Cases = ({ host, promises }) => {
     expect([first.events.length, second.events.length]).toEqual([1, 2])
   })
 
-  // Ten thousand changes take too long on a host that writes them down.
+  // Ten thousand edits take too long on a host that writes them to disk.
   if (!host.keepsVms) {
-    promises('a reader that is too slow is told how much it has missed', ['vm.edit'], async (trial) => {
+    promises('a reader that is too slow gets the number of events that it missed', ['vm.edit'], async (trial) => {
       const vm = await trial.createVm()
       const reader = trial.server.events()
       for (let count = 0; count < 10_005; count += 1) await vm.edit({ description: String(count) }).unwrap()
@@ -158,7 +158,7 @@ export const events: Cases = ({ host, promises }) => {
   })
 }
 
-/** Asserts that each state event names the state before it, and none says the same twice. */
+/** Asserts that each state event names the state before it, and that no two in a row have the same state. */
 function expectChain(log: readonly VmEvent[], first: VmState): void {
   let state = first
   for (const event of log) {

@@ -11,7 +11,7 @@ import { vmCalls, vmOperations } from '../calls.js'
 import { outputOf } from '../guest-output.js'
 import type { Cases } from '../case.js'
 
-/** Arguments that a shell, a parser of options or a line protocol would take for something else. */
+/** Arguments that a shell, an option parser or a line protocol would misread. */
 const oddArguments = [
   '',
   ' ',
@@ -42,7 +42,7 @@ const oddArguments = [
 
 const printArguments = ['sh', '-c', 'for word in "$@"; do printf "[%s]\\n" "$word"; done', 'sh']
 
-/** A program that runs until it is stopped, and what tells that it runs. */
+/** A program that runs until it is stopped, and its process id. */
 async function endlessProgram(vm: Vm): Promise<{ job: ReturnType<Vm['guest']['exec']>; pid: string }> {
   const file = `/tmp/awaitvm-pid-${randomBytes(6).toString('hex')}`
   const job = vm.guest.exec(['sh', '-c', 'echo $$ >"$0.new" && mv "$0.new" "$0" && exec sleep 600', file])
@@ -57,14 +57,14 @@ async function endlessProgram(vm: Vm): Promise<{ job: ReturnType<Vm['guest']['ex
   return { job, pid }
 }
 
-/** What ends the programs of a guest, and the state that it leads to. */
+/** Operations that end the programs of a guest, and the state that each leads to. */
 const endsOfPrograms: readonly (readonly [string, readonly Capability[], (vm: Vm) => Promise<unknown>, VmState])[] = [
   ['suspended', ['vm.suspend'], (vm) => vm.suspend().unwrap(), 'suspended'],
   ['killed', ['vm.stop'], (vm) => vm.stop({ mode: 'kill' }).unwrap(), 'stopped'],
   ['reset', ['vm.reset'], (vm) => vm.reset().unwrap(), 'running'],
 ]
 
-/** The program has run: nothing may say that it has not. */
+/** Asserts an unknown outcome: the program has run, and its end is unknown. */
 async function expectUnknownEnd(program: ReturnType<Vm['guest']['exec']>): Promise<void> {
   await within(program, () => 'the end of the program')
   expect((await failureOf(program, 'OUTCOME_UNKNOWN')).hint).toBeTruthy()
@@ -72,18 +72,14 @@ async function expectUnknownEnd(program: ReturnType<Vm['guest']['exec']>): Promi
 
 export const guestAgent: Cases = ({ host, promises }) => {
   for (const operation of vmOperations.filter((operation) => operation.startsWith('guest.'))) {
-    promises(
-      `${operation} ends with GUEST_UNAVAILABLE where no agent answers`,
-      [operation, 'vm.start'],
-      async (trial) => {
-        await writeFile(trial.path('in'), 'x')
-        const vm = await trial.createVm(trial.host.specWithoutAgent ?? trial.profile.spec)
-        await vm.start().unwrap()
-        const error = await failureOf(vmCalls[operation](vm, trial), 'GUEST_UNAVAILABLE')
-        expect(error.hint).toBeTruthy()
-        await trial.expectState(vm, 'running')
-      },
-    )
+    promises(`${operation} ends with GUEST_UNAVAILABLE if no agent answers`, [operation, 'vm.start'], async (trial) => {
+      await writeFile(trial.path('in'), 'x')
+      const vm = await trial.createVm(trial.host.specWithoutAgent ?? trial.profile.spec)
+      await vm.start().unwrap()
+      const error = await failureOf(vmCalls[operation](vm, trial), 'GUEST_UNAVAILABLE')
+      expect(error.hint).toBeTruthy()
+      await trial.expectState(vm, 'running')
+    })
   }
 
   promises(
@@ -102,30 +98,26 @@ export const guestAgent: Cases = ({ host, promises }) => {
     },
   )
 
-  promises('the arguments of a program reach it to the letter', ['guest.exec', 'agent'], async (trial) => {
+  promises('a program gets its arguments unchanged', ['guest.exec', 'agent'], async (trial) => {
     const vm = await trial.vmWithAgent()
     const expected = oddArguments.map((word) => `[${word}]\n`).join('')
     expect(await outputOf(vm, [...printArguments, ...oddArguments])).toBe(expected)
   })
 
-  promises(
-    'what a program is given on its standard input reaches it byte for byte',
-    ['guest.exec', 'agent'],
-    async (trial) => {
-      const vm = await trial.vmWithAgent()
-      const input = Buffer.from(Array.from({ length: 70_000 }, (_, index) => (index * 7) % 256))
-      const { stdout } = await vm.guest.exec(['cat'], { input }).unwrap()
-      expect(Buffer.compare(Buffer.from(stdout), input)).toBe(0)
-      const { stderr } = await vm.guest.exec(['sh', '-c', 'cat >&2'], { input }).unwrap()
-      expect(Buffer.compare(Buffer.from(stderr), input)).toBe(0)
-      expect(await outputOf(vm, ['cat'], { input: 'Ünïcödé' })).toBe('Ünïcödé')
-      expect(await outputOf(vm, ['cat'])).toBe('')
-      // One that does not read what it is given is no trouble.
-      expect(await outputOf(vm, ['true'], { input })).toBe('')
-    },
-  )
+  promises('a program gets its standard input byte for byte', ['guest.exec', 'agent'], async (trial) => {
+    const vm = await trial.vmWithAgent()
+    const input = Buffer.from(Array.from({ length: 70_000 }, (_, index) => (index * 7) % 256))
+    const { stdout } = await vm.guest.exec(['cat'], { input }).unwrap()
+    expect(Buffer.compare(Buffer.from(stdout), input)).toBe(0)
+    const { stderr } = await vm.guest.exec(['sh', '-c', 'cat >&2'], { input }).unwrap()
+    expect(Buffer.compare(Buffer.from(stderr), input)).toBe(0)
+    expect(await outputOf(vm, ['cat'], { input: 'Ünïcödé' })).toBe('Ünïcödé')
+    expect(await outputOf(vm, ['cat'])).toBe('')
+    // A program need not read its input.
+    expect(await outputOf(vm, ['true'], { input })).toBe('')
+  })
 
-  promises('standard output and standard error are told apart', ['guest.exec', 'agent'], async (trial) => {
+  promises('standard output and standard error are separate', ['guest.exec', 'agent'], async (trial) => {
     const vm = await trial.vmWithAgent()
     const result = await vm.guest.exec(['sh', '-c', 'printf out; printf err >&2; exit 3']).unwrap()
     expect({
@@ -140,7 +132,7 @@ export const guestAgent: Cases = ({ host, promises }) => {
     })
   })
 
-  promises('every exit code comes back as it was', ['guest.exec', 'agent'], async (trial) => {
+  promises('every exit code comes back unchanged', ['guest.exec', 'agent'], async (trial) => {
     const vm = await trial.vmWithAgent()
     for (const code of [0, 1, 2, 126, 253, 254, 255]) {
       const { exitCode } = await vm.guest.exec(['sh', '-c', 'exit "$1"', 'sh', String(code)]).unwrap()
@@ -148,28 +140,32 @@ export const guestAgent: Cases = ({ host, promises }) => {
     }
   })
 
-  promises('a program that a signal ends says so', ['guest.exec', 'agent'], async (trial) => {
+  promises('the result of a program that a signal ended names the signal', ['guest.exec', 'agent'], async (trial) => {
     const vm = await trial.vmWithAgent()
     const { exitCode, signal } = await vm.guest.exec(['sh', '-c', 'kill -9 $$']).unwrap()
-    // As the kernel tells it, or as a shell in between does.
+    // Reported by the kernel, or by a shell in between.
     expect(exitCode === undefined ? signal : exitCode - 128).toBe(9)
   })
 
-  promises('a program that is not there is told of', ['guest.exec', 'agent'], async (trial) => {
-    const vm = await trial.vmWithAgent()
-    const result = await vm.guest.exec(['awaitvm-no-such-program'])
-    if (result.isOk()) expect(result.value.exitCode).toBe(127)
-    else expect(await failureOf(Promise.resolve(result), 'INVALID_ARGUMENT')).toMatchObject({ path: 'argv[0]' })
-  })
+  promises(
+    'a program that does not exist ends with an error or an exit code that says so',
+    ['guest.exec', 'agent'],
+    async (trial) => {
+      const vm = await trial.vmWithAgent()
+      const result = await vm.guest.exec(['awaitvm-no-such-program'])
+      if (result.isOk()) expect(result.value.exitCode).toBe(127)
+      else expect(await failureOf(Promise.resolve(result), 'INVALID_ARGUMENT')).toMatchObject({ path: 'argv[0]' })
+    },
+  )
 
-  promises('a program has the variables that it was given', ['guest.exec', 'agent'], async (trial) => {
+  promises('a program has the environment variables that it is given', ['guest.exec', 'agent'], async (trial) => {
     const vm = await trial.vmWithAgent()
     const env = { AWAITVM_PLAIN: 'plain', AWAITVM_ODD: ` it's "$HOME" \`id\`\n=; ` }
     const script = 'printf "%s|%s|%s" "$AWAITVM_PLAIN" "$AWAITVM_ODD" "${AWAITVM_NONE-none}"'
     expect(await outputOf(vm, ['sh', '-c', script], { env })).toBe(`plain|${env.AWAITVM_ODD}|none`)
   })
 
-  promises('a program runs in the folder that it was given', ['guest.exec', 'agent'], async (trial) => {
+  promises('a program runs in the folder that it is given', ['guest.exec', 'agent'], async (trial) => {
     const vm = await trial.vmWithAgent()
     expect(await outputOf(vm, ['pwd'], { cwd: '/usr' })).toBe('/usr\n')
     const folder = `/tmp/awaitvm it's "$HOME" ${randomBytes(6).toString('hex')}`
@@ -179,7 +175,7 @@ export const guestAgent: Cases = ({ host, promises }) => {
   })
 
   promises(
-    'a large output comes whole, or is said to be cut off',
+    'a large output is complete, or is marked as truncated',
     ['guest.exec', 'agent'],
     async (trial) => {
       const vm = await trial.vmWithAgent()
@@ -191,11 +187,11 @@ export const guestAgent: Cases = ({ host, promises }) => {
       if (isTruncated) expect(stdout.length).toBeLessThan(size)
       else expect(stdout.length).toBe(size + 3)
     },
-    // QEMU's agent takes 4 KiB at a time, and rests for 0.1 s where nobody is connected to it.
+    // QEMU's agent reads 4 KiB at a time, and sleeps for 0.1 s if no client is connected.
     { timeoutMs: 240_000 },
   )
 
-  promises('programs that run at once have each their own output', ['guest.exec', 'agent'], async (trial) => {
+  promises('programs that run at once have their own output each', ['guest.exec', 'agent'], async (trial) => {
     const vm = await trial.vmWithAgent()
     const numbers = Array.from({ length: 6 }, (_, index) => String(index))
     const outputs = await Promise.all(numbers.map((number) => outputOf(vm, ['cat'], { input: number })))
@@ -216,7 +212,7 @@ export const guestAgent: Cases = ({ host, promises }) => {
   }
 
   promises(
-    'a program ends after a pause of its VM as it would have without',
+    'a pause of its VM does not change how a program ends',
     ['guest.exec', 'agent', 'vm.pause', 'vm.resume'],
     async (trial) => {
       const vm = await trial.vmWithAgent()
@@ -231,11 +227,11 @@ export const guestAgent: Cases = ({ host, promises }) => {
     },
   )
 
-  promises('a program that is cancelled is stopped, or goes on, as it says', ['guest.exec', 'agent'], async (trial) => {
+  promises('a cancelled program is stopped or goes on, as its result says', ['guest.exec', 'agent'], async (trial) => {
     const vm = await trial.vmWithAgent()
     const { job, pid } = await endlessProgram(vm)
     const verdict = await job.cancel()
-    // A process that has ended may wait there for somebody to take note of it.
+    // A process that has ended may stay as a zombie.
     const script = 'kill -0 "$1" && ! grep -q "^State:.*zombie" "/proc/$1/status" 2>/dev/null'
     const isAlive = async (): Promise<boolean> =>
       (await vm.guest.exec(['sh', '-c', script, 'sh', pid]).unwrap()).exitCode === 0
@@ -252,7 +248,7 @@ export const guestAgent: Cases = ({ host, promises }) => {
   })
 
   promises(
-    'a program that takes too long ends with TIMEOUT, or nobody knows',
+    'a program that takes too long ends with TIMEOUT or OUTCOME_UNKNOWN',
     ['guest.exec', 'agent'],
     async (trial) => {
       const vm = await trial.vmWithAgent()
@@ -277,7 +273,7 @@ export const guestAgent: Cases = ({ host, promises }) => {
   }
 
   promises(
-    'a program of the guest before a switch of snapshots is not taken for one of the guest after it',
+    'a program from before a switch of snapshots is not confused with one from after it',
     ['guest.exec', 'agent', 'vm.createSnapshot', 'vm.switchToSnapshot'],
     async (trial) => {
       const vm = await trial.vmWithAgent()
@@ -298,7 +294,7 @@ export const guestAgent: Cases = ({ host, promises }) => {
   )
 
   promises(
-    'the addresses of a guest are those by which others may reach it, IPv4 first',
+    'the addresses of a guest are those that others may reach, IPv4 first',
     ['guest.getNetworkAddresses', 'agent'],
     async (trial) => {
       const vm = await trial.vmWithAgent()

@@ -11,7 +11,7 @@ const newGuestPath = (): string => `/tmp/awaitvm-${randomBytes(6).toString('hex'
 
 export const guestFiles: Cases = ({ host, promises }) => {
   promises(
-    'a file comes back from the guest as it was copied in',
+    'a file that is copied in and out again is unchanged',
     ['guest.copyIn', 'guest.copyOut', 'guest.exec', 'agent'],
     async (trial) => {
       const vm = await trial.vmWithAgent()
@@ -27,7 +27,7 @@ export const guestFiles: Cases = ({ host, promises }) => {
   )
 
   promises(
-    'a copy of a file that is not there is told of, and nothing is made',
+    'copying a file that does not exist ends with an error, and makes nothing',
     ['guest.copyIn', 'guest.copyOut', 'agent'],
     async (trial) => {
       const vm = await trial.vmWithAgent()
@@ -40,7 +40,7 @@ export const guestFiles: Cases = ({ host, promises }) => {
   )
 
   promises(
-    'what is no regular file of the guest is not copied, and not replaced',
+    'only regular files of the guest are copied or replaced',
     ['guest.copyIn', 'guest.copyOut', 'guest.exec', 'agent'],
     async (trial) => {
       const vm = await trial.vmWithAgent()
@@ -67,7 +67,7 @@ export const guestFiles: Cases = ({ host, promises }) => {
   )
 
   promises(
-    'a copy goes through the links of the guest, and replaces what they lead to',
+    'a copy follows links in the guest, and replaces the files that they lead to',
     ['guest.copyIn', 'guest.copyOut', 'guest.exec', 'agent'],
     async (trial) => {
       if (host.hasPaperFiles) return
@@ -142,7 +142,7 @@ export const guestFiles: Cases = ({ host, promises }) => {
   )
 
   promises(
-    'paths of the guest that begin with a dash are no options, and a copy that fails leaves nothing behind',
+    'paths in the guest may begin with a dash, and a copy that fails leaves nothing behind',
     ['guest.copyIn', 'guest.copyOut', 'guest.exec', 'agent'],
     async (trial) => {
       if (host.hasPaperFiles) return
@@ -163,7 +163,7 @@ export const guestFiles: Cases = ({ host, promises }) => {
   )
 
   promises(
-    'what is no regular file of this machine is not copied, and not replaced; links are followed',
+    'only regular files of this machine are copied or replaced; links are followed',
     ['guest.copyIn', 'guest.copyOut', 'agent'],
     async (trial) => {
       const vm = await trial.vmWithAgent()
@@ -189,7 +189,7 @@ export const guestFiles: Cases = ({ host, promises }) => {
   )
 
   promises(
-    'a copy out of the guest that is cancelled leaves nothing, or is whole',
+    'a cancelled copy out of the guest leaves a complete file or none',
     ['guest.copyIn', 'guest.copyOut', 'guest.exec', 'agent'],
     async (trial) => {
       const vm = await trial.vmWithAgent()

@@ -6,16 +6,16 @@ import { refusedPathOf } from '../host.js'
 import type { Cases } from '../case.js'
 import type { Trial } from '../trial.js'
 
-/** Floppies have certain sizes, and other media any. */
+/** Sizes of floppy images. Other media may have any size. */
 const floppyBytes = 1_474_560
 const smallFloppyBytes = 737_280
 
-/** What a VM is made of, and is not its own. */
+/** Files that VMs use and that belong to the user. */
 export const images: Cases = ({ host, promises }) => {
   if (refusedPathOf(host, 'spec.disks.image') !== undefined) return
 
   promises(
-    'a disk whose image was written anew is not used, until the old image is back',
+    'a disk whose image was overwritten is refused until the old image is back',
     ['vm.start', 'vm.clone', 'vm.edit', 'guest'],
     async (trial) => {
       const image = await Image.make(trial, 0x7e)
@@ -38,7 +38,7 @@ export const images: Cases = ({ host, promises }) => {
   )
 
   promises(
-    'a clone, a snapshot and an edit remember the image that the disk began as',
+    'a clone, a snapshot and an edit remember the image that the disk starts from',
     ['vm.start', 'vm.clone', 'vm.edit', 'vm.createSnapshot', 'vm.switchToSnapshot', 'guest'],
     async (trial) => {
       const image = await Image.make(trial, 0x7e)
@@ -61,7 +61,7 @@ export const images: Cases = ({ host, promises }) => {
   )
 
   promises(
-    'a new disk is not made of an image that was written anew since another disk of the VM began as it',
+    "a new disk can't start from an image that was overwritten since another disk of the VM started from it",
     ['vm.edit'],
     async (trial) => {
       const image = await Image.make(trial, 0x7e)
@@ -75,7 +75,7 @@ export const images: Cases = ({ host, promises }) => {
   )
 
   promises(
-    'a suspended VM does not go on upon an image that was written anew',
+    'a suspended VM is not resumed if its image was overwritten',
     ['vm.suspend', 'vm.resume', 'guest'],
     async (trial) => {
       const image = await Image.make(trial, 0x7e)
@@ -95,7 +95,7 @@ export const images: Cases = ({ host, promises }) => {
   )
 
   promises(
-    'a snapshot whose image was written anew, or is gone, leaves the VM as it is',
+    'a switch to a snapshot whose image was overwritten or removed leaves the VM unchanged',
     ['vm.createSnapshot', 'vm.switchToSnapshot', 'guest'],
     async (trial) => {
       const image = await Image.make(trial, 0x7e)
@@ -117,7 +117,7 @@ export const images: Cases = ({ host, promises }) => {
 
   for (const [title, use] of Object.entries(missing)) {
     promises(
-      `the memory of a guest is not saved where it could not go on from that: ${title} is gone, or was written anew`,
+      `the memory of a guest is not saved if ${title} was removed or overwritten`,
       ['vm.suspend', 'vm.resume', 'vm.createSnapshot', 'guest'],
       async (trial) => {
         const image = await Image.make(trial, 0x7e)
@@ -149,7 +149,7 @@ export const images: Cases = ({ host, promises }) => {
     )
 
     promises(
-      `${title} that is gone is named, and nothing is changed`,
+      `the error names ${title} that was removed, and nothing is changed`,
       ['vm.start', 'vm.restart', 'vm.edit', 'guest'],
       async (trial) => {
         const image = await Image.make(trial, 0x7e)
@@ -175,7 +175,7 @@ export const images: Cases = ({ host, promises }) => {
   }
 
   promises(
-    'a medium or a kernel that was written anew is what the guest finds at the next start',
+    'a medium or a kernel that was overwritten is used at the next start',
     ['vm.start', 'vm.stop', 'guest'],
     async (trial) => {
       for (const use of [missing['a CD-ROM'], missing['a floppy'], missing['a kernel']]) {
@@ -193,7 +193,7 @@ export const images: Cases = ({ host, promises }) => {
 
   for (const kind of ['cdroms', 'floppies'] as const) {
     promises(
-      `a suspended VM resumes without its ${kind}, or with another, once it was edited`,
+      `a suspended VM whose ${kind} are removed or replaced by an edit can be resumed`,
       ['vm.suspend', 'vm.resume', 'vm.edit', 'guest'],
       async (trial) => {
         const image = await Image.make(trial, 0x7e)
@@ -253,7 +253,7 @@ const withDisk = ({ profile }: Trial, { path }: Image): Omit<VmSpec, 'name'> => 
   disks: [{ image: path }],
 })
 
-/** A file that is full of one byte, and that others write anew or take away. */
+/** A file that is filled with one byte, and that a case overwrites or removes. */
 class Image {
   readonly path: string
   readonly #aside: string
@@ -271,7 +271,7 @@ class Image {
     return image
   }
 
-  /** Takes it away; it can be put back as it was. */
+  /** Moves it away; `putBack` restores it. */
   async putAside(): Promise<void> {
     await rename(this.path, this.#aside)
   }
@@ -285,7 +285,7 @@ class Image {
     await this.#fill(0x41)
   }
 
-  /** Its time of change becomes another, and its content stays. */
+  /** Changes its modification time, and keeps its content. */
   async touch(): Promise<void> {
     await utimes(this.path, 1, 1)
   }

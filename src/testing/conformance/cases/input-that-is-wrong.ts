@@ -10,7 +10,7 @@ import { refusedPathOf } from '../host.js'
 import type { Cases } from '../case.js'
 import type { Trial } from '../trial.js'
 
-/** Wrong specs, by what is wrong with them; the path that the error names begins with this. */
+/** Invalid specs, by what is wrong with them, with the path that the error names. */
 const wrongSpecs: Record<string, { path: string; spec: () => unknown }> = {
   'no spec': { path: 'spec', spec: () => undefined },
   'null for a spec': { path: 'spec', spec: () => null },
@@ -65,7 +65,7 @@ const wrongSpecs: Record<string, { path: string; spec: () => unknown }> = {
     path: 'spec.boot',
     spec: () => ({ name: 'vm', boot: { kernel: '/vmlinuz', firmware: '/bios' } }),
   },
-  'a MAC address that is none': {
+  'an invalid MAC address': {
     path: 'spec.networkAdapters[0].macAddress',
     spec: () => ({ name: 'vm', networkAdapters: [{ macAddress: '52:54:00:12:34:56,id=other' }] }),
   },
@@ -83,7 +83,7 @@ const wrongSpecs: Record<string, { path: string; spec: () => unknown }> = {
   'an unknown boot device': { path: 'spec.boot.order[0]', spec: () => ({ name: 'vm', boot: { order: ['network'] } }) },
 }
 
-/** Files that are wrong, by what is wrong with them; none of them may make the host wait. */
+/** Invalid files, by what is wrong with them. None of them may make the host wait. */
 const wrongFiles: Record<string, (trial: Trial) => Promise<string>> = {
   'that is missing': async (trial) => trial.path('missing'),
   'in a folder that is missing': async (trial) => trial.path('missing/missing'),
@@ -101,7 +101,7 @@ const wrongFiles: Record<string, (trial: Trial) => Promise<string>> = {
   },
 }
 if (process.getuid?.() !== 0) {
-  // Nothing is unreadable for root.
+  // Root can read every file.
   wrongFiles['that may not be read'] = async (trial) => {
     await writeFile(trial.path('secret'), 'x')
     await chmod(trial.path('secret'), 0)
@@ -132,7 +132,7 @@ const wrongKernels: Record<string, Buffer> = {
   ]),
 }
 
-/** Runs the attempt, and asserts that the host has made and written nothing meanwhile. */
+/** Runs the attempt, and asserts that the host has made no VM and no file. */
 async function expectNothingMade(trial: Trial, attempt: () => Promise<void>): Promise<void> {
   const events = new EventLog(trial.server.events())
   const before = await trial.opened.files?.()
@@ -217,14 +217,14 @@ export const inputThatIsWrong: Cases = ({ host, promises }) => {
     })
   }
 
-  promises('a filter that is wrong ends with INVALID_ARGUMENT', ['server.getVmList'], async ({ server }) => {
+  promises('an invalid filter ends with INVALID_ARGUMENT', ['server.getVmList'], async ({ server }) => {
     const wrong = { state: 'asleep' } as unknown as VmFilter
     expect((await failureOf(server.getVmList(wrong), 'INVALID_ARGUMENT')).path).toBe('filter.state')
     expect((await failureOf(server.getVm(''), 'INVALID_ARGUMENT')).path).toBe('nameOrId')
     expect((await failureOf(server.getVm(7 as never), 'INVALID_ARGUMENT')).path).toBe('nameOrId')
   })
 
-  promises('job options that are wrong end with INVALID_ARGUMENT, and nothing is done', ['vm.start'], async (trial) => {
+  promises('invalid job options end with INVALID_ARGUMENT, and nothing is done', ['vm.start'], async (trial) => {
     const vm = await trial.createVm()
     expect((await failureOf(vm.start({ timeoutMs: -1 }), 'INVALID_ARGUMENT')).path).toBe('timeoutMs')
     expect((await failureOf(vm.start({ timeoutMs: NaN }), 'INVALID_ARGUMENT')).path).toBe('timeoutMs')
@@ -235,7 +235,7 @@ export const inputThatIsWrong: Cases = ({ host, promises }) => {
   })
 
   promises(
-    'arguments of VM operations that are wrong end with INVALID_ARGUMENT, and nothing is done',
+    'invalid arguments of VM operations end with INVALID_ARGUMENT, and nothing is done',
     ['vm.stop', 'vm.waitForState', 'running VM'],
     async (trial) => {
       const vm = await trial.vmIn('running')
@@ -246,18 +246,22 @@ export const inputThatIsWrong: Cases = ({ host, promises }) => {
     },
   )
 
-  promises('a clone with a wrong name ends with INVALID_ARGUMENT, and nothing is made', ['vm.clone'], async (trial) => {
-    const vm = await trial.createVm()
-    for (const options of [{}, { name: '' }, { name: '../x' }, { name: 'a\0b' }, { name: 'x'.repeat(300) }]) {
-      expect((await failureOf(vm.clone(options as never), 'INVALID_ARGUMENT')).path).toBe('options.name')
-    }
-    expect((await failureOf(vm.clone({ name: 'x', linked: 1 as never }), 'INVALID_ARGUMENT')).path).toBe(
-      'options.linked',
-    )
-    expect(await trial.server.getVmList().unwrap()).toEqual([vm])
-  })
+  promises(
+    'a clone with an invalid name ends with INVALID_ARGUMENT, and nothing is made',
+    ['vm.clone'],
+    async (trial) => {
+      const vm = await trial.createVm()
+      for (const options of [{}, { name: '' }, { name: '../x' }, { name: 'a\0b' }, { name: 'x'.repeat(300) }]) {
+        expect((await failureOf(vm.clone(options as never), 'INVALID_ARGUMENT')).path).toBe('options.name')
+      }
+      expect((await failureOf(vm.clone({ name: 'x', linked: 1 as never }), 'INVALID_ARGUMENT')).path).toBe(
+        'options.linked',
+      )
+      expect(await trial.server.getVmList().unwrap()).toEqual([vm])
+    },
+  )
 
-  promises('changes that are wrong end with INVALID_ARGUMENT, and nothing is changed', ['vm.edit'], async (trial) => {
+  promises('invalid changes end with INVALID_ARGUMENT, and nothing is changed', ['vm.edit'], async (trial) => {
     const vm = await trial.createVm()
     const before = await vm.refresh().unwrap()
     const wrong = {
@@ -280,7 +284,7 @@ export const inputThatIsWrong: Cases = ({ host, promises }) => {
   })
 
   promises(
-    'a snapshot with a wrong name ends with INVALID_ARGUMENT, and nothing is made',
+    'a snapshot with an invalid name ends with INVALID_ARGUMENT, and nothing is made',
     ['vm.createSnapshot', 'vm.getSnapshotTree'],
     async (trial) => {
       const vm = await trial.createVm()

@@ -9,7 +9,7 @@ import { failureOf } from '../expect-failure.js'
 import type { Cases } from '../case.js'
 import type { Trial } from '../trial.js'
 
-/** A shutdown that goes on for as long as the case wants. */
+/** A shutdown that goes on until the VM is killed. */
 async function endlessShutdown(trial: Trial): Promise<{ vm: Vm; job: ReturnType<Vm['stop']> }> {
   const { vm, guest } = await trial.runningVm()
   await guest.ignorePowerButton()
@@ -17,7 +17,7 @@ async function endlessShutdown(trial: Trial): Promise<{ vm: Vm; job: ReturnType<
 }
 
 export const jobs: Cases = ({ host, promises }) => {
-  promises('a job tells what it does, to what, and since when', ['vm.start'], async (trial) => {
+  promises('a job has its operation, its target and its start time', ['vm.start'], async (trial) => {
     const vm = await trial.createVm()
     const before = wallClockMs()
     const job = vm.start()
@@ -37,7 +37,7 @@ export const jobs: Cases = ({ host, promises }) => {
   })
 
   promises(
-    'progress never falls, and ends at 100 where the job succeeds',
+    'progress never falls, and ends at 100 if the job succeeds',
     ['vm.start', 'vm.suspend', 'vm.resume', 'vm.clone', 'vm.createSnapshot', 'vm.stop', 'guest'],
     async (trial) => {
       const vm = await trial.createVm(trial.profile.specWithDisk)
@@ -82,7 +82,7 @@ export const jobs: Cases = ({ host, promises }) => {
     expect(await trial.server.getJobs().unwrap()).toEqual([])
   })
 
-  promises('a wait that is given up leaves the job alone', ['vm.stop', 'guest'], async (trial) => {
+  promises('a wait that ends early leaves the job running', ['vm.stop', 'guest'], async (trial) => {
     const { vm, job } = await endlessShutdown(trial)
     await failureOf(job.wait({ timeoutMs: 20 }), 'WAIT_TIMEOUT')
     await failureOf(job.wait({ signal: AbortSignal.abort() }), 'WAIT_ABORTED')
@@ -93,7 +93,7 @@ export const jobs: Cases = ({ host, promises }) => {
   })
 
   promises(
-    'operations beyond the limit wait in line, can be cancelled there, and then nothing was sent',
+    'operations beyond the limit wait in line, and one that is cancelled there is not sent',
     ['vm.stop', 'vm.start', 'guest'],
     async (trial) => {
       const second = await trial.createVm()
@@ -129,7 +129,7 @@ export const jobs: Cases = ({ host, promises }) => {
   })
 
   promises(
-    'operations on one VM at the same time are done one after another, or refused, and never harm it',
+    'simultaneous operations on one VM are done one after another or refused, and never harm it',
     ['vm.start', 'vm.stop', 'vm.pause', 'vm.resume', 'vm.suspend', 'vm.reset', 'vm.edit', 'vm.createSnapshot', 'guest'],
     async (trial) => {
       const vm = await trial.createVm(trial.profile.specWithDisk)
@@ -138,10 +138,10 @@ export const jobs: Cases = ({ host, promises }) => {
         () => vm.start(),
         () => vm.start(),
         () => vm.pause(),
-        () => vm.createSnapshot({ name: 'meanwhile' }),
+        () => vm.createSnapshot({ name: 'at once' }),
         () => vm.resume(),
         () => vm.suspend(),
-        () => vm.edit({ description: 'meanwhile' }),
+        () => vm.edit({ description: 'at once' }),
         () => vm.resume(),
         () => vm.reset(),
         () => vm.stop({ mode: 'kill' }),
@@ -176,7 +176,7 @@ export const jobs: Cases = ({ host, promises }) => {
   })
 
   promises(
-    'a job that lasts is found by another connection, as what it is, and ends there as it ends here',
+    'another connection finds a long job, and it ends there as it ends here',
     ['server.attachJob', 'server.getJobs', 'vm.stop', 'guest'],
     async (trial) => {
       const { vm, job } = await endlessShutdown(trial)

@@ -12,7 +12,7 @@ export const lifecycle: Cases = ({ host, promises }) => {
     expect(await guest.count()).toBe(1)
   })
 
-  promises('a killed VM is off at once, whatever its guest does', ['vm.stop', 'guest'], async (trial) => {
+  promises('a kill stops a VM at once, even if its guest ignores everything', ['vm.stop', 'guest'], async (trial) => {
     const { vm, guest } = await trial.runningVm()
     await guest.ignorePowerButton()
     await vm.stop({ mode: 'kill' }).unwrap()
@@ -22,7 +22,7 @@ export const lifecycle: Cases = ({ host, promises }) => {
   })
 
   promises(
-    'a VM can be started and stopped again and again, each time with a fresh guest',
+    'a VM can be started and stopped repeatedly, each time with a fresh guest',
     ['vm.start', 'vm.stop', 'guest'],
     async (trial) => {
       const vm = await trial.createVm()
@@ -35,7 +35,7 @@ export const lifecycle: Cases = ({ host, promises }) => {
     },
   )
 
-  promises('a paused VM goes on where it was when it is resumed', ['vm.pause', 'vm.resume', 'guest'], async (trial) => {
+  promises('a paused VM continues when it is resumed', ['vm.pause', 'vm.resume', 'guest'], async (trial) => {
     const { vm, guest } = await trial.runningVm()
     const counted = await guest.count()
     await vm.pause().unwrap()
@@ -45,7 +45,7 @@ export const lifecycle: Cases = ({ host, promises }) => {
     expect(await guest.count()).toBe(counted + 1)
   })
 
-  promises('a reset brings a fresh guest without asking the old one', ['vm.reset', 'guest'], async (trial) => {
+  promises('a reset boots a fresh guest without shutting the old one down', ['vm.reset', 'guest'], async (trial) => {
     const { vm, guest } = await trial.runningVm()
     await guest.ignorePowerButton()
     await vm.reset().unwrap()
@@ -55,7 +55,7 @@ export const lifecycle: Cases = ({ host, promises }) => {
     expect(await guest.hasShutDown()).toBe(false)
   })
 
-  promises('a reset of a paused VM lets a fresh guest run', ['vm.reset', 'vm.pause', 'guest'], async (trial) => {
+  promises('a reset of a paused VM boots a fresh guest', ['vm.reset', 'vm.pause', 'guest'], async (trial) => {
     const { vm, guest } = await trial.runningVm()
     await guest.count()
     await vm.pause().unwrap()
@@ -65,7 +65,7 @@ export const lifecycle: Cases = ({ host, promises }) => {
     expect(await guest.count()).toBe(1)
   })
 
-  promises('a restart asks the guest to go down, and starts a fresh one', ['vm.restart', 'guest'], async (trial) => {
+  promises('a restart shuts the guest down, and boots a fresh one', ['vm.restart', 'guest'], async (trial) => {
     const { vm, guest } = await trial.runningVm()
     await guest.count()
     await vm.restart().unwrap()
@@ -77,7 +77,7 @@ export const lifecycle: Cases = ({ host, promises }) => {
   })
 
   promises(
-    'what is on the disk stays there over stop, kill, reset and start',
+    'the content of a disk stays over stop, kill, reset and start',
     ['vm.start', 'vm.stop', 'vm.reset', 'guest'],
     async (trial) => {
       const { vm, guest } = await trial.runningVmWithDisk()
@@ -122,7 +122,7 @@ export const lifecycle: Cases = ({ host, promises }) => {
   })
 
   promises(
-    'waitForState ends when the VM gets there, at once where it is there already',
+    'waitForState ends when the VM reaches the state, at once if it has it already',
     ['vm.waitForState', 'vm.start'],
     async (trial) => {
       const vm = await trial.createVm()

@@ -26,15 +26,11 @@ export const lookup: Cases = ({ host, promises }) => {
     expect(await server.getVmList().unwrap()).toEqual([])
   })
 
-  promises(
-    'a VM that was made is found by its name and by its id, and is the same object',
-    ['server.getVm'],
-    async (trial) => {
-      const vm = await trial.createVm()
-      expect(await trial.server.getVm(vm.name).unwrap()).toBe(vm)
-      expect(await trial.server.getVm(vm.id).unwrap()).toBe(vm)
-    },
-  )
+  promises('a VM is found by its name and by its id, as the same object', ['server.getVm'], async (trial) => {
+    const vm = await trial.createVm()
+    expect(await trial.server.getVm(vm.name).unwrap()).toBe(vm)
+    expect(await trial.server.getVm(vm.id).unwrap()).toBe(vm)
+  })
 
   promises("an id goes before a name: no VM is named like another one's id", ['vm.edit', 'vm.clone'], async (trial) => {
     const first = await trial.createVm()
@@ -88,7 +84,7 @@ export const lookup: Cases = ({ host, promises }) => {
     }
   })
 
-  promises('a part of a name, or another case of it, finds nothing', ['server.getVm'], async (trial) => {
+  promises('part of a name, or a name in another case, finds nothing', ['server.getVm'], async (trial) => {
     const vm = await trial.createVm({ name: 'Web-1' })
     for (const name of ['Web', 'eb-1', 'Web-1 ', 'Web-11', 'web-1']) {
       await failureOf(trial.server.getVm(name), 'VM_NOT_FOUND')
@@ -96,13 +92,13 @@ export const lookup: Cases = ({ host, promises }) => {
     expect(await trial.server.getVm('Web-1').unwrap()).toBe(vm)
   })
 
-  promises('what only this kind of host tells of a VM, it tells under its name', ['server.createVm'], async (trial) => {
+  promises('vm.native has the name of the driver', ['server.createVm'], async (trial) => {
     const { native } = await trial.createVm()
     if (native !== undefined) expect(native.driver).toBe(trial.server.driver)
     else expect(trial.server.driver).not.toBe('qmp')
   })
 
-  promises('odd names are kept to the letter', ['server.createVm', 'server.getVm'], async (trial) => {
+  promises('unusual names are kept unchanged', ['server.createVm', 'server.getVm'], async (trial) => {
     for (const name of oddNames) {
       const vm = await trial.createVm({ name })
       expect(vm.name).toBe(name)

@@ -6,7 +6,7 @@ import { failureOf } from '../expect-failure.js'
 import type { Cases } from '../case.js'
 import type { Trial } from '../trial.js'
 
-/** Moves the VM, looks at it there, and does away with it. */
+/** Migrates the VM, checks it there, and deletes it. */
 async function moved(trial: Trial, vm: Vm, look: (there: Vm, server: Server) => Promise<void>): Promise<void> {
   const target = trial.opened.migrationTarget!
   await vm.migrate(target).unwrap()
@@ -21,7 +21,7 @@ async function moved(trial: Trial, vm: Vm, look: (there: Vm, server: Server) => 
 }
 
 export const migrate: Cases = ({ promises }) => {
-  promises('a VM that was moved is on the other host, and not on this one any more', ['vm.migrate'], async (trial) => {
+  promises('a VM that was migrated is on the other host only', ['vm.migrate'], async (trial) => {
     const vm = await trial.createVm({ description: 'on its way' })
     await moved(trial, vm, async (there) => {
       expect(there.config).toEqual(vm.config)
@@ -31,7 +31,7 @@ export const migrate: Cases = ({ promises }) => {
   })
 
   promises(
-    'a VM that runs is moved without its guest noticing',
+    'a running VM is migrated without its guest noticing',
     ['vm.migrate', 'vm.suspend', 'guest'],
     async (trial) => {
       const { vm, guest } = await trial.runningVmWithDisk()
@@ -55,7 +55,7 @@ export const migrate: Cases = ({ promises }) => {
 
   for (const state of ['paused', 'suspended'] as const) {
     const verb = state === 'paused' ? 'vm.pause' : 'vm.suspend'
-    promises(`a ${state} VM is ${state} where it is moved to`, ['vm.migrate', verb, 'guest'], async (trial) => {
+    promises(`a ${state} VM is ${state} after its migration`, ['vm.migrate', verb, 'guest'], async (trial) => {
       const { vm, guest } = await trial.runningVm()
       const counted = await guest.count()
       guest.close()
@@ -70,7 +70,7 @@ export const migrate: Cases = ({ promises }) => {
     })
   }
 
-  promises('snapshots are moved with their VM', ['vm.migrate', 'vm.createSnapshot', 'guest'], async (trial) => {
+  promises('snapshots are migrated with their VM', ['vm.migrate', 'vm.createSnapshot', 'guest'], async (trial) => {
     const { vm, guest } = await trial.runningVmWithDisk()
     await guest.writeDisk(0x41)
     const { id } = await vm.createSnapshot({ name: 'before' }).unwrap()
@@ -95,7 +95,7 @@ export const migrate: Cases = ({ promises }) => {
     await other.delete().unwrap()
   })
 
-  promises('a VM is not moved to where it is, nor to nowhere', ['vm.migrate'], async (trial) => {
+  promises("a VM can't be migrated to its own host, or to none", ['vm.migrate'], async (trial) => {
     const vm = await trial.createVm()
     for (const to of [trial.server.uri, 'nowhere']) {
       const error = await failureOf(vm.migrate(to), 'INVALID_ARGUMENT')
@@ -104,7 +104,7 @@ export const migrate: Cases = ({ promises }) => {
     await trial.expectState(vm, 'stopped')
   })
 
-  promises('both hosts tell of a VM that is moved', ['vm.migrate'], async (trial) => {
+  promises('both hosts have events of a migration', ['vm.migrate'], async (trial) => {
     const vm = await trial.createVm()
     await using server = await connect(trial.opened.migrationTarget).unwrap()
     const here = trial.events({ vmId: vm.id, types: ['deleted'] })

@@ -8,7 +8,7 @@ import type { Trial } from '../trial.js'
 const macAddress = '52:54:00:ab:cd:ef'
 const anyMacAddress = /^(?:[0-9a-f]{2}:){5}[0-9a-f]{2}$/
 
-/** The ports of the host that are told of a VM's first adapter. */
+/** The reported host ports of a VM's first adapter. */
 const hostPortsOf = ({ networkAdapters }: VmConfig): (number | undefined)[] =>
   networkAdapters?.[0]?.portForwards?.map(({ hostPort }) => hostPort) ?? []
 const macAddressesOf = ({ networkAdapters }: VmConfig): (string | undefined)[] =>
@@ -56,7 +56,7 @@ export const networkAdapters: Cases = ({ host, promises }) => {
   })
 
   promises(
-    'a port that nobody asked for is told as long as the VM runs, and is the same the next time',
+    'a port that the host chose is reported while the VM runs, and is the same the next time',
     ['vm.start', 'vm.stop', 'guest'],
     async (trial) => {
       const { vm, ports } = await runningVm(trial)
@@ -75,7 +75,7 @@ export const networkAdapters: Cases = ({ host, promises }) => {
   })
 
   promises(
-    'a VM with a network adapter goes on with its memory and its ports after it was suspended',
+    'a VM with a network adapter keeps its memory and its ports over a suspension',
     ['vm.suspend', 'vm.resume', 'guest'],
     async (trial) => {
       const { vm, ports } = await runningVm(trial)

@@ -3,7 +3,7 @@ import { failureOf } from '../expect-failure.js'
 import { vmCalls, vmOperations } from '../calls.js'
 import type { Cases } from '../case.js'
 
-/** Every operation of a VM that is not there any more. */
+/** Every operation of a VM that was deleted. */
 export const notFound: Cases = ({ host, promises }) => {
   for (const operation of vmOperations) {
     promises(
@@ -23,19 +23,15 @@ export const notFound: Cases = ({ host, promises }) => {
     )
   }
 
-  promises(
-    'a VM of the same name that was made later is not the one that was deleted',
-    ['vm.delete'],
-    async (trial) => {
-      const first = await trial.createVm({ name: 'same' })
-      await first.delete().unwrap()
-      const second = await trial.createVm({ name: 'same' })
-      expect(second.id).not.toBe(first.id)
-      expect(second).not.toBe(first)
-      await failureOf(first.getState(), 'VM_NOT_FOUND')
-      await trial.expectState(second, 'stopped')
-    },
-  )
+  promises('a new VM with the name of a deleted one is another VM', ['vm.delete'], async (trial) => {
+    const first = await trial.createVm({ name: 'same' })
+    await first.delete().unwrap()
+    const second = await trial.createVm({ name: 'same' })
+    expect(second.id).not.toBe(first.id)
+    expect(second).not.toBe(first)
+    await failureOf(first.getState(), 'VM_NOT_FOUND')
+    await trial.expectState(second, 'stopped')
+  })
 
   promises(
     'waiting for a state ends with VM_NOT_FOUND when the VM is deleted',

@@ -39,13 +39,13 @@ export const screenAndKeys: Cases = ({ promises }) => {
     await vm.sendKeys('aB!\n').unwrap()
     const keys = ['KeyA', 'ShiftLeft', 'KeyB', 'ShiftLeft', 'Digit1', 'Enter'] as const
     for (const key of keys) {
-      // A second press of Shift may be left out where it is held.
+      // A second press of Shift may be missing while Shift is held.
       if (key === 'ShiftLeft' && (await guest.hasSeenKey('KeyB'))) continue
       await guest.untilKey(key)
     }
   })
 
-  promises('no keys at all are no trouble', ['vm.sendKeys', 'running VM'], async (trial) => {
+  promises('an empty list of keys is accepted', ['vm.sendKeys', 'running VM'], async (trial) => {
     const vm = await trial.vmIn('running')
     await vm.sendKeys([]).unwrap()
     await vm.sendKeys('').unwrap()

@@ -63,7 +63,7 @@ const samples: Readonly<Record<SettingPath, Sample>> = {
     networkAdapter({ portForwards: [{ ...portForward, hostAddress: '0.0.0.0' }] }),
 }
 
-/** The settings that the host refuses, by path, and whose sample needs no more than a file. */
+/** Samples for hosts that refuse the setting: any file will do. */
 const refusable: Readonly<Partial<Record<SettingPath, Sample>>> = {
   ...samples,
   'spec.boot.kernel': (_trial, kernel) => ({ boot: { kernel } }),
@@ -71,7 +71,7 @@ const refusable: Readonly<Partial<Record<SettingPath, Sample>>> = {
   'spec.boot.commandLine': (_trial, kernel) => ({ boot: { kernel, commandLine: 'quiet' } }),
 }
 
-/** As large as a floppy. */
+/** A file of the size of a floppy. */
 async function madeFile(trial: Trial): Promise<string> {
   const file = trial.path('file')
   await writeFile(file, Buffer.alloc(1_474_560, 7))

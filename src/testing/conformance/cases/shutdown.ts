@@ -4,9 +4,9 @@ import { failureOf } from '../expect-failure.js'
 import type { Cases } from '../case.js'
 
 export const shutdown: Cases = ({ host, promises }) => {
-  /** How a shutdown ends that the guest has not noticed, once it is given up. */
+  /** The error of a shutdown that the guest has not noticed, after its timeout. */
   const givenUp = host.withdrawsPowerButton ? 'TIMEOUT' : 'OUTCOME_UNKNOWN'
-  /** Longer than it takes on a loaded machine until the button is pressed. */
+  /** Longer than a loaded machine needs to press the button. */
   const timeoutMs = host.withdrawsPowerButton ? 300 : 2000
 
   promises('stop asks the guest, and succeeds once it is off', ['vm.stop', 'guest'], async (trial) => {
@@ -18,7 +18,7 @@ export const shutdown: Cases = ({ host, promises }) => {
   })
 
   promises(
-    `a shutdown that the guest ignores ends with ${givenUp} after timeoutMs, and the VM still runs`,
+    `a shutdown that the guest ignores ends with ${givenUp} after timeoutMs, and the VM runs on`,
     ['vm.stop', 'guest'],
     async (trial) => {
       const { vm, guest } = await trial.runningVm()
@@ -31,7 +31,7 @@ export const shutdown: Cases = ({ host, promises }) => {
   )
 
   if (host.withdrawsPowerButton) {
-    promises('a shutdown that was given up does not take place later', ['vm.stop', 'guest'], async (trial) => {
+    promises('a shutdown that timed out does not take place later', ['vm.stop', 'guest'], async (trial) => {
       const { vm, guest } = await trial.runningVm()
       await guest.ignorePowerButton()
       await failureOf(vm.stop({ timeoutMs: 100 }), 'TIMEOUT')
@@ -44,7 +44,7 @@ export const shutdown: Cases = ({ host, promises }) => {
   }
 
   promises(
-    'a shutdown that the guest has taken note of, and not followed, ends with OUTCOME_UNKNOWN after timeoutMs',
+    'a shutdown that the guest has noticed but not carried out ends with OUTCOME_UNKNOWN after timeoutMs',
     ['vm.stop', 'guest'],
     async (trial) => {
       const { vm, guest } = await trial.runningVm()
@@ -57,7 +57,7 @@ export const shutdown: Cases = ({ host, promises }) => {
   )
 
   promises(
-    'a shutdown that the guest ignores can be cancelled, where the host can take it back',
+    'a shutdown that the guest ignores can be cancelled if the host can withdraw it',
     ['vm.stop', 'guest'],
     async (trial) => {
       const { vm, guest } = await trial.runningVm()
@@ -68,13 +68,13 @@ export const shutdown: Cases = ({ host, promises }) => {
         await failureOf(job, 'JOB_CANCELLED')
       } else {
         const verdict = await job.cancel()
-        // Before the guest is told, it can be cancelled anywhere.
+        // Until the guest is told, the shutdown can be cancelled on every host.
         if (verdict.isOk()) await failureOf(job, 'JOB_CANCELLED')
         else expect(verdict.error.code).toBe('JOB_NOT_CANCELABLE')
       }
       await trial.expectState(vm, 'running')
       await guest.count()
-      // The job that goes on, and the next one, end with the VM.
+      // The job that goes on ends with the VM, and so does the next one.
       await vm.stop({ mode: 'kill' })
       await job
       await trial.expectState(vm, 'stopped')
@@ -82,7 +82,7 @@ export const shutdown: Cases = ({ host, promises }) => {
   )
 
   promises(
-    'a shutdown that the guest has taken note of cannot be cancelled, and goes on until the guest is off',
+    "a shutdown that the guest has noticed can't be cancelled, and goes on until the guest is off",
     ['vm.stop', 'guest'],
     async (trial) => {
       const { vm, guest } = await trial.runningVm()
@@ -111,7 +111,7 @@ export const shutdown: Cases = ({ host, promises }) => {
   }
 
   promises(
-    'a restart that the guest ignores ends after timeoutMs, and the old guest still runs',
+    'a restart that the guest ignores ends after timeoutMs, and the old guest runs on',
     ['vm.restart', 'guest'],
     async (trial) => {
       const { vm, guest } = await trial.runningVm()
@@ -123,7 +123,7 @@ export const shutdown: Cases = ({ host, promises }) => {
     },
   )
 
-  promises('a guest that goes down by itself ends a shutdown that it ignored', ['vm.stop', 'guest'], async (trial) => {
+  promises('a guest that turns itself off ends a shutdown that it ignored', ['vm.stop', 'guest'], async (trial) => {
     const { vm, guest } = await trial.runningVm()
     await guest.ignorePowerButton()
     const job = vm.stop()
@@ -136,10 +136,10 @@ export const shutdown: Cases = ({ host, promises }) => {
     ['of the same connection', false],
     ['of another connection', true],
   ] as const) {
-    // A clone of a running VM takes its time there, and meets the guest on its way down.
+    // A clone of a running VM takes long enough to overlap with the shutdown.
     if (host.refusedFrom['vm.clone']?.includes('running') === true || (hasSecond && !host.sharesRunningVms)) continue
     promises(
-      `a restart beside a clone ${title} brings the guest up anew`,
+      `a restart during a clone ${title} boots a fresh guest`,
       ['vm.restart', 'vm.clone', 'guest'],
       async (trial) => {
         const { vm, guest } = await trial.runningVmWithDisk()
@@ -185,7 +185,7 @@ export const shutdown: Cases = ({ host, promises }) => {
     )
 
     promises(
-      `a kill ${title} wins over a restart that was given up`,
+      `a kill ${title} wins over a restart that timed out`,
       ['vm.restart', 'vm.stop', 'guest'],
       async (trial) => {
         const { vm, guest } = await trial.runningVm()
@@ -197,11 +197,11 @@ export const shutdown: Cases = ({ host, promises }) => {
         await refused()
         await failureOf(restarting, 'OUTCOME_UNKNOWN')
         await same.stop({ mode: 'kill' }).unwrap()
-        // What is left of the restart comes after the kill, and before what is asked for later.
+        // The rest of the restart, if any, is done before these edits.
         for (let count = 0; count < 5; count += 1) await vm.edit({ description: String(count) }).unwrap()
         expect(await vm.getState().unwrap()).toBe('stopped')
         if (!host.keepsVms) return
-        // What is under way on a connection has ended when that is closed.
+        // A close waits for what is under way.
         await first.close().unwrap()
         const found = await (await trial.connectAgain()).getVm(vm.id).unwrap()
         expect(found.state).toBe('stopped')
@@ -209,7 +209,7 @@ export const shutdown: Cases = ({ host, promises }) => {
     )
   }
 
-  promises('a kill goes past a shutdown that hangs', ['vm.stop', 'guest'], async (trial) => {
+  promises('a kill does not wait for a shutdown that hangs', ['vm.stop', 'guest'], async (trial) => {
     const { vm, guest } = await trial.runningVm()
     await guest.ignorePowerButton()
     const shutdownJob = vm.stop()

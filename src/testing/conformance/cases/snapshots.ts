@@ -21,7 +21,7 @@ export const snapshots: Cases = ({ host, promises }) => {
     expect(await (await trial.createVm()).getSnapshotTree().unwrap()).toEqual([])
   })
 
-  promises('a snapshot is what was asked for, and is in the tree', needs, async (trial) => {
+  promises('a snapshot has the given name and description, and is in the tree', needs, async (trial) => {
     const vm = await trial.createVm()
     const started = wallClockMs()
     const snapshot = await vm.createSnapshot({ name: 'Clean "ünï"', description: 'Nothing done yet' }).unwrap()
@@ -57,7 +57,7 @@ export const snapshots: Cases = ({ host, promises }) => {
   })
 
   promises(
-    'switching to a snapshot of a stopped VM takes its disk and its settings back',
+    'switching to a snapshot of a stopped VM restores its disk and its settings',
     [...switching, 'vm.edit', 'guest'],
     async (trial) => {
       const { vm, guest } = await trial.runningVmWithDisk()
@@ -79,7 +79,7 @@ export const snapshots: Cases = ({ host, promises }) => {
   )
 
   promises(
-    'switching to a snapshot of a running VM takes its memory and its disk back, and it runs',
+    'switching to a snapshot of a running VM restores its memory and its disk, and it runs',
     [...switching, 'guest'],
     async (trial) => {
       const { vm, guest } = await trial.runningVmWithDisk()
@@ -124,7 +124,7 @@ export const snapshots: Cases = ({ host, promises }) => {
   }
 
   promises(
-    'a paused VM that was switched back to goes on when it is resumed',
+    'a switch to a snapshot of a paused VM leaves it paused, and it can be resumed',
     [...switching, 'vm.pause', 'guest'],
     async (trial) => {
       const { vm, guest } = await trial.runningVm()
@@ -163,7 +163,7 @@ export const snapshots: Cases = ({ host, promises }) => {
   )
 
   promises(
-    'deleting the first, the last and the current snapshot leaves a whole tree',
+    'deleting the first, the last and the current snapshot leaves a correct tree',
     [...needs, 'vm.deleteSnapshot'],
     async (trial) => {
       const vm = await trial.createVm()
@@ -182,7 +182,7 @@ export const snapshots: Cases = ({ host, promises }) => {
   )
 
   promises(
-    'an unknown snapshot ends with SNAPSHOT_NOT_FOUND, and the VM is left alone',
+    'an unknown snapshot ends with SNAPSHOT_NOT_FOUND, and the VM is unchanged',
     [...switching, 'vm.deleteSnapshot'],
     async (trial) => {
       const vm = await trial.createVm()
@@ -201,7 +201,7 @@ export const snapshots: Cases = ({ host, promises }) => {
 
   if (!host.keepsVms) return
 
-  promises('deleting every snapshot gives their room back', [...needs, 'vm.deleteSnapshot', 'guest'], async (trial) => {
+  promises('deleting every snapshot frees their space', [...needs, 'vm.deleteSnapshot', 'guest'], async (trial) => {
     const { vm, guest } = await trial.runningVmWithDisk()
     await guest.writeDisk(1)
     await vm.stop().unwrap()

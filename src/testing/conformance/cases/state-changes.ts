@@ -5,7 +5,7 @@ import { vmCalls, vmOperations, type VmOperation } from '../calls.js'
 import { needsOf, reachableStates } from '../reachable-states.js'
 import type { Cases } from '../case.js'
 
-/** Checked elsewhere: they need an agent in the guest, or another host. */
+/** True for operations with subjects of their own: they need an agent in the guest, or another host. */
 const isElsewhere = (operation: VmOperation): boolean => operation.startsWith('guest.') || operation === 'vm.migrate'
 
 /** From the table of operations: in each state that it names, the operation succeeds, and leads where it says. */
@@ -18,7 +18,7 @@ export const stateChanges: Cases = ({ host, promises }) => {
     const needs = isOfSnapshot ? (['vm.createSnapshot', 'vm.getSnapshotTree'] as const) : []
     promises(title, [operation, ...needs, ...needsOf(from)], async (trial) => {
       let leadsTo = to ?? from
-      // A suspended VM has no snapshot taken of it, and gets it before.
+      // A suspended VM can't have a snapshot made: it is made before.
       const vm = await trial.vmIn(isOfSnapshot && from === 'suspended' ? 'running' : from)
       if (isOfSnapshot) {
         const { state } = await vm.createSnapshot({ name: 'before' }).unwrap()

@@ -9,7 +9,7 @@ import type { Cases } from '../case.js'
 /** From the table of operations: in each state that it does not name, the operation is refused, and nothing is changed. */
 export const statesAndErrors: Cases = ({ host, promises }) => {
   const check = (operation: VmOperation, state: VmState, expected: readonly VmState[], mode?: 'kill'): void => {
-    const title = `${operation}${mode === 'kill' ? ' with mode kill' : ''} of a ${state} VM ends with INVALID_STATE, and leaves the VM alone`
+    const title = `${operation}${mode === 'kill' ? ' with mode kill' : ''} of a ${state} VM ends with INVALID_STATE, and leaves the VM unchanged`
     promises(title, [operation, ...needsOf(state)], async (trial) => {
       const vm = await trial.vmIn(state)
       const before = await vm.refresh().unwrap()

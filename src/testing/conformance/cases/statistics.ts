@@ -11,7 +11,7 @@ const counters = [
   'networkSentBytes',
 ] as const
 
-/** Asserts that no counter has fallen, where the host has it. */
+/** Asserts that no counter of the host has fallen. */
 function expectNotLess(later: VmStatistics, earlier: VmStatistics): void {
   expect(later.takenAt.getTime()).toBeGreaterThanOrEqual(earlier.takenAt.getTime())
   for (const counter of counters) {
@@ -23,7 +23,7 @@ function expectNotLess(later: VmStatistics, earlier: VmStatistics): void {
 
 export const statistics: Cases = ({ promises }) => {
   promises(
-    'statistics tell the memory, and grow with what the guest does',
+    "statistics have the memory, and counters that grow with the guest's work",
     ['vm.getStatistics', 'guest'],
     async (trial) => {
       const { vm, guest } = await trial.runningVmWithDisk()
@@ -42,33 +42,29 @@ export const statistics: Cases = ({ promises }) => {
     },
   )
 
-  promises('statistics of a paused VM can be had', ['vm.getStatistics', 'vm.pause', 'running VM'], async (trial) => {
+  promises('a paused VM has statistics', ['vm.getStatistics', 'vm.pause', 'running VM'], async (trial) => {
     const vm = await trial.vmIn('paused')
     const first = await vm.getStatistics().unwrap()
     expectNotLess(await vm.getStatistics().unwrap(), first)
   })
 
-  promises(
-    'watching goes on until the VM stops, and then ends',
-    ['vm.getStatistics', 'vm.stop', 'guest'],
-    async (trial) => {
-      const { vm } = await trial.runningVm()
-      const seen: VmStatistics[] = []
-      for await (const figures of vm.watchStatistics({ intervalMs: 20 })) {
-        if (seen.length > 0) expectNotLess(figures, seen.at(-1)!)
-        seen.push(figures)
-        if (seen.length === 5) await vm.stop({ mode: 'kill' }).unwrap()
-      }
-      expect(seen).toHaveLength(5)
-    },
-  )
+  promises('watching statistics ends when the VM stops', ['vm.getStatistics', 'vm.stop', 'guest'], async (trial) => {
+    const { vm } = await trial.runningVm()
+    const seen: VmStatistics[] = []
+    for await (const figures of vm.watchStatistics({ intervalMs: 20 })) {
+      if (seen.length > 0) expectNotLess(figures, seen.at(-1)!)
+      seen.push(figures)
+      if (seen.length === 5) await vm.stop({ mode: 'kill' }).unwrap()
+    }
+    expect(seen).toHaveLength(5)
+  })
 
-  promises('watching a VM that does not run ends at once', ['vm.getStatistics'], async (trial) => {
+  promises('watching statistics of a VM that does not run ends at once', ['vm.getStatistics'], async (trial) => {
     const vm = await trial.createVm()
     for await (const figures of vm.watchStatistics()) expect.fail(`It had ${JSON.stringify(figures)}`)
   })
 
-  promises('watching ends with an abort', ['vm.getStatistics', 'running VM'], async (trial) => {
+  promises('watching statistics ends with an abort', ['vm.getStatistics', 'running VM'], async (trial) => {
     const vm = await trial.vmIn('running')
     const controller = new AbortController()
     const watch = async (): Promise<void> => {

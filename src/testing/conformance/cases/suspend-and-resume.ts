@@ -4,7 +4,7 @@ import type { Cases } from '../case.js'
 export const suspendAndResume: Cases = ({ host, promises }) => {
   const needs = ['vm.suspend', 'vm.resume', 'guest'] as const
 
-  promises('a VM that was suspended goes on with its memory', needs, async (trial) => {
+  promises('a VM keeps its memory over a suspension', needs, async (trial) => {
     const { vm, guest } = await trial.runningVm()
     const counted = await guest.count()
     for (let times = 1; times <= 2; times += 1) {
@@ -16,7 +16,7 @@ export const suspendAndResume: Cases = ({ host, promises }) => {
     }
   })
 
-  promises('a VM that was suspended goes on with its disk', needs, async (trial) => {
+  promises('a VM keeps its disk over a suspension', needs, async (trial) => {
     const { vm, guest } = await trial.runningVmWithDisk()
     await guest.writeDisk(0x5a)
     await vm.suspend().unwrap()
@@ -57,7 +57,7 @@ export const suspendAndResume: Cases = ({ host, promises }) => {
     },
   )
 
-  promises('a guest that was resumed still hears the power button', [...needs, 'vm.stop'], async (trial) => {
+  promises('a guest that was resumed still notices the power button', [...needs, 'vm.stop'], async (trial) => {
     const vm = await trial.vmIn('suspended')
     await vm.resume().unwrap()
     await vm.stop().unwrap()
@@ -65,7 +65,7 @@ export const suspendAndResume: Cases = ({ host, promises }) => {
   })
 
   promises(
-    'a suspended VM keeps its saved state when its description is edited, and its name where it can be',
+    'a suspended VM keeps its saved state when its description is edited, and its name if the host allows that',
     [...needs, 'vm.edit'],
     async (trial) => {
       const { vm, guest } = await trial.runningVm()
