@@ -11,7 +11,7 @@ import type { OperationErrors } from './operation-errors.js'
 export interface DriverCall<O extends DriverOperation, C extends OperationCode, T> {
   /** The driver's operation. */
   readonly method: O
-  /** What the job is called, where that is not the driver's operation. */
+  /** The operation that the job names: the driver's, or one that is done with it. */
   readonly operation: C
   readonly target: JobTarget
   /** What the driver is given, or what is wrong with it. */

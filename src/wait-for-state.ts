@@ -3,7 +3,7 @@ import type { Task } from './driver/task.js'
 import { JobCancelledError } from './errors.js'
 import type { VmState } from './model/vm-state.js'
 
-/** How often to ask a host that does not tell of what other processes do. */
+/** How often to ask a host whose events leave out what other processes do. */
 const pollIntervalMs = 500
 
 /** Resolves once the host says that the VM is in one of the states; rejects when it can't be asked, or on abortion. */

@@ -86,12 +86,12 @@ const event = v.variant(
 
 /** Throws a {@link ProtocolError} if a driver's answer is not of the kind that the table of operations says. */
 export function checkAnswer(driver: string, operation: DriverOperation, answer: unknown): void {
-  check(answers[operations[operation].answers], answer, `the ${driver} driver gave a wrong answer to ${operation}`)
+  check(answers[operations[operation].answers], answer, `the ${driver} driver gave an invalid answer to ${operation}`)
 }
 
 /** Throws a {@link ProtocolError} if a driver's event is not one. */
-export function checkEvent(driver: string, told: VmEvent): void {
-  check(event, told, `the ${driver} driver told of an event that is wrong`)
+export function checkEvent(driver: string, emitted: VmEvent): void {
+  check(event, emitted, `the ${driver} driver emitted an invalid event`)
 }
 
 function check(schema: v.GenericSchema, value: unknown, what: string): void {

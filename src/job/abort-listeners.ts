@@ -1,7 +1,7 @@
 import type { CancelRequest } from './cancellation.js'
 
 /**
- * The listeners of one signal. However many jobs share it, it gets one of its own: `addEventListener` compares each new
+ * The listeners of one signal. However many jobs share it, it gets one listener: `addEventListener` compares each new
  * listener with all that are there, and 100,000 would take half a minute.
  */
 class AbortListeners {
@@ -33,7 +33,7 @@ class AbortListeners {
 
 const listenersOf = new WeakMap<AbortSignal, AbortListeners>()
 
-/** Why a signal stops something: its own words where it has more to say than that it was aborted, and its reason itself. */
+/** Why a signal stops something: the message of its reason if that says more than that it was aborted, and the reason itself. */
 export function abortRequest(signal: AbortSignal): CancelRequest {
   const cause: unknown = signal.reason
   const words =

@@ -24,7 +24,7 @@ export class Cancellation {
   #controller: AbortController | undefined
   #round: PCancelable<unknown> | undefined
   #request: CancelRequest | undefined
-  /** Settles only where somebody refuses, however late. */
+  /** Settles only if a handler refuses, however late. */
   #refusal: Promise<Refusal> | undefined
   #refuse: ((refusal: Refusal) => void) | undefined
   #isTaken = false
@@ -37,7 +37,7 @@ export class Cancellation {
   get signal(): AbortSignal {
     if (this.#controller === undefined) {
       this.#controller = new AbortController()
-      // A part of the work that begins after the request must hear of it, too.
+      // Work that begins after the request must be aborted as well.
       if (this.#abortReason !== undefined) this.#controller.abort(this.#abortReason)
     }
     return this.#controller.signal
@@ -57,12 +57,12 @@ export class Cancellation {
   add(handler: CancelHandler): () => void {
     const handlers = (this.#handlers ??= new Set())
     handlers.add(handler)
-    // A request that was taken before must be heard of here, too.
+    // A request that was taken before goes to this handler as well.
     if (this.#isTaken) void this.#consult(handler)
     return () => void handlers.delete(handler)
   }
 
-  /** Passes the request on; the promise settles only where somebody refuses. A later request joins one under way. */
+  /** Passes the request to the handlers; the promise settles only if one refuses. A later request joins one under way. */
   ask(request: CancelRequest): Promise<Refusal> {
     this.#request ??= request
     this.#refusal ??= new Promise((resolve) => {
@@ -74,12 +74,12 @@ export class Cancellation {
     return refusal
   }
 
-  /** Somebody has asked the host itself, and it has taken the request. */
+  /** Another client asked the host to stop it, and the host took the request. */
   note(request: CancelRequest): void {
     this.#request ??= request
   }
 
-  /** Tells whatever still works on the job that nobody waits for it any more. */
+  /** Aborts the signal: nobody waits for the work any more. */
   abort(reason: string): void {
     this.#abortReason ??= new DOMException(reason, 'AbortError')
     this.#controller?.abort(this.#abortReason)

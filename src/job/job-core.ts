@@ -9,7 +9,10 @@ import { publishJobEvent } from './diagnostics.js'
 import { advance, complete, noProgress, type Progress, type ProgressReport } from './progress.js'
 import type { UnobservedFailure, UnobservedFailures } from './unobserved-failures.js'
 
-/** `'unknown'`: the connection was lost with the operation in flight, and nobody can say whether it took place. */
+/**
+ * `'running'`: it has not ended. `'finished'`: it has, and its result tells how. `'unknown'`: the connection was lost with the operation
+ * in flight, and nobody can say whether it took place; if the host can be asked again, the status becomes true again.
+ */
 export type JobStatus = 'running' | 'finished' | 'unknown'
 
 export interface JobListener {
@@ -17,13 +20,13 @@ export interface JobListener {
   onSettled?(): void
 }
 
-/** What came of a request to stop; `'unknown'` where nobody can say whether it was stopped. */
+/** What came of a request to stop; `'unknown'` if nobody can say whether the operation was stopped. */
 export type CancelVerdict =
   | { readonly kind: 'cancelled' }
   | { readonly kind: 'finished' }
   | { readonly kind: 'refused' | 'unknown'; readonly cause?: unknown }
 
-/** How long a host may take to confirm that it has stopped an operation whose time is over: limits are kept to the second. */
+/** Longest wait for a host to confirm that it has stopped an operation whose time is over: limits are kept to the second. */
 export const confirmationMs = 800
 
 /** What most jobs never need. */
@@ -35,7 +38,7 @@ interface Extras {
   cancellation: Cancellation | undefined
   unobserved: UnobservedFailure | undefined
   isUnreachable: boolean
-  /** Whether its host has been asked for the change, where the driver tells. */
+  /** Whether its host has been asked for the change, if the driver tells. */
   sending: 'held back' | 'sent' | undefined
 }
 
@@ -53,7 +56,7 @@ export class JobCore<T, E extends VmError> {
   result: Result<T, E> | undefined
   readonly operation: OperationCode
   readonly target: JobTarget | undefined
-  /** Where it is told of that it failed and nobody looked at it. */
+  /** Collects failures that nobody looked at. */
   failures: UnobservedFailures | undefined
   #isObserved = false
   #promise: Promise<Result<T, E>> | undefined
@@ -72,7 +75,7 @@ export class JobCore<T, E extends VmError> {
     return this.result.isErr() && this.result.error.code === 'OUTCOME_UNKNOWN' ? 'unknown' : 'finished'
   }
 
-  /** Where the host keeps its jobs: what finds this one again, from any process. */
+  /** Finds the job again from any process, if the host keeps its jobs. */
   get token(): string | undefined {
     return this.#extras?.token
   }
@@ -91,7 +94,7 @@ export class JobCore<T, E extends VmError> {
     return this.#promise
   }
 
-  /** Somebody looks at the outcome, or will. */
+  /** Notes that the outcome is looked at, now or later. */
   observe(): void {
     this.#isObserved = true
     if (this.#extras?.unobserved === undefined) return
@@ -107,7 +110,7 @@ export class JobCore<T, E extends VmError> {
     return () => void extra.listeners?.delete(listener)
   }
 
-  /** It waits in line and nothing has been sent, until `begin` is called; `leave` takes it out of the line. */
+  /** The job waits in line, and nothing has been sent, until `begin` is called; `leave` takes it out of the line. */
   queue(leave: () => void): void {
     this.#extra.leaveQueue = leave
     this.report({ phase: 'queued' })
@@ -126,12 +129,12 @@ export class JobCore<T, E extends VmError> {
     this.#announce()
   }
 
-  /** The connection is lost, or back: whether the outcome of what is in flight can be told at present. */
+  /** Notes whether the host can be asked about the job at present: the connection is lost, or back. */
   setReachable(isReachable: boolean): void {
     if (this.result === undefined) this.#extra.isUnreachable = !isReachable
   }
 
-  /** Nothing is sent until the returned function is called, which throws where the job has ended. What was sent stays sent. */
+  /** Nothing is sent until the returned function is called, which throws if the job has ended. What was sent stays sent. */
   holdBack(): () => void {
     const extra = this.#extra
     extra.sending ??= 'held back'
@@ -157,27 +160,27 @@ export class JobCore<T, E extends VmError> {
     return this.#extras?.sending === 'sent'
   }
 
-  /** Whether it may take place though nobody waits for it any more; a driver that does not tell may have sent it at once. */
+  /** Whether the operation may take place though nobody waits for it any more; a driver that does not tell may have sent it at once. */
   get mayTakePlace(): boolean {
     const { isQuery }: OperationSpec = operations[this.operation]
     return isQuery !== true && !this.isQueued && this.#extras?.sending !== 'held back'
   }
 
-  /** @param within a failure that the value tells of: it is to be found where nobody looks at the value */
+  /** @param within a failure inside the value, for {@link failures} if nobody looks at the value */
   succeed(value: T, within?: VmError): void {
     if (this.result !== undefined) return
     this.progress = complete(this.progress)
     this.#settle(ok(value), within)
   }
 
-  /** Ends the job with what had been done before it was stopped: whoever asked for that hears that it was. */
+  /** Ends the job with what was done before it was stopped; the request to stop it succeeds. */
   succeedInPart(value: T, within?: VmError): void {
     if (this.result !== undefined) return
     this.#extra.isPartial = true
     this.#settle(ok(value), within)
   }
 
-  /** Ends the job with an error; one that only says "cancelled" is worded after who asked for it. */
+  /** Ends the job with an error; one that says "cancelled" gets the reason of the request. */
   fail(error: E): void {
     if (this.result !== undefined) return
     const request = this.#extras?.cancellation?.request
@@ -190,7 +193,7 @@ export class JobCore<T, E extends VmError> {
     return (this.#extra.cancellation ??= new Cancellation(() => this.promise))
   }
 
-  /** Whether anybody has asked for an end, and was not refused. */
+  /** Whether there was a request to stop that was not refused. */
   get isAskedToStop(): boolean {
     return this.#extras?.cancellation?.request !== undefined
   }
@@ -207,14 +210,14 @@ export class JobCore<T, E extends VmError> {
     return this.result === undefined && (this.isQueued || this.#extras?.cancellation?.isPossible === true)
   }
 
-  /** Ends the job whatever becomes of the work; whoever does it hears that nobody waits for it any more. */
+  /** Ends the job without waiting for the work, whose signal is aborted. */
   abandon(error: E): void {
     this.#extras?.leaveQueue?.()
     this.fail(error)
     this.#extras?.cancellation?.abort(error.reason)
   }
 
-  /** Asks for an end, and tells honestly what came of it. */
+  /** Asks the work to stop, and tells what came of it. */
   async cancel(request: CancelRequest): Promise<CancelVerdict> {
     if (this.result !== undefined) return { kind: 'finished' }
     if (this.isQueued) {
@@ -226,11 +229,11 @@ export class JobCore<T, E extends VmError> {
     const ended = this.promise.then((result) => verdictOn(result, this.#extras?.isPartial === true))
     const refused = cancellation.ask(request).then((refusal) => ({ kind: 'refused' as const, ...refusal }))
     const verdict = await Promise.race([refused, ended])
-    // It may have ended while its driver was being asked.
+    // The job may have ended while its driver was asked.
     return this.isSettled ? await ended : verdict
   }
 
-  /** The time for the operation is over: stop it, or say that nobody knows what becomes of it. */
+  /** The time for the operation is over: stops it, or ends the job with an unknown outcome. */
   async expire(timeoutMs: number): Promise<void> {
     const reason = `it took longer than ${String(timeoutMs)} ms`
     const giveUp = (why: string): void => {
@@ -282,7 +285,7 @@ export class JobCore<T, E extends VmError> {
     publishJobEvent('progress', this)
     for (const listener of this.#extras?.listeners ?? []) {
       callSafely(() => listener.onProgress?.(this.progress))
-      // A listener may have ended the job; then the others have been told.
+      // If a listener has ended the job, the others know already.
       if (this.result !== undefined) return
     }
   }

@@ -35,14 +35,14 @@ export const all: Grouping = {
   },
 }
 
-/** The first value; where there is none, the error of the first in the list. */
+/** The first value; if all fail, the error of the first in the list. */
 export const any: Grouping = {
   operation: 'job.any',
   percent: 'most',
   outcome: ({ results, firstOk, hasEnded }) => firstOk ?? (hasEnded ? results[0] : undefined),
 }
 
-/** Whatever comes first, value or error. */
+/** The first outcome, value or error. */
 export const race: Grouping = {
   operation: 'job.race',
   percent: 'most',

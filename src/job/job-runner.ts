@@ -19,7 +19,7 @@ export interface Call<O extends OperationCode, T> {
   readonly operation: O
   readonly target: JobTarget | undefined
   readonly options: JobOptions | undefined
-  /** It was begun elsewhere: the time that the operation has is not this job's to bound. */
+  /** The operation was begun elsewhere: its default time limit does not apply. */
   readonly isFollowed?: boolean | undefined
   readonly work: (task: Task) => Promise<T>
 }
@@ -32,7 +32,7 @@ export class JobRunner {
   readonly #active = new Set<AnyCore>()
   #isClosed = false
 
-  /** @param driver the name that errors give for whoever failed in an unforeseen way */
+  /** @param driver the name in the `native` of errors that are not `VmError`s */
   constructor(driver: string, limit: number, failures: UnobservedFailures | undefined) {
     this.#driver = driver
     this.#limiter = new Limiter(limit)
@@ -75,7 +75,7 @@ export class JobRunner {
     return new Job(core) as Job<T, OperationErrors<O>>
   }
 
-  /** A job that has already failed, since there is no point in asking the host. */
+  /** A job that has already failed: the host is not asked. */
   refuse<O extends OperationCode>(
     operation: O,
     target: JobTarget | undefined,
@@ -109,7 +109,7 @@ export class JobRunner {
     else {
       const spec: OperationSpec = operations[call.operation]
       const timeoutMs = call.isFollowed === true ? undefined : spec.timeoutMs
-      // Whatever else is wrong with them is told, null included: only absent options have defaults.
+      // Only absent options have defaults: null and other wrong ones are refused.
       const { options = timeoutMs === undefined ? undefined : {} } = call
       const refusal = options === undefined ? undefined : applyOptions(core, options, timeoutMs)
       if (refusal !== undefined) core.fail(refusal)
@@ -132,8 +132,7 @@ export class JobRunner {
   }
 
   /**
-   * A driver may say that the operation was cancelled only where somebody has asked for that, and that there is no connection
-   * only where nothing was sent.
+   * The error that the job ends with: "cancelled" counts only if that was asked for, and "no connection" only if nothing was sent.
    */
   #failureOf(core: AnyCore, error: unknown): VmError {
     const failure = this.explain(error, core.operation)
@@ -144,7 +143,7 @@ export class JobRunner {
   }
 }
 
-/** An error that the operation's type allows: anything else is passed on whole, as what the host said. */
+/** The error, if the operation's type allows it; any other one becomes the cause of a `HostError`. */
 function declared(thrown: unknown, operation: OperationCode, driver: string): VmError {
   const error = abortedError(thrown) ?? thrown
   if (error instanceof VmError) {

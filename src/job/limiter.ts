@@ -1,7 +1,7 @@
 import { inCallerContext } from './caller-context.js'
 
 /**
- * Lets so many operations run at once, and the rest wait in line. Not p-queue: it costs more than the rest of a call, and a
+ * Limits how many operations run at once; the rest wait in line. Not p-queue: it costs more than the rest of a call, and a
  * place in this line is given up in constant time.
  */
 export class Limiter {
@@ -13,7 +13,7 @@ export class Limiter {
     this.#limit = limit
   }
 
-  /** Starts at once where a place is free; else returns what leaves the line. */
+  /** Starts at once if a place is free; else returns a function that leaves the line. */
   enter(start: () => void): (() => void) | undefined {
     if (this.#running < this.#limit) {
       this.#running += 1

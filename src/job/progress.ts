@@ -28,7 +28,7 @@ export interface Progress {
   readonly items?: ItemCounts | undefined
 }
 
-/** What a job is told of its progress. */
+/** A driver's or a batch's report of a job's progress. */
 export interface ProgressReport extends ProgressUpdate {
   readonly items?: ItemCounts | undefined
 }

@@ -92,7 +92,7 @@ test('options see the item', () => {
   void batch(vms, (vm) => vm.start(), { priority: (vm: string) => vm.length })
   // @ts-expect-error a function that gives neither a job nor a Result
   void batch(vms, (vm) => vm.name)
-  // @ts-expect-error items that are none
+  // @ts-expect-error items must be iterable
   void batch(5, (vm: Vm) => vm.start())
 })
 

@@ -105,7 +105,7 @@ test('an error of the host destroys it with a typed error', async () => {
 
 test('a typed error of the host is passed on', async () => {
   const { console, host } = await opened()
-  const error = new ResourceBusyError({ reason: 'somebody else took it' })
+  const error = new ResourceBusyError({ reason: 'another client took it' })
   const failed = failure(console)
   host.destroy(error)
   expect(await failed).toBe(error)

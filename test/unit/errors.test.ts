@@ -171,7 +171,7 @@ describe('a job that fails', () => {
     `)
   })
 
-  test('says so where there is no target', () => {
+  test('says so if there is no target', () => {
     const error = failed(new ResourceBusyError({ reason: 'it is locked', pid: 7 }), 'job.cancel')
     expect(error).toMatchObject({ message: 'Cannot cancel a job: it is locked.', pid: 7 })
   })

@@ -127,7 +127,7 @@ describe('a driver that is opened', () => {
   })
 })
 
-describe('what a driver answers wrongly', () => {
+describe('an invalid answer of a driver', () => {
   const record = recordOf()
   const wrong: readonly (readonly [OperationCode, unknown, string])[] = [
     ['server.getInfo', {}, 'it.driver is missing'],
@@ -174,7 +174,9 @@ describe('what a driver answers wrongly', () => {
     const server = serve(driverOf(operations), 'mine:')
     const error = await calls[operation]!(server).catch((thrown: unknown) => thrown)
     expect(error).toMatchObject({ code: 'PROTOCOL_ERROR', operation })
-    expect((error as Error).message).toContain(`the mine driver gave a wrong answer to ${operation}: ${reason}. Report`)
+    expect((error as Error).message).toContain(
+      `the mine driver gave an invalid answer to ${operation}: ${reason}. Report`,
+    )
   })
 
   test('an event is told as a warning, and dropped', async () => {

@@ -66,8 +66,8 @@ describe('calls', () => {
     expect((await registering)._unsafeUnwrap().name).toBe('a')
     const attached = server.attachJob('task-1')
     expect(driver.last.input).toEqual({ token: 'task-1' })
-    driver.last.succeed('whatever it led to')
-    expect((await attached)._unsafeUnwrap()).toBe('whatever it led to')
+    driver.last.succeed('what it led to')
+    expect((await attached)._unsafeUnwrap()).toBe('what it led to')
   })
 
   test('createVm', async () => {
@@ -102,7 +102,7 @@ describe('getJobs', () => {
     expect(driver.last.input).toEqual({ token: 'task-2' })
   })
 
-  test('where the host keeps none, has those of this connection', async () => {
+  test('of a host that keeps none are those of this connection', async () => {
     const { server, vm } = await fakeServer({ only: ['server.getVm', 'vm.start'] })
     const own = vm.start()
     expect((await server.getJobs())._unsafeUnwrap().map(({ id }) => id)).toEqual([own.id])
@@ -110,7 +110,7 @@ describe('getJobs', () => {
 })
 
 describe('a VM', () => {
-  test('is the same object for the same id, as long as somebody has it', async () => {
+  test('is the same object for the same id, as long as it is in use', async () => {
     const { driver, server, vm } = await fakeServer()
     const list = server.getVmList()
     driver.last.succeed([recordOf('web-1', 'running'), recordOf('other')])
@@ -187,7 +187,7 @@ test('serve refuses a limit that would let nothing through', () => {
   }
 })
 
-test('leaving the scope of a server closes it, and throws where that fails', async () => {
+test('leaving the scope of a server closes it, and throws if that fails', async () => {
   const { server } = await fakeServer({ close: () => Promise.reject(new ConnectionError({ reason: 'no' })) })
   await expect(server[Symbol.asyncDispose]()).rejects.toBeInstanceOf(ConnectionError)
 })

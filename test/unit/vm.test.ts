@@ -157,7 +157,7 @@ describe('watchStatistics', () => {
     await expect(second).rejects.toMatchObject({ code: 'JOB_CANCELLED' })
   })
 
-  test('throws on an interval that is none', async () => {
+  test('throws on an invalid interval', async () => {
     const { vm } = await fakeServer()
     await expect(vm.watchStatistics({ intervalMs: Number.NaN }).next()).rejects.toMatchObject({
       code: 'INVALID_ARGUMENT',

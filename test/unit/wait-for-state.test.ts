@@ -33,7 +33,7 @@ describe('a host that tells of everything', () => {
     expect(driver.subscribers).toBe(1)
   })
 
-  test('a VM that is deleted meanwhile is not waited for', async () => {
+  test('a VM that is deleted during the wait is not waited for', async () => {
     const { driver, vm } = await fakeServer(eventful)
     const job = vm.waitForState('running')
     driver.emit({ type: 'deleted', vmId: vm.id, name: vm.name, at: new Date(0) })

@@ -75,7 +75,7 @@ test('a handler that cancels is called in the context of the work', async () => 
   expect(seen).toEqual(['driver'])
 })
 
-test('the functions and the list of a batch are called in the context of the batch, whoever reads it or ends its items', async () => {
+test('the functions and the list of a batch are called in the context of the batch, not in that of its reader or of what ends its items', async () => {
   const seen = new Set<unknown>()
   const note = <T>(value: T): T => {
     seen.add(now())

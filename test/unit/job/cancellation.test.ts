@@ -191,7 +191,7 @@ describe('an operation that can not be stopped', () => {
     expect(asked).toBe(1)
   })
 
-  test('refuses, but was stopped meanwhile all the same', async () => {
+  test('refuses, but was stopped while it was asked', async () => {
     const { job, task, fail } = createJob()
     task.cancelWith(() => {
       fail(stopped())

@@ -14,7 +14,7 @@ function stoppable(): JobInHand<void, VmError> {
   return member
 }
 
-test('gives the values in order, whatever the order of the ends', async () => {
+test('gives the values in the order of the list, not of the ends', async () => {
   const [first, second, third] = [createJob<number>(), createJob<string>(), createJob<boolean>()]
   const all = Job.all([first.job, second.job, third.job])
   third.succeed(true)
@@ -119,7 +119,7 @@ describe('cancel', () => {
 })
 
 describe('any', () => {
-  test('is the first value, whatever failed before', async () => {
+  test('is the first value, also after failures', async () => {
     const members = [createJob<number>(), createJob<number>(), createJob<number>()]
     const any = Job.any(members.map(({ job }) => job))
     members[1]?.fail(new VmNotFoundError({ reason: 'gone' }))
@@ -129,7 +129,7 @@ describe('any', () => {
     expect(members[0]?.job.status).toBe('running')
   })
 
-  test('where all fail, is the error of the first in the list', async () => {
+  test('is the error of the first in the list if all fail', async () => {
     const members = [createJob(), createJob()]
     const any = Job.any(jobsOf(members))
     members[1]?.fail(new VmNotFoundError({ reason: 'second' }))
@@ -147,7 +147,7 @@ describe('any', () => {
 })
 
 describe('race', () => {
-  test('is whatever comes first', async () => {
+  test('is the first outcome', async () => {
     const members = [createJob(), createJob()]
     const race = Job.race(jobsOf(members))
     const error = new VmNotFoundError({ reason: 'gone' })
@@ -254,7 +254,7 @@ test.for([null, 5, 'jobs', {}, [1], [createJob().job, null], [{ then: () => unde
   })
 })
 
-test('an array that can not be read is none of jobs', () => {
+test('an array that can’t be read is refused', () => {
   const { proxy, revoke } = Proxy.revocable([], {})
   revoke()
   expect(Job.all(proxy).retCode).toBe('INVALID_ARGUMENT')

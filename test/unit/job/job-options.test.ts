@@ -199,7 +199,7 @@ describe('signal', () => {
 describe('the reason of an abort is the cause of the error', () => {
   const reason = new Error('the user has left')
 
-  test('where it was aborted before', async () => {
+  test('that was aborted before', async () => {
     const { vm } = await fakeServer()
     const error = (await vm.start({ signal: AbortSignal.abort(reason) }))._unsafeUnwrapErr()
     expect(error).toMatchObject({ code: 'JOB_CANCELLED', reason: 'its signal was aborted: the user has left' })
@@ -210,7 +210,7 @@ describe('the reason of an abort is the cause of the error', () => {
     await expect(statistics.next()).rejects.toMatchObject({ code: 'JOB_CANCELLED', cause: reason })
   })
 
-  test.for(['its signal', 'the error of the host'])('where the driver ends with %s', async (end) => {
+  test.for(['its signal', 'the error of the host'])('if the driver ends with %s', async (end) => {
     const controller = new AbortController()
     const { driver, vm } = await fakeServer()
     const job = vm.start({ signal: controller.signal })

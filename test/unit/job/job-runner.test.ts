@@ -152,7 +152,7 @@ describe('server.close', () => {
     expect(jobs.map(({ retCode }) => retCode)).toEqual(['CONNECTION_FAILED', 'CONNECTION_FAILED'])
   })
 
-  test('makes an unknown outcome of a lost connection where something was sent', async () => {
+  test('makes an unknown outcome of a lost connection if something was sent', async () => {
     const { driver, server, vm } = await fakeServer({
       close: async () => {
         for (const call of driver.calls) call.fail(new ConnectionError({ reason: 'the server was closed' }))
@@ -182,7 +182,7 @@ describe('server.close', () => {
     expect(job.retCode).toBe('SUCCESS')
   })
 
-  test('settles all where the driver can not be closed, and says why', async () => {
+  test('settles all if the driver can’t be closed, and says why', async () => {
     const { server, vm } = await fakeServer({ close: () => Promise.reject(new Error('it hangs')) })
     const job = vm.start()
     const error = (await server.close())._unsafeUnwrapErr()
@@ -231,7 +231,7 @@ describe('an error that a driver throws', () => {
     return (await job)._unsafeUnwrapErr()
   }
 
-  test('is passed on where the operation declares it', async () => {
+  test('is passed on if the operation declares it', async () => {
     const error = new OutcomeUnknownError({ reason: 'the connection broke' })
     expect(await failureWith(error)).toBe(error)
   })
@@ -242,7 +242,7 @@ describe('an error that a driver throws', () => {
     new HostToolNotFoundError({ reason: 'there is no prlctl' }),
     new PermissionDeniedError({ reason: 'EACCES: permission denied' }),
     new ProtocolError({ reason: 'the file vm.json is damaged' }),
-  ])('is passed on by each query and each change where it is of the host itself: $code', async (error) => {
+  ])('is passed on by each query and each change if it is of the host itself: $code', async (error) => {
     const { driver, server, vm } = await fakeServer()
     const calls: (() => PromiseLike<Result<unknown, VmError>>)[] = [
       () => server.getInfo(),
@@ -264,7 +264,7 @@ describe('an error that a driver throws', () => {
     }
   })
 
-  test('becomes a HostError where it is not declared, with all that it said', async () => {
+  test('becomes a HostError if it is not declared, with all that it said', async () => {
     const native = { driver: 'fake', code: 42, message: 'no domain snapshot' }
     const error = new SnapshotNotFoundError({ reason: 'there is no snapshot "x"', hint: 'List them.', native })
     const failure = await failureWith(error)
@@ -295,7 +295,7 @@ describe('an error that a driver throws', () => {
   test.for([
     new DOMException('Operation canceled', 'AbortError'),
     new JobCancelledError({ reason: 'Operation canceled', native: { driver: 'fake', message: 'Operation canceled' } }),
-  ])('that says "cancelled" is a failure where nobody has asked for that: $name', async (error) => {
+  ])('that says "cancelled" is a failure if nobody asked for that: $name', async (error) => {
     const { driver, vm } = await fakeServer()
     const job = vm.start()
     driver.last.fail(error)
@@ -310,7 +310,7 @@ describe('an error that a driver throws', () => {
   })
 
   test.for([new DOMException('stopped', 'AbortError'), new JobCancelledError({ reason: 'stopped' })])(
-    'that says "cancelled" is a cancellation where somebody has asked for that, here or at the host: $name',
+    'that says "cancelled" is a cancellation if that was asked for, here or at the host: $name',
     async (error) => {
       const { driver, vm } = await fakeServer()
       const job = vm.start()

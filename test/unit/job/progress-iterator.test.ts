@@ -33,7 +33,7 @@ test('a slow loop sees the latest, and the end', async () => {
   expect(await iterator.next()).toEqual({ done: true, value: undefined })
 })
 
-test('ends where the job fails', async () => {
+test('ends if the job fails', async () => {
   const { job, fail } = createJob()
   const iterator = job[Symbol.asyncIterator]()
   await iterator.next()

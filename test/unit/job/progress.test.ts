@@ -25,7 +25,7 @@ describe('percent', () => {
     )
   })
 
-  test('follows from done and total where it is absent', () => {
+  test('is derived from done and total if it is absent', () => {
     const { job, progress } = createJob()
     progress({ done: 30, total: 120, unit: 'MiB' })
     expect(job.progress).toEqual({ percent: 25, done: 30, total: 120, unit: 'MiB' })
@@ -44,7 +44,7 @@ describe('percent', () => {
     expect(job.progress.percent).toBe(10)
   })
 
-  test('numbers that are none are not passed on', () => {
+  test('invalid numbers are not passed on', () => {
     const { job, progress } = createJob()
     progress({ done: Number.NaN, total: -1, phase: 'copying' })
     expect(job.progress).toEqual({ percent: 0, phase: 'copying' })

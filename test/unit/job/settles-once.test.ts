@@ -22,7 +22,7 @@ const action = fc.constantFrom(
 )
 const answer = fc.constantFrom('none', 'takes', 'refuses', 'throws', 'stops', 'hangs', 'signal')
 
-test('a job settles exactly once, whatever happens in whatever order, and all waiters get the same Result', async () => {
+test('a job settles exactly once, in any order of events, and all waiters get the same Result', async () => {
   await fc.assert(
     fc.asyncProperty(fc.array(action, { maxLength: 20 }), answer, fc.boolean(), async (actions, host, isTimed) => {
       const controller = new AbortController()

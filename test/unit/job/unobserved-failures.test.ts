@@ -121,7 +121,7 @@ describe('when the handle is garbage collected', () => {
     expect(failures).toHaveLength(1)
   })
 
-  test('not as long as somebody has it', async () => {
+  test('not as long as its handle is in use', async () => {
     const { driver, failures, failingStart, settled } = await watched()
     const job = failingStart()
     driver.calls.length = 0

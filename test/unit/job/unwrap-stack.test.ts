@@ -13,7 +13,7 @@ function failing(isLate = true): Job<void> {
   return job
 }
 
-/** The line of this file where this is called. */
+/** The line of this file that calls it. */
 const here = (): number => Number(/unwrap-stack\.test\.ts:(\d+)/.exec(new Error().stack?.split('\n')[2] ?? '')?.[1])
 
 const linesOf = ({ stack = '' }: VmError): number[] =>

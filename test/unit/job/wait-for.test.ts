@@ -85,7 +85,7 @@ describe('with a signal', () => {
     expect(job.status).toBe('running')
   })
 
-  test('gives up at once where it is aborted already', async () => {
+  test('gives up at once if it is aborted already', async () => {
     const { job } = createJob()
     const signal = AbortSignal.abort()
     const before = activeTimers()
