@@ -53,9 +53,9 @@ export type Handled<T> =
         : true)
 
 /**
- * What a host does with each setting of a VM: `true` if it honours the setting, else {@link unsupported} with the reason. An object
- * or a list of objects has a nested table. If a setting is added to the model, the table of every host that does not name it is a
- * compile error.
+ * What a host does with each setting of a VM: `true` if it honours the setting, else {@link unsupported} with the reason. An
+ * object or a list of objects has a nested table. If a setting is added to the model, the table of every host that does not name
+ * it is a compile error.
  *
  * @example
  * ```ts

@@ -1,6 +1,6 @@
 /*
- * Shell scripts that copy files into and out of a guest. They follow links as cp does: the target of a link is replaced in its own
- * folder, atomically. Beyond POSIX, they only need `readlink`.
+ * Shell scripts that copy files into and out of a guest. They follow links as cp does: the target of a link is replaced in its
+ * own folder, atomically. Beyond POSIX, they only need `readlink`.
  */
 
 /** Keeps programs from reading a path that begins with a dash as an option. */

@@ -6,8 +6,8 @@ import { checkFile, fileStampSchema, type FileStamp } from './check-file.js'
 import { namedImages, type ImageSettings, type NamedImage } from './named-images.js'
 
 /**
- * The stamps of a VM's images, by path. The guest's blocks are an overlay on the image of the disk, and saved memory relies on all
- * images that the guest had: a rewritten image must be detected.
+ * The stamps of a VM's images, by path. The guest's blocks are an overlay on the image of the disk, and saved memory relies on
+ * all images that the guest had: a rewritten image must be detected.
  */
 export const imageRecordSchema = v.record(v.string(), fileStampSchema)
 

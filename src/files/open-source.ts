@@ -10,8 +10,8 @@ export interface Source {
 }
 
 /**
- * Opens the file that the parameter `from` names. It must be a regular file; it may be empty. Opens without blocking: a pipe would
- * wait for a writer.
+ * Opens the file that the parameter `from` names. It must be a regular file; it may be empty. Opens without blocking: a pipe
+ * would wait for a writer.
  */
 export async function openSource(from: string): Promise<Source> {
   const file = await open(from, constants.O_RDONLY | constants.O_NONBLOCK).catch((cause: unknown) => {

@@ -13,8 +13,8 @@ export interface VmStateEvent {
   /** The state that it was in before; `undefined` if the host does not tell. */
   readonly previous: VmState | undefined
   /**
-   * Why, if the host knows: `'guest'`, `'request'`, `'crash'`, or `'disk-full'` of a VM that is paused because the host has no room for
-   * what its guest writes.
+   * Why, if the host knows: `'guest'`, `'request'`, `'crash'`, or `'disk-full'` of a VM that is paused because the host has no
+   * room for what its guest writes.
    */
   readonly reason?: 'guest' | 'request' | 'crash' | 'disk-full' | undefined
   /** What the host says of a crash or a full disk; of a VM that is `unknown`, what is wrong with its files if they are damaged. */

@@ -25,8 +25,8 @@ export interface RootOptions {
 }
 
 /**
- * Creates a directory of VMs, or accepts an existing one. It must belong to this user, be closed to all other users, and have this
- * driver's VMs. An empty directory is closed here; one with VMs that other users could have changed is refused.
+ * Creates a directory of VMs, or accepts an existing one. It must belong to this user, be closed to all other users, and have
+ * this driver's VMs. An empty directory is closed here; one with VMs that other users could have changed is refused.
  */
 export async function openRoot(root: string, options: RootOptions): Promise<void> {
   const { driver, path } = options

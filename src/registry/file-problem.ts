@@ -7,8 +7,8 @@ import { FormatError, isNewer } from './written-json.js'
 const codes: ReadonlySet<string> = new Set(['ENOENT', 'ENOTDIR', 'EACCES', 'EPERM', 'EIO', 'EBADMSG', 'EUCLEAN'])
 
 /**
- * Turns an error that concerns a file of a directory of VMs into one that names the file and what to do. Rethrows any other error:
- * a lack of file descriptors, for example, concerns the process.
+ * Turns an error that concerns a file of a directory of VMs into one that names the file and what to do. Rethrows any other
+ * error: a lack of file descriptors, for example, concerns the process.
  */
 export function problemWith(
   path: string,

@@ -32,8 +32,8 @@ export const keepHardware = <D extends DiskConfig, M extends MediaDrive>(
   }) satisfies Complete<Settings<D>>
 
 /**
- * Applies an edit to disks, and returns them in their new order. A disk with an id is kept, and grows if asked; one without is new.
- * Throws if the edit would drop a disk that it does not name.
+ * Applies an edit to disks, and returns them in their new order. A disk with an id is kept, and grows if asked; one without is
+ * new. Throws if the edit would drop a disk that it does not name.
  */
 export function keepDisks<D extends DiskConfig>(
   { disks, deleteDisks = [] }: Pick<VmChanges, 'disks' | 'deleteDisks'>,

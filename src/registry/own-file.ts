@@ -50,8 +50,8 @@ export async function openOwn(path: string, options: OpenOwnOptions = {}): Promi
 }
 
 /**
- * Reads a file of at most `maxBytes`. It is synchronous: a file of some KB on a local disk takes about 20 µs, and the asynchronous
- * calls, each of which changes threads, take ten times as long.
+ * Reads a file of at most `maxBytes`. It is synchronous: a file of some KB on a local disk takes about 20 µs, and the
+ * asynchronous calls, each of which changes threads, take ten times as long.
  */
 export function readOwnFile(path: string, maxBytes: number): string {
   const { file, size } = openChecked(path, {})

@@ -105,8 +105,8 @@ export const isInProc = (identity: ProcessIdentity): boolean =>
   identity.began !== '' && isOfThisNamespace(identity) && beganAt(identity.pid) === identity.began
 
 /**
- * Whether the process is running, or may be. A process that can't be checked counts as running: one that may be on another machine
- * with the same file system, and one of another pid namespace without a sign of life.
+ * Whether the process is running, or may be. A process that can't be checked counts as running: one that may be on another
+ * machine with the same file system, and one of another pid namespace without a sign of life.
  * @param signs the folder that has its sign of life
  */
 export function isAlive(identity: ProcessIdentity, signs: string): boolean {

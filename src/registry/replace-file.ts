@@ -47,8 +47,8 @@ export function replaceSmallFile(path: string, content: string): void {
 
 /**
  * Replaces a file atomically, also if the machine loses power. It waits for the disk twice: for the content and for the name. Use
- * it for the definition and the saved memory of a VM. Files about a process, such as `run.json` and records of jobs, don't need it:
- * without power, the process is gone as well.
+ * it for the definition and the saved memory of a VM. Files about a process, such as `run.json` and records of jobs, don't need
+ * it: without power, the process is gone as well.
  */
 export async function replaceFile(path: string, content: string | Uint8Array): Promise<void> {
   const draft = draftIn(dirname(path))

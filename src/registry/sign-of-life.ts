@@ -7,9 +7,9 @@ const run = promisify(execFile)
 const { O_NOFOLLOW, O_NONBLOCK, O_RDONLY, O_WRONLY } = constants
 
 /*
- * A sign of life is a FIFO that a process holds open for reading. The kernel closes it when the process ends for any reason. Every
- * process on the same kernel can check it, also from another pid namespace: if there is no reader, opening the FIFO for writing
- * fails with ENXIO.
+ * A sign of life is a FIFO that a process holds open for reading. The kernel closes it when the process ends for any reason.
+ * Every process on the same kernel can check it, also from another pid namespace: if there is no reader, opening the FIFO for
+ * writing fails with ENXIO.
  */
 
 /** Creates a sign that nobody holds yet; false if the system or the file system has no FIFOs. */

@@ -20,7 +20,7 @@ afterEach(async () => {
   await rm(directory, { recursive: true })
 })
 
-test('a VM that another process runs is seen with its state, and can be changed by nobody else', async () => {
+test('a VM that another process runs is shown with its state, and only that process can change it', async () => {
   await using child = new Child('host-child.ts', [uri])
   await child.printed('ready')
   child.send('create web-1')

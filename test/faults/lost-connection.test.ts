@@ -120,7 +120,7 @@ describe.each(Object.keys(subjects))('%s', (operation) => {
       await simulated[Symbol.asyncDispose]()
     })
 
-    test('ends as unknown where the host does not tell, and was done all the same', async () => {
+    test('ends as unknown if the host does not tell, and was done all the same', async () => {
       const { signal } = new AbortController()
       const { simulated, job, lose } = await begun(subject, afterMs, signal)
       await lose(false)
@@ -143,7 +143,7 @@ describe.each(Object.keys(subjects))('%s', (operation) => {
       await simulated[Symbol.asyncDispose]()
     })
 
-    test('is unknown where the server is closed while the connection is lost', async () => {
+    test('is unknown if the server is closed while the connection is lost', async () => {
       const { simulated, server, job, lose } = await begun(subject, afterMs)
       await lose(true)
       await server.close().unwrap()

@@ -78,7 +78,7 @@ test.for(['embedded', 'qmp'])(
   },
 )
 
-test('a claim that can not be let go of is let go of later, and can be taken again by the same process', async () => {
+test('a claim that can not be released is released later, and can be taken again by the same process', async () => {
   const member = new Membership(directory)
   await member.join()
   const folder = join(directory, 'vm')

@@ -63,7 +63,7 @@ test.for(['the folder of the VM', 'the whole directory'])(
   },
 )
 
-test('QEMU: a warning says where one runs on whose folder is moved away', async (context) => {
+test('QEMU: a warning names a VM that runs on after its folder was moved away', async (context) => {
   skipWithout(context, missingQemu)
   await using host = await QmpHost.open()
   await using elsewhere = await QmpHost.open()

@@ -19,7 +19,7 @@ interface Names {
 const namesOf = (nodes: readonly SnapshotNode[]): Names =>
   Object.fromEntries(nodes.map(({ name, children }) => [name, namesOf(children)]))
 
-test('each snapshot stands on top of its parent, in whatever order they are listed', () => {
+test('each snapshot stands on top of its parent, in any order of the list', () => {
   const list = [snapshot('leaf', 'left'), snapshot('root'), snapshot('left', 'root'), snapshot('right', 'root')]
   const tree = snapshotTree(list)
   expect(namesOf(tree)).toEqual({ root: { left: { leaf: {} }, right: {} } })

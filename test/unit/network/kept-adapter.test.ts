@@ -18,7 +18,7 @@ test('what is left open is decided', () => {
   ])
 })
 
-test('no two adapters have the same address, whoever chose it', () => {
+test('no two adapters have the same address, given or generated', () => {
   const wanted = [{}, { macAddress: '52:54:00:00:00:0a' }, {}]
   const kept = keepAdapters(wanted, [], addresses('00000a', '00000b', '00000b', '00000c'))
   expect(kept.map(({ macAddress }) => macAddress.slice(-2))).toEqual(['0b', '0a', '0c'])
@@ -30,7 +30,7 @@ test('an address that moves to another adapter is not kept in its place', () => 
   expect(after.map(({ macAddress }) => macAddress.slice(-2))).toEqual(['0b', '0a'])
 })
 
-test('a port that was found stays with forwards of the same guest port, and goes where a port is asked for', () => {
+test('a port that was found stays with forwards of the same guest port, unless a port is asked for', () => {
   const found = { protocol: 'tcp', hostAddress: '127.0.0.1' } as const
   const before = [
     {

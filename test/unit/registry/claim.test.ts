@@ -52,7 +52,7 @@ test('the claim of a process that was killed is left to the next one, with what 
   expect(take().inherited).toBeUndefined()
 })
 
-test('others are told the state that is told last, and nothing once it was let go of', () => {
+test('other processes see the last state that was set, and none after the release', () => {
   const claim = take()
   claim.setState('running')
   expect(Claim.holder(member, folder)).toMatchObject({ pid: process.pid, state: 'running', before: 'stopped' })

@@ -49,7 +49,7 @@ const rewritten = (change: (definition: Record<string, unknown>) => void): ((vm:
     writeFileSync(path, JSON.stringify(definition))
   })
 
-/** What may be wrong with a VM, and what its problem speaks of. */
+/** Ways to damage a VM, and words of the problem that it then has. */
 const damages: Record<string, [damage: (vm: Vm) => void, says: string]> = {
   'that is empty': [
     instead((path) => {
@@ -144,46 +144,49 @@ describe.each([
   })
   const open = (): Promise<Server> => connect(`${scheme}://${directory}`).unwrap()
 
-  test.each(Object.entries(damages))('%s is shown as such, and hinders nobody', async (_what, [damage, says]) => {
-    await using server = await open()
-    const other = await server.createVm({ name: 'web-1' }).unwrap()
-    const vm = await server.createVm({ name: 'web-2' }).unwrap()
-    await vm.createSnapshot({ name: 'one' }).unwrap()
-    damage(vm)
-    const files = readdirSync(folderOf(vm))
+  test.each(Object.entries(damages))(
+    '%s is shown as damaged, and other VMs are not affected',
+    async (_what, [damage, says]) => {
+      await using server = await open()
+      const other = await server.createVm({ name: 'web-1' }).unwrap()
+      const vm = await server.createVm({ name: 'web-2' }).unwrap()
+      await vm.createSnapshot({ name: 'one' }).unwrap()
+      damage(vm)
+      const files = readdirSync(folderOf(vm))
 
-    await using again = await open()
-    const list = await again.getVmList().unwrap()
-    expect(list.map(({ id, state }) => [id, state])).toEqual([
-      [other.id, 'stopped'],
-      [vm.id, 'unknown'],
-    ])
-    const shown = list[1]!
-    expect(shown.problem?.message).toContain(definitionOf(vm))
-    expect(shown.problem?.message).toContain(says)
-    expect(shown.problem?.hint).toContain('vm.delete()')
-    expect(JSON.parse(JSON.stringify(shown))).toMatchObject({ problem: { code: 'PROTOCOL_ERROR' } })
-    expect((await again.getVm(vm.id).unwrap()).state).toBe('unknown')
+      await using again = await open()
+      const list = await again.getVmList().unwrap()
+      expect(list.map(({ id, state }) => [id, state])).toEqual([
+        [other.id, 'stopped'],
+        [vm.id, 'unknown'],
+      ])
+      const shown = list[1]!
+      expect(shown.problem?.message).toContain(definitionOf(vm))
+      expect(shown.problem?.message).toContain(says)
+      expect(shown.problem?.hint).toContain('vm.delete()')
+      expect(JSON.parse(JSON.stringify(shown))).toMatchObject({ problem: { code: 'PROTOCOL_ERROR' } })
+      expect((await again.getVm(vm.id).unwrap()).state).toBe('unknown')
 
-    for (const job of [
-      shown.refresh(),
-      shown.getState(),
-      shown.start(),
-      shown.edit({ name: 'web-3' }),
-      shown.getSnapshotTree(),
-    ]) {
-      expect((await failureOf(job, 'PROTOCOL_ERROR')).message).toContain(definitionOf(vm))
-    }
-    expect(shown.problem?.message).not.toContain('Cannot')
-    expect(readdirSync(folderOf(vm))).toEqual(files)
+      for (const job of [
+        shown.refresh(),
+        shown.getState(),
+        shown.start(),
+        shown.edit({ name: 'web-3' }),
+        shown.getSnapshotTree(),
+      ]) {
+        expect((await failureOf(job, 'PROTOCOL_ERROR')).message).toContain(definitionOf(vm))
+      }
+      expect(shown.problem?.message).not.toContain('Cannot')
+      expect(readdirSync(folderOf(vm))).toEqual(files)
 
-    await again.createVm({ name: 'web-4' }).unwrap()
-    await other.edit({ description: 'edited' }).unwrap()
-    // A folder is none of a VM's files.
-    if (says === 'it is a folder') await failureOf(shown.delete(), 'PROTOCOL_ERROR')
-    else await shown.delete().unwrap()
-    expect(readdirSync(join(directory, 'vms')).includes(vm.id)).toBe(says === 'it is a folder')
-  })
+      await again.createVm({ name: 'web-4' }).unwrap()
+      await other.edit({ description: 'edited' }).unwrap()
+      // A VM's files are never folders.
+      if (says === 'it is a folder') await failureOf(shown.delete(), 'PROTOCOL_ERROR')
+      else await shown.delete().unwrap()
+      expect(readdirSync(join(directory, 'vms')).includes(vm.id)).toBe(says === 'it is a folder')
+    },
+  )
 
   test('with 30,000 snapshots in one line is read, shown and changed', async () => {
     await using server = await open()
@@ -322,7 +325,7 @@ describe('QEMU:', () => {
         execFileSync('mkfifo', [path])
       },
     ],
-  ])('a run.json that %s is named, and hinders nobody', async (_what, damage) => {
+  ])('a run.json that %s is named, and other VMs are not affected', async (_what, damage) => {
     await using server = await connect(`qmp://${directory}`).unwrap()
     const other = await server.createVm({ name: 'web-1', memoryMiB: 16 }).unwrap()
     const vm = await server.createVm({ name: 'web-2' }).unwrap()
@@ -363,7 +366,7 @@ describe.each([
     skipWithout(context, missingRoot)
   })
 
-  test('a VM that root has made in the directory of another user hinders nobody there', async () => {
+  test('a VM that root created in the directory of another user does not affect others', async () => {
     const uri = `${scheme}://${directory}`
     let id = ''
     {

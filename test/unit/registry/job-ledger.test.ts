@@ -12,7 +12,7 @@ import { hostTask } from '../../../src/driver/host-task.js'
 const explain = (error: unknown): VmError =>
   error instanceof VmError ? error : new HostError({ reason: String(error), native: { driver: 'x', message: '' } })
 
-/** A job that lasts, as the one who works on it and one who follows it have it; `end` lets it fail. */
+/** A long job, with its owner and a follower; `end` makes it fail. */
 async function followedJob(): Promise<{
   readonly owned: ReturnType<typeof createJob>
   readonly follower: ReturnType<typeof createJob>
@@ -32,7 +32,7 @@ async function followedJob(): Promise<{
   return { owned, follower, followed, end }
 }
 
-test('who follows a job hears that it was cancelled where somebody has asked for that', async () => {
+test('a follower sees a job as cancelled if somebody asked for that', async () => {
   const { owned, follower, followed, end } = await followedJob()
   owned.task.cancelWith(() => true)
   void owned.job.cancel('enough')
@@ -41,7 +41,7 @@ test('who follows a job hears that it was cancelled where somebody has asked for
   expect(hostTask(follower.task).isAskedToStop).toBe(true)
 })
 
-test('who follows a job hears that it has failed where it was cancelled and nobody has asked for that', async () => {
+test('a follower sees a job as failed if the host cancelled it by itself', async () => {
   const { follower, followed, end } = await followedJob()
   end(new JobCancelledError({ reason: 'Operation canceled' }))
   expect(await followed).toMatchObject({

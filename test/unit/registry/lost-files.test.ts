@@ -149,7 +149,7 @@ describe.each(['embedded', 'qmp'])('a VM of %s', (scheme) => {
     await vm.stop({ mode: 'kill' }).unwrap()
   })
 
-  test('runs on where the memory of a snapshot is lost, which can be deleted', async () => {
+  test('runs on if the memory of a snapshot is lost, and the snapshot can be deleted', async () => {
     await using server = await open()
     const vm = await createVm(server)
     const guest = await boot(vm)
@@ -196,7 +196,7 @@ describe('a VM in a directory of the embedded host', () => {
     },
   }
 
-  test.each(Object.entries(losses))('does not start as if nothing was written where %s', async (_, lose) => {
+  test.each(Object.entries(losses))('does not start as if nothing was written if %s', async (_, lose) => {
     await using server = await connect(`embedded://${directory}`).unwrap()
     const vm = await createVm(server)
     const guest = await boot(vm)

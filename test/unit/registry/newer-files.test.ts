@@ -26,7 +26,7 @@ const definitionOf = (vm: Pick<Vm, 'id'>): string => join(folderOf(vm), 'vm.json
 type Json = Record<string, unknown>
 const isObject = (value: unknown): value is Json => typeof value === 'object' && value !== null
 
-/** The definition with a key that is not known in each of its objects, one at a time, by the path of the key. */
+/** The definition with an unknown key in one of its objects, for each object; with the path of the key. */
 function* withUnknownKeys(text: string): Generator<[path: string, text: string], void> {
   const root = JSON.parse(text) as Json
   const pending: [string, Json][] = [['', root]]
@@ -40,7 +40,7 @@ function* withUnknownKeys(text: string): Generator<[path: string, text: string],
   }
 }
 
-/** Everything in the directory and its content, but for what tells of the processes that use it. */
+/** The content of all files in the directory, but for claims. */
 function contentOf(folder: string): Record<string, string> {
   const files = readdirSync(folder, { recursive: true, withFileTypes: true }).filter(
     (entry) => entry.isFile() && !entry.name.startsWith('claim'),
@@ -234,7 +234,7 @@ test.each([
   const error = await ledger.follow(newer, hostTask(follower.task)).catch((error: unknown) => error)
   expect(error).toMatchObject({ code: 'PROTOCOL_ERROR', reason: expect.stringContaining('made by a newer awaitvm') })
 
-  // The end of a job that lasted removes what nobody comes for any more.
+  // The end of a job that lasted starts the removal of old records.
   const owned = createJob()
   let end = (): void => undefined
   const work = ledger.keep(hostTask(owned.task), () => new Promise<void>((resolve) => (end = resolve)))

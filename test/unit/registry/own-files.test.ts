@@ -86,7 +86,7 @@ describe.each([
     expect((await failureOf(connect(uri()), 'PROTOCOL_ERROR')).message).toContain('it is a link')
   })
 
-  test('has nothing that others may read, also where new files are open to all', async () => {
+  test('has nothing that other users can read, even if new files are open to all by default', async () => {
     const before = process.umask(0)
     try {
       await using server = await connect(uri()).unwrap()

@@ -24,7 +24,7 @@ const calls: readonly ((vm: Vm) => Job<unknown>)[] = [
 const rounds = 4
 
 test.for(['embedded', 'qmp'])(
-  '%s: a VM that another process deletes in the same moment is not found, whatever is done to it',
+  '%s: a VM that another process deletes in the same moment is not found by any operation',
   { timeout: 120_000 },
   async (scheme, context) => {
     if (scheme === 'qmp') skipWithout(context, missingQemu)
