@@ -93,7 +93,7 @@ export class FollowedJob<T> {
     source.outcome.then(take, take)
   }
 
-  /** The connection is lost: until {@link regain}, nobody can say how the job goes on. */
+  /** The connection is lost: until {@link regain}, the state of the job is unknown. */
   lose(): void {
     if (this.#hasEnded) return
     this.#isLost = true
@@ -145,7 +145,7 @@ export class FollowedJobs {
     for (const job of this.#jobs) job.regain()
   }
 
-  /** Nobody is going to say how they end: each ends with an error of its own. */
+  /** The connection will not come back: each job ends with an error of its own. */
   giveUp(error: () => Error): void {
     for (const job of this.#jobs) job.giveUp(error())
   }
