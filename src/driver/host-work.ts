@@ -1,5 +1,6 @@
 import { closedBeforeAnswer, closedBeforeSending } from '../errors/closed.js'
 import { JobCancelledError, OutcomeUnknownError, type VmError } from '../errors.js'
+import { operations, type OperationSpec } from '../operations.js'
 import { hostTask } from './host-task.js'
 import type { Task } from './task.js'
 
@@ -105,7 +106,9 @@ export class HostWork {
       isSent = true
       forget()
     }
-    const closed = (cause?: unknown): VmError => (isSent ? closedBeforeAnswer(cause) : closedBeforeSending(cause))
+    const { isQuery }: OperationSpec = operations[task.operation]
+    const closed = (cause?: unknown): VmError =>
+      isSent && isQuery !== true ? closedBeforeAnswer(cause) : closedBeforeSending(cause)
     return this.#run(() => action({ signal: stop.signal, send }).finally(forget), closed, task)
   }
 

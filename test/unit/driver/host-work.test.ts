@@ -1,5 +1,12 @@
 import { once } from 'node:events'
-import { ConnectionError, HostError, OutcomeUnknownError, TimeoutError, type VmError } from 'awaitvm'
+import {
+  ConnectionError,
+  HostError,
+  OutcomeUnknownError,
+  TimeoutError,
+  type OperationCode,
+  type VmError,
+} from 'awaitvm'
 import { createJob } from 'awaitvm/testing'
 import { describe, expect, test } from 'vitest'
 import { HostWork, type Sending } from '../../../src/driver/host-work.js'
@@ -26,8 +33,8 @@ const failure = (work: Promise<unknown>): Promise<unknown> =>
   )
 
 /** A change whose host answers when `answer` is settled, and that is sent with `send`. */
-function changed(work: HostWork) {
-  const { job, task, fail } = createJob()
+function changed(work: HostWork, operation?: OperationCode) {
+  const { job, task, fail } = createJob({ operation })
   const answer = held<string>()
   let sending: Sending | undefined
   const outcome = work.change(task, (given) => {
@@ -151,6 +158,16 @@ describe('a close', () => {
     const work = new HostWork()
     const answer = held<string>()
     const outcome = work.query(createJob().task, () => answer.promise)
+    const closing = work.close()
+    answer.reject(new Error('the socket was destroyed'))
+    expect(await failure(outcome)).toMatchObject({ code: 'CONNECTION_FAILED', reason: 'the server was closed' })
+    await closing
+  })
+
+  test('ends an operation that changes nothing with CONNECTION_FAILED, also after it was sent', async () => {
+    const work = new HostWork()
+    const { answer, outcome, sending } = changed(work, 'vm.screenshot')
+    sending.send()
     const closing = work.close()
     answer.reject(new Error('the socket was destroyed'))
     expect(await failure(outcome)).toMatchObject({ code: 'CONNECTION_FAILED', reason: 'the server was closed' })
