@@ -20,7 +20,7 @@ async function expectWholeAndClean(host: QmpHost): Promise<void> {
   expect(
     vms.map(({ state }) => state).filter((state) => !/^(?:stopped|running|paused|suspended)$/.test(state)),
   ).toEqual([])
-  expect(await qemusIn(host.directory), 'no QEMU runs that nobody knows of').toHaveLength(running.length)
+  expect(await qemusIn(host.directory), 'every QEMU belongs to a running VM').toHaveLength(running.length)
 
   for (const vm of vms) {
     if (vm.state === 'suspended') await vm.resume().unwrap()

@@ -18,7 +18,7 @@ export interface Course {
   readonly commit: () => void
 }
 
-/** A VM that this connection has claimed, so that nobody else changes it. */
+/** A VM that this connection has claimed, so that no other connection changes it. */
 export class HeldVm {
   #folder: string
   readonly #course: Course

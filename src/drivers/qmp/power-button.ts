@@ -11,7 +11,7 @@ interface PowerButton {
   /** Resolves when the QEMU is gone, or the VM is not watched any more. */
   readonly ended: Promise<void>
   readonly press: () => Promise<unknown>
-  /** Aborted when nobody waits for the end any more: then the button is not pressed again. */
+  /** Aborted when the end is not waited for any more: then the button is not pressed again. */
   readonly givenUp: AbortSignal
 }
 

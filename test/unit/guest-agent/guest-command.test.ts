@@ -24,7 +24,7 @@ test('a folder and variables are passed through the shell, word for word', () =>
   expect(words).toEqual(['/a b', 'a=b', '$x'])
   expect(refusalIn(result(`${mark} program`))).toMatchObject({ code: 'INVALID_ARGUMENT', path: 'argv[0]' })
   expect(refusalIn(result(`sh: cd\n${mark} folder`))).toMatchObject({ code: 'INVALID_ARGUMENT', path: 'options.cwd' })
-  expect(refusalIn(result('somebody else’s program'))).toBeUndefined()
+  expect(refusalIn(result('another program'))).toBeUndefined()
   expect(guestCommand(['pwd'], { cwd: '/' }).program.path).toBe('/bin/sh')
 })
 

@@ -191,7 +191,7 @@ test.each([
   ['a file that climbs', 'file', '../../disk-00000000-0000-0000-0000-000000000000.qcow2'],
   ['a base for a disk', 'file', 'base-00000000-0000-0000-0000-000000000000.qcow2'],
   ['bases without end', 'bases', Array.from({ length: 65 }, () => 'base-00000000-0000-0000-0000-000000000000.qcow2')],
-])('a definition with %s is none', async (_what, key, value) => {
+])('a definition with %s is refused', async (_what, key, value) => {
   await using host = await QmpHost.open()
   const folder = await foundFolder(host)
   rewrite(folder, ({ hardware }) => (hardware.disks[0]![key] = value))

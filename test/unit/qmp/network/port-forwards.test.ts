@@ -30,7 +30,7 @@ test.for([
   ['an error', "unknown command: 'info usernet'\r\n"],
   ['a forward of no network', said.slice(said.indexOf(heading), said.indexOf('Hub 3'))],
   ['a line that is cut off', 'Hub -1 (net0):\r\n  TCP[HOST_FORWARD]  14       127.0.0.1    80       10.0'],
-  ['a port that is none', 'Hub -1 (net0):\r\n  TCP[HOST_FORWARD]  14  127.0.0.1  805555  10.0.2.15  22  0  0'],
+  ['an invalid port', 'Hub -1 (net0):\r\n  TCP[HOST_FORWARD]  14  127.0.0.1  805555  10.0.2.15  22  0  0'],
 ])('in %s there is no forward', ([, text]) => {
   expect(openForwardsIn(text!)).toEqual([])
 })
