@@ -161,9 +161,6 @@ test('adapters of a definition that are not valid get into no command', async ()
   const text = await readFile(file, 'utf8')
   await writeFile(file, text.replace('"127.0.0.1"', '"127.0.0.1:0-:1\\nquit"'))
   await failureOf(vm.start(), 'PROTOCOL_ERROR')
-  // As it was written before there were adapters.
-  const { networkAdapters: _networkAdapters, ...hardware } = JSON.parse(text).hardware
-  await writeFile(file, JSON.stringify({ ...JSON.parse(text), hardware }))
-  expect((await vm.refresh().unwrap()).networkAdapters).toEqual([])
+  await writeFile(file, text)
   await host.boot(vm)
 })
