@@ -22,7 +22,9 @@ export interface Progress {
   readonly phase?: string | undefined
   /** How much of `total` is done, in `unit`. */
   readonly done?: number | undefined
+  /** All that there is to do, in `unit`; absent if the host does not know. */
   readonly total?: number | undefined
+  /** What `done` and `total` count, as the host says it: `'bytes'`. */
   readonly unit?: string | undefined
   /** Of a batch only. */
   readonly items?: ItemCounts | undefined
