@@ -1,9 +1,9 @@
-/** What goes wrong at present, and was told. */
+/** The work that fails at present, and of which a warning was emitted. */
 const failing = new Set<string>()
 
 /**
- * Does what nobody waits for: timers, watchers and listeners of awaitvm's own. What goes wrong is told as a warning, once until
- * it goes well again, and never ends the user's process.
+ * Does work that nobody waits for: timers, watchers and listeners of awaitvm's own. A failure emits a warning, once until the work
+ * succeeds again, and never ends the user's process.
  */
 export function inBackground(what: string, work: () => void | Promise<void>): void {
   const succeed = (): void => void failing.delete(what)

@@ -13,9 +13,9 @@ import type { ConnectErrors } from './operation-errors.js'
 import { knownSchemes, loaderOf, type OpenDriver } from './schemes.js'
 import { Server } from './server.js'
 
-/** What holds for the connection as a whole. */
+/** The options of a connection. */
 export interface ServeOptions {
-  /** How many operations at once are sent to the host, further ones waiting in line; the driver's own number if absent. */
+  /** Most operations at a time that are sent to the host; further ones wait in line. The driver's own number if absent. */
   readonly maxConcurrentOperations?: number | undefined
   /**
    * Called once for each job that failed and that nobody looked at: when its handle is garbage collected, or the server is
@@ -71,12 +71,12 @@ export function connect(uri = 'embedded:', options?: ConnectOptions): Job<Server
     target,
     options: jobOptions,
     work: async (task) => {
-      // It can be cancelled from the start, also while the driver is loaded.
+      // Read first, so that the job can be cancelled while the driver is loaded.
       const { signal } = task
       const open = await load()
       signal.throwIfAborted()
       const driver = await open(url, task)
-      // Nobody would ever close it.
+      // The job was given up: nobody else would close the connection.
       if (job.finishedAt !== undefined) await driver.close()
       return serveDriver(driver, shown, valid.value)
     },
@@ -84,7 +84,11 @@ export function connect(uri = 'embedded:', options?: ConnectOptions): Job<Server
   return job
 }
 
-/** The facade over a driver that is connected already. Throws an {@link InvalidArgumentError} on wrong options. */
+/**
+ * The facade over a driver that is connected already.
+ *
+ * @throws an {@link InvalidArgumentError} if the options are wrong
+ */
 export function serveDriver(driver: Driver, uri: string, options: ServeOptions = {}): Server {
   const valid = validate(serveSchema, options, 'options')
   if (valid.isErr()) throw valid.error
@@ -113,7 +117,7 @@ function parseUri(uri: unknown): Result<ParsedUri, InvalidArgumentError> {
   return ok({ url, load })
 }
 
-/** What the caller gave for a URI, fit to be logged. */
+/** The URI as it may be logged; it may be anything that the caller passed. */
 function withoutCredentials(uri: unknown): string {
   if (typeof uri !== 'string') return `a ${typeof uri}`
   if (!URL.canParse(uri)) return uri.replace(/\/\/.*@/s, '//')

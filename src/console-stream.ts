@@ -53,7 +53,7 @@ export class ConsoleStream extends Duplex {
   }
 
   #join(host: Duplex): void {
-    // The host's stream speaks in a context of its own; this one is that of the caller, who made this stream.
+    // Listeners of the caller run in the caller's async context, not in that of the host's stream.
     const context = new CallerContext()
     const on = (event: string, listener: (value: unknown) => void): void => {
       host.on(event, (value: unknown) => {

@@ -19,7 +19,7 @@ export interface DriverCall<O extends DriverOperation, C extends OperationCode, 
   readonly options: JobOptions | undefined
   /** A feature that the call needs besides the operation. */
   readonly needs?: Capability | undefined
-  /** It takes no place in line for the host, since it only follows what goes on there. */
+  /** It takes no place in line for the host: it only follows a job of the host. */
   readonly isAside?: boolean | undefined
   readonly map: (output: DriverOperationTypes[O]['output']) => T
 }
@@ -31,7 +31,7 @@ export interface DriverConnection {
   readonly capabilities: ReadonlySet<Capability>
 }
 
-/** Makes a job of a driver's operation, or of the reason why it can't be done; then nothing is sent. */
+/** Makes a job of a driver's operation. If the host can't do it, or the input is invalid, the job has failed and nothing is sent. */
 export function callDriver<O extends DriverOperation, C extends OperationCode, T>(
   { driver, runner, capabilities }: DriverConnection,
   call: DriverCall<O, C, T>,

@@ -1,4 +1,4 @@
-/** A line grew longer than anybody who keeps to the protocol would send. */
+/** A line is longer than the protocol allows. */
 export class LineTooLongError extends Error {
   constructor(maxBytes: number) {
     super(`a line of more than ${String(maxBytes)} bytes`)
@@ -8,7 +8,7 @@ export class LineTooLongError extends Error {
 
 const newline = 0x0a
 
-/** Cuts a stream of bytes into lines, and holds no more than one line of the length that is allowed. */
+/** Cuts a stream of bytes into lines, and holds at most one line of the longest length. */
 export class LineSplitter {
   readonly #maxBytes: number
   #parts: Uint8Array[] = []
@@ -18,7 +18,11 @@ export class LineSplitter {
     this.#maxBytes = maxBytes
   }
 
-  /** The lines that end in the chunk, without their ends. Throws a {@link LineTooLongError}. */
+  /**
+   * The lines that end in the chunk, without their ends.
+   *
+   * @throws {@link LineTooLongError}
+   */
   push(chunk: Uint8Array): string[] {
     const lines: string[] = []
     let from = 0
@@ -31,7 +35,7 @@ export class LineSplitter {
     return lines
   }
 
-  /** Drops what has come of the line that has not ended. */
+  /** Drops the beginning of a line that has not ended. */
   reset(): void {
     this.#parts = []
     this.#length = 0

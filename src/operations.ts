@@ -27,7 +27,7 @@ export type AnswerKind =
   | 'addresses'
   | 'nothing'
 
-/** One row of the table of operations. */
+/** One row of the table of operations: {@link operations}. */
 export interface OperationSpec {
   /** Completes "Cannot ... VM "web-1"" in messages. */
   readonly phrase: string
@@ -58,7 +58,7 @@ export interface OperationSpec {
   readonly errors: readonly string[]
 }
 
-/** What every call to a host may end with, also a query: it opens files, runs programs, and waits for what else is at work there. */
+/** The errors of every call to a host, also of a query: it opens files, runs programs, and waits for other operations. */
 const anyCall = [
   'INVALID_ARGUMENT',
   'NOT_SUPPORTED',
@@ -76,11 +76,11 @@ const anyCall = [
 ] as const
 
 const onVm = [...anyCall, 'VM_NOT_FOUND'] as const
-/** Of what needs a VM in a certain state. */
+/** The errors of operations that need a VM in a certain state. */
 const inState = [...onVm, 'INVALID_STATE'] as const
 const inGuest = [...inState, 'GUEST_UNAVAILABLE'] as const
 
-/** A guest that has not shut down by then is not going to: init systems commonly give their services 90 seconds. */
+/** Longest wait for a guest to shut down: init systems commonly give their services 90 seconds. */
 const shutdownTimeoutMs = 120_000
 
 const table = {
@@ -332,7 +332,7 @@ const table = {
 export const operations: typeof table = table
 
 /** `'vm.start'`, `'server.getVmList'`, ... */
-export type OperationCode = keyof typeof table
+export type OperationCode = keyof typeof operations
 
 /** An operation that a driver carries out. */
 export type DriverOperation = {
@@ -345,13 +345,13 @@ export const operationCodes = Object.keys(operations) as readonly OperationCode[
 /** Whether a driver carries the operation out. */
 export const isDriverOperation = (code: OperationCode): code is DriverOperation => 'answers' in operations[code]
 
-/** What a host may or may not do within an operation, or beside them. */
+/** All features: what a host may or may not do within an operation, or beside them. */
 export const features = [
   /** `vm.clone({ linked: true })` */
   'vm.clone.linked',
   /** `vm.edit` of hardware while the VM runs */
   'vm.edit.live',
-  /** `server.events()` also tells of what other processes do */
+  /** `server.events()` includes what other processes do */
   'server.events.global',
 ] as const
 

@@ -57,7 +57,7 @@ export async function watchForState(
     const timer = driver.features.has('server.events.global')
       ? undefined
       : setInterval(() => {
-          // A host that is slower than the interval must not be asked ever more.
+          // A host that is slower than the interval must not get more and more questions.
           if (asking === 0) ask()
         }, pollIntervalMs)
     signal.addEventListener('abort', onAbort)
