@@ -123,6 +123,14 @@ describe.each(['nodenext', 'bundler'])('TypeScript with moduleResolution %s', (m
   })
 })
 
+/** Writes the driver of the chapter "Write a driver", and its test, into a project. */
+async function writeChapter(project: string): Promise<void> {
+  const chapter = await readFile(join(root, 'src/driver/README.md'), 'utf8')
+  const files = [...chapter.matchAll(/^```ts\n(\/\/ ([\w.]+)\n[\s\S]*?)^```$/gm)]
+  expect(files.map(([, , name]) => name)).toEqual(['mine.ts', 'mine.test.ts'])
+  for (const [, code = '', name = ''] of files) await writeFile(join(project, name), code)
+}
+
 const typedTest = `
 import 'awaitvm/testing/vitest'
 import { createSimulatedServer } from 'awaitvm/testing'
@@ -152,21 +160,33 @@ test('starts once', async () => {
 })
 `
 
-test.each(['3.2', '4', '5'])('what tests import has types with vitest %s, without skipLibCheck', async (version) => {
-  const project = join(folder, `vitest-${version}`)
-  await mkdir(project)
-  await writeFile(join(project, 'package.json'), JSON.stringify({ name: 'tests', type: 'module', private: true }))
-  const install = ['install', '--ignore-scripts', '--no-audit', '--no-fund', '--prefer-offline', '--loglevel=error']
-  await run('npm', [...install, join(folder, tarball), `vitest@${version}`], { cwd: project })
-  await writeFile(join(project, 'typed.ts'), typedTest)
-  const options = ['--noEmit', '--strict', '--module', 'nodenext', '--target', 'es2022', '--types', 'node']
-  const roots = ['--lib', 'es2023,esnext.disposable', '--typeRoots', join(root, 'node_modules/@types')]
-  const { stdout } = await run(process.execPath, [tool('typescript', 'bin/tsc'), ...options, ...roots, 'typed.ts'], {
-    cwd: project,
-  }).catch((error: unknown) => error as { readonly stdout: string })
-  // Errors in vitest's own declarations do not count.
-  expect(stdout.split('\n').filter((line) => !/^node_modules\/(?!awaitvm\/)|^$/.test(line))).toEqual([])
-})
+test.each(['3.2', '4', '5'])(
+  'what tests import has types with vitest %s, without skipLibCheck, and the conformance suite runs',
+  async (version) => {
+    const project = join(folder, `vitest-${version}`)
+    await mkdir(project)
+    await writeFile(join(project, 'package.json'), JSON.stringify({ name: 'tests', type: 'module', private: true }))
+    const install = ['install', '--ignore-scripts', '--no-audit', '--no-fund', '--prefer-offline', '--loglevel=error']
+    await run('npm', [...install, join(folder, tarball), `vitest@${version}`], { cwd: project })
+    await writeFile(join(project, 'typed.ts'), typedTest)
+    const options = ['--noEmit', '--strict', '--module', 'nodenext', '--target', 'es2022', '--types', 'node']
+    const roots = ['--lib', 'es2023,esnext.disposable', '--typeRoots', join(root, 'node_modules/@types')]
+    const { stdout } = await run(process.execPath, [tool('typescript', 'bin/tsc'), ...options, ...roots, 'typed.ts'], {
+      cwd: project,
+    }).catch((error: unknown) => error as { readonly stdout: string })
+    // Errors in vitest's own declarations do not count.
+    expect(stdout.split('\n').filter((line) => !/^node_modules\/(?!awaitvm\/)|^$/.test(line))).toEqual([])
+
+    await writeChapter(project)
+    const vitest = join(project, 'node_modules/vitest/vitest.mjs')
+    try {
+      await run(process.execPath, [vitest, 'run', 'mine.test.ts', '--reporter=dot'], { cwd: project })
+    } finally {
+      // The other tests run vitest in the folder above.
+      await rm(project, { recursive: true })
+    }
+  },
+)
 
 test("the consumer's own vitest tests use the simulated host, interception and the matchers", async () => {
   await write(
@@ -205,10 +225,7 @@ test("the consumer's own vitest tests use the simulated host, interception and t
 
 describe('the driver of the chapter "Write a driver"', () => {
   beforeAll(async () => {
-    const chapter = await readFile(join(root, 'src/driver/README.md'), 'utf8')
-    const files = [...chapter.matchAll(/^```ts\n(\/\/ ([\w.]+)\n[\s\S]*?)^```$/gm)]
-    expect(files.map(([, , name]) => name)).toEqual(['mine.ts', 'mine.test.ts'])
-    for (const [, code = '', name = ''] of files) await write(name, code)
+    await writeChapter(folder)
   })
 
   test('compiles against the declarations of the package', async () => {
