@@ -83,14 +83,10 @@ const inGuest = [...inState, 'GUEST_UNAVAILABLE'] as const
 /** Longest wait for a guest to shut down: init systems commonly give their services 90 seconds. */
 const shutdownTimeoutMs = 120_000
 
+const atRest = ['stopped', 'suspended', 'crashed'] as const
+
 const table = {
-  connect: {
-    phrase: 'connect to',
-    needs: 'connection',
-    isCancelable: true,
-    isQuery: true,
-    errors: anyCall,
-  },
+  connect: { phrase: 'connect to', needs: 'connection', isCancelable: true, isQuery: true, errors: anyCall },
   'server.getInfo': { phrase: 'get information about', answers: 'hostInfo', isQuery: true, errors: anyCall },
   'server.getVmList': { phrase: 'list the VMs of', answers: 'vms', isQuery: true, errors: anyCall },
   'server.getVm': { phrase: 'find the VM on', answers: 'vm', isQuery: true, errors: onVm },
@@ -218,20 +214,8 @@ const table = {
     through: 'cloning',
     errors: [...inState, 'ALREADY_EXISTS'],
   },
-  'vm.delete': {
-    phrase: 'delete',
-    answers: 'nothing',
-    isJob: true,
-    from: ['stopped', 'suspended', 'crashed'],
-    errors: inState,
-  },
-  'vm.unregister': {
-    phrase: 'unregister',
-    answers: 'nothing',
-    isJob: true,
-    from: ['stopped', 'suspended', 'crashed'],
-    errors: inState,
-  },
+  'vm.delete': { phrase: 'delete', answers: 'nothing', isJob: true, from: atRest, errors: inState },
+  'vm.unregister': { phrase: 'unregister', answers: 'nothing', isJob: true, from: atRest, errors: inState },
   'vm.migrate': {
     phrase: 'migrate',
     answers: 'nothing',
