@@ -52,7 +52,7 @@ export const invalidState = (
   })
 
 /** Error for a restart whose VM was stopped before its guest shut down: it stays stopped. */
-export const stoppedMeanwhile = (): InvalidStateError =>
+export const stoppedBeforeShutdown = (): InvalidStateError =>
   invalidState('stopped', expectedStates('vm.restart'), {
     reason: 'it was stopped before its guest shut down',
   })
@@ -62,7 +62,7 @@ export const stoppedMeanwhile = (): InvalidStateError =>
  *
  * @param crash the crash, if it was one
  */
-export function goneMeanwhile(
+export function guestGone(
   operation: OperationCode | undefined,
   state: VmState,
   crash?: NativeError,

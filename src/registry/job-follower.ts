@@ -9,7 +9,7 @@ import type { Membership } from './membership.js'
 const pollMs = 100
 
 /** The outcome of a followed job that succeeded. */
-export interface FollowedJob {
+export interface FollowedOutcome {
   readonly operation: JobRecord['operation']
   readonly vm: JobRecord['vm']
   /** The state that it led to, or the id of what it made. */
@@ -48,7 +48,7 @@ export class JobFollower {
   }
 
   /** Follows the job to its end, and ends in the same way. If the job's process dies, the outcome is unknown. */
-  async follow(signal: AbortSignal): Promise<FollowedJob> {
+  async follow(signal: AbortSignal): Promise<FollowedOutcome> {
     let record = this.#read()
     if (record === undefined) throw unknownToken(this.#token)
     this.#task.setToken(this.#token)
@@ -85,7 +85,7 @@ export class JobFollower {
     }
   }
 
-  #outcomeOf({ operation, vm }: JobRecord, outcome: NonNullable<JobRecord['outcome']>): FollowedJob {
+  #outcomeOf({ operation, vm }: JobRecord, outcome: NonNullable<JobRecord['outcome']>): FollowedOutcome {
     if (outcome.kind === 'succeeded') return { operation, vm, answer: outcome.answer }
     const error = readError(outcome.error)
     // The owner writes that only if somebody asked for it.

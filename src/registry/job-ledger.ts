@@ -7,7 +7,7 @@ import { inBackground } from '../background.js'
 import { errorCode } from '../errors/native.js'
 import { writeError } from '../errors/written-error.js'
 import { OutcomeUnknownError, type VmError } from '../errors.js'
-import { JobFollower, type FollowedJob, type FollowingTask } from './job-follower.js'
+import { JobFollower, type FollowedOutcome, type FollowingTask } from './job-follower.js'
 import { readJob, tokenOfRecord, type JobRecord } from './job-record.js'
 import { KeptJob, type KeptTask } from './kept-job.js'
 import type { Membership } from './membership.js'
@@ -89,7 +89,7 @@ export class JobLedger {
     return jobs
   }
 
-  follow(token: string, task: FollowingTask): Promise<FollowedJob> {
+  follow(token: string, task: FollowingTask): Promise<FollowedOutcome> {
     return new JobFollower(this.#folder, token, { task, member: this.#member }).follow(this.#closing.signal)
   }
 

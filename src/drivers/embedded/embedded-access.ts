@@ -1,7 +1,7 @@
 import type { Sending } from '../../driver/host-work.js'
 import type { Task } from '../../driver/task.js'
 import { unlessDeleted, vmNotFound } from '../../errors/lookup.js'
-import { goneMeanwhile, invalidState, requireState } from '../../errors/state.js'
+import { guestGone, invalidState, requireState } from '../../errors/state.js'
 import type { VmError } from '../../errors.js'
 import type { VmState } from '../../model/vm-state.js'
 import { stateAtRest } from '../../registry/kept-definition.js'
@@ -86,8 +86,8 @@ export class EmbeddedAccess {
   }
 
   async explain(error: unknown, task: Task | undefined): Promise<VmError> {
-    if (error instanceof MachineCrashedError) return goneMeanwhile(task?.operation, 'crashed', nativeError(error))
-    if (isGone(error)) return goneMeanwhile(task?.operation, 'stopped')
+    if (error instanceof MachineCrashedError) return guestGone(task?.operation, 'crashed', nativeError(error))
+    if (isGone(error)) return guestGone(task?.operation, 'stopped')
     const id = task?.target?.type === 'vm' ? task.target.id : undefined
     return embeddedError(id === undefined ? error : await unlessDeleted(error, id, () => this.#store.get(id)))
   }

@@ -1,7 +1,7 @@
 import type { Sending } from '../../driver/host-work.js'
 import type { Task } from '../../driver/task.js'
 import { JobCancelledError } from '../../errors.js'
-import { invalidState, stoppedMeanwhile } from '../../errors/state.js'
+import { invalidState, stoppedBeforeShutdown } from '../../errors/state.js'
 import type { VmState } from '../../model/vm-state.js'
 import { operations } from '../../operations.js'
 import type { Definition } from './definition.js'
@@ -35,7 +35,7 @@ export class EmbeddedShutdown {
     const { access, lifecycle } = this.#parts
     const canComeUp = (definition: Definition): Promise<unknown> => lifecycle.prepare(definition, 'start')
     const { hasShutDown } = await this.#shutDown(vm, task, sending, canComeUp)
-    if (!hasShutDown) throw stoppedMeanwhile()
+    if (!hasShutDown) throw stoppedBeforeShutdown()
     const { from } = operations['vm.start']
     return access.change(vm, task, sending, (definition) => lifecycle.powerOn(definition, task), from)
   }

@@ -9,7 +9,6 @@ import {
   type Frozen,
 } from '../../registry/kept-definition.js'
 import { accelerators } from './process/accelerator.js'
-import { layoutSchema } from './process/layout.js'
 
 const text = v.string()
 const optionalText = v.optional(text)
@@ -53,8 +52,8 @@ const memorySchema = v.strictObject({
   tag: text,
   /** The accelerator that ran the guest: another one may not be able to continue it. */
   accelerator: v.picklist(accelerators),
-  /** The layout of the QEMU that it was saved from. */
-  layout: v.optional(layoutSchema),
+  /** What the QEMU that it was saved from was started with, in MiB: it loads only into one that is started with as much. */
+  startedMiB: v.number(),
 })
 
 export const definitionSchema = v.strictObject({

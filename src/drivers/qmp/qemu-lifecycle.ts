@@ -11,7 +11,6 @@ import { stateAtRest, withoutRest } from '../../registry/kept-definition.js'
 import type { DiskImages } from './disks/disk-images.js'
 import type { HeldVm } from './held-vm.js'
 import { launch, type Launched } from './launch.js'
-import { firstLayout, newLayout } from './process/layout.js'
 import { newMemoryFile, saveMemory } from './disks/memory-image.js'
 import { requirePlugged } from './disks/plugged-disks.js'
 import { requireParts } from './disks/required-parts.js'
@@ -50,11 +49,11 @@ export class QemuLifecycle {
   /** How QEMU would be started for a VM now. */
   plan({ id, hardware, memory }: Definition): RunPlan {
     const accelerator = memory?.accelerator ?? this.accelerator()
-    const layout = memory === undefined ? newLayout(hardware) : (memory.layout ?? firstLayout(hardware))
+    const startedMiB = memory?.startedMiB ?? hardware.memoryMiB
     return {
       accelerator,
-      layout,
-      commandLine: [this.#parts.program, ...commandLine(id, hardware, accelerator, layout)],
+      startedMiB,
+      commandLine: [this.#parts.program, ...commandLine(id, hardware, accelerator, startedMiB)],
     }
   }
 
@@ -154,8 +153,8 @@ export class QemuLifecycle {
           await rm(join(vm.folder, file))
           throw new JobCancelledError({ reason: 'it was cancelled before the memory was kept' })
         }
-        const { accelerator, layout } = run
-        await vm.save({ ...vm.definition, memory: { file, tag, isPaused: false, accelerator, layout } })
+        const { accelerator, startedMiB } = run
+        await vm.save({ ...vm.definition, memory: { file, tag, isPaused: false, accelerator, startedMiB } })
       } catch (error) {
         // A QEMU that is gone can't continue; the next look shows its end.
         if (before === 'running' && !(error instanceof QmpConnectionError)) await client.execute('cont')

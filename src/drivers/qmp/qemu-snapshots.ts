@@ -112,7 +112,7 @@ export class QemuSnapshots {
       await requirePlugged(client, snapshot.hardware)
       await saveMemory(client, this.#parts.images, { folder: vm.folder, file, tag, disks })
     })
-    return { file, tag, isPaused: before === 'paused', accelerator: run.accelerator, layout: run.layout }
+    return { file, tag, isPaused: before === 'paused', accelerator: run.accelerator, startedMiB: run.startedMiB }
   }
 
   async #markDisks(vm: HeldVm, tag: string): Promise<void> {

@@ -133,7 +133,7 @@ async function settleQemu(
     for (const name of names.filter((name) => name === 'memory' || name.startsWith('copy'))) {
       await client.execute('blockdev-del', { 'node-name': name })
     }
-    if (run.layout?.hasBalloon === true) await settlePlugs(client, hardware, names)
+    await settlePlugs(client, hardware, names)
     if (wasToRun(inherited)) await client.execute('cont')
   } finally {
     await client.close()

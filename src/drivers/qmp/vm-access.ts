@@ -4,7 +4,7 @@ import { poll } from '../../driver/poll.js'
 import type { Task } from '../../driver/task.js'
 import { unlessDeleted, vmNotFound } from '../../errors/lookup.js'
 import { errorCode } from '../../errors/native.js'
-import { goneMeanwhile, invalidState, requireState } from '../../errors/state.js'
+import { guestGone, invalidState, requireState } from '../../errors/state.js'
 import { ResourceBusyError } from '../../errors.js'
 import { AgentConnectionError } from '../../guest-agent/agent-errors.js'
 import type { VmState } from '../../model/vm-state.js'
@@ -203,7 +203,7 @@ export class VmAccess {
       monitor: (use) => inspector.monitor(id, use),
       look,
       async requireSameLife() {
-        if (await life.isOver()) throw goneMeanwhile(operation, await look())
+        if (await life.isOver()) throw guestGone(operation, await look())
       },
     }
   }
@@ -214,7 +214,7 @@ export class VmAccess {
     if (!(error instanceof QmpConnectionError || error instanceof AgentConnectionError)) throw error
     const { state, message } = await this.#parts.inspector.lookAtRun(await this.get(id))
     const crash = message === undefined ? undefined : { driver: 'qmp', message }
-    throw state === 'running' || state === 'paused' ? error : goneMeanwhile(operation, state, crash)
+    throw state === 'running' || state === 'paused' ? error : guestGone(operation, state, crash)
   }
 
   async #changeAlone<T>(

@@ -1,7 +1,7 @@
 import { hostTask } from '../../driver/host-task.js'
 import type { Sending } from '../../driver/host-work.js'
 import type { Task } from '../../driver/task.js'
-import { goneMeanwhile, invalidState, stoppedMeanwhile } from '../../errors/state.js'
+import { guestGone, invalidState, stoppedBeforeShutdown } from '../../errors/state.js'
 import { InvalidStateError, ResourceBusyError } from '../../errors.js'
 import type { VmState } from '../../model/vm-state.js'
 import { operations } from '../../operations.js'
@@ -69,7 +69,7 @@ export class VmShutdown {
   }
 
   async #startAgain(held: HeldVm, task: Task): Promise<VmState> {
-    if ((await announcedEnd(held.folder)) !== 'guest') throw stoppedMeanwhile()
+    if ((await announcedEnd(held.folder)) !== 'guest') throw stoppedBeforeShutdown()
     return this.#parts.lifecycle.powerOn(held, task)
   }
 
@@ -119,7 +119,7 @@ export class VmShutdown {
       givenUp,
     })
     const state = await this.#leftBehind(id)
-    if (state === 'running') throw goneMeanwhile(task.operation, state)
+    if (state === 'running') throw guestGone(task.operation, state)
     // Another client may have suspended the VM, or the guest crashed during its shutdown.
     if (state !== 'stopped') throw invalidState(state, operations['vm.stop'].from)
     return state

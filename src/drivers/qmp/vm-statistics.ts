@@ -19,17 +19,16 @@ const mebibyte = 2 ** 20
 /** `sysconf(_SC_CLK_TCK)` of Linux on every architecture that Node runs on. */
 const ticksPerSecond = 100
 
-export const readStatistics = ({ definition, run, monitor }: RunningVm): Promise<VmStatistics> =>
+export const readStatistics = ({ run, monitor }: RunningVm): Promise<VmStatistics> =>
   monitor(async (client) => {
     const disks = v.parse(blockStatsSchema, await client.execute('query-blockstats'))
     const sum = (key: 'rd_bytes' | 'wr_bytes'): number => disks.reduce((total, { stats }) => total + stats[key], 0)
     const cpuTimeMs = await processorTime(run.process)
-    const hasBalloon = run.layout?.hasBalloon === true
     return {
       takenAt: new Date(),
       uptimeMs: hostClockMs() - run.startedAt,
       ...(cpuTimeMs !== undefined && { cpuTimeMs }),
-      memoryMiB: hasBalloon ? await memoryOutsideBalloon(client) : definition.hardware.memoryMiB,
+      memoryMiB: await memoryOutsideBalloon(client),
       diskReadBytes: sum('rd_bytes'),
       diskWrittenBytes: sum('wr_bytes'),
     }

@@ -1,5 +1,5 @@
 import type { ProgressUpdate } from '../../model/host-job.js'
-import { goneMeanwhile } from '../../errors/state.js'
+import { guestGone } from '../../errors/state.js'
 import type { CrashFault, FaultPlan } from './fault.js'
 import type { SimulatedHost } from './host.js'
 import { drawDuration, latencyOf } from './latency.js'
@@ -91,6 +91,6 @@ export class Course {
     if (vm === undefined || crash === undefined) return
     const { message = usualCrash } = crash
     if (!this.#host.lifecycle.crash(vm, message)) return
-    throw goneMeanwhile(this.#operation, vm.state, { driver: 'simulated', message })
+    throw guestGone(this.#operation, vm.state, { driver: 'simulated', message })
   }
 }

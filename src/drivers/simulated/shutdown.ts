@@ -1,4 +1,4 @@
-import { invalidState, stoppedMeanwhile } from '../../errors/state.js'
+import { invalidState, stoppedBeforeShutdown } from '../../errors/state.js'
 import type { VmState } from '../../model/vm-state.js'
 import { operations } from '../../operations.js'
 import type { SimulatedHost } from './host.js'
@@ -53,6 +53,6 @@ export async function shutDown(
   }
   if (vm.state !== 'stopped') throw invalidState(vm.state, operations[operation].from)
   // A VM that something else stopped must stay stopped.
-  if (operation === 'vm.restart' && !machine.hasShutDown) throw stoppedMeanwhile()
+  if (operation === 'vm.restart' && !machine.hasShutDown) throw stoppedBeforeShutdown()
   return vm.state
 }

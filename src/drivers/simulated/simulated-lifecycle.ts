@@ -1,5 +1,5 @@
 import { diskFull } from '../../errors/disk-full.js'
-import { goneMeanwhile } from '../../errors/state.js'
+import { guestGone } from '../../errors/state.js'
 import type { VmEvent } from '../../model/vm-event.js'
 import type { VmState } from '../../model/vm-state.js'
 import type { HostClock } from './clock.js'
@@ -192,6 +192,6 @@ export class SimulatedLifecycle {
     machine?.tellEnd()
     const { holder } = vm
     const crash = message === undefined ? undefined : { driver: 'simulated', message }
-    holder?.onMachineEnd(goneMeanwhile(holder.operation, vm.state, crash))
+    holder?.onMachineEnd(guestGone(holder.operation, vm.state, crash))
   }
 }

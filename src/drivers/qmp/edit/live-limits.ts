@@ -2,7 +2,6 @@ import { InvalidStateError } from '../../../errors.js'
 import type { VmState } from '../../../model/vm-state.js'
 import { shownAdapters } from '../../../network/kept-adapter.js'
 import type { Hardware } from '../definition.js'
-import { firstLayout } from '../process/layout.js'
 import { ideDisks } from '../disks/plugged-disks.js'
 import { isSame } from '../../../model/is-same.js'
 import type { RunRecord } from '../process/run-record.js'
@@ -41,22 +40,16 @@ const asGiven = (hardware: Hardware): ReadonlyMap<string, unknown> =>
   new Map(Object.entries({ ...hardware, networkAdapters: shownAdapters(hardware.networkAdapters, true) }))
 
 /** Refuses changes that QEMU can't make while the VM runs. */
-export function requireLive(
-  before: Hardware,
-  wanted: Hardware,
-  { layout = firstLayout(before) }: RunRecord,
-  state: VmState,
-): void {
+export function requireLive(before: Hardware, wanted: Hardware, { startedMiB }: RunRecord, state: VmState): void {
   const refuse = refusal(state)
-  if (!layout.hasBalloon) refuse('it was started by an awaitvm that could not change the hardware of a running VM')
   const present = asGiven(before)
   const asked = asGiven(wanted)
   for (const [setting, what] of Object.entries(atRestOnly)) {
     if (!isSame([present.get(setting)], [asked.get(setting)])) refuse(`${what} while it is stopped`)
   }
   requireDrives(before, wanted, state)
-  if (wanted.memoryMiB !== before.memoryMiB && wanted.memoryMiB > layout.memoryMiB) {
-    const most = `${String(layout.memoryMiB)} MiB`
+  if (wanted.memoryMiB !== before.memoryMiB && wanted.memoryMiB > startedMiB) {
+    const most = `${String(startedMiB)} MiB`
     const hint = `Give it at most ${most}, or stop it first.`
     refuse(`it was started with ${most} of memory, which it can't exceed`, { hint })
   }

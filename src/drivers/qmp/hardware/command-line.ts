@@ -9,19 +9,22 @@ import {
   slotAddress,
   virtioDisk,
 } from '../disks/disk-devices.js'
-import { newLayout, type Layout } from '../process/layout.js'
 import { networkDevices } from '../network/network-devices.js'
 import { runFiles } from '../run-files.js'
 
-/** The last slot, so that other devices keep the slots that they had in VMs without a balloon. */
+/** The last slot: disks take the ones before it. */
 const balloonSlot = 31
 
-/** QEMU's arguments for a VM, whose guest starts paused. Values from callers are passed as JSON, or with doubled commas. */
+/**
+ * QEMU's arguments for a VM, whose guest starts paused. Values from callers are passed as JSON, or with doubled commas.
+ *
+ * @param startedMiB the memory, which differs from the VM's setting if saved memory is loaded and the VM was edited before
+ */
 export function commandLine(
   id: string,
   hardware: Hardware,
   accelerator: Accelerator,
-  { memoryMiB, hasBalloon }: Layout = newLayout(hardware),
+  startedMiB = hardware.memoryMiB,
 ): string[] {
   const { machine, cpus, boot } = hardware
   return [
@@ -29,7 +32,7 @@ export function commandLine(
     // No devices or settings from the computer's own configuration.
     ...['-nodefaults', '-no-user-config', '-display', 'none', '-S'],
     ...['-machine', machine, '-accel', accelerator, '-cpu', accelerator === 'tcg' ? 'max' : 'host'],
-    ...['-smp', String(cpus), '-m', `${String(memoryMiB)}M`],
+    ...['-smp', String(cpus), '-m', `${String(startedMiB)}M`],
     // A second QEMU for the same VM fails on this lock before it opens anything.
     ...['-pidfile', runFiles.pid],
     ...['-sandbox', 'on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny'],
@@ -43,7 +46,7 @@ export function commandLine(
     ...device({ driver: 'virtio-serial-pci' }),
     ...socket('agent', runFiles.agent),
     ...device({ driver: 'virtserialport', id: 'agent-port', chardev: 'agent', name: 'org.qemu.guest_agent.0' }),
-    ...(hasBalloon ? device({ driver: 'virtio-balloon-pci', id: 'balloon', addr: slotAddress(balloonSlot) }) : []),
+    ...device({ driver: 'virtio-balloon-pci', id: 'balloon', addr: slotAddress(balloonSlot) }),
     // Adapters precede disks, which may be plugged and unplugged, so that they always have the same slots.
     ...networkDevices(hardware.networkAdapters),
     ...drives(hardware),

@@ -9,7 +9,6 @@ import { draftOf, type Draft } from '../../../registry/replace-file.js'
 import { parseJson } from '../../../registry/written-json.js'
 import { accelerators } from './accelerator.js'
 import { runFiles } from '../run-files.js'
-import { layoutSchema } from './layout.js'
 import { readLogTail } from '../logs/run-log-reader.js'
 
 const format = 1
@@ -21,7 +20,8 @@ const runSchema = v.strictObject({
   /** By `hostClockMs`. */
   startedAt: v.number(),
   accelerator: v.picklist(accelerators),
-  layout: v.optional(layoutSchema),
+  /** The memory that QEMU was started with, in MiB; the VM may have been edited since. */
+  startedMiB: v.number(),
   /** The program and its arguments. */
   commandLine: v.tupleWithRest([v.string()], v.string()),
 })
@@ -30,7 +30,7 @@ const runSchema = v.strictObject({
 export type RunRecord = Readonly<Omit<v.InferOutput<typeof runSchema>, 'format'>>
 
 /** How a QEMU is started. */
-export type RunPlan = Pick<RunRecord, 'accelerator' | 'layout' | 'commandLine'>
+export type RunPlan = Pick<RunRecord, 'accelerator' | 'startedMiB' | 'commandLine'>
 
 export const recordFile = 'run.json'
 /** The longest record has the arguments of 16 disks with 64 bases each. */

@@ -1,21 +1,14 @@
 import { randomUUID } from 'node:crypto'
-import { readdir, readFile, writeFile } from 'node:fs/promises'
+import { readdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import type { Vm, VmChanges } from 'awaitvm'
-import * as v from 'valibot'
 import { beforeEach, expect, test } from 'vitest'
 import { diskDevice } from '../../../../src/drivers/qmp/disks/disk-devices.js'
-import { commandLine } from '../../../../src/drivers/qmp/hardware/command-line.js'
 import { definitionFormat } from '../../../../src/drivers/qmp/definition-format.js'
-import type { Definition } from '../../../../src/drivers/qmp/definition.js'
 import { DiskImages } from '../../../../src/drivers/qmp/disks/disk-images.js'
-import { firstLayout } from '../../../../src/drivers/qmp/process/layout.js'
-import { newMemoryFile, saveMemory } from '../../../../src/drivers/qmp/disks/memory-image.js'
 import { openMonitor } from '../../../../src/drivers/qmp/process/monitor.js'
 import { openDisk } from '../../../../src/drivers/qmp/disks/plugged-disks.js'
-import { endQemu } from '../../../../src/drivers/qmp/process/qemu-end.js'
-import { startQemu } from '../../../../src/drivers/qmp/process/qemu-process.js'
 import { settle } from '../../../../src/drivers/qmp/settle.js'
 import { ownIdentity } from '../../../../src/registry/process-identity.js'
 import { VmDirectory } from '../../../../src/registry/vm-directory.js'
@@ -190,34 +183,6 @@ test('an edit of a stopped VM leaves the first slots to devices that get them in
   const [{ devices }] = await ask<PciBus>(host, vm, 'query-pci')
   const slots = devices.filter(({ qdev_id: id }) => id.startsWith('drive-')).map(({ slot }) => slot)
   expect(slots).toEqual([29, 30])
-})
-
-test('memory that was saved by a QEMU without a balloon is loaded into one without a balloon', async () => {
-  await using host = await QmpHost.open()
-  const vm = await host.createVm({ disks: [{ sizeMiB: 1 }] })
-  const folder = host.folderOf(vm)
-  const file = join(folder, 'vm.json')
-  const definition: Definition = v.parse(definitionFormat.schema, JSON.parse(await readFile(file, 'utf8')))
-  const args = commandLine(vm.id, definition.hardware, 'tcg', firstLayout(definition.hardware))
-  const options = { signal: new AbortController().signal, onExit: () => {}, prepare: () => {} }
-  const { identity, monitor } = await startQemu(folder, ['qemu-system-x86_64', ...args], options)
-  const memory = { file: newMemoryFile(), tag: 'suspended' }
-  await saveMemory(monitor, new DiskImages('qemu-img'), { ...memory, folder, disks: [] })
-  await endQemu(folder, identity, monitor)
-  await writeFile(file, JSON.stringify({ ...definition, memory: { ...memory, isPaused: false, accelerator: 'tcg' } }))
-
-  await vm.resume().unwrap()
-  await expect(ask(host, vm, 'query-balloon')).rejects.toThrow('No balloon device')
-  const error = await failureOf(vm.edit({ memoryMiB: 8 }), 'INVALID_STATE')
-  expect(error.message).toContain(
-    'it was started by an awaitvm that could not change the hardware of a running VM. Stop it first',
-  )
-  expect((await vm.getStatistics().unwrap()).memoryMiB).toBe(16)
-  await vm.suspend().unwrap()
-  await vm.resume().unwrap()
-  await vm.stop({ mode: 'kill' }).unwrap()
-  await vm.start().unwrap()
-  await vm.edit({ memoryMiB: 8 }).unwrap()
 })
 
 test('an unfinished edit is finished if it was saved, and else undone', async () => {

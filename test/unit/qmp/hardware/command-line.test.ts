@@ -108,12 +108,8 @@ test('a disk that was plugged while its VM ran stays in its slot, and leaves the
   ])
 })
 
-test('memory is loaded into a QEMU of the layout that it was saved from', () => {
-  const words = commandLine(id, bare, 'tcg', { memoryMiB: 128, hasBalloon: false })
-  expect(valuesOf(words, '-m')).toEqual(['128M'])
-  const balloon = { driver: 'virtio-balloon-pci', id: 'balloon', addr: '0x1f' }
-  expect(devicesOf(words)).not.toContainEqual(balloon)
-  expect(devicesOf(commandLine(id, bare, 'tcg'))).toEqual([...devicesOf(words), balloon])
+test('memory is loaded into a QEMU with as much as the one that it was saved from', () => {
+  expect(valuesOf(commandLine(id, bare, 'tcg', 128), '-m')).toEqual(['128M'])
 })
 
 test('devices are booted in the requested order, and not at all if a kernel is booted', () => {
