@@ -43,7 +43,7 @@ export const keptDisk = {
   sizeMiB: v.optional(v.number()),
 } satisfies EntriesOf<DiskConfig>
 
-export const keptMedium = { image: text } satisfies EntriesOf<MediaConfig>
+const keptMedium = { image: text } satisfies EntriesOf<MediaConfig>
 
 const keptForward = {
   guestPort: portSchema,
