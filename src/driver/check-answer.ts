@@ -35,7 +35,7 @@ const vm = shape({
     cdroms: list(shape({ image: text })),
     floppies: list(shape({ image: text })),
     boot: shape({}),
-    createdAt: date,
+    createdAt: optional(date),
   }),
 })
 const snapshotEntries = {

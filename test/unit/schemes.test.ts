@@ -127,6 +127,12 @@ describe('a driver that is opened', () => {
   })
 })
 
+test('a VM without the parts that the type leaves open is a valid answer', async () => {
+  const { createdAt: _createdAt, ...config } = configOf('web-1')
+  const server = serve(driverOf({ 'server.getVmList': async () => [{ ...recordOf(), config }] }), 'mine:')
+  expect((await server.getVm('web-1').unwrap()).config).toEqual(config)
+})
+
 describe('an invalid answer of a driver', () => {
   const record = recordOf()
   const wrong: readonly (readonly [OperationCode, unknown, string])[] = [
