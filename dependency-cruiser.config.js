@@ -51,13 +51,6 @@ export default {
       to: { path: '^src/drivers/', pathNot: '^src/drivers/$1/' },
     },
     {
-      name: 'drivers-know-no-job',
-      comment: 'A driver is given a Task, and answers a promise.',
-      severity: 'error',
-      from: { path: '^src/drivers/' },
-      to: { path: '^src/job/' },
-    },
-    {
       name: 'jobs-know-no-driver',
       comment: 'A job works for any host.',
       severity: 'error',
