@@ -1,10 +1,10 @@
-import type { Driver, DriverOperation, DriverOperationTypes } from './driver/driver.js'
+import type { Driver, DriverOperationTypes } from './driver/driver.js'
 import type { Task } from './driver/task.js'
 import { InvalidArgumentError, NotSupportedError } from './errors.js'
 import type { JobOptions } from './job/job-options.js'
 import type { JobRunner } from './job/job-runner.js'
 import type { Job } from './job/job.js'
-import type { Capability, JobTarget, OperationCode } from './operations.js'
+import type { Capability, DriverOperation, JobTarget, OperationCode } from './operations.js'
 import type { OperationErrors } from './operation-errors.js'
 
 /** One call of a driver's operation by a facade. */

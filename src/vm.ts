@@ -1,6 +1,6 @@
 import { ConsoleStream } from './console-stream.js'
 import { callDriver, notSupported, type DriverConnection } from './driver-call.js'
-import type { DriverOperation, DriverOperationTypes } from './driver/driver.js'
+import type { DriverOperationTypes } from './driver/driver.js'
 import type { VmRecord } from './model/vm-record.js'
 import { InvalidArgumentError, VmError } from './errors.js'
 import { validate } from './errors/validate.js'
@@ -16,7 +16,7 @@ import { vmChangesSchema, type VmChanges } from './model/vm-spec.js'
 import type { VmState } from './model/vm-state.js'
 import type * as operation from './operation-errors.js'
 import type { OperationMethods } from './operation-methods.js'
-import type { Capability, operations } from './operations.js'
+import type { Capability, DriverOperation, operations } from './operations.js'
 import {
   readStopOptions,
   keysSchema,

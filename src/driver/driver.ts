@@ -9,10 +9,8 @@ import type { VmEvent } from '../model/vm-event.js'
 import type { VmRecord } from '../model/vm-record.js'
 import type { VmChanges, VmFilter, VmSpec } from '../model/vm-spec.js'
 import type { VmState } from '../model/vm-state.js'
-import type { Capability, DriverOperation, Feature, operations } from '../operations.js'
+import type { DriverOperation, Feature, operations } from '../operations.js'
 import type { Task } from './task.js'
-
-export type { Capability, DriverOperation, Feature }
 
 /** The VM that an operation is about. */
 export interface OnVm {

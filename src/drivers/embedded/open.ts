@@ -1,5 +1,6 @@
 import { fileURLToPath } from 'node:url'
-import type { Driver, Feature } from '../../driver/driver.js'
+import type { Driver } from '../../driver/driver.js'
+import type { Feature } from '../../operations.js'
 import { InvalidArgumentError } from '../../errors.js'
 import { requireKnownOptions } from '../../model/uri-options.js'
 import { DirectoryStore } from './directory-store.js'

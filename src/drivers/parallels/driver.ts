@@ -1,4 +1,5 @@
-import type { Driver, DriverOperations, Feature } from '../../driver/driver.js'
+import type { Driver, DriverOperations } from '../../driver/driver.js'
+import type { Feature } from '../../operations.js'
 import { filterVms, findVm } from '../../driver/vm-lookup.js'
 import type { VmRecord } from '../../model/vm-record.js'
 import { ParallelsGuest } from './parallels-guest.js'

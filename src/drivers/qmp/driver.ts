@@ -1,5 +1,6 @@
 import { availableParallelism } from 'node:os'
-import type { Driver, DriverOperation, DriverOperations, Feature } from '../../driver/driver.js'
+import type { Driver, DriverOperations } from '../../driver/driver.js'
+import type { DriverOperation, Feature } from '../../operations.js'
 import { HostWork } from '../../driver/host-work.js'
 import { Listeners } from '../../driver/listeners.js'
 import { thisMachine } from '../../driver/this-machine.js'

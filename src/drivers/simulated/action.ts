@@ -1,4 +1,5 @@
-import type { DriverOperation, DriverOperationTypes } from '../../driver/driver.js'
+import type { DriverOperationTypes } from '../../driver/driver.js'
+import type { DriverOperation } from '../../operations.js'
 import type { SimulatedHost } from './host.js'
 import type { Run } from './run.js'
 

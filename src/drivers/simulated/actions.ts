@@ -1,4 +1,4 @@
-import type { DriverOperation } from '../../driver/driver.js'
+import type { DriverOperation } from '../../operations.js'
 import type { Actions } from './action.js'
 import { guestActions } from './guest-actions.js'
 import { observingActions } from './observing-actions.js'

@@ -1,5 +1,5 @@
 import { VmConsole } from '../../console/vm-console.js'
-import type { Driver, DriverOperation, DriverOperations, DriverOperationTypes, Feature } from '../../driver/driver.js'
+import type { Driver, DriverOperations, DriverOperationTypes } from '../../driver/driver.js'
 import { connectionLost, FollowedJobs } from '../../driver/followed-job.js'
 import { HostWork } from '../../driver/host-work.js'
 import { Inventory } from '../../driver/inventory.js'
@@ -8,7 +8,15 @@ import type { Task } from '../../driver/task.js'
 import { ConnectionError, VmError, type OutcomeUnknownError, type VmErrorCode } from '../../errors.js'
 import { closedBeforeSending, lostBeforeAnswer } from '../../errors/closed.js'
 import type { VmEvent } from '../../model/vm-event.js'
-import { features, isDriverOperation, operationCodes, operations, type OperationSpec } from '../../operations.js'
+import {
+  features,
+  isDriverOperation,
+  operationCodes,
+  operations,
+  type DriverOperation,
+  type Feature,
+  type OperationSpec,
+} from '../../operations.js'
 import { actions } from './actions.js'
 import { SimulatedCall } from './call-log.js'
 import type { LostConnectionFault } from './fault.js'

@@ -1,5 +1,6 @@
 import { isDeepStrictEqual } from 'node:util'
-import type { DriverOperation, DriverOperationTypes } from '../../driver/driver.js'
+import type { DriverOperationTypes } from '../../driver/driver.js'
+import type { DriverOperation } from '../../operations.js'
 import { InvalidArgumentError } from '../../errors.js'
 import { hintForName, notKnown, unknownName } from '../../model/unknown-name.js'
 

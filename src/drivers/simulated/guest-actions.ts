@@ -1,4 +1,4 @@
-import type { DriverOperation } from '../../driver/driver.js'
+import type { DriverOperation } from '../../operations.js'
 import { GuestUnavailableError, InvalidArgumentError } from '../../errors.js'
 import type { NetworkAddress } from '../../model/exec.js'
 import { goneWithGuest, programEndUnknown } from '../../errors/program-end.js'

@@ -1,4 +1,4 @@
-import type { DriverOperation } from '../../driver/driver.js'
+import type { DriverOperation } from '../../operations.js'
 import { InvalidArgumentError } from '../../errors.js'
 import type { HostInfo } from '../../model/host-info.js'
 import type { VmFilter } from '../../model/vm-spec.js'
