@@ -1,5 +1,6 @@
 import type { Capability } from '../../operations.js'
 import type { ConnectOptions } from '../../connect.js'
+import type { Vm } from '../../vm.js'
 import type { DescribedHost } from './host.js'
 import type { Trial } from './trial.js'
 
@@ -26,6 +27,16 @@ export interface Conformance {
    * changes nothing.
    */
   promises(title: string, needs: readonly Need[], run: (trial: Trial) => Promise<void>, options?: CaseOptions): void
+  /**
+   * Checks a promise about the work inside a running VM, which has an agent and is left running. These cases of a subject share one
+   * VM, since it takes longer to boot than most of them take.
+   */
+  promisesInGuest(
+    title: string,
+    needs: readonly Capability[],
+    run: (vm: Vm, trial: Trial) => Promise<void>,
+    options?: Pick<CaseOptions, 'timeoutMs'>,
+  ): void
 }
 
 /** The cases of one subject. */

@@ -1,10 +1,11 @@
-import { describe, test } from 'vitest'
+import { afterAll, describe, test } from 'vitest'
 import type { Capability } from '../../operations.js'
 import type { Conformance, Need } from './case.js'
 import { allCases, subjects as allSubjects, type Subject } from './cases.js'
 import { GuestLacksError, GuestMissingError } from './guest.js'
 import { describedHost, type ConformanceHost, type DescribedHost } from './host.js'
 import { expectRefusal, refusable } from './refusal.js'
+import { SharedTrial } from './shared-trial.js'
 import { Trial } from './trial.js'
 
 declare module 'vitest' {
@@ -18,6 +19,11 @@ declare module 'vitest' {
     missing?: string
   }
 }
+
+type Promised = Parameters<Conformance['promises']>
+
+/** For a host that has to stop a VM whose guest does not answer. */
+const disposeTimeoutMs = 120_000
 
 /** What the cases found of each capability: `'failed'` if a case that needs it did not pass. */
 export type CapabilityRecord = Map<Capability, 'offered' | 'refused' | 'failed'>
@@ -66,12 +72,13 @@ export function checkAll(described: ConformanceHost, subjects: readonly Subject[
     }
   }
 
-  const promises: Conformance['promises'] = (title, abstractNeeds, run, options) => {
+  const promises = (shared: SharedTrial | undefined, ...[title, abstractNeeds, run, options]: Promised): void => {
     const { needs, needsGuest } = needsOn(host, abstractNeeds)
     const timeout = options?.timeoutMs
     test(title, { meta: { needs }, ...(timeout !== undefined && { timeout }) }, async ({ task, skip, signal }) => {
       if (needsGuest && host.guest.missing !== undefined) skip(host.guest.missing)
-      const trial = await Trial.open(host, { needsGuest, connect: options?.connect })
+      const trial = await (shared?.open() ?? Trial.open(host, { needsGuest, connect: options?.connect }))
+      const dispose = (): Promise<void> => shared?.dispose() ?? trial.dispose()
       const interrupt = (): void => {
         trial.interrupt()
       }
@@ -82,20 +89,21 @@ export function checkAll(described: ConformanceHost, subjects: readonly Subject[
       try {
         if (missing.length === 0) await run(trial)
         else await expectRefusal(trial, missing)
+        if (shared !== undefined) await trial.endSharedCase()
       } catch (error) {
         if (error instanceof GuestLacksError) {
-          await trial.dispose()
+          await dispose()
           if (error instanceof GuestMissingError) task.meta.missing = error.message
           skip(error.message)
         }
         note(missing.length === 0 ? needs : missing, 'failed')
         // The failure matters more than what the case leaves behind.
-        await trial.dispose().catch(() => undefined)
+        await dispose().catch(() => undefined)
         throw missing.length === 0 ? withPromise(error, title, needs) : error
       } finally {
         signal.removeEventListener('abort', interrupt)
       }
-      await trial.dispose()
+      if (shared === undefined) await trial.dispose()
       if (missing.length === 0) note(needs, 'offered')
       else note(missing, 'refused')
     })
@@ -119,13 +127,28 @@ export function checkAll(described: ConformanceHost, subjects: readonly Subject[
   })
 
   for (const subject of subjects) {
-    const cases: Parameters<typeof promises>[] = []
-    allCases[subject]({ host, promises: (...promise) => void cases.push(promise) })
-    // Vitest fails an empty group, and a host may have no case of the subject.
-    if (cases.length === 0) continue
-    describe(subject, () => {
-      for (const promise of cases) promises(...promise)
+    const cases: Promised[] = []
+    const casesInGuest: Promised[] = []
+    allCases[subject]({
+      host,
+      promises: (...promise) => void cases.push(promise),
+      promisesInGuest(title, needs, run, options) {
+        casesInGuest.push([title, [...needs, 'agent'], async (trial) => run(await trial.vmWithAgent(), trial), options])
+      },
     })
+    // Vitest fails an empty group, and a host may have no case of the subject.
+    if (cases.length > 0) {
+      describe(subject, () => {
+        for (const promise of cases) promises(undefined, ...promise)
+      })
+    }
+    if (casesInGuest.length > 0) {
+      describe(`${subject}, in one VM`, () => {
+        const shared = new SharedTrial(host)
+        afterAll(() => shared.dispose(), disposeTimeoutMs)
+        for (const promise of casesInGuest) promises(shared, ...promise)
+      })
+    }
   }
   return record
 }

@@ -32,6 +32,8 @@ export interface TrialOptions {
   /** True if the VMs of the case have a guest. */
   readonly needsGuest: boolean
   readonly connect?: ConnectOptions | undefined
+  /** True if several cases work inside the VM of {@link Trial.vmWithAgent}, one after another. `false` if absent. */
+  readonly isShared?: boolean | undefined
 }
 
 /** One run of one case on a host of its own. It makes VMs, and brings them into the states that the case needs. */
@@ -44,12 +46,14 @@ export class Trial {
   readonly #folder: string
   readonly #resources: readonly string[]
   readonly #servers: Server[]
+  readonly #isShared: boolean
+  #sharedVm: Vm | undefined
   #lastName = 0
 
   private constructor(
     host: DescribedHost,
     opened: OpenHost,
-    needsGuest: boolean,
+    { needsGuest, isShared = false }: TrialOptions,
     folder: string,
     resources: readonly string[],
   ) {
@@ -57,19 +61,20 @@ export class Trial {
     this.profile = host.guest
     this.opened = opened
     this.#needsGuest = needsGuest
+    this.#isShared = isShared
     this.#folder = folder
     this.#resources = resources
     this.#servers = [opened.server]
   }
 
-  static async open(host: DescribedHost, { needsGuest, connect }: TrialOptions): Promise<Trial> {
+  static async open(host: DescribedHost, options: TrialOptions): Promise<Trial> {
     const resources = openResources()
     const folder = await mkdtemp(join(tmpdir(), 'awaitvm-'))
     // What the case makes in the temporary folder must be gone at its end.
     process.env['TMPDIR'] = join(folder, 'tmp')
     await mkdir(tmpdir())
     try {
-      return new Trial(host, await host.open(connect), needsGuest, folder, resources)
+      return new Trial(host, await host.open(options.connect), options, folder, resources)
     } catch (error) {
       restoreTmpdir()
       await rm(folder, { recursive: true, force: true })
@@ -124,9 +129,19 @@ export class Trial {
 
   /** A running VM whose guest has an agent that answers. */
   async vmWithAgent(): Promise<Vm> {
+    if (this.#sharedVm !== undefined) return this.#sharedVm
     const vm = await this.bootVmWithAgent()
     await this.#guestWithAgent().talkTo(vm).untilReady()
+    if (this.#isShared) this.#sharedVm = vm
     return vm
+  }
+
+  /** Asserts that a case which shared the VM left it running, and removes its files. */
+  async endSharedCase(): Promise<void> {
+    if (this.#sharedVm !== undefined) await this.expectState(this.#sharedVm, 'running')
+    for (const name of await readdir(this.#folder)) {
+      if (this.path(name) !== tmpdir()) await rm(this.path(name), { recursive: true })
+    }
   }
 
   /** A running VM whose guest has an agent, which may not answer yet. */

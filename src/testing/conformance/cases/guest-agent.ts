@@ -70,7 +70,7 @@ async function expectUnknownEnd(program: ReturnType<Vm['guest']['exec']>): Promi
   expect((await failureOf(program, 'OUTCOME_UNKNOWN')).hint).toBeTruthy()
 }
 
-export const guestAgent: Cases = ({ host, promises }) => {
+export const guestAgent: Cases = ({ host, promises, promisesInGuest }) => {
   for (const operation of vmOperations.filter((operation) => operation.startsWith('guest.'))) {
     promises(`${operation} ends with GUEST_UNAVAILABLE if no agent answers`, [operation, 'vm.start'], async (trial) => {
       await writeFile(trial.path('in'), 'x')
@@ -98,14 +98,12 @@ export const guestAgent: Cases = ({ host, promises }) => {
     },
   )
 
-  promises('a program gets its arguments unchanged', ['guest.exec', 'agent'], async (trial) => {
-    const vm = await trial.vmWithAgent()
+  promisesInGuest('a program gets its arguments unchanged', ['guest.exec'], async (vm) => {
     const expected = oddArguments.map((word) => `[${word}]\n`).join('')
     expect(await outputOf(vm, [...printArguments, ...oddArguments])).toBe(expected)
   })
 
-  promises('a program gets its standard input byte for byte', ['guest.exec', 'agent'], async (trial) => {
-    const vm = await trial.vmWithAgent()
+  promisesInGuest('a program gets its standard input byte for byte', ['guest.exec'], async (vm) => {
     const input = Buffer.from(Array.from({ length: 70_000 }, (_, index) => (index * 7) % 256))
     const { stdout } = await vm.guest.exec(['cat'], { input }).unwrap()
     expect(Buffer.compare(Buffer.from(stdout), input)).toBe(0)
@@ -117,8 +115,7 @@ export const guestAgent: Cases = ({ host, promises }) => {
     expect(await outputOf(vm, ['true'], { input })).toBe('')
   })
 
-  promises('standard output and standard error are separate', ['guest.exec', 'agent'], async (trial) => {
-    const vm = await trial.vmWithAgent()
+  promisesInGuest('standard output and standard error are separate', ['guest.exec'], async (vm) => {
     const result = await vm.guest.exec(['sh', '-c', 'printf out; printf err >&2; exit 3']).unwrap()
     expect({
       ...result,
@@ -132,41 +129,36 @@ export const guestAgent: Cases = ({ host, promises }) => {
     })
   })
 
-  promises('every exit code comes back unchanged', ['guest.exec', 'agent'], async (trial) => {
-    const vm = await trial.vmWithAgent()
+  promisesInGuest('every exit code comes back unchanged', ['guest.exec'], async (vm) => {
     for (const code of [0, 1, 2, 126, 253, 254, 255]) {
       const { exitCode } = await vm.guest.exec(['sh', '-c', 'exit "$1"', 'sh', String(code)]).unwrap()
       expect(exitCode).toBe(code)
     }
   })
 
-  promises('the result of a program that a signal ended names the signal', ['guest.exec', 'agent'], async (trial) => {
-    const vm = await trial.vmWithAgent()
+  promisesInGuest('the result of a program that a signal ended names the signal', ['guest.exec'], async (vm) => {
     const { exitCode, signal } = await vm.guest.exec(['sh', '-c', 'kill -9 $$']).unwrap()
     // Reported by the kernel, or by a shell in between.
     expect(exitCode === undefined ? signal : exitCode - 128).toBe(9)
   })
 
-  promises(
+  promisesInGuest(
     'a program that does not exist ends with an error or an exit code that says so',
-    ['guest.exec', 'agent'],
-    async (trial) => {
-      const vm = await trial.vmWithAgent()
+    ['guest.exec'],
+    async (vm) => {
       const result = await vm.guest.exec(['awaitvm-no-such-program'])
       if (result.isOk()) expect(result.value.exitCode).toBe(127)
       else expect(await failureOf(Promise.resolve(result), 'INVALID_ARGUMENT')).toMatchObject({ path: 'argv[0]' })
     },
   )
 
-  promises('a program has the environment variables that it is given', ['guest.exec', 'agent'], async (trial) => {
-    const vm = await trial.vmWithAgent()
+  promisesInGuest('a program has the environment variables that it is given', ['guest.exec'], async (vm) => {
     const env = { AWAITVM_PLAIN: 'plain', AWAITVM_ODD: ` it's "$HOME" \`id\`\n=; ` }
     const script = 'printf "%s|%s|%s" "$AWAITVM_PLAIN" "$AWAITVM_ODD" "${AWAITVM_NONE-none}"'
     expect(await outputOf(vm, ['sh', '-c', script], { env })).toBe(`plain|${env.AWAITVM_ODD}|none`)
   })
 
-  promises('a program runs in the folder that it is given', ['guest.exec', 'agent'], async (trial) => {
-    const vm = await trial.vmWithAgent()
+  promisesInGuest('a program runs in the folder that it is given', ['guest.exec'], async (vm) => {
     expect(await outputOf(vm, ['pwd'], { cwd: '/usr' })).toBe('/usr\n')
     const folder = `/tmp/awaitvm it's "$HOME" ${randomBytes(6).toString('hex')}`
     await outputOf(vm, ['mkdir', folder])
@@ -174,11 +166,10 @@ export const guestAgent: Cases = ({ host, promises }) => {
     await outputOf(vm, ['rmdir', folder])
   })
 
-  promises(
+  promisesInGuest(
     'a large output is complete, or is marked as truncated',
-    ['guest.exec', 'agent'],
-    async (trial) => {
-      const vm = await trial.vmWithAgent()
+    ['guest.exec'],
+    async (vm) => {
       const size = 5_000_000
       const script = `head -c ${size} /dev/zero | tr '\\0' x; printf end`
       const { exitCode, stdout, isTruncated } = await vm.guest.exec(['sh', '-c', script]).unwrap()
@@ -191,8 +182,7 @@ export const guestAgent: Cases = ({ host, promises }) => {
     { timeoutMs: 240_000 },
   )
 
-  promises('programs that run at once have their own output each', ['guest.exec', 'agent'], async (trial) => {
-    const vm = await trial.vmWithAgent()
+  promisesInGuest('programs that run at once have their own output each', ['guest.exec'], async (vm) => {
     const numbers = Array.from({ length: 6 }, (_, index) => String(index))
     const outputs = await Promise.all(numbers.map((number) => outputOf(vm, ['cat'], { input: number })))
     expect(outputs).toEqual(numbers)
@@ -227,8 +217,7 @@ export const guestAgent: Cases = ({ host, promises }) => {
     },
   )
 
-  promises('a cancelled program is stopped or goes on, as its result says', ['guest.exec', 'agent'], async (trial) => {
-    const vm = await trial.vmWithAgent()
+  promisesInGuest('a cancelled program is stopped or goes on, as its result says', ['guest.exec'], async (vm) => {
     const { job, pid } = await endlessProgram(vm)
     const verdict = await job.cancel()
     // A process that has ended may stay as a zombie.
@@ -247,11 +236,10 @@ export const guestAgent: Cases = ({ host, promises }) => {
     }
   })
 
-  promises(
+  promisesInGuest(
     'a program that takes too long ends with TIMEOUT or OUTCOME_UNKNOWN',
-    ['guest.exec', 'agent'],
-    async (trial) => {
-      const vm = await trial.vmWithAgent()
+    ['guest.exec'],
+    async (vm, trial) => {
       const error = await failureOf(vm.guest.exec(['sleep', '600'], { timeoutMs: 300 }), 'TIMEOUT', 'OUTCOME_UNKNOWN')
       expect(error.hint).toBeTruthy()
       await trial.expectState(vm, 'running')
@@ -293,11 +281,10 @@ export const guestAgent: Cases = ({ host, promises }) => {
     },
   )
 
-  promises(
+  promisesInGuest(
     'the addresses of a guest are those that others may reach, IPv4 first',
-    ['guest.getNetworkAddresses', 'agent'],
-    async (trial) => {
-      const vm = await trial.vmWithAgent()
+    ['guest.getNetworkAddresses'],
+    async (vm) => {
       const addresses = await vm.guest.getNetworkAddresses().unwrap()
       for (const { address, family, interfaceName, macAddress } of addresses) {
         expect(isIP(address), address).toBe(family === 'ipv4' ? 4 : 6)

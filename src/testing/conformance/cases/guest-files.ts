@@ -9,12 +9,11 @@ import type { Cases } from '../case.js'
 
 const newGuestPath = (): string => `/tmp/awaitvm-${randomBytes(6).toString('hex')}`
 
-export const guestFiles: Cases = ({ host, promises }) => {
-  promises(
+export const guestFiles: Cases = ({ host, promisesInGuest }) => {
+  promisesInGuest(
     'a file that is copied in and out again is unchanged',
-    ['guest.copyIn', 'guest.copyOut', 'guest.exec', 'agent'],
-    async (trial) => {
-      const vm = await trial.vmWithAgent()
+    ['guest.copyIn', 'guest.copyOut', 'guest.exec'],
+    async (vm, trial) => {
       for (const content of [randomBytes(1_000_000), Buffer.alloc(0), Buffer.from('old\n')]) {
         const file = `/tmp/awaitvm it's "$HOME"-${randomBytes(6).toString('hex')}`
         await writeFile(trial.path('in'), content)
@@ -26,11 +25,10 @@ export const guestFiles: Cases = ({ host, promises }) => {
     },
   )
 
-  promises(
+  promisesInGuest(
     'copying a file that does not exist ends with an error, and makes nothing',
-    ['guest.copyIn', 'guest.copyOut', 'agent'],
-    async (trial) => {
-      const vm = await trial.vmWithAgent()
+    ['guest.copyIn', 'guest.copyOut'],
+    async (vm, trial) => {
       expect((await failureOf(vm.guest.copyIn(trial.path('none'), '/tmp/x'), 'INVALID_ARGUMENT')).path).toBe('from')
       await failureOf(vm.guest.copyOut('/nowhere/none', trial.path('out')), 'INVALID_ARGUMENT', 'HOST_ERROR')
       expect(existsSync(trial.path('out'))).toBe(false)
@@ -39,11 +37,10 @@ export const guestFiles: Cases = ({ host, promises }) => {
     },
   )
 
-  promises(
+  promisesInGuest(
     'only regular files of the guest are copied or replaced',
-    ['guest.copyIn', 'guest.copyOut', 'guest.exec', 'agent'],
-    async (trial) => {
-      const vm = await trial.vmWithAgent()
+    ['guest.copyIn', 'guest.copyOut', 'guest.exec'],
+    async (vm, trial) => {
       await writeFile(trial.path('in'), 'x')
       const paths = ['/dev/null', '/dev/zero', '/tmp']
       if (!host.hasPaperFiles) {
@@ -66,12 +63,11 @@ export const guestFiles: Cases = ({ host, promises }) => {
     },
   )
 
-  promises(
+  promisesInGuest(
     'a copy follows links in the guest, and replaces the files that they lead to',
-    ['guest.copyIn', 'guest.copyOut', 'guest.exec', 'agent'],
-    async (trial) => {
+    ['guest.copyIn', 'guest.copyOut', 'guest.exec'],
+    async (vm, trial) => {
       if (host.hasPaperFiles) return
-      const vm = await trial.vmWithAgent()
       const folder = newGuestPath()
       await writeFile(trial.path('in'), 'new')
       const make =
@@ -90,11 +86,10 @@ export const guestFiles: Cases = ({ host, promises }) => {
     },
   )
 
-  promises(
+  promisesInGuest(
     'a file that a copy replaces keeps its permissions and owner; a new one has those of the local file, or is for its owner only',
-    ['guest.copyIn', 'guest.copyOut', 'guest.exec', 'agent'],
-    async (trial) => {
-      const vm = await trial.vmWithAgent()
+    ['guest.copyIn', 'guest.copyOut', 'guest.exec'],
+    async (vm, trial) => {
       const modeOf = async (path: string): Promise<string> => ((await stat(path)).mode & 0o7777).toString(8)
       await writeFile(trial.path('in'), 'new')
       await chmod(trial.path('in'), 0o754)
@@ -141,12 +136,11 @@ export const guestFiles: Cases = ({ host, promises }) => {
     },
   )
 
-  promises(
+  promisesInGuest(
     'paths in the guest may begin with a dash, and a copy that fails leaves nothing behind',
-    ['guest.copyIn', 'guest.copyOut', 'guest.exec', 'agent'],
-    async (trial) => {
+    ['guest.copyIn', 'guest.copyOut', 'guest.exec'],
+    async (vm, trial) => {
       if (host.hasPaperFiles) return
-      const vm = await trial.vmWithAgent()
       await writeFile(trial.path('in'), 'dashed')
       const name = `-x${randomBytes(6).toString('hex')}`
       for (const content of ['dashed', 'again']) {
@@ -162,11 +156,10 @@ export const guestFiles: Cases = ({ host, promises }) => {
     },
   )
 
-  promises(
+  promisesInGuest(
     'only regular files of this machine are copied or replaced; links are followed',
-    ['guest.copyIn', 'guest.copyOut', 'agent'],
-    async (trial) => {
-      const vm = await trial.vmWithAgent()
+    ['guest.copyIn', 'guest.copyOut'],
+    async (vm, trial) => {
       const pipe = trial.path('pipe')
       execFileSync('mkfifo', [pipe])
       await mkdir(trial.path('folder'))
@@ -188,11 +181,10 @@ export const guestFiles: Cases = ({ host, promises }) => {
     },
   )
 
-  promises(
+  promisesInGuest(
     'a cancelled copy out of the guest leaves a complete file or none',
-    ['guest.copyIn', 'guest.copyOut', 'guest.exec', 'agent'],
-    async (trial) => {
-      const vm = await trial.vmWithAgent()
+    ['guest.copyIn', 'guest.copyOut', 'guest.exec'],
+    async (vm, trial) => {
       const file = `/tmp/awaitvm-${randomBytes(6).toString('hex')}`
       const size = 2_000_000
       await writeFile(trial.path('in'), Buffer.alloc(size))
