@@ -1,6 +1,6 @@
 export { batch } from './batch/batch.js'
 export { type BatchJob } from './batch/batch-job.js'
-export type { BatchContext, BatchOperation } from './batch/batch-operation.js'
+export type { BatchContext, BatchError, BatchOperation, BatchValue } from './batch/batch-operation.js'
 export type { BackoffOptions, BatchOptions, RetryOptions } from './batch/batch-options.js'
 export type {
   BatchFailure,
@@ -8,9 +8,11 @@ export type {
   BatchItemError,
   BatchOutcome,
   BatchReport,
+  BatchRetry,
   BatchStop,
   BatchSuccess,
 } from './batch/batch-report.js'
+export type { BatchRow } from './batch/batch-row.js'
 export { connect, type ConnectOptions, type ServeOptions } from './connect.js'
 export { type ConsoleStream } from './console-stream.js'
 export * from './errors.js'

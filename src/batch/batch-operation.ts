@@ -1,10 +1,10 @@
-import { inspect, types } from 'node:util'
 import { err, type Result } from 'neverthrow'
-import { InvalidArgumentError, VmError, type JobCancelledError } from '../errors.js'
+import { InvalidArgumentError, type JobCancelledError, type VmError } from '../errors.js'
 import type { JobCore } from '../job/job-core.js'
 import { JobRef } from '../job/job.js'
 import { isResult } from '../result.js'
-import type { BatchItemError } from './batch-report.js'
+import type { BatchFunctionError, BatchItemError } from './batch-report.js'
+import { isError, located, wordsOf } from './item-error.js'
 
 /** What the function gets besides its item. */
 export interface BatchContext {
@@ -48,6 +48,24 @@ class ItemContext implements BatchContext {
  * several steps, and fail with errors of its own.
  */
 export type BatchOperation<Item, T, E> = (item: Item, context: BatchContext) => JobRef<T> | PromiseLike<Result<T, E>>
+
+/** The value of what a function of a batch returns. */
+export type BatchValue<R> =
+  R extends JobRef<infer T, infer _>
+    ? T
+    : R extends PromiseLike<infer A>
+      ? A extends Result<infer T, infer _>
+        ? T
+        : never
+      : never
+
+/** The errors of what a function of a batch returns: those of its job, or those that an `async` function may end with. */
+export type BatchError<R> =
+  R extends JobRef<infer _, infer E>
+    ? E
+    : R extends PromiseLike<infer A>
+      ? BatchFunctionError<A extends Result<infer _, infer E> ? E : never>
+      : never
 
 /** One started attempt at an item. */
 export interface Attempt<T, E> {
@@ -107,15 +125,5 @@ const thrown = (error: unknown): InvalidArgumentError =>
     error,
   )
 
-/** True also for an error of another realm. */
-const isError = (value: unknown): value is Error => value instanceof Error || types.isNativeError(value)
-
-/** Any value can be thrown, even one that can't be converted to a string. */
-export const wordsOf = (thrown: unknown): string =>
-  isError(thrown) ? thrown.message : typeof thrown === 'string' ? thrown : inspect(thrown)
-
-function wrong(reason: string, hint: string | undefined, cause: unknown): InvalidArgumentError {
-  const error = new InvalidArgumentError({ path: 'operation', reason, hint, cause })
-  VmError.locate(error, 'batch', undefined)
-  return error
-}
+const wrong = (reason: string, hint: string | undefined, cause: unknown): InvalidArgumentError =>
+  located(new InvalidArgumentError({ path: 'operation', reason, hint, cause }))

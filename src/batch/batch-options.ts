@@ -2,14 +2,19 @@ import * as v from 'valibot'
 import type { JobOptions } from '../job/job-options.js'
 import type { Progress } from '../job/progress.js'
 import { object, optional, unchecked } from '../model/schema.js'
+import type { VmError } from '../errors.js'
+import type { BatchItemError, BatchOutcome, BatchRetry } from './batch-report.js'
 
 /** When a failed item is tried again. */
-export interface RetryOptions {
-  /**
-   * Most attempts for an item, the first included. Only errors with `retryable: true` are tried again, errors of your own
-   * included.
-   */
+export interface RetryOptions<E = VmError> {
+  /** Most attempts for an item, the first included. */
   readonly attempts: number
+  /**
+   * Whether an item is tried again after this error; `attempt` is the number of the attempt that failed, from 1. If absent, errors
+   * with `retryable: true` are tried again, errors of your own included. An item that was cancelled is never tried again. If the
+   * function throws, or returns something else than true or false, the item ends with an `InvalidArgumentError` that tells so.
+   */
+  readonly when?: ((error: BatchItemError<E>, attempt: number) => boolean) | undefined
   /** How long to wait between attempts. */
   readonly backoff?: BackoffOptions | undefined
 }
@@ -25,7 +30,7 @@ export interface BackoffOptions {
 }
 
 /** Options of {@link batch}. */
-export interface BatchOptions<Item> extends Pick<JobOptions, 'signal' | 'onProgress'> {
+export interface BatchOptions<Item, T = unknown, E = VmError> extends Pick<JobOptions, 'signal' | 'onProgress'> {
   /** Most items at a time; 64 if absent. A server has a limit of its own, and lets the other operations wait in line. */
   readonly concurrency?: number | undefined
   /** Most items of one host at a time; no limit if absent. */
@@ -35,7 +40,11 @@ export interface BatchOptions<Item> extends Pick<JobOptions, 'signal' | 'onProgr
   /** If true, no item is started after a failure; running items finish. */
   readonly stopOnError?: boolean | undefined
   /** If absent, each item is tried once. */
-  readonly retry?: RetryOptions | undefined
+  readonly retry?: RetryOptions<E> | undefined
+  /** Called with the outcome of each item as it comes, in the async context of the call; the report has it all the same. */
+  readonly onOutcome?: ((outcome: BatchOutcome<Item, T, E>) => void) | undefined
+  /** Called when an attempt failed and the item is going to be tried again, in the async context of the call. */
+  readonly onRetry?: ((retry: BatchRetry<Item, E>) => void) | undefined
   /** Limits how many attempts begin in a time; no limit if absent. */
   readonly rateLimit?:
     | {
@@ -83,6 +92,7 @@ export const batchSchema = object({
   retry: optional(
     object({
       attempts: whole(1),
+      when: aFunction,
       backoff: optional(
         object({
           initialMs: optional(milliseconds(0)),
@@ -94,6 +104,8 @@ export const batchSchema = object({
   ),
   rateLimit: optional(object({ starts: whole(1), intervalMs: milliseconds(1) })),
   priority: aFunction,
+  onOutcome: aFunction,
+  onRetry: aFunction,
   timeoutMs: optional(milliseconds(0)),
   signal: unchecked<AbortSignal>(),
   onProgress: unchecked<(progress: Progress) => void>(),

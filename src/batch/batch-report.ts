@@ -1,7 +1,9 @@
 import { inspect } from 'node:util'
 import type { Err, Ok, Result } from 'neverthrow'
-import { VmError, type InvalidArgumentError, type JobCancelledError, type OutcomeUnknownError } from '../errors.js'
+import type { InvalidArgumentError, JobCancelledError, OutcomeUnknownError, VmError } from '../errors.js'
 import type { ItemCounts } from '../job/progress.js'
+import { rowOf, type BatchRow } from './batch-row.js'
+import { isCancelled } from './item-error.js'
 
 /**
  * The errors that an item may end with besides its own: `JobCancelledError` if it was stopped or never started,
@@ -28,6 +30,22 @@ export interface BatchOutcome<Item, T, E> {
   readonly result: Result<T, BatchItemError<E>>
   /** The number of attempts; 0 if it was never started. */
   readonly attempts: number
+}
+
+/** An attempt that failed, and after which the item is tried again. */
+export interface BatchRetry<Item, E> {
+  /** Its place in the list, from 0. */
+  readonly index: number
+  /** The item, as the list has it. */
+  readonly item: Item
+  /** The id of the job that failed; undefined if the function returned no job. */
+  readonly jobId: string | undefined
+  /** Why the attempt failed. */
+  readonly error: BatchItemError<E>
+  /** The number of attempts so far. */
+  readonly attempts: number
+  /** Milliseconds until the item stands in line again. */
+  readonly pauseMs: number
 }
 
 /** The outcome of an item that succeeded. */
@@ -93,6 +111,14 @@ export class BatchReport<Item, T, E> {
     return this.outcomes.filter((outcome): outcome is BatchFailure<Item, T, E> => isCancelled(outcome.result))
   }
 
+  /**
+   * A plain row for each outcome, in the order of the list, for `console.table` or a CSV file: texts and numbers, with the same
+   * columns in each.
+   */
+  toRows(): BatchRow[] {
+    return this.outcomes.map(rowOf)
+  }
+
   /** @internal */
   [inspect.custom](): string {
     return this.toString()
@@ -105,7 +131,7 @@ export class BatchReport<Item, T, E> {
     return `BatchReport: ${String(succeeded)} succeeded, ${String(failed)} failed, ${String(cancelled)} cancelled${why}`
   }
 
-  /** The counts, the reason for an early end, and each failure, for a log. */
+  /** The counts, the reason for an early end, each failure, and the items that were stopped or never started, for a log. */
   toJSON(): Record<string, unknown> {
     const failures = this.failed.map(({ index, item, jobId, attempts, result: { error } }) => ({
       index,
@@ -114,18 +140,19 @@ export class BatchReport<Item, T, E> {
       attempts,
       error: written(error),
     }))
+    const cancelled = this.cancelled.filter(({ attempts }) => attempts > 0)
+    const neverStarted = this.cancelled.filter(({ attempts }) => attempts === 0)
     const { isSuccess, counts, stopped } = this
     return {
       isSuccess,
       counts,
       ...(stopped !== undefined && { stopped: { by: stopped.by, reason: stopped.reason } }),
       failures,
+      cancelled: cancelled.map(({ index, item, jobId, attempts }) => ({ index, item, jobId, attempts })),
+      neverStarted: neverStarted.map(({ index, item }) => ({ index, item })),
     }
   }
 }
-
-export const isCancelled = (result: Result<unknown, unknown>): boolean =>
-  result.isErr() && result.error instanceof VmError && result.error.code === 'JOB_CANCELLED'
 
 /** `JSON.stringify` writes an error without `toJSON` as `{}`. */
 const written = (error: unknown): unknown =>

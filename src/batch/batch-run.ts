@@ -1,21 +1,23 @@
-import { inspect } from 'node:util'
 import { err, type Err, type Result } from 'neverthrow'
-import { InvalidArgumentError, JobCancelledError, OutcomeUnknownError, VmError } from '../errors.js'
+import { InvalidArgumentError, JobCancelledError, OutcomeUnknownError } from '../errors.js'
+import { callSafely } from '../job/call-safely.js'
 import { CallerContext } from '../job/caller-context.js'
 import type { CancelRequest } from '../job/cancellation.js'
 import { confirmationMs, type JobCore } from '../job/job-core.js'
 import type { JobRef } from '../job/job.js'
 import type { ItemCounts } from '../job/progress.js'
-import { backoffMs, withJitter } from '../driver/backoff.js'
 import { BatchIntake } from './batch-intake.js'
-import { attempt, coreOf, wordsOf, type BatchOperation } from './batch-operation.js'
+import { attempt, coreOf, type BatchOperation } from './batch-operation.js'
 import type { BatchOptions } from './batch-options.js'
 import { BatchQueue } from './batch-queue.js'
 import { BatchReport, type BatchItemError, type BatchOutcome, type BatchStop } from './batch-report.js'
 import { BatchSignal } from './batch-signal.js'
 import { BatchTally } from './batch-tally.js'
+import { located, wordsOf } from './item-error.js'
+import { placeOf } from './item-place.js'
 import type { ItemSource } from './item-source.js'
 import type { OutcomeReader } from './outcome-reader.js'
+import { RetryPolicy } from './retry-policy.js'
 
 /** One item that was taken from the list. */
 interface Entry<Item, E> {
@@ -36,7 +38,8 @@ const choiceSize = 1000
 export class BatchRun<Item, T, E> {
   readonly #core: JobCore<BatchReport<Item, T, E>, InvalidArgumentError>
   readonly #operation: BatchOperation<Item, T, E>
-  readonly #options: BatchOptions<Item>
+  readonly #options: BatchOptions<Item, T, E>
+  readonly #retries: RetryPolicy<E>
   readonly #intake: BatchIntake<Item>
   readonly #queue: BatchQueue
   readonly #tally = new BatchTally<Item, T, E>()
@@ -60,12 +63,13 @@ export class BatchRun<Item, T, E> {
     core: JobCore<BatchReport<Item, T, E>, InvalidArgumentError>,
     source: ItemSource<Item>,
     operation: BatchOperation<Item, T, E>,
-    options: BatchOptions<Item>,
+    options: BatchOptions<Item, T, E>,
   ) {
     const { concurrency = 64, perHostConcurrency, rateLimit, priority } = options
     this.#core = core
     this.#operation = operation
     this.#options = options
+    this.#retries = new RetryPolicy(options.retry)
     this.#queue = new BatchQueue({ concurrency, perHostConcurrency, rateLimit })
     const hasChoice = perHostConcurrency !== undefined || priority !== undefined
     this.#room = hasChoice ? (source.size ?? Math.max(concurrency, choiceSize)) : concurrency
@@ -144,7 +148,7 @@ export class BatchRun<Item, T, E> {
 
   #enqueue(entry: Entry<Item, E>): void {
     this.#waiting.add(entry)
-    const place = this.#place(entry.item)
+    const place = placeOf(entry.item, this.#options)
     // `hostOf` or `priority` may have cancelled the batch.
     if (!this.#waiting.has(entry)) return
     if (!(place instanceof InvalidArgumentError)) {
@@ -153,19 +157,6 @@ export class BatchRun<Item, T, E> {
     }
     this.#waiting.delete(entry)
     this.#end(entry, err(place))
-  }
-
-  #place(item: Item): { readonly host: unknown; readonly priority: number | undefined } | InvalidArgumentError {
-    const { hostOf, priority, perHostConcurrency } = this.#options
-    try {
-      return {
-        host: perHostConcurrency === undefined ? undefined : hostOf?.(item),
-        priority: priority === undefined ? undefined : checkedPriority(priority(item)),
-      }
-    } catch (cause) {
-      const reason = `an item can't be put in line: ${wordsOf(cause)}`
-      return located(new InvalidArgumentError({ path: 'options', reason, cause }))
-    }
   }
 
   #try(entry: Entry<Item, E>): Promise<void> {
@@ -198,38 +189,51 @@ export class BatchRun<Item, T, E> {
   }
 
   #settle(entry: Entry<Item, E>, result: Result<T, BatchItemError<E>>): void {
-    const job = this.#running.get(entry)
     // Not if the timeout has given the item up.
-    if (!this.#running.delete(entry)) return
+    if (!this.#running.has(entry)) return
+    const job = this.#running.get(entry)
     if (result.isErr() && job !== undefined) this.#core.failures ??= coreOf(job).failures
-    if (result.isErr() && this.#mayRetry(entry, result.error)) this.#retryLater(entry, err(result.error))
-    else this.#end(entry, result)
+    // The item counts as running while the user's function decides, which may cancel the batch.
+    const pause =
+      result.isErr() && this.#stop === undefined ? this.#retries.pauseAfter(result, entry.attempts) : undefined
+    this.#running.delete(entry)
+    if (result.isOk() || pause === undefined) this.#end(entry, result)
+    else if (pause.isErr() || this.#stop !== undefined) this.#end(entry, pause.isErr() ? err(pause.error) : result)
+    else this.#retryLater(entry, err(result.error), pause.value)
     this.#goOn()
   }
 
-  #mayRetry({ attempts }: Entry<Item, E>, error: unknown): boolean {
-    return isRetryable(error) && this.#stop === undefined && attempts < (this.#options.retry?.attempts ?? 1)
-  }
-
-  #retryLater(entry: Entry<Item, E>, failure: Err<never, BatchItemError<E>>): void {
+  #retryLater(entry: Entry<Item, E>, failure: Err<never, BatchItemError<E>>, pauseMs: number): void {
     this.#percents -= entry.percent
     entry.percent = 0
     entry.failure = failure
     this.#waiting.add(entry)
-    const again = (): void => {
+    entry.timer = setTimeout(() => {
       entry.timer = undefined
       this.#enqueue(entry)
       this.#goOn()
-    }
-    const { initialMs = 200, maxMs = 30_000, factor } = this.#options.retry?.backoff ?? {}
-    entry.timer = setTimeout(again, withJitter(backoffMs(entry.attempts, { initialMs, maxMs, factor })))
+    }, pauseMs)
+    const { index, item, jobId, attempts } = entry
+    this.#tell(this.#options.onRetry, { index, item, jobId, error: failure.error, attempts, pauseMs })
+  }
+
+  /** Calls a listener after the present turn, since it may cancel the batch, and before the batch settles. */
+  #tell<X>(listener: ((value: X) => void) | undefined, value: X): void {
+    if (listener === undefined) return
+    queueMicrotask(() => {
+      this.#context.runInAsyncScope(callSafely, undefined, () => {
+        listener(value)
+      })
+    })
   }
 
   /** Records the final outcome of an item. */
   #end({ index, item, jobId, attempts, percent }: Entry<Item, E>, result: Result<T, BatchItemError<E>>): void {
     this.#percents += 100 - percent
     const { failed } = this.#tally
-    this.#tally.file({ index, item, jobId, result, attempts })
+    const outcome = { index, item, jobId, result, attempts }
+    this.#tally.file(outcome)
+    this.#tell(this.#options.onOutcome, outcome)
     if (this.#options.stopOnError !== true || this.#tally.failed === failed || result.isOk()) return
     this.#breakOff({ by: 'error', reason: 'an item failed', cause: result.error })
   }
@@ -322,21 +326,4 @@ export class BatchRun<Item, T, E> {
     else this.#core.succeedInPart(report, firstError)
     this.#tally.end()
   }
-}
-
-function checkedPriority(priority: unknown): number {
-  // p-queue subtracts priorities, and Infinity - Infinity is NaN.
-  if (typeof priority === 'number' && !Number.isNaN(priority)) {
-    return Math.min(Number.MAX_VALUE, Math.max(-Number.MAX_VALUE, priority))
-  }
-  throw new TypeError(`its priority must be a number, and is ${inspect(priority)}`)
-}
-
-/** Errors of the user's own may be retryable, too. */
-const isRetryable = (error: unknown): boolean =>
-  typeof error === 'object' && error !== null && 'retryable' in error && error.retryable === true
-
-function located<X extends VmError>(error: X): X {
-  VmError.locate(error, 'batch', undefined)
-  return error
 }

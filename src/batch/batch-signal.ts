@@ -1,6 +1,7 @@
 import { JobCancelledError, VmError } from '../errors.js'
 import type { CancelRequest } from '../job/cancellation.js'
 import type { AttemptSource } from './batch-operation.js'
+import { located } from './item-error.js'
 
 /** The signal for the functions of a batch; created on first use, since most never read it. */
 export class BatchSignal implements AttemptSource {
@@ -22,9 +23,7 @@ export class BatchSignal implements AttemptSource {
   readonly cancelledBy = (error: unknown): JobCancelledError | undefined => {
     if (this.#request === undefined || !isAbort(error, this.#controller?.signal)) return undefined
     const { reason, cause = error } = this.#request
-    const cancelled = new JobCancelledError({ reason, cause })
-    VmError.locate(cancelled, 'batch', undefined)
-    return cancelled
+    return located(new JobCancelledError({ reason, cause }))
   }
 }
 

@@ -1,6 +1,7 @@
 import type { Result } from 'neverthrow'
 import { VmError } from '../errors.js'
-import { isCancelled, type BatchItemError, type BatchOutcome } from './batch-report.js'
+import type { BatchItemError, BatchOutcome } from './batch-report.js'
+import { isCancelled } from './item-error.js'
 import { OutcomeReader } from './outcome-reader.js'
 
 /** The outcomes so far: each goes to the reader, or is kept for the report if there is none. */

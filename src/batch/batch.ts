@@ -1,4 +1,5 @@
-import { InvalidArgumentError, type JobCancelledError, type VmError } from '../errors.js'
+import type { Result } from 'neverthrow'
+import { InvalidArgumentError, type JobCancelledError } from '../errors.js'
 import { JobCore } from '../job/job-core.js'
 import type { JobRef } from '../job/job.js'
 import { applyOptions } from '../job/job-options.js'
@@ -6,9 +7,9 @@ import { validate } from '../errors/validate.js'
 import { Server } from '../server.js'
 import { Vm } from '../vm.js'
 import { BatchJob } from './batch-job.js'
-import type { BatchContext, BatchOperation } from './batch-operation.js'
+import type { BatchContext, BatchError, BatchOperation, BatchValue } from './batch-operation.js'
 import { batchSchema, type BatchOptions } from './batch-options.js'
-import type { BatchFunctionError, BatchReport } from './batch-report.js'
+import type { BatchReport } from './batch-report.js'
 import { BatchRun } from './batch-run.js'
 import { itemSource, type ItemSource } from './item-source.js'
 
@@ -17,7 +18,8 @@ import { itemSource, type ItemSource } from './item-source.js'
  * items from the list as places become free, so a list may be endless or asynchronous.
  *
  * A failed item is an outcome in the report, not a failure of the batch. Cancelling the batch starts no further item and cancels
- * the running ones; the report has what was done before.
+ * the running ones; the report has what was done before. With an `async` function, an item may also fail with errors of its own,
+ * which stay as they are.
  *
  * @example
  * ```ts
@@ -34,21 +36,17 @@ import { itemSource, type ItemSource } from './item-source.js'
  * console.log(vms.length, report.isSuccess)
  * ```
  */
-export function batch<Item, T, E extends VmError>(
+// Not `unknown`: while R is not inferred yet, the options are compared with those of its constraint.
+// eslint-disable-next-line @typescript-eslint/no-explicit-any
+export function batch<Item, R extends JobRef<any, any> | PromiseLike<Result<any, any>>>(
   items: Iterable<Item> | AsyncIterable<Item>,
-  operation: (item: Item, context: BatchContext) => JobRef<T, E>,
-  options?: BatchOptions<Item>,
-): BatchJob<Item, T, E>
-/** With an `async` function, an item may also fail with errors of its own, which stay as they are. */
+  operation: (item: Item, context: BatchContext) => R,
+  options?: NoInfer<BatchOptions<Item, BatchValue<R>, BatchError<R>>>,
+): BatchJob<Item, BatchValue<R>, BatchError<R>>
 export function batch<Item, T, E>(
   items: Iterable<Item> | AsyncIterable<Item>,
   operation: BatchOperation<Item, T, E>,
-  options?: BatchOptions<Item>,
-): BatchJob<Item, T, BatchFunctionError<E>>
-export function batch<Item, T, E>(
-  items: Iterable<Item> | AsyncIterable<Item>,
-  operation: BatchOperation<Item, T, E>,
-  options: BatchOptions<Item> = {},
+  options: BatchOptions<Item, T, E> = {},
 ): BatchJob<Item, T, E> {
   const core = new JobCore<BatchReport<Item, T, E>, InvalidArgumentError>('batch')
   const refuse = (error: InvalidArgumentError): BatchJob<Item, T, E> => {
@@ -64,7 +62,7 @@ export function batch<Item, T, E>(
   const { signal, onProgress } = valid.value
   const refusal = applyOptions(core, { signal, onProgress })
   if (refusal instanceof InvalidArgumentError) return refuse(refusal)
-  const settings = valid.value as BatchOptions<Item>
+  const settings = valid.value as BatchOptions<Item, T, E>
   const run = new BatchRun(core, source, operation, { ...settings, hostOf: settings.hostOf ?? connectionOf })
   run.begin(refusal as JobCancelledError | undefined)
   return new BatchJob(core, run)

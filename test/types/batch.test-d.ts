@@ -5,7 +5,10 @@ import {
   type BatchFunctionError,
   type BatchItemError,
   type BatchJob,
+  type BatchOptions,
   type BatchOutcome,
+  type BatchRetry,
+  type BatchRow,
   type InvalidArgumentError,
   Job,
   type JobRef,
@@ -94,6 +97,54 @@ test('options see the item', () => {
   void batch(vms, (vm) => vm.name)
   // @ts-expect-error items must be iterable
   void batch(5, (vm: Vm) => vm.start())
+})
+
+test('retry.when, onRetry and onOutcome see the item, the value and the errors', async () => {
+  void batch(vms, (vm) => vm.start(), {
+    retry: {
+      attempts: 2,
+      when: (error, attempt) => {
+        expectTypeOf(error).toEqualTypeOf<BatchItemError<StartErrors>>()
+        expectTypeOf(attempt).toEqualTypeOf<number>()
+        return error.code === 'CONNECTION_FAILED'
+      },
+    },
+    onRetry: (retry) => {
+      expectTypeOf(retry).toEqualTypeOf<BatchRetry<Vm, StartErrors>>()
+    },
+    onOutcome: (outcome) => {
+      expectTypeOf(outcome).toEqualTypeOf<BatchOutcome<Vm, void, StartErrors>>()
+    },
+  })
+  void batch(vms, (vm, { attempt }) => Promise.resolve(attempt === 1 ? err(new BuildFailed()) : ok(vm.name)), {
+    onRetry: (retry) => {
+      expectTypeOf(retry).toEqualTypeOf<BatchRetry<Vm, BatchFunctionError<BuildFailed>>>()
+    },
+    onOutcome: (outcome) => {
+      expectTypeOf(outcome).toEqualTypeOf<BatchOutcome<Vm, string, BatchFunctionError<BuildFailed>>>()
+    },
+    retry: {
+      attempts: 2,
+      when: (error) => {
+        expectTypeOf(error).toEqualTypeOf<BatchItemError<BatchFunctionError<BuildFailed>>>()
+        return error instanceof BuildFailed
+      },
+    },
+  })
+  // @ts-expect-error an answer that comes later
+  void batch(vms, (vm) => vm.start(), { retry: { attempts: 2, when: async () => Promise.resolve(true) } })
+  const report = await batch(vms, (vm) => vm.start()).unwrap()
+  expectTypeOf(report.toRows()).toEqualTypeOf<BatchRow[]>()
+})
+
+test('options are declared apart from their batch', () => {
+  const names: string[] = []
+  const options: BatchOptions<Vm> = {
+    concurrency: 4,
+    onOutcome: ({ item }) => names.push(item.name),
+    retry: { attempts: 2 },
+  }
+  expectTypeOf(batch(vms, (vm) => vm.start(), options)).toEqualTypeOf<BatchJob<Vm, void, StartErrors>>()
 })
 
 test('Job.any, race and settled have the types of their members', () => {
