@@ -6,7 +6,7 @@ const layers = [
   { name: 'base', path: `^src/((errors|model)/|${base})` },
   { name: 'parts', path: '^src/(console|files|keyboard|network|registry)/' },
   { name: 'driver kit', path: '^src/driver/(?!index\\.ts$)' },
-  { name: 'guest and host access', path: '^src/(guest-agent|ssh)/' },
+  { name: 'guest and host access', path: '^src/(guest|guest-agent|ssh)/' },
   { name: 'drivers', path: '^src/drivers/' },
   { name: 'jobs', path: '^src/job/' },
   // Every other file at the top but the entry point.
