@@ -9,7 +9,7 @@ import { type ArchiveEntry, newcArchive } from './newc-archive.js'
 import { missingTools } from './optional-tool.js'
 
 export type DebianLinux =
-  | { readonly kernel: string; readonly initrd: string; readonly unavailable?: undefined }
+  | { readonly kernel: string; readonly initrd: string; readonly folder: string; readonly unavailable?: undefined }
   | { readonly unavailable: string }
 
 /** How to make a Linux of Debian's packages that runs in memory. */
@@ -26,8 +26,13 @@ export interface DebianRecipe {
   /** Kernel modules to load. Those that are built in, or missing, are skipped. */
   readonly modules: readonly string[]
   readonly init: string
-  /** Further files of the initramfs. */
-  entries?(root: string): Promise<readonly ArchiveEntry[]>
+  /**
+   * Further files of the initramfs.
+   *
+   * @param root the unpacked packages
+   * @param folder the folder of the result, for files that tests need outside of the guest
+   */
+  entries?(root: string, folder: string): Promise<readonly ArchiveEntry[]>
 }
 
 /** Downloads and builds it once, into `$AWAITVM_FIXTURES` or the temporary folder. */
@@ -36,7 +41,7 @@ export const buildDebian = async (recipe: DebianRecipe): Promise<DebianLinux> =>
   if (leftOut !== undefined) return { unavailable: leftOut }
   const cache = process.env['AWAITVM_FIXTURES'] ?? join(tmpdir(), 'awaitvm-fixtures')
   const folder = join(cache, recipe.name)
-  const files = { kernel: join(folder, 'vmlinuz'), initrd: join(folder, 'initrd.gz') }
+  const files = { folder, kernel: join(folder, 'vmlinuz'), initrd: join(folder, 'initrd.gz') }
   if (existsSync(folder)) return files
   try {
     await mkdir(cache, { recursive: true })
@@ -80,7 +85,7 @@ const build = async (recipe: DebianRecipe, work: string): Promise<void> => {
     await executableFrom(root, 'bin/busybox'),
     { path: 'init', mode: executable, content: Buffer.from(recipe.init) },
     ...(await moduleEntries(root, recipe.modules)),
-    ...((await recipe.entries?.(root)) ?? []),
+    ...((await recipe.entries?.(root, result)) ?? []),
   ])
   await writeFile(join(result, 'initrd.gz'), gzipSync(archive))
 }
@@ -121,6 +126,25 @@ export const executableFrom = async (root: string, path: string): Promise<Archiv
   mode: executable,
   content: await readFile(join(root, path)),
 })
+
+const loader = 'lib64/ld-linux-x86-64.so.2'
+
+/** The loader and the libraries of amd64 programs, as Debian's own loader finds them. */
+export const librariesFrom = async (root: string, programs: readonly string[]): Promise<ArchiveEntry[]> => {
+  const folders = ['lib', 'usr/lib'].map((folder) => join(root, folder, 'x86_64-linux-gnu'))
+  const found = new Map<string, string>()
+  for (const program of programs) {
+    const args = ['--library-path', folders.join(':'), '--list', join(root, program)]
+    const { stdout } = await run(join(root, loader), args)
+    for (const [, name, file] of stdout.matchAll(/^\s*(lib\S+) => (\/\S+)/gm)) found.set(name!, file!)
+  }
+  const libraries = [...found].map(async ([name, file]) => ({
+    path: `usr/lib/${name}`,
+    mode: executable,
+    content: await readFile(file),
+  }))
+  return [await executableFrom(root, loader), ...(await Promise.all(libraries))]
+}
 
 /** The modules and those that they depend on, named so that each comes after what it depends on. */
 const moduleEntries = async (root: string, names: readonly string[]): Promise<ArchiveEntry[]> => {

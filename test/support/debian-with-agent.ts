@@ -1,9 +1,4 @@
-import { execFile } from 'node:child_process'
-import { readFile } from 'node:fs/promises'
-import { join } from 'node:path'
-import { promisify } from 'node:util'
-import { buildDebian, type DebianLinux, executableFrom, initScript } from './debian-build.js'
-import type { ArchiveEntry } from './newc-archive.js'
+import { buildDebian, type DebianLinux, executableFrom, initScript, librariesFrom } from './debian-build.js'
 
 /** Debian's kernel for virtual machines, and an initramfs with busybox and the QEMU guest agent, which needs 128 MiB. */
 export const debianWithAgent = (): Promise<DebianLinux> =>
@@ -32,12 +27,11 @@ export const debianWithAgent = (): Promise<DebianLinux> =>
       })),
       { path: 'etc/udhcpc.sh', mode: 0o100755, content: Buffer.from(leaseScript) },
       await executableFrom(root, agent),
-      ...(await libraries(root)),
+      ...(await librariesFrom(root, [agent])),
     ],
   })
 
-const agent = 'usr/sbin/qemu-ga'
-const loader = 'lib64/ld-linux-x86-64.so.2'
+export const agent = 'usr/sbin/qemu-ga'
 
 const services = `export HOME=/root
 ip link set lo up
@@ -52,30 +46,8 @@ for port in /sys/class/virtio-ports/*; do
 done
 `
 
-const leaseScript = `#!/bin/sh
+export const leaseScript = `#!/bin/sh
 [ "$1" = bound ] || exit 0
 ip address add $ip/$mask dev $interface
 ip route add default via \${router%% *} dev $interface
 `
-
-/** The agent's, as Debian's own loader finds them. */
-const libraries = async (root: string): Promise<ArchiveEntry[]> => {
-  const folders = ['lib', 'usr/lib'].map((folder) => join(root, folder, 'x86_64-linux-gnu'))
-  const { stdout } = await promisify(execFile)(join(root, loader), [
-    '--library-path',
-    folders.join(':'),
-    '--list',
-    join(root, agent),
-  ])
-  const found = [...stdout.matchAll(/^\s*(lib\S+) => (\/\S+)/gm)]
-  return [
-    await executableFrom(root, loader),
-    ...(await Promise.all(
-      found.map(async ([, name, file]) => ({
-        path: `usr/lib/${name!}`,
-        mode: 0o100755,
-        content: await readFile(file!),
-      })),
-    )),
-  ]
-}
