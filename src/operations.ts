@@ -143,7 +143,7 @@ const table = {
     isJob: true,
     isCancelable: true,
     from: ['running'],
-    fromKill: ['running', 'paused', 'suspended', 'crashed', 'unknown'],
+    fromKill: ['stopped', 'running', 'paused', 'suspended', 'crashed', 'unknown'],
     through: 'stopping',
     to: 'stopped',
     timeoutMs: shutdownTimeoutMs,

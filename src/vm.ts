@@ -129,7 +129,8 @@ export class Vm extends VmView implements OperationMethods<'vm'> {
 
   /**
    * Asks the guest of a `running` VM to shut down, and waits until it has: two minutes by default. `{ mode: 'kill' }` takes the power
-   * away instead, also from a VM that is `paused`, `crashed` or `unknown`, and drops the saved state of one that is `suspended`.
+   * away instead, also from a VM that is `paused`, `crashed` or `unknown`, drops the saved state of one that is `suspended`, and
+   * succeeds if the VM is `stopped` already.
    */
   stop(options?: StopOptions): Job<void, operation.StopErrors> {
     const { own, job } = readStopOptions(options)

@@ -221,6 +221,7 @@ export class EmbeddedLifecycle {
   /** Takes the power away, or drops the saved state of a VM at rest. */
   async kill(definition: Definition, live: LiveVm | undefined): Promise<VmState> {
     if (live !== undefined) return this.#powerOff(live, definition)
+    if (stateAtRest(definition) === 'stopped') return 'stopped'
     return this.#claims.withLease(definition, async (): Promise<VmState> => {
       await this.#store.save(withoutRest(definition))
       this.tell(definition, 'stopped', stateAtRest(definition))

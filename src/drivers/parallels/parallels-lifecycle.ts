@@ -70,6 +70,7 @@ export class ParallelsLifecycle {
       task,
       vm,
       (info) => {
+        if (info.record.state === 'stopped') return Promise.resolve('stopped')
         const dropsState = info.record.state === 'suspended' && this.#host.prlctl.flavour === 'desktop'
         const words = ['stop', argumentOf(vm), dropsState ? '--drop-state' : '--kill']
         return this.#work.changeState(info, 'stopped', words)

@@ -116,6 +116,7 @@ export class QemuLifecycle {
 
   /** Ends QEMU at once; drops the saved memory of a VM at rest. */
   async kill(vm: HeldVm): Promise<VmState> {
+    if (vm.state === 'stopped') return 'stopped'
     if (vm.run === undefined) await vm.save(withoutRest(vm.definition))
     else await this.end(vm)
     vm.finish('stopped')

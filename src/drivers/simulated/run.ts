@@ -278,8 +278,9 @@ export class Run<T = unknown> implements KeptRun, VmHolder, HostJobSource<T> {
 
   async #carryOut<R>(vm: SimulatedVm | undefined, { files, commit }: Change<R>): Promise<R> {
     const images = files && (await this.busy(files))
-    const { through } = this.#spec
     const before = vm?.state ?? 'stopped'
+    // To kill a VM that is stopped changes nothing.
+    const through = before === 'stopped' && this.#spec.to === before ? undefined : this.#spec.through
     const show = (state: VmState): void => {
       if (vm === undefined) return
       this.act(() => {

@@ -209,6 +209,18 @@ export const shutdown: Cases = ({ host, promises }) => {
     )
   }
 
+  promises('a kill of a stopped VM succeeds and changes nothing, also twice', ['vm.stop'], async (trial) => {
+    const vm = await trial.createVm()
+    const before = await vm.refresh().unwrap()
+    const events = trial.events()
+    await vm.stop({ mode: 'kill' }).unwrap()
+    await vm.stop({ mode: 'kill' }).unwrap()
+    await trial.expectState(vm, 'stopped')
+    expect(await vm.refresh().unwrap()).toEqual(before)
+    await events.close()
+    expect(events.events).toEqual([])
+  })
+
   promises('a kill does not wait for a shutdown that hangs', ['vm.stop', 'guest'], async (trial) => {
     const { vm, guest } = await trial.runningVm()
     await guest.ignorePowerButton()
