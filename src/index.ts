@@ -41,6 +41,7 @@ export type {
 } from './model/vm-config.js'
 export type { EventFilter, OverflowEvent, VmChangeEvent, VmEvent, VmStateEvent } from './model/vm-event.js'
 export type { ParallelsNative, QemuNative, VmNative } from './model/vm-native.js'
+export type { AgentAccess, GuestAccess, SshAccess } from './model/guest-access.js'
 export type { VmChanges, VmFilter, VmSpec } from './model/vm-spec.js'
 export { vmStates, type VmState } from './model/vm-state.js'
 export type * from './operation-errors.js'

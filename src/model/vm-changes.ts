@@ -1,9 +1,10 @@
 import type { VmChanges } from './vm-spec.js'
 
-/** What an edit changes at most: only the name and the description, also media in drives, or any hardware. */
+/** What an edit changes at most: only what is not hardware, also media in drives, or any hardware. */
 export function reachOf({
   name: _n,
   description: _d,
+  guest: _g,
   cdroms,
   floppies,
   ...rest

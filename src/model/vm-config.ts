@@ -1,3 +1,5 @@
+import type { GuestAccess } from './guest-access.js'
+
 /** A new disk. What the guest writes is kept with the VM: the image itself is only read. */
 export interface DiskSpec {
   /** Absent: the host assigns the id. */
@@ -135,6 +137,8 @@ export interface VmConfig {
   readonly boot: BootConfig
   /** With what the host decided if nothing was asked for. Absent if the host does not tell. */
   readonly networkAdapters?: readonly NetworkAdapterConfig[] | undefined
+  /** How `vm.guest` gets into the guest. Absent if it is the host's own way. */
+  readonly guest?: GuestAccess | undefined
   /** When the VM was made. Absent if the host does not tell. */
   readonly createdAt?: Date | undefined
 }

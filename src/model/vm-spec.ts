@@ -1,5 +1,6 @@
 import { isAbsolute } from 'node:path'
 import * as v from 'valibot'
+import { guestAccessSchema, type GuestAccess } from './guest-access.js'
 import { networkAdaptersSchema } from './network-adapter.js'
 import { areDistinct, list, nonEmpty, object, optional, plainText, text, whole, type EntriesOf } from './schema.js'
 import type { BootConfig, DiskConfig, DiskSpec, MediaConfig, NetworkAdapterConfig } from './vm-config.js'
@@ -25,6 +26,8 @@ export interface VmSpec {
   readonly boot?: BootConfig | undefined
   /** At most 8; none if absent, unless the host has a default of its own. */
   readonly networkAdapters?: readonly NetworkAdapterConfig[] | undefined
+  /** How `vm.guest` gets into the guest; in the host's own way if absent. */
+  readonly guest?: GuestAccess | undefined
 }
 
 /** Changes to the settings of a VM. A setting that is absent stays as it is. */
@@ -130,6 +133,7 @@ const settings = {
   floppies: optional(list(media, 64)),
   boot: optional(boot),
   networkAdapters: optional(networkAdaptersSchema),
+  guest: optional(guestAccessSchema),
 } satisfies EntriesOf<Omit<VmSpec, 'name' | 'disks'>>
 
 export const vmSpecSchema = object({

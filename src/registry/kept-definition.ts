@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import * as v from 'valibot'
 import { imageRecordSchema } from '../files/image-record.js'
+import { keptGuestAccess } from '../model/guest-access.js'
 import { hostAddressSchema, macAddressSchema, portSchema } from '../model/network-adapter.js'
 import type { Complete, EntriesOf } from '../model/schema.js'
 import type { MediaDrive } from '../model/vm-changes.js'
@@ -25,7 +26,7 @@ import { isTree } from './kept-snapshots.js'
  */
 
 /** Settings that are not hardware. They can be changed in any state. */
-type LabelConfig = Pick<VmConfig, 'name' | 'description'>
+type LabelConfig = Pick<VmConfig, 'name' | 'description' | 'guest'>
 type HardwareConfig = Required<Omit<VmConfig, keyof LabelConfig | 'createdAt'>>
 
 /** The type with all of its parts readonly. */
@@ -104,6 +105,7 @@ export const keptVm = {
   id: uuid,
   name: text,
   description: text,
+  guest: v.optional(keptGuestAccess),
   createdAt: timestamp,
   hasCrashed: v.optional(v.boolean()),
   currentSnapshot: optionalText,
@@ -152,10 +154,13 @@ export const newDefinition = <H extends KeptHardware>(
 })
 
 /** Applies an edit to the settings that are not hardware. A setting that it does not name stays as it is. */
-export const keepLabels = (changes: VmChanges, { name, description }: LabelConfig): Complete<LabelConfig> => ({
+export const keepLabels = (changes: VmChanges, { name, description, guest }: LabelConfig): LabelConfig => ({
   name: changes.name ?? name,
   description: changes.description ?? description,
+  ...withGuest(changes.guest ?? guest),
 })
+
+const withGuest = (guest: LabelConfig['guest']): Pick<LabelConfig, 'guest'> => (guest === undefined ? {} : { guest })
 
 /** The state of a VM that no machine runs. */
 export const stateAtRest = ({ memory, hasCrashed }: Pick<KeptVm, 'memory' | 'hasCrashed'>): AtRest =>
@@ -179,7 +184,10 @@ const shownDisk = v.object(keptDisk)
  *
  * @param isRunning whether to show the ports that were found for forwards without one
  */
-export function configOf({ name, description, createdAt, hardware }: KeptVm, isRunning: boolean): Complete<VmConfig> {
+export function configOf(
+  { name, description, guest, createdAt, hardware }: KeptVm,
+  isRunning: boolean,
+): Complete<Omit<VmConfig, 'guest'>> & Pick<VmConfig, 'guest'> {
   return {
     name,
     description,
@@ -190,6 +198,7 @@ export function configOf({ name, description, createdAt, hardware }: KeptVm, isR
     floppies: hardware.floppies.filter(isFull),
     boot: hardware.boot,
     networkAdapters: shownAdapters(hardware.networkAdapters, isRunning),
+    ...withGuest(guest),
     createdAt: new Date(createdAt),
   }
 }

@@ -9,7 +9,7 @@ export const embeddedProfile = {
     // A VM with a disk boots from that, and not the built-in guest.
     specWithDisk: { memoryMiB: 16, disks: [{ sizeMiB: 1 }], boot: { kernel: guestKernel } },
   }),
-  refusedSettings: ['spec.networkAdapters'],
+  refusedSettings: ['spec.networkAdapters', 'spec.guest'],
   onClose: 'is-killed',
   sharesRunningVms: false,
   withdrawsPowerButton: true,

@@ -36,6 +36,7 @@ const handled: HandledSettings = {
     reason: 'the emulated machine has no network',
     hint: 'Leave spec.networkAdapters out, or use a host of QEMU: qmp:///DIRECTORY.',
   }),
+  guest: unsupported({ reason: 'the emulated machine has no network', hint: 'Use a host of QEMU: qmp:///DIRECTORY.' }),
 }
 
 /** Throws if the settings ask for something that the machine does not have. */

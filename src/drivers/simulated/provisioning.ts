@@ -45,18 +45,30 @@ const handled: HandledSettings = {
     outbound: true,
     portForwards: { guestPort: true, hostPort: true, protocol: true, hostAddress: true },
   },
+  guest: { way: true, user: true, privateKeyFile: true, host: true, port: true, hostKey: true },
 }
 
 /** The settings of a new VM, except the time of its creation. */
 export function configOf(
   spec: VmSpec,
   { newDiskId }: Pick<Inventions, 'newDiskId'>,
-): Complete<Omit<VmConfig, 'createdAt'>> {
+): Complete<Omit<VmConfig, 'createdAt' | 'guest'>> & Pick<VmConfig, 'guest'> {
   refuseSettings(spec, handled, { driver: 'simulated', root: 'spec' })
   const { name, description = '', cpus = 1, memoryMiB = usualMemoryMiB } = spec
-  const { disks = none, cdroms = none, floppies = none, boot = noBoot, networkAdapters = none } = spec
+  const { disks = none, cdroms = none, floppies = none, boot = noBoot, networkAdapters = none, guest } = spec
   const withIds = disks.length === 0 ? none : disks.map((disk): DiskConfig => ({ ...disk, id: newDiskId() }))
-  return { name, description, cpus, memoryMiB, disks: withIds, cdroms, floppies, boot, networkAdapters }
+  return {
+    name,
+    description,
+    cpus,
+    memoryMiB,
+    disks: withIds,
+    cdroms,
+    floppies,
+    boot,
+    networkAdapters,
+    ...(guest && { guest }),
+  }
 }
 
 type Files = 'local' | 'assumed'

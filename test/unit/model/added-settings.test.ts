@@ -16,6 +16,7 @@ const model = {
   spec: 'src/model/vm-spec.ts',
   config: 'src/model/vm-config.ts',
   network: 'src/model/network-adapter.ts',
+  guest: 'src/model/guest-access.ts',
 }
 /** How hosts with a directory keep a VM. */
 const kept = 'src/registry/kept-definition.ts'
@@ -33,6 +34,7 @@ const models: Readonly<Record<string, { readonly file: string; readonly handledB
   // The others have no adapters at all.
   NetworkAdapterConfig: { file: model.config, handledBy: [model.network, kept, hosts.qmp, hosts.simulated] },
   PortForward: { file: model.config, handledBy: [model.network, kept, hosts.qmp, hosts.simulated] },
+  SshAccess: { file: model.guest, handledBy: [model.guest, hosts.qmp, hosts.simulated] },
   VmConfig: { file: model.config, handledBy: [kept, parallelsInfo, hosts.simulated] },
 }
 

@@ -40,13 +40,16 @@ interface Host {
 }
 
 const hosts: Readonly<Record<string, Host>> = {
-  'embedded:': { uri: () => 'embedded:', refused: { networkAdapters: 'networkAdapters' } },
+  'embedded:': { uri: () => 'embedded:', refused: { networkAdapters: 'networkAdapters', guest: 'guest' } },
   'embedded:///dir': {
     uri: async () => `embedded://${await folder()}`,
-    refused: { networkAdapters: 'networkAdapters' },
+    refused: { networkAdapters: 'networkAdapters', guest: 'guest' },
   },
   'qmp:///dir': { missing: missingQemu, uri: async () => `qmp://${await folder()}` },
-  'parallels:': { uri: parallels, refused: { networkAdapters: 'networkAdapters', floppies: 'floppies[0].image' } },
+  'parallels:': {
+    uri: parallels,
+    refused: { networkAdapters: 'networkAdapters', floppies: 'floppies[0].image', guest: 'guest' },
+  },
   'simulated:': { uri: simulated },
 }
 
@@ -58,6 +61,7 @@ const additions: Readonly<Record<string, (file: string) => object>> = {
   'floppies[0].added': (image) => ({ floppies: [{ image, added: 0 }] }),
   'boot.added': () => ({ boot: { added: [] } }),
   'networkAdapters[0].added': () => ({ networkAdapters: [{ added: null }] }),
+  'guest.added': () => ({ guest: { way: 'ssh', added: 'x' } }),
   'networkAdapters[0].portForwards[0].added': () => ({
     networkAdapters: [{ portForwards: [{ guestPort: 1, added: 'x' }] }],
   }),

@@ -1,6 +1,6 @@
 import { resolve } from 'node:path'
 import type { VmSpec } from 'awaitvm'
-import { expect, test } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import { validate } from '../../../src/errors/validate.js'
 import { vmSpecSchema } from '../../../src/model/vm-spec.js'
 
@@ -177,4 +177,37 @@ test('a getter that throws what is no Error makes a wrong argument', () => {
   }
   const error = validate(vmSpecSchema, spec, 'spec')._unsafeUnwrapErr()
   expect(error).toMatchObject({ path: 'spec', reason: "spec can't be read", cause: { message: "'a text'" } })
+})
+
+describe('guest', () => {
+  const access = { way: 'ssh', user: 'ci', privateKeyFile: '/keys/id_ed25519' } as const
+  const hostKey = 'ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIBOPGpL3d0Q96yFQ71XcJq/4F1RvZTRpbMNK2q2viG6J'
+  const guest = (value: object): object => named({ guest: value })
+
+  test.each([
+    [{ way: 'telnet' }, 'spec.guest.way', 'must be "agent" or "ssh"'],
+    [{}, 'spec.guest.way', 'is missing'],
+    [{ way: 'agent', user: 'ci' }, 'spec.guest.user', 'is not a known setting'],
+    [{ ...access, user: '-oProxyCommand=x' }, 'spec.guest.user', 'must be the name of a user'],
+    [{ ...access, privateKeyFile: 'id_ed25519' }, 'spec.guest.privateKeyFile', 'must be an absolute path'],
+    [{ ...access, host: 'ci@web-1' }, 'spec.guest.host', 'without a user and a port'],
+    [{ ...access, port: 0 }, 'spec.guest.port', 'must be a whole number'],
+    [{ ...access, hostKey: 'SHA256:nhzn+/U/dgs/RE5mDwSZvG6M+QRnHfOqT4+htsyRv+Q' }, 'spec.guest.hostKey', 'public key'],
+  ])('%j is refused by %s', (value, path, reason) => {
+    const error = wrong(guest(value))
+    expect(error.path).toBe(path)
+    expect(error.reason).toContain(reason)
+  })
+
+  test('a private key in place of its path is refused, and not shown', () => {
+    const key = '-----BEGIN OPENSSH PRIVATE KEY-----\nc2VjcmV0\n-----END OPENSSH PRIVATE KEY-----\n'
+    const error = wrong(guest({ ...access, privateKeyFile: key }))
+    expect(error.reason).toContain('must be the path of a file')
+    expect(error.reason).not.toContain('BEGIN')
+  })
+
+  test('a host key is kept without its comment', () => {
+    const spec = guest({ ...access, hostKey: `${hostKey} root@debian\n` })
+    expect(validate(vmSpecSchema, spec, 'spec')._unsafeUnwrap().guest).toEqual({ ...access, hostKey })
+  })
 })

@@ -35,6 +35,7 @@ const handled: HandledSettings = {
     outbound: true,
     portForwards: { guestPort: true, hostPort: true, protocol: true, hostAddress: true },
   },
+  guest: { way: true, user: true, privateKeyFile: true, host: true, port: true, hostKey: true },
 }
 
 /** Throws if the settings ask for something that the machine does not have. */

@@ -1,6 +1,7 @@
 import { writeFile } from 'node:fs/promises'
 import { expect } from 'vitest'
 import { InvalidArgumentError, NotSupportedError, type VmError } from '../../../errors.js'
+import type { SshAccess } from '../../../model/guest-access.js'
 import type { VmSpec } from '../../../model/vm-spec.js'
 import { EventLog } from '../event-log.js'
 import { failureOf } from '../expect-failure.js'
@@ -12,9 +13,9 @@ import type { Trial } from '../trial.js'
 type Settings = Omit<VmSpec, 'name'>
 
 /** The paths of all settings in an object, through lists and objects: `'spec.disks.image'`. */
-type PathsIn<T, Root extends string> = {
-  [K in keyof T & string]-?: PathsOf<NonNullable<T[K]>, `${Root}.${K}`>
-}[keyof T & string]
+type PathsIn<T, Root extends string> = T extends unknown
+  ? { [K in keyof T & string]-?: PathsOf<NonNullable<T[K]>, `${Root}.${K}`> }[keyof T & string]
+  : never
 type PathsOf<T, Path extends string> = [T] extends [readonly (infer E)[]]
   ? PathsOf<E, Path>
   : [T] extends [object]
@@ -36,6 +37,10 @@ const withKernel = ({ profile }: Trial): string => {
 const networkAdapter = (adapter: NonNullable<Settings['networkAdapters']>[number]): Settings => ({
   networkAdapters: [adapter],
 })
+const throughSsh = (access: Partial<SshAccess> = {}): Settings => ({
+  guest: { way: 'ssh', user: 'ci', privateKeyFile: '/keys/id_ed25519', ...access },
+})
+const hostKey = 'ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIBOPGpL3d0Q96yFQ71XcJq/4F1RvZTRpbMNK2q2viG6J'
 const portForward = { guestPort: 22, hostPort: 40_022 }
 
 /** A value of each setting: a setting that is added to the model is a compile error here. */
@@ -61,6 +66,12 @@ const samples: Readonly<Record<SettingPath, Sample>> = {
     networkAdapter({ portForwards: [{ ...portForward, protocol: 'udp' }] }),
   'spec.networkAdapters.portForwards.hostAddress': () =>
     networkAdapter({ portForwards: [{ ...portForward, hostAddress: '0.0.0.0' }] }),
+  'spec.guest.way': () => ({ guest: { way: 'agent' } }),
+  'spec.guest.user': () => throughSsh(),
+  'spec.guest.privateKeyFile': () => throughSsh({ privateKeyFile: '/keys/id_rsa' }),
+  'spec.guest.host': () => throughSsh({ host: '192.0.2.7' }),
+  'spec.guest.port': () => throughSsh({ port: 2222 }),
+  'spec.guest.hostKey': () => throughSsh({ hostKey }),
 }
 
 /** Samples for hosts that refuse the setting: any file will do. */
