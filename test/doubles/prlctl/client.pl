@@ -16,15 +16,6 @@ sub frame {
   }
 }
 
-sub put {
-  my ($handle, $bytes) = @_;
-  while (length $bytes) {
-    my $written = syswrite($handle, $bytes);
-    if (defined $written) { substr($bytes, 0, $written) = '' }
-    elsif ($! != 4) { exit 255 }
-  }
-}
-
 my $socket;
 unless (socket($socket, PF_UNIX, SOCK_STREAM, 0) && connect($socket, pack_sockaddr_un($path))) {
   print STDERR "Login failed: Unable to connect to Parallels Service. Make sure it is running.\n";
@@ -35,16 +26,31 @@ for my $name ('INT', 'TERM', 'HUP') {
 }
 frame($socket, 'A', join("\0", $$, $program, $folder, $ENV{PRL_DOUBLE_GUEST} // '', @ARGV));
 
-my ($input, $open) = ('', 1);
+# The dispatcher may send so much ahead of what the reader of an output has taken: it counts the bytes that "T" tells it.
+my %pending = (O => '', R => '');
+my %handle = (O => \*STDOUT, R => \*STDERR);
+# Pieces of the input that the dispatcher still takes.
+my ($input, $open, $credit, $code) = ('', 1, 4, undef);
 for (;;) {
-  my $reading = '';
-  vec($reading, fileno($socket), 1) = 1;
-  vec($reading, fileno(STDIN), 1) = 1 if $open;
-  my $ready = select($reading, undef, undef, undef);
+  my ($reading, $writing) = ('', '');
+  vec($reading, fileno($socket), 1) = 1 unless defined $code;
+  vec($reading, fileno(STDIN), 1) = 1 if $open && $credit > 0 && !defined $code;
+  for my $type ('O', 'R') { vec($writing, fileno($handle{$type}), 1) = 1 if length $pending{$type} }
+  exit $code if defined $code && !length $writing;
+  my $ready = select($reading, $writing, undef, undef);
   next if $ready < 0;
+  for my $type ('O', 'R') {
+    next unless length $pending{$type} && vec($writing, fileno($handle{$type}), 1);
+    # No more than a pipe takes at once.
+    my $written = syswrite($handle{$type}, $pending{$type}, 4096);
+    if (defined $written) {
+      substr($pending{$type}, 0, $written) = '';
+      frame($socket, 'T', $type . $written) unless defined $code;
+    } elsif ($! != 4) { exit 255 }
+  }
   if ($open && vec($reading, fileno(STDIN), 1)) {
     my $read = sysread(STDIN, my $piece, 65536);
-    if ($read) { frame($socket, 'I', $piece) }
+    if ($read) { $credit -= 1; frame($socket, 'I', $piece) }
     elsif (defined $read || $! != 4) { $open = 0; frame($socket, 'E', '') }
   }
   next unless vec($reading, fileno($socket), 1);
@@ -59,8 +65,8 @@ for (;;) {
     my $type = substr($input, 0, 1);
     my $data = substr($input, 5, $length);
     substr($input, 0, 5 + $length) = '';
-    if ($type eq 'O') { put(\*STDOUT, $data) }
-    elsif ($type eq 'R') { put(\*STDERR, $data) }
-    else { exit $data }
+    if ($type eq 'X') { $code = $data }
+    elsif ($type eq 'C') { $credit += 1 }
+    else { $pending{$type} .= $data }
   }
 }

@@ -5,6 +5,7 @@ import {
   existsSync,
   mkdirSync,
   openSync,
+  readdirSync,
   readFileSync,
   renameSync,
   rmSync,
@@ -48,6 +49,8 @@ const sleepSync = (ms: number): void => void Atomics.wait(new Int32Array(new Sha
 export class Dispatcher {
   readonly folder: string
   readonly knobs: Knobs
+  /** During a transaction. */
+  #sessions: readonly Session[] = []
 
   constructor(folder: string, knobs: Knobs) {
     this.folder = folder
@@ -85,6 +88,7 @@ export class Dispatcher {
         ? readFileSync(file, 'utf8')
         : '{"machines":{},"pending":[],"sessions":[],"shown":{}}'
       const registry = JSON.parse(before) as Registry
+      this.#sessions = registry.sessions
       this.#settle(registry)
       try {
         return action(registry)
@@ -122,6 +126,7 @@ export class Dispatcher {
   /** Boots the guest, without its former memory. */
   freshBoot(machine: Machine): void {
     const memory = this.memory(machine)
+    this.#endDaemons(machine)
     rmSync(memory, { recursive: true, force: true })
     mkdirSync(memory, { recursive: true })
     machine.boot += 1
@@ -131,6 +136,7 @@ export class Dispatcher {
 
   /** Ends the guest: it powered off, or was killed. */
   powerOff(machine: Machine, hasShutDown: boolean): void {
+    this.#endDaemons(machine)
     rmSync(this.memory(machine), { recursive: true, force: true })
     machine.boot += 1
     machine.guest = freshGuest(hasShutDown)
@@ -155,6 +161,21 @@ export class Dispatcher {
     if (shown >= times) return false
     registry.shown[fault] = shown + 1
     return true
+  }
+
+  /** Kills what programs of a guest have left behind. The programs themselves end with their prlctl. */
+  #endDaemons({ id }: Machine): void {
+    for (const pid of readdirSync('/proc').filter((name) => /^\d+$/.test(name))) {
+      try {
+        if (!readFileSync(`/proc/${pid}/environ`, 'latin1').includes(`PRL_DOUBLE_GUEST=${id}\0`)) continue
+        const [, , group] = readFileSync(`/proc/${pid}/stat`, 'utf8')
+          .replace(/^.*\) /s, '')
+          .split(' ')
+        if (this.#sessions.every((session) => session.group !== Number(group))) process.kill(Number(pid), 'SIGKILL')
+      } catch {
+        // It has ended.
+      }
+    }
   }
 
   #settle(registry: Registry): void {

@@ -99,7 +99,7 @@ async function run(program: string, folder: string, [verb = '', ...words]: reado
   onSignal(() => {
     if (command.heedsSignals === true && !isCanceled) {
       isCanceled = true
-      write('stdout', '\nCanceling the job...\n')
+      void write('stdout', '\nCanceling the job...\n')
     }
   })
   const code = await command.run({ dispatcher, ...call, isCanceled: () => isCanceled })
@@ -122,7 +122,7 @@ export async function execute(program: string, folder: string, args: readonly st
   } catch (error) {
     if (!(error instanceof Failure)) throw error
     const { message, exitCode } = error
-    if (message !== '') terminal().write('stderr', message.endsWith('\n') ? message : `${message}\n`)
+    if (message !== '') void terminal().write('stderr', message.endsWith('\n') ? message : `${message}\n`)
     if (exitCode === 1) print('Usage: prlctl <command> [ID|name] [options]\n')
     return exitCode
   }

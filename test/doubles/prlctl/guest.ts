@@ -2,6 +2,7 @@ import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { constants } from 'node:os'
 import { join } from 'node:path'
+import type { Readable } from 'node:stream'
 import { type Command, failing, lookUp, pause } from './command.js'
 import type { Dispatcher } from './dispatcher.js'
 import { freshGuest } from './machine.js'
@@ -52,25 +53,26 @@ export const exec: Command = {
       }),
     )
     if (isEmpty || session === undefined) return
-    const { stdin, write } = terminal()
-    session.stdout.on('data', (piece: Buffer) => {
-      write('stdout', piece)
-    })
-    session.stderr.on('data', (piece: Buffer) => {
-      write('stderr', piece)
-    })
+    const { stdin, write, isGone } = terminal()
+    const pass = async (output: Readable, to: 'stdout' | 'stderr'): Promise<void> => {
+      for await (const piece of output) await write(to, piece as Buffer)
+    }
     // A program need not read its input.
     session.stdin.on('error', () => undefined)
     stdin.pipe(session.stdin)
-    const ended = once(session, 'close').then(([code, signal]) =>
+    const exited = once(session, 'exit').then(([code, signal]) =>
       typeof code === 'number' ? code : 128 + constants.signals[signal as NodeJS.Signals],
     )
-    const kill = (): void => {
+    const passed = Promise.all([pass(session.stdout, 'stdout'), pass(session.stderr, 'stderr')])
+    const allPassed = knobs.execEnds === 'with-program' ? Promise.race([passed, exited.then(() => pause(50))]) : passed
+    const ended = allPassed.then(() => exited)
+    const kill = async (): Promise<void> => {
       try {
         process.kill(-session.pid!, 'SIGKILL')
       } catch {
         // It has already ended.
       }
+      await exited
     }
     for (;;) {
       const code = await Promise.race([ended, pause(10)])
@@ -81,10 +83,12 @@ export const exec: Command = {
         if (isSpurious) throw new Failure('PrlJob_GetRetCode: Invalid argument. An invalid argument was passed.')
         return code
       }
-      if (terminal().isGone()) kill()
+      if (isGone()) {
+        await kill()
+        return
+      }
       if (isCanceled()) {
-        kill()
-        await ended
+        await kill()
         print('\nCanceling the session...\n')
         throw new Failure(`Failed to execute the program: ${texts.canceled()}`)
       }
@@ -93,8 +97,7 @@ export const exec: Command = {
         return machine?.boot !== boot || !whileProgramsLive.includes(machine.state)
       })
       if (isOver) {
-        kill()
-        await ended
+        await kill()
         throw new Failure(`Failed to execute the program: ${texts.notStarted()}`)
       }
     }

@@ -136,7 +136,7 @@ export const list: Command = {
     const pieces = `${knobs.jsonPrefix}${json(rows)}\n`.split(/(?<="OS": ")/)
     const raw = Buffer.from(knobs.rawInStrings, 'latin1')
     const whole = Buffer.concat(pieces.flatMap((piece, index) => [...(index === 0 ? [] : [raw]), Buffer.from(piece)]))
-    terminal().write('stdout', isTruncated ? whole.subarray(0, whole.length / 2) : whole)
+    void terminal().write('stdout', isTruncated ? whole.subarray(0, whole.length / 2) : whole)
   },
 }
 

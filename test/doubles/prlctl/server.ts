@@ -13,7 +13,36 @@ function frame(type: string, data: string | Buffer): Buffer {
   return Buffer.concat([head, payload])
 }
 
+/** Bytes of an output that the client may have, and has not written yet. */
+const window = 65_536
+
+/** The output of a client; `write` waits while the client's reader does. */
+class Output {
+  readonly #socket: Socket
+  readonly #type: string
+  #ahead = 0
+  #wake: (() => void)[] = []
+
+  constructor(socket: Socket, type: string) {
+    this.#socket = socket
+    this.#type = type
+  }
+
+  async write(data: string | Buffer): Promise<void> {
+    this.#socket.write(frame(this.#type, data))
+    this.#ahead += Buffer.byteLength(data)
+    while (this.#ahead > window && !this.#socket.destroyed)
+      await new Promise<void>((resolve) => this.#wake.push(resolve))
+  }
+
+  taken(bytes: number): void {
+    this.#ahead -= bytes
+    for (const wake of this.#wake.splice(0)) wake()
+  }
+}
+
 function serve(socket: Socket): void {
+  const outputs = { O: new Output(socket, 'O'), R: new Output(socket, 'R') }
   const stdin = new PassThrough()
   const listeners = new Set<(signal: string) => void>()
   let input = Buffer.alloc(0)
@@ -24,7 +53,7 @@ function serve(socket: Socket): void {
       pid: Number(pid),
       machine,
       stdin,
-      write: (stream, data) => void socket.write(frame(stream === 'stdout' ? 'O' : 'R', data)),
+      write: (stream, data) => outputs[stream === 'stdout' ? 'O' : 'R'].write(data),
       isGone: () => isGone,
       onSignal: (listener) => void listeners.add(listener),
     }
@@ -47,7 +76,9 @@ function serve(socket: Socket): void {
       const data = input.subarray(5, end)
       input = input.subarray(end)
       if (type === 'A') begin(data.toString())
-      else if (type === 'I') stdin.write(data)
+      else if (type === 'I') stdin.write(data, () => socket.write(frame('C', '')))
+      else if (type === 'T')
+        outputs[data.toString('latin1', 0, 1) as 'O' | 'R'].taken(Number(data.toString('latin1', 1)))
       else if (type === 'E') stdin.end()
       else for (const listener of listeners) listener(data.toString())
     }
@@ -57,6 +88,7 @@ function serve(socket: Socket): void {
   socket.on('close', () => {
     stdin.end()
     isGone = true
+    for (const output of Object.values(outputs)) output.taken(0)
   })
 }
 

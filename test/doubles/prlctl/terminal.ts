@@ -7,7 +7,8 @@ export interface Terminal {
   /** The machine whose guest called it, if any. */
   readonly machine: string
   readonly stdin: PassThrough
-  write(stream: 'stdout' | 'stderr', data: string | Buffer): void
+  /** Resolves once the client has written nearly all of it. */
+  write(stream: 'stdout' | 'stderr', data: string | Buffer): Promise<void>
   /** True once the client has gone. */
   isGone(): boolean
   onSignal(listener: (signal: string) => void): void
@@ -23,5 +24,5 @@ export function terminal(): Terminal {
 }
 
 export const print = (text: string): void => {
-  terminal().write('stdout', text)
+  void terminal().write('stdout', text)
 }
