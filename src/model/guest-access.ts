@@ -1,7 +1,6 @@
 import { isAbsolute } from 'node:path'
 import * as v from 'valibot'
-import { nonEmpty, object, optional, plainText, type EntriesOf } from './schema.js'
-import { portSchema } from './network-adapter.js'
+import { nonEmpty, object, optional, plainText, portSchema, type EntriesOf } from './schema.js'
 
 /**
  * The way into a guest by QEMU's guest agent, which is that of QEMU's hosts if nothing is said.

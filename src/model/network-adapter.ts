@@ -1,9 +1,7 @@
 import { isIPv4 } from 'node:net'
 import * as v from 'valibot'
-import { areDistinct, list, object, optional, text, whole, type EntriesOf } from './schema.js'
+import { areDistinct, list, object, optional, portSchema, text, type EntriesOf } from './schema.js'
 import type { NetworkAdapterConfig, PortForward } from './vm-config.js'
-
-export const portSchema = whole(65_535)
 
 /** The lowest bit of the first byte marks a multicast address. */
 const isOfOneAdapter = (address: string): boolean =>

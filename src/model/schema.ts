@@ -20,6 +20,9 @@ export const whole = (maximum: number): v.GenericSchema<number> =>
     ),
   )
 
+/** A port of TCP or UDP. */
+export const portSchema = whole(65_535)
+
 export const nonEmpty = v.pipe(text, v.minLength(1, 'must not be empty'))
 
 export const areDistinct = (values: readonly unknown[]): boolean => new Set(values).size === values.length

@@ -2,8 +2,8 @@ import { randomUUID } from 'node:crypto'
 import * as v from 'valibot'
 import { imageRecordSchema } from '../files/image-record.js'
 import { keptGuestAccess } from '../model/guest-access.js'
-import { hostAddressSchema, macAddressSchema, portSchema } from '../model/network-adapter.js'
-import type { Complete, EntriesOf } from '../model/schema.js'
+import { hostAddressSchema, macAddressSchema } from '../model/network-adapter.js'
+import { portSchema, type Complete, type EntriesOf } from '../model/schema.js'
 import type { MediaDrive } from '../model/vm-changes.js'
 import type {
   BootConfig,
