@@ -1,8 +1,10 @@
+import type { Result } from 'neverthrow'
 import type { Driver, DriverOperationTypes } from './driver/driver.js'
 import type { Task } from './driver/task.js'
-import { InvalidArgumentError, NotSupportedError } from './errors.js'
+import { InvalidArgumentError, NotSupportedError, type VmError } from './errors.js'
 import type { JobOptions } from './job/job-options.js'
 import type { JobRunner } from './job/job-runner.js'
+import { JobSteps } from './job/job-steps.js'
 import type { Job } from './job/job.js'
 import type { Capability, DriverOperation, JobTarget, OperationCode } from './operations.js'
 import type { OperationErrors } from './operation-errors.js'
@@ -46,6 +48,39 @@ export function callDriver<O extends DriverOperation, C extends OperationCode, T
   const job = { operation, target, options, work: async (task: Task) => map(await perform(input, task)) }
   const isAside = call.isAside === true || driver.waitingOperations?.has(call.method) === true
   return isAside ? runner.runAside(job) : runner.run(job)
+}
+
+/** A call that is made of other jobs, one after another. */
+export interface SteppedCall<C extends OperationCode, T> {
+  readonly operation: C
+  readonly target: JobTarget
+  /** What the jobs need. */
+  readonly needs: readonly Capability[]
+  /** What is wrong with the arguments, if anything. */
+  readonly refusal?: InvalidArgumentError | undefined
+  readonly options: JobOptions | undefined
+  readonly work: (steps: JobSteps) => Promise<Result<T, VmError>>
+}
+
+/** Makes one job of several. If the host can't do all of them, or an argument is invalid, the job has failed and nothing is sent. */
+export function callInSteps<C extends OperationCode, T>(
+  { driver, runner, capabilities }: DriverConnection,
+  { operation, target, needs, refusal, options, work }: SteppedCall<C, T>,
+): Job<T, OperationErrors<C>> {
+  const missing = needs.find((capability) => !capabilities.has(capability))
+  if (missing !== undefined) return runner.refuse(operation, target, notSupported(driver, missing))
+  if (refusal !== undefined) return runner.refuse(operation, target, refusal)
+  return runner.runAside({
+    operation,
+    target,
+    options,
+    hasNoDefaultLimit: true,
+    work: async (task) => {
+      const result = await work(new JobSteps(task))
+      if (result.isErr()) throw result.error
+      return result.value
+    },
+  })
 }
 
 export const notSupported = (driver: Driver, capability: Capability): NotSupportedError =>

@@ -56,6 +56,13 @@ export {
 } from './operations.js'
 export { Err, err, errAsync, Ok, ok, okAsync, type Result, ResultAsync } from './result.js'
 export { type Server } from './server.js'
-export type { CloneOptions, SnapshotOptions, StopOptions, WatchOptions } from './vm-arguments.js'
+export type {
+  CloneOptions,
+  DeleteOptions,
+  SnapshotOptions,
+  StopMode,
+  StopOptions,
+  WatchOptions,
+} from './vm-arguments.js'
 export type { Vm } from './vm.js'
 export type { VmView } from './vm-view.js'

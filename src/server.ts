@@ -263,7 +263,7 @@ export class Server implements OperationMethods<'server'>, AsyncDisposable {
       operation,
       target: vm === undefined ? this.#target : { type: 'vm', ...vm },
       options: undefined,
-      isFollowed: true,
+      hasNoDefaultLimit: true,
       work: (task) => {
         task.setToken(token)
         task.progress(progress)

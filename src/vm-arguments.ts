@@ -13,7 +13,21 @@ export interface StopOptions extends JobOptions {
    * `'shutdown'`, the default, asks the guest to shut down and waits until it has, for two minutes if `timeoutMs` does not say
    * otherwise. `'kill'` takes the power away.
    */
-  readonly mode?: 'shutdown' | 'kill' | undefined
+  readonly mode?: StopMode | undefined
+  /**
+   * Take the power away if the guest can't be asked to shut down, or has not done so once `timeoutMs` is over: the job takes as long as
+   * that and the kill together. Not with `mode: 'kill'`.
+   */
+  readonly thenKill?: boolean | undefined
+}
+
+/** How a VM is stopped: its guest shuts down, or the power is taken away. */
+export type StopMode = 'shutdown' | 'kill'
+
+/** The options of `vm.delete()`. */
+export interface DeleteOptions extends JobOptions {
+  /** Take the power away first if the VM is on, and drop what it had not written to its disks. */
+  readonly force?: boolean | undefined
 }
 
 /** The options of `vm.clone()`. */
@@ -42,7 +56,9 @@ export interface WatchOptions {
 
 export const readStopOptions = methodOptions({
   mode: optional(v.picklist(['shutdown', 'kill'], 'must be "shutdown" or "kill"')),
+  thenKill: optional(v.boolean('must be true or false')),
 })
+export const readDeleteOptions = methodOptions({ force: optional(v.boolean('must be true or false')) })
 const keySchema = v.picklist(keyCodes, 'must be a name of KeyboardEvent.code, such as "KeyA" or "Enter"')
 export const keysSchema = v.union(
   [v.string(), v.array(v.union([keySchema, v.pipe(v.array(keySchema), v.minLength(1))]))],

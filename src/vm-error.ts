@@ -112,6 +112,17 @@ export abstract class VmError extends Error {
     return Reflect.construct(error.constructor, [Object.assign({ cause: error.cause }, error)]) as VmError
   }
 
+  /**
+   * The same error before it was said which operation failed, with a further hint.
+   * @internal
+   */
+  static withHint(error: VmError, hint: string): VmError {
+    const hints = error.hint === undefined ? hint : `${hint} ${error.hint}`
+    return Reflect.construct(error.constructor, [
+      Object.assign({ cause: error.cause }, error, { hint: hints }),
+    ]) as VmError
+  }
+
   /** All that the error tells, for `JSON.stringify`; of its `cause`, name and message. */
   toJSON(): Record<string, unknown> {
     const { cause } = this

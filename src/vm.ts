@@ -1,4 +1,5 @@
 import { ConsoleStream } from './console-stream.js'
+import { deleteVm } from './delete-vm.js'
 import { callDriver, notSupported, type DriverConnection } from './driver-call.js'
 import type { DriverOperationTypes } from './driver/driver.js'
 import type { VmRecord } from './model/vm-record.js'
@@ -17,13 +18,15 @@ import type { VmState } from './model/vm-state.js'
 import type * as operation from './operation-errors.js'
 import type { OperationMethods } from './operation-methods.js'
 import type { Capability, DriverOperation, operations } from './operations.js'
+import { stopVm } from './stop-vm.js'
 import {
-  readStopOptions,
   keysSchema,
   statesSchema,
   readCloneOptions,
   readSnapshotOptions,
   snapshotInput,
+  type DeleteOptions,
+  type StopMode,
   type StopOptions,
   type CloneOptions,
   type SnapshotOptions,
@@ -130,12 +133,21 @@ export class Vm extends VmView implements OperationMethods<'vm'> {
   /**
    * Asks the guest of a `running` VM to shut down, and waits until it has: two minutes by default. `{ mode: 'kill' }` takes the power
    * away instead, also from a VM that is `paused`, `crashed` or `unknown`, drops the saved state of one that is `suspended`, and
-   * succeeds if the VM is `stopped` already.
+   * succeeds if the VM is `stopped` already. `{ timeoutMs, thenKill: true }` asks the guest first, and takes the power away if it has
+   * not shut down within `timeoutMs`. The value tells how the VM was stopped.
    */
-  stop(options?: StopOptions): Job<void, operation.StopErrors> {
-    const { own, job } = readStopOptions(options)
-    const input = own.match(({ mode = 'shutdown' }) => ({ vm: this.id, mode }), itself)
-    return this.#change('vm.stop', input, job)
+  stop(options?: StopOptions): Job<StopMode, operation.StopErrors> {
+    const stop = (
+      mode: StopMode | InvalidArgumentError,
+      jobOptions?: JobOptions,
+    ): Job<StopMode, operation.StopErrors> => {
+      const input = mode instanceof InvalidArgumentError ? mode : { vm: this.id, mode }
+      return this.#call('vm.stop', input, jobOptions, (state) => {
+        this.#keepState(state)
+        return mode as StopMode
+      })
+    }
+    return stopVm(this.#connection, { target: this.target, stop }, options)
   }
 
   /** Halts the processors of a `running` VM; its memory stays on the host. */
@@ -192,10 +204,13 @@ export class Vm extends VmView implements OperationMethods<'vm'> {
 
   /**
    * Deletes a VM that is `stopped`, `suspended` or `crashed`, with its disks, saved state and snapshots; images that it was made from
-   * stay.
+   * stay. `{ force: true }` deletes a VM that is on, too: it takes the power away first.
    */
-  delete(options?: JobOptions): Job<void, operation.DeleteErrors> {
-    return this.#call('vm.delete', { vm: this.id }, options, nothing)
+  delete(options?: DeleteOptions): Job<void, operation.DeleteErrors> {
+    const remove = (jobOptions?: JobOptions, refusal?: InvalidArgumentError): Job<void, operation.DeleteErrors> =>
+      this.#call('vm.delete', refusal ?? { vm: this.id }, jobOptions, nothing)
+    const kill = (): Job<StopMode> => this.stop({ mode: 'kill' })
+    return deleteVm(this.#connection, { target: this.target, delete: remove, kill }, options)
   }
 
   /** Makes the host forget a VM that is `stopped`, `suspended` or `crashed`; its files stay, for `server.registerVm()`. */

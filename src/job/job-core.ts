@@ -305,10 +305,10 @@ export class JobCore<T, E extends VmError> {
 
 function stopped(request: CancelRequest, error?: VmError): JobCancelledError | TimeoutError {
   const { by, reason, cause = error?.cause } = request
-  const native = error?.native
+  const { native, hint } = error ?? {}
   return by === 'timeout'
-    ? new TimeoutError({ reason, hint: 'The operation was cancelled.', native, cause })
-    : new JobCancelledError({ reason, native, cause })
+    ? new TimeoutError({ reason, hint: hint ?? 'The operation was cancelled.', native, cause })
+    : new JobCancelledError({ reason, hint, native, cause })
 }
 
 function verdictOn(result: Result<unknown, VmError>, isPartial: boolean): CancelVerdict {

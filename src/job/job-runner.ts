@@ -19,8 +19,8 @@ export interface Call<O extends OperationCode, T> {
   readonly operation: O
   readonly target: JobTarget | undefined
   readonly options: JobOptions | undefined
-  /** The operation was begun elsewhere: its default time limit does not apply. */
-  readonly isFollowed?: boolean | undefined
+  /** Its default time limit does not apply: it was begun elsewhere, or its steps have limits of their own. */
+  readonly hasNoDefaultLimit?: boolean | undefined
   readonly work: (task: Task) => Promise<T>
 }
 
@@ -108,7 +108,7 @@ export class JobRunner {
     if (this.#isClosed) core.fail(closedBeforeSending())
     else {
       const spec: OperationSpec = operations[call.operation]
-      const timeoutMs = call.isFollowed === true ? undefined : spec.timeoutMs
+      const timeoutMs = call.hasNoDefaultLimit === true ? undefined : spec.timeoutMs
       // Only absent options have defaults: null and other wrong ones are refused.
       const { options = timeoutMs === undefined ? undefined : {} } = call
       const refusal = options === undefined ? undefined : applyOptions(core, options, timeoutMs)

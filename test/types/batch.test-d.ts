@@ -15,6 +15,7 @@ import {
   type Result,
   type StartErrors,
   type StopErrors,
+  type StopMode,
   type Vm,
   VmError,
   type VmNotFoundError,
@@ -149,9 +150,11 @@ test('options are declared apart from their batch', () => {
 
 test('Job.any, race and settled have the types of their members', () => {
   const [start, stop] = [vms[0]!.start(), vms[0]!.stop()]
-  expectTypeOf(Job.any([start, stop])).toEqualTypeOf<Job<void, StartErrors | StopErrors | InvalidArgumentError>>()
+  expectTypeOf(Job.any([start, stop])).toEqualTypeOf<
+    Job<void | StopMode, StartErrors | StopErrors | InvalidArgumentError>
+  >()
   expectTypeOf(Job.race([start, vms[0]!.screenshot()]).unwrap()).resolves.toEqualTypeOf<void | Uint8Array>()
   expectTypeOf(Job.settled([start, stop])).toEqualTypeOf<
-    Job<[Result<void, StartErrors>, Result<void, StopErrors>], InvalidArgumentError>
+    Job<[Result<void, StartErrors>, Result<StopMode, StopErrors>], InvalidArgumentError>
   >()
 })

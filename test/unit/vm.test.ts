@@ -5,6 +5,7 @@ import {
   type ExecResult,
   type Job,
   type JobOptions,
+  type StopMode,
   type Vm,
   type VmState,
   type VmStatistics,
@@ -13,10 +14,10 @@ import { describe, expect, test } from 'vitest'
 import { configOf, recordOf, snapshot } from '../support/fake-driver.js'
 import { fakeServer } from '../support/fake-server.js'
 
-const changes: [string, (vm: Vm, options?: JobOptions) => Job<void>, object, VmState][] = [
+const changes: [string, (vm: Vm, options?: JobOptions) => Job<unknown>, object, VmState, value?: StopMode][] = [
   ['vm.start', (vm, options) => vm.start(options), {}, 'running'],
-  ['vm.stop', (vm, options) => vm.stop(options), { mode: 'shutdown' }, 'stopped'],
-  ['vm.stop', (vm, options) => vm.stop({ ...options, mode: 'kill' }), { mode: 'kill' }, 'stopped'],
+  ['vm.stop', (vm, options) => vm.stop(options), { mode: 'shutdown' }, 'stopped', 'shutdown'],
+  ['vm.stop', (vm, options) => vm.stop({ ...options, mode: 'kill' }), { mode: 'kill' }, 'stopped', 'kill'],
   ['vm.pause', (vm, options) => vm.pause(options), {}, 'paused'],
   ['vm.resume', (vm, options) => vm.resume(options), {}, 'running'],
   ['vm.suspend', (vm, options) => vm.suspend(options), {}, 'suspended'],
@@ -27,14 +28,14 @@ const changes: [string, (vm: Vm, options?: JobOptions) => Job<void>, object, VmS
 
 test.each(changes)(
   '%s keeps the state that the host has confirmed, and only then',
-  async (operation, call, input, state) => {
+  async (operation, call, input, state, value) => {
     const { driver, vm } = await fakeServer({ answers: { 'server.getVm': () => recordOf('web-1', 'crashed') } })
     const job = call(vm)
     expect(driver.last).toMatchObject({ operation, input: { vm: vm.id, ...input } })
     expect(job).toMatchObject({ operation, target: { type: 'vm', id: vm.id, name: 'web-1' } })
     expect(vm.state).toBe('crashed')
     driver.last.succeed(state)
-    expect(await job).toEqual(ok(undefined))
+    expect(await job).toEqual(ok(value))
     expect(vm.state).toBe(state)
   },
 )

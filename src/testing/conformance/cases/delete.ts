@@ -24,6 +24,24 @@ export const deleteCases: Cases = ({ host, promises }) => {
     )
   }
 
+  for (const state of reachableStates(host)) {
+    promises(
+      `deleting a ${state} VM by force removes all of it`,
+      ['vm.delete', 'vm.stop', ...needsOf(state)],
+      async (trial) => {
+        const before = await trial.opened.files?.()
+        const vm = await trial.vmIn(state)
+        const events = trial.events()
+        await vm.delete({ force: true }).unwrap()
+        expect(await trial.server.getVmList().unwrap()).toEqual([])
+        await failureOf(trial.server.getVm(vm.id), 'VM_NOT_FOUND')
+        expect(await trial.opened.files?.()).toEqual(before)
+        await events.close()
+        expect(events.events.at(-1)).toMatchObject({ type: 'deleted', vmId: vm.id })
+      },
+    )
+  }
+
   promises(
     'deleting a VM with snapshots and written disks removes all of it',
     ['vm.delete', 'vm.createSnapshot', 'guest'],

@@ -30,6 +30,30 @@ export const shutdown: Cases = ({ host, promises }) => {
     },
   )
 
+  promises(
+    'stop with thenKill asks the guest, and tells that it has shut down',
+    ['vm.stop', 'guest'],
+    async (trial) => {
+      const { vm, guest } = await trial.runningVm()
+      expect(await vm.stop({ thenKill: true }).unwrap()).toBe('shutdown')
+      await trial.expectState(vm, 'stopped')
+      expect(await guest.hasShutDown()).toBe(true)
+    },
+  )
+
+  promises(
+    'stop with thenKill kills a guest that ignores the shutdown, and tells so',
+    ['vm.stop', 'guest'],
+    async (trial) => {
+      const { vm, guest } = await trial.runningVm()
+      await guest.ignorePowerButton()
+      expect(await vm.stop({ timeoutMs, thenKill: true }).unwrap()).toBe('kill')
+      await trial.expectState(vm, 'stopped')
+      await guest.untilGone()
+      expect(await guest.hasShutDown()).toBe(false)
+    },
+  )
+
   if (host.withdrawsPowerButton) {
     promises('a shutdown that timed out does not take place later', ['vm.stop', 'guest'], async (trial) => {
       const { vm, guest } = await trial.runningVm()
