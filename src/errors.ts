@@ -1,3 +1,5 @@
+import type { GuestFileErrno } from './model/guest-file.js'
+import type { SignalName } from './model/signal.js'
 import type { VmState } from './model/vm-state.js'
 import { VmError, type NativeError, type VmErrorOptions } from './vm-error.js'
 
@@ -193,6 +195,51 @@ export class GuestUnavailableError extends VmError {
   readonly code = 'GUEST_UNAVAILABLE' as const
 }
 
+/** The guest refused to do something with one of its files; nothing was changed. */
+export class GuestFileError extends VmError {
+  static {
+    this.prototype.name = 'GuestFileError'
+  }
+  readonly code = 'GUEST_FILE_ERROR' as const
+  /** Why, by the name of the error in errno(3): `'ENOENT'`. */
+  readonly errno: GuestFileErrno
+  /** The file in the guest. */
+  readonly path: string
+
+  constructor(options: VmErrorOptions & { readonly errno: GuestFileErrno; readonly path: string }) {
+    super(options)
+    this.errno = options.errno
+    this.path = options.path
+  }
+}
+
+/** From `vm.guest.exec()` with `check: true`: the program ended with an exit code other than 0, or by a signal. */
+export class ProgramFailedError extends VmError {
+  static {
+    this.prototype.name = 'ProgramFailedError'
+  }
+  readonly code = 'PROGRAM_FAILED' as const
+  /** The program's exit code; `undefined` if a signal ended it. */
+  readonly exitCode: number | undefined
+  /** The signal that ended the program. */
+  readonly signal: SignalName | undefined
+  /** The end of what it wrote to its standard error, or to its standard output if it has a terminal: at most 4 KiB. */
+  readonly stderr: string
+
+  constructor(
+    options: VmErrorOptions & {
+      readonly exitCode: number | undefined
+      readonly signal?: SignalName | undefined
+      readonly stderr: string
+    },
+  ) {
+    super(options)
+    this.exitCode = options.exitCode
+    this.signal = options.signal
+    this.stderr = options.stderr
+  }
+}
+
 /** A firmware image is missing on this machine; the hint says which package has it. */
 export class FirmwareNotFoundError extends VmError {
   static {
@@ -253,6 +300,8 @@ export type AnyVmError =
   | WaitTimeoutError
   | WaitAbortedError
   | GuestUnavailableError
+  | GuestFileError
+  | ProgramFailedError
   | FirmwareNotFoundError
   | HostToolNotFoundError
   | ProtocolError

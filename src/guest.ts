@@ -1,34 +1,71 @@
 import { inspect } from 'node:util'
 import * as v from 'valibot'
-import type { ExecOptions, ExecResult, NetworkAddress } from './model/exec.js'
-import { pathSchema } from './model/vm-spec.js'
-import { optional, plainText, text, textRecord } from './model/schema.js'
+import { callDriver, type DriverConnection } from './driver-call.js'
 import { validate } from './errors/validate.js'
+import { execJob, ptySizeSchema, type ExecJob } from './exec/exec-job.js'
+import { ProgramSession } from './exec/program-session.js'
+import { asBytes, asText } from './exec/text-pieces.js'
+import { GuestFiles, inputSchema, type GuestOfVm } from './guest-files.js'
 import { methodOptions, type JobOptions } from './job/job-options.js'
 import type { Job } from './job/job.js'
+import type { ExecOptions } from './model/exec.js'
+import type { GuestInfo } from './model/guest-info.js'
+import type { NetworkAddress } from './model/network-address.js'
+import { flag, nonEmpty, optional, plainText, textRecord, whole, wholeFrom0 } from './model/schema.js'
 import { reachableAddresses } from './network/reachable-addresses.js'
-import type { JobTarget } from './operations.js'
-import type { CopyInErrors, CopyOutErrors, ExecErrors, GetNetworkAddressesErrors } from './operation-errors.js'
+import type * as errors from './operation-errors.js'
 import type { OperationMethods } from './operation-methods.js'
-import { callDriver, type DriverConnection } from './driver-call.js'
 
-const argvSchema = v.pipe(v.array(plainText, 'must be an array'), v.minLength(1, 'must name a program'))
+type OutputListener = (output: never) => void | Promise<void>
+
+const commandSchema = v.union(
+  [
+    v.pipe(plainText, v.minLength(1, 'must not be empty')),
+    v.pipe(v.array(plainText), v.minLength(1, 'must name a program')),
+  ],
+  "must be an array of a program and its arguments, or a line for the guest's shell",
+)
 const readExecOptions = methodOptions({
-  input: optional(v.union([text, v.instance(Uint8Array)], 'must be a string or a Uint8Array')),
+  input: optional(inputSchema),
+  stdin: optional(v.literal('pipe', 'must be "pipe"')),
+  encoding: optional(v.picklist(['utf8', 'buffer'], 'must be "utf8" or "buffer"')),
   env: optional(textRecord),
   cwd: optional(plainText),
+  user: optional(v.pipe(plainText, v.regex(/^[^:\s-][^:\s]*$/, 'must be the name of a user'))),
+  pty: optional(ptySizeSchema),
+  detached: flag,
+  check: flag,
+  maxOutputBytes: optional(wholeFrom0(2 ** 29)),
+  onOutput: optional(v.custom<OutputListener>((value) => typeof value === 'function', 'must be a function')),
 })
-const guestPathSchema = v.pipe(plainText, v.minLength(1, 'must not be empty'))
+const readPortOptions = methodOptions({ host: optional(nonEmpty) })
 
 const itself = <T>(value: T): T => value
 
-/** What the agent inside a VM does; reached as `vm.guest`. The VM must be `running`, and its agent answer: else `GUEST_UNAVAILABLE`. */
-export class VmGuest implements OperationMethods<'guest'> {
+/**
+ * What is done inside a VM; reached as `vm.guest`. The VM must be `running`, and its guest must answer: else `GUEST_UNAVAILABLE`.
+ *
+ * @example
+ * ```ts
+ * import type { Vm } from 'awaitvm'
+ *
+ * export async function build(vm: Vm): Promise<string> {
+ *   await vm.guest.waitUntilReady({ timeoutMs: 120_000 }).unwrap()
+ *   await vm.guest.copyIn('/srv/project', '/src').unwrap()
+ *   const build = vm.guest.exec('make test', { cwd: '/src', check: true })
+ *   build.stdout.pipe(process.stdout)
+ *   await build.unwrap()
+ *   return await vm.guest.readFile('/src/report.txt').unwrap()
+ * }
+ * ```
+ */
+export class VmGuest extends GuestFiles implements OperationMethods<'guest'> {
   readonly #connection: DriverConnection
-  readonly #vm: { readonly id: string; readonly target: JobTarget }
+  readonly #vm: GuestOfVm
 
   /** @internal */
-  constructor(connection: DriverConnection, vm: { readonly id: string; readonly target: JobTarget }) {
+  constructor(connection: DriverConnection, vm: GuestOfVm) {
+    super(connection, vm)
     this.#connection = connection
     this.#vm = vm
   }
@@ -39,7 +76,7 @@ export class VmGuest implements OperationMethods<'guest'> {
   }
 
   /** For people: `VmGuest of "web-1"`. */
-  toString(): string {
+  override toString(): string {
     return `VmGuest of ${JSON.stringify(this.#vm.target.name)}`
   }
 
@@ -48,20 +85,120 @@ export class VmGuest implements OperationMethods<'guest'> {
     return { target: this.#vm.target }
   }
 
-  /** Runs a program in the guest, with an argument list and no shell, and waits for its end. */
-  exec(argv: readonly string[], options?: ExecOptions & JobOptions): Job<ExecResult, ExecErrors> {
+  /**
+   * Runs a program in the guest, and waits for its end; its output can be read while it runs. An exit code other than 0 is no error,
+   * unless `check` is set.
+   *
+   * @param command a program and its arguments, without a shell; or a line for the guest's shell
+   */
+  exec(
+    command: string | readonly string[],
+    options: ExecOptions<Uint8Array> & { readonly encoding: 'buffer'; readonly check: boolean } & JobOptions,
+  ): ExecJob<Uint8Array, errors.ExecErrors>
+  /** Runs a program, with output as bytes. */
+  exec(
+    command: string | readonly string[],
+    options: ExecOptions<Uint8Array> & {
+      readonly encoding: 'buffer'
+      readonly check?: false | undefined
+    } & JobOptions,
+  ): ExecJob<Uint8Array>
+  /** Runs a program that must succeed. */
+  exec(
+    command: string | readonly string[],
+    options: ExecOptions<string> & { readonly encoding?: 'utf8' | undefined; readonly check: boolean } & JobOptions,
+  ): ExecJob<string, errors.ExecErrors>
+  /** Runs a program, with output as text. */
+  exec(
+    command: string | readonly string[],
+    options?: ExecOptions<string> & {
+      readonly encoding?: 'utf8' | undefined
+      readonly check?: false | undefined
+    } & JobOptions,
+  ): ExecJob
+  /** Runs a program with options that are known at run time only. */
+  exec(
+    command: string | readonly string[],
+    options: ExecOptions & JobOptions,
+  ): ExecJob<string | Uint8Array, errors.ExecErrors>
+  exec(
+    command: string | readonly string[],
+    options?: Omit<ExecOptions, 'onOutput'> & { readonly onOutput?: OutputListener | undefined } & JobOptions,
+  ): ExecJob<string | Uint8Array, errors.ExecErrors> {
     const { id, target } = this.#vm
+    const { runner } = this.#connection
     const { own, job } = readExecOptions(options)
-    const input = validate(argvSchema, argv, 'argv').andThen((words) =>
-      own.map((valid) => ({ vm: id, argv: words, options: valid })),
+    const { encoding, ...rest } = own.unwrapOr<Omit<ExecOptions, 'onOutput'>>({})
+    const session = new ProgramSession<string | Uint8Array>(rest, encoding === 'buffer' ? asBytes : asText)
+    const input = validate(commandSchema, command, 'command').andThen((valid) =>
+      own.map(({ env, cwd, user, pty, detached }) => ({
+        vm: id,
+        command: valid,
+        options: { env, cwd, user, pty, detached },
+        io: session,
+      })),
     )
-    return callDriver(this.#connection, {
+    const begun = callDriver(this.#connection, {
       method: 'guest.exec',
       operation: 'guest.exec',
       target,
       input: input.match(itself, itself),
       options: job,
+      map: (end) => session.result(end),
+    })
+    return execJob(begun, session, runner)
+  }
+
+  /** What the guest tells of itself: its system, host name, users, and time. */
+  getInfo(options?: JobOptions): Job<GuestInfo, errors.GetGuestInfoErrors> {
+    return callDriver(this.#connection, {
+      method: 'guest.getInfo',
+      operation: 'guest.getInfo',
+      target: this.#vm.target,
+      input: { vm: this.#vm.id },
+      options,
       map: itself,
+    })
+  }
+
+  /**
+   * Waits until one can work in the guest: it answers, and what was to be done at its first boot is done. It waits as long as the VM
+   * runs: set `timeoutMs`.
+   */
+  waitUntilReady(options?: JobOptions): Job<void, errors.WaitUntilReadyErrors> {
+    return callDriver(this.#connection, {
+      method: 'guest.waitUntilReady',
+      operation: 'guest.waitUntilReady',
+      target: this.#vm.target,
+      input: { vm: this.#vm.id },
+      options,
+      map: () => undefined,
+    })
+  }
+
+  /**
+   * Waits until something in the guest listens on a TCP port. It waits as long as the VM runs: set `timeoutMs`.
+   *
+   * @param port from 1 to 65535
+   */
+  waitForPort(
+    port: number,
+    options?: {
+      /** The address in the guest at which the port is asked for; `127.0.0.1` if absent. */
+      readonly host?: string | undefined
+    } & JobOptions,
+  ): Job<void, errors.WaitForPortErrors> {
+    const { own, job } = readPortOptions(options)
+    const input = validate(whole(65_535), port, 'port').andThen((valid) =>
+      own.map(({ host }) => ({ vm: this.#vm.id, port: valid, host })),
+    )
+    return callDriver(this.#connection, {
+      method: 'guest.waitForPort',
+      operation: 'guest.waitForPort',
+      target: this.#vm.target,
+      input: input.match(itself, itself),
+      options: job,
+      map: () => undefined,
     })
   }
 
@@ -69,7 +206,7 @@ export class VmGuest implements OperationMethods<'guest'> {
    * The addresses by which others may reach the guest, IPv4 before IPv6; none while it has only link-local ones, as before its
    * DHCP server has answered.
    */
-  getNetworkAddresses(options?: JobOptions): Job<readonly NetworkAddress[], GetNetworkAddressesErrors> {
+  getNetworkAddresses(options?: JobOptions): Job<readonly NetworkAddress[], errors.GetNetworkAddressesErrors> {
     return callDriver(this.#connection, {
       method: 'guest.getNetworkAddresses',
       operation: 'guest.getNetworkAddresses',
@@ -77,44 +214,6 @@ export class VmGuest implements OperationMethods<'guest'> {
       input: { vm: this.#vm.id },
       options,
       map: reachableAddresses,
-    })
-  }
-
-  /**
-   * Copies a file of this machine, by its absolute path, into the guest. As with `cp`, an existing file keeps its owner and
-   * permissions; a new one has the permissions of the local file.
-   */
-  copyIn(from: string, to: string, options?: JobOptions): Job<void, CopyInErrors> {
-    const { id, target } = this.#vm
-    const input = validate(pathSchema, from, 'from').andThen((source) =>
-      validate(guestPathSchema, to, 'to').map((destination) => ({ vm: id, from: source, to: destination })),
-    )
-    return callDriver(this.#connection, {
-      method: 'guest.copyIn',
-      operation: 'guest.copyIn',
-      target,
-      input: input.match(itself, itself),
-      options,
-      map: () => undefined,
-    })
-  }
-
-  /**
-   * Copies a file of the guest to an absolute path of this machine. An existing file keeps its owner and permissions; a new one
-   * can be read by its owner only.
-   */
-  copyOut(from: string, to: string, options?: JobOptions): Job<void, CopyOutErrors> {
-    const { id, target } = this.#vm
-    const input = validate(guestPathSchema, from, 'from').andThen((source) =>
-      validate(pathSchema, to, 'to').map((destination) => ({ vm: id, from: source, to: destination })),
-    )
-    return callDriver(this.#connection, {
-      method: 'guest.copyOut',
-      operation: 'guest.copyOut',
-      target,
-      input: input.match(itself, itself),
-      options,
-      map: () => undefined,
     })
   }
 }

@@ -76,5 +76,31 @@ export type GetNetworkAddressesErrors = OperationErrors<'guest.getNetworkAddress
 export type CopyInErrors = OperationErrors<'guest.copyIn'>
 /** What `vm.guest.copyOut()` may end with. */
 export type CopyOutErrors = OperationErrors<'guest.copyOut'>
+/** What `vm.guest.exec()` without `check` may end with. */
+export type UncheckedExecErrors = Exclude<ExecErrors, { readonly code: 'PROGRAM_FAILED' }>
+/** What `vm.guest.readFile()` may end with. */
+export type ReadFileErrors = OperationErrors<'guest.readFile'>
+/** What `vm.guest.writeFile()` may end with. */
+export type WriteFileErrors = OperationErrors<'guest.writeFile'>
+/** What `vm.guest.readdir()` may end with. */
+export type ReaddirErrors = OperationErrors<'guest.readdir'>
+/** What `vm.guest.stat()`, `lstat()` and `exists()` may end with. */
+export type StatErrors = OperationErrors<'guest.stat'>
+/** What `vm.guest.mkdir()` may end with. */
+export type MkdirErrors = OperationErrors<'guest.mkdir'>
+/** What `vm.guest.rm()` may end with. */
+export type RmErrors = OperationErrors<'guest.rm'>
+/** What `vm.guest.rename()` may end with. */
+export type RenameErrors = OperationErrors<'guest.rename'>
+/** What `vm.guest.getInfo()` may end with. */
+export type GetGuestInfoErrors = OperationErrors<'guest.getInfo'>
+/** What `vm.guest.waitUntilReady()` may end with. */
+export type WaitUntilReadyErrors = OperationErrors<'guest.waitUntilReady'>
+/** What `vm.guest.waitForPort()` may end with. */
+export type WaitForPortErrors = OperationErrors<'guest.waitForPort'>
+/** What `job.kill()` of a program may end with. */
+export type KillErrors = OperationErrors<'job.kill'>
+/** What `job.resize()` of a program may end with. */
+export type ResizeErrors = OperationErrors<'job.resize'>
 /** What `job.cancel()` may end with. */
 export type CancelErrors = OperationErrors<'job.cancel'>

@@ -1,84 +1,7 @@
-import type { VmState } from './model/vm-state.js'
+import { guestOperationRows } from './guest-operation-rows.js'
+import { anyCall, inGuest, inState, onGuestFile, onVm, type OperationSpec } from './operation-spec.js'
 
-/** What a job works on. */
-export interface JobTarget {
-  /** Whether it is a host or a VM. */
-  readonly type: 'host' | 'vm'
-  /** The VM's id on its host, or the host's URI without credentials. */
-  readonly id: string
-  /** The VM's name, or the host's URI without credentials. */
-  readonly name: string
-}
-
-/** What an operation answers; `DriverAnswers` has the type of each. */
-export type AnswerKind =
-  | 'hostInfo'
-  | 'vm'
-  | 'vms'
-  | 'jobs'
-  | 'outcome'
-  | 'state'
-  | 'snapshot'
-  | 'snapshots'
-  | 'statistics'
-  | 'image'
-  | 'console'
-  | 'program'
-  | 'addresses'
-  | 'nothing'
-
-/** One row of the table of operations: {@link operations}. */
-export interface OperationSpec {
-  /** Completes "Cannot ... VM "web-1"" in messages. */
-  readonly phrase: string
-  /** What a driver answers; absent if awaitvm does it without an operation of the driver by that name. */
-  readonly answers?: AnswerKind
-  /**
-   * What a host needs to offer it, other than an operation of its driver by that name: no more than a connection, or another of
-   * the driver's operations.
-   */
-  readonly needs?: 'connection' | 'server.getVm' | 'vm.getState'
-  /** The states in which a VM accepts it; absent if the state does not matter. */
-  readonly from?: readonly VmState[]
-  /** The states in which it is accepted with `mode: 'kill'`. */
-  readonly fromKill?: readonly VmState[]
-  /** The state that the host may show until it is done. */
-  readonly through?: VmState
-  /** The state that it leads to; absent if it changes none. */
-  readonly to?: VmState
-  /** It changes nothing: a caller without an answer has lost nothing. */
-  readonly isQuery?: true
-  /** A host that keeps jobs keeps it as one, with a token: it changes a VM. */
-  readonly isJob?: true
-  /** It takes its time, and a host can stop it on its way. What is done in one step can't be stopped. */
-  readonly isCancelable?: true
-  /** How many milliseconds it may take if the caller sets no `timeoutMs`; absent if it may take any time. */
-  readonly timeoutMs?: number
-  /** The codes of the errors that its job may end with; `OperationErrors` checks that each is one. */
-  readonly errors: readonly string[]
-}
-
-/** The errors of every call to a host, also of a query: it opens files, runs programs, and waits for other operations. */
-const anyCall = [
-  'INVALID_ARGUMENT',
-  'NOT_SUPPORTED',
-  'RESOURCE_BUSY',
-  'INSUFFICIENT_RESOURCES',
-  'HOST_TOOL_NOT_FOUND',
-  'PERMISSION_DENIED',
-  'AUTHENTICATION_FAILED',
-  'CONNECTION_FAILED',
-  'OUTCOME_UNKNOWN',
-  'TIMEOUT',
-  'JOB_CANCELLED',
-  'PROTOCOL_ERROR',
-  'HOST_ERROR',
-] as const
-
-const onVm = [...anyCall, 'VM_NOT_FOUND'] as const
-/** The errors of operations that need a VM in a certain state. */
-const inState = [...onVm, 'INVALID_STATE'] as const
-const inGuest = [...inState, 'GUEST_UNAVAILABLE'] as const
+export type { AnswerKind, JobTarget, OperationSpec } from './operation-spec.js'
 
 /** Longest wait for a guest to shut down: init systems commonly give their services 90 seconds. */
 const shutdownTimeoutMs = 120_000
@@ -115,7 +38,7 @@ const table = {
     phrase: 'attach to a job of',
     answers: 'outcome',
     isCancelable: true,
-    errors: [...inState, 'ALREADY_EXISTS', 'SNAPSHOT_NOT_FOUND', 'FIRMWARE_NOT_FOUND', 'GUEST_UNAVAILABLE'],
+    errors: [...onGuestFile, 'ALREADY_EXISTS', 'SNAPSHOT_NOT_FOUND', 'FIRMWARE_NOT_FOUND'],
   },
   'server.close': { phrase: 'close', needs: 'connection', errors: anyCall },
   'vm.getState': { phrase: 'get the state of', answers: 'state', isQuery: true, errors: onVm },
@@ -272,35 +195,10 @@ const table = {
     from: ['running', 'paused'],
     errors: inState,
   },
-  'guest.exec': {
-    phrase: 'run a program in',
-    answers: 'program',
-    isCancelable: true,
-    from: ['running'],
-    errors: inGuest,
-  },
-  'guest.getNetworkAddresses': {
-    phrase: 'get the network addresses of',
-    answers: 'addresses',
-    isQuery: true,
-    from: ['running'],
-    errors: inGuest,
-  },
-  'guest.copyIn': {
-    phrase: 'copy a file into',
-    answers: 'nothing',
-    isCancelable: true,
-    from: ['running'],
-    errors: inGuest,
-  },
-  'guest.copyOut': {
-    phrase: 'copy a file out of',
-    answers: 'nothing',
-    isCancelable: true,
-    from: ['running'],
-    errors: inGuest,
-  },
+  ...guestOperationRows,
   'job.cancel': { phrase: 'cancel a job on', errors: ['JOB_NOT_CANCELABLE', 'JOB_FINISHED'] },
+  'job.kill': { phrase: 'send a signal to a program in', errors: [...inGuest, 'JOB_FINISHED'] },
+  'job.resize': { phrase: 'resize the terminal of a program in', errors: [...inGuest, 'JOB_FINISHED'] },
   'job.all': { phrase: 'finish all jobs', errors: anyCall },
   'job.any': { phrase: 'finish any job', errors: anyCall },
   'job.race': { phrase: 'finish the first job', errors: anyCall },

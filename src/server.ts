@@ -3,6 +3,7 @@ import * as v from 'valibot'
 import type { Driver } from './driver/driver.js'
 import type { VmRecord } from './model/vm-record.js'
 import type { HostJob } from './model/host-job.js'
+import { execJob, followedSession, jobOf, outcomeOf, type ExecJob } from './exec/exec-job.js'
 import { EventQueue } from './event-queue.js'
 import { JobCore } from './job/job-core.js'
 import { methodOptions, type JobOptions } from './job/job-options.js'
@@ -161,7 +162,7 @@ export class Server implements OperationMethods<'server'>, AsyncDisposable {
         const known = new Set(own.map(({ token }) => token))
         const others = list === undefined ? [] : await list({}, task)
         return [
-          ...own.map((core) => new Job(core)),
+          ...own.map((core) => jobOf(core, this.#runner)),
           ...others.filter(({ token }) => !known.has(token)).map((job) => this.#follow(job)),
         ]
       },
@@ -172,17 +173,22 @@ export class Server implements OperationMethods<'server'>, AsyncDisposable {
    * Follows a job that the host keeps, by its `token`; it is awaited, watched and cancelled as any other. It ends as that job
    * ends; with an `OutcomeUnknownError` if nobody can say how; with an `InvalidArgumentError` if the host knows no job of that
    * token, or no longer knows it.
+   *
+   * The job of a program gives its output from where the host has kept it, and takes its input; the streams of others are at their
+   * end.
    */
-  attachJob(token: string, options?: JobOptions): Job<unknown, operation.AttachJobErrors> {
-    return callDriver(this.#connection, {
+  attachJob(token: string, options?: JobOptions): ExecJob<string, operation.AttachJobErrors, unknown> {
+    const session = followedSession()
+    const job = callDriver(this.#connection, {
       method: 'server.attachJob',
       operation: 'server.attachJob',
       target: this.#target,
-      input: validate(nonEmpty, token, 'token').match((valid) => ({ token: valid }), itself),
+      input: validate(nonEmpty, token, 'token').match((valid) => ({ token: valid, io: session }), itself),
       options,
       isAside: true,
-      map: itself,
+      map: (outcome) => outcomeOf(session, outcome),
     })
+    return execJob(job, session, this.#runner)
   }
 
   /**
@@ -259,17 +265,19 @@ export class Server implements OperationMethods<'server'>, AsyncDisposable {
   #follow({ token, operation, vm, progress }: HostJob): Job<unknown> {
     const attach = this.#driver.operations['server.attachJob']
     if (attach === undefined) return this.attachJob(token)
-    return this.#runner.runAside({
+    const session = followedSession()
+    const job = this.#runner.runAside({
       operation,
       target: vm === undefined ? this.#target : { type: 'vm', ...vm },
       options: undefined,
       hasNoDefaultLimit: true,
-      work: (task) => {
+      work: async (task) => {
         task.setToken(token)
         task.progress(progress)
-        return attach({ token }, task)
+        return outcomeOf(session, await attach({ token, io: session }, task))
       },
     })
+    return operation === 'guest.exec' ? execJob(job, session, this.#runner) : job
   }
 
   #vmOf(record: VmRecord): Vm {

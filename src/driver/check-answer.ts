@@ -2,6 +2,8 @@ import * as v from 'valibot'
 import { ProtocolError } from '../errors.js'
 import { validate } from '../errors/validate.js'
 import { nonEmpty, optional, text } from '../model/schema.js'
+import { guestFileTypes } from '../model/guest-file.js'
+import { signalNames } from '../model/signal.js'
 import type { Snapshot } from '../model/snapshot.js'
 import type { VmEvent } from '../model/vm-event.js'
 import { vmStates } from '../model/vm-state.js'
@@ -38,6 +40,7 @@ const vm = shape({
     createdAt: optional(date),
   }),
 })
+const fileType = v.picklist(guestFileTypes, 'must be the type of a file')
 const snapshotEntries = {
   id: nonEmpty,
   name: text,
@@ -69,8 +72,29 @@ const answers = {
   statistics: shape({ takenAt: date, uptimeMs: number, memoryMiB: number }),
   image: bytes,
   console: hasMethods('pipe', 'write', 'destroy'),
-  program: shape({ exitCode: optional(number), stdout: bytes, stderr: bytes }),
+  program: v.pipe(
+    shape({ exitCode: optional(number), signal: optional(v.picklist(signalNames, 'must be the name of a signal')) }),
+    v.check(
+      ({ exitCode, signal }) => (exitCode === undefined) !== (signal === undefined),
+      'must have exitCode or signal',
+    ),
+  ),
   addresses: list(shape({ address: text, family: v.picklist(['ipv4', 'ipv6'], 'must be "ipv4" or "ipv6"') })),
+  entries: list(shape({ name: nonEmpty, type: fileType })),
+  stats: optional(
+    shape({
+      type: fileType,
+      size: number,
+      mode: number,
+      uid: number,
+      gid: number,
+      mtime: date,
+      atime: date,
+      ctime: date,
+      target: optional(text),
+    }),
+  ),
+  guestInfo: shape({ system: text, hostName: text, users: list(text), time: date }),
   nothing: v.unknown(),
 } as const satisfies Record<AnswerKind, v.GenericSchema>
 

@@ -1,5 +1,13 @@
 export { backoffMs, pause, withJitter, type Backoff } from './backoff.js'
-export type { Driver, DriverAnswers, DriverInputs, DriverOperations, DriverOperationTypes, OnVm } from './driver.js'
+export type {
+  Driver,
+  DriverAnswers,
+  DriverInputs,
+  DriverOperations,
+  DriverOperationTypes,
+  GuestPath,
+  OnVm,
+} from './driver.js'
 export type { DriverOperation } from '../operations.js'
 export { Exclusive } from '../exclusive.js'
 export { connectionLost, FollowedJob, FollowedJobs, type HostJobListener, type HostJobSource } from './followed-job.js'
@@ -7,6 +15,7 @@ export { HostWork, type Sending } from './host-work.js'
 export { Inventory, type VmSight } from './inventory.js'
 export { Listeners } from './listeners.js'
 export { poll, type PollOptions } from './poll.js'
+export type { ProgramControl, ProgramEnd, ProgramIo, Sink } from './program-io.js'
 export { stayConnected, type ReconnectOptions } from './reconnect.js'
 export {
   requireNewSnapshot,

@@ -4,6 +4,7 @@ import {
   AuthenticationError,
   ConnectionError,
   FirmwareNotFoundError,
+  GuestFileError,
   GuestUnavailableError,
   HostError,
   HostToolNotFoundError,
@@ -14,6 +15,7 @@ import {
   NotSupportedError,
   OutcomeUnknownError,
   PermissionDeniedError,
+  ProgramFailedError,
   ProtocolError,
   ResourceBusyError,
   SnapshotNotFoundError,
@@ -21,6 +23,8 @@ import {
   VmNotFoundError,
   type VmError,
 } from '../errors.js'
+import { guestFileErrnos } from '../model/guest-file.js'
+import { signalNames } from '../model/signal.js'
 import { vmStates } from '../model/vm-state.js'
 
 /** The errors without fields of their own. */
@@ -64,6 +68,21 @@ export const writtenErrorSchema = v.variant('code', [
     expected: v.array(state),
   }),
   v.object({ ...common, code: v.literal('RESOURCE_BUSY'), native: v.optional(native), pid: v.optional(v.number()) }),
+  v.object({
+    ...common,
+    code: v.literal('GUEST_FILE_ERROR'),
+    native: v.optional(native),
+    errno: v.picklist(guestFileErrnos),
+    path: text,
+  }),
+  v.object({
+    ...common,
+    code: v.literal('PROGRAM_FAILED'),
+    native: v.optional(native),
+    exitCode: v.optional(v.number()),
+    signal: v.optional(v.picklist(signalNames)),
+    stderr: text,
+  }),
   v.object({ ...common, code: v.literal('HOST_ERROR'), native }),
   v.object({
     ...common,
@@ -93,6 +112,10 @@ export function readError(written: WrittenError): VmError {
       return new InvalidStateError(written)
     case 'RESOURCE_BUSY':
       return new ResourceBusyError(written)
+    case 'GUEST_FILE_ERROR':
+      return new GuestFileError(written)
+    case 'PROGRAM_FAILED':
+      return new ProgramFailedError({ ...written, exitCode: written.exitCode })
     case 'HOST_ERROR':
       return new HostError(written)
     default:

@@ -1,6 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import * as v from 'valibot'
-import type { ExecResult } from '../model/exec.js'
+import type { BufferedEnd } from '../driver/buffered-program.js'
 import type { Agent } from './agent.js'
 import { AgentCommandError, AgentSilentError, NoShellError } from './agent-errors.js'
 
@@ -46,7 +46,7 @@ export const isMissing = (error: unknown): boolean =>
   error instanceof AgentCommandError && error.message.includes('(No such file or directory)')
 
 /** The program's result, which the agent tells once; `undefined` while it runs, or something holds its outputs open. */
-export async function endOfProgram(agent: Agent, pid: number): Promise<ExecResult | undefined> {
+export async function endOfProgram(agent: Agent, pid: number): Promise<BufferedEnd | undefined> {
   const status = v.parse(statusSchema, await agent.execute('guest-exec-status', { pid }))
   if (!status.exited) return undefined
   return {
@@ -63,7 +63,7 @@ const firstPauseMs = 2
 const patienceMs = 250
 
 /** The result of a program that was just started, if it ends soon. */
-export async function soonEndOf(agent: Agent, pid: number): Promise<ExecResult | undefined> {
+export async function soonEndOf(agent: Agent, pid: number): Promise<BufferedEnd | undefined> {
   for (let pause = firstPauseMs; pause <= patienceMs / 2; pause *= 2) {
     await delay(pause)
     const result = await endOfProgram(agent, pid)
@@ -76,7 +76,7 @@ const scriptPauseMs = 20
 const scriptTimeoutMs = 10_000
 
 /** Runs a short script of the SDK in the guest's shell, to its end. */
-export async function runScript(agent: Agent, script: string, ...parameters: readonly string[]): Promise<ExecResult> {
+export async function runScript(agent: Agent, script: string, ...parameters: readonly string[]): Promise<BufferedEnd> {
   const program = { path: shell, args: ['-c', script, 'sh', ...parameters] }
   const pid = await startProgram(agent, program).catch((error: unknown) => {
     throw isMissing(error) ? new NoShellError(error) : error

@@ -1,6 +1,6 @@
 import { isIP } from 'node:net'
 import * as v from 'valibot'
-import type { NetworkAddress } from '../model/exec.js'
+import type { NetworkAddress } from '../model/network-address.js'
 import type { Agent } from './agent.js'
 import { guestWords } from './agent-errors.js'
 

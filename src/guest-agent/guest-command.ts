@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import { InvalidArgumentError } from '../errors.js'
-import type { ExecOptions, ExecResult } from '../model/exec.js'
+import type { BufferedEnd } from '../driver/buffered-program.js'
+import type { ProgramOptions } from '../model/exec.js'
 import { shell, type AgentProgram } from './agent-program.js'
 
 /** In base64, this is less than the longest token that the agent reads, 64 MiB (MAX_TOKEN_SIZE of json-parser). */
@@ -18,26 +19,28 @@ export interface GuestCommand {
   /** True if the guest's shell starts it. */
   readonly isWrapped: boolean
   /** The reason why the program was not run, if the result shows one. */
-  refusalIn(end: ExecResult): InvalidArgumentError | undefined
+  refusalIn(end: BufferedEnd): InvalidArgumentError | undefined
 }
 
 /**
  * The agent can't set a working directory, nor add variables to its environment. If a program needs either, the guest's shell
  * starts it.
  */
-export function guestCommand(argv: readonly string[], { env = {}, cwd = '', input }: ExecOptions): GuestCommand {
+export function guestCommand(
+  argv: readonly string[],
+  { env = {}, cwd = '', input }: ProgramOptions & { readonly input?: Uint8Array | undefined },
+): GuestCommand {
   const [path = '', ...args] = argv
-  const bytes = typeof input === 'string' ? Buffer.from(input) : input
-  if (bytes !== undefined && bytes.byteLength > maxInputMiB * mebibyte) {
+  if (input !== undefined && input.byteLength > maxInputMiB * mebibyte) {
     throw new InvalidArgumentError({
       path: 'options.input',
-      reason: `options.input has ${String(bytes.byteLength)} bytes, and the agent takes ${String(maxInputMiB)} MiB`,
+      reason: `options.input has ${String(input.byteLength)} bytes, and the agent takes ${String(maxInputMiB)} MiB`,
       hint: 'Copy it in with vm.guest.copyIn().',
     })
   }
   const variables = Object.entries(env)
   if (variables.length === 0 && cwd === '') {
-    return { program: { path, args, input: bytes }, isWrapped: false, refusalIn: () => undefined }
+    return { program: { path, args, input }, isWrapped: false, refusalIn: () => undefined }
   }
   for (const [name] of variables) {
     if (!/^[^=-][^=]*$/.test(name)) {
@@ -50,7 +53,7 @@ export function guestCommand(argv: readonly string[], { env = {}, cwd = '', inpu
   const [first = shell, ...others] =
     variables.length === 0 ? words : ['env', ...variables.map(([name, value]) => `${name}=${value}`), ...words]
   return {
-    program: { path: first, args: others, input: bytes },
+    program: { path: first, args: others, input },
     isWrapped: true,
     refusalIn({ stderr }) {
       const said = Buffer.from(stderr).toString()
@@ -66,7 +69,7 @@ export function guestCommand(argv: readonly string[], { env = {}, cwd = '', inpu
 
 export const noProgram = (path: string, cause?: unknown): InvalidArgumentError =>
   new InvalidArgumentError({
-    path: 'argv[0]',
+    path: 'command[0]',
     reason: `the guest has no program ${JSON.stringify(path)}`,
     hint: 'Name one that is there, by its path or as the PATH of the agent finds it.',
     cause,

@@ -10,7 +10,7 @@ import { goneWithGuest, programEndUnknown } from '../errors/program-end.js'
 import { hostTask, type HostTask } from '../driver/host-task.js'
 import { poll } from '../driver/poll.js'
 import type { Task } from '../driver/task.js'
-import type { ExecResult } from '../model/exec.js'
+import type { BufferedEnd } from '../driver/buffered-program.js'
 import type { Agent, GuestAgent } from './agent.js'
 import {
   AgentAbsentError,
@@ -47,7 +47,7 @@ kill -KILL $found`
 interface Begun {
   readonly pid: number
   /** The result, if the program has ended at once. */
-  readonly end: ExecResult | undefined
+  readonly end: BufferedEnd | undefined
 }
 
 /** One program in a guest, from its start to its end. */
@@ -68,7 +68,7 @@ export class GuestExec {
     this.#task = hostTask(task)
   }
 
-  async result(): Promise<ExecResult> {
+  async result(): Promise<BufferedEnd> {
     this.#beginning = this.#guest.turn((agent) => this.#begin(agent))
     const begun = await this.#beginning
     const end = begun.end ?? (await this.#follow(begun.pid))
@@ -107,7 +107,7 @@ export class GuestExec {
     return { pid, end: await this.#look(() => soonEndOf(agent, pid)) }
   }
 
-  #follow(pid: number): Promise<ExecResult> {
+  #follow(pid: number): Promise<BufferedEnd> {
     return poll(
       () => {
         if (this.#isAbandoned) throw programEndUnknown('the server was closed')
@@ -119,7 +119,7 @@ export class GuestExec {
   }
 
   /** Asks for the program's result; `undefined` if it has to be asked for again. */
-  async #look(ask: () => Promise<ExecResult | undefined>): Promise<ExecResult | undefined> {
+  async #look(ask: () => Promise<BufferedEnd | undefined>): Promise<BufferedEnd | undefined> {
     try {
       const end = await ask()
       this.#silentSince = undefined
@@ -156,7 +156,12 @@ export class GuestExec {
     if (error.code === 'CommandNotFound') return error
     if (isMissing(error)) return isWrapped ? new NoShellError(error) : noProgram(program.path, error)
     const native = nativeErrorOf(this.#guest.driver, error)
-    return new InvalidArgumentError({ path: 'argv', reason: `the guest says: ${native.message}`, native, cause: error })
+    return new InvalidArgumentError({
+      path: 'command',
+      reason: `the guest says: ${native.message}`,
+      native,
+      cause: error,
+    })
   }
 }
 

@@ -1,3 +1,4 @@
+import { argvOf, bufferedProgram } from '../driver/buffered-program.js'
 import type { DriverOperations } from '../driver/driver.js'
 import type { Task } from '../driver/task.js'
 import type { GuestAgent } from './agent.js'
@@ -29,18 +30,20 @@ export class GuestOperations {
   }
 
   readonly operations: DriverOperations = {
-    'guest.exec': ({ vm, argv, options }, task) =>
-      this.#inGuest(vm, task, async (guest) => {
-        const exec = new GuestExec(guest, guestCommand(argv, options), task)
-        task.cancelWith(() => exec.stop())
-        const stop = (): void => {
-          const stopping = exec.stop().catch(() => false)
-          void stopping.then((isStopped) => {
-            if (!isStopped) exec.abandon()
-          })
-        }
-        return await this.#stoppable(stop, () => exec.result())
-      }),
+    'guest.exec': ({ vm, command, options, io }, task) =>
+      this.#inGuest(vm, task, (guest) =>
+        bufferedProgram(io, async (input) => {
+          const exec = new GuestExec(guest, guestCommand(argvOf(command), { ...options, input }), task)
+          task.cancelWith(() => exec.stop())
+          const stop = (): void => {
+            const stopping = exec.stop().catch(() => false)
+            void stopping.then((isStopped) => {
+              if (!isStopped) exec.abandon()
+            })
+          }
+          return await this.#stoppable(stop, () => exec.result())
+        }),
+      ),
     'guest.getNetworkAddresses': ({ vm }, task) => this.#inGuest(vm, task, (guest) => guest.turn(guestAddresses)),
     'guest.copyIn': ({ vm, from, to }, task) => this.#copy(vm, task, (copy) => copy.in(from, to)),
     'guest.copyOut': ({ vm, from, to }, task) => this.#copy(vm, task, (copy) => copy.out(from, to)),

@@ -23,11 +23,23 @@ export const whole = (maximum: number): v.GenericSchema<number> =>
 /** A port of TCP or UDP. */
 export const portSchema = whole(65_535)
 
+/** @param shown the maximum as it is written */
+export const wholeFrom0 = (maximum: number, shown = String(maximum)): v.GenericSchema<number> =>
+  v.pipe(
+    v.number('must be a number'),
+    v.check(
+      (value) => Number.isSafeInteger(value) && value >= 0 && value <= maximum,
+      `must be a whole number from 0 to ${shown}`,
+    ),
+  )
+
 export const nonEmpty = v.pipe(text, v.minLength(1, 'must not be empty'))
 
 export const areDistinct = (values: readonly unknown[]): boolean => new Set(values).size === values.length
 
 export const optional = <S extends v.GenericSchema>(schema: S): v.OptionalSchema<S, undefined> => v.optional(schema)
+
+export const flag = optional(v.boolean('must be true or false'))
 
 /**
  * One schema for each setting of a part of the model. With `satisfies`, it is a compile error if a setting of the model has no

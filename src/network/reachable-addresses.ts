@@ -1,5 +1,5 @@
 import { BlockList, isIP } from 'node:net'
-import type { NetworkAddress } from '../model/exec.js'
+import type { NetworkAddress } from '../model/network-address.js'
 
 /** Addresses that are valid only in the guest or on its link: loopback, link-local and unspecified ones. */
 const unreachable = new BlockList()

@@ -154,7 +154,7 @@ faulty('a command line that makes Parallels Desktop hang is not sent', async (tr
   const { vm } = trial
   await startedVm(trial)
   const error = await failureOf(vm.guest.exec(['echo', 'x'.repeat(4000)]), 'INVALID_ARGUMENT')
-  expect(error.path).toBe('argv')
+  expect(error.path).toBe('command')
 })
 
 faulty('a truncated answer is asked for again', async ({ double, server, vm }) => {

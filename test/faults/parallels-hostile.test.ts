@@ -90,9 +90,9 @@ test('10 MB of binary output are complete; a longer output is truncated, and the
     const vm = await server.createVm({ name: 'web-1' }).unwrap()
     await vm.start().unwrap()
     const input = Buffer.alloc(10 * 2 ** 20, Buffer.from(Array.from({ length: 256 }, (_, byte) => byte)))
-    const out = await vm.guest.exec(['cat'], { input }).unwrap()
+    const out = await vm.guest.exec(['cat'], { input, encoding: 'buffer' }).unwrap()
     expect(Buffer.compare(Buffer.from(out.stdout), input)).toBe(0)
-    const error = await vm.guest.exec(['sh', '-c', 'cat >&2; exit 9'], { input }).unwrap()
+    const error = await vm.guest.exec(['sh', '-c', 'cat >&2; exit 9'], { input, encoding: 'buffer' }).unwrap()
     expect(Buffer.compare(Buffer.from(error.stderr), input)).toBe(0)
     expect([error.exitCode, error.isTruncated, error.stdout.length]).toEqual([9, false, 0])
 
@@ -107,7 +107,9 @@ test('invalid UTF-8 and control characters hide no VM', async () => {
     await double.set({ rawInStrings: '\u00ff\u00c3\u0001\u001f\u0000\u007f' })
     expect(await server.getVmList().unwrap()).toEqual([vm])
     await vm.start().unwrap()
-    const { exitCode, stderr } = await vm.guest.exec(['sh', '-c', `printf '\\377\\303' >&2`]).unwrap()
+    const { exitCode, stderr } = await vm.guest
+      .exec(['sh', '-c', `printf '\\377\\303' >&2`], { encoding: 'buffer' })
+      .unwrap()
     expect([exitCode, ...stderr]).toEqual([0, 0xff, 0xc3])
   })
 })

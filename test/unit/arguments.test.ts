@@ -59,7 +59,7 @@ const withArgument: Record<string, Call> = {
   switchToSnapshot: ({ vm }, id) => vm.switchToSnapshot(id),
   deleteSnapshot: ({ vm }, id) => vm.deleteSnapshot(id),
   sendKeys: ({ vm }, keys) => vm.sendKeys(keys),
-  exec: ({ vm }, argv) => vm.guest.exec(argv),
+  exec: ({ vm }, command) => vm.guest.exec(command),
   copyInFrom: ({ vm }, from) => vm.guest.copyIn(from, '/b'),
   copyInTo: ({ vm }, to) => vm.guest.copyIn('/a', to),
   copyOutFrom: ({ vm }, from) => vm.guest.copyOut(from, '/b'),
@@ -249,7 +249,7 @@ test('what a driver is given is a copy, which the caller can not change while th
   }
   expect(jobs).toHaveLength(3)
   expect(driver.calls.slice(1).map(({ input }) => input)).toMatchObject([
-    { argv: ['ls'] },
+    { command: ['ls'] },
     { changes: { cpus: 2 } },
     { spec: { disks: [{ sizeMiB: 1 }] } },
   ])

@@ -65,7 +65,7 @@ describe('calls', () => {
     driver.last.succeed(recordOf('a'))
     expect((await registering)._unsafeUnwrap().name).toBe('a')
     const attached = server.attachJob('task-1')
-    expect(driver.last.input).toEqual({ token: 'task-1' })
+    expect(driver.last.input).toMatchObject({ token: 'task-1' })
     driver.last.succeed('what it led to')
     expect((await attached)._unsafeUnwrap()).toBe('what it led to')
   })
@@ -99,7 +99,7 @@ describe('getJobs', () => {
       isCancelable: false,
     })
     expect(jobs[1]?.progress.percent).toBe(40)
-    expect(driver.last.input).toEqual({ token: 'task-2' })
+    expect(driver.last.input).toMatchObject({ token: 'task-2' })
   })
 
   test('of a host that keeps none are those of this connection', async () => {

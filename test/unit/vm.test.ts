@@ -2,7 +2,6 @@ import { inspect } from 'node:util'
 import {
   InvalidStateError,
   ok,
-  type ExecResult,
   type Job,
   type JobOptions,
   type StopMode,
@@ -49,7 +48,6 @@ test('a failure leaves the state as it was', async () => {
 })
 
 const figures = (uptimeMs: number): VmStatistics => ({ takenAt: new Date(0), uptimeMs, memoryMiB: 32 })
-const programEnd: ExecResult = { exitCode: 0, stdout: Buffer.of(), stderr: Buffer.of(), isTruncated: false }
 
 describe('calls that ask', () => {
   test('getState and refresh', async () => {
@@ -100,13 +98,6 @@ describe('calls that ask', () => {
       { keys: [['AltLeft', 'F4'], 'Enter'] },
       1,
       undefined,
-    ],
-    [
-      'guest.exec',
-      (vm) => vm.guest.exec(['ls', ''], { cwd: '/', env: { A: 'b' }, timeoutMs: 5000 }),
-      { argv: ['ls', ''], options: { cwd: '/', env: { A: 'b' } } },
-      programEnd,
-      programEnd,
     ],
     ['guest.getNetworkAddresses', (vm) => vm.guest.getNetworkAddresses(), {}, [], []],
     ['guest.copyIn', (vm) => vm.guest.copyIn('/a', 'b'), { from: '/a', to: 'b' }, 1, undefined],

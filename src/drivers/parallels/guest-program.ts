@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto'
-import type { ExecOptions } from '../../model/exec.js'
+import type { ProgramOptions } from '../../model/exec.js'
 import type { Outcome } from './program-runner.js'
 import { quoteWords } from '../../ssh/quote.js'
 
@@ -18,7 +18,7 @@ export interface GuestProgram {
 }
 
 /** Quotes a program for the guest's shell. */
-export function guestProgram(argv: readonly string[], { env = {}, cwd = '' }: ExecOptions): GuestProgram {
+export function guestProgram(argv: readonly string[], { env = {}, cwd = '' }: ProgramOptions): GuestProgram {
   const mark = `awaitvm-${randomBytes(9).toString('hex')}`
   const variables = Object.entries(env).map(([name, value]) => `${name}=${value}`)
   // `env` would take a program whose name has an equals sign for a variable.

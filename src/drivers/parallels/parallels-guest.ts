@@ -3,6 +3,7 @@ import type { FileHandle } from 'node:fs/promises'
 import { isIP } from 'node:net'
 import { finished } from 'node:stream/promises'
 import * as v from 'valibot'
+import { argvOf, bufferedProgram, type BufferedEnd } from '../../driver/buffered-program.js'
 import type { DriverOperations } from '../../driver/driver.js'
 import type { Task } from '../../driver/task.js'
 import {
@@ -18,7 +19,8 @@ import { CopyLimit } from '../../files/copy-limit.js'
 import { checkScript, receiveScript, removeScript, sendScript } from '../../files/guest-copy-scripts.js'
 import { openSource } from '../../files/open-source.js'
 import { writeWholeFile } from '../../files/whole-file.js'
-import type { ExecOptions, ExecResult, NetworkAddress } from '../../model/exec.js'
+import type { ProgramOptions } from '../../model/exec.js'
+import type { NetworkAddress } from '../../model/network-address.js'
 import { Cksum } from './cksum.js'
 import { endOf, guestProgram } from './guest-program.js'
 import type { ParallelsHost } from './parallels-host.js'
@@ -58,8 +60,10 @@ export class ParallelsGuest {
   }
 
   readonly operations: DriverOperations = {
-    'guest.exec': ({ vm, argv, options }, task) =>
-      this.#inGuest(vm, task, 'argv', (signal) => this.#exec(vm, argv, options, { signal })),
+    'guest.exec': ({ vm, command, options, io }, task) =>
+      this.#inGuest(vm, task, 'command', (signal) =>
+        bufferedProgram(io, (input) => this.#exec(vm, argvOf(command), options, { signal, input })),
+      ),
     'guest.getNetworkAddresses': ({ vm }, task) =>
       this.#work.query(task, vm, async () => {
         requireTools(await this.#work.lookFirst(vm, expectedStates(task)), task)
@@ -83,21 +87,19 @@ export class ParallelsGuest {
   async #exec(
     vm: string,
     argv: readonly string[],
-    options: ExecOptions,
+    options: ProgramOptions,
     { isHarmless = false, ...run }: ExecRun,
-  ): Promise<ExecResult> {
+  ): Promise<BufferedEnd> {
     const program = guestProgram(argv, options)
     const length = Buffer.byteLength(program.commandLine)
     if (this.#host.prlctl.flavour === 'desktop' && length > maxCommandLine) {
       throw new InvalidArgumentError({
-        path: 'argv',
-        reason: `argv has ${String(length)} bytes with its quoting, and Parallels Desktop accepts ${String(maxCommandLine)}`,
+        path: 'command',
+        reason: `command has ${String(length)} bytes with its quoting, and Parallels Desktop accepts ${String(maxCommandLine)}`,
         hint: 'Pass long texts as the input, or copy them in with vm.guest.copyIn().',
       })
     }
-    const { input } = options
     const outcome = await this.#host.prlctl.run(['exec', argumentOf(vm), program.commandLine], {
-      input: typeof input === 'string' ? Buffer.from(input) : input,
       ...run,
       heedsInterrupts: true,
       timeoutMs: programTimeoutMs,
@@ -215,7 +217,7 @@ async function sumOf(file: FileHandle, limit: CopyLimit): Promise<Cksum> {
 
 const wordsOf = (output: Uint8Array): string => Buffer.from(output).toString().trim().replace(/\s+/g, ' ')
 
-function requireSuccess({ exitCode, stderr }: ExecResult, path: string, file: string): void {
+function requireSuccess({ exitCode, stderr }: BufferedEnd, path: string, file: string): void {
   if (exitCode === 0) return
   const message = wordsOf(stderr)
   const native = { driver: 'parallels', code: exitCode, message }
@@ -226,7 +228,7 @@ function requireSuccess({ exitCode, stderr }: ExecResult, path: string, file: st
   throw new InvalidArgumentError({ path, reason: `${path} is ${file}, and the guest says: ${message}`, native })
 }
 
-const lost = (file: string, { exitCode, stderr }: ExecResult): HostError =>
+const lost = (file: string, { exitCode, stderr }: BufferedEnd): HostError =>
   new HostError({
     reason: `a part of ${file} was lost on the way`,
     hint: 'Try again.',

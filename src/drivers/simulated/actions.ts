@@ -5,7 +5,7 @@ import { observingActions } from './observing-actions.js'
 import { serverActions } from './server-actions.js'
 import { vmActions } from './vm-actions.js'
 
-export const actions: Actions<DriverOperation> = {
+export const actions: Partial<Actions<DriverOperation>> = {
   ...serverActions,
   ...vmActions,
   ...observingActions,

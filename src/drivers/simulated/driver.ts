@@ -45,7 +45,9 @@ export class SimulatedDriver implements Driver, HostConnection {
   constructor(host: SimulatedHost) {
     this.#host = host
     this.features = new Set(features.filter((feature) => !host.without.has(feature)))
-    const offered = operationCodes.filter(isDriverOperation).filter((operation) => !host.without.has(operation))
+    const offered = operationCodes
+      .filter(isDriverOperation)
+      .filter((operation) => actions[operation] !== undefined && !host.without.has(operation))
     this.operations = Object.fromEntries(offered.map((operation) => [operation, this.#operation(operation)]))
     host.connected(this)
   }
@@ -87,6 +89,7 @@ export class SimulatedDriver implements Driver, HostConnection {
     operation: O,
   ): (input: DriverOperationTypes[O]['input'], task: Task) => Promise<DriverOperationTypes[O]['output']> {
     const act = actions[operation]
+    if (act === undefined) throw new Error(`${operation} is not offered`)
     return (input, task) => {
       const outcome = this.#perform(operation, input, task, (run) => act(this.#host, run, input))
       if (operation === 'vm.console') void outcome.then((console) => this.#keepConsole(console), ignore)
@@ -95,7 +98,7 @@ export class SimulatedDriver implements Driver, HostConnection {
   }
 
   #perform<T>(operation: SimulatedOperation, input: object, task: Task, work: (run: Run<T>) => Promise<T>): Promise<T> {
-    const { vm, ...details }: { readonly vm?: unknown } = input
+    const { vm, ...details } = withoutStreams(input)
     const callee = calleeOf(this.#host, vm, details)
     const call = new SimulatedCall(operation, callee, details, this.#host.clock.now)
     this.#host.calls.add(call)
@@ -206,3 +209,7 @@ const neverBegun = (): ConnectionError =>
 
 const outcomeLost = (): OutcomeUnknownError =>
   lostBeforeAnswer(connectionLost('the connection was lost before the host answered'))
+
+/** What a call says of its input: not what passes bytes. */
+const withoutStreams = (input: object): { readonly vm?: unknown } =>
+  Object.fromEntries(Object.entries(input).filter(([name]) => !['io', 'input', 'output'].includes(name)))

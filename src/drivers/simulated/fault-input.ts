@@ -4,8 +4,11 @@ import type { DriverOperation } from '../../operations.js'
 import { InvalidArgumentError } from '../../errors.js'
 import { hintForName, notKnown, unknownName } from '../../model/unknown-name.js'
 
-/** The names of what an operation takes besides the VM. */
-export type InputName<O extends DriverOperation> = Exclude<keyof DriverOperationTypes[O]['input'], 'vm'>
+/** The names of what an operation takes besides the VM, and besides what passes bytes. */
+export type InputName<O extends DriverOperation> = Exclude<
+  keyof DriverOperationTypes[O]['input'],
+  'vm' | 'io' | 'input' | 'output'
+>
 
 /** An operation that takes an input besides the VM. */
 export type OperationWithInput = {
@@ -27,9 +30,17 @@ const inputNames = {
   'vm.switchToSnapshot': ['snapshot'],
   'vm.deleteSnapshot': ['snapshot'],
   'vm.sendKeys': ['keys'],
-  'guest.exec': ['argv', 'options'],
-  'guest.copyIn': ['from', 'to'],
+  'guest.exec': ['command', 'options'],
+  'guest.readFile': ['path', 'start', 'end'],
+  'guest.writeFile': ['path', 'mode', 'append'],
+  'guest.readdir': ['path'],
+  'guest.stat': ['path', 'followLinks'],
+  'guest.mkdir': ['path', 'recursive', 'mode'],
+  'guest.rm': ['path', 'recursive', 'force'],
+  'guest.rename': ['from', 'to'],
+  'guest.copyIn': ['from', 'to', 'owner'],
   'guest.copyOut': ['from', 'to'],
+  'guest.waitForPort': ['port', 'host'],
 } as const satisfies { readonly [O in OperationWithInput]: readonly InputName<O>[] }
 
 /** A part of an input; a list must be whole. */

@@ -1,6 +1,6 @@
-import type { DriverOperation } from '../../operations.js'
+import { argvOf, bufferedProgram } from '../../driver/buffered-program.js'
 import { GuestUnavailableError, InvalidArgumentError } from '../../errors.js'
-import type { NetworkAddress } from '../../model/exec.js'
+import type { NetworkAddress } from '../../model/network-address.js'
 import { goneWithGuest, programEndUnknown } from '../../errors/program-end.js'
 import type { Actions } from './action.js'
 import type { HostClock } from './clock.js'
@@ -11,20 +11,24 @@ import type { SimulatedMachine } from './simulated-machine.js'
 import { requireMachine } from './observing-actions.js'
 import type { SimulatedVm } from './simulated-vm.js'
 
-type GuestOperation = Extract<DriverOperation, `guest.${string}`>
+/** What simulated guests do so far. */
+export type GuestOperation = 'guest.exec' | 'guest.getNetworkAddresses' | 'guest.copyIn' | 'guest.copyOut'
 
 /** The operations of the agent in a guest. */
 export const guestActions: Actions<GuestOperation> = {
-  'guest.exec': async (host, run, { vm: id, argv, options }) => {
+  'guest.exec': async (host, run, { vm: id, command, options, io }) => {
     const { vm, machine } = await run.look(() => requireAgent(host, id, 'guest.exec'), host.store.get(id))
     const handler = vm.handlers?.exec ?? host.execHandler
-    if (handler === undefined) return execResult(noSuchProgram(argv))
-    const result = await run.until(
-      machine,
-      async (signal) => handler(programOf(host, { argv, options, vm: vm.name, signal })),
-      () => programEndUnknown(goneWithGuest(vm.state)),
-    )
-    return execResult(result ?? noSuchProgram(argv))
+    const argv = argvOf(command)
+    return await bufferedProgram(io, async (input) => {
+      if (handler === undefined) return execResult(noSuchProgram(argv))
+      const result = await run.until(
+        machine,
+        async (signal) => handler(programOf(host, { argv, options: { ...options, input }, vm: vm.name, signal })),
+        () => programEndUnknown(goneWithGuest(vm.state)),
+      )
+      return execResult(result ?? noSuchProgram(argv))
+    })
   },
 
   'guest.getNetworkAddresses': (host, run, { vm: id }) =>

@@ -1,4 +1,5 @@
-import type { ExecOptions, ExecResult } from '../../model/exec.js'
+import type { BufferedEnd } from '../../driver/buffered-program.js'
+import type { ProgramOptions } from '../../model/exec.js'
 
 /** The result of a program that a test runs for a guest. */
 export interface SimulatedExecResult {
@@ -19,7 +20,7 @@ export interface SimulatedProgram {
   /** The program and its arguments. */
   readonly argv: readonly string[]
   /** The options that `vm.guest.exec` was given. */
-  readonly options: ExecOptions
+  readonly options: ProgramOptions & { readonly input?: Uint8Array | undefined }
   /** The VM's name. */
   readonly vm: string
   /** Aborted if the job is cancelled or the guest ends. */
@@ -36,7 +37,7 @@ export type ExecHandler = (
 const bytes = (output: string | Uint8Array | undefined): Uint8Array =>
   output === undefined ? new Uint8Array() : typeof output === 'string' ? new TextEncoder().encode(output) : output
 
-export const execResult = ({ exitCode, signal, stdout, stderr, isTruncated }: SimulatedExecResult): ExecResult => ({
+export const execResult = ({ exitCode, signal, stdout, stderr, isTruncated }: SimulatedExecResult): BufferedEnd => ({
   exitCode: signal === undefined ? (exitCode ?? 0) : undefined,
   ...(signal !== undefined && { signal }),
   stdout: bytes(stdout),

@@ -10,8 +10,7 @@ const [, , uri = '', template = '', ...programs] = process.argv
 const signal = interruption()
 
 /** What the program printed, cut, and without characters that could control this terminal. */
-const printable = (output: Uint8Array): string =>
-  stripVTControlCharacters(Buffer.from(output).toString()).slice(0, 1000).trimEnd()
+const printable = (output: string): string => stripVTControlCharacters(output).slice(0, 1000).trimEnd()
 
 await using server = await connect(uri).unwrap()
 await withThrowAwayVm(server, template, signal, async (vm) => {

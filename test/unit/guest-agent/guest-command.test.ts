@@ -9,7 +9,7 @@ const result = (stderr: string) => ({
 })
 
 test('a program without folder and variables is started directly', () => {
-  const { program, isWrapped, refusalIn } = guestCommand(['ls', '-l', "it's"], { input: 'é' })
+  const { program, isWrapped, refusalIn } = guestCommand(['ls', '-l', "it's"], { input: Buffer.from('é') })
   expect(program).toEqual({ path: 'ls', args: ['-l', "it's"], input: Buffer.from('é') })
   expect(isWrapped).toBe(false)
   expect(refusalIn(result('0123 program'))).toBeUndefined()
@@ -22,7 +22,7 @@ test('a folder and variables are passed through the shell, word for word', () =>
   const [mark = '', ...words] = program.args.slice(6)
   expect(mark).toMatch(/^[0-9a-f]{24}$/)
   expect(words).toEqual(['/a b', 'a=b', '$x'])
-  expect(refusalIn(result(`${mark} program`))).toMatchObject({ code: 'INVALID_ARGUMENT', path: 'argv[0]' })
+  expect(refusalIn(result(`${mark} program`))).toMatchObject({ code: 'INVALID_ARGUMENT', path: 'command[0]' })
   expect(refusalIn(result(`sh: cd\n${mark} folder`))).toMatchObject({ code: 'INVALID_ARGUMENT', path: 'options.cwd' })
   expect(refusalIn(result('another program'))).toBeUndefined()
   expect(guestCommand(['pwd'], { cwd: '/' }).program.path).toBe('/bin/sh')

@@ -1,4 +1,5 @@
 import type { VmError, VmState } from 'awaitvm'
+import type { ProgramIo } from 'awaitvm/driver'
 import { createJob } from 'awaitvm/testing'
 import { expect, test, vi } from 'vitest'
 import type { Agent } from '../../../src/guest-agent/agent.js'
@@ -25,8 +26,13 @@ function hostOf(execute: Execute, state: VmState = 'running') {
   return { guest, isAbandoned: () => isAbandoned }
 }
 
-const exec = (execute: Execute, state?: VmState): Promise<unknown> =>
-  hostOf(execute, state).guest.operations['guest.exec']!({ vm: 'vm-1', argv: ['true'], options: {} }, createJob().task)
+const nowhere: ProgramIo = { input: undefined, output: () => undefined, begun: () => undefined }
+
+const exec = (execute: Execute, state?: VmState, io = nowhere): Promise<unknown> =>
+  hostOf(execute, state).guest.operations['guest.exec']!(
+    { vm: 'vm-1', command: ['true'], options: {}, io },
+    createJob().task,
+  )
 
 const failureOf = async (work: Promise<unknown>): Promise<VmError> =>
   work.then(
@@ -36,13 +42,19 @@ const failureOf = async (work: Promise<unknown>): Promise<VmError> =>
 
 test('a program is run by any host that can pass a command to the agent', async () => {
   const commands: string[] = []
-  const result = await exec((command) => {
-    commands.push(command)
-    const answer = command === 'guest-exec' ? { pid: 7 } : { exited: true, exitcode: 3, 'out-data': 'aGk=' }
-    return Promise.resolve(answer)
-  })
+  const printed: string[] = []
+  const result = await exec(
+    (command) => {
+      commands.push(command)
+      const answer = command === 'guest-exec' ? { pid: 7 } : { exited: true, exitcode: 3, 'out-data': 'aGk=' }
+      return Promise.resolve(answer)
+    },
+    'running',
+    { ...nowhere, output: (stream, bytes) => void printed.push(`${stream}: ${String(Buffer.from(bytes))}`) },
+  )
   expect(commands).toEqual(['guest-exec', 'guest-exec-status'])
-  expect(result).toMatchObject({ exitCode: 3, stdout: new Uint8Array(Buffer.from('hi')) })
+  expect(result).toMatchObject({ exitCode: 3 })
+  expect(printed).toContain('stdout: hi')
 })
 
 test('errors of the agent name the host that reached it', async () => {

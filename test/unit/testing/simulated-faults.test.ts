@@ -103,7 +103,7 @@ describe('a fault meets calls', () => {
       { operation: 'vm.stop', input: { mode: 'kill' }, kind: 'error', error: busy },
       { operation: 'vm.edit', input: { changes: { cpus: 2 } }, kind: 'error', error: busy },
       { operation: 'server.createVm', input: { spec: { cpus: 4 } }, times: 1, kind: 'error', error: busy },
-      { operation: 'guest.exec', input: { argv: ['make', 'test'] }, kind: 'error', error: busy },
+      { operation: 'guest.exec', input: { command: ['make', 'test'] }, kind: 'error', error: busy },
     ])
     await failureOf(vm.guest.exec(['make', 'test'], { cwd: '/' }), 'RESOURCE_BUSY')
     expect((await vm.guest.exec(['make']).unwrap()).exitCode).toBeDefined()

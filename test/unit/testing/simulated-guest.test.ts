@@ -19,27 +19,27 @@ async function runningVm(
 
 describe('programs', () => {
   test('are not found unless a test has a handler for them', async () => {
-    const { vm, text } = await runningVm()
+    const { vm } = await runningVm()
     const result = await vm.guest.exec(['nginx', '-t']).unwrap()
     expect(result).toMatchObject({ exitCode: 127, isTruncated: false })
     expect(result.stdout).toHaveLength(0)
-    expect(text(result.stderr)).toBe('nginx: not found\n')
+    expect(result.stderr).toBe('nginx: not found\n')
   })
 
   test('are run by the handler of the VM, or of the host', async () => {
     const { simulated, vm, text } = await runningVm()
     simulated.onExec(({ argv, vm: name }) => (argv[0] === 'hostname' ? { stdout: `${name}\n` } : undefined))
-    expect(text((await vm.guest.exec(['hostname']).unwrap()).stdout)).toBe('web-1\n')
+    expect((await vm.guest.exec(['hostname']).unwrap()).stdout).toBe('web-1\n')
     expect((await vm.guest.exec(['false']).unwrap()).exitCode).toBe(127)
 
     const handle = simulated.vm('web-1')
     handle.onExec(({ argv, options }) => ({
       exitCode: 3,
       stdout: Uint8Array.of(0, 255),
-      stderr: JSON.stringify([argv, options]),
+      stderr: JSON.stringify([argv, { ...options, input: String(options.input) }]),
     }))
     const options = { input: 'typed', env: { LANG: 'C' }, cwd: '/tmp' }
-    const result = await vm.guest.exec(['cat', 'a b', ''], options).unwrap()
+    const result = await vm.guest.exec(['cat', 'a b', ''], { ...options, encoding: 'buffer' }).unwrap()
     expect([result.exitCode, ...result.stdout]).toEqual([3, 0, 255])
     expect(JSON.parse(text(result.stderr))).toEqual([['cat', 'a b', ''], options])
 
@@ -50,7 +50,11 @@ describe('programs', () => {
   test('may be ended by a signal', async () => {
     const { simulated, vm } = await runningVm()
     simulated.onExec(() => ({ signal: 9, isTruncated: true }))
-    expect(await vm.guest.exec(['sleep']).unwrap()).toMatchObject({ exitCode: undefined, signal: 9, isTruncated: true })
+    expect(await vm.guest.exec(['sleep']).unwrap()).toMatchObject({
+      exitCode: undefined,
+      signal: 'SIGKILL',
+      isTruncated: true,
+    })
   })
 
   test('that throw are an error of the host', async () => {

@@ -105,9 +105,9 @@ export const guestAgent: Cases = ({ host, promises, promisesInGuest }) => {
 
   promisesInGuest('a program gets its standard input byte for byte', ['guest.exec'], async (vm) => {
     const input = Buffer.from(Array.from({ length: 70_000 }, (_, index) => (index * 7) % 256))
-    const { stdout } = await vm.guest.exec(['cat'], { input }).unwrap()
+    const { stdout } = await vm.guest.exec(['cat'], { input, encoding: 'buffer' }).unwrap()
     expect(Buffer.compare(Buffer.from(stdout), input)).toBe(0)
-    const { stderr } = await vm.guest.exec(['sh', '-c', 'cat >&2'], { input }).unwrap()
+    const { stderr } = await vm.guest.exec(['sh', '-c', 'cat >&2'], { input, encoding: 'buffer' }).unwrap()
     expect(Buffer.compare(Buffer.from(stderr), input)).toBe(0)
     expect(await outputOf(vm, ['cat'], { input: 'Ünïcödé' })).toBe('Ünïcödé')
     expect(await outputOf(vm, ['cat'])).toBe('')
@@ -117,15 +117,12 @@ export const guestAgent: Cases = ({ host, promises, promisesInGuest }) => {
 
   promisesInGuest('standard output and standard error are separate', ['guest.exec'], async (vm) => {
     const result = await vm.guest.exec(['sh', '-c', 'printf out; printf err >&2; exit 3']).unwrap()
-    expect({
-      ...result,
-      stdout: String(Buffer.from(result.stdout)),
-      stderr: String(Buffer.from(result.stderr)),
-    }).toEqual({
+    expect(result).toEqual({
       exitCode: 3,
       stdout: 'out',
       stderr: 'err',
       isTruncated: false,
+      durationMs: expect.any(Number) as number,
     })
   })
 
@@ -139,7 +136,7 @@ export const guestAgent: Cases = ({ host, promises, promisesInGuest }) => {
   promisesInGuest('the result of a program that a signal ended names the signal', ['guest.exec'], async (vm) => {
     const { exitCode, signal } = await vm.guest.exec(['sh', '-c', 'kill -9 $$']).unwrap()
     // Reported by the kernel, or by a shell in between.
-    expect(exitCode === undefined ? signal : exitCode - 128).toBe(9)
+    expect(['SIGKILL', 128 + 9]).toContain(exitCode ?? signal)
   })
 
   promisesInGuest(
@@ -148,7 +145,7 @@ export const guestAgent: Cases = ({ host, promises, promisesInGuest }) => {
     async (vm) => {
       const result = await vm.guest.exec(['awaitvm-no-such-program'])
       if (result.isOk()) expect(result.value.exitCode).toBe(127)
-      else expect(await failureOf(Promise.resolve(result), 'INVALID_ARGUMENT')).toMatchObject({ path: 'argv[0]' })
+      else expect(await failureOf(Promise.resolve(result), 'INVALID_ARGUMENT')).toMatchObject({ path: 'command[0]' })
     },
   )
 
@@ -174,7 +171,7 @@ export const guestAgent: Cases = ({ host, promises, promisesInGuest }) => {
       const script = `head -c ${size} /dev/zero | tr '\\0' x; printf end`
       const { exitCode, stdout, isTruncated } = await vm.guest.exec(['sh', '-c', script]).unwrap()
       expect(exitCode).toBe(0)
-      expect(Buffer.from(stdout.subarray(0, 1000)).toString()).toBe('x'.repeat(1000))
+      expect(stdout.slice(0, 1000)).toBe('x'.repeat(1000))
       if (isTruncated) expect(stdout.length).toBeLessThan(size)
       else expect(stdout.length).toBe(size + 3)
     },
@@ -213,7 +210,7 @@ export const guestAgent: Cases = ({ host, promises, promisesInGuest }) => {
       expect(job.status).toBe('running')
       await outputOf(vm, ['kill', '-9', pid])
       const { exitCode, signal } = await job.unwrap()
-      expect(exitCode === undefined ? signal : exitCode - 128).toBe(9)
+      expect(['SIGKILL', 128 + 9]).toContain(exitCode ?? signal)
     },
   )
 
