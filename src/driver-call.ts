@@ -9,6 +9,11 @@ import type { Job } from './job/job.js'
 import type { Capability, DriverOperation, JobTarget, OperationCode } from './operations.js'
 import type { OperationErrors } from './operation-errors.js'
 
+type CompleteInput<O extends DriverOperation> = (
+  input: DriverOperationTypes[O]['input'],
+  task: Task,
+) => Promise<DriverOperationTypes[O]['input']>
+
 /** One call of a driver's operation by a facade. */
 export interface DriverCall<O extends DriverOperation, C extends OperationCode, T> {
   /** The driver's operation. */
@@ -18,6 +23,8 @@ export interface DriverCall<O extends DriverOperation, C extends OperationCode, 
   readonly target: JobTarget
   /** What the driver is given, or what is wrong with it. */
   readonly input: DriverOperationTypes[O]['input'] | InvalidArgumentError
+  /** Completes the input by asking the host, before anything is changed. */
+  readonly complete?: CompleteInput<O> | undefined
   readonly options: JobOptions | undefined
   /** A feature that the call needs besides the operation. */
   readonly needs?: Capability | undefined
@@ -38,14 +45,16 @@ export function callDriver<O extends DriverOperation, C extends OperationCode, T
   { driver, runner, capabilities }: DriverConnection,
   call: DriverCall<O, C, T>,
 ): Job<T, OperationErrors<C>> {
-  const { operation, target, input, options, needs, map } = call
+  const { operation, target, input, complete, options, needs, map } = call
   const perform = driver.operations[call.method]
   if (perform === undefined) return runner.refuse(operation, target, notSupported(driver, operation))
   if (needs !== undefined && !capabilities.has(needs)) {
     return runner.refuse(operation, target, notSupported(driver, needs))
   }
   if (input instanceof InvalidArgumentError) return runner.refuse(operation, target, input)
-  const job = { operation, target, options, work: async (task: Task) => map(await perform(input, task)) }
+  const work = async (task: Task): Promise<T> =>
+    map(await perform(complete === undefined ? input : await complete(input, task), task))
+  const job = { operation, target, options, work }
   const isAside = call.isAside === true || driver.waitingOperations?.has(call.method) === true
   return isAside ? runner.runAside(job) : runner.run(job)
 }

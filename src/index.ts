@@ -35,6 +35,7 @@ export { keyCodes, type KeyCode, type Keys } from './model/keys.js'
 export type { NetworkAddress } from './model/network-address.js'
 export type { SignalName } from './model/signal.js'
 export type { Snapshot, SnapshotNode } from './model/snapshot.js'
+export type { SnapshotArgument } from './snapshot-argument.js'
 export type { VmStatistics } from './model/statistics.js'
 export type {
   BootConfig,

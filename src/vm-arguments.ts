@@ -1,9 +1,7 @@
 import * as v from 'valibot'
-import type { InvalidArgumentError } from './errors.js'
 import { methodOptions, type JobOptions } from './job/job-options.js'
 import { keyCodes } from './model/keys.js'
-import { nonEmpty, object, optional, unchecked } from './model/schema.js'
-import { validate } from './errors/validate.js'
+import { object, optional, unchecked } from './model/schema.js'
 import { descriptionSchema, vmNameSchema } from './model/vm-spec.js'
 import { vmStates } from './model/vm-state.js'
 
@@ -75,12 +73,3 @@ export const readCloneOptions = methodOptions({
 export const readSnapshotOptions = methodOptions({ name: vmNameSchema, description: optional(descriptionSchema) })
 
 export const watchSchema = object({ intervalMs: unchecked<number>(), signal: unchecked<AbortSignal>() })
-
-export const snapshotInput = (
-  vm: string,
-  id: unknown,
-): { readonly vm: string; readonly snapshot: string } | InvalidArgumentError =>
-  validate(nonEmpty, id, 'id').match(
-    (snapshot) => ({ vm, snapshot }),
-    (error) => error,
-  )

@@ -18,13 +18,13 @@ import type { VmState } from './model/vm-state.js'
 import type * as operation from './operation-errors.js'
 import type { OperationMethods } from './operation-methods.js'
 import type { Capability, DriverOperation, operations } from './operations.js'
+import { chooseSnapshot, type SnapshotArgument } from './snapshot-argument.js'
 import { stopVm } from './stop-vm.js'
 import {
   keysSchema,
   statesSchema,
   readCloneOptions,
   readSnapshotOptions,
-  snapshotInput,
   type DeleteOptions,
   type StopMode,
   type StopOptions,
@@ -236,14 +236,17 @@ export class Vm extends VmView implements OperationMethods<'vm'> {
     return this.#call('vm.getSnapshotTree', { vm: this.id }, options, itself)
   }
 
-  /** Takes disks, settings and state back to those of a snapshot, given by its id; what the VM has become since is lost. */
-  switchToSnapshot(id: string, options?: JobOptions): Job<void, operation.SwitchToSnapshotErrors> {
-    return this.#change('vm.switchToSnapshot', snapshotInput(this.id, id), options)
+  /**
+   * Takes disks, settings and state back to those of a snapshot, given by itself, its id or its name; what the VM has become since is
+   * lost. A name that several snapshots have ends with an `InvalidArgumentError` that lists their ids.
+   */
+  switchToSnapshot(snapshot: SnapshotArgument, options?: JobOptions): Job<void, operation.SwitchToSnapshotErrors> {
+    return this.#ofSnapshot('vm.switchToSnapshot', snapshot, options, this.#forgetState)
   }
 
-  /** Deletes one snapshot, given by its id; those made on top of it stay. */
-  deleteSnapshot(id: string, options?: JobOptions): Job<void, operation.DeleteSnapshotErrors> {
-    return this.#call('vm.deleteSnapshot', snapshotInput(this.id, id), options, nothing)
+  /** Deletes one snapshot, given by itself, its id or its name; those made on top of it stay. */
+  deleteSnapshot(snapshot: SnapshotArgument, options?: JobOptions): Job<void, operation.DeleteSnapshotErrors> {
+    return this.#ofSnapshot('vm.deleteSnapshot', snapshot, options, nothing)
   }
 
   /** What the VM uses at present, if it is `running` or `paused`. */
@@ -309,6 +312,16 @@ export class Vm extends VmView implements OperationMethods<'vm'> {
     options: JobOptions | undefined,
   ): Job<void, operation.OperationErrors<O>> {
     return this.#call(method, input, options, this.#forgetState)
+  }
+
+  #ofSnapshot<O extends 'vm.switchToSnapshot' | 'vm.deleteSnapshot', T>(
+    method: O,
+    snapshot: SnapshotArgument,
+    options: JobOptions | undefined,
+    map: (output: DriverOperationTypes[O]['output']) => T,
+  ): Job<T, operation.OperationErrors<O>> {
+    const chosen = chooseSnapshot(this.id, snapshot, this.#connection.driver.operations)
+    return callDriver(this.#connection, { method, operation: method, target: this.target, options, map, ...chosen })
   }
 
   #call<O extends VmOperation, T>(

@@ -37,9 +37,9 @@ export const snapshotNameIsTaken = (name: string): AlreadyExistsError =>
   })
 
 /** Error for a snapshot that the VM does not have. */
-export const snapshotNotFound = (id: string): SnapshotNotFoundError =>
+export const snapshotNotFound = (idOrName: string): SnapshotNotFoundError =>
   new SnapshotNotFoundError({
-    reason: `it has no snapshot with the id ${JSON.stringify(id)}`,
+    reason: `it has no snapshot with the id or name ${JSON.stringify(idOrName)}`,
     hint: 'vm.getSnapshotTree() lists all snapshots.',
   })
 

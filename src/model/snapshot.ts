@@ -4,7 +4,7 @@ import type { VmState } from './vm-state.js'
 export interface Snapshot {
   /** Unique within its VM. */
   readonly id: string
-  /** Unique within its VM. */
+  /** Unique within its VM, if all were made by awaitvm. */
   readonly name: string
   /** Any text; may be empty. */
   readonly description: string

@@ -22,7 +22,12 @@ const changes: [string, (vm: Vm, options?: JobOptions) => Job<unknown>, object, 
   ['vm.suspend', (vm, options) => vm.suspend(options), {}, 'suspended'],
   ['vm.reset', (vm, options) => vm.reset(options), {}, 'running'],
   ['vm.restart', (vm, options) => vm.restart(options), {}, 'running'],
-  ['vm.switchToSnapshot', (vm, options) => vm.switchToSnapshot('1', options), { snapshot: '1' }, 'paused'],
+  [
+    'vm.switchToSnapshot',
+    (vm, options) => vm.switchToSnapshot(snapshot, options),
+    { snapshot: 'snapshot-1' },
+    'paused',
+  ],
 ]
 
 test.each(changes)(
@@ -89,7 +94,7 @@ describe('calls that ask', () => {
     ['vm.migrate', (vm) => vm.migrate('fake://b'), { to: 'fake://b' }, 5, undefined],
     ['vm.createSnapshot', (vm) => vm.createSnapshot({ name: 'x' }), { name: 'x', description: '' }, snapshot, snapshot],
     ['vm.getSnapshotTree', (vm) => vm.getSnapshotTree(), {}, [], []],
-    ['vm.deleteSnapshot', (vm) => vm.deleteSnapshot('1'), { snapshot: '1' }, undefined, undefined],
+    ['vm.deleteSnapshot', (vm) => vm.deleteSnapshot(snapshot), { snapshot: 'snapshot-1' }, undefined, undefined],
     ['vm.getStatistics', (vm) => vm.getStatistics(), {}, figures(5), figures(5)],
     ['vm.screenshot', (vm) => vm.screenshot(), {}, new Uint8Array(3), new Uint8Array(3)],
     [

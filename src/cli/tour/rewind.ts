@@ -12,8 +12,8 @@ export async function rewind(page: Page, vm: Vm): Promise<void> {
   const snapshot = await vm.createSnapshot({ name: 'clean' }).unwrap()
   page.say(`it counts: ${await before.ask('count')}, ${await before.ask('count')}`)
 
-  page.code('await vm.switchToSnapshot(snapshot.id).unwrap()')
-  await vm.switchToSnapshot(snapshot.id).unwrap()
+  page.code('await vm.switchToSnapshot(snapshot).unwrap()')
+  await vm.switchToSnapshot(snapshot).unwrap()
   using after = new GuestTerminal(vm.console())
   page.say(`it has forgotten that: ${await after.ask('count')}`)
 }

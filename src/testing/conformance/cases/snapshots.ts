@@ -46,6 +46,28 @@ export const snapshots: Cases = ({ host, promises }) => {
     expect(await treeOf(vm)).toEqual({ first: { second: { 'third *': {} } } })
   })
 
+  promises(
+    'a snapshot is given by itself, by its id or by its name',
+    [...switching, 'vm.deleteSnapshot'],
+    async (trial) => {
+      const vm = await trial.createVm()
+      const first = await vm.createSnapshot({ name: 'first' }).unwrap()
+      const second = await vm.createSnapshot({ name: 'second' }).unwrap()
+      const third = await vm.createSnapshot({ name: 'third' }).unwrap()
+      await vm.switchToSnapshot('first').unwrap()
+      expect(await treeOf(vm)).toEqual({ 'first *': { second: { third: {} } } })
+      await vm.switchToSnapshot(second).unwrap()
+      expect(await treeOf(vm)).toEqual({ first: { 'second *': { third: {} } } })
+      await vm.switchToSnapshot(third.id).unwrap()
+      expect(await treeOf(vm)).toEqual({ first: { second: { 'third *': {} } } })
+      await vm.deleteSnapshot('second').unwrap()
+      await vm.deleteSnapshot(first).unwrap()
+      expect(await treeOf(vm)).toEqual({ 'third *': {} })
+      await failureOf(vm.switchToSnapshot('second'), 'SNAPSHOT_NOT_FOUND')
+      await failureOf(vm.deleteSnapshot(first), 'SNAPSHOT_NOT_FOUND')
+    },
+  )
+
   promises('a snapshot made after switching back begins a branch', switching, async (trial) => {
     const vm = await trial.createVm()
     const root = await vm.createSnapshot({ name: 'root' }).unwrap()
@@ -189,7 +211,7 @@ export const snapshots: Cases = ({ host, promises }) => {
       const other = await trial.createVm()
       await vm.createSnapshot({ name: 'mine' }).unwrap()
       const { id } = await other.createSnapshot({ name: 'of another VM' }).unwrap()
-      for (const unknown of ['nope', '../x', 'mine', id]) {
+      for (const unknown of ['nope', '../x', 'of another VM', id]) {
         const error = await failureOf(vm.switchToSnapshot(unknown), 'SNAPSHOT_NOT_FOUND')
         expect(error.hint).toBeTruthy()
         await failureOf(vm.deleteSnapshot(unknown), 'SNAPSHOT_NOT_FOUND')

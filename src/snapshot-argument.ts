@@ -1,0 +1,63 @@
+import * as v from 'valibot'
+import type { DriverOperations } from './driver/driver.js'
+import { hostTask } from './driver/host-task.js'
+import type { Task } from './driver/task.js'
+import { InvalidArgumentError } from './errors.js'
+import { validate } from './errors/validate.js'
+import { nonEmpty } from './model/schema.js'
+import type { Snapshot, SnapshotNode } from './model/snapshot.js'
+
+/** A snapshot as methods take it: itself, its id, or its name. An id goes before a name. */
+export type SnapshotArgument = Snapshot | string
+
+const argumentSchema = v.union([nonEmpty, v.object({ id: nonEmpty })], 'must be a snapshot, or the id or name of one')
+
+interface SnapshotInput {
+  readonly vm: string
+  readonly snapshot: string
+}
+
+/** The input of the driver, and how a name in it becomes an id. */
+export interface SnapshotChoice {
+  readonly input: SnapshotInput | InvalidArgumentError
+  readonly complete: ((input: SnapshotInput, task: Task) => Promise<SnapshotInput>) | undefined
+}
+
+/** Reads the argument. A snapshot's own id is taken as it is; the host is asked what else a text means, if it lists snapshots. */
+export function chooseSnapshot(vm: string, argument: SnapshotArgument, operations: DriverOperations): SnapshotChoice {
+  const { 'vm.getSnapshotTree': getTree } = operations
+  return validate(argumentSchema, argument, 'snapshot').match<SnapshotChoice>(
+    (given) =>
+      typeof given === 'string'
+        ? {
+            input: { vm, snapshot: given },
+            complete:
+              getTree &&
+              (async (_input, task) => {
+                const tree = await hostTask(task).askFirst(() => getTree({ vm }, task))
+                return { vm, snapshot: idOf(tree, given) }
+              }),
+          }
+        : { input: { vm, snapshot: given.id }, complete: undefined },
+    (error) => ({ input: error, complete: undefined }),
+  )
+}
+
+/** What is neither an id nor a name is left to the host, which says that it has no such snapshot. */
+function idOf(tree: readonly SnapshotNode[], idOrName: string): string {
+  const named: string[] = []
+  const open = [...tree]
+  for (let node = open.pop(); node !== undefined; node = open.pop()) {
+    if (node.id === idOrName) return idOrName
+    if (node.name === idOrName) named.push(node.id)
+    // Not spread into the arguments of a call: there may be tens of thousands.
+    for (const child of node.children) open.push(child)
+  }
+  if (named.length < 2) return named[0] ?? idOrName
+  const list = named.sort().map((id) => JSON.stringify(id))
+  throw new InvalidArgumentError({
+    path: 'snapshot',
+    reason: `it has ${String(named.length)} snapshots named ${JSON.stringify(idOrName)}, with the ids ${list.join(', ')}`,
+    hint: 'Give the id of one of them.',
+  })
+}
