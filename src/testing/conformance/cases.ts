@@ -10,8 +10,19 @@ import { deleteCases } from './cases/delete.js'
 import { edit } from './cases/edit.js'
 import { editDisks } from './cases/edit-disks.js'
 import { events } from './cases/events.js'
-import { guestFiles } from './cases/guest-files.js'
 import { guestAgent } from './cases/guest-agent.js'
+import { guestFileCopies } from './cases/guest-file-copies.js'
+import { guestFiles } from './cases/guest-files.js'
+import { guestFolderCopies } from './cases/guest-folder-copies.js'
+import { guestHostile } from './cases/guest-hostile.js'
+import { guestInput } from './cases/guest-input.js'
+import { guestInterruptions } from './cases/guest-interruptions.js'
+import { guestJobs } from './cases/guest-jobs.js'
+import { guestLiveOutput } from './cases/guest-live-output.js'
+import { guestPrograms } from './cases/guest-programs.js'
+import { guestReady } from './cases/guest-ready.js'
+import { guestSignals } from './cases/guest-signals.js'
+import { guestTerminals } from './cases/guest-terminals.js'
 import { images } from './cases/images.js'
 import { inputThatIsWrong } from './cases/input-that-is-wrong.js'
 import { jobs } from './cases/jobs.js'
@@ -60,7 +71,18 @@ export type Subject =
   | 'many'
   | 'crash'
   | 'guest agent'
+  | 'guest programs'
+  | 'guest live output'
+  | 'guest input'
+  | 'guest signals'
+  | 'guest terminals'
+  | 'guest jobs'
+  | 'guest interruptions'
   | 'guest files'
+  | 'guest file copies'
+  | 'guest folder copies'
+  | 'guest hostile'
+  | 'guest ready'
   | 'migrate'
   | 'connections'
   | 'close'
@@ -94,7 +116,18 @@ export const allCases: Readonly<Record<Subject, Cases>> = {
   many,
   crash,
   'guest agent': guestAgent,
+  'guest programs': guestPrograms,
+  'guest live output': guestLiveOutput,
+  'guest input': guestInput,
+  'guest signals': guestSignals,
+  'guest terminals': guestTerminals,
+  'guest jobs': guestJobs,
+  'guest interruptions': guestInterruptions,
   'guest files': guestFiles,
+  'guest file copies': guestFileCopies,
+  'guest folder copies': guestFolderCopies,
+  'guest hostile': guestHostile,
+  'guest ready': guestReady,
   migrate,
   connections,
   close,

@@ -146,8 +146,8 @@ class ExecGuest implements Guest {
   /** The output of the program, which must succeed. */
   async #run(argv: readonly string[]): Promise<string> {
     const { exitCode, stdout, stderr } = await this.#answer(argv)
-    if (exitCode === 0) return Buffer.from(stdout).toString().trim()
-    throw new Error(`${argv.join(' ')} ended with ${String(exitCode)}: ${Buffer.from(stderr).toString()}`)
+    if (exitCode === 0) return stdout.trim()
+    throw new Error(`${argv.join(' ')} ended with ${String(exitCode)}: ${stderr}`)
   }
 
   async #untilSuccess(argv: readonly string[]): Promise<void> {

@@ -35,6 +35,9 @@ export interface Guest {
   close(): void
 }
 
+/** The port of {@link GuestProfile.listen}. */
+export const listeningPort = 47_113
+
 /** The guest that a host's VMs have in the cases, and how a case talks to it. */
 export interface GuestProfile {
   /** The smallest VM that boots the guest. */
@@ -50,6 +53,8 @@ export interface GuestProfile {
   readonly runsBare?: boolean | undefined
   /** What the host must be capable of so that a case can talk to the guest: `'vm.console'`, `'guest.exec'`. */
   readonly needs: readonly Capability[]
+  /** A program of the guest that listens at the TCP port {@link listeningPort} until it is ended. Its case is skipped if absent. */
+  readonly listen?: readonly string[] | undefined
   /** Opens the channel to the guest of a VM that runs. */
   talkTo(vm: Vm): Guest
 }

@@ -51,6 +51,10 @@ export interface ConformanceHost {
   readonly specWithoutAgent?: Omit<VmSpec, 'name'> | undefined
   /** True if the files of its guests are simulated: without links and pipes. `false` if absent. */
   readonly hasPaperFiles?: boolean | undefined
+  /** Options of `vm.guest.exec` that the host refuses with `NOT_SUPPORTED`. It honours all if absent. */
+  readonly refusedExecOptions?: readonly ('user' | 'pty' | 'detached')[] | undefined
+  /** True if other connections find a program that runs in a guest, with what it wrote. `false` if absent. */
+  readonly keepsPrograms?: boolean | undefined
   /** What the host does not tell: when a VM was made, why it stopped. It tells both if absent. */
   readonly untold?: readonly ('createdAt' | 'reason')[] | undefined
   /** States in which the host refuses an operation, or an edit of the name, that `operations` allows there. None if absent. */
@@ -92,6 +96,8 @@ export const describedHost = (host: ConformanceHost): DescribedHost => ({
   guestWithAgent: host.guestWithAgent,
   specWithoutAgent: host.specWithoutAgent,
   hasPaperFiles: host.hasPaperFiles ?? false,
+  refusedExecOptions: host.refusedExecOptions ?? [],
+  keepsPrograms: host.keepsPrograms ?? false,
   untold: host.untold ?? [],
   refusedFrom: host.refusedFrom ?? {},
   allowedFrom: host.allowedFrom ?? {},

@@ -9,6 +9,7 @@ export { execGuest, type GuestPrograms } from './exec-guest.js'
 export {
   GuestLacksError,
   GuestMissingError,
+  listeningPort,
   noGuest,
   type Guest,
   type GuestProfile,

@@ -11,7 +11,7 @@ import type { ConsoleReader } from './console-reader.js'
 import { EventLog } from './event-log.js'
 import { patience } from './deadline.js'
 import { openResources } from './open-resources.js'
-import type { Guest, GuestProfile } from './guest.js'
+import { GuestLacksError, type Guest, type GuestProfile } from './guest.js'
 import type { DescribedHost, OpenHost } from './host.js'
 import { SerialGuest } from './serial-guest.js'
 
@@ -150,6 +150,13 @@ export class Trial {
     const vm = await this.createVm(this.#guestWithAgent().spec)
     await vm.start().unwrap()
     return vm
+  }
+
+  /** The program of the guest with an agent that listens at a port. */
+  get listenProgram(): readonly string[] {
+    const { listen } = this.#guestWithAgent()
+    if (listen === undefined) throw new GuestLacksError('the guest has no program that listens at a port')
+    return listen
   }
 
   #guestWithAgent(): GuestProfile {
