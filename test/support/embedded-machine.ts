@@ -6,6 +6,8 @@ import { emulatorCode } from '../../src/drivers/embedded/machine/emulator-code.j
 export class MachineLog {
   readonly reports: string[] = []
   output = ''
+  /** Called with what the guest writes to its second serial port. */
+  onPortOutput: (bytes: Uint8Array) => void = () => undefined
   readonly #waiters = new Set<() => void>()
 
   readonly events: Required<MachineEvents> = {
@@ -13,6 +15,7 @@ export class MachineLog {
       this.output += Buffer.from(bytes).toString('latin1')
       this.#wake()
     },
+    portOutput: (bytes) => this.onPortOutput(bytes),
     powerOff: (reason) => this.#report(`power off: ${reason}`),
     reset: () => this.#report('reset'),
     diskFull: (error) => this.#report(`disk full: ${error.message}`),

@@ -17,7 +17,8 @@ interface Cpu {
   /** Runs the guest for a slice; returns how many milliseconds it may rest. */
   main_loop: () => unknown
   readonly devices: {
-    readonly uart0: { readonly input: { readonly length: number } }
+    readonly uart0: Uart
+    readonly uart1: Uart
     readonly ps2: { readonly kbd_buffer: { readonly length: number } }
     readonly vga: VgaDevice
     readonly cdrom: CdromDrive
@@ -26,6 +27,10 @@ interface Cpu {
   }
   readonly wasm_memory: { readonly buffer: ArrayBuffer }
   svga_allocate_dest_buffer(pixels: number): number
+}
+
+interface Uart {
+  readonly input: { readonly length: number }
 }
 
 interface CdromDrive {

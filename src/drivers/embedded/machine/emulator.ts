@@ -28,6 +28,7 @@ export interface EmulatorHooks {
   /** `true` if the write was handled. If it throws, the guest executes no further instruction. */
   writePort(port: number, bytes: number, value: number): boolean
   serialOutput(byte: number): void
+  portOutput(byte: number): void
   /** A slice of execution has ended. `true` if the guest was given input during it. */
   sliceEnded(): boolean
   /** The CPU was halted with interrupts off. */
@@ -64,6 +65,7 @@ export class Emulator {
     this.#setIrqLine = setIrqLine
     this.#instructions = () => v86.get_instruction_counter()
     v86.add_listener('serial0-output-byte', (byte) => this.#hooks.serialOutput(byte))
+    v86.add_listener('serial1-output-byte', (byte) => this.#hooks.portOutput(byte))
     // Drawing is off but for screenshots: v86 would redraw text whenever the guest sets the video mode.
     const { vga } = v86.v86.cpu.devices
     this.#drawText = vga.text_mode_redraw.bind(vga)
@@ -113,6 +115,11 @@ export class Emulator {
   /** Bytes that were sent to the serial port and that the guest has not read. */
   get serialBacklog(): number {
     return this.#v86.v86.cpu.devices.uart0.input.length
+  }
+
+  /** Bytes that were sent to the second serial port and that the guest has not read. */
+  get portBacklog(): number {
+    return this.#v86.v86.cpu.devices.uart1.input.length
   }
 
   /** Scancodes that the guest has not read. */
@@ -165,6 +172,10 @@ export class Emulator {
     this.#v86.bus.send('serial0-input', byte)
   }
 
+  sendPortByte(byte: number): void {
+    this.#v86.bus.send('serial1-input', byte)
+  }
+
   sendScancode(code: number): void {
     this.#v86.bus.send('keyboard-code', code)
   }
@@ -200,6 +211,7 @@ const v86Options = (
     // The hooks provide the power management registers. v86's own would lower the interrupt line that those raise.
     acpi: false,
     disable_speaker: true,
+    uart1: true,
     disable_mouse: true,
     disable_keyboard: true,
     net_device: { type: 'none' },

@@ -6,6 +6,8 @@ import { checkMultibootImage, findMultibootHeader } from './multiboot.js'
 export interface LinuxBoot {
   readonly kernel: Uint8Array
   readonly initrd?: Uint8Array | undefined
+  /** A cpio archive that follows the initrd; not for a multiboot kernel. */
+  readonly addedArchive?: Uint8Array | undefined
   readonly commandLine?: string | undefined
   readonly memoryMiB: number
 }
@@ -23,6 +25,8 @@ const zeroPageAddress = 0x9000
 const commandLineAddress = 0xa000
 const kernelAddress = 0x10_0000
 const pageSize = 4096
+/** Archives in an initrd begin at such offsets (Documentation/driver-api/early-userspace/buffer-format.rst). */
+const archiveAlignment = 4
 /** The emulator's own minimum for a multiboot kernel with a module. */
 const multibootModuleMemoryMiB = 64
 const maxMultibootCommandLine = 2047
@@ -85,7 +89,7 @@ const multibootKernel = (boot: LinuxBoot, header: number, commandLine: Uint8Arra
 }
 
 const bzImage = (boot: LinuxBoot, commandLine: Uint8Array): MultibootImage => {
-  const { kernel, initrd } = boot
+  const { kernel, initrd, addedArchive = new Uint8Array() } = boot
   const memoryBytes = boot.memoryMiB * mebibyte
   const setup = readSetup(kernel)
   checkCommandLine(commandLine, setup.commandLineSize)
@@ -117,11 +121,14 @@ const bzImage = (boot: LinuxBoot, commandLine: Uint8Array): MultibootImage => {
   if (initrd !== undefined && initrd.byteLength > 0) {
     // The loader skips a segment that ends exactly at the top of memory.
     const top = Math.min(memoryBytes, setup.initrdMax + 1) - pageSize
-    const address = Math.floor((top - initrd.byteLength) / pageSize) * pageSize
+    const addedAt = Math.ceil(initrd.byteLength / archiveAlignment) * archiveAlignment
+    const size = addedArchive.byteLength === 0 ? initrd.byteLength : addedAt + addedArchive.byteLength
+    const address = Math.floor((top - size) / pageSize) * pageSize
     if (address < setup.memoryNeeded) throw initrdDoesNotFit(initrd.byteLength, boot.memoryMiB)
     view.setUint32(field.ramdiskImage, address, true)
-    view.setUint32(field.ramdiskSize, initrd.byteLength, true)
+    view.setUint32(field.ramdiskSize, size, true)
     segments.push({ address, bytes: initrd })
+    if (addedArchive.byteLength > 0) segments.push({ address: address + addedAt, bytes: addedArchive })
   }
   return { image: elf32Image(stubAddress, segments) }
 }

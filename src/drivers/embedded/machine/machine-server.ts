@@ -52,6 +52,7 @@ const eventsTo = (post: Post, givesCodeCache: boolean): MachineEvents => {
       // By its first output, a machine has run most of the code.
       setImmediate(() => post({ type: 'codeCache', bytes: emulatorCodeCache() }))
     },
+    portOutput: (bytes) => post({ type: 'portOutput', bytes }, ...buffersOf(bytes)),
     powerOff: (reason) => post({ type: 'powerOff', reason }),
     reset: () => post({ type: 'reset' }),
     diskFull: (error) => post({ type: 'diskFull', failure: toFailure(error) }),
@@ -63,6 +64,8 @@ const callMachine = (machine: Machine, request: Exclude<RequestMessage, { method
   switch (request.method) {
     case 'sendSerial':
       return machine.sendSerial(...request.args)
+    case 'sendPort':
+      return machine.sendPort(...request.args)
     case 'sendScancodes':
       return machine.sendScancodes(...request.args)
     case 'exportDisk':

@@ -163,6 +163,11 @@ export class MachineThread {
     await this.#call('sendSerial', bytes)
   }
 
+  /** The same for the second serial port. */
+  async sendPort(bytes: Uint8Array): Promise<void> {
+    await this.#call('sendPort', bytes)
+  }
+
   /** Settles when the guest's keyboard controller has taken the scancodes. */
   async sendScancodes(codes: readonly number[]): Promise<void> {
     await this.#call('sendScancodes', codes)
@@ -222,6 +227,9 @@ export class MachineThread {
         return
       case 'output':
         this.#events.output?.(message.bytes)
+        return
+      case 'portOutput':
+        this.#events.portOutput?.(message.bytes)
         return
       case 'codeCache':
         if (message.bytes !== undefined) keepCodeCache(message.bytes)

@@ -1,11 +1,13 @@
+import { ByteCollector } from './byte-collector.js'
 import type { Disk } from './disk.js'
 import type { EmulatorCode } from './emulator-code.js'
 import { Emulator, type EmulatorHooks } from './emulator.js'
 import { emulatorOptions } from './emulator-options.js'
+import { GuestInput } from './guest-input.js'
 import { GuestStop } from './guest-stop.js'
 import { MachineStoppedError } from './machine-stopped-error.js'
 import { type OpenedMedia, openMedia } from './media.js'
-import { PacedQueue } from './paced-queue.js'
+import type { PacedQueue } from './paced-queue.js'
 import { PowerManagement } from './power-management.js'
 import type { Frame, MachineEvents, MachineSpec, MachineStatistics } from './protocol.js'
 import { decodeSavedState, encodeSavedState, SavedStateError } from './saved-state.js'
@@ -13,12 +15,6 @@ import { captureScreen } from './screenshot.js'
 import { threadCpuMs } from './thread-cpu.js'
 
 type Phase = 'paused' | 'running' | 'off' | 'crashed' | 'disposed'
-
-/** The size of a UART's FIFO. More at once could overrun a guest that reads slowly. */
-const serialRoom = 16
-const keyboardRoom = 16
-const maxSerialBacklog = 0x10_0000
-const maxKeyBacklog = 4096
 
 /** One virtual machine, run by the event loop of the current thread. Made by {@link Machine.load}, paused. */
 export class Machine {
@@ -28,12 +24,12 @@ export class Machine {
   readonly #disks: readonly Disk[]
   readonly #cdrom: Disk | undefined
   readonly #floppies: readonly ArrayBuffer[]
-  readonly #serialInput = new PacedQueue(maxSerialBacklog)
-  readonly #keyInput = new PacedQueue(maxKeyBacklog)
+  readonly #input = new GuestInput()
   #emulator: Emulator | undefined
   #power: PowerManagement
   #phase: Phase = 'paused'
-  #output: number[] = []
+  readonly #output = new ByteCollector()
+  readonly #portOutput = new ByteCollector()
   #lastOperation: Promise<unknown> = Promise.resolve()
   /** Set from a write without room until all is written. */
   #lacksRoom = false
@@ -118,11 +114,16 @@ export class Machine {
 
   /** Settles when the guest's serial port has taken the bytes, or when they were lost by a reset or power off. */
   async sendSerial(bytes: Uint8Array): Promise<void> {
-    await this.#send(this.#serialInput, bytes)
+    await this.#send(this.#input.serial, bytes)
+  }
+
+  /** The same for the second serial port. */
+  async sendPort(bytes: Uint8Array): Promise<void> {
+    await this.#send(this.#input.port, bytes)
   }
 
   async sendScancodes(codes: readonly number[]): Promise<void> {
-    await this.#send(this.#keyInput, codes)
+    await this.#send(this.#input.keys, codes)
   }
 
   async screenshot(): Promise<Frame> {
@@ -149,7 +150,8 @@ export class Machine {
   /** Ends it, like pulling the plug. Can be called several times. */
   async dispose(): Promise<void> {
     this.#phase = 'disposed'
-    this.#output = []
+    this.#output.take()
+    this.#portOutput.take()
     await this.#discardEmulator()
     for (const disk of this.#disks) disk.close()
     this.#cdrom?.close()
@@ -233,7 +235,7 @@ export class Machine {
   }
 
   async #discardEmulator(): Promise<void> {
-    this.#setInputLost()
+    this.#input.clear()
     const emulator = this.#emulator
     this.#emulator = undefined
     if (emulator === undefined) return
@@ -258,7 +260,8 @@ export class Machine {
     return {
       readPort: (port, bytes) => this.#power.read(port, bytes),
       writePort: (port, bytes, value) => this.#power.write(port, bytes, value),
-      serialOutput: (byte) => void this.#output.push(byte),
+      serialOutput: (byte) => this.#output.push(byte),
+      portOutput: (byte) => this.#portOutput.push(byte),
       sliceEnded: () => {
         this.#flushOutput()
         this.#checkRoom()
@@ -314,10 +317,10 @@ export class Machine {
   }
 
   #flushOutput(): void {
-    if (this.#output.length === 0) return
-    const bytes = Uint8Array.from(this.#output)
-    this.#output = []
-    this.#events.output?.(bytes)
+    const bytes = this.#output.take()
+    if (bytes !== undefined) this.#events.output?.(bytes)
+    const portBytes = this.#portOutput.take()
+    if (portBytes !== undefined) this.#events.portOutput?.(portBytes)
   }
 
   async #send(queue: PacedQueue, values: ArrayLike<number>): Promise<void> {
@@ -335,13 +338,6 @@ export class Machine {
   #feedInput(): boolean {
     const emulator = this.#emulator
     if (emulator === undefined || this.#phase !== 'running') return false
-    const bytes = this.#serialInput.feed(serialRoom - emulator.serialBacklog, (byte) => emulator.sendSerialByte(byte))
-    const keys = this.#keyInput.feed(keyboardRoom - emulator.keyboardBacklog, (code) => emulator.sendScancode(code))
-    return bytes || keys
-  }
-
-  #setInputLost(): void {
-    this.#serialInput.clear()
-    this.#keyInput.clear()
+    return this.#input.feed(emulator)
   }
 }

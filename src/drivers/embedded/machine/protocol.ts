@@ -6,6 +6,8 @@ export type MachineBoot =
       /** A bzImage, or a multiboot image, which is booted as it is. */
       readonly kernel: Uint8Array
       readonly initrd?: Uint8Array | undefined
+      /** A cpio archive that follows the initrd in memory: the kernel unpacks both. */
+      readonly addedArchive?: Uint8Array | undefined
       readonly commandLine?: string | undefined
     }
   | { readonly kind: 'firmware'; readonly bios: Uint8Array; readonly videoBios?: Uint8Array | undefined }
@@ -72,6 +74,8 @@ export interface Frame {
 export interface MachineEvents {
   /** Bytes that the guest wrote to its serial port, one call per slice of execution. */
   output?(bytes: Uint8Array): void
+  /** Bytes that the guest wrote to its second serial port, one call per slice of execution. */
+  portOutput?(bytes: Uint8Array): void
   /** The guest is off for good; its disks can still be exported. */
   powerOff?(reason: PowerOffReason): void
   /** The guest rebooted; the machine starts again by itself. */
@@ -92,6 +96,7 @@ export interface MachineCalls {
   pressPowerButton(): void
   withdrawPowerButton(): boolean
   sendSerial(bytes: Uint8Array): void
+  sendPort(bytes: Uint8Array): void
   sendScancodes(codes: readonly number[]): void
   saveState(): Uint8Array
   exportDisk(index: number): Uint8Array
@@ -138,6 +143,7 @@ export type MachineMessage =
   | { readonly type: 'value'; readonly id: number; readonly value: unknown }
   | { readonly type: 'failure'; readonly id: number; readonly failure: Failure }
   | { readonly type: 'output'; readonly bytes: Uint8Array }
+  | { readonly type: 'portOutput'; readonly bytes: Uint8Array }
   | { readonly type: 'codeCache'; readonly bytes: Uint8Array | undefined }
   | { readonly type: 'powerOff'; readonly reason: PowerOffReason }
   | { readonly type: 'reset' }
