@@ -9,6 +9,8 @@ import { InsufficientResourcesError, InvalidArgumentError } from '../errors.js'
 /** A file that is being written. */
 export interface WholeFile {
   readonly file: FileHandle
+  /** Whether it replaces no other, whose permissions it would have. */
+  readonly isNew: boolean
   /** Throws if the disk does not have room for so many bytes. */
   readonly requireRoom: (bytes: number) => Promise<void>
 }
@@ -41,7 +43,7 @@ export async function writeWholeFile(
   try {
     try {
       if (stats !== undefined) await onDisk(resemble(file, stats))
-      await write({ file, requireRoom: (bytes) => requireRoom(folder, bytes) })
+      await write({ file, isNew: stats === undefined, requireRoom: (bytes) => requireRoom(folder, bytes) })
     } finally {
       await file.close()
     }

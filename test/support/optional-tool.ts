@@ -18,6 +18,9 @@ export const skipWithout = (context: TestContext, missing: string | undefined): 
 
 /** Debian's packages of the programs that tests run. */
 const packages = {
+  bash: 'bash',
+  busybox: 'busybox-static',
+  dash: 'dash',
   gcc: 'gcc libc6-dev',
   ld: 'binutils',
   objcopy: 'binutils',
@@ -60,8 +63,9 @@ function tryToRun(tool: Tool): boolean {
   try {
     execFileSync(tool, ['--version'], { stdio: 'ignore' })
     return true
-  } catch {
-    return false
+  } catch (error) {
+    // Some have no such option.
+    return !(error instanceof Error && 'code' in error && error.code === 'ENOENT')
   }
 }
 

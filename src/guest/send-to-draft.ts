@@ -1,0 +1,74 @@
+import { randomUUID } from 'node:crypto'
+import { InvalidArgumentError } from '../errors.js'
+import { removeDraftScript } from './file-scripts.js'
+import { guestPath } from './guest-path.js'
+import { lost, requireSuccess, runScript, tryScript, type InGuest, type Script } from './run-script.js'
+
+/** How long the guest has to remove what is unfinished. */
+const removalMs = 10_000
+
+/**
+ * Runs a script that makes something of its input under the name of a draft, and gives it its final name in the end. The first two
+ * parameters of the script are the path and the number of the draft. The script removes the draft itself if the input is cut short.
+ *
+ * @param input ends with a mark by which the script knows that it is complete
+ */
+export async function sendToDraft(
+  guest: InGuest,
+  path: string,
+  { args, ...script }: Script,
+  input: AsyncIterable<Uint8Array>,
+): Promise<void> {
+  const draft = [guestPath(path), randomUUID()]
+  const sent = new SentInput(input)
+  const end = await tryScript(guest, { ...script, args: [...draft, ...args], input: sent.bytes() }).catch(
+    async (error: unknown) => {
+      await removeDraft(guest, path, draft)
+      throw error
+    },
+  )
+  sent.check()
+  if (end.exitCode === 3) throw lost(guest.way)
+  if (end.exitCode === 4) {
+    throw new InvalidArgumentError({
+      path: 'options.owner',
+      reason: `the guest does not give it that owner: ${end.stderr.trim()}`,
+      native: { driver: guest.way.driver, code: end.exitCode, message: end.stderr.trim() },
+    })
+  }
+  requireSuccess(guest, path, end)
+}
+
+/** Input that ends where its source fails. The script notices that it is cut short. */
+class SentInput {
+  readonly #source: AsyncIterable<Uint8Array>
+  #failure: { readonly error: unknown } | undefined
+
+  constructor(source: AsyncIterable<Uint8Array>) {
+    this.#source = source
+  }
+
+  async *bytes(): AsyncGenerator<Uint8Array> {
+    try {
+      yield* this.#source
+    } catch (error) {
+      this.#failure = { error }
+    }
+  }
+
+  /** Throws what the source has thrown. */
+  check(): void {
+    if (this.#failure !== undefined) throw this.#failure.error
+  }
+}
+
+/** Removes what a script that did not come to its end may have left. */
+async function removeDraft({ way, operation }: InGuest, path: string, draft: readonly string[]): Promise<void> {
+  const guest = { way, operation, signal: AbortSignal.timeout(removalMs) }
+  try {
+    await runScript(guest, path, { text: removeDraftScript, args: draft, isHarmless: true })
+  } catch (failure) {
+    const what = `VM ${way.vm}: an unfinished copy of ${path} may be left beside it in the guest, as .awaitvm-${draft[1] ?? ''}`
+    process.emitWarning(`${what}: ${String(failure)}`, 'AwaitvmWarning')
+  }
+}
