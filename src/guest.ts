@@ -1,6 +1,7 @@
 import { inspect } from 'node:util'
 import * as v from 'valibot'
 import { callDriver, type DriverConnection } from './driver-call.js'
+import { InvalidArgumentError } from './errors.js'
 import { validate } from './errors/validate.js'
 import { execJob, ptySizeSchema, type ExecJob } from './exec/exec-job.js'
 import { ProgramSession } from './exec/program-session.js'
@@ -15,6 +16,7 @@ import { flag, nonEmpty, optional, plainText, textRecord, whole, wholeFrom0 } fr
 import { reachableAddresses } from './network/reachable-addresses.js'
 import type * as errors from './operation-errors.js'
 import type { OperationMethods } from './operation-methods.js'
+import { err, ok, type Result } from './result.js'
 
 type OutputListener = (output: never) => void | Promise<void>
 
@@ -41,6 +43,16 @@ const readExecOptions = methodOptions({
 const readPortOptions = methodOptions({ host: optional(nonEmpty) })
 
 const itself = <T>(value: T): T => value
+
+const withOneInput = <O extends Pick<ExecOptions, 'input' | 'stdin'>>(options: O): Result<O, InvalidArgumentError> =>
+  options.input === undefined || options.stdin === undefined
+    ? ok(options)
+    : err(
+        new InvalidArgumentError({
+          path: 'options.stdin',
+          reason: 'options.stdin is given together with options.input',
+        }),
+      )
 
 /**
  * What is done inside a VM; reached as `vm.guest`. The VM must be `running`, and its guest must answer: else `GUEST_UNAVAILABLE`.
@@ -131,7 +143,7 @@ export class VmGuest extends GuestFiles implements OperationMethods<'guest'> {
     const { encoding, ...rest } = own.unwrapOr<Omit<ExecOptions, 'onOutput'>>({})
     const session = new ProgramSession<string | Uint8Array>(rest, encoding === 'buffer' ? asBytes : asText)
     const input = validate(commandSchema, command, 'command').andThen((valid) =>
-      own.map(({ env, cwd, user, pty, detached }) => ({
+      own.andThen(withOneInput).map(({ env, cwd, user, pty, detached }) => ({
         vm: id,
         command: valid,
         options: { env, cwd, user, pty, detached },

@@ -36,12 +36,17 @@ export class OutputStream<T> extends Readable {
   /** @internal */
   override _read(): void {
     this.#release()
+  }
+
+  /** @internal */
+  override read(size?: number): unknown {
+    const piece: unknown = super.read(size)
     const failure = this.#failure
-    if (failure === undefined) return
-    // The piece that is being read still counts here.
-    process.nextTick(() => {
-      if (this.readableLength === 0) this.destroy(failure.error)
-    })
+    if (failure !== undefined && this.readableLength === 0) {
+      // After the piece was read.
+      process.nextTick(() => this.destroy(failure.error))
+    }
+    return piece
   }
 
   /** @internal */

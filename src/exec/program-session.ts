@@ -105,11 +105,12 @@ export class ProgramSession<Output extends string | Uint8Array> implements Progr
 
   /**
    * The program, once it runs.
-   * @throws JobFinishedError if it has ended, or never ran
+   * @throws JobFinishedError if it has ended, or never ran; the error of a job that can't tell
    */
   async control(signal: AbortSignal): Promise<ProgramControl> {
     while (this.#control === undefined && this.#over === undefined) await this.#change(signal)
     if (this.#over === undefined && this.#control !== undefined) return this.#control
+    if (this.#over?.error?.code === 'OUTCOME_UNKNOWN') throw this.#over.error
     throw new JobFinishedError({ reason: this.hasBegun ? 'the program had ended' : 'the program was not run' })
   }
 

@@ -1,5 +1,6 @@
 import {
   matchError,
+  type ExecJob,
   type Server,
   type StartErrors,
   type Vm,
@@ -64,6 +65,20 @@ describe('each method ends with the union that is exported by name', () => {
   test('of a guest', () => {
     expectTypeOf<ErrorOf<VmGuest['exec']>>().toEqualTypeOf<awaitvm.ExecErrors>()
     expectTypeOf<ErrorOf<VmGuest['getNetworkAddresses']>>().toEqualTypeOf<awaitvm.GetNetworkAddressesErrors>()
+    expectTypeOf<ErrorOf<VmGuest['readFile']>>().toEqualTypeOf<awaitvm.ReadFileErrors>()
+    expectTypeOf<ErrorOf<VmGuest['writeFile']>>().toEqualTypeOf<awaitvm.WriteFileErrors>()
+    expectTypeOf<ErrorOf<VmGuest['readdir']>>().toEqualTypeOf<awaitvm.ReaddirErrors>()
+    expectTypeOf<ErrorOf<VmGuest['stat']>>().toEqualTypeOf<awaitvm.StatErrors>()
+    expectTypeOf<ErrorOf<VmGuest['lstat']>>().toEqualTypeOf<awaitvm.StatErrors>()
+    expectTypeOf<ErrorOf<VmGuest['exists']>>().toEqualTypeOf<awaitvm.StatErrors>()
+    expectTypeOf<ErrorOf<VmGuest['mkdir']>>().toEqualTypeOf<awaitvm.MkdirErrors>()
+    expectTypeOf<ErrorOf<VmGuest['rm']>>().toEqualTypeOf<awaitvm.RmErrors>()
+    expectTypeOf<ErrorOf<VmGuest['rename']>>().toEqualTypeOf<awaitvm.RenameErrors>()
+    expectTypeOf<ErrorOf<VmGuest['getInfo']>>().toEqualTypeOf<awaitvm.GetGuestInfoErrors>()
+    expectTypeOf<ErrorOf<VmGuest['waitUntilReady']>>().toEqualTypeOf<awaitvm.WaitUntilReadyErrors>()
+    expectTypeOf<ErrorOf<VmGuest['waitForPort']>>().toEqualTypeOf<awaitvm.WaitForPortErrors>()
+    expectTypeOf<ErrorOf<ExecJob['kill']>>().toEqualTypeOf<awaitvm.KillErrors>()
+    expectTypeOf<ErrorOf<ExecJob['resize']>>().toEqualTypeOf<awaitvm.ResizeErrors>()
     expectTypeOf<ErrorOf<VmGuest['copyIn']>>().toEqualTypeOf<awaitvm.CopyInErrors>()
     expectTypeOf<ErrorOf<VmGuest['copyOut']>>().toEqualTypeOf<awaitvm.CopyOutErrors>()
   })
