@@ -38,10 +38,10 @@ export function deleteVm(
  */
 async function deleteByForce(vm: Deletable, steps: JobSteps): Promise<Result<void, VmError>> {
   const remove = (): Job<void> => vm.delete(undefined)
-  const deleted = await steps.run(remove, { share: [0, 10], isLast: true })
+  const deleted = await steps.run(remove, { phase: 'deleting', share: [0, 10], isLast: true })
   if (deleted.isOk() || deleted.error.code !== 'INVALID_STATE') return deleted
-  const killed = await steps.run(vm.kill, { share: [10, 50] })
+  const killed = await steps.run(vm.kill, { phase: 'taking the power away', share: [10, 50] })
   if (killed.isErr()) return err(killed.error)
-  const deletedAtLast = await steps.run(remove, { share: [50, 100], isLast: true })
+  const deletedAtLast = await steps.run(remove, { phase: 'deleting', share: [50, 100], isLast: true })
   return deletedAtLast.mapErr((error) => VmError.withHint(error, 'The power of the VM had been taken away before.'))
 }

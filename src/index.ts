@@ -67,6 +67,7 @@ export type {
   CloneOptions,
   DeleteOptions,
   SnapshotOptions,
+  StartOptions,
   StopMode,
   StopOptions,
   WatchOptions,

@@ -58,7 +58,7 @@ const table = {
     from: ['stopped', 'crashed'],
     through: 'starting',
     to: 'running',
-    errors: [...inState, 'FIRMWARE_NOT_FOUND'],
+    errors: [...inState, 'FIRMWARE_NOT_FOUND', 'GUEST_UNAVAILABLE'],
   },
   'vm.stop': {
     phrase: 'stop',

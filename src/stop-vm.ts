@@ -46,12 +46,13 @@ const notAfterKill = (): InvalidArgumentError => {
 
 /** Takes the power away if the guest can't be asked to shut down, or has not done so in its time. */
 async function stopThenKill(vm: Stoppable, timeoutMs: number, steps: JobSteps): Promise<Result<StopMode, VmError>> {
-  const asked = await steps.run(() => vm.stop('shutdown', { timeoutMs }), { share: [0, 90] })
-  if (asked.isOk() || !isUnanswered(asked.error)) return asked
-  const killed = await steps.run(() => vm.stop('kill', { timeoutMs: killTimeoutMs }), {
-    share: [90, 100],
-    isLast: true,
+  const asked = await steps.run(() => vm.stop('shutdown', { timeoutMs }), {
+    phase: 'waiting for the guest to shut down',
+    share: [0, 90],
   })
+  if (asked.isOk() || !isUnanswered(asked.error)) return asked
+  const killing = { phase: 'taking the power away', share: [90, 100], isLast: true } as const
+  const killed = await steps.run(() => vm.stop('kill', { timeoutMs: killTimeoutMs }), killing)
   return killed.mapErr((error) => VmError.withHint(error, 'Its guest had been asked to shut down before.'))
 }
 

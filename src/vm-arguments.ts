@@ -5,6 +5,15 @@ import { object, optional, unchecked } from './model/schema.js'
 import { descriptionSchema, vmNameSchema } from './model/vm-spec.js'
 import { vmStates } from './model/vm-state.js'
 
+/** The options of `vm.start()`. */
+export interface StartOptions extends JobOptions {
+  /**
+   * `'running'`, the default, is before the guest has booted. `'ready'` waits for the guest, too, as `vm.guest.waitUntilReady()` does,
+   * and needs the capability `'guest.waitUntilReady'`: set `timeoutMs`.
+   */
+  readonly until?: 'running' | 'ready' | undefined
+}
+
 /** The options of `vm.stop()`. */
 export interface StopOptions extends JobOptions {
   /**
@@ -52,6 +61,9 @@ export interface WatchOptions {
   readonly signal?: AbortSignal | undefined
 }
 
+export const readStartOptions = methodOptions({
+  until: optional(v.picklist(['running', 'ready'], 'must be "running" or "ready"')),
+})
 export const readStopOptions = methodOptions({
   mode: optional(v.picklist(['shutdown', 'kill'], 'must be "shutdown" or "kill"')),
   thenKill: optional(v.boolean('must be true or false')),

@@ -19,6 +19,7 @@ import type * as operation from './operation-errors.js'
 import type { OperationMethods } from './operation-methods.js'
 import type { Capability, DriverOperation, operations } from './operations.js'
 import { chooseSnapshot, type SnapshotArgument } from './snapshot-argument.js'
+import { startVm } from './start-vm.js'
 import { stopVm } from './stop-vm.js'
 import {
   keysSchema,
@@ -26,6 +27,7 @@ import {
   readCloneOptions,
   readSnapshotOptions,
   type DeleteOptions,
+  type StartOptions,
   type StopMode,
   type StopOptions,
   type CloneOptions,
@@ -125,9 +127,15 @@ export class Vm extends VmView implements OperationMethods<'vm'> {
     })
   }
 
-  /** Starts a VM that is `stopped` or `crashed`; ends once it is `running`, which is before its guest is ready. */
-  start(options?: JobOptions): Job<void, operation.StartErrors> {
-    return this.#change('vm.start', { vm: this.id }, options)
+  /**
+   * Starts a VM that is `stopped` or `crashed`; ends once it is `running`, which is before its guest is ready. `{ until: 'ready' }` waits
+   * for the guest, too. If that fails or is cancelled once the VM has been started, it is left as it is, and the error's hint tells so.
+   */
+  start(options?: StartOptions): Job<void, operation.StartErrors> {
+    const start = (jobOptions?: JobOptions, refusal?: InvalidArgumentError): Job<void, operation.StartErrors> =>
+      this.#change('vm.start', refusal ?? { vm: this.id }, jobOptions)
+    const waitUntilReady = (): Job<void> => this.guest.waitUntilReady()
+    return startVm(this.#connection, { target: this.target, start, waitUntilReady }, options)
   }
 
   /**

@@ -5,6 +5,8 @@ import { JobCancelledError, type VmError } from '../errors.js'
 import { JobRef, type Job } from './job.js'
 
 interface StepOptions {
+  /** What the step does, for people; its job may say it in other words. */
+  readonly phase: string
   /** The part of the whole that the step is, in percent. */
   readonly share: readonly [from: number, to: number]
   /**
@@ -23,15 +25,16 @@ export class JobSteps {
   }
 
   /** Runs one of the jobs, unless the whole was asked to stop. Its progress is a part of that of the whole. */
-  async run<T>(begin: () => Job<T>, { share, isLast }: StepOptions): Promise<Result<T, VmError>> {
+  async run<T>(begin: () => Job<T>, { phase, share, isLast }: StepOptions): Promise<Result<T, VmError>> {
     const task = this.#task
     if (task.isAskedToStop) return err(new JobCancelledError({ reason: 'it was cancelled between two of its steps' }))
+    const [from, to] = share
+    task.progress({ percent: from, phase })
     const job = begin()
     const core = JobRef.coreOf(job)
-    const [from, to] = share
     core.listen({
-      onProgress: ({ percent, phase, done, total, unit }) => {
-        task.progress({ percent: from + (percent * (to - from)) / 100, phase, done, total, unit })
+      onProgress: ({ percent, ...progress }) => {
+        task.progress({ ...progress, percent: from + (percent * (to - from)) / 100 })
       },
     })
     const endOfCancelling = task.cancelWith(async (reason = 'the caller cancelled it') => {

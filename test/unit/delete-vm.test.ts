@@ -32,10 +32,13 @@ test('by force, a VM that is on is killed first: one job, with one progress', as
   driver.last.succeed()
   await job.unwrap()
   expect(seen.map(({ percent, phase }) => [percent, phase])).toEqual([
+    [0, 'deleting'],
+    [10, 'taking the power away'],
     [30, 'ending it'],
     [50, 'ending it'],
-    [99, 'ending it'],
-    [100, 'ending it'],
+    [50, 'deleting'],
+    [99, 'deleting'],
+    [100, 'deleting'],
   ])
 })
 

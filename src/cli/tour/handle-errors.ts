@@ -21,6 +21,8 @@ function advise(error: StartErrors): string {
     case 'RESOURCE_BUSY':
     case 'CONNECTION_FAILED':
       return error.retryable ? 'try again in a moment' : 'close what uses it first'
+    case 'GUEST_UNAVAILABLE':
+      return 'it runs: give its guest a way in'
     case 'INSUFFICIENT_RESOURCES':
       return 'stop another VM first'
     case 'FIRMWARE_NOT_FOUND':
