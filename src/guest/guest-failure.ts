@@ -84,7 +84,9 @@ export function guestFailure({ exitCode, stderr }: ScriptFailure, { path, operat
     }
     const ending = Object.keys(endings).find((text) => said.toLowerCase().endsWith(text))
     const errno = ending === undefined ? undefined : endings[ending]
-    if (errno !== undefined) return fileError(errno, path, `the guest says: ${said}`, native)
+    if (errno === undefined) continue
+    const hint = errno === 'ENOTEMPTY' ? 'Take another name, or remove what is there with vm.guest.rm().' : undefined
+    return fileError(errno, path, `the guest says: ${said}`, native, hint)
   }
   return new HostError({
     reason: `the shell of the guest has failed: ${last === '' ? `exit code ${String(exitCode)}` : last}`,

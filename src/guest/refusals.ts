@@ -3,7 +3,7 @@ import { InvalidArgumentError, PermissionDeniedError } from '../errors.js'
 /** Error for a program that the guest does not have, or that can't be executed. */
 export const noProgram = (name: string, cause?: unknown): InvalidArgumentError =>
   new InvalidArgumentError({
-    path: 'argv[0]',
+    path: 'command[0]',
     reason: `the guest has no program ${JSON.stringify(name)}`,
     hint: 'Name one that is there and can be executed, by its path or as the PATH of the guest finds it.',
     cause,

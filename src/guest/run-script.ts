@@ -50,6 +50,8 @@ async function run(
     },
     signal,
   )
+  // A program that is ended may fail before the way says that it was cancelled.
+  if (end.exitCode !== 0) signal.throwIfAborted()
   if (end.isTruncated === true) throw lost(way)
   if (end.signal !== undefined) {
     throw new HostError({
@@ -72,7 +74,7 @@ export async function tryScript(
   const signal = AbortSignal.any([guest.signal, tooMuch.signal])
   const end = await run({ way: guest.way, signal }, script, (bytes) => {
     size += bytes.byteLength
-    if (size <= maxBytes) pieces.push(bytes.slice())
+    if (size <= maxBytes) pieces.push(bytes)
     else tooMuch.abort(new ProtocolError({ reason: `the guest answers with more than ${maxBytes} bytes` }))
   }).finally(() => {
     tooMuch.signal.throwIfAborted()

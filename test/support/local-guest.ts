@@ -1,5 +1,5 @@
 import { spawn, execFileSync } from 'node:child_process'
-import { mkdtempSync, rmSync, symlinkSync } from 'node:fs'
+import { chmodSync, mkdtempSync, rmSync, symlinkSync } from 'node:fs'
 import type { Writable } from 'node:stream'
 import { tmpdir } from 'node:os'
 import { delimiter, join } from 'node:path'
@@ -17,6 +17,8 @@ let busyboxTools: string | undefined
 function busyboxFolder(): string {
   if (busyboxTools !== undefined) return busyboxTools
   const folder = mkdtempSync(join(tmpdir(), 'awaitvm-busybox-'))
+  // Other users run them, too.
+  chmodSync(folder, 0o755)
   process.once('exit', () => {
     rmSync(folder, { recursive: true })
   })
