@@ -56,8 +56,16 @@ export interface SshAccess {
   readonly hostKey?: string | undefined
 }
 
+/**
+ * No way into a guest, on the embedded host: the guest boots as it is, without the program that a Linux with an initrd is given
+ * otherwise.
+ */
+export interface NoAccess {
+  readonly way: 'none'
+}
+
 /** How `vm.guest` gets into a guest: the kind of host has a way of its own if absent. */
-export type GuestAccess = AgentAccess | SshAccess
+export type GuestAccess = AgentAccess | SshAccess | NoAccess
 
 /** `root`, `ci`, `web-1`: no user name of a POSIX system begins with a dash, or has blanks or slashes. */
 const userSchema = v.pipe(
@@ -91,6 +99,7 @@ const hostKeySchema = v.pipe(
 
 const entries = {
   agent: { way: v.literal('agent') } satisfies EntriesOf<AgentAccess>,
+  none: { way: v.literal('none') } satisfies EntriesOf<NoAccess>,
   ssh: {
     way: v.literal('ssh'),
     user: userSchema,
@@ -102,12 +111,16 @@ const entries = {
 } satisfies Readonly<Record<GuestAccess['way'], unknown>>
 
 /** Refuses a way that is not known. */
-const otherWay = object({ way: v.custom<never>(() => false, 'must be "agent" or "ssh"') }, Object.keys(entries.ssh))
+const otherWay = object(
+  { way: v.custom<never>(() => false, 'must be "agent", "ssh" or "none"') },
+  Object.keys(entries.ssh),
+)
 const schemas: ReadonlyMap<unknown, v.GenericSchema<unknown, GuestAccess>> = new Map<
   unknown,
   v.GenericSchema<unknown, GuestAccess>
 >([
   ['agent', object(entries.agent)],
+  ['none', object(entries.none)],
   ['ssh', object(entries.ssh)],
 ])
 
@@ -120,4 +133,8 @@ export const guestAccessSchema: v.GenericSchema<unknown, GuestAccess> = v.lazy(
 )
 
 /** As a VM's definition keeps it: strict, since a key that is not known was written by a newer awaitvm. */
-export const keptGuestAccess = v.variant('way', [v.strictObject(entries.agent), v.strictObject(entries.ssh)])
+export const keptGuestAccess = v.variant('way', [
+  v.strictObject(entries.agent),
+  v.strictObject(entries.ssh),
+  v.strictObject(entries.none),
+])

@@ -5,6 +5,7 @@ import { Listeners } from '../../driver/listeners.js'
 import type { Task } from '../../driver/task.js'
 import { thisMachine } from '../../driver/this-machine.js'
 import { vmNotFound } from '../../errors/lookup.js'
+import { guestOperations } from '../../guest/guest-operations.js'
 import { keyScancodes } from '../../keyboard/key-scancodes.js'
 import type { VmRecord } from '../../model/vm-record.js'
 import type { VmState } from '../../model/vm-state.js'
@@ -23,6 +24,7 @@ import { EmbeddedSnapshots } from './embedded-snapshots.js'
 import type { EmbeddedStore } from './embedded-store.js'
 import { emulatorVersion } from './emulator-version.js'
 import type { LiveVm } from './live-vm.js'
+import { inGuest } from './guest-port/guest-access.js'
 import { MachineThread } from './machine/machine-thread.js'
 import { screenshotPng } from './machine/screenshot-png.js'
 
@@ -63,7 +65,12 @@ export class EmbeddedDriver implements Driver {
       configOf: (definition) => configOf(definition, false),
       explain: embeddedError,
     })
-    this.operations = { ...this.#hostOperations(), ...this.#stateOperations(), ...this.#vmOperations() }
+    this.operations = {
+      ...this.#hostOperations(),
+      ...this.#stateOperations(),
+      ...this.#vmOperations(),
+      ...guestOperations({ use: (vm, task, action) => this.#use(vm, task, inGuest(action)) }),
+    }
   }
 
   async close(): Promise<void> {

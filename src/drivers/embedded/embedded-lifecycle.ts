@@ -64,11 +64,11 @@ export class EmbeddedLifecycle {
   }
 
   /** Reads all that a VM needs to start, so that a missing file is found before anything is changed. */
-  async prepare({ id, memory, hardware }: Definition, use: ImageUse): Promise<Prepared> {
+  async prepare({ id, memory, hardware, guest }: Definition, use: ImageUse): Promise<Prepared> {
     this.#store.requireFiles(id, { hardware, memory }, use === 'snapshot' ? 'snapshot' : 'rest')
     if (memory !== undefined && memory.emulator !== emulatorVersion()) throw foreignMemory(memory.emulator)
     const images = await requireImages(hardware, use, 'embedded')
-    const boot = await readBoot(hardware)
+    const boot = await readBoot({ hardware, guest })
     const initialState = memory === undefined ? undefined : await this.#store.getMemory(id, memory.file)
     return { images, boot, initialState }
   }

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import { refuseSettings, unsupported, type HandledSettings } from '../../driver/settings.js'
-import { InvalidArgumentError } from '../../errors.js'
+import { InvalidArgumentError, NotSupportedError } from '../../errors.js'
 import { checkDrives } from '../../files/check-drives.js'
 import type { FileStamp } from '../../files/check-file.js'
 import { recordImages } from '../../files/image-record.js'
@@ -8,10 +8,12 @@ import type { DiskSpec } from '../../model/vm-config.js'
 import type { VmChanges, VmSpec } from '../../model/vm-spec.js'
 import { keepHardware, noHardware } from '../../registry/keep-hardware.js'
 import { readBootFile } from './boot-file.js'
-import type { DiskDefinition, Hardware } from './definition.js'
+import type { Definition, DiskDefinition, Hardware } from './definition.js'
+import { type ProgramBoot, withGuestProgram } from './guest-program/initrd-with-program.js'
 import { findFirmware, readFirmware } from './firmware.js'
 import { BootImageError } from './machine/boot-image-error.js'
 import { linuxBootImage } from './machine/linux.js'
+import { findMultibootHeader } from './machine/multiboot.js'
 import type { MachineBoot } from './machine/protocol.js'
 
 /** The limits of v86: one processor, 2 GiB less a page of memory, two disks, one CD-ROM drive, two floppy drives. */
@@ -36,13 +38,23 @@ const handled: HandledSettings = {
     reason: 'the emulated machine has no network',
     hint: 'Leave spec.networkAdapters out, or use a host of QEMU: qmp:///DIRECTORY.',
   }),
-  guest: unsupported({ reason: 'the emulated machine has no network', hint: 'Use a host of QEMU: qmp:///DIRECTORY.' }),
+  guest: { way: true, user: true, privateKeyFile: true, host: true, port: true, hostKey: true },
 }
 
 /** Throws if the settings ask for something that the machine does not have. */
 export const refuseUnsupported = (settings: VmSpec | VmChanges, root: 'spec' | 'changes'): void => {
+  const { guest } = settings
+  if (guest !== undefined && guest.way !== 'none') throw noSuchWay(root)
   refuseSettings(settings, handled, { driver: 'embedded', root })
 }
+
+const noSuchWay = (root: string): NotSupportedError =>
+  new NotSupportedError({
+    capability: 'spec.guest',
+    path: `${root}.guest`,
+    reason: 'the emulated machine has neither a network nor a port for an agent',
+    hint: 'Leave it out: programs run in a Linux guest all the same. Or use a host of QEMU: qmp:///DIRECTORY.',
+  })
 
 const newDiskFile = (): string => `disk-${randomUUID()}`
 export const newMemoryFile = (): string => `memory-${randomUUID()}`
@@ -141,14 +153,24 @@ const readBootFiles = async (
 const bootRoot = 'config.boot'
 
 /** Reads the files that the machine boots from. */
-export async function readBoot(hardware: Hardware): Promise<MachineBoot> {
+export async function readBoot({ hardware, guest }: Pick<Definition, 'hardware' | 'guest'>): Promise<MachineBoot> {
   const { boot } = hardware
   const { kernel, initrd, commandLine, firmware, videoFirmware } = boot
-  if (kernel !== undefined) return { kind: 'linux', ...(await readBootFiles(kernel, initrd, bootRoot)), commandLine }
+  if (kernel !== undefined) {
+    const files = await readBootFiles(kernel, initrd, bootRoot)
+    return { kind: 'linux', ...files, commandLine, ...(guest?.way !== 'none' && withProgram(files, commandLine)) }
+  }
   if (bootKind(hardware) === 'guest') return { kind: 'guest' }
   const found = firmware === undefined ? findFirmware() : readFirmware(firmware, videoFirmware, bootRoot)
   return { kind: 'firmware', ...(await found) }
 }
+
+/** A Linux with an initrd is given the program by which others run in it. */
+const withProgram = (
+  { kernel, initrd }: { readonly kernel: Uint8Array; readonly initrd: Uint8Array | undefined },
+  commandLine: string | undefined,
+): ProgramBoot | undefined =>
+  initrd === undefined || findMultibootHeader(kernel) !== undefined ? undefined : withGuestProgram(initrd, commandLine)
 
 const wrong = (path: string, what: string): InvalidArgumentError =>
   new InvalidArgumentError({ path, reason: `${path} ${what}` })

@@ -6,8 +6,9 @@ import type { Definition } from './definition.js'
 import { embeddedError, nativeError } from './embedded-errors.js'
 import { diskBytes } from '../../files/image-record.js'
 import { ConsoleBuffer } from '../../console/console-buffer.js'
+import { GuestPort } from './guest-port/guest-port.js'
 import { isGone } from './machine/is-gone.js'
-import { MachineCrashedError, MachineThread } from './machine/machine-thread.js'
+import { MachineCrashedError, MachineTerminatedError, MachineThread } from './machine/machine-thread.js'
 import type { DiskSpec, MachineBoot } from './machine/protocol.js'
 import type { Lease, EmbeddedStore } from './embedded-store.js'
 
@@ -31,6 +32,8 @@ export class LiveVm {
   readonly lease: Lease
   readonly console: ConsoleBuffer
   readonly machine: MachineThread
+  /** The way to the guest program. */
+  readonly port: GuestPort
   readonly startedAt = performance.now()
   /** Settles when the guest powers off, or the machine crashes; never if the machine is ended before. */
   readonly ended: Promise<MachineEnd>
@@ -57,6 +60,7 @@ export class LiveVm {
     this.name = name
     this.lease = lease
     this.machine = machine
+    this.port = new GuestPort({ send: (bytes) => this.#sendToPort(bytes), isRunning: () => this.state === 'running' })
     this.console = console
     this.ended = ended
     this.state = state
@@ -95,6 +99,12 @@ export class LiveVm {
         {
           output: (bytes) => {
             console.append(bytes)
+          },
+          portOutput: (bytes) => {
+            live.port.receive(bytes)
+          },
+          reset: () => {
+            live.port.reset()
           },
           powerOff: () => {
             end({ how: 'off' })
@@ -189,6 +199,15 @@ export class LiveVm {
     }
   }
 
+  async #sendToPort(bytes: Uint8Array): Promise<void> {
+    try {
+      await this.machine.sendPort(bytes)
+    } catch (error) {
+      // The port is closed with the machine, and that ends what waits for an answer.
+      if (!isGone(error)) throw embeddedError(error)
+    }
+  }
+
   /** Called when the machine pauses because the host has no room. */
   pauseForRoom(error: Error): void {
     this.#diskFull = diskFull(nativeError(error))
@@ -199,6 +218,7 @@ export class LiveVm {
   async discard(): Promise<void> {
     await this.machine.terminate()
     this.console.close()
+    this.port.close(new MachineTerminatedError())
     this.#leave()
   }
 }

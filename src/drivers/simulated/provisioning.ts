@@ -1,4 +1,4 @@
-import { refuseSettings, type HandledSettings } from '../../driver/settings.js'
+import { refuseSettings, unsupported, type HandledSettings } from '../../driver/settings.js'
 import { InvalidArgumentError } from '../../errors.js'
 import { requireImages, type ImageRecord, type ImageUse, type RecordedImages } from '../../files/image-record.js'
 import type { VmState } from '../../model/vm-state.js'
@@ -45,7 +45,18 @@ const handled: HandledSettings = {
     outbound: true,
     portForwards: { guestPort: true, hostPort: true, protocol: true, hostAddress: true },
   },
-  guest: { way: true, user: true, privateKeyFile: true, host: true, port: true, hostKey: true },
+  guest: {
+    way: unsupported({
+      values: ['none'],
+      reason: 'only the embedded host puts a program of its own into guests',
+      hint: 'Leave spec.guest out.',
+    }),
+    user: true,
+    privateKeyFile: true,
+    host: true,
+    port: true,
+    hostKey: true,
+  },
 }
 
 /** The settings of a new VM, except the time of its creation. */

@@ -34,7 +34,7 @@ const models: Readonly<Record<string, { readonly file: string; readonly handledB
   // The others have no adapters at all.
   NetworkAdapterConfig: { file: model.config, handledBy: [model.network, kept, hosts.qmp, hosts.simulated] },
   PortForward: { file: model.config, handledBy: [model.network, kept, hosts.qmp, hosts.simulated] },
-  SshAccess: { file: model.guest, handledBy: [model.guest, hosts.qmp, hosts.simulated] },
+  SshAccess: { file: model.guest, handledBy: [model.guest, hosts.embedded, hosts.qmp, hosts.simulated] },
   VmConfig: { file: model.config, handledBy: [kept, parallelsInfo, hosts.simulated] },
 }
 

@@ -185,7 +185,7 @@ describe('guest', () => {
   const guest = (value: object): object => named({ guest: value })
 
   test.each([
-    [{ way: 'telnet' }, 'spec.guest.way', 'must be "agent" or "ssh"'],
+    [{ way: 'telnet' }, 'spec.guest.way', 'must be "agent", "ssh" or "none"'],
     [{}, 'spec.guest.way', 'is missing'],
     [{ way: 'agent', user: 'ci' }, 'spec.guest.user', 'is not a known setting'],
     [{ ...access, user: '-oProxyCommand=x' }, 'spec.guest.user', 'must be the name of a user'],

@@ -26,7 +26,7 @@ static void close_program(struct program *program) {
   close_fd(&program->commands);
   close_fd(&program->report);
   if (program->spec != NULL) call(sys_munmap, program->spec, program->spec_length, 0, 0);
-  if (program->bytes != NULL) call(sys_munmap, program->bytes, input_room, 0, 0);
+  if (program->bytes != NULL) call(sys_munmap, program->bytes, input_room + max_ends, 0, 0);
   reset(program);
 }
 
@@ -114,7 +114,7 @@ static void take_spec(u32 id, const u8 *data, size length) {
     program->id = id;
     program->spec_length = total;
     program->spec = map_memory(total);
-    program->bytes = map_memory(input_room);
+    program->bytes = map_memory(input_room + max_ends);
     if (program->spec == NULL || program->bytes == NULL) {
       fail(program, stage_resources, enomem);
       return;
@@ -131,36 +131,43 @@ static void take_spec(u32 id, const u8 *data, size length) {
   start_program(program);
 }
 
+/* Tells of room for input; the characters for the end of a terminal's input were not the host's. */
+static void tell_room(struct program *program, u32 before) {
+  u32 ends = program->ends;
+  if (program->bytes_count < ends) program->ends = program->bytes_count;
+  u32 room = before - program->bytes_count - (ends - program->ends);
+  if (room > 0) send_number(to_credit, program->id, room);
+}
+
 /* Input for a program that reads no more is dropped. */
 static void drop_input(struct program *program) {
-  if (program->bytes_count > 0) send_number(to_credit, program->id, program->bytes_count);
+  u32 before = program->bytes_count;
   program->bytes_count = program->bytes_start = 0;
+  tell_room(program, before);
   close_fd(&program->input);
 }
 
 static void give_input(struct program *program) {
-  u32 given = 0;
+  u32 before = program->bytes_count;
+  int written = 0;
   while (program->input >= 0 && program->bytes_count > 0) {
-    int written = call(sys_write, program->input, program->bytes + program->bytes_start, program->bytes_count, 0);
+    written = call(sys_write, program->input, program->bytes + program->bytes_start, program->bytes_count, 0);
     if (written == -eintr) continue;
-    if (written == -eagain) break;
-    if (written <= 0) {
-      drop_input(program);
-      break;
-    }
+    if (written <= 0) break;
     program->bytes_start += written;
     program->bytes_count -= written;
-    given += written;
+    written = 0;
   }
-  if (given > 0) send_number(to_credit, program->id, given);
+  tell_room(program, before);
+  if (written < 0 && written != -eagain) drop_input(program);
   if (program->bytes_count > 0) return;
   program->bytes_start = 0;
   if (program->input_is_closed) close_fd(&program->input);
 }
 
 static void add_input(struct program *program, const u8 *data, size length) {
-  if (length > input_room - program->bytes_count) return line_was_broken();
-  if (program->bytes_start + program->bytes_count + length > input_room) {
+  if (length > input_room + max_ends - program->bytes_count) return line_was_broken();
+  if (program->bytes_start + program->bytes_count + length > input_room + max_ends) {
     copy(program->bytes, program->bytes + program->bytes_start, program->bytes_count);
     program->bytes_start = 0;
   }
@@ -172,10 +179,14 @@ static void add_input(struct program *program, const u8 *data, size length) {
 
 /* A terminal has no end of input but the character for it, which must be at the begin of a line. */
 static void end_input(struct program *program) {
-  static const u8 ends[2] = {4, 4};
-  if (program->flags & flag_pty) add_input(program, ends, program->is_in_line ? 2 : 1);
-  else program->input_is_closed = 1;
-  give_input(program);
+  static const u8 ends[max_ends] = {4, 4};
+  if (program->flags & flag_pty) {
+    program->ends = program->is_in_line ? max_ends : 1;
+    add_input(program, ends, program->ends);
+  } else {
+    program->input_is_closed = 1;
+    give_input(program);
+  }
 }
 
 static void tell_signalled(struct program *program, u8 was_sent) {

@@ -4,9 +4,12 @@
 
 #include "guest.h"
 
+/* The most characters that end the input of a terminal */
+#define max_ends 2
+
 struct program {
   u32 id; /* 0: free */
-  u8 flags, is_running, has_ended, code, signal, signals_sent, input_is_closed, is_in_line;
+  u8 flags, is_running, has_ended, code, signal, signals_sent, input_is_closed, is_in_line, ends;
   int input, output[2], commands, report;
   struct spec *spec;
   u32 spec_length, spec_received;

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import { totalmem } from 'node:os'
-import { refuseSettings, type HandledSettings } from '../../../driver/settings.js'
+import { refuseSettings, unsupported, type HandledSettings } from '../../../driver/settings.js'
 import { InvalidArgumentError } from '../../../errors.js'
 import type { DiskSpec } from '../../../model/vm-config.js'
 import type { VmChanges, VmSpec } from '../../../model/vm-spec.js'
@@ -35,7 +35,18 @@ const handled: HandledSettings = {
     outbound: true,
     portForwards: { guestPort: true, hostPort: true, protocol: true, hostAddress: true },
   },
-  guest: { way: true, user: true, privateKeyFile: true, host: true, port: true, hostKey: true },
+  guest: {
+    way: unsupported({
+      values: ['none'],
+      reason: 'only the embedded host puts a program of its own into guests',
+      hint: 'Leave spec.guest out.',
+    }),
+    user: true,
+    privateKeyFile: true,
+    host: true,
+    port: true,
+    hostKey: true,
+  },
 }
 
 /** Throws if the settings ask for something that the machine does not have. */
