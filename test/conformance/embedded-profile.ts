@@ -1,5 +1,32 @@
-import { type ConformanceHost, serialGuest } from 'awaitvm/testing/conformance'
+import {
+  type ConformanceHost,
+  execGuest,
+  GuestMissingError,
+  type GuestProfile,
+  serialGuest,
+} from 'awaitvm/testing/conformance'
+import { beforeAll } from 'vitest'
+import type { DebianLinux } from '../support/debian-build.js'
+import { debianLinux } from '../support/debian-linux.js'
+import { wantedHosts } from '../support/optional-tool.js'
 import { guestKernel } from './guest-kernel.js'
+
+let linux: DebianLinux
+beforeAll(async () => {
+  linux = await debianLinux()
+})
+
+/** Debian's busybox, with awaitvm's own program beside its init. */
+function linuxGuest(): GuestProfile {
+  if (linux.unavailable !== undefined) {
+    // With `all`, a missing guest is a failure.
+    if (wantedHosts === 'all') throw new Error(linux.unavailable)
+    throw new GuestMissingError(linux.unavailable)
+  }
+  const { kernel, initrd } = linux
+  const spec = { memoryMiB: 128, boot: { kernel, initrd, commandLine: 'console=ttyS0 quiet' } }
+  return execGuest({ spec, specWithDisk: { ...spec, disks: [{ sizeMiB: 1 }] } }, {}, 'shell ready')
+}
 
 /** Documented traits of the embedded host, in memory and in a directory. */
 export const embeddedProfile = {
@@ -9,6 +36,7 @@ export const embeddedProfile = {
     // A VM with a disk boots from that, and not the built-in guest.
     specWithDisk: { memoryMiB: 16, disks: [{ sizeMiB: 1 }], boot: { kernel: guestKernel } },
   }),
+  guestWithAgent: linuxGuest,
   refusedSettings: ['spec.networkAdapters', 'spec.guest'],
   onClose: 'is-killed',
   sharesRunningVms: false,

@@ -1,11 +1,28 @@
-import { HostError, InsufficientResourcesError, OutcomeUnknownError, type VmError } from '../../../errors.js'
+import {
+  GuestUnavailableError,
+  HostError,
+  InsufficientResourcesError,
+  OutcomeUnknownError,
+  type VmError,
+} from '../../../errors.js'
 import type { GuestProgram } from '../../../guest/guest-way.js'
 import { noFolder, noProgram, noUser, otherUser } from '../../../guest/refusals.js'
+import { shell } from '../../../guest/wrapped-program.js'
 import type { GuestMessage } from './messages.js'
 
 const driver = 'embedded'
 /** E2BIG of Linux. */
 const tooLong = 7
+/** ENOENT of Linux. */
+const notThere = 2
+
+/** The guest program answers before the system's own init has done anything. */
+const noShell = (): GuestUnavailableError =>
+  new GuestUnavailableError({
+    reason: `the guest has no ${shell}`,
+    hint: 'It may still boot: wait with vm.guest.waitUntilReady(). What is done in files takes a POSIX shell in the guest.',
+    retryable: true,
+  })
 
 /** Error for a program that the guest program could not start. */
 export const startFailure = (
@@ -21,9 +38,9 @@ export const startFailure = (
     case 'privilege':
       return otherUser(user)
     case 'program':
-      return errno === tooLong
-        ? new HostError({ reason: 'the guest refuses so many arguments and variables', native })
-        : noProgram(name)
+      if (errno === tooLong)
+        return new HostError({ reason: 'the guest refuses so many arguments and variables', native })
+      return errno === notThere && name === shell ? noShell() : noProgram(name)
     case 'resources':
       return new InsufficientResourcesError({ reason: 'the guest has no resources for one more program', native })
     case 'keeper':
