@@ -32,8 +32,6 @@ export class RawAgent implements AsyncDisposable {
     const socket = createConnection(path)
     await once(socket, 'connect')
     const agent = new RawAgent(socket)
-    // The byte makes the agent forget what it was sent before.
-    socket.write(Buffer.from([0xff]))
     await agent.ask('guest-sync', { id: randomInt(2 ** 40) })
     return agent
   }

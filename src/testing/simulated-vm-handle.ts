@@ -1,5 +1,5 @@
 import type { ExecHandler } from '../drivers/simulated/guest-program.js'
-import { readGuestFile } from '../drivers/simulated/guest-files.js'
+import type { FileSystem } from '../drivers/simulated/files/file-system.js'
 import type { SimulatedHost } from '../drivers/simulated/host.js'
 import type { SimulatedVm } from '../drivers/simulated/simulated-vm.js'
 import type { InvalidStateError } from '../errors.js'
@@ -93,19 +93,44 @@ export class SimulatedVmHandle {
     this.#handlers.exec = handler
   }
 
-  /** The content of a file of the guest; `undefined` if there is no such file. */
+  /** The content of a file of the guest; `undefined` if there is no such file. Links are followed. */
   readFile(path: string): Uint8Array | undefined {
-    return readGuestFile(this.#vm, path)
+    return this.#withFiles((files) => (files.node(path, true)?.type === 'file' ? files.read(path) : undefined))
   }
 
-  /** Writes a file of the guest. A string is encoded as UTF-8. */
+  /**
+   * Writes a file of the guest, and makes its folder if there is none. A string is encoded as UTF-8.
+   *
+   * @throws GuestFileError if the guest has something else in its place
+   */
   writeFile(path: string, content: string | Uint8Array): void {
-    this.#vm.writeFile(path, typeof content === 'string' ? new TextEncoder().encode(content) : content)
+    this.#withFiles((files) => {
+      const folder = path.replace(/\/*[^/]*$/, '')
+      if (folder !== '') files.makeFolder(folder, { recursive: true })
+      files.write(path, typeof content === 'string' ? new TextEncoder().encode(content) : content)
+    })
   }
 
-  /** Removes a file of the guest. Does nothing if there is no such file. */
+  /** Removes a file or folder of the guest. Does nothing if there is none. */
   removeFile(path: string): void {
-    this.#vm.removeFile(path)
+    this.#withFiles((files) => {
+      files.remove(path, { recursive: true, force: true })
+    })
+  }
+
+  /**
+   * Something in the guest listens on a TCP port, until the scope is left or the guest ends: `vm.guest.waitForPort` waits for it.
+   *
+   * @throws InvalidStateError if the VM is neither running nor paused
+   */
+  listen(port: number): Disposable {
+    const vm = this.#vm
+    if (vm.machine === undefined) throw notRunning(vm)
+    return { [Symbol.dispose]: vm.machine.listen(port) }
+  }
+
+  #withFiles<R>(action: (files: FileSystem) => R): R {
+    return this.#vm.withFiles(this.#host.clock.now, action)
   }
 
   get #vm(): SimulatedVm {

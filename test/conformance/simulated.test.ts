@@ -1,6 +1,6 @@
 import type { Server, SnapshotNode } from 'awaitvm'
 import { createSimulatedServer } from 'awaitvm/testing'
-import { serialGuest } from 'awaitvm/testing/conformance'
+import { listeningPort, serialGuest } from 'awaitvm/testing/conformance'
 import { RealPrograms } from '../support/real-programs.js'
 import { describeOwnHost } from './own-host.js'
 import { guestKernel } from './guest-kernel.js'
@@ -8,10 +8,13 @@ import { guestKernel } from './guest-kernel.js'
 describeOwnHost({
   name: 'simulated:',
   driver: 'simulated',
-  guest: serialGuest({
-    spec: { memoryMiB: 16 },
-    specWithDisk: { memoryMiB: 16, disks: [{ sizeMiB: 1 }], boot: { kernel: guestKernel } },
-  }),
+  guest: {
+    ...serialGuest({
+      spec: { memoryMiB: 16 },
+      specWithDisk: { memoryMiB: 16, disks: [{ sizeMiB: 1 }], boot: { kernel: guestKernel } },
+    }),
+    listen: ['awaitvm-listen'],
+  },
   specWithoutAgent: { memoryMiB: 16, boot: { kernel: guestKernel } },
   hasPaperFiles: true,
   keepsVms: true,
@@ -32,6 +35,13 @@ describeOwnHost({
       // Files that were copied in exist only in the simulated guest.
       const [name, file = ''] = argv
       const handle = simulated.vm(vm)
+      if (name === 'awaitvm-listen') {
+        using _ = handle.listen(listeningPort)
+        await new Promise((resolve) => {
+          program.signal.addEventListener('abort', resolve)
+        })
+        return {}
+      }
       if (name !== 'rm' || handle.readFile(file) === undefined) return await programs.run(program)
       handle.removeFile(file)
       return {}

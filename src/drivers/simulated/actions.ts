@@ -1,13 +1,17 @@
 import type { DriverOperation } from '../../operations.js'
 import type { Actions } from './action.js'
 import { guestActions } from './guest-actions.js'
+import { guestFileActions } from './guest-file-actions.js'
+import { guestWaits } from './guest-waits.js'
 import { observingActions } from './observing-actions.js'
 import { serverActions } from './server-actions.js'
 import { vmActions } from './vm-actions.js'
 
-export const actions: Partial<Actions<DriverOperation>> = {
+export const actions: Actions<DriverOperation> = {
   ...serverActions,
   ...vmActions,
   ...observingActions,
   ...guestActions,
+  ...guestFileActions,
+  ...guestWaits,
 }

@@ -45,9 +45,7 @@ export class SimulatedDriver implements Driver, HostConnection {
   constructor(host: SimulatedHost) {
     this.#host = host
     this.features = new Set(features.filter((feature) => !host.without.has(feature)))
-    const offered = operationCodes
-      .filter(isDriverOperation)
-      .filter((operation) => actions[operation] !== undefined && !host.without.has(operation))
+    const offered = operationCodes.filter(isDriverOperation).filter((operation) => !host.without.has(operation))
     this.operations = Object.fromEntries(offered.map((operation) => [operation, this.#operation(operation)]))
     host.connected(this)
   }
@@ -89,7 +87,6 @@ export class SimulatedDriver implements Driver, HostConnection {
     operation: O,
   ): (input: DriverOperationTypes[O]['input'], task: Task) => Promise<DriverOperationTypes[O]['output']> {
     const act = actions[operation]
-    if (act === undefined) throw new Error(`${operation} is not offered`)
     return (input, task) => {
       const outcome = this.#perform(operation, input, task, (run) => act(this.#host, run, input))
       if (operation === 'vm.console') void outcome.then((console) => this.#keepConsole(console), ignore)

@@ -210,9 +210,11 @@ export class Run<T = unknown> implements KeptRun, VmHolder, HostJobSource<T> {
     explainEnd: () => VmError,
   ): Promise<R> {
     const controller = new AbortController()
-    const unlisten = machine.onLifeEnd(() => {
+    const end = (): void => {
       this.onMachineEnd(explainEnd())
-    })
+    }
+    if (machine.hasEnded) end()
+    const unlisten = machine.onLifeEnd(end)
     try {
       return await this.wait<R>((resolve, reject) => {
         work(controller.signal).then(resolve, reject)

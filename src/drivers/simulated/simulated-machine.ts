@@ -37,6 +37,8 @@ export class SimulatedMachine<D extends MachineDisk = MachineDisk> {
   #pending: Input[] | undefined
   #waiting: Set<() => void> | undefined
   #programs: Set<() => void> | undefined
+  #ports: Map<number, number> | undefined
+  #portListeners: Set<() => void> | undefined
   isPaused = false
   /** Why the host itself has paused it; `undefined` if it has not. */
   problem: VmError | undefined
@@ -130,6 +132,29 @@ export class SimulatedMachine<D extends MachineDisk = MachineDisk> {
     return () => void programs.delete(listener)
   }
 
+  /** Something in the guest listens on a TCP port, until the returned function is called or the guest ends. */
+  listen(port: number): () => void {
+    const ports = (this.#ports ??= new Map<number, number>())
+    ports.set(port, (ports.get(port) ?? 0) + 1)
+    for (const listener of this.#portListeners ?? []) listener()
+    return () => {
+      const count = ports.get(port) ?? 0
+      if (count > 1) ports.set(port, count - 1)
+      else ports.delete(port)
+    }
+  }
+
+  isListening(port: number): boolean {
+    return this.#ports?.has(port) ?? false
+  }
+
+  /** Calls the listener when something begins to listen, until the returned function is called. */
+  onListening(listener: () => void): () => void {
+    const listeners = (this.#portListeners ??= new Set())
+    listeners.add(listener)
+    return () => void listeners.delete(listener)
+  }
+
   /** Calls the listener when the machine has ended, unless the returned function is called before. */
   onEnd(listener: () => void): () => void {
     const waiting = (this.#waiting ??= new Set())
@@ -153,6 +178,7 @@ export class SimulatedMachine<D extends MachineDisk = MachineDisk> {
   }
 
   #tellLifeEnd(): void {
+    this.#ports = undefined
     for (const listener of this.#programs ?? []) listener()
     this.#programs = undefined
   }

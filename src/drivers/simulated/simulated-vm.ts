@@ -7,6 +7,9 @@ import type { ImageRecord } from '../../files/image-record.js'
 import type { VmState } from '../../model/vm-state.js'
 import type { OperationCode } from '../../operations.js'
 import { shownAdapters, type KeptAdapter } from '../../network/kept-adapter.js'
+import type { Folder } from './files/file-tree.js'
+import { FileSystem } from './files/file-system.js'
+import { filesOfNewGuest } from './files/new-guest.js'
 import type { ExecHandler } from './guest-program.js'
 import type { InputHandler, SimulatedMachine } from './simulated-machine.js'
 import type { SimulatedOperation } from './simulated-operation.js'
@@ -25,8 +28,8 @@ export interface VmContent {
   readonly adapters: readonly KeptAdapter[]
   /** The record of its images; `undefined` for a VM that was there before any connection, and if images need not exist. */
   readonly images: ImageRecord | undefined
-  /** The files of the guest that were copied in, or written by a test. */
-  readonly files: ReadonlyMap<string, Uint8Array>
+  /** The files of the guest; `undefined` until they are first changed. */
+  readonly files: Folder | undefined
 }
 
 export interface SnapshotRecord {
@@ -54,7 +57,6 @@ export interface GuestHandlers {
   input?: InputHandler | undefined
 }
 
-const noFiles: ReadonlyMap<string, Uint8Array> = new Map()
 const noDisks: readonly SimulatedDisk[] = []
 const noAdapters: readonly KeptAdapter[] = []
 const noSnapshots: readonly SnapshotRecord[] = []
@@ -88,7 +90,7 @@ export class SimulatedVm {
   constructor(id: string, number: number, content: { config: VmConfig } & Partial<VmContent>) {
     this.id = id
     this.number = number
-    const { config, disks = newDisks(config.disks), adapters = noAdapters, images, files = noFiles } = content
+    const { config, disks = newDisks(config.disks), adapters = noAdapters, images, files } = content
     this.content = { config, disks, adapters, images, files }
   }
 
@@ -122,15 +124,13 @@ export class SimulatedVm {
     if (problem !== undefined) throw VmError.copy(problem)
   }
 
-  writeFile(path: string, bytes: Uint8Array): void {
-    const files = new Map(this.content.files)
-    files.set(path, bytes)
-    this.content = { ...this.content, files }
-  }
-
-  removeFile(path: string): void {
-    const files = new Map(this.content.files)
-    if (files.delete(path)) this.content = { ...this.content, files }
+  /** Does something with the files of the guest, at this time. */
+  withFiles<R>(nowMs: number, action: (files: FileSystem) => R): R {
+    const before = this.content.files ?? filesOfNewGuest(this.name)
+    const files = new FileSystem(before, nowMs)
+    const result = action(files)
+    if (files.root !== before) this.content = { ...this.content, files: files.root }
+    return result
   }
 
   /** Writes to the first disk. False if there is none. */

@@ -172,22 +172,62 @@ describe('files', () => {
     for (const path of ['/etc/motd', '/etc/none']) expect(handle.readFile(path)).toBeUndefined()
   })
 
-  test('that are not there end with INVALID_ARGUMENT, and nothing is left behind', async () => {
+  test('that are not there end with an error of that side, and nothing is left behind', async () => {
     const { simulated, vm } = await runningVm()
     const missing = join(folder, 'missing')
     expect((await failureOf(vm.guest.copyIn(missing, '/x'), 'INVALID_ARGUMENT')).path).toBe('from')
-    expect((await failureOf(vm.guest.copyIn(folder, '/x'), 'INVALID_ARGUMENT')).path).toBe('from')
-    expect((await failureOf(vm.guest.copyOut('/x', missing), 'INVALID_ARGUMENT')).path).toBe('from')
     const nowhere = join(missing, 'out')
     expect((await failureOf(vm.guest.copyOut('/etc/hostname', nowhere), 'INVALID_ARGUMENT')).path).toBe('to')
     expect((await failureOf(vm.guest.copyOut('/etc/hostname', folder), 'INVALID_ARGUMENT')).path).toBe('to')
+    const none = await failureOf(vm.guest.copyOut('/x', missing), 'GUEST_FILE_ERROR')
+    expect([none.errno, none.path]).toEqual(['ENOENT', '/x'])
     expect(await readdir(folder)).toEqual([])
 
     await writeFile(join(folder, 'in'), 'x')
     const copyIn = (to: string) => vm.guest.copyIn(join(folder, 'in'), to)
-    expect((await failureOf(copyIn('/data/in'), 'INVALID_ARGUMENT')).path).toBe('to')
+    expect((await failureOf(copyIn('/data/in'), 'GUEST_FILE_ERROR')).errno).toBe('ENOENT')
     simulated.vm('web-1').writeFile('/data/first', '')
-    for (const to of ['/data/in', '/srv/made/on/the/way', '/in', 'C:\\in']) await copyIn(to).unwrap()
+    await copyIn('/data/in').unwrap()
+    expect(await vm.guest.readdir('/data').unwrap()).toEqual(['first', 'in'])
+  })
+
+  test('have the owner that a copy is given, by number, and links and times of the guest by the clock', async () => {
+    const { simulated, vm } = await runningVm()
+    await writeFile(join(folder, 'in'), 'x')
+    await vm.guest.copyIn(join(folder, 'in'), '/srv/in', { owner: '1000:50' }).unwrap()
+    expect(await vm.guest.stat('/srv/in').unwrap()).toMatchObject({ uid: 1000, gid: 50, type: 'file', size: 1 })
+    const named = vm.guest.copyIn(join(folder, 'in'), '/srv/in', { owner: 'ci' })
+    expect((await failureOf(named, 'INVALID_ARGUMENT')).path).toBe('options.owner')
+    await simulated.clock.advance(60_000)
+    await vm.guest.writeFile('/srv/later', 'x').unwrap()
+    expect((await vm.guest.stat('/srv/later').unwrap()).mtime).toEqual(new Date(simulated.clock.now))
+    await vm.guest.mkdir('/srv/../srv/./deep', { mode: 0o700 }).unwrap()
+    expect(await vm.guest.readdir('/srv').unwrap()).toEqual(['deep', 'in', 'later'])
+    expect((await failureOf(vm.guest.rm('/', { recursive: true }), 'GUEST_FILE_ERROR')).errno).toBe('EBUSY')
+    expect((await failureOf(vm.guest.rename('/srv', '/srv/deep/srv'), 'GUEST_FILE_ERROR')).errno).toBe('EINVAL')
+  })
+})
+
+describe('a guest', () => {
+  test('is waited for until a port of it listens, and ends the wait with itself', async () => {
+    const { simulated, vm } = await runningVm()
+    await vm.guest.waitUntilReady().unwrap()
+    const waiting = vm.guest.waitForPort(80)
+    using listening = simulated.vm('web-1').listen(80)
+    await waiting.unwrap()
+    await vm.guest.waitForPort(80).unwrap()
+    listening[Symbol.dispose]()
+    const lost = vm.guest.waitForPort(80)
+    await vm.stop({ mode: 'kill' }).unwrap()
+    expect((await failureOf(lost, 'INVALID_STATE')).state).toBe('stopped')
+  })
+
+  test('tells of itself by the clock of the host', async () => {
+    const { simulated, vm } = await runningVm()
+    const info = { system: 'Linux', hostName: 'web-1', users: [], time: new Date(simulated.clock.now) }
+    expect(await vm.guest.getInfo().unwrap()).toEqual(info)
+    simulated.vm('web-1').writeFile('/etc/hostname', 'other\n')
+    expect((await vm.guest.getInfo().unwrap()).hostName).toBe('other')
   })
 })
 
