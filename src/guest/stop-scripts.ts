@@ -1,17 +1,19 @@
 /*
  * Shell scripts that signal a reported program. Their parameters are its mark and id, and the process ids of its first report. They
  * exit with 3 if the program has ended: its process id may then be that of another.
+ *
+ * For a program that no shell waits for, the mark and the parent are empty: it runs as long as something has its id.
  */
 
 /** Without /proc, as on macOS, `ps` tells who is whose child; the environment of others can't be read there. */
 const prepare = `mark=$1 id=$2 pid=$3 parent=$4
 if [ -r /proc/self/status ]; then
-  runs() { grep -qs "$mark" "/proc/$parent/cmdline"; }
+  runs() { if [ -n "$parent" ]; then grep -qs "$mark" "/proc/$parent/cmdline"; else [ -n "$(marked)" ]; fi; }
   marked() { grep -ls "AWAITVM_PROGRAM=$id" /proc/[0-9]*/environ | tr -dc "0-9\\n"; }
   family() { grep -s "^PPid:" /proc/[0-9]*/status | tr -cs "0-9\\n" " "; }
 else
-  runs() { ps -o args= -p "$parent" | grep -q "$mark"; }
-  marked() { :; }
+  runs() { if [ -n "$parent" ]; then ps -o args= -p "$parent" | grep -q "$mark"; else kill -s 0 "$pid"; fi; }
+  marked() { [ -n "$parent" ] || echo "$pid"; }
   family() { ps -A -o pid= -o ppid=; }
 fi
 [ "$parent" != "$$" ] && runs || exit 3

@@ -6,6 +6,7 @@ import { tmpdir, userInfo } from 'node:os'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { promisify } from 'node:util'
+import type { SshLogin } from '../../src/ssh/ssh-login.js'
 import { within } from '../../src/testing/conformance/deadline.js'
 import { sshServer } from './optional-tool.js'
 
@@ -77,6 +78,14 @@ MaxStartups 100
     })()
     await within(listening, () => `an ssh server, which said ${said.join('\n')}`)
     return server
+  }
+
+  /** How to log in to it as the user who runs the tests. */
+  async login(): Promise<SshLogin & { readonly hostKey: string }> {
+    const [type = '', key = ''] = (await readFile(join(this.folder, 'host.pub'), 'utf8')).split(' ')
+    const privateKeyFile = join(this.folder, 'user')
+    const hostKey = `${type} ${key}`
+    return { host: '127.0.0.1', port: this.port, user: userInfo().username, privateKeyFile, hostKey }
   }
 
   /** The host of a double behind this server. */
