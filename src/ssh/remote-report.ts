@@ -1,4 +1,5 @@
 import { Transform, type TransformCallback } from 'node:stream'
+import { ReportsInOutput } from '../guest/reports-in-output.js'
 import type { Ending } from './host-program.js'
 
 /** Bytes of what ssh and the program say that are kept for an error. */
@@ -12,7 +13,7 @@ export class RemoteReport extends Transform {
   readonly mark: string
   /** Signals that were sent to the program. */
   readonly sent = new Set<'INT' | 'KILL'>()
-  #pending = Buffer.alloc(0)
+  readonly #reports: ReportsInOutput
   #pid: number | undefined
   #exitCode: number | undefined
   #isMissing = false
@@ -22,6 +23,7 @@ export class RemoteReport extends Transform {
   constructor(mark: string) {
     super()
     this.mark = mark
+    this.#reports = new ReportsInOutput(mark, /^(?:missing|pid|end) \d{1,10}$/)
   }
 
   get hasBegun(): boolean {
@@ -55,35 +57,21 @@ export class RemoteReport extends Transform {
 
   override _transform(piece: Buffer, _encoding: BufferEncoding, done: TransformCallback): void {
     this.#said = `${this.#said}${piece.toString()}`.slice(-keptBytes)
-    this.#pending = Buffer.concat([this.#pending, piece])
-    this.#take(false)
+    for (const item of this.#reports.take(piece)) {
+      if (typeof item === 'string') this.#report(item)
+      else this.push(item)
+    }
     done()
   }
 
   override _flush(done: TransformCallback): void {
-    this.#take(true)
+    this.push(this.#reports.rest())
     done()
   }
 
-  /** Passes on what can't be the beginning of a report. */
-  #take(isLast: boolean): void {
-    for (;;) {
-      const from = this.#pending.indexOf(this.mark)
-      const end = from < 0 ? -1 : this.#pending.indexOf('\n', from)
-      if (end < 0) break
-      const [, verb, number] = this.#pending.toString('latin1', from, end).split(' ')
-      this.push(this.#pending.subarray(0, from))
-      this.#pending = this.#pending.subarray(end + 1)
-      this.#report(verb, Number(number))
-    }
-    const kept = isLast
-      ? 0
-      : Math.min(this.#pending.length, this.#pending.includes(this.mark) ? Infinity : this.mark.length)
-    this.push(this.#pending.subarray(0, this.#pending.length - kept))
-    this.#pending = this.#pending.subarray(this.#pending.length - kept)
-  }
-
-  #report(verb: string | undefined, number: number): void {
+  #report(words: string): void {
+    const [verb, digits] = words.split(' ')
+    const number = Number(digits)
     if (verb === 'missing') this.#isMissing = true
     if (verb === 'end') this.#exitCode = number
     if (verb !== 'pid') return

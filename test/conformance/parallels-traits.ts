@@ -18,6 +18,7 @@ export const parallelsTraits = {
     'spec.networkAdapters',
     'spec.guest',
   ],
+  refusedExecOptions: ['pty', 'detached'],
   refusedFrom: {
     'vm.clone': ['running', 'paused'],
     'vm.edit.name': ['running', 'paused', 'suspended'],

@@ -2,7 +2,7 @@ import type { Driver, DriverOperations } from '../../driver/driver.js'
 import type { Feature } from '../../operations.js'
 import { filterVms, findVm } from '../../driver/vm-lookup.js'
 import type { VmRecord } from '../../model/vm-record.js'
-import { ParallelsGuest } from './parallels-guest.js'
+import { parallelsGuestOperations } from './parallels-guest.js'
 import type { ParallelsHost } from './parallels-host.js'
 import { hostInfo } from './host-info.js'
 import { ParallelsProvisioning } from './parallels-provisioning.js'
@@ -36,7 +36,7 @@ export class ParallelsDriver implements Driver {
       ...new ParallelsProvisioning(host, this.#work).operations,
       ...new ParallelsSnapshots(host, this.#work).operations,
       ...screenOperations(host, this.#work),
-      ...new ParallelsGuest(host, this.#work).operations,
+      ...parallelsGuestOperations(host, this.#work),
     }
   }
 

@@ -84,8 +84,8 @@ export class ParallelsWork {
   }
 
   /** Does something in the guest of a VM, beside any change of the VM. */
-  useGuest<T>(task: Task, vm: string, path: string, action: (info: VmInfo) => Promise<T>): Promise<T> {
-    return this.#change(task, vm, async (begin) => action(await begin()), { path })
+  useGuest<T>(task: Task, vm: string, action: (info: VmInfo) => Promise<T>): Promise<T> {
+    return this.#change(task, vm, async (begin) => action(await begin()))
   }
 
   #change<T>(task: Task, vm: string, change: Change<T>, context: Partial<FailureContext> = {}): Promise<T> {
@@ -194,11 +194,12 @@ export class ParallelsWork {
       return await action()
     } catch (error) {
       // The host's work words the errors of a connection that is closed.
-      throw this.#host.work.isClosed ? error : await this.#explain(error, context)
+      throw this.#host.work.isClosed ? error : await this.explain(error, context)
     }
   }
 
-  async #explain(error: unknown, context: FailureContext): Promise<VmError> {
+  /** The error of awaitvm for a failure. */
+  async explain(error: unknown, context: FailureContext): Promise<VmError> {
     const { vm, expected = [] } = context
     if (!(error instanceof ParallelsFailure) || vm === undefined) return parallelsError(error, context)
     if (error.kind === 'vm-not-found') this.#host.inventory.forget(vm)

@@ -1,5 +1,4 @@
-import { once } from 'node:events'
-import type { Readable, Writable } from 'node:stream'
+import type { Readable } from 'node:stream'
 import type { Transport } from './transport.js'
 import type { Ending, HostProgram } from '../../ssh/host-program.js'
 
@@ -10,28 +9,26 @@ export interface Outcome {
   readonly isOverdue: boolean
   /** True if it was asked to stop, by the caller or by a close. */
   readonly wasInterrupted: boolean
+  /** The error that the input ended with; the program was stopped then. */
+  readonly inputError?: Error | undefined
   readonly stdout: Buffer
   readonly stderr: Buffer
-  /** The end of a standard error that is longer than the limit: reports of the outcome are there. */
-  readonly stderrEnd: Buffer
-  /** True if it printed more than was kept. */
-  readonly isTruncated: boolean
 }
 
 export interface RunOptions {
   /** Longest time, in milliseconds; then the program is interrupted, and killed if it does not end. */
   readonly timeoutMs: number
-  readonly input?: Readable | Uint8Array | undefined
-  /** Aborting it interrupts the program. */
+  readonly input?: Uint8Array | AsyncIterable<Uint8Array> | undefined
+  /** Aborting it stops the program. */
   readonly signal?: AbortSignal | undefined
   /** True if an interrupt ends it; else it is killed at once. */
   readonly heedsInterrupts?: boolean | undefined
-  /** Bytes of each output that are kept. */
-  readonly limit?: number | undefined
+  /** Tried before it is interrupted. Resolves with true if the program is about to end by itself. */
+  readonly stop?: (() => Promise<boolean>) | undefined
   /** Called with each piece of the standard output. */
   readonly onOutput?: ((piece: Buffer) => void) | undefined
-  /** Receives the standard output, with back pressure; then only its beginning is kept. */
-  readonly output?: Writable | undefined
+  /** Takes both outputs, and `undefined` at the end of each; the next piece waits for the promise. The outcome has none of them then. */
+  readonly take?: ((stream: 'stdout' | 'stderr', piece: Buffer | undefined) => Promise<void>) | undefined
 }
 
 /** Milliseconds from the interrupt to the kill. */
@@ -40,13 +37,8 @@ const graceMs = 5000
 /** Longest time in milliseconds for a program that is started after `stopAll`. */
 const afterwardsMs = 5000
 
-/** Bytes that are kept of an output that goes to a stream: an error of prlctl may be among them. */
-const beginningLimit = 4096
-
-/** Bytes beyond the limit that are kept of the end. */
-const endLimit = 4096
-
-const defaultLimit = 64 * 2 ** 20
+/** Bytes of each output that are kept. */
+const limit = 64 * 2 ** 20
 
 /** Runs programs on the host, and leaves none behind. */
 export class ProgramRunner {
@@ -59,30 +51,20 @@ export class ProgramRunner {
   }
 
   async run(argv: readonly string[], options: RunOptions): Promise<Outcome> {
-    const { timeoutMs, input, signal, heedsInterrupts = false, limit = defaultLimit, onOutput, output } = options
+    const { timeoutMs, input, signal, onOutput, take } = options
     const program = this.#start(argv, input !== undefined)
     if (program instanceof Error) return notBegun(program)
     let isOverdue = false
     let wasInterrupted = false
-    let killer: NodeJS.Timeout | undefined
-    const stop = (): void => {
-      if (!heedsInterrupts) {
-        program.kill()
-        return
-      }
-      program.interrupt()
-      killer ??= setTimeout(() => {
-        program.kill()
-      }, graceMs)
-    }
+    const stopping = new Stopping(program, options)
     const onAbort = (): void => {
       wasInterrupted = true
-      stop()
+      stopping.begin()
     }
     const deadline = setTimeout(
       () => {
         isOverdue = true
-        stop()
+        stopping.begin()
       },
       Math.min(timeoutMs, this.#longestMs),
     )
@@ -90,23 +72,27 @@ export class ProgramRunner {
     signal?.addEventListener('abort', onAbort)
     if (signal?.aborted === true) onAbort()
     try {
-      const stdout = new Collected(program.stdout, output === undefined ? limit : beginningLimit, onOutput)
-      const stderr = new Collected(program.stderr, limit)
-      if (output !== undefined) program.stdout.pipe(output, { end: false })
-      feed(program, input)
-      const ending = await program.ended
-      return {
-        ending,
-        isOverdue,
-        wasInterrupted,
-        stdout: stdout.bytes,
-        stderr: stderr.bytes,
-        stderrEnd: stderr.end,
-        isTruncated: (output === undefined && stdout.isTruncated) || stderr.isTruncated,
+      const stdout = new Collected(onOutput)
+      const stderr = new Collected()
+      const reading =
+        take === undefined
+          ? [stdout.read(program.stdout), stderr.read(program.stderr)]
+          : (['stdout', 'stderr'] as const).map((stream) =>
+              passOn(program[stream], (piece) => take(stream, piece)).finally(() => take(stream, undefined)),
+            )
+      let inputError: Error | undefined
+      if (input !== undefined) {
+        feed(program, input).catch((error: unknown) => {
+          inputError = error instanceof Error ? error : new Error(String(error))
+          onAbort()
+        })
       }
+      // An output that breaks off ends with its program.
+      const [ending] = await Promise.all([program.ended, Promise.allSettled(reading)])
+      return { ending, isOverdue, wasInterrupted, inputError, stdout: stdout.bytes, stderr: stderr.bytes }
     } finally {
       clearTimeout(deadline)
-      clearTimeout(killer)
+      stopping.end()
       signal?.removeEventListener('abort', onAbort)
       this.#running.delete(program)
     }
@@ -136,33 +122,68 @@ const notBegun = (error: Error): Outcome => ({
   wasInterrupted: false,
   stdout: Buffer.alloc(0),
   stderr: Buffer.alloc(0),
-  stderrEnd: Buffer.alloc(0),
-  isTruncated: false,
 })
+
+/** Stops a program: asks in its own way, then interrupts it, then kills it. */
+class Stopping {
+  readonly #program: HostProgram
+  readonly #options: RunOptions
+  #hasBegun = false
+  #hasEnded = false
+  #next: NodeJS.Timeout | undefined
+
+  constructor(program: HostProgram, options: RunOptions) {
+    this.#program = program
+    this.#options = options
+  }
+
+  begin(): void {
+    if (this.#hasBegun) return
+    this.#hasBegun = true
+    const { stop, heedsInterrupts = false } = this.#options
+    if (!heedsInterrupts) this.#program.kill()
+    else if (stop === undefined) this.#interrupt()
+    else void this.#ask(stop)
+  }
+
+  /** The program has ended. */
+  end(): void {
+    this.#hasEnded = true
+    clearTimeout(this.#next)
+  }
+
+  async #ask(stop: () => Promise<boolean>): Promise<void> {
+    const isEnding = await stop()
+    if (this.#hasEnded) return
+    if (isEnding) this.#next = setTimeout(() => this.#interrupt(), graceMs)
+    else this.#interrupt()
+  }
+
+  #interrupt(): void {
+    this.#program.interrupt()
+    this.#next = setTimeout(() => {
+      this.#program.kill()
+    }, graceMs)
+  }
+}
 
 /** The output of a program, up to a limit. */
 class Collected {
   readonly #pieces: Buffer[] = []
+  readonly #onPiece: ((piece: Buffer) => void) | undefined
   #size = 0
-  #end = Buffer.alloc(0)
-  isTruncated = false
 
-  constructor(stream: Readable, limit: number, onPiece?: (piece: Buffer) => void) {
-    stream.on('data', (piece: Buffer) => {
-      onPiece?.(piece)
+  constructor(onPiece?: (piece: Buffer) => void) {
+    this.#onPiece = onPiece
+  }
+
+  async read(stream: Readable): Promise<void> {
+    await passOn(stream, (piece) => {
+      this.#onPiece?.(piece)
       const kept = piece.subarray(0, limit - this.#size)
-      if (kept.length < piece.length) {
-        this.isTruncated = true
-        this.#end = Buffer.concat([this.#end, piece.subarray(kept.length)]).subarray(-endLimit)
-      }
       this.#size += kept.length
       if (kept.length > 0) this.#pieces.push(kept)
     })
-  }
-
-  /** The end of the output beyond the limit. */
-  get end(): Buffer {
-    return this.#end
   }
 
   get bytes(): Buffer {
@@ -170,19 +191,19 @@ class Collected {
   }
 }
 
-/** Writes the input. A program may end without reading it. */
-function feed({ stdin }: HostProgram, input: Readable | Uint8Array | undefined): void {
-  if (input === undefined) return
-  stdin.on('error', () => {
-    if (!(input instanceof Uint8Array)) input.destroy()
-  })
-  if (input instanceof Uint8Array) stdin.end(input)
-  else {
-    // Without this, a source that fails would leave the program waiting.
-    void once(input, 'close').then(
-      () => stdin.end(),
-      () => stdin.destroy(),
-    )
-    input.pipe(stdin)
+/** Passes each piece on, and waits until it is taken. */
+async function passOn(stream: Readable, take: (piece: Buffer) => Promise<void> | void): Promise<void> {
+  const pieces: AsyncIterable<Buffer> = stream
+  for await (const piece of pieces) await take(piece)
+}
+
+/** Writes the input, as fast as it is read. A program may end without reading it. */
+async function feed({ stdin }: HostProgram, input: NonNullable<RunOptions['input']>): Promise<void> {
+  // Each write reports its own failure, too.
+  stdin.on('error', () => undefined)
+  for await (const piece of input instanceof Uint8Array ? [input] : input) {
+    const failure = await new Promise<Error | null | undefined>((resolve) => stdin.write(piece, resolve))
+    if (failure !== null && failure !== undefined) return
   }
+  stdin.end()
 }

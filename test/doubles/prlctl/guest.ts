@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import type { Readable } from 'node:stream'
 import { type Command, failing, lookUp, pause } from './command.js'
 import type { Dispatcher } from './dispatcher.js'
+import type { Knobs } from './knobs.js'
 import { freshGuest } from './machine.js'
 import { Failure, texts } from './messages.js'
 import { print, terminal } from './terminal.js'
@@ -13,6 +14,12 @@ import { print, terminal } from './terminal.js'
 const hangingLength = 3900
 
 const whileProgramsLive = ['running', 'pausing', 'paused', 'continuing']
+
+/** Where the bytes begin and end that an output loses: a part of its first line, or all after that. */
+function lostBytes(lost: Knobs['execLoses'], stream: 'stdout' | 'stderr'): readonly [number, number] {
+  if (lost === `begin of ${stream}`) return [0, 16]
+  return lost === `end of ${stream}` ? [64, Infinity] : [0, 0]
+}
 
 /** Runs a program in the guest: the words are joined, and split again by the guest's shell. */
 export const exec: Command = {
@@ -54,12 +61,20 @@ export const exec: Command = {
     )
     if (isEmpty || session === undefined) return
     const { stdin, write, isGone } = terminal()
-    const pass = async (output: Readable, to: 'stdout' | 'stderr'): Promise<void> => {
-      for await (const piece of output) await write(to, piece as Buffer)
+    const pass = async (output: Readable, stream: 'stdout' | 'stderr'): Promise<void> => {
+      const [from, to] = lostBytes(knobs.execLoses, stream)
+      let at = 0
+      for await (const data of output) {
+        const piece = data as Buffer
+        const kept = [piece.subarray(0, Math.max(0, from - at)), piece.subarray(Math.max(0, to - at))]
+        at += piece.length
+        await write(stream, Buffer.concat(kept))
+      }
     }
     // A program need not read its input.
     session.stdin.on('error', () => undefined)
-    stdin.pipe(session.stdin)
+    if (knobs.execLoses === 'stdin') session.stdin.end()
+    else stdin.pipe(session.stdin)
     const exited = once(session, 'exit').then(([code, signal]) =>
       typeof code === 'number' ? code : 128 + constants.signals[signal as NodeJS.Signals],
     )

@@ -43,6 +43,8 @@ const defaultKnobs = {
   /** How often `exec` fails after the program has run, and how often it runs and prints nothing. */
   spuriousExec: 0,
   emptyExec: 0,
+  /** What `exec` loses: the input, or a part of an output. */
+  execLoses: '' as '' | 'stdin' | `${'begin' | 'end'} of ${'stdout' | 'stderr'}`,
   /** Whether a child in the background that holds the outputs of its program holds `exec`, too. */
   execEnds: 'with-outputs' as 'with-outputs' | 'with-program',
   /** How many lists of VMs and of snapshots are truncated. */

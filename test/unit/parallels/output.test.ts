@@ -1,6 +1,5 @@
 import { execFileSync } from 'node:child_process'
 import { expect, test } from 'vitest'
-import { Cksum } from '../../../src/drivers/parallels/cksum.js'
 import { licenseOf, serviceInfoOf } from '../../../src/drivers/parallels/host-info.js'
 import { jsonIn } from '../../../src/drivers/parallels/json-output.js'
 import { MonitorLines } from '../../../src/drivers/parallels/monitor-lines.js'
@@ -285,14 +284,4 @@ test('a shell splits quoted words as they were', () => {
   const words = ['', ' ', "it's", "'''", '"', '$HOME', '`id`', '\\', 'a\nb', '-n', '*', '!x', '虚拟机']
   const output = execFileSync('sh', ['-c', `printf '%s\\0' ${quoteWords(words)}`])
   expect(output.toString().split('\0').slice(0, -1)).toEqual(words)
-})
-
-test('the checksum equals that of cksum', () => {
-  for (const content of ['', 'a', 'hello\n', 'x'.repeat(70_000), '\0\u00ff']) {
-    const sum = new Cksum()
-    const bytes = Buffer.from(content)
-    sum.update(bytes.subarray(0, 3))
-    sum.update(bytes.subarray(3))
-    expect(sum.digest()).toBe(execFileSync('cksum', { input: bytes }).toString().trim())
-  }
 })

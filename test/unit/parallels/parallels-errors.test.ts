@@ -13,8 +13,6 @@ const outcome = (changes: Partial<Outcome> & { readonly code?: number; readonly 
     wasInterrupted: false,
     stdout: Buffer.alloc(0),
     stderr: Buffer.from(text),
-    stderrEnd: Buffer.alloc(0),
-    isTruncated: false,
     ...others,
   }
 }

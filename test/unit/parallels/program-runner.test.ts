@@ -16,7 +16,11 @@ const endless: Transport = {
       stderr,
       ended,
       interrupt: () => undefined,
-      kill: () => end({ kind: 'signal', signal: 'SIGKILL' }),
+      kill: () => {
+        stdout.end()
+        stderr.end()
+        end({ kind: 'signal', signal: 'SIGKILL' })
+      },
     }
   },
 } as unknown as Transport

@@ -73,7 +73,7 @@ describe('a Parallels host over ssh', () => {
     const { stdout } = await vm.guest.exec(['printf', '[%s]', ...words]).unwrap()
     expect(Buffer.from(stdout).toString()).toBe(words.map((word) => `[${word}]`).join(''))
     const bytes = Buffer.from(Array.from({ length: 100_000 }, (_, index) => index % 256))
-    const echoed = await vm.guest.exec(['cat'], { input: bytes }).unwrap()
+    const echoed = await vm.guest.exec(['cat'], { input: bytes, encoding: 'buffer' }).unwrap()
     expect(Buffer.compare(Buffer.from(echoed.stdout), bytes)).toBe(0)
     expect((await vm.guest.exec(['sh', '-c', 'exit 255']).unwrap()).exitCode).toBe(255)
   })
@@ -104,10 +104,11 @@ describe('a Parallels host over ssh', () => {
     await vm.start().unwrap()
     // Most of it is not UTF-8.
     const bytes = Buffer.alloc(10_000_000, Buffer.from(Array.from({ length: 251 }, (_, index) => (index * 37) % 256)))
-    const { stdout, isTruncated } = await vm.guest.exec(['cat'], { input: bytes }).unwrap()
+    const { stdout, isTruncated } = await vm.guest.exec(['cat'], { input: bytes, encoding: 'buffer' }).unwrap()
     expect(isTruncated).toBe(false)
     expect(Buffer.compare(Buffer.from(stdout), bytes)).toBe(0)
-    const { stderr } = await vm.guest.exec(['sh', '-c', String.raw`printf '\377\300\0\33[2Jx' >&2`]).unwrap()
+    const printed = String.raw`printf '\377\300\0\33[2Jx' >&2`
+    const { stderr } = await vm.guest.exec(printed, { encoding: 'buffer' }).unwrap()
     expect([...stderr]).toEqual([0xff, 0xc0, 0, 0x1b, ...Buffer.from('[2Jx')])
   })
 
