@@ -1,5 +1,5 @@
 import type { Driver, DriverOperations } from '../../driver/driver.js'
-import type { Feature } from '../../operations.js'
+import type { DriverOperation, Feature } from '../../operations.js'
 import { filterVms, findVm } from '../../driver/vm-lookup.js'
 import type { VmRecord } from '../../model/vm-record.js'
 import { parallelsGuestOperations } from './parallels-guest.js'
@@ -20,6 +20,7 @@ const maxConcurrentOperations = 8
 export class ParallelsDriver implements Driver {
   readonly name = 'parallels'
   readonly maxConcurrentOperations = maxConcurrentOperations
+  readonly waitingOperations = new Set<DriverOperation>(['guest.exec', 'guest.waitUntilReady', 'guest.waitForPort'])
   readonly features: ReadonlySet<Feature> = new Set(['vm.clone.linked', 'server.events.global'])
   readonly operations: DriverOperations
   readonly subscribe: ParallelsHost['subscribe']
