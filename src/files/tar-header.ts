@@ -103,7 +103,7 @@ function writeNumber(header: Buffer, offset: number, length: number, value: numb
 
 /** The sum of the bytes of a header, its own field read as spaces. */
 export function checksum(header: Buffer): number {
-  let sum = 0
-  for (const [index, byte] of header.entries()) sum += index >= 148 && index < 156 ? 0x20 : byte
+  let sum = 8 * 0x20
+  for (let at = 0; at < tarBlock; at += 1) sum += at >= 148 && at < 156 ? 0 : (header[at] ?? 0)
   return sum
 }

@@ -12,6 +12,8 @@ const maxPath = 4096
 /** Longest header of POSIX.1-2001: it has a path, a target, and short fields. */
 const maxPax = 4 * maxPath
 
+/** How many headers an entry may have: one of each kind, and its own. */
+const maxHeaders = 5
 /** Longest filling after the end: a record of GNU tar has at most 1 MiB or so. */
 const maxFilling = 2 ** 20
 
@@ -55,7 +57,7 @@ export class TarReader {
    */
   async next(): Promise<TarEntry | undefined> {
     const extension: Extension = {}
-    for (;;) {
+    for (let headers = 1; headers <= maxHeaders; headers += 1) {
       await this.#skip(this.#left + this.#padding)
       this.#left = 0
       this.#padding = 0
@@ -70,6 +72,7 @@ export class TarReader {
       else if (flag === 'g') await this.#extension(size, maxPax)
       else return this.#entry(header, flag, extension)
     }
+    throw new TarError('its archive has headers without a file')
   }
 
   /** The content of the entry that was read last. */
