@@ -35,6 +35,8 @@ export interface LocalWayOptions {
   readonly loses?: { readonly from: number; readonly to: number }
   /** Looked for before the programs of the guest. */
   readonly tools?: string
+  /** Is put in the place of `/run` in scripts. */
+  readonly run?: string
   /** Called with each program before it runs. */
   readonly onRun?: (program: GuestProgram) => void
 }
@@ -57,7 +59,8 @@ export class LocalWay implements GuestWay {
     signal.throwIfAborted()
     this.programs.push(program)
     this.#options.onRun?.(program)
-    const [name = '', ...args] = program.argv
+    const { run = '/run' } = this.#options
+    const [name = '', ...args] = program.argv.map((word) => word.replaceAll('/run/', `${run}/`))
     const file = name !== '/bin/sh' ? name : this.#shell === 'busybox' ? join(busyboxFolder(), 'sh') : this.#shell
     const folders = this.#shell === 'busybox' ? [busyboxFolder()] : [process.env['PATH'] ?? '']
     const path = [...(this.#options.tools === undefined ? [] : [this.#options.tools]), ...folders].join(delimiter)
