@@ -13,13 +13,13 @@ beforeEach(async () => {
 })
 afterEach(() => rm(folder, { recursive: true }))
 
-type Answer = AsyncIterable<Uint8Array> | Iterable<Uint8Array>
+type Answer = Iterable<Uint8Array>
 
 /** Guest operations whose every program prints what a guest has made up, and succeeds. */
 function hostile(answer: () => Answer): DriverOperations {
   const run = async (_program: unknown, io: ProgramIo, signal: AbortSignal): Promise<ProgramEnd> => {
     io.begun({ kill: async () => false })
-    for await (const bytes of answer()) {
+    for (const bytes of answer()) {
       signal.throwIfAborted()
       await io.output('stdout', bytes)
       signal.throwIfAborted()
