@@ -132,7 +132,7 @@ class RunningProgram {
       for (;;) {
         const next = await Promise.race([input?.next(), end])
         if (next === undefined || next.done === true) break
-        if (!stdin.write(next.value)) await Promise.race([once(stdin, 'drain'), end])
+        if (!stdin.write(next.value)) await Promise.race([once(stdin, 'drain').catch(() => undefined), end])
       }
     } catch (error) {
       this.#failure = { error }

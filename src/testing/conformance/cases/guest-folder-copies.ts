@@ -185,7 +185,7 @@ export const guestFolderCopies: Cases = ({ host, promisesInGuest }) => {
         for await (const { done = 0 } of job) if (done > 0) break
         await job.cancel()
         const result = await job
-        if (result.isErr()) expect(result.error.code).toBe('JOB_CANCELLED')
+        if (result.isErr()) expect(result.error.code, result.error.message).toBe('JOB_CANCELLED')
         return result.isErr()
       }
       const into = await cancelled(vm.guest.copyIn(trial.path('tree'), `${folder}/tree`))

@@ -107,7 +107,7 @@ export const guestPrograms: Cases = ({ host, promises, promisesInGuest }) => {
     async (vm) => {
       const result = await vm.guest.exec(['awaitvm-no-such-program'])
       if (result.isOk()) expect(result.value.exitCode).toBe(127)
-      else expect(await failureOf(Promise.resolve(result), 'INVALID_ARGUMENT')).toMatchObject({ path: 'argv[0]' })
+      else expect(await failureOf(Promise.resolve(result), 'INVALID_ARGUMENT')).toMatchObject({ path: 'command[0]' })
     },
   )
 
