@@ -10,15 +10,15 @@ import { readDeleteOptions, type DeleteOptions } from './vm-arguments.js'
 
 interface Deletable {
   readonly target: JobTarget
-  readonly delete: (options: JobOptions | undefined, refusal?: InvalidArgumentError) => Job<void, DeleteErrors>
+  readonly delete: (options?: JobOptions, refusal?: InvalidArgumentError) => Job<void, DeleteErrors>
   readonly kill: () => Job<unknown>
 }
 
 /** `vm.delete()`: of a VM at rest, or by force. */
 export function deleteVm(
   connection: DriverConnection,
-  vm: Deletable,
   options: DeleteOptions | undefined,
+  vm: Deletable,
 ): Job<void, DeleteErrors> {
   const { own, job } = readDeleteOptions(options)
   if (own.isErr()) return vm.delete(job, own.error)
@@ -37,11 +37,10 @@ export function deleteVm(
  * delete a VM that is damaged, and whose state nobody can tell.
  */
 async function deleteByForce(vm: Deletable, steps: JobSteps): Promise<Result<void, VmError>> {
-  const remove = (): Job<void> => vm.delete(undefined)
-  const deleted = await steps.run(remove, { phase: 'deleting', share: [0, 10], isLast: true })
+  const deleted = await steps.run(() => vm.delete(), { phase: 'deleting', share: [0, 10], isLast: true })
   if (deleted.isOk() || deleted.error.code !== 'INVALID_STATE') return deleted
   const killed = await steps.run(vm.kill, { phase: 'taking the power away', share: [10, 50] })
   if (killed.isErr()) return err(killed.error)
-  const deletedAtLast = await steps.run(remove, { phase: 'deleting', share: [50, 100], isLast: true })
+  const deletedAtLast = await steps.run(() => vm.delete(), { phase: 'deleting', share: [50, 100], isLast: true })
   return deletedAtLast.mapErr((error) => VmError.withHint(error, 'The power of the VM had been taken away before.'))
 }

@@ -102,5 +102,7 @@ export type WaitForPortErrors = OperationErrors<'guest.waitForPort'>
 export type KillErrors = OperationErrors<'job.kill'>
 /** What `job.resize()` of a program may end with. */
 export type ResizeErrors = OperationErrors<'job.resize'>
+/** What `console.waitFor()` may end with. */
+export type ConsoleWaitForErrors = OperationErrors<'console.waitFor'>
 /** What `job.cancel()` may end with. */
 export type CancelErrors = OperationErrors<'job.cancel'>

@@ -196,6 +196,12 @@ const table = {
     errors: inState,
   },
   ...guestOperationRows,
+  'console.waitFor': {
+    phrase: 'wait for the console of',
+    isQuery: true,
+    isCancelable: true,
+    errors: inState,
+  },
   'job.cancel': { phrase: 'cancel a job on', errors: ['JOB_NOT_CANCELABLE', 'JOB_FINISHED'] },
   'job.kill': { phrase: 'send a signal to a program in', errors: [...inGuest, 'JOB_FINISHED'] },
   'job.resize': { phrase: 'resize the terminal of a program in', errors: [...inGuest, 'JOB_FINISHED'] },

@@ -17,8 +17,8 @@ interface Startable {
 /** `vm.start()`: until the VM runs, or until its guest is ready. */
 export function startVm(
   connection: DriverConnection,
-  vm: Startable,
   options: StartOptions | undefined,
+  vm: Startable,
 ): Job<void, StartErrors> {
   const { own, job } = readStartOptions(options)
   if (own.isErr()) return vm.start(job, own.error)

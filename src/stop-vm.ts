@@ -11,7 +11,7 @@ import { readStopOptions, type StopMode, type StopOptions } from './vm-arguments
 
 interface Stoppable {
   readonly target: JobTarget
-  readonly stop: (mode: StopMode | InvalidArgumentError, options?: JobOptions) => Job<StopMode, StopErrors>
+  readonly stop: (mode: StopMode, options?: JobOptions, refusal?: InvalidArgumentError) => Job<StopMode, StopErrors>
 }
 
 /** Longest time that the kill may take after a shutdown: hosts end a VM within seconds. */
@@ -20,11 +20,11 @@ const killTimeoutMs = 60_000
 /** `vm.stop()`: by the guest, by taking the power away, or by the one and then the other. */
 export function stopVm(
   connection: DriverConnection,
-  vm: Stoppable,
   options: StopOptions | undefined,
+  vm: Stoppable,
 ): Job<StopMode, StopErrors> {
   const { own, job } = readStopOptions(options)
-  if (own.isErr()) return vm.stop(own.error, job)
+  if (own.isErr()) return vm.stop('shutdown', job, own.error)
   const { mode = 'shutdown', thenKill } = own.value
   if (thenKill !== true) return vm.stop(mode, job)
   const { timeoutMs = operations['vm.stop'].timeoutMs } = job ?? {}

@@ -132,10 +132,11 @@ export class Vm extends VmView implements OperationMethods<'vm'> {
    * for the guest, too. If that fails or is cancelled once the VM has been started, it is left as it is, and the error's hint tells so.
    */
   start(options?: StartOptions): Job<void, operation.StartErrors> {
-    const start = (jobOptions?: JobOptions, refusal?: InvalidArgumentError): Job<void, operation.StartErrors> =>
-      this.#change('vm.start', refusal ?? { vm: this.id }, jobOptions)
-    const waitUntilReady = (): Job<void> => this.guest.waitUntilReady()
-    return startVm(this.#connection, { target: this.target, start, waitUntilReady }, options)
+    return startVm(this.#connection, options, {
+      target: this.target,
+      start: (jobOptions, refusal) => this.#change('vm.start', refusal ?? { vm: this.id }, jobOptions),
+      waitUntilReady: () => this.guest.waitUntilReady(),
+    })
   }
 
   /**
@@ -145,17 +146,14 @@ export class Vm extends VmView implements OperationMethods<'vm'> {
    * not shut down within `timeoutMs`. The value tells how the VM was stopped.
    */
   stop(options?: StopOptions): Job<StopMode, operation.StopErrors> {
-    const stop = (
-      mode: StopMode | InvalidArgumentError,
-      jobOptions?: JobOptions,
-    ): Job<StopMode, operation.StopErrors> => {
-      const input = mode instanceof InvalidArgumentError ? mode : { vm: this.id, mode }
-      return this.#call('vm.stop', input, jobOptions, (state) => {
-        this.#keepState(state)
-        return mode as StopMode
-      })
-    }
-    return stopVm(this.#connection, { target: this.target, stop }, options)
+    return stopVm(this.#connection, options, {
+      target: this.target,
+      stop: (mode, jobOptions, refusal) =>
+        this.#call('vm.stop', refusal ?? { vm: this.id, mode }, jobOptions, (state) => {
+          this.#keepState(state)
+          return mode
+        }),
+    })
   }
 
   /** Halts the processors of a `running` VM; its memory stays on the host. */
@@ -215,10 +213,11 @@ export class Vm extends VmView implements OperationMethods<'vm'> {
    * stay. `{ force: true }` deletes a VM that is on, too: it takes the power away first.
    */
   delete(options?: DeleteOptions): Job<void, operation.DeleteErrors> {
-    const remove = (jobOptions?: JobOptions, refusal?: InvalidArgumentError): Job<void, operation.DeleteErrors> =>
-      this.#call('vm.delete', refusal ?? { vm: this.id }, jobOptions, nothing)
-    const kill = (): Job<StopMode> => this.stop({ mode: 'kill' })
-    return deleteVm(this.#connection, { target: this.target, delete: remove, kill }, options)
+    return deleteVm(this.#connection, options, {
+      target: this.target,
+      delete: (jobOptions, refusal) => this.#call('vm.delete', refusal ?? { vm: this.id }, jobOptions, nothing),
+      kill: () => this.stop({ mode: 'kill' }),
+    })
   }
 
   /** Makes the host forget a VM that is `stopped`, `suspended` or `crashed`; its files stay, for `server.registerVm()`. */
@@ -295,10 +294,13 @@ export class Vm extends VmView implements OperationMethods<'vm'> {
 
   /**
    * The serial console: what the guest printed since it was started, as far as the host has kept it, and then what it prints; what is
-   * written goes to the guest. A console that can't be opened is destroyed with the typed error.
+   * written goes to the guest. `waitFor()` waits until a text is printed. A console that can't be opened is destroyed with the typed
+   * error.
    */
   console(): ConsoleStream {
-    return new ConsoleStream(this.#call('vm.console', { vm: this.id }, undefined, itself).unwrap(), this.target)
+    const opening = this.#call('vm.console', { vm: this.id }, undefined, itself).unwrap()
+    const { runner } = this.#connection
+    return new ConsoleStream(opening, { target: this.target, runner, getState: () => this.getState().unwrap() })
   }
 
   readonly #keepState = (state: VmState): VmState => {

@@ -15,7 +15,7 @@ describe('an operation of the table', () => {
     expectTypeOf<keyof DriverOperationTypes>().toEqualTypeOf<DriverOperation>()
     expectTypeOf<Extract<DriverOperation, 'vm.refresh' | 'vm.waitForState' | 'server.close' | 'batch'>>().toBeNever()
     expectTypeOf<Exclude<OperationCode, DriverOperation>>().toExtend<
-      'connect' | 'server.close' | 'vm.refresh' | 'vm.waitForState' | `job.${string}` | 'batch'
+      'connect' | 'server.close' | 'vm.refresh' | 'vm.waitForState' | 'console.waitFor' | `job.${string}` | 'batch'
     >()
   })
 

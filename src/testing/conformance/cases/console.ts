@@ -1,6 +1,7 @@
 import { once } from 'node:events'
 import { expect } from 'vitest'
 import { InvalidStateError, VmNotFoundError } from '../../../errors.js'
+import { failureOf } from '../expect-failure.js'
 import type { Cases } from '../case.js'
 
 export const consoleCases: Cases = ({ promises }) => {
@@ -52,6 +53,29 @@ export const consoleCases: Cases = ({ promises }) => {
     await vm.reset().unwrap()
     await console.until(guest.readyLine)
     expect(await guest.count()).toBe(1)
+  })
+
+  promises('waitFor finds what the guest printed before, and then each answer', needs, async (trial) => {
+    const { vm, guest } = await trial.runningSerialVm()
+    const console = vm.console()
+    await console.waitFor(guest.readyLine).unwrap()
+    for (const counted of [1, 2]) {
+      console.write('count\r')
+      const [, lines] = await console.waitFor(/lines (\d+)\r\n/).unwrap()
+      expect(lines).toBe(String(counted))
+    }
+    console.mark()
+    await failureOf(console.waitFor(guest.readyLine, { timeoutMs: 100 }), 'TIMEOUT')
+    console.destroy()
+  })
+
+  promises('waitFor ends with the state of a VM that stops', [...needs, 'vm.stop'], async (trial) => {
+    const { vm } = await trial.runningSerialVm()
+    const console = vm.console()
+    const waiting = console.waitFor('what it never prints')
+    await vm.stop({ mode: 'kill' }).unwrap()
+    const error = await failureOf(waiting, 'INVALID_STATE')
+    expect(error.state).toBe('stopped')
   })
 
   promises('a paused guest answers once it is resumed', [...needs, 'vm.pause', 'vm.resume'], async (trial) => {
