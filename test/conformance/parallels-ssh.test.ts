@@ -17,7 +17,12 @@ const subjects: readonly Subject[] = [
   'clone',
   'screen and keys',
   'guest agent',
-  'guest files',
+  'guest programs',
+  'guest live output',
+  'guest input',
+  'guest signals',
+  'guest interruptions',
+  'guest file copies',
   'close',
 ]
 
