@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto'
 import { InvalidArgumentError } from '../errors.js'
 import { removeDraftScript } from './file-scripts.js'
 import { guestPath } from './guest-path.js'
+import { iterableOf } from './iterable-of.js'
 import { lost, requireSuccess, runScript, tryScript, type InGuest, type Script } from './run-script.js'
 
 /** How long the guest has to remove what is unfinished. */
@@ -48,12 +49,19 @@ class SentInput {
     this.#source = source
   }
 
-  async *bytes(): AsyncGenerator<Uint8Array> {
-    try {
-      yield* this.#source
-    } catch (error) {
-      this.#failure = { error }
-    }
+  bytes(): AsyncIterable<Uint8Array> {
+    const source = this.#source[Symbol.asyncIterator]()
+    return iterableOf({
+      next: async () => {
+        try {
+          return await source.next()
+        } catch (error) {
+          this.#failure = { error }
+          return { done: true, value: undefined }
+        }
+      },
+      leave: () => source.return?.(),
+    })
   }
 
   /** Throws what the source has thrown. */

@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import { receiveScript } from './file-scripts.js'
+import { iterableOf } from './iterable-of.js'
 import { isMuch } from './guest-files.js'
 import type { InGuest } from './run-script.js'
 import { sendToDraft } from './send-to-draft.js'
@@ -37,13 +38,23 @@ export async function writeNewFile(guest: InGuest, file: NewFile): Promise<void>
 }
 
 /** The content, and at its end the mark and its size, by which the guest knows that it has all of it. */
-async function* withEnd(content: AsyncIterable<Uint8Array>, mark: string): AsyncGenerator<Uint8Array> {
+function withEnd(content: AsyncIterable<Uint8Array>, mark: string): AsyncIterable<Uint8Array> {
+  const source = content[Symbol.asyncIterator]()
   let size = 0
-  for await (const bytes of content) {
-    size += bytes.byteLength
-    yield bytes
-  }
-  yield Buffer.from(`${mark}${String(size).padStart(20, '0')}`)
+  let isAtEnd = false
+  return iterableOf({
+    async next() {
+      if (isAtEnd) return { done: true, value: undefined }
+      const next = await source.next()
+      if (next.done !== true) {
+        size += next.value.byteLength
+        return next
+      }
+      isAtEnd = true
+      return { done: false, value: Buffer.from(`${mark}${String(size).padStart(20, '0')}`) }
+    },
+    leave: () => source.return?.(),
+  })
 }
 
 /** The time as touch(1) takes it; nothing for one that has no four digits for the year. */

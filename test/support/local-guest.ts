@@ -84,9 +84,11 @@ export class LocalWay implements GuestWay {
     io.begun({ kill: async () => child.kill() })
     // A program may end before it has read its input.
     child.stdin.on('error', () => undefined)
+    const input = io.input?.[Symbol.asyncIterator]()
     const pump = async (): Promise<void> => {
       let at = 0
-      for await (const bytes of io.input ?? []) {
+      for (let next = await input?.next(); next?.done === false; next = await input?.next()) {
+        const bytes = next.value
         const { from, to } = this.#options.loses ?? { from: 0, to: 0 }
         const kept = Buffer.concat([
           bytes.subarray(0, Math.max(0, from - at)),
@@ -106,10 +108,10 @@ export class LocalWay implements GuestWay {
     try {
       const [end] = await Promise.all([ended, read('stdout'), read('stderr')])
       signal.throwIfAborted()
-      await pumped
       return end
     } finally {
       signal.removeEventListener('abort', kill)
+      await Promise.race([pumped, input?.return?.()])
     }
   }
 }

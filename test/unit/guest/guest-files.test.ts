@@ -158,6 +158,28 @@ describe.each(guestShells)('with %s', (shell) => {
     expect(await readdir(folder)).toEqual(['f'])
   })
 
+  test('a source that gives nothing more holds up neither a failure nor a cancel', async () => {
+    const task = looseTask('guest.writeFile')
+    let left = 0
+    const source = (): AsyncIterable<Uint8Array> => ({
+      [Symbol.asyncIterator]: () => ({
+        next: () => new Promise<never>(() => undefined),
+        return: async () => {
+          left += 1
+          return { done: true, value: undefined }
+        },
+      }),
+    })
+    await expect(call('guest.writeFile', { path: at('no/f'), input: source(), append: false })).rejects.toMatchObject({
+      errno: 'ENOENT',
+    })
+    const writing = call('guest.writeFile', { path: at('f'), input: source(), append: false }, { task })
+    task.cancel(new Error('cancelled'))
+    await expect(writing).rejects.toThrow('cancelled')
+    expect(left).toBe(2)
+    expect(await readdir(folder)).toEqual([])
+  })
+
   test('a folder is listed with the types of what is in it', async () => {
     await writeFile(at('f'), '')
     await mkdir(at('d'))
