@@ -30,7 +30,7 @@ class FakeGuest {
     })
   }
 
-  send(type: number, id: number, data = new Uint8Array()): void {
+  send(type: number, id: number, data: Uint8Array = new Uint8Array()): void {
     this.port.receive(encodeFrame({ type, id, data }))
   }
 
