@@ -54,33 +54,39 @@ export class BenchGuests implements AsyncDisposable {
     const { kernel, initrd, userKey, hostKey } = linux
     const directory = join(folder, 'vms')
     const server = await connect(`qmp://${directory}`).unwrap()
-    const vm = await server
-      .createVm({
-        name: 'guest',
-        memoryMiB,
-        boot: { kernel, initrd, commandLine: `console=ttyS0 quiet ${withAgent}` },
-        networkAdapters: [{ portForwards: [{ guestPort: 22 }] }],
+    let endBare = (): Promise<void> => Promise.resolve()
+    try {
+      const vm = await server
+        .createVm({
+          name: 'guest',
+          memoryMiB,
+          boot: { kernel, initrd, commandLine: `console=ttyS0 quiet ${withAgent}` },
+          networkAdapters: [{ portForwards: [{ guestPort: 22 }] }],
+        })
+        .unwrap()
+      await vm.start().unwrap()
+      const [line = []] = await commandLinesIn(directory)
+      const bare = join(folder, 'bare')
+      endBare = await startBare(bare, [...line, ...portArguments])
+      const agent = await RawAgent.open(join(bare, 'agent.sock'))
+      await vm.guest.waitUntilReady({ timeoutMs: bootTimeoutMs }).unwrap()
+      const hostPort = (await vm.refresh().unwrap()).networkAdapters?.[0]?.portForwards?.[0]?.hostPort
+      if (hostPort === undefined) throw new Error('the VM has no forwarded port')
+      return new BenchGuests({
+        linux,
+        server,
+        vm,
+        agent,
+        port: await RawPort.open(agent, join(bare, portSocket)),
+        serialSocket: join(bare, 'serial.sock'),
+        scp: await scpTo(folder, { port: hostPort, userKey, hostKey }),
+        endBare,
       })
-      .unwrap()
-    await vm.start().unwrap()
-    const [line = []] = await commandLinesIn(directory)
-    const bare = join(folder, 'bare')
-    const endBare = await startBare(bare, [...line, ...portArguments])
-    const agent = await RawAgent.open(join(bare, 'agent.sock'))
-    await vm.guest.waitUntilReady({ timeoutMs: bootTimeoutMs }).unwrap()
-    const port = vm.config.networkAdapters?.[0]?.portForwards?.[0]?.hostPort
-    if (port === undefined) throw new Error('the VM has no forwarded port')
-    const scp = await scpTo(folder, { port, userKey, hostKey })
-    return new BenchGuests({
-      linux,
-      server,
-      vm,
-      agent,
-      port: await RawPort.open(agent, join(bare, portSocket)),
-      serialSocket: join(bare, 'serial.sock'),
-      scp,
-      endBare,
-    })
+    } catch (error) {
+      await endBare()
+      await stopAll(server)
+      throw error
+    }
   }
 
   /** Boots another guest of awaitvm, which has no agent and is reached by SSH. */
@@ -103,7 +109,11 @@ export class BenchGuests implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     await this.agent[Symbol.asyncDispose]()
     await this.#endBare()
-    for (const vm of await this.server.getVmList().unwrap()) await vm.stop({ mode: 'kill' }).unwrap()
-    await this.server.close().unwrap()
+    await stopAll(this.server)
   }
+}
+
+async function stopAll(server: Server): Promise<void> {
+  for (const vm of await server.getVmList().unwrap()) await vm.stop({ mode: 'kill' }).unwrap()
+  await server.close().unwrap()
 }
