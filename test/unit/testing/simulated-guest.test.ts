@@ -202,6 +202,7 @@ describe('files', () => {
     expect((await vm.guest.stat('/srv/later').unwrap()).mtime).toEqual(new Date(simulated.clock.now))
     await vm.guest.mkdir('/srv/../srv/./deep', { mode: 0o700 }).unwrap()
     expect(await vm.guest.readdir('/srv').unwrap()).toEqual(['deep', 'in', 'later'])
+    expect((await failureOf(vm.guest.readFile('/srv/in/'), 'GUEST_FILE_ERROR')).errno).toBe('ENOTDIR')
     expect((await failureOf(vm.guest.rm('/', { recursive: true }), 'GUEST_FILE_ERROR')).errno).toBe('EBUSY')
     expect((await failureOf(vm.guest.rename('/srv', '/srv/deep/srv'), 'GUEST_FILE_ERROR')).errno).toBe('EINVAL')
   })

@@ -1,4 +1,5 @@
 import { GuestFileError } from '../../../errors.js'
+import { fileError } from '../../../guest/guest-failure.js'
 import type { GuestEntry, GuestStats } from '../../../model/guest-file.js'
 import {
   find,
@@ -45,7 +46,7 @@ export class FileSystem {
     const { type, mode, uid, gid, mtimeMs, atimeMs, ctimeMs } = node
     return {
       type,
-      size: node.type === 'file' ? node.content.byteLength : 0,
+      size: sizeOf(node),
       mode,
       uid,
       gid,
@@ -121,7 +122,7 @@ export class FileSystem {
     const target = find(this.#root, to, { follow: false })
     if (source.names.length === 0) throw refuse('EBUSY', from)
     if (target.names.length > source.names.length && source.names.every((name, at) => target.names[at] === name)) {
-      throw refuse('EINVAL', to)
+      throw fileError('EINVAL', to, `in the guest, ${to} is in ${from}, which can't be moved into itself`)
     }
     if (target.node === source.node) return
     if (source.node.type === 'directory') {
@@ -177,6 +178,11 @@ export class FileSystem {
   #set(names: readonly string[], node: FileNode | undefined): void {
     this.#root = withNode(this.#root, names, node, this.#nowMs)
   }
+}
+
+function sizeOf(node: FileNode): number {
+  if (node.type === 'file') return node.content.byteLength
+  return node.type === 'symlink' ? Buffer.byteLength(node.target) : 0
 }
 
 /** What a file that is replaced leaves to the new one. */

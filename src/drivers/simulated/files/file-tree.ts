@@ -84,7 +84,9 @@ export function find(root: Folder, path: string, { follow }: { readonly follow: 
     }
     at.push({ name, node })
   }
-  return { names: at.map((step) => step.name), node: here() }
+  const node = here()
+  if (path.endsWith('/') && node.type !== 'directory') throw refuse('ENOTDIR', path)
+  return { names: at.map((step) => step.name), node }
 }
 
 /** The folder with another file in a place whose folder exists; without the file if it is `undefined`. */
