@@ -91,23 +91,25 @@ const prepare = `${follow}[ -e "$target" ] || [ ! -h "$1" ] || fail "$1" "No suc
 there "$parent"; [ -d "$parent" ] || fail "$parent" "Not a directory"
 [ -w "$parent" ] && [ -x "$parent" ] || fail "$parent" "Permission denied"
 trap "rm -rf \\"\\$draft\\"" EXIT; trap "exit 1" HUP INT PIPE TERM
-mask=$(umask); umask 077
+umask 077
 `
 
 /**
  * Writes what it reads to the file $1, by way of a draft with the number $2. The input ends with the mark $3 and the size of what is
- * before it, in 20 digits; else the exit code is 3. A new file gets the permissions $4, if that is not empty. $5 is the time of the
+ * before it, in 20 places; else the exit code is 3. A new file gets the permissions $4, if that is not empty. $5 is the time of the
  * file, as touch takes it, and $6 the owner, if they are not empty; the exit code is 4 if the owner is refused. What is read goes to
  * the end of the file if $7 is not empty.
  */
-export const receiveScript = `${prepare}[ ! -d "$target" ] || fail "$1" "Is a directory"
+export const receiveScript = `[ -n "$4" ] || mask=$(umask)
+${prepare}[ ! -d "$target" ] || fail "$1" "Is a directory"
 if [ -e "$target" ]; then
 [ -f "$target" ] || fail "$1" "Invalid argument"; [ -w "$target" ] || fail "$1" "Permission denied"
 fi
 set -C; : >"$draft" || exit 1; set +C
 cat >"$draft" || exit 1
 size=$(($(wc -c <"$draft") - 52))
-[ "$(tail -c 52 "$draft" | tr -d "\\\\000")" = "$3$(printf %020d "$size")" ] || exit 3
+end=$(tail -c 52 "$draft")
+case $end in "$3"*) [ "$((\${end#"$3"}))" = "$size" ] || exit 3 ;; *) exit 3 ;; esac
 dd if=/dev/null of="$draft" bs=1 seek="$size" 2>/dev/null || fail "$draft" "Input/output error"
 if [ -e "$target" ] && [ -n "$7" ]; then cat "$draft" >>"$target"; exit; fi
 if [ -e "$target" ]; then chown "$(stat -c %u:%g "$target")" "$draft" && chmod "$(stat -c %a "$target")" "$draft"

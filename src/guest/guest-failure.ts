@@ -9,7 +9,7 @@ import {
 import type { GuestFileErrno } from '../model/guest-file.js'
 
 /** The exit code of a script that needs a program which the guest lacks, and whose name it has printed. */
-export const missingProgram = 69
+const missingProgram = 69
 
 /**
  * What glibc, musl and the shells say for an errno, in lower case. A message ends with it, so that the name of a file in the message is

@@ -122,6 +122,7 @@ export async function mkdir(guest: InGuest, { path, recursive, mode }: DriverInp
 /** Removes a file or a folder. */
 export async function rm(guest: InGuest, { path, recursive, force }: DriverInputs['guest.rm']): Promise<void> {
   if (posix.resolve('/', path) === '/') throw fileError('EINVAL', path, 'the root of the guest is not removed')
+  if (/(?:^|\/)\.\.?\/*$/.test(path)) throw fileError('EINVAL', path, `${path} does not name what is removed`)
   const args = [guestPath(path), recursive ? 'recursive' : '', force ? 'force' : '']
   await runScript(guest, path, { text: removeScript, args })
 }

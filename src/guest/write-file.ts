@@ -51,7 +51,7 @@ function withEnd(content: AsyncIterable<Uint8Array>, mark: string): AsyncIterabl
         return next
       }
       isAtEnd = true
-      return { done: false, value: Buffer.from(`${mark}${String(size).padStart(20, '0')}`) }
+      return { done: false, value: Buffer.from(`${mark}${String(size).padStart(20)}`) }
     },
     leave: () => source.return?.(),
   })

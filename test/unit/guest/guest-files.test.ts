@@ -248,9 +248,12 @@ describe.each(guestShells)('with %s', (shell) => {
     expect(await readdir(folder)).toEqual(['d'])
     await remove('d', true, false)
     expect(await readdir(folder)).toEqual([])
-    await expect(call('guest.rm', { path: '/x/..', recursive: true, force: true })).rejects.toMatchObject({
-      errno: 'EINVAL',
-    })
+    for (const path of ['/x/..', '/', `${folder}/.`, `${folder}/d/../`]) {
+      await expect(call('guest.rm', { path, recursive: true, force: true })).rejects.toMatchObject({
+        errno: 'EINVAL',
+        path,
+      })
+    }
   })
 
   test('a rename is that of rename(2), and not that of mv', async () => {
