@@ -23,9 +23,9 @@ export class BytePipe {
     })
   }
 
-  /** Ends it for the reader, unless {@link leave} was called. */
+  /** Ends it for the reader. */
   end(): void {
-    if (!this.#isLeft) this.#end ??= {}
+    this.#end ??= {}
     this.#wake?.()
   }
 
@@ -35,17 +35,15 @@ export class BytePipe {
     this.#wake?.()
   }
 
-  /**
-   * Ends it for the writer: nobody wants to have it read any more. A reader that goes on waits for ever, until it leaves: it must not
-   * take this for the end of the content.
-   */
+  /** Ends it for the writer: nobody reads any more. */
   leave(): void {
     this.#isLeft = true
     this.#take()?.done(false)
+    this.#wake?.()
   }
 
   async *#read(): AsyncGenerator<Uint8Array, void, undefined> {
-    for (;;) {
+    while (!this.#isLeft) {
       if (this.#piece !== undefined) {
         yield this.#piece.bytes
         this.#take()?.done(true)

@@ -11,21 +11,26 @@ const maxLineBytes = 48 * 2 ** 20
 /** Longer than a slow guest takes for the largest answer. */
 const answerTimeoutMs = 60_000
 const closeTimeoutMs = 1000
+/** How long an agent takes to answer at most when it has nothing else to do, and how long an answer shows that it does. */
+const pingTimeoutMs = 10_000
+const freshMs = 5
 
 interface Waiting {
+  readonly since: number
   /** Whether the line is the awaited answer; throws if the agent may not send it. */
   take(line: string): boolean
   reject(error: Error): void
 }
 
-/** An exclusive connection to the agent, one command at a time. */
+/** An exclusive connection to the agent, which answers commands in their order. */
 export class AgentConnection implements Agent {
   readonly #stream: Duplex
   readonly #lines = new LineSplitter(maxLineBytes)
   readonly #ended: Promise<void>
-  #waiting: Waiting | undefined
+  readonly #waiting: Waiting[] = []
   #failure: Error | undefined
   #lastId = 0
+  #answeredAt = Number.NEGATIVE_INFINITY
 
   constructor(stream: Duplex) {
     this.#stream = stream
@@ -69,11 +74,26 @@ export class AgentConnection implements Agent {
     return reply.value
   }
 
-  /** Ends the connection; a command that waits for its answer rejects with the error. */
+  async requireAnswer(): Promise<void> {
+    if (performance.now() < this.#answeredAt + freshMs) return
+    await this.execute('guest-ping', undefined, pingTimeoutMs)
+  }
+
+  /** Whether the connection can be used. */
+  get isOpen(): boolean {
+    return this.#failure === undefined
+  }
+
+  /** How long the agent has not answered what it was asked, in milliseconds. */
+  get silentMs(): number {
+    const [first] = this.#waiting
+    return first === undefined ? 0 : performance.now() - first.since
+  }
+
+  /** Ends the connection; commands that wait for their answers reject with the error. */
   fail(error: Error): void {
     this.#failure ??= error
-    this.#waiting?.reject(this.#failure)
-    this.#waiting = undefined
+    for (const waiting of this.#waiting.splice(0)) waiting.reject(this.#failure)
     this.#stream.destroy()
   }
 
@@ -94,7 +114,7 @@ export class AgentConnection implements Agent {
           if (found !== undefined) resolve(found)
           return found !== undefined
         }
-        this.#waiting = { take, reject }
+        this.#waiting.push({ since: performance.now(), take, reject })
         // The next connection synchronizes, so that a late answer is not taken for its own.
         timer = setTimeout(() => {
           this.fail(new AgentSilentError(timeoutMs))
@@ -106,10 +126,15 @@ export class AgentConnection implements Agent {
     }
   }
 
+  #noteAnswer(): void {
+    this.#waiting.shift()
+    this.#answeredAt = performance.now()
+  }
+
   #receive(chunk: Buffer): void {
     try {
       for (const line of this.#lines.push(chunk)) {
-        if (this.#waiting?.take(line) === true) this.#waiting = undefined
+        if (this.#waiting[0]?.take(line) === true) this.#noteAnswer()
       }
     } catch (cause) {
       this.fail(new ProtocolError({ reason: 'the agent in the guest sent something that is not an answer', cause }))

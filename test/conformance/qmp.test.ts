@@ -26,4 +26,5 @@ describeOwnHost({
   ...qmpHost,
   name: 'qmp:///dir',
   guestWithAgent: linuxGuest,
+  refusedExecOptions: ['pty', 'detached'],
 })

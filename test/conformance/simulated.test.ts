@@ -22,8 +22,6 @@ describeOwnHost({
   sharesRunningVms: true,
   withdrawsPowerButton: true,
   afterCrash: 'crashed',
-  keepsPrograms: true,
-  refusedExecOptions: ['pty'],
   async open(options) {
     const simulated = createSimulatedServer({
       clock: 'real',
@@ -32,19 +30,19 @@ describeOwnHost({
     })
     const target = createSimulatedServer({ clock: 'real' })
     const programs = new RealPrograms()
-    simulated.onExec((program) => {
+    simulated.onExec(async (program) => {
       const { argv, vm } = program
       // Files that were copied in exist only in the simulated guest.
       const [name, file = ''] = argv
       const handle = simulated.vm(vm)
       if (name === 'awaitvm-listen') {
-        const listening = handle.listen(listeningPort)
-        program.signal.addEventListener('abort', () => {
-          listening[Symbol.dispose]()
+        using _ = handle.listen(listeningPort)
+        await new Promise((resolve) => {
+          program.signal.addEventListener('abort', resolve)
         })
-        return new Promise(() => undefined)
+        return {}
       }
-      if (name !== 'rm' || handle.readFile(file) === undefined) return programs.run(program)
+      if (name !== 'rm' || handle.readFile(file) === undefined) return await programs.run(program)
       handle.removeFile(file)
       return {}
     })

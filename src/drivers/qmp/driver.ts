@@ -34,7 +34,7 @@ const maxConcurrentOperations = Math.max(4, 2 * availableParallelism())
 export class QmpDriver implements Driver {
   readonly name = 'qmp'
   readonly maxConcurrentOperations = maxConcurrentOperations
-  readonly waitingOperations = new Set<DriverOperation>(['guest.exec'])
+  readonly waitingOperations = new Set<DriverOperation>(['guest.exec', 'guest.waitUntilReady', 'guest.waitForPort'])
   readonly features: ReadonlySet<Feature> = new Set<Feature>([
     'vm.clone.linked',
     'vm.edit.live',
@@ -72,9 +72,7 @@ export class QmpDriver implements Driver {
         this.#work.change(task, (sending) =>
           access.use(vm, task, sending, (running) => action(agents.agentOf(running))),
         ),
-      abandon: () => {
-        agents.close()
-      },
+      close: () => agents.close(),
     })
     this.operations = operationTable({
       work: this.#work,

@@ -10,6 +10,10 @@ export const runFiles = {
   serial: 'serial.sock',
   console: 'console.log',
   agent: 'agent.sock',
+  /** Made by a process that waits for the agent, which another process holds. */
+  agentWanted: 'agent.wanted',
+  /** The port for much data of programs that the agent runs. */
+  bulk: 'bulk.sock',
   pid: 'qemu.pid',
   /** The output of QEMU itself. */
   log: 'qemu.log',

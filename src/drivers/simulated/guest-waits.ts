@@ -1,7 +1,6 @@
 import { invalidState } from '../../errors/state.js'
 import type { Actions } from './action.js'
 import type { SimulatedHost } from './host.js'
-import { inGuest } from './guest-work.js'
 import { reachGuest } from './guest-reach.js'
 import { requireMachine } from './observing-actions.js'
 import type { Run } from './run.js'
@@ -40,8 +39,7 @@ function untilEnd(
   machine: SimulatedMachine,
   begin: (resolve: () => void) => () => void,
 ): Promise<void> {
-  return inGuest(
-    run,
+  return run.until(
     machine,
     (signal) =>
       new Promise<void>((resolve) => {

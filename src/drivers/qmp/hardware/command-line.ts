@@ -10,6 +10,7 @@ import {
   virtioDisk,
 } from '../disks/disk-devices.js'
 import { networkDevices } from '../network/network-devices.js'
+import { portName } from '../../../guest-agent/shell-script.js'
 import { runFiles } from '../run-files.js'
 
 /** The last slot: disks take the ones before it. */
@@ -46,6 +47,8 @@ export function commandLine(
     ...device({ driver: 'virtio-serial-pci' }),
     ...socket('agent', runFiles.agent),
     ...device({ driver: 'virtserialport', id: 'agent-port', chardev: 'agent', name: 'org.qemu.guest_agent.0' }),
+    ...socket('bulk', runFiles.bulk),
+    ...device({ driver: 'virtserialport', id: 'bulk-port', chardev: 'bulk', name: portName }),
     ...device({ driver: 'virtio-balloon-pci', id: 'balloon', addr: slotAddress(balloonSlot) }),
     // Adapters precede disks, which may be plugged and unplugged, so that they always have the same slots.
     ...networkDevices(hardware.networkAdapters),

@@ -1,0 +1,323 @@
+import { randomBytes } from 'node:crypto'
+import { inBackground } from '../background.js'
+import { pause } from '../driver/backoff.js'
+import { HostError, InvalidStateError, NotSupportedError, OutcomeUnknownError } from '../errors.js'
+import type { GuestAgent } from './agent.js'
+import { AgentConnectionError, AgentSilentError, guestWords } from './agent-errors.js'
+import { TailedFile } from './agent-file.js'
+import { runScript } from './agent-program.js'
+import { lostProgram } from './lost-program.js'
+import { ShellCommands } from './shell-commands.js'
+import { ShellLog, type ShellLine } from './shell-log.js'
+import { functions, lookScript, startScript } from './shell-script.js'
+
+/** One who has a program in the shell. */
+export interface ShellUser {
+  /** The process that waits for the program, once it has begun. */
+  readonly waiter: number | undefined
+  tell(line: ShellLine): void
+  /** Nothing more will be told. */
+  fail(error: Error): void
+  /** The agent can't be asked at present, or can again. */
+  setReachable(isReachable: boolean): void
+}
+
+/** The pipes of so many programs are made at a time. */
+const batch = 16
+/** How many files are removed at a time. */
+const maxGarbage = 100
+/** A new shell takes over when the numbers have come so far, which keeps the log short. */
+const maxNumber = 4000
+/** How long the shell is kept for the next program. */
+const keptMs = 1000
+/** How often the log is read: at first, and at most after nothing has happened for long. The part of that time is 1 / 25. */
+const minPauseMs = 5
+const maxPauseMs = 100
+const pausePart = 0.04
+/** How long the log may be silent until the processes are looked at. */
+const lookAfterMs = 5000
+/** How long the agent may be unreachable before it is unknown what becomes of programs. */
+const maxSilenceMs = 60_000
+
+/**
+ * A shell in the guest that starts programs for this process, and tells what becomes of them: see shell-script.ts. It needs the agent
+ * only to be told and to tell: its programs go on without a connection.
+ */
+export class GuestShell {
+  readonly guest: GuestAgent
+  readonly folder: string
+  /** Ends an output whose program has ended. No program knows it. */
+  readonly mark: string
+  readonly #onEnd: () => void
+  readonly #log = new ShellLog()
+  readonly #users = new Map<number, ShellUser>()
+  readonly #ticks: (() => void)[] = []
+  /** The files of programs that have ended. */
+  readonly #garbage: string[] = []
+  #logFile: TailedFile | undefined
+  #commands: ShellCommands | undefined
+  #pid: number | undefined
+  #hasPort = false
+  #lastNumber = 0
+  #pipes = batch
+  #lastId = 0
+  #isFollowing = false
+  #activeAt = performance.now()
+  #silentSince: number | undefined
+  #lookedAt = performance.now()
+  #failure: Error | undefined
+  #idle: NodeJS.Timeout | undefined
+
+  private constructor(guest: GuestAgent, folder: string, mark: string, onEnd: () => void) {
+    this.#onEnd = onEnd
+    this.guest = guest
+    this.folder = folder
+    this.mark = mark
+  }
+
+  /** @param onEnd called when the shell takes no more programs */
+  static async start(guest: GuestAgent, onEnd: () => void): Promise<GuestShell> {
+    const mark = randomBytes(16).toString('hex')
+    const name = randomBytes(6).toString('hex')
+    const { exitCode, stdout, stderr } = await guest.turn((agent) =>
+      runScript(agent, startScript, name, mark, ...pipesOf(1)),
+    )
+    const [folder = ''] = stdout.split('\n')
+    if (exitCode === 3) throw noLinux()
+    if (exitCode !== 0 || !folder.endsWith(`/awaitvm-${name}`)) throw notStarted(guest, guestWords(stderr))
+    const shell = new GuestShell(guest, folder, mark, onEnd)
+    shell.#logFile = await TailedFile.open(guest, shell.file('l'))
+    shell.#commands = await ShellCommands.open(guest, folder, {
+      tick: () => shell.tick(),
+      isOver: () => shell.#hasFailed(),
+      onError: async (error, hasBegun) => {
+        if (hasBegun) shell.#fail(lostProgram(error, await shell.#state(error)))
+        else await shell.#explain(error)
+      },
+    })
+    shell.send(functions)
+    return shell
+  }
+
+  /** Whether the guest has the port for much data. */
+  get hasPort(): boolean {
+    return this.#hasPort
+  }
+
+  /** Whether the shell takes more programs: its guest is the same as when it was started. */
+  async isUsable(): Promise<boolean> {
+    if (this.#hasFailed() || this.#lastNumber >= maxNumber) return false
+    clearTimeout(this.#idle)
+    try {
+      await this.guest.turn(() => Promise.resolve())
+    } catch (error) {
+      this.#fail(lostProgram(error))
+    }
+    return !this.#hasFailed()
+  }
+
+  /** The path of a file in the shell's folder. */
+  file(name: string): string {
+    return `${this.folder}/${name}`
+  }
+
+  /** Adds a program, which gets a number. The user is told all that the shell tells of it. */
+  add(user: ShellUser): number {
+    clearTimeout(this.#idle)
+    this.#lastNumber += 1
+    if (this.#lastNumber > this.#pipes) {
+      this.send(`mkfifo ${pipesOf(this.#lastNumber).join(' ')}`)
+      this.#pipes += batch
+    }
+    this.#users.set(this.#lastNumber, user)
+    this.#follow()
+    return this.#lastNumber
+  }
+
+  /** Forgets a program, whose files are removed. */
+  remove(number: number, hasMoreFiles: boolean): void {
+    const n = String(number)
+    if (hasMoreFiles) this.send(`rm -f ${n}.*`)
+    else this.#garbage.push(...['o', 'e', 's', 'd', 'o.0', 'e.0', 'i'].map((name) => `${n}.${name}`))
+    if (this.#garbage.length > maxGarbage) this.send(`rm -f ${this.#garbage.splice(0).join(' ')}`)
+    this.#users.delete(number)
+    if (this.#users.size > 0) return
+    this.#idle = setTimeout(
+      () => {
+        inBackground(`VM ${this.guest.vm}: ending the shell in its guest`, () => this.end())
+      },
+      this.#lastNumber < maxNumber ? keptMs : 0,
+    )
+    this.#idle.unref()
+  }
+
+  /** A new number for a question to the shell. */
+  nextId(): number {
+    this.#lastId += 1
+    return this.#lastId
+  }
+
+  /** Sends lines to the shell, which executes them in their order. */
+  send(lines: string): void {
+    this.#commands?.send(lines)
+  }
+
+  /** Notes that something happens, so that the shell is asked often for some time. */
+  touch(): void {
+    this.#activeAt = performance.now()
+  }
+
+  /** Turns at the agent that are repeated until it can be asked, or the shell has failed. For what may be done twice. */
+  readonly patient: Pick<GuestAgent, 'turn'> = {
+    turn: async (action) => {
+      for (;;) {
+        try {
+          return await this.guest.turn(action)
+        } catch (error) {
+          if (!isToBeAsked(error) || this.#hasFailed()) throw error
+          await this.tick()
+        }
+      }
+    },
+  }
+
+  /** Resolves when the log was read again, or the shell has failed. */
+  tick(): Promise<void> {
+    if (this.#failure !== undefined) return Promise.resolve()
+    return new Promise((resolve) => this.#ticks.push(resolve))
+  }
+
+  /** Ends the shell if it has no program, and removes its folder. */
+  async end(): Promise<void> {
+    clearTimeout(this.#idle)
+    if (this.#users.size > 0 || this.#failure !== undefined) return
+    this.#failure = new Error('the shell was ended')
+    this.#onEnd()
+    await this.#commands?.end(`rm -rf ${this.folder}; exit`)
+    await this.#logFile?.close()
+  }
+
+  #follow(): void {
+    if (this.#isFollowing) return
+    this.#isFollowing = true
+    this.touch()
+    inBackground(`VM ${this.guest.vm}: following programs in its guest`, async () => {
+      try {
+        while (this.#users.size > 0 && this.#failure === undefined) {
+          await pause(Math.min(maxPauseMs, Math.max(minPauseMs, (performance.now() - this.#activeAt) * pausePart)))
+          await this.#read()
+        }
+      } finally {
+        this.#isFollowing = false
+      }
+    })
+  }
+
+  async #read(): Promise<void> {
+    try {
+      const hasNews = await this.#readLog()
+      this.#setReachable(true)
+      if (hasNews) this.touch()
+      else if (performance.now() > Math.max(this.#activeAt, this.#lookedAt) + lookAfterMs) await this.#look()
+    } catch (error) {
+      await this.#explain(error)
+    }
+    for (const tick of this.#ticks.splice(0)) tick()
+  }
+
+  async #readLog(): Promise<boolean> {
+    const bytes = (await this.#logFile?.read()) ?? Buffer.alloc(0)
+    for (const [number, line] of this.#log.push(bytes)) this.#tell(number, line)
+    return bytes.byteLength > 0
+  }
+
+  #tell(number: number, line: ShellLine): void {
+    if (line.kind === 'ready') {
+      this.#pid = line.pid
+      this.#commands?.noteTaken()
+    } else if (line.kind === 'device') this.#hasPort = true
+    else this.#users.get(number)?.tell(line)
+  }
+
+  /** Finds processes that were killed: they tell nothing. */
+  async #look(): Promise<void> {
+    const waiters = [...this.#users.values()].flatMap(({ waiter }) => waiter ?? [])
+    const { stdout } = await this.guest.turn((agent) =>
+      runScript(agent, lookScript, ...[this.#pid ?? 0, ...waiters].map(String)),
+    )
+    this.#lookedAt = performance.now()
+    const gone = new Set(stdout.split('\n').map(Number))
+    if (this.#pid === undefined || gone.has(this.#pid)) this.#fail(lostShell())
+    const lost = [...this.#users.values()].filter(({ waiter }) => waiter !== undefined && gone.has(waiter))
+    if (lost.length === 0) return
+    // They may have told the end just before.
+    await this.#readLog()
+    for (const user of lost) user.fail(lostShell())
+  }
+
+  /** Decides whether the shell is asked again. */
+  async #explain(error: unknown): Promise<void> {
+    // Programs are paused together with their guest.
+    if (isPaused(error)) {
+      await pause(maxPauseMs)
+      return
+    }
+    this.#silentSince ??= performance.now()
+    if (!isToBeAsked(error) || performance.now() > this.#silentSince + maxSilenceMs) {
+      this.#fail(lostProgram(error, await this.#state(error)))
+      return
+    }
+    this.#setReachable(false)
+    await pause(maxPauseMs)
+  }
+
+  #setReachable(isReachable: boolean): void {
+    if (isReachable && this.#silentSince === undefined) return
+    if (isReachable) this.#silentSince = undefined
+    for (const user of this.#users.values()) user.setReachable(isReachable)
+  }
+
+  async #state(error: unknown): Promise<string | undefined> {
+    return error instanceof AgentConnectionError ? await this.guest.look().catch(() => 'unknown') : undefined
+  }
+
+  #hasFailed(): boolean {
+    return this.#failure !== undefined
+  }
+
+  #fail(error: Error): void {
+    if (this.#failure !== undefined) return
+    this.#failure = error
+    this.#onEnd()
+    for (const user of this.#users.values()) user.fail(error)
+    for (const tick of this.#ticks.splice(0)) tick()
+  }
+}
+
+const isPaused = (error: unknown): boolean => error instanceof InvalidStateError && error.state === 'paused'
+
+/** A host whose guest ends closes the connection first: what has become of the VM is known a moment later. */
+const isToBeAsked = (error: unknown): boolean =>
+  isPaused(error) || error instanceof AgentSilentError || error instanceof AgentConnectionError
+
+/** The pipes of a batch of programs. */
+const pipesOf = (first: number): string[] =>
+  Array.from({ length: batch }, (_, index) => [`${String(first + index)}.o`, `${String(first + index)}.e`]).flat()
+
+const lostShell = (): OutcomeUnknownError =>
+  new OutcomeUnknownError({
+    reason: 'the shell in the guest that waited for the program was killed',
+    hint: 'Find out what the program has done, and run it again if that does no harm.',
+  })
+
+const noLinux = (): NotSupportedError =>
+  new NotSupportedError({
+    capability: 'guest.exec',
+    reason: 'the guest has no /proc as Linux has it, which awaitvm follows programs by',
+  })
+
+const notStarted = ({ driver }: GuestAgent, message: string): HostError =>
+  new HostError({
+    reason: `the guest can't make a folder in /run or /tmp, which awaitvm needs to run programs: ${message}`,
+    native: { driver, message },
+  })

@@ -1,0 +1,22 @@
+import { InvalidStateError, OutcomeUnknownError, VmError } from '../errors.js'
+import { goneWithGuest, programEndUnknown } from '../errors/program-end.js'
+import { AgentAbsentError, AgentCommandError } from './agent-errors.js'
+
+/**
+ * Error for a program that may have run, by the cause.
+ *
+ * @param state of the VM, if the connection to the agent is lost
+ */
+export function lostProgram(cause: unknown, state?: string): OutcomeUnknownError {
+  return cause instanceof OutcomeUnknownError ? cause : programEndUnknown(reasonOf(cause, state), { cause })
+}
+
+function reasonOf(cause: unknown, state: string | undefined): string {
+  if (cause instanceof AgentAbsentError) return 'the agent in its guest has ended'
+  if (cause instanceof AgentCommandError)
+    return `the agent in its guest was restarted, or refuses to go on: ${cause.message}`
+  if (cause instanceof DOMException) return 'the server was closed'
+  if (cause instanceof InvalidStateError) return goneWithGuest(cause.state)
+  if (state !== undefined) return goneWithGuest(state)
+  return cause instanceof VmError ? cause.reason : String(cause)
+}

@@ -1,0 +1,162 @@
+/*
+ * What the shell in the guest runs: one process that reads commands from a pipe, starts programs, and tells of them in a log. So a
+ * program costs no start of a shell, and what it prints waits in pipes of the kernel: the agent tells a captured output only once
+ * everything that holds it open has ended.
+ *
+ * All is in one folder, for the owner only. For the program N there are
+ *
+ *   N.o, N.e      the pipes that its outputs go to; the shell holds them open in both directions, so that nobody waits for the other side
+ *   N.s           what the shell says of its end: not empty if a signal ended it
+ *   N.d           made by those who take the output: the shell itself at the end of the program, or relays
+ *   N.o.0, N.o.1  what was taken from its output, in turn, as N.e.0 and N.e.1
+ *   N.p, N.q      pipes by which the relays are told that the next file may be written
+ *   N.i, N.i.0, N.i.1, N.j   the same for its input
+ *
+ * The log has lines of words, the first of which is the number of the program:
+ *
+ *   N begun PID PARENT
+ *   N missing program|folder|pipe|port
+ *   N ended CODE 1|0 WHERE   the code of the shell; whether a signal ended it; WHERE: 'o', 'e', 'oe' for files of outputs that are not
+ *                            empty, '-' for none, 'relayed' if a mark in each output tells its end
+ *   N o|e 0|1 PID            a relay writes to the next file
+ *   N full                   a relay could not write
+ *   N i 0|1                  a file of input was read; N i closed: the program reads no more
+ *   0 device PATH            the guest has the port for much data
+ *   N sent ID 1|0            whether a signal was sent
+ */
+
+/** The name of the port for much data, by which the guest finds it: /sys/class/virtio-ports. */
+export const portName = 'awaitvm.bulk.0'
+
+/** Names of variables begin with `awaitvm_`, since those of the program are set in the same shell right before it. */
+export const functions = `
+awaitvm_umask=$1; awaitvm_home=$2; awaitvm_mark=$3; awaitvm_name=\${PWD##*/}; awaitvm_setsid=$(command -v setsid)
+exec 3<>c.t; read -t 0 <&3; [ $? = 1 ] && echo >&3 && read -t 0 <&3 && awaitvm_peeks=1; exec 3>&-
+say() { echo "$*" >&8; }
+for awaitvm_f in /sys/class/virtio-ports/*/name; do
+  read -r awaitvm_x <$awaitvm_f; awaitvm_p=\${awaitvm_f%/name}
+  [ "$awaitvm_x" = ${portName} ] && awaitvm_port="/dev/\${awaitvm_p##*/}"
+done
+[ -z "$awaitvm_port" ] || say 0 device "$awaitvm_port"
+taken() { jobs; say 0 ready $$; }
+run() {
+  awaitvm_n=$1; awaitvm_dir=$2; awaitvm_env=$3; awaitvm_in=$4; shift 4
+  trap : HUP INT QUIT TERM USR1 USR2 ALRM
+  [ -p $awaitvm_n.o ] && [ -p $awaitvm_n.e ] || { say $awaitvm_n missing pipe; exit; }
+  exec 3<>$awaitvm_n.o 4<>$awaitvm_n.e 2>$awaitvm_n.s
+  case $awaitvm_in in
+  in) exec 5<&7 6>&3 ;;
+  out) exec 5</dev/null 6>&7 ;;
+  *) exec 5<$awaitvm_in 6>&3 ;;
+  esac
+  (
+    read -r awaitvm_pid awaitvm_x awaitvm_x awaitvm_parent awaitvm_x </proc/self/stat
+    cd -- "\${awaitvm_dir:-$awaitvm_home}" 2>/dev/null || { say $awaitvm_n missing folder; exit; }
+    umask $awaitvm_umask
+    export AWAITVM_PROGRAM=$awaitvm_name.$awaitvm_n.; unset OLDPWD
+    eval "$awaitvm_env"
+    case $1 in */*) [ -f "$1" ] && [ -x "$1" ] ;; *) command -v -- "$1" >/dev/null ;; esac || { say $awaitvm_n missing program; exit; }
+    say $awaitvm_n begun $awaitvm_pid $awaitvm_parent
+    exec $awaitvm_setsid "$@" 8>&-
+  ) <&5 >&6 2>&4 3>&- 4>&- 5>&- 6>&- 7>&- 9>&-
+  awaitvm_code=$?
+  exec 2>/dev/null; awaitvm_signalled=0; [ -s $awaitvm_n.s ] && awaitvm_signalled=1
+  set -C
+  if true >$awaitvm_n.d; then
+    set +C; awaitvm_where=
+    take $awaitvm_n.o.0 <&3 && awaitvm_where=o
+    take $awaitvm_n.e.0 <&4 && awaitvm_where=\${awaitvm_where}e
+    say $awaitvm_n ended $awaitvm_code $awaitvm_signalled \${awaitvm_where:--}
+  else
+    say $awaitvm_n ended $awaitvm_code $awaitvm_signalled relayed
+    printf %s $awaitvm_mark >&3; printf %s $awaitvm_mark >&4
+  fi
+  [ $awaitvm_in != out ] || printf %s $awaitvm_mark >&7
+}
+bulk() {
+  awaitvm_word=$1; shift; awaitvm_has=
+  {
+    read -r awaitvm_x <&7 && [ "$awaitvm_x" = $awaitvm_word ] && awaitvm_has=1 && echo $awaitvm_word >&7 && run "$@"
+  } 7<>$awaitvm_port
+  [ -n "$awaitvm_has" ] || say $1 missing port
+}
+take() {
+  if [ -n "$awaitvm_peeks" ]; then read -t 0 || return; dd bs=64k count=1 of=$1; return; fi
+  exec 5<&0; dd bs=64k count=1 of=$1 <&5 & printf %s $awaitvm_mark 1<>\${1%.0}; wait $!
+}
+live() {
+  exec 3<>$1.o 4<>$1.e
+  if (set -C; true >$1.d) && mkfifo $1.p $1.q; then
+    relay $1 o $1.p <&3 & helper $1 $!
+    relay $1 e $1.q <&4 & helper $1 $!
+  fi
+  exec 3>&- 4>&-
+}
+relay() {
+  exec 6<&0 3>&- 4>&- 5<>$3; awaitvm_i=0; echo >&5; echo >&5
+  while read -r awaitvm_x <&5; do
+    true >$1.$2.$awaitvm_i
+    trap 'kill $!; exit' TERM
+    dd bs=16k count=16 of=$1.$2.$awaitvm_i <&6 &
+    say $1 $2 $awaitvm_i $!
+    wait $! || { say $1 full; exit; }
+    trap - TERM
+    awaitvm_i=$((1-awaitvm_i))
+  done
+}
+feed() {
+  exec 5<>$1.j 6>$1.i
+  while read -r awaitvm_i <&5; do
+    [ $awaitvm_i = end ] && exit
+    trap 'kill $!; exit' TERM
+    cat $1.i.$awaitvm_i >&6 &
+    wait $! || { say $1 i closed; exit; }
+    trap - TERM
+    say $1 i $awaitvm_i
+  done
+}
+isours() {
+  while read -r awaitvm_k awaitvm_v; do [ $awaitvm_k = PPid: ] && break; done <"/proc/$1/status"
+  [ "$awaitvm_k $awaitvm_v" = "PPid: $2" ]
+}
+signal() { awaitvm_s=0; isours $4 $5 && kill -$3 $4 && awaitvm_s=1; say $1 sent $2 $awaitvm_s; }
+helper() { eval "awaitvm_helpers$1=\\"\\$awaitvm_helpers$1 $2\\""; }
+leave() {
+  eval "set -- '$2' \\$awaitvm_helpers$1; unset awaitvm_helpers$1"
+  [ -z "$1" ] || { isours $1 $$ && kill -KILL $1; }
+  shift
+  for awaitvm_p; do isours $awaitvm_p $$ && kill -TERM $awaitvm_p; done
+}
+stop() {
+  awaitvm_n=$1; awaitvm_id=$2; awaitvm_all=" $3 "; awaitvm_more=1
+  isours $3 $4 || { say $awaitvm_n sent $awaitvm_id 0; exit; }
+  awaitvm_first=$3; kill -STOP $3
+  while [ -n "$awaitvm_more" ]; do
+    awaitvm_more=
+    awaitvm_marked=" $(grep -als "AWAITVM_PROGRAM=$awaitvm_name[.]$awaitvm_n[.]" /proc/[0-9]*/environ | tr '\\n' ' ') "
+    for awaitvm_f in /proc/[0-9]*/stat; do
+      awaitvm_p=\${awaitvm_f#/proc/}; awaitvm_p=\${awaitvm_p%/stat}
+      case $awaitvm_all in *" $awaitvm_p "*) continue ;; esac
+      read -r awaitvm_l <$awaitvm_f || continue
+      set -- \${awaitvm_l##*) }
+      if [ "$4" != $awaitvm_first ]; then case "$awaitvm_all$awaitvm_marked" in *" $2 "* | *" /proc/$awaitvm_p/environ "*) ;; *) continue ;; esac; fi
+      kill -STOP $awaitvm_p && awaitvm_all="$awaitvm_all$awaitvm_p " awaitvm_more=1
+    done
+  done
+  kill -KILL $awaitvm_all; say $awaitvm_n sent $awaitvm_id 1
+}
+taken
+`
+
+/** Makes the folder and starts the shell. Prints the folder; exits with 3 if the guest has no /proc, and with 4 if it has no room. */
+export const startScript = `awaitvm_umask=$(umask); umask 077; home=$PWD
+[ -r /proc/self/stat ] || exit 3
+d=/run/awaitvm-$1; mkdir "$d" 2>/dev/null || { d=/tmp/awaitvm-$1; mkdir "$d" || exit 4; }
+cd "$d" && mark=$2 && shift 2 && mkfifo c c.t "$@" && true >l || exit 4
+echo "$d"
+/bin/sh ./c "$awaitvm_umask" "$home" "$mark" 8>>l 9<>c </dev/null >/dev/null 2>&1 &`
+
+/** Prints those of the processes that are not there any more. */
+export const lookScript = `for p; do
+  if read -r line <"/proc/$p/stat"; then case \${line##*) } in [ZX]*) echo "$p" ;; esac; else echo "$p"; fi
+done 2>/dev/null`

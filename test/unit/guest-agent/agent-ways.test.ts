@@ -1,0 +1,206 @@
+import { existsSync, readdirSync } from 'node:fs'
+import { createJob } from 'awaitvm/testing'
+import { beforeEach, describe, expect, test } from 'vitest'
+import type { ProgramControl, ProgramEnd } from '../../../src/driver/program-io.js'
+import { hostTask } from '../../../src/driver/host-task.js'
+import { AgentAbsentError } from '../../../src/guest-agent/agent-errors.js'
+import { AgentWays } from '../../../src/guest-agent/agent-ways.js'
+import type { GuestProgram } from '../../../src/guest/guest-way.js'
+import { LocalAgent } from '../../support/local-agent.js'
+import { missingFile, skipWithout } from '../../support/optional-tool.js'
+
+interface Use extends Omit<GuestProgram, 'argv'> {
+  readonly input?: AsyncIterable<Uint8Array>
+  readonly signal?: AbortSignal
+  readonly begun?: (control: ProgramControl) => void
+  /** Called with all output so far. */
+  readonly output?: (text: string) => Promise<void> | void
+}
+
+/** A way into a guest that is this machine. */
+class Guest implements AsyncDisposable {
+  readonly agent: LocalAgent
+  readonly #ways = new AgentWays()
+  readonly #way
+
+  constructor(shell: string) {
+    this.agent = new LocalAgent(shell)
+    this.#way = this.#ways.into(this.agent, hostTask(createJob().task))
+  }
+
+  async run(
+    argv: readonly string[],
+    { input, signal = new AbortController().signal, begun, output, ...program }: Use = {},
+  ): Promise<ProgramEnd & { readonly stdout: string; readonly stderr: string; readonly bytes: number }> {
+    const texts = { stdout: '', stderr: '' }
+    let bytes = 0
+    const end = await this.#way.run(
+      { argv, ...program },
+      {
+        input,
+        output: (stream, piece) => {
+          bytes += piece.byteLength
+          if (texts[stream].length < 100_000) texts[stream] += Buffer.from(piece).toString()
+          return output?.(texts[stream])
+        },
+        begun: (control) => begun?.(control),
+      },
+      signal,
+    )
+    return { ...end, ...texts, bytes }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#ways.stop()
+    await this.#ways.close()
+    await this.agent.untilQuiet()
+    for (const folder of this.agent.folders) expect(existsSync(folder)).toBe(false)
+  }
+}
+
+async function* pieces(...texts: readonly string[]): AsyncGenerator<Uint8Array> {
+  for (const text of texts) yield Buffer.from(text)
+}
+
+const shells = [
+  { shell: 'dash', path: '/usr/bin/dash', debian: 'dash' },
+  { shell: 'bash', path: '/usr/bin/bash', debian: 'bash' },
+  { shell: 'busybox sh', path: '/usr/bin/busybox', debian: 'busybox-static' },
+]
+
+describe.each(shells)('with $shell', ({ shell, path, debian }) => {
+  beforeEach((context) => {
+    skipWithout(context, missingFile(path, debian))
+  })
+
+  test('a program has its exit code, its outputs apart, its folder, its variables and the umask of the agent', async () => {
+    await using guest = new Guest(shell)
+    expect(await guest.run(['sh', '-c', 'echo out; echo err >&2; exit 3'])).toMatchObject({
+      exitCode: 3,
+      stdout: 'out\n',
+      stderr: 'err\n',
+    })
+    const env = { A: `it's "x"\n$A`, 'a.b': '1', n: '5' }
+    const { stdout } = await guest.run(['sh', '-c', 'echo "$A$n"; env | grep -c "^a.b=1$"; pwd; umask'], {
+      cwd: '/tmp',
+      env,
+    })
+    const [umask] = (await guest.run(['sh', '-c', 'umask'])).stdout.split('\n')
+    expect(stdout).toMatch(new RegExp(`^it's "x"\n\\$A5\n[01]\n/tmp\n${String(umask)}\n$`))
+    expect((await guest.run(['printf', '%s|', '', "a'b", 'c\nd', '$x', '*'])).stdout).toBe("|a'b|c\nd|$x|*|")
+  })
+
+  test('what is not there is told apart, and has not run', async () => {
+    await using guest = new Guest(shell)
+    await expect(guest.run(['no-such-program'])).rejects.toMatchObject({ code: 'INVALID_ARGUMENT' })
+    await expect(guest.run(['/etc/passwd'])).rejects.toMatchObject({ code: 'INVALID_ARGUMENT' })
+    await expect(guest.run(['true'], { cwd: '/no/such' })).rejects.toMatchObject({ path: 'options.cwd' })
+    expect(await guest.run(['sh', '-c', 'exit 127'])).toMatchObject({ exitCode: 127 })
+  })
+
+  test('a signal is told apart from an exit code', async () => {
+    await using guest = new Guest(shell)
+    expect((await guest.run(['sh', '-c', 'kill -9 $$'])).signal).toBe('SIGKILL')
+    expect((await guest.run(['sh', '-c', 'kill $$'])).signal).toBe('SIGTERM')
+    expect((await guest.run(['sh', '-c', 'exit 137'])).exitCode).toBe(137)
+    // Its own process group is that of no other program.
+    const other = guest.run(['sh', '-c', 'sleep 0.3; echo alive'])
+    expect((await guest.run(['sh', '-c', 'kill 0; sleep 600'])).signal).toBe('SIGTERM')
+    expect((await other).stdout).toBe('alive\n')
+  })
+
+  test('a program that leaves a child ends when it ends itself, and its output is complete', async () => {
+    await using guest = new Guest(shell)
+    const { stdout } = await guest.run(['sh', '-c', 'sleep 600 & echo $!'])
+    process.kill(Number(stdout), 0)
+    process.kill(Number(stdout), 'SIGKILL')
+    const late = await guest.run(['sh', '-c', 'sleep 600 & sleep 0.3; echo $!'])
+    process.kill(Number(late.stdout), 'SIGKILL')
+  })
+
+  test('output comes while the program runs, and input reaches it', async () => {
+    await using guest = new Guest(shell)
+    let answer = (): void => undefined
+    const asked = new Promise<void>((resolve) => (answer = resolve))
+    async function* input(): AsyncGenerator<Uint8Array> {
+      await asked
+      yield Buffer.from('blue\n')
+    }
+    const end = await guest.run(['sh', '-c', 'echo colour?; read -r a; echo "$a it is"; cat'], {
+      input: input(),
+      output: (text) => {
+        if (text === 'colour?\n') answer()
+      },
+    })
+    expect(end).toMatchObject({ exitCode: 0, stdout: 'colour?\nblue it is\n' })
+    expect((await guest.run(['cat'], { input: pieces('a', 'b') })).stdout).toBe('ab')
+    expect((await guest.run(['cat'])).stdout).toBe('')
+  })
+
+  test('much passes both ways in order, and an input that is not read to its end does not block', async () => {
+    await using guest = new Guest(shell)
+    const bytes = 3_000_000
+    const { exitCode, bytes: got } = await guest.run(['head', '-c', String(bytes), '/dev/zero'])
+    expect([exitCode, got]).toEqual([0, bytes])
+    const lines = Array.from({ length: 40 }, (_, index) => `${String(index)}\n`.repeat(10_000))
+    const whole = lines.join('')
+    const { stdout } = await guest.run(['cksum'], { input: pieces(...lines) })
+    const direct = await guest.run(['cksum'], { input: pieces(whole) })
+    expect(stdout).toBe(direct.stdout)
+    expect((await guest.run(['head', '-c', '2'], { input: pieces(...lines) })).stdout).toBe('0\n')
+  })
+
+  test('a sink that wants no more stops nothing but the program, which a cancel ends with all that it started', async () => {
+    await using guest = new Guest(shell)
+    const stop = new AbortController()
+    const never = new Promise<void>(() => undefined)
+    const pids: number[] = []
+    const script = '(sleep 601 & echo $! >&2); setsid sleep 602 & echo $! >&2; while :; do echo y; done'
+    const endless = guest.run(['sh', '-c', script], {
+      signal: stop.signal,
+      output: (text) => {
+        if (!text.includes('y')) pids.push(...text.trim().split('\n').map(Number))
+        return text.includes('y') && pids.length >= 2 ? never : undefined
+      },
+    })
+    expect((await guest.run(['echo', 'hi'])).stdout).toBe('hi\n')
+    const waiting = setInterval(() => {
+      if (pids.length >= 2) stop.abort(new Error('asked'))
+    }, 20)
+    await expect(endless).rejects.toThrow('asked')
+    clearInterval(waiting)
+    for (const pid of pids) await guest.agent.untilGone(pid)
+  })
+
+  test('a signal reaches the program, and says if it has ended', async () => {
+    await using guest = new Guest(shell)
+    let control: ProgramControl | undefined
+    const end = guest.run(['sh', '-c', 'trap "echo got; exit 4" USR1; echo ready; while :; do sleep 0.05; done'], {
+      begun: (begun) => (control = begun),
+      output: (text) => {
+        if (text === 'ready\n') void control?.kill('SIGUSR1')
+      },
+    })
+    expect(await end).toMatchObject({ exitCode: 4, stdout: 'ready\ngot\n' })
+  })
+
+  test('hundreds of programs in sequence and 64 at once leave nothing', { timeout: 300_000 }, async () => {
+    await using guest = new Guest(shell)
+    for (let index = 0; index < 300; index += 1) expect((await guest.run(['true'])).exitCode).toBe(0)
+    const many = Array.from({ length: 64 }, (_, index) => guest.run(['echo', String(index)]))
+    expect((await Promise.all(many)).map(({ stdout }) => Number(stdout))).toEqual(many.map((_, index) => index))
+    for (let index = 0; index < 20; index += 1) await guest.run(['true'])
+    const [folder = ''] = guest.agent.folders
+    expect(readdirSync(folder).length).toBeLessThan(256)
+  })
+})
+
+test('what is lost with the agent is unknown', async () => {
+  await using guest = new Guest('sh')
+  const program = guest.run(['sleep', '5'], {
+    begun: () => (guest.agent.failure = new AgentAbsentError()),
+  })
+  await expect(program).rejects.toMatchObject({ code: 'OUTCOME_UNKNOWN', reason: expect.stringContaining('has ended') })
+  guest.agent.failure = undefined
+  await guest.agent.removeAll()
+})
