@@ -5,6 +5,7 @@ import { expect } from 'vitest'
 import type { ConnectOptions } from '../../connect.js'
 import type { Server } from '../../server.js'
 import type { Vm } from '../../vm.js'
+import type { StartOptions } from '../../vm-arguments.js'
 import type { VmSpec } from '../../model/vm-spec.js'
 import type { VmState } from '../../model/vm-state.js'
 import type { ConsoleReader } from './console-reader.js'
@@ -145,10 +146,10 @@ export class Trial {
   }
 
   /** A running VM whose guest has an agent, which may not answer yet. */
-  async bootVmWithAgent(): Promise<Vm> {
+  async bootVmWithAgent(options?: StartOptions): Promise<Vm> {
     if (!this.#needsGuest) throw new Error('A case that starts a guest must say that it needs one')
     const vm = await this.createVm(this.#guestWithAgent().spec)
-    await vm.start().unwrap()
+    await vm.start(options).unwrap()
     return vm
   }
 

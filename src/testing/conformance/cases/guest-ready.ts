@@ -25,6 +25,29 @@ export const guestReady: Cases = ({ promises, promisesInGuest }) => {
   )
 
   promises(
+    "a VM that is started until: 'ready' has a guest that one can work in",
+    ['vm.start', 'guest.waitUntilReady', 'guest.exec', 'agent'],
+    async (trial) => {
+      const vm = await trial.bootVmWithAgent({ until: 'ready', ...patience })
+      expect((await vm.guest.exec(['echo', 'ready']).unwrap()).stdout).toBe('ready\n')
+    },
+  )
+
+  promises(
+    "a start until: 'ready' that is given up leaves the VM running, and its error tells so",
+    ['vm.start', 'guest.waitUntilReady'],
+    async (trial) => {
+      const vm = await trial.createVm(trial.host.specWithoutAgent ?? trial.profile.spec)
+      const starting = vm.start({ until: 'ready' })
+      await vm.waitForState('running').unwrap()
+      await starting.cancel().unwrap()
+      const error = await failureOf(starting, 'JOB_CANCELLED')
+      expect(error.hint).toContain('was started')
+      await trial.expectState(vm, 'running')
+    },
+  )
+
+  promises(
     'a wait for a guest that never answers keeps its time, and can be cancelled',
     ['guest.waitUntilReady', 'vm.start'],
     async (trial) => {
