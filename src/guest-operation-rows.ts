@@ -7,6 +7,7 @@ export const guestOperationRows = {
   'guest.exec': {
     phrase: 'run a program in',
     answers: 'program',
+    isJob: true,
     isCancelable: true,
     from,
     errors: [...inGuest, 'PROGRAM_FAILED'],

@@ -23,9 +23,9 @@ export class BytePipe {
     })
   }
 
-  /** Ends it for the reader. */
+  /** Ends it for the reader, unless {@link leave} was called. */
   end(): void {
-    this.#end ??= {}
+    if (!this.#isLeft) this.#end ??= {}
     this.#wake?.()
   }
 
@@ -35,15 +35,17 @@ export class BytePipe {
     this.#wake?.()
   }
 
-  /** Ends it for the writer: nobody reads any more. */
+  /**
+   * Ends it for the writer: nobody wants to have it read any more. A reader that goes on waits for ever, until it leaves: it must not
+   * take this for the end of the content.
+   */
   leave(): void {
     this.#isLeft = true
     this.#take()?.done(false)
-    this.#wake?.()
   }
 
   async *#read(): AsyncGenerator<Uint8Array, void, undefined> {
-    while (!this.#isLeft) {
+    for (;;) {
       if (this.#piece !== undefined) {
         yield this.#piece.bytes
         this.#take()?.done(true)

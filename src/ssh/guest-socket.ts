@@ -37,22 +37,26 @@ export async function openGuestSocket(address: Address, driver: string, signal: 
         }
         const socket = connect({ ...address, noDelay: true })
         tried.add(socket)
-        socket.once('readable', () => {
-          // `readable` is also told at the end.
-          if (socket.readableLength > 0) resolve(socket)
-        })
-        socket.once('error', (error) => {
-          reject(unavailable(`its ssh server can't be reached: ${error.message}`, driver, error))
-        })
-        socket.once('close', () => {
-          reject(unavailable('its ssh server closes the connection at once, or there is none', driver))
-        })
+        const listeners = {
+          readable: () => {
+            // It is also told at the end.
+            if (socket.readableLength === 0) return
+            for (const [event, listener] of Object.entries(listeners)) socket.off(event, listener)
+            resolve(socket)
+          },
+          error: (error: Error) => {
+            reject(unavailable(`its ssh server can't be reached: ${error.message}`, driver, error))
+          },
+          close: () => {
+            reject(unavailable('its ssh server closes the connection at once, or there is none', driver))
+          },
+        }
+        for (const [event, listener] of Object.entries(listeners)) socket.on(event, listener)
         timer = setTimeout(dial, patienceMs)
       }
       dial()
     })
     tried.delete(answering)
-    answering.removeAllListeners()
     return answering
   } finally {
     clearTimeout(timer)

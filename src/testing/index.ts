@@ -17,7 +17,12 @@ export type {
   RefuseCancelFault,
   SlowFault,
 } from '../drivers/simulated/fault.js'
-export type { ExecHandler, SimulatedExecResult, SimulatedProgram } from '../drivers/simulated/guest-program.js'
+export type {
+  ExecHandler,
+  SimulatedExecResult,
+  SimulatedOutput,
+  SimulatedProgram,
+} from '../drivers/simulated/guest-program.js'
 export type { Duration, Latency } from '../drivers/simulated/latency.js'
 export type { SimulatedOperation } from '../drivers/simulated/simulated-operation.js'
 export { createJob, type CreateJobOptions, type JobInHand } from './create-job.js'

@@ -22,6 +22,8 @@ describeOwnHost({
   sharesRunningVms: true,
   withdrawsPowerButton: true,
   afterCrash: 'crashed',
+  keepsPrograms: true,
+  refusedExecOptions: ['pty'],
   async open(options) {
     const simulated = createSimulatedServer({
       clock: 'real',
@@ -30,19 +32,19 @@ describeOwnHost({
     })
     const target = createSimulatedServer({ clock: 'real' })
     const programs = new RealPrograms()
-    simulated.onExec(async (program) => {
+    simulated.onExec((program) => {
       const { argv, vm } = program
       // Files that were copied in exist only in the simulated guest.
       const [name, file = ''] = argv
       const handle = simulated.vm(vm)
       if (name === 'awaitvm-listen') {
-        using _ = handle.listen(listeningPort)
-        await new Promise((resolve) => {
-          program.signal.addEventListener('abort', resolve)
+        const listening = handle.listen(listeningPort)
+        program.signal.addEventListener('abort', () => {
+          listening[Symbol.dispose]()
         })
-        return {}
+        return new Promise(() => undefined)
       }
-      if (name !== 'rm' || handle.readFile(file) === undefined) return await programs.run(program)
+      if (name !== 'rm' || handle.readFile(file) === undefined) return programs.run(program)
       handle.removeFile(file)
       return {}
     })

@@ -1,60 +1,81 @@
-import { spawn, type ChildProcess } from 'node:child_process'
-import { once } from 'node:events'
-import { constants } from 'node:os'
-import { buffer } from 'node:stream/consumers'
-import type { SimulatedExecResult, SimulatedProgram } from 'awaitvm/testing'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import type { ProgramIo } from 'awaitvm/driver'
+import type { SimulatedExecResult, SimulatedOutput, SimulatedProgram } from 'awaitvm/testing'
+import { MachineWay } from './machine-way.js'
 
 /** Runs the programs of a simulated guest on this machine. */
 export class RealPrograms {
+  readonly #folder = mkdtemp(join(tmpdir(), 'awaitvm-memory-'))
   readonly #running = new Set<Promise<unknown>>()
   readonly #dying = new Set<Promise<unknown>>()
 
-  async run({ argv, options, signal }: SimulatedProgram): Promise<SimulatedExecResult | undefined> {
+  /** To be returned to the simulated host. */
+  async *run(program: SimulatedProgram): AsyncGenerator<SimulatedOutput, SimulatedExecResult> {
+    const { argv, options, stdin, signal } = program
     // A program that is asked for later must really have ended.
     await Promise.all(this.#dying)
-    const [file = '', ...args] = argv
-    const child = spawn(file, args, { cwd: options.cwd, env: { ...process.env, ...options.env } })
-    const gone = once(child, 'close').catch(() => undefined)
+    const output = new Pieces()
+    const io: ProgramIo = {
+      input: stdin,
+      output: (stream, bytes) => output.put({ [stream]: bytes }),
+      begun: ({ kill }) => void program.onSignal((name) => void kill(name)),
+    }
+    const way = new MachineWay(program.vm, await this.#folder)
+    const ended = way.run({ ...options, argv, detached: false }, io, signal)
+    const gone = ended.catch(() => undefined).finally(() => output.end())
     this.#running.add(gone)
     const stop = (): void => {
-      child.kill('SIGKILL')
       this.#dying.add(gone)
     }
     signal.addEventListener('abort', stop)
-    try {
-      return await resultOf(child, options.input)
-    } finally {
+    void gone.then(() => {
       signal.removeEventListener('abort', stop)
-      await gone
       this.#running.delete(gone)
       this.#dying.delete(gone)
-    }
+    })
+    yield* output
+    return await ended
   }
 
-  /** Waits until all have ended. */
+  /** Waits until all have ended, and removes what they have left in memory. */
   async ended(): Promise<void> {
     await Promise.all(this.#running)
+    await rm(await this.#folder, { recursive: true })
   }
 }
 
-async function resultOf(
-  child: ChildProcess & { stdout: NodeJS.ReadableStream; stderr: NodeJS.ReadableStream; stdin: NodeJS.WritableStream },
-  input: string | Uint8Array | undefined,
-): Promise<SimulatedExecResult | undefined> {
-  // A program need not read its input.
-  child.stdin.on('error', () => undefined)
-  child.stdin.end(input ?? '')
-  try {
-    const [stdout, stderr, [code, name]] = (await Promise.all([
-      buffer(child.stdout),
-      buffer(child.stderr),
-      once(child, 'close'),
-    ])) as [Buffer, Buffer, [number | null, NodeJS.Signals | null]]
-    return name === null
-      ? { exitCode: code ?? undefined, stdout, stderr }
-      : { signal: constants.signals[name], stdout, stderr }
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined
-    throw error
+/** Passes on pieces; each is put once the one before was taken. */
+class Pieces implements AsyncIterable<SimulatedOutput> {
+  readonly #waiting: { readonly piece: SimulatedOutput; readonly taken: () => void }[] = []
+  #hasEnded = false
+  #wake: (() => void) | undefined
+
+  put(piece: SimulatedOutput): Promise<void> {
+    return new Promise((taken) => {
+      this.#waiting.push({ piece, taken })
+      this.#wake?.()
+    })
+  }
+
+  end(): void {
+    this.#hasEnded = true
+    this.#wake?.()
+  }
+
+  async *[Symbol.asyncIterator](): AsyncGenerator<SimulatedOutput, void, undefined> {
+    for (;;) {
+      const next = this.#waiting.shift()
+      if (next !== undefined) {
+        yield next.piece
+        next.taken()
+      } else if (this.#hasEnded) return
+      else {
+        await new Promise<void>((resolve) => {
+          this.#wake = resolve
+        })
+      }
+    }
   }
 }

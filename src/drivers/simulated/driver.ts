@@ -38,6 +38,8 @@ export class SimulatedDriver implements Driver, HostConnection {
   readonly subscribe = this.#listeners.subscribe
   readonly #followed = new FollowedJobs()
   readonly #consoles = new Set<VmConsole>()
+  /** The programs that end with the connection. */
+  readonly #programs = new Set<Pick<Run, 'cancel'>>()
   /** Set while the connection is lost: what it knew of the VMs then, and the ids of those that have changed since. */
   #outage: { readonly known: Inventory; readonly changed: Set<string> } | undefined
   #stopOutage: (() => void) | undefined
@@ -76,6 +78,7 @@ export class SimulatedDriver implements Driver, HostConnection {
   /** Closes the connection. The VMs and jobs of the host go on. */
   async close(): Promise<void> {
     const ended = this.#work.close()
+    for (const run of this.#programs) run.cancel('its connection was closed')
     this.#stopOutage?.()
     this.#followed.giveUp(closedBeforeSending)
     for (const console of this.#consoles) console.finish()
@@ -128,10 +131,17 @@ export class SimulatedDriver implements Driver, HostConnection {
     }
     const run = new Run<T>(this.#host, operation, { vmId: callee.id, by: this, plan })
     run.start(lost === undefined || lost.done === true ? work : () => Promise.reject(neverBegun()))
+    if (run.program?.isDetached === false) this.#endWithConnection(run)
     if (lost === undefined && !run.mayTakeTime) return run.outcome
     const outcome = this.#followed.follow(run, task)
     if (lost !== undefined) this.#lose(lost)
     return outcome
+  }
+
+  #endWithConnection<T>(run: Run<T>): void {
+    this.#programs.add(run)
+    const forget = (): void => void this.#programs.delete(run)
+    run.outcome.then(forget, forget)
   }
 
   #lose({ forMs = 0, tells = false }: LostConnectionFault): void {

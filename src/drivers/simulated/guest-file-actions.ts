@@ -5,6 +5,7 @@ import type { Actions } from './action.js'
 import { copyIn, copyOut } from './files/copies.js'
 import { maxCopyBytes, tooLarge } from './files/folder-archive.js'
 import type { FileSystem } from './files/file-system.js'
+import { inGuest } from './guest-work.js'
 import { reachGuest } from './guest-reach.js'
 import type { SimulatedHost } from './host.js'
 import type { Run } from './run.js'
@@ -100,7 +101,7 @@ function whileGuestLives<R>(
   work: (signal: AbortSignal) => Promise<R>,
 ): Promise<R> {
   const { vm, machine } = reachGuest(host, id, operationOf(run))
-  return run.until(machine, work, () => invalidState(vm.state, ['running']))
+  return inGuest(run, machine, work, () => invalidState(vm.state, ['running']))
 }
 
 const operationOf = ({ operation }: Run): DriverOperation => operation as DriverOperation

@@ -1,49 +1,59 @@
-import type { BufferedEnd } from '../../driver/buffered-program.js'
-import type { ProgramOptions } from '../../model/exec.js'
+import type { ProgramOptions, PtySize } from '../../model/exec.js'
+import type { SignalName } from '../../model/signal.js'
 
-/** The result of a program that a test runs for a guest. */
+/** How a program that a test runs for a guest ends, and what it prints last. */
 export interface SimulatedExecResult {
   /** 0 if absent. */
   readonly exitCode?: number | undefined
-  /** The number of the signal that ended the program, which then has no exit code. */
-  readonly signal?: number | undefined
-  /** What the program printed; empty if absent. A string is encoded as UTF-8. */
+  /** The signal that ended the program, which then has no exit code. */
+  readonly signal?: SignalName | undefined
+  /** What the program prints at its end; nothing if absent. A string is encoded as UTF-8. */
   readonly stdout?: string | Uint8Array | undefined
-  /** What the program printed as errors; empty if absent. A string is encoded as UTF-8. */
+  /** What the program prints as errors at its end; nothing if absent. A string is encoded as UTF-8. */
   readonly stderr?: string | Uint8Array | undefined
-  /** `true` if the output is cut off, as an agent does with a long one; `false` if absent. */
+  /** `true` if the host has dropped output, as some do with a long one; `false` if absent. */
   readonly isTruncated?: boolean | undefined
 }
 
+/** What a program prints while it runs: to standard output, or as it says. A string is encoded as UTF-8. */
+export type SimulatedOutput = string | Uint8Array | Pick<SimulatedExecResult, 'stdout' | 'stderr'>
+
 /** A program that `vm.guest.exec` runs in a guest. */
 export interface SimulatedProgram {
-  /** The program and its arguments. */
+  /** The program and its arguments. Those of a line for the shell are `['/bin/sh', '-c', line]`. */
   readonly argv: readonly string[]
-  /** The options that `vm.guest.exec` was given. */
-  readonly options: ProgramOptions & { readonly input?: Uint8Array | undefined }
+  /** The options that `vm.guest.exec` was given, but for those of its input and output. */
+  readonly options: ProgramOptions
   /** The VM's name. */
   readonly vm: string
-  /** Aborted if the job is cancelled or the guest ends. */
+  /** What the program is given to read. It ends at the end of the input; without any, at once. */
+  readonly stdin: AsyncIterable<Uint8Array>
+  /** Aborted if the program is ended: its job is cancelled, a signal ends it, or its guest ends. */
   readonly signal: AbortSignal
-  /** Waits this many milliseconds by the host's clock. Rejects with an `AbortError` if the program is stopped. */
+  /** Waits this many milliseconds by the host's clock. Rejects with an `AbortError` if the program is ended. */
   sleep(ms: number): Promise<void>
+  /**
+   * Catches signals, until the returned function is called. Without it, a signal does what it does to a process: most end it.
+   * `SIGKILL` is not caught.
+   */
+  onSignal(listener: (signal: SignalName) => void): () => void
+  /** Calls the listener when the terminal is resized, until the returned function is called. */
+  onResize(listener: (size: PtySize) => void): () => void
 }
 
-/** Runs programs for `vm.guest.exec`. `undefined` means that there is no such program: its exit code is 127, as in a shell. */
+/**
+ * Runs programs for `vm.guest.exec`. It answers how the program ends, now or later; or it is a generator of what the program prints,
+ * which returns how it ends, with 0 if it returns nothing. It goes on once the program's readers want more. `undefined` instead means
+ * that there is no such program: its exit code is 127, as in a shell.
+ */
 export type ExecHandler = (
   program: SimulatedProgram,
-) => SimulatedExecResult | undefined | Promise<SimulatedExecResult | undefined>
-
-const bytes = (output: string | Uint8Array | undefined): Uint8Array =>
-  output === undefined ? new Uint8Array() : typeof output === 'string' ? new TextEncoder().encode(output) : output
-
-export const execResult = ({ exitCode, signal, stdout, stderr, isTruncated }: SimulatedExecResult): BufferedEnd => ({
-  exitCode: signal === undefined ? (exitCode ?? 0) : undefined,
-  ...(signal !== undefined && { signal }),
-  stdout: bytes(stdout),
-  stderr: bytes(stderr),
-  isTruncated: isTruncated ?? false,
-})
+) =>
+  | SimulatedExecResult
+  | undefined
+  | Promise<SimulatedExecResult | undefined>
+  | AsyncGenerator<SimulatedOutput, SimulatedExecResult | void | undefined>
+  | Generator<SimulatedOutput, SimulatedExecResult | void | undefined>
 
 /** The result that a shell gives for a program that it does not find. */
 export const noSuchProgram = ([program = '']: readonly string[]): SimulatedExecResult => ({

@@ -1,6 +1,7 @@
 import { invalidState } from '../../errors/state.js'
 import type { Actions } from './action.js'
 import type { SimulatedHost } from './host.js'
+import { inGuest } from './guest-work.js'
 import { reachGuest } from './guest-reach.js'
 import { requireMachine } from './observing-actions.js'
 import type { Run } from './run.js'
@@ -39,7 +40,8 @@ function untilEnd(
   machine: SimulatedMachine,
   begin: (resolve: () => void) => () => void,
 ): Promise<void> {
-  return run.until(
+  return inGuest(
+    run,
     machine,
     (signal) =>
       new Promise<void>((resolve) => {

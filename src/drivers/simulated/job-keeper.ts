@@ -1,5 +1,6 @@
 import type { HostJob, ProgressUpdate } from '../../model/host-job.js'
 import type { HostJobSource } from '../../driver/followed-job.js'
+import type { RunningProgram } from './running-program.js'
 import type { SimulatedOperation } from './simulated-operation.js'
 
 /** The number of ended jobs that can still be attached to. */
@@ -13,6 +14,8 @@ export interface KeptRun extends HostJobSource<unknown> {
   readonly token: string | undefined
   /** The last progress that was reported. */
   readonly progress: ProgressUpdate
+  /** The program of a guest, if it is one's job. */
+  readonly program: RunningProgram | undefined
   /** True if the request was taken. */
   cancel(reason: string | undefined): boolean
 }

@@ -1,4 +1,5 @@
 import type { HostJobListener, HostJobSource } from '../../driver/followed-job.js'
+import type { ProgramIo } from '../../driver/program-io.js'
 import type { ProgressUpdate } from '../../model/host-job.js'
 import { JobCancelledError, type VmError } from '../../errors.js'
 import type { ImageRecord } from '../../files/image-record.js'
@@ -9,7 +10,7 @@ import type { FaultPlan } from './fault.js'
 import type { HostConnection, SimulatedHost } from './host.js'
 import type { KeptRun } from './job-keeper.js'
 import { Interruption } from './interruption.js'
-import type { SimulatedMachine } from './simulated-machine.js'
+import type { RunningProgram } from './running-program.js'
 import type { SimulatedOperation } from './simulated-operation.js'
 import type { SimulatedVm, VmHolder } from './simulated-vm.js'
 
@@ -39,6 +40,8 @@ interface RunDetails {
 export class Run<T = unknown> implements KeptRun, VmHolder, HostJobSource<T> {
   readonly operation: SimulatedOperation
   readonly vmId: string | undefined
+  /** The program that it runs in a guest. */
+  program: RunningProgram | undefined
   readonly #host: RunHost
   readonly #by: HostConnection | undefined
   readonly #course: Course
@@ -203,30 +206,6 @@ export class Run<T = unknown> implements KeptRun, VmHolder, HostJobSource<T> {
     return result
   }
 
-  /** Waits for a program of a guest. A cancel interrupts it, and so does the end of the guest. */
-  async until<R>(
-    machine: SimulatedMachine,
-    work: (signal: AbortSignal) => Promise<R>,
-    explainEnd: () => VmError,
-  ): Promise<R> {
-    const controller = new AbortController()
-    const end = (): void => {
-      this.onMachineEnd(explainEnd())
-    }
-    if (machine.hasEnded) end()
-    const unlisten = machine.onLifeEnd(end)
-    try {
-      return await this.wait<R>((resolve, reject) => {
-        work(controller.signal).then(resolve, reject)
-        return () => {
-          controller.abort()
-        }
-      })
-    } finally {
-      unlisten()
-    }
-  }
-
   /** Waits until `begin` resolves or rejects. A cancel interrupts it. */
   async wait<R = void>(
     begin: (resolve: (value: R) => void, reject: (error: unknown) => void) => () => void,
@@ -244,11 +223,12 @@ export class Run<T = unknown> implements KeptRun, VmHolder, HostJobSource<T> {
     this.#refusesCancel = true
   }
 
-  /** Attaches to a job until its end. */
-  async follow(other: KeptRun): Promise<unknown> {
+  /** Attaches to a job until its end. @param io what passes between a program and its user, if it is one's job */
+  async follow(other: KeptRun, io: ProgramIo): Promise<unknown> {
     this.#token = other.token
     this.#followed = other
     await this.look(() => undefined)
+    const user = other.program?.attach(io)
     const unlisten = other.listen({
       onProgress: (progress) => {
         this.report(progress)
@@ -258,9 +238,12 @@ export class Run<T = unknown> implements KeptRun, VmHolder, HostJobSource<T> {
       },
     })
     try {
-      return await other.outcome
+      const outcome = await other.outcome
+      await user?.taken
+      return outcome
     } finally {
       unlisten()
+      if (user !== undefined) other.program?.leave(user)
     }
   }
 

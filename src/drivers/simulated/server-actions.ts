@@ -44,9 +44,9 @@ export const serverActions: Actions<Extract<DriverOperation, `server.${string}`>
 
   'server.getJobs': (host, run) => run.look(() => host.jobs.list((id) => host.store.find(id)?.name ?? id)),
 
-  'server.attachJob': async (host, run, { token }) => {
+  'server.attachJob': async (host, run, { token, io }) => {
     const job = host.jobs.find(token)
-    if (job !== undefined) return await run.follow(job)
+    if (job !== undefined) return await run.follow(job, io)
     await run.look(() => undefined)
     throw new InvalidArgumentError({
       path: 'token',

@@ -1,6 +1,6 @@
 import { EventEmitter, once } from 'node:events'
 import { readFileSync } from 'node:fs'
-import { createServer, type AddressInfo } from 'node:net'
+import { createServer, type AddressInfo, type Socket } from 'node:net'
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest'
 import type { ProgramControl, ProgramEnd } from '../../../src/driver/program-io.js'
 import type { GuestProgram } from '../../../src/guest/guest-way.js'
@@ -365,6 +365,18 @@ describe('the ssh server of a guest', () => {
     const { port } = rude.address() as AddressInfo
     const error = await failure(guestOf({ address: { host: '127.0.0.1', port } }))
     expect(error).toMatchObject({ code: 'GUEST_UNAVAILABLE', retryable: true })
+  })
+
+  test('that closes the connection after its greeting is unavailable, and its connection is closed', async () => {
+    const rude = createServer((socket) => socket.resume().end('SSH-2.0-Rude\r\n')).listen(0, '127.0.0.1')
+    const accepted = once(rude, 'connection')
+    await once(rude, 'listening')
+    onTestFinished(() => void rude.close())
+    const { port } = rude.address() as AddressInfo
+    const error = await failure(guestOf({ address: { host: '127.0.0.1', port } }))
+    expect(error).toMatchObject({ code: 'GUEST_UNAVAILABLE', retryable: true })
+    const [socket] = (await accepted) as [Socket]
+    if (!socket.closed) await once(socket, 'close')
   })
 
   test('that is none, and talks without end, is not listened to', async () => {

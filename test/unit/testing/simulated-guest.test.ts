@@ -1,6 +1,7 @@
 import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { text } from 'node:stream/consumers'
 import type { Vm } from 'awaitvm'
 import { createSimulatedServer, type SimulatedServer, type SimulatedServerOptions } from 'awaitvm/testing'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
@@ -9,12 +10,10 @@ import { EventLog } from '../../../src/testing/conformance/event-log.js'
 import { failureOf } from '../../../src/testing/conformance/expect-failure.js'
 import { expectPauseForRoom } from '../../support/full-disk.js'
 
-async function runningVm(
-  options: SimulatedServerOptions = {},
-): Promise<{ simulated: SimulatedServer; vm: Vm; text: (bytes: Uint8Array) => string }> {
+async function runningVm(options: SimulatedServerOptions = {}): Promise<{ simulated: SimulatedServer; vm: Vm }> {
   const simulated = createSimulatedServer({ vms: [{ name: 'web-1', state: 'running' }, { name: 'web-2' }], ...options })
   const vm = await simulated.server.getVm('web-1').unwrap()
-  return { simulated, vm, text: (bytes) => new TextDecoder().decode(bytes) }
+  return { simulated, vm }
 }
 
 describe('programs', () => {
@@ -27,21 +26,21 @@ describe('programs', () => {
   })
 
   test('are run by the handler of the VM, or of the host', async () => {
-    const { simulated, vm, text } = await runningVm()
+    const { simulated, vm } = await runningVm()
     simulated.onExec(({ argv, vm: name }) => (argv[0] === 'hostname' ? { stdout: `${name}\n` } : undefined))
     expect((await vm.guest.exec(['hostname']).unwrap()).stdout).toBe('web-1\n')
     expect((await vm.guest.exec(['false']).unwrap()).exitCode).toBe(127)
 
     const handle = simulated.vm('web-1')
-    handle.onExec(({ argv, options }) => ({
+    handle.onExec(async ({ argv, options, stdin }) => ({
       exitCode: 3,
       stdout: Uint8Array.of(0, 255),
-      stderr: JSON.stringify([argv, { ...options, input: String(options.input) }]),
+      stderr: JSON.stringify([argv, { ...options, input: await text(stdin) }]),
     }))
     const options = { input: 'typed', env: { LANG: 'C' }, cwd: '/tmp' }
     const result = await vm.guest.exec(['cat', 'a b', ''], { ...options, encoding: 'buffer' }).unwrap()
     expect([result.exitCode, ...result.stdout]).toEqual([3, 0, 255])
-    expect(JSON.parse(text(result.stderr))).toEqual([['cat', 'a b', ''], options])
+    expect(JSON.parse(Buffer.from(result.stderr).toString())).toEqual([['cat', 'a b', ''], options])
 
     handle.onExec(undefined)
     expect((await vm.guest.exec(['hostname']).unwrap()).exitCode).toBe(0)
@@ -49,7 +48,7 @@ describe('programs', () => {
 
   test('may be ended by a signal', async () => {
     const { simulated, vm } = await runningVm()
-    simulated.onExec(() => ({ signal: 9, isTruncated: true }))
+    simulated.onExec(() => ({ signal: 'SIGKILL', isTruncated: true }))
     expect(await vm.guest.exec(['sleep']).unwrap()).toMatchObject({
       exitCode: undefined,
       signal: 'SIGKILL',

@@ -228,20 +228,6 @@ describe('jobs that the host keeps', () => {
     await clock.advance(1001)
     await failureOf(simulated.server.attachJob(tokenOf(first)), 'INVALID_ARGUMENT')
   })
-
-  test('do not include those inside a guest, as on real hosts', async () => {
-    const { simulated, vm, clock } = await slowVm('running', { latency: 0 })
-    simulated.onExec(async ({ sleep }) => {
-      await sleep(100)
-      return { stdout: 'done' }
-    })
-    const job = vm.guest.exec(['slow'])
-    await clock.advance(50)
-    expect(job.token).toBeUndefined()
-    expect(await simulated.connect().getJobs().unwrap()).toEqual([])
-    await clock.advance(50)
-    expect(await job.unwrap()).toMatchObject({ exitCode: 0 })
-  })
 })
 
 describe('on a real clock', () => {

@@ -91,7 +91,7 @@ export class GuestPort {
       try {
         this.#take(frame)
       } catch (error) {
-        this.#lose(error instanceof Error ? error.message : String(error))
+        this.#lose(error instanceof ProtocolError ? error.reason : String(error))
       }
     }
   }
@@ -141,8 +141,9 @@ export class GuestPort {
     this.#foreignVersion = undefined
     for (let waitedMs = 0; waitedMs < answerTimeoutMs && !this.#isOpen;) {
       if (this.#closed !== undefined) throw this.#closed
+      const answered = this.#answerWithin(askEveryMs)
       this.#sayHello()
-      await this.#answerWithin(askEveryMs)
+      await answered
       this.#requireVersion()
       if (this.#machine.isRunning()) waitedMs += askEveryMs
     }
