@@ -2,7 +2,9 @@ import type { DriverOperations } from '../driver/driver.js'
 import { hostTask } from '../driver/host-task.js'
 import { pause } from '../driver/backoff.js'
 import type { Task } from '../driver/task.js'
+import { getNetworkAddresses } from '../guest/guest-info.js'
 import { guestOperations } from '../guest/guest-operations.js'
+import type { GuestWay } from '../guest/guest-way.js'
 import type { GuestAgent } from './agent.js'
 import { AgentCommandError, agentError } from './agent-errors.js'
 import { AgentWays } from './agent-ways.js'
@@ -14,8 +16,8 @@ const closingMs = 3000
 
 /** What a host does for the operations. */
 export interface AgentHost {
-  /** Uses the agent of a VM; rejects if the VM does not run. */
-  use<T>(vm: string, task: Task, action: (guest: GuestAgent) => Promise<T>): Promise<T>
+  /** Uses the agent of a VM, or another way into its guest if the VM has one; rejects if the VM does not run. */
+  use<T>(vm: string, task: Task, action: (guest: GuestAgent | GuestWay) => Promise<T>): Promise<T>
   /** Closes the connections to agents. Turns under way end with an error. */
   close(): Promise<void>
 }
@@ -30,9 +32,17 @@ export class GuestOperations {
     this.#host = host
     this.operations = {
       ...guestOperations({
-        use: (vm, task, action) => this.#inGuest(vm, task, (guest) => action(this.#ways.into(guest, hostTask(task)))),
+        use: (vm, task, action) =>
+          host.use(vm, task, (guest) => action(isWay(guest) ? guest : this.#ways.into(guest, hostTask(task)))),
       }),
-      'guest.getNetworkAddresses': ({ vm }, task) => this.#inGuest(vm, task, (guest) => guest.turn(guestAddresses)),
+      'guest.getNetworkAddresses': ({ vm }, task) =>
+        host.use(vm, task, (guest) => {
+          const { operation } = task
+          if (isWay(guest)) return getNetworkAddresses({ way: guest, operation, signal: task.signal })
+          return guest.turn(guestAddresses).catch((error: unknown) => {
+            throw agentError(error, operation, guest.driver)
+          })
+        }),
     }
   }
 
@@ -60,14 +70,6 @@ export class GuestOperations {
     await this.#host.close()
     await ended
   }
-
-  async #inGuest<T>(vm: string, task: Task, action: (guest: GuestAgent) => Promise<T>): Promise<T> {
-    return await this.#host.use(vm, task, async (guest) => {
-      try {
-        return await action(guest)
-      } catch (error) {
-        throw agentError(error, task.operation, guest.driver)
-      }
-    })
-  }
 }
+
+const isWay = (guest: GuestAgent | GuestWay): guest is GuestWay => 'run' in guest

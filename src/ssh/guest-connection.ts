@@ -150,7 +150,8 @@ export class GuestConnection {
     else this.#socket.unref()
   }
 
-  close(): void {
+  close(reason: string): void {
+    this.#lost ??= new Error(reason)
     this.#isOpen = false
     this.#client.end()
     this.#client.destroy()

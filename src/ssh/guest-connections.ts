@@ -59,11 +59,12 @@ export class GuestConnections {
   }
 
   /** Ends all connections, and with them what runs on them. */
-  close(): void {
+  close(reason: string): void {
     clearTimeout(this.#idle)
-    this.#closing.abort(closed())
-    for (const { connection } of this.#kept) connection.close()
-    for (const { fail } of this.#waiters) fail(closed())
+    const closed = new DOMException(reason, 'AbortError')
+    this.#closing.abort(closed)
+    for (const { connection } of this.#kept) connection.close(reason)
+    for (const { fail } of this.#waiters) fail(closed)
     this.#kept.clear()
   }
 
@@ -153,11 +154,9 @@ export class GuestConnections {
   #closeLater(): void {
     clearTimeout(this.#idle)
     this.#idle = setTimeout(() => {
-      for (const { connection } of this.#kept) connection.close()
+      for (const { connection } of this.#kept) connection.close('nothing has used it')
       this.#kept.clear()
     }, idleMs)
     this.#idle.unref()
   }
 }
-
-const closed = (): DOMException => new DOMException('the server was closed', 'AbortError')

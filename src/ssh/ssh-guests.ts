@@ -38,6 +38,12 @@ export class SshGuests {
     return new SshWay(guest, this.#knownOf(guest).connections, this.#closing.signal)
   }
 
+  /** Ends the connections to a VM that the host has no more. */
+  forget(vm: string): void {
+    this.#known.get(vm)?.connections.close('its VM is not on the host any more')
+    this.#known.delete(vm)
+  }
+
   /**
    * Stops the programs, and closes the connections.
    *
@@ -49,8 +55,8 @@ export class SshGuests {
     const patience = delay(closingMs, undefined, { signal: late.signal })
     await Promise.race([ended, patience]).catch(() => undefined)
     late.abort()
-    for (const { connections } of this.#known.values()) connections.close()
-    for (const connections of this.#former) connections.close()
+    for (const { connections } of this.#known.values()) connections.close('the server was closed')
+    for (const connections of this.#former) connections.close('the server was closed')
     this.#known.clear()
     this.#former.clear()
   }
@@ -88,7 +94,7 @@ export class SshGuests {
       known.hostKey = pinned
       return connection
     } catch (error) {
-      connection.close()
+      connection.close('its host key is not pinned')
       throw error
     }
   }

@@ -7,7 +7,8 @@ import { connect, type Server } from 'awaitvm'
 import { afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { Child } from '../support/child-process.js'
 import { debianWithAgent } from '../support/debian-with-agent.js'
-import { missingQemu, skipWithout } from '../support/optional-tool.js'
+import { debianWithSsh } from '../support/debian-with-ssh.js'
+import { missingQemu, missingSsh, skipWithout } from '../support/optional-tool.js'
 import { QmpHost } from '../support/qmp-host.js'
 import { programs } from './shown-programs.js'
 
@@ -97,36 +98,11 @@ describe('with a Linux guest of QEMU', () => {
     skipWithout(context, missing)
   })
 
-  /** A folder with a program and a subfolder. */
-  async function project(): Promise<string> {
-    const path = join(folder, 'project')
-    await mkdir(join(path, 'data'), { recursive: true })
-    await writeFile(join(path, 'double.sh'), 'echo $(($(cat data/number) * 2)) | tee data/result\nexit 3\n')
-    await writeFile(join(path, 'data/number'), '21')
-    return path
-  }
-
-  test('a guest is waited for, and folders go in and out', async () => {
+  test('a guest is waited for', async () => {
     const original = await host.server.getVm('debian').unwrap()
     const vm = await original.clone({ name: 'kept' }).unwrap()
     expect(await run('until-ready.ts', host.uri, 'kept')).toEqual({ code: 0, stdout: 'kept is ready\n', stderr: '' })
-    expect(await run('folders.ts', host.uri, 'kept', 'in', await project(), '/srv/in')).toMatchObject({
-      code: 0,
-      stderr: '',
-    })
-    const back = join(folder, 'back')
-    expect(await run('folders.ts', host.uri, 'kept', 'out', '/srv/in', back)).toMatchObject({ code: 0, stderr: '' })
-    expect(await readFile(join(back, 'data/number'), 'utf8')).toBe('21')
-    await vm.stop({ mode: 'kill' }).unwrap()
-    await vm.delete().unwrap()
-  })
-
-  test('a CI job ends as its command does, brings its results back, and leaves no VM', async () => {
-    const results = join(folder, 'results')
-    const outcome = await run('ci-job.ts', host.uri, 'debian', await project(), 'sh double.sh', results)
-    expect(outcome).toEqual({ code: 3, stdout: '42\n', stderr: '' })
-    expect(await readFile(join(results, 'data/result'), 'utf8')).toBe('42\n')
-    expect(await namesOn(host.server)).toEqual(['debian'])
+    await vm.delete({ force: true }).unwrap()
   })
 
   test('programs in the sandbox find nothing of the ones before, and end in time', async () => {
@@ -142,6 +118,47 @@ describe('with a Linux guest of QEMU', () => {
     expect(stdout.replaceAll(`${folder}/`, '')).toBe(
       'first exit code 0: first\nendless TIMEOUT\nsecond exit code 0: cleared\n',
     )
+    expect(await namesOn(host.server)).toEqual(['debian'])
+  })
+})
+
+describe('with a Debian guest of QEMU that has no agent', () => {
+  let host: QmpHost
+  let missing = missingQemu ?? missingSsh
+  beforeAll(async () => {
+    if (missing !== undefined) return undefined
+    const linux = await debianWithSsh()
+    missing = linux.unavailable
+    if (linux.unavailable !== undefined) return undefined
+    host = await QmpHost.open()
+    const { kernel, initrd, userKey } = linux
+    await host.createVm({
+      name: 'debian',
+      memoryMiB: 256,
+      boot: { kernel, initrd, commandLine: 'console=ttyS0 quiet' },
+      networkAdapters: [{ portForwards: [{ guestPort: 22 }] }],
+      guest: { way: 'ssh', user: 'ci', privateKeyFile: userKey },
+    })
+    return () => host[Symbol.asyncDispose]()
+  }, 300_000)
+  beforeEach((context) => {
+    skipWithout(context, missing)
+  })
+
+  test('a CI job in a throw-away VM ends as its command does, brings its results back, and leaves no VM', async () => {
+    const project = join(folder, 'project')
+    await mkdir(join(project, 'data'), { recursive: true })
+    const program = `mkdir build
+echo "working as $(id -un)" >&2
+echo $(($(cat data/number) * 2)) | tee build/result
+exit 3
+`
+    await writeFile(join(project, 'double.sh'), program)
+    await writeFile(join(project, 'data/number'), '21')
+    const results = join(folder, 'results')
+    const outcome = await run('ci-job.ts', host.uri, 'debian', project, 'sh double.sh', 'build', results)
+    expect(outcome).toEqual({ code: 3, stdout: '42\n', stderr: 'working as ci\n' })
+    expect(await readFile(join(results, 'result'), 'utf8')).toBe('42\n')
     expect(await namesOn(host.server)).toEqual(['debian'])
   })
 })

@@ -3,10 +3,13 @@ import type { Driver, DriverOperations } from '../../driver/driver.js'
 import type { DriverOperation, Feature } from '../../operations.js'
 import { HostWork } from '../../driver/host-work.js'
 import { Listeners } from '../../driver/listeners.js'
+import type { Task } from '../../driver/task.js'
+import type { GuestWay } from '../../guest/guest-way.js'
 import { thisMachine } from '../../driver/this-machine.js'
 import { GuestOperations } from '../../guest-agent/guest-operations.js'
 import type { HostInfo } from '../../model/host-info.js'
 import { configOf } from '../../registry/kept-definition.js'
+import { SshGuests } from '../../ssh/ssh-guests.js'
 import { VmRecords } from '../../registry/vm-records.js'
 import { JobLedger } from '../../registry/job-ledger.js'
 import type { VmDirectory } from '../../registry/vm-directory.js'
@@ -14,12 +17,13 @@ import type { Definition } from './definition.js'
 import { DiskImages } from './disks/disk-images.js'
 import { AgentChannel } from './guest-io/agent-channel.js'
 import { ConsoleInput } from './guest-io/console-input.js'
+import { sshGuestOf } from './guest-io/ssh-guest.js'
 import { VmMoves } from './moves/vm-moves.js'
 import { operationTable } from './operation-table.js'
 import type { Accelerator } from './process/accelerator.js'
 import { readQemuBuild, type QemuBuild, type QemuTools } from './process/qemu-tools.js'
 import { qemuError } from './qemu-errors.js'
-import { VmAccess } from './vm-access.js'
+import { VmAccess, type RunningVm } from './vm-access.js'
 import { VmInspector } from './vm-inspector.js'
 import { QemuLifecycle } from './qemu-lifecycle.js'
 import { VmObserver } from './watch/vm-observer.js'
@@ -52,12 +56,16 @@ export class QmpDriver implements Driver {
   readonly #jobs: JobLedger
   readonly #input = new ConsoleInput()
   readonly #guest: GuestOperations
+  readonly #ssh = new SshGuests()
   #build: Promise<QemuBuild> | undefined
 
   private constructor(directory: VmDirectory<Definition>, tools: QemuTools, accelerator: Accelerator | undefined) {
     const images = new DiskImages(tools.img)
     const inspector = new VmInspector(directory)
-    const observer = new VmObserver(directory, inspector, this.#listeners.emit)
+    const observer = new VmObserver(directory, inspector, (event) => {
+      if (event.type === 'deleted') this.#ssh.forget(event.vmId)
+      this.#listeners.emit(event)
+    })
     const access = new VmAccess({ directory, inspector, observer, images })
     const lifecycle = new QemuLifecycle({ observer, images, program: tools.system, accelerator })
     const agents = new AgentChannel()
@@ -70,7 +78,7 @@ export class QmpDriver implements Driver {
     this.#guest = new GuestOperations({
       use: (vm, task, action) =>
         this.#work.change(task, (sending) =>
-          access.use(vm, task, sending, (running) => action(agents.agentOf(running))),
+          access.use(vm, task, sending, (running) => action(this.#wayInto(running, task) ?? agents.agentOf(running))),
         ),
       close: () => agents.close(),
     })
@@ -121,9 +129,15 @@ export class QmpDriver implements Driver {
     this.#access.close()
     this.#observer.close()
     this.#input.close()
-    await this.#guest.close(ended)
+    await Promise.all([this.#guest.close(ended), this.#ssh.close(ended)])
     await this.#lifecycle.close()
     await this.#directory.close()
+  }
+
+  /** The way into a guest that is reached by SSH; `undefined` for the agent. */
+  #wayInto(running: RunningVm, task: Task): GuestWay | undefined {
+    const { guest } = running.definition
+    return guest?.way === 'ssh' ? this.#ssh.wayInto(sshGuestOf(running, guest, this.#access, task)) : undefined
   }
 
   #readBuild(): Promise<QemuBuild> {

@@ -1,24 +1,22 @@
 // ci-job.ts
-// npx tsx ci-job.ts qmp:///srv/vms debian ./project 'make test' ./results
+// npx tsx ci-job.ts qmp:///srv/vms debian ./project 'make test' build ./results
+import { resolve } from 'node:path'
 import { connect } from 'awaitvm'
-import { copyFolderIn, copyFolderOut } from './folders.js'
 import { interruption, withThrowAwayVm } from './throw-away-vm.js'
-import { untilReady } from './until-ready.js'
 
-const [, , uri = '', template = '', project = '', command = '', results = ''] = process.argv
+const [, , uri = '', template = '', project = '', command = '', made = '', results = ''] = process.argv
 const signal = interruption()
 
 await using server = await connect(uri).unwrap()
 await withThrowAwayVm(server, template, signal, async (vm) => {
-  await vm.start({ signal }).unwrap()
-  await untilReady(vm, AbortSignal.any([signal, AbortSignal.timeout(120_000)]))
-  await copyFolderIn(vm, project, '/tmp/project')
+  await vm.start({ until: 'ready', timeoutMs: 120_000, signal }).unwrap()
+  await vm.guest.copyIn(resolve(project), '/tmp/project', { signal }).unwrap()
 
-  const options = { cwd: '/tmp/project', timeoutMs: 600_000, signal }
-  const { exitCode, stdout, stderr } = await vm.guest.exec(['/bin/sh', '-c', command], options).unwrap()
-  process.stdout.write(stdout)
-  process.stderr.write(stderr)
-  process.exitCode = exitCode ?? 1 // undefined if a signal ended it
+  const job = vm.guest.exec(command, { cwd: '/tmp/project', timeoutMs: 600_000, signal })
+  job.stdout.pipe(process.stdout)
+  job.stderr.pipe(process.stderr)
+  const { exitCode = 1 } = await job.unwrap() // none if a signal ended it
+  process.exitCode = exitCode
 
-  await copyFolderOut(vm, '/tmp/project', results)
+  await vm.guest.copyOut(`/tmp/project/${made}`, resolve(results), { signal }).unwrap()
 })

@@ -24,8 +24,7 @@ export async function withThrowAwayVm(
     await work(vm)
   } finally {
     // No signal here: this must also be done after an abort.
-    if ((await vm.getState().unwrap()) !== 'stopped') await vm.stop({ mode: 'kill' }).unwrap()
-    await vm.delete().unwrap()
+    await vm.delete({ force: true }).unwrap()
   }
 }
 

@@ -263,6 +263,35 @@ describe('a program in a guest by SSH', () => {
     expect(end).toEqual({ exitCode: 5 })
   })
 
+  test('whose connection is cut has an unknown outcome, and the next one runs by another connection', async () => {
+    const guests = guestsOfTest()
+    // The parent of a program is the part of the server that has its connection.
+    const run = start(script('echo begun; kill -KILL $PPID; sleep 0.1'), { guests })
+    await expect(run.end).rejects.toMatchObject({ code: 'OUTCOME_UNKNOWN' })
+    expect(run.out.stdout).toBe('begun\n')
+    expect(await ended({ argv: ['echo', 'next'] }, { guests })).toMatchObject({ exitCode: 0, stdout: 'next\n' })
+  })
+
+  test('that changes nothing, and whose connection is cut, may be run again', async () => {
+    await expect(ended({ ...script('kill -KILL $PPID; sleep 0.1'), isHarmless: true })).rejects.toMatchObject({
+      code: 'GUEST_UNAVAILABLE',
+      retryable: true,
+    })
+  })
+
+  test('whose VM has left its host has an unknown outcome', async () => {
+    const guests = guestsOfTest()
+    const run = start(script('echo $$; exec sleep 1005'), { guests })
+    await run.printed('\n')
+    guests.forget('web-1')
+    // It runs on in the guest.
+    process.kill(Number(run.out.stdout), 'SIGKILL')
+    await expect(run.end).rejects.toMatchObject({
+      code: 'OUTCOME_UNKNOWN',
+      reason: 'its VM is not on the host any more',
+    })
+  })
+
   test('is one of many at once, on several connections', async () => {
     const guests = guestsOfTest()
     const runs = Array.from({ length: 25 }, (_, index) => ended({ argv: ['echo', String(index)] }, { guests }))
