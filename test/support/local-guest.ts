@@ -35,6 +35,8 @@ export interface LocalWayOptions {
   readonly loses?: { readonly from: number; readonly to: number }
   /** Looked for before the programs of the guest. */
   readonly tools?: string
+  /** The folder that programs are started in. */
+  readonly cwd?: string
   /** Is put in the place of `/run` in scripts. */
   readonly run?: string
   /** Called with each program before it runs. */
@@ -67,7 +69,7 @@ export class LocalWay implements GuestWay {
     const child = spawn(file, args, {
       detached: true,
       env: { ...process.env, ...program.env, PATH: path },
-      ...(program.cwd !== undefined && { cwd: program.cwd }),
+      cwd: program.cwd ?? this.#options.cwd,
     })
     const kill = (): void => {
       // Its outputs may be read after it has ended.

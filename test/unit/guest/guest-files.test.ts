@@ -61,6 +61,25 @@ describe.each(guestShells)('with %s', (shell) => {
     expect(entries.map(({ name }) => name).sort()).toEqual([...oddNames].sort())
   })
 
+  test('a relative path, with any first character, names a file of the folder that the way starts in', async () => {
+    for (const path of oddNames) {
+      for (const text of ['first', 'second']) {
+        await call('guest.writeFile', { path, input: pieces(text), append: false }, { way: { cwd: folder } })
+        expect(await readFile(at(path), 'utf8')).toBe(text)
+      }
+    }
+  })
+
+  test.each(['0', '604', '660', '777', '4711', '2750', '4600', '6644'])(
+    'a file of the permissions %s keeps them',
+    async (mode) => {
+      await writeFile(at('kept'), 'old')
+      execFileSync('chmod', [mode, at('kept')])
+      await call('guest.writeFile', { path: at('kept'), input: pieces('new'), mode: 0o644, append: false })
+      expect(((await stat(at('kept'))).mode & 0o7777).toString(8)).toBe(mode)
+    },
+  )
+
   test('a part of a file is read', async () => {
     await writeFile(at('f'), '0123456789')
     expect(await read(at('f'), { start: 3 })).toBe('3456789')
