@@ -2,7 +2,7 @@ import type { Readable, Writable } from 'node:stream'
 import * as v from 'valibot'
 import type { DriverOperationTypes } from './driver/driver.js'
 import { callDriver, type DriverConnection } from './driver-call.js'
-import { GuestFileError, type InvalidArgumentError } from './errors.js'
+import { GuestFileError, InvalidArgumentError } from './errors.js'
 import { validate } from './errors/validate.js'
 import { bytesOf } from './exec/bytes-of.js'
 import { FileReadStream } from './exec/file-read-stream.js'
@@ -16,7 +16,7 @@ import { pathSchema } from './model/vm-spec.js'
 import type * as errors from './operation-errors.js'
 import type { DriverOperation, JobTarget } from './operations.js'
 import type { OperationErrors } from './operation-errors.js'
-import type { Result } from './result.js'
+import { err, ok, type Result } from './result.js'
 
 /** The longest file that `readFile` reads if the caller sets no limit. */
 const maxFileBytes = 64 * 2 ** 20
@@ -142,7 +142,9 @@ export abstract class GuestFiles {
     const { own, job } = readRangeOptions(options)
     return new FileReadStream((output) => {
       const input = this.#at(path).andThen((at) =>
-        own.map(({ start, end }) => ({ ...at, output, start, end: end === undefined ? undefined : end + 1 })),
+        own
+          .andThen(inOrder)
+          .map(({ start, end }) => ({ ...at, output, start, end: end === undefined ? undefined : end + 1 })),
       )
       return this.#call('guest.readFile', input, job, nothing)
     })
@@ -283,6 +285,11 @@ export abstract class GuestFiles {
     })
   }
 }
+
+const inOrder = (range: ReadRange): Result<ReadRange, InvalidArgumentError> =>
+  range.end === undefined || range.end >= (range.start ?? 0)
+    ? ok(range)
+    : err(new InvalidArgumentError({ path: 'options.end', reason: 'options.end is less than options.start' }))
 
 function isInput(value: unknown): boolean {
   if (typeof value === 'string' || value instanceof Uint8Array) return true

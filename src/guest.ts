@@ -12,7 +12,7 @@ import type { Job } from './job/job.js'
 import type { ExecOptions } from './model/exec.js'
 import type { GuestInfo } from './model/guest-info.js'
 import type { NetworkAddress } from './model/network-address.js'
-import { flag, nonEmpty, optional, plainText, textRecord, whole, wholeFrom0 } from './model/schema.js'
+import { flag, nonEmpty, optional, plainText, textRecord, whole, wholeFrom0, withoutNul } from './model/schema.js'
 import { reachableAddresses } from './network/reachable-addresses.js'
 import type * as errors from './operation-errors.js'
 import type { OperationMethods } from './operation-methods.js'
@@ -20,12 +20,14 @@ import { err, ok, type Result } from './result.js'
 
 type OutputListener = (output: never) => void | Promise<void>
 
-const commandSchema = v.union(
-  [
-    v.pipe(plainText, v.minLength(1, 'must not be empty')),
-    v.pipe(v.array(plainText), v.minLength(1, 'must name a program')),
-  ],
-  "must be an array of a program and its arguments, or a line for the guest's shell",
+const programSchema = v.pipe(v.array(plainText), v.minLength(1, 'must name a program'))
+const lineSchema = v.pipe(
+  v.string("must be an array of a program and its arguments, or a line for the guest's shell"),
+  v.minLength(1, 'must not be empty'),
+  withoutNul,
+)
+const commandSchema = v.lazy((command): v.GenericSchema<string | string[]> =>
+  Array.isArray(command) ? programSchema : lineSchema,
 )
 const readExecOptions = methodOptions({
   input: optional(inputSchema),

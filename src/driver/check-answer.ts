@@ -73,7 +73,11 @@ const answers = {
   image: bytes,
   console: hasMethods('pipe', 'write', 'destroy'),
   program: v.pipe(
-    shape({ exitCode: optional(number), signal: optional(v.picklist(signalNames, 'must be the name of a signal')) }),
+    shape({
+      exitCode: optional(number),
+      durationMs: optional(number),
+      signal: optional(v.picklist(signalNames, 'must be the name of a signal')),
+    }),
     v.check(
       ({ exitCode, signal }) => (exitCode === undefined) !== (signal === undefined),
       'must have exitCode or signal',

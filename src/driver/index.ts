@@ -1,13 +1,6 @@
 export { backoffMs, pause, withJitter, type Backoff } from './backoff.js'
-export type {
-  Driver,
-  DriverAnswers,
-  DriverInputs,
-  DriverOperations,
-  DriverOperationTypes,
-  GuestPath,
-  OnVm,
-} from './driver.js'
+export type { Driver, DriverAnswers, DriverInputs, DriverOperations, DriverOperationTypes } from './driver.js'
+export type { GuestInputs, GuestPath, OnVm } from './guest-inputs.js'
 export type { DriverOperation } from '../operations.js'
 export { Exclusive } from '../exclusive.js'
 export { connectionLost, FollowedJob, FollowedJobs, type HostJobListener, type HostJobSource } from './followed-job.js'

@@ -31,6 +31,8 @@ export interface ProgramEnd {
   readonly exitCode?: number | undefined
   /** The signal that ended the program. */
   readonly signal?: SignalName | undefined
+  /** How long the program ran, in milliseconds, if the host knows; else as long as it took from here. */
+  readonly durationMs?: number | undefined
   /** Whether the host dropped output. */
   readonly isTruncated?: boolean | undefined
 }

@@ -30,7 +30,7 @@ async function* allOf(source: ProgramInput, path: string): AsyncGenerator<Uint8A
     if (typeof data !== 'string' && !(data instanceof Uint8Array)) {
       throw new InvalidArgumentError({
         path,
-        reason: `${path} must give strings or Uint8Arrays, and gave a ${typeof data}`,
+        reason: `${path} must give strings or Uint8Arrays, and gave one of the type ${typeof data}`,
       })
     }
     yield* piecesOf(toBytes(data))

@@ -19,6 +19,7 @@ const endSchema = v.object({
   exitCode: optional(v.number()),
   signal: optional(v.picklist(signalNames)),
   isTruncated: flag,
+  durationMs: optional(v.number()),
 })
 
 /** A size of a terminal. */

@@ -77,7 +77,7 @@ export class ProgramSession<Output extends string | Uint8Array> implements Progr
   }
 
   /** The result of the program. Throws if it has failed, and the caller wants that checked. */
-  result({ exitCode, signal, isTruncated = false }: ProgramEnd): ExecResult<Output> {
+  result({ exitCode, signal, isTruncated = false, durationMs = this.#ranForMs }: ProgramEnd): ExecResult<Output> {
     const { stdout, stderr } = this.#kept
     if (this.#options.check === true && exitCode !== 0) {
       const said = this.#options.pty === undefined ? stderr : stdout
@@ -89,8 +89,12 @@ export class ProgramSession<Output extends string | Uint8Array> implements Progr
       stdout: this.#encoding.whole(stdout.bytes),
       stderr: this.#encoding.whole(stderr.bytes),
       isTruncated: isTruncated || stdout.isTruncated || stderr.isTruncated,
-      durationMs: performance.now() - (this.#begunAt ?? performance.now()),
+      durationMs,
     }
+  }
+
+  get #ranForMs(): number {
+    return this.#begunAt === undefined ? 0 : performance.now() - this.#begunAt
   }
 
   /** The job has ended. @param error why the output may not be all; absent if it is all */

@@ -9,7 +9,7 @@ export interface Encoding<Output extends string | Uint8Array> {
 }
 
 /** Reads the pieces of both outputs. */
-export interface Pieces<Output extends string | Uint8Array> {
+interface Pieces<Output extends string | Uint8Array> {
   /** The piece, unless nothing is left of it. */
   next(stream: 'stdout' | 'stderr', bytes: Uint8Array): ProgramOutput<Output> | undefined
   /** What was held back. */

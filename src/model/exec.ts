@@ -62,6 +62,6 @@ export interface ExecResult<Output extends string | Uint8Array = string> {
   readonly stderr: Output
   /** Whether `stdout` or `stderr` has a part of the output only. */
   readonly isTruncated: boolean
-  /** How long the program ran, as seen from here, in milliseconds. */
+  /** How long the program ran, in milliseconds, as its host tells; else as seen from here. */
   readonly durationMs: number
 }

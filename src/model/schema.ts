@@ -5,11 +5,10 @@ import { hintForName, notKnown, unknownName } from './unknown-name.js'
 
 export const text = v.string('must be a string')
 
+export const withoutNul = v.check((value: string) => !value.includes('\0'), 'must not contain a NUL character')
+
 /** A string that may become an argument of a program, or a path. */
-export const plainText = v.pipe(
-  text,
-  v.check((value) => !value.includes('\0'), 'must not contain a NUL character'),
-)
+export const plainText = v.pipe(text, withoutNul)
 
 export const whole = (maximum: number): v.GenericSchema<number> =>
   v.pipe(

@@ -169,6 +169,10 @@ describe('createReadStream', () => {
     driver.last.fail(missing())
     await expect(all).rejects.toMatchObject({ code: 'GUEST_FILE_ERROR', operation: 'guest.readFile' })
     await expect(text(vm.guest.createReadStream(''))).rejects.toMatchObject({ code: 'INVALID_ARGUMENT', path: 'path' })
+    await expect(text(vm.guest.createReadStream('/a', { start: 3, end: 2 }))).rejects.toMatchObject({
+      code: 'INVALID_ARGUMENT',
+      path: 'options.end',
+    })
   })
 
   test('that is destroyed ends the reading, and holds nothing back', async () => {

@@ -8,7 +8,10 @@ import { RunningProgram } from './running-program.js'
 /** Runs a program of a test, and keeps it for others who attach to it. */
 export const guestExec: Actions<'guest.exec'>['guest.exec'] = async (host, run, { vm: id, command, options, io }) => {
   const argv = typeof command === 'string' ? ['/bin/sh', '-c', command] : command
-  const program = new RunningProgram({ argv, options, sleep: (ms, signal) => sleep(host.clock, ms, signal) }, io)
+  const program = new RunningProgram(
+    { argv, options, sleep: (ms, signal) => sleep(host.clock, ms, signal), now: () => host.clock.now },
+    io,
+  )
   run.program = program
   const { vm, machine } = await run.look(() => reachGuest(host, id, 'guest.exec'), host.store.get(id))
   return await inGuest(

@@ -29,6 +29,8 @@ const harmless: ReadonlySet<SignalName> = new Set([
 /** A program before it runs. */
 export type ProgramDetails = Pick<SimulatedProgram, 'argv' | 'options'> & {
   readonly sleep: (ms: number, signal: AbortSignal) => Promise<void>
+  /** The time of the host, in milliseconds. */
+  readonly now: () => number
 }
 
 /** A program of a simulated guest, which the host keeps for those who attach to it. */
@@ -58,6 +60,7 @@ export class RunningProgram {
   /** Runs it to its end, and until its users have taken its output. */
   async run(handler: ExecHandler | undefined, vm: string): Promise<ProgramEnd> {
     this.#hasBegun = true
+    const begunAt = this.#details.now()
     const ended = new Promise<ProgramEnd>((resolve, reject) => {
       this.#end = resolve
       this.#fail = reject
@@ -65,7 +68,8 @@ export class RunningProgram {
     for (const user of this.#users) this.#tell(user)
     try {
       const end = await Promise.race([this.#perform(handler, vm), ended])
-      return this.#isTruncated ? { ...end, isTruncated: true } : end
+      const durationMs = this.#details.now() - begunAt
+      return { ...end, durationMs, isTruncated: this.#isTruncated || end.isTruncated }
     } finally {
       this.stop()
     }

@@ -75,7 +75,7 @@ describe('input', () => {
     const program = await withInput(Readable.from([5]))
     await expect(readAll(program)).rejects.toMatchObject({
       code: 'INVALID_ARGUMENT',
-      reason: 'options.input must give strings or Uint8Arrays, and gave a number',
+      reason: 'options.input must give strings or Uint8Arrays, and gave one of the type number',
     })
   })
 
@@ -137,5 +137,19 @@ describe('stdin', () => {
     const { vm } = await fakeProgram()
     const job = vm.guest.exec(['cat'], { stdin: 'pipe', input: 'x' })
     expect(job).toMatchObject({ retCode: 'INVALID_ARGUMENT', result: { error: { path: 'options.stdin' } } })
+  })
+})
+
+test.each([
+  [['ls', 'a\0b'], 'command[1]', 'must not contain a NUL character'],
+  ['ls \0', 'command', 'must not contain a NUL character'],
+  ['', 'command', 'must not be empty'],
+  [[], 'command', 'must name a program'],
+  [5, 'command', "must be an array of a program and its arguments, or a line for the guest's shell"],
+])('the command %j is refused, and the reason says what is wrong with it', async (command, path, reason) => {
+  const { vm } = await fakeProgram()
+  expect(vm.guest.exec(command as never)).toMatchObject({
+    retCode: 'INVALID_ARGUMENT',
+    result: { error: { path, reason: expect.stringContaining(reason) } },
   })
 })

@@ -29,7 +29,13 @@ describe('a program that is a generator', () => {
     expect(seen.at(-1)).toBe('stderr: a warning\n')
     expect(job.status).toBe('running')
     await simulated.clock.advance(1000)
-    expect(await job.unwrap()).toMatchObject({ exitCode: 2, stdout: 'compiling\ndone\n', stderr: 'a warning\n' })
+    expect(await job.unwrap()).toEqual({
+      exitCode: 2,
+      stdout: 'compiling\ndone\n',
+      stderr: 'a warning\n',
+      isTruncated: false,
+      durationMs: 2000,
+    })
   })
 
   test('may be synchronous, and ends with 0 if it returns nothing', async () => {
