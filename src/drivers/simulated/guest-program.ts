@@ -1,5 +1,8 @@
+import * as v from 'valibot'
+import { validate } from '../../errors/validate.js'
 import type { ProgramOptions, PtySize } from '../../model/exec.js'
-import type { SignalName } from '../../model/signal.js'
+import { flag, object, optional, wholeFrom0, type EntriesOf } from '../../model/schema.js'
+import { signalNames, type SignalName } from '../../model/signal.js'
 
 /** How a program that a test runs for a guest ends, and what it prints last. */
 export interface SimulatedExecResult {
@@ -60,3 +63,30 @@ export const noSuchProgram = ([program = '']: readonly string[]): SimulatedExecR
   exitCode: 127,
   stderr: `${program}: not found\n`,
 })
+
+const bytes = optional(v.union([v.string(), v.instance(Uint8Array)], 'must be a string or a Uint8Array'))
+const resultSchema = object({
+  exitCode: optional(wholeFrom0(255)),
+  signal: optional(v.picklist(signalNames, 'must be the name of a signal, such as "SIGTERM"')),
+  stdout: bytes,
+  stderr: bytes,
+  isTruncated: flag,
+} satisfies EntriesOf<SimulatedExecResult>)
+const outputSchema = object({ stdout: bytes, stderr: bytes })
+
+/** How a handler says that its program ends. Throws if it is not a result. */
+export const checkedResult = (result: unknown): SimulatedExecResult =>
+  checked(resultSchema, result, 'the result of the program')
+
+/** What a handler says that its program prints. Throws if it is no output. */
+export const checkedOutput = (output: unknown): Pick<SimulatedExecResult, 'stdout' | 'stderr'> =>
+  typeof output === 'string' || output instanceof Uint8Array
+    ? { stdout: output }
+    : checked(outputSchema, output, 'the output of the program')
+
+/** A mistake of a test, and not of the code under test: an error that is no `VmError`. */
+function checked<S extends v.GenericSchema>(schema: S, value: unknown, what: string): v.InferOutput<S> {
+  const valid = validate(schema, value, what)
+  if (valid.isErr()) throw new TypeError(valid.error.reason)
+  return valid.value
+}

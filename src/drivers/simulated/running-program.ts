@@ -2,10 +2,11 @@ import type { ProgramControl, ProgramEnd, ProgramIo } from '../../driver/program
 import type { PtySize } from '../../model/exec.js'
 import type { SignalName } from '../../model/signal.js'
 import {
+  checkedOutput,
+  checkedResult,
   noSuchProgram,
   type ExecHandler,
   type SimulatedExecResult,
-  type SimulatedOutput,
   type SimulatedProgram,
 } from './guest-program.js'
 import { ProgramUser, type Piece } from './program-user.js'
@@ -128,7 +129,7 @@ export class RunningProgram {
     for (;;) {
       const next = await running.next()
       if (next.done === true) return await this.#finish(next.value ?? {})
-      await this.#print(next.value)
+      await this.#print(checkedOutput(next.value))
       if (!this.#isOver) continue
       await running.return(undefined)
       return {}
@@ -136,14 +137,13 @@ export class RunningProgram {
   }
 
   async #finish(result: SimulatedExecResult): Promise<ProgramEnd> {
-    const { exitCode = 0, signal, isTruncated = false } = result
-    await this.#print(result)
+    const { exitCode = 0, signal, isTruncated = false, ...output } = checkedResult(result)
+    await this.#print(output)
     this.#hasEndedItself = true
     return { ...(signal === undefined ? { exitCode } : { signal }), isTruncated }
   }
 
-  async #print(output: SimulatedOutput): Promise<void> {
-    const { stdout, stderr } = typeof output === 'string' || output instanceof Uint8Array ? { stdout: output } : output
+  async #print({ stdout, stderr }: Pick<SimulatedExecResult, 'stdout' | 'stderr'>): Promise<void> {
     for (const [stream, data] of [['stdout', stdout] as const, ['stderr', stderr] as const]) {
       const bytes = typeof data === 'string' ? new TextEncoder().encode(data) : data
       if (bytes !== undefined && bytes.byteLength > 0 && !this.#isOver) await this.#pass({ stream, bytes })

@@ -97,6 +97,22 @@ test('a line for the shell is one to the program, and the options are passed on'
   expect(JSON.parse(stdout)).toEqual([['/bin/sh', '-c', 'echo $HOME'], { user: 'ci', pty: { columns: 80, rows: 24 } }])
 })
 
+test.each<[unknown, string]>([
+  [{ exitCode: -5 }, 'exitCode must be a whole number from 0 to 255'],
+  [{ signal: 'TERM' }, 'signal must be the name of a signal'],
+  [{ exitcode: 5 }, 'exitcode is not a known setting'],
+  [
+    (function* () {
+      yield 5
+    })(),
+    'the output of the program must be an object',
+  ],
+])('a handler that answers %j is told what is wrong', async (answer, reason) => {
+  const { simulated, vm } = await runningVm()
+  simulated.onExec(() => answer as never)
+  expect((await failureOf(vm.guest.exec(['x']), 'HOST_ERROR')).reason).toContain(reason)
+})
+
 describe('standard input', () => {
   test('is read as it is written', async () => {
     const { simulated, vm } = await runningVm()
