@@ -98,10 +98,14 @@ describe('with a Linux guest of QEMU', () => {
     skipWithout(context, missing)
   })
 
-  test('a guest is waited for', async () => {
+  test('a program runs once the guest is ready, with its output and exit code', async () => {
     const original = await host.server.getVm('debian').unwrap()
     const vm = await original.clone({ name: 'kept' }).unwrap()
-    expect(await run('until-ready.ts', host.uri, 'kept')).toEqual({ code: 0, stdout: 'kept is ready\n', stderr: '' })
+    // The guest boots for the first, and is there for the second.
+    for (const code of [0, 3]) {
+      const command = `echo one; echo two >&2; exit ${String(code)}`
+      expect(await run('run-program.ts', host.uri, 'kept', command)).toEqual({ code, stdout: 'one\n', stderr: 'two\n' })
+    }
     await vm.delete({ force: true }).unwrap()
   })
 

@@ -4,7 +4,6 @@ import { resolve } from 'node:path'
 import { stripVTControlCharacters } from 'node:util'
 import { connect } from 'awaitvm'
 import { interruption, withThrowAwayVm } from './throw-away-vm.js'
-import { untilReady } from './until-ready.js'
 
 const [, , uri = '', template = '', ...programs] = process.argv
 const signal = interruption()
@@ -17,13 +16,13 @@ await withThrowAwayVm(server, template, signal, async (vm) => {
   if (vm.config.networkAdapters?.some(({ outbound }) => outbound) === true) {
     throw new Error(`${template} reaches the network: edit it to have no adapter with outbound: true.`)
   }
-  await vm.start({ signal }).unwrap()
-  await untilReady(vm, AbortSignal.any([signal, AbortSignal.timeout(120_000)]))
+  await vm.start({ until: 'ready', timeoutMs: 120_000, signal }).unwrap()
   const clean = await vm.createSnapshot({ name: 'clean', signal }).unwrap() // with its memory: no program boots it again
 
   for (const program of programs) {
     await vm.guest.copyIn(resolve(program), '/tmp/program', { signal }).unwrap()
-    const result = await vm.guest.exec(['/bin/sh', '/tmp/program'], { timeoutMs: 10_000, signal })
+    const limits = { timeoutMs: 10_000, maxOutputBytes: 10_000, signal }
+    const result = await vm.guest.exec(['/bin/sh', '/tmp/program'], limits)
     console.log(
       program,
       result.match(
@@ -32,7 +31,7 @@ await withThrowAwayVm(server, template, signal, async (vm) => {
       ),
     )
     // The next program finds neither files nor processes of this one.
-    await vm.switchToSnapshot(clean.id, { signal }).unwrap()
-    await untilReady(vm, signal)
+    await vm.switchToSnapshot(clean, { signal }).unwrap()
+    await vm.guest.waitUntilReady({ timeoutMs: 30_000, signal }).unwrap()
   }
 })

@@ -21,12 +21,10 @@ process.stderr.write('\n')
 
 const report = await job.unwrap()
 const quoted = (value: string | number): string => `"${String(value).replaceAll('"', '""')}"`
-const rows = report.failed.map(({ item, attempts, result: { error } }) => [
-  item.name,
-  attempts,
-  error.code,
-  error.message,
-])
+const rows = report
+  .toRows()
+  .filter(({ outcome }) => outcome === 'failed')
+  .map(({ item, attempts, code, message }) => [item, attempts, code, message])
 await writeFile(
   file,
   [['vm', 'attempts', 'code', 'message'], ...rows].map((row) => `${row.map(quoted).join(',')}\n`).join(''),
