@@ -3,7 +3,7 @@ import { buildDebian, type DebianLinux, executableFrom, initScript, librariesFro
 /** Debian's kernel for virtual machines, and an initramfs with busybox and the QEMU guest agent, which needs 128 MiB. */
 export const debianWithAgent = (): Promise<DebianLinux> =>
   buildDebian({
-    name: 'debian-with-agent-1',
+    name: 'debian-with-agent-2',
     architecture: 'amd64',
     kernel: 'linux-image-cloud-amd64',
     packages: ['busybox-static', 'qemu-guest-agent'],
@@ -25,6 +25,7 @@ export const debianWithAgent = (): Promise<DebianLinux> =>
         path,
         mode: 0o040755,
       })),
+      { path: 'etc/hostname', mode: 0o100644, content: Buffer.from('debian\n') },
       { path: 'etc/udhcpc.sh', mode: 0o100755, content: Buffer.from(leaseScript) },
       await executableFrom(root, agent),
       ...(await librariesFrom(root, [agent])),

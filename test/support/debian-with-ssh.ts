@@ -38,7 +38,7 @@ const server = 'usr/sbin/sshd'
 const sftp = 'usr/lib/openssh/sftp-server'
 
 const recipe: DebianRecipe = {
-  name: 'debian-with-ssh-1',
+  name: 'debian-with-ssh-2',
   architecture: 'amd64',
   kernel: 'linux-image-cloud-amd64',
   packages: ['busybox-static', 'openssh-server', 'openssh-sftp-server', 'qemu-guest-agent', 'zlib1g'],
@@ -70,6 +70,7 @@ ci:x:1000:1000:ci:/home/ci:/bin/sh
 `,
   'etc/group': 'root:x:0:\nci:x:1000:\ntesters:x:1001:ci\n',
   'etc/shadow': 'root:*:19000::::::\nci:*:19000::::::\n',
+  'etc/hostname': 'debian\n',
   'etc/os-release': 'NAME="Debian GNU/Linux"\nID=debian\nVERSION_ID="12"\n',
   'etc/ssh/sshd_config': `HostKey /etc/ssh/host
 AuthorizedKeysFile /etc/ssh/authorized_keys
