@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { connect } from 'awaitvm'
+import { GuestLacksError } from 'awaitvm/testing/conformance'
 import { embeddedProfile } from './embedded-profile.js'
 import { describeOwnHost } from './own-host.js'
 
@@ -10,6 +11,9 @@ describeOwnHost({
   ...embeddedProfile,
   name: 'embedded:///dir',
   keepsVms: true,
+  guestWithAgent() {
+    throw new GuestLacksError('its guests are those of embedded:, which the cases of programs and files run on')
+  },
   async open(options) {
     const directory = await mkdtemp(join(tmpdir(), 'awaitvm-host-'))
     const uri = pathToFileURL(directory).href.replace('file:', 'embedded:')

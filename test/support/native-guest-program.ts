@@ -115,7 +115,10 @@ export class NativeGuestProgram implements AsyncDisposable {
     return childrenOf(this.#process.pid ?? 0)
   }
 
+  /** Ends it, and what programs have left behind, as the end of a guest does. */
   async [Symbol.asyncDispose](): Promise<void> {
+    const left = this.children().flatMap((keeper) => [...childrenOf(keeper)])
+    for (const pid of left) process.kill(pid, 'SIGKILL')
     const gone = new Promise((resolve) => this.#process.once('exit', resolve))
     for (const stream of this.#process.stdio) stream?.destroy()
     await gone

@@ -138,6 +138,15 @@ describe('output', () => {
 })
 
 describe('a program can be', () => {
+  test('ended while nobody takes its output', async () => {
+    await using guest = NativeGuestProgram.start()
+    const program = guest.sh('cat /dev/zero', { onOutput: () => new Promise(() => undefined) })
+    await program.untilOutput('\0')
+    program.stop.abort(new RangeError('enough'))
+    await expect(program.end).rejects.toThrow('enough')
+    await eventually(() => guest.children().length === 0)
+  })
+
   test('sent signals, with a verdict', async () => {
     await using guest = NativeGuestProgram.start()
     const program = guest.sh('trap "echo got it" USR1; echo on; while :; do sleep 0.01; done')

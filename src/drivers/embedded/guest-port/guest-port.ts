@@ -12,7 +12,7 @@ const version = 1
 /** Says to the guest program that the port of the emulator is never busy. */
 const takesAllAtOnce = 1
 /** How long the guest program may take to answer. It takes milliseconds unless the machine is very busy. */
-const answerTimeoutMs = 5000
+const answerTimeoutMs = 3000
 /** How often an answer is asked for again. */
 const askEveryMs = 250
 /** How long the guest may say nothing while programs run: it is asked as often as above. */

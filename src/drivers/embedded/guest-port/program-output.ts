@@ -36,16 +36,25 @@ export class ProgramOutput {
       throw new ProtocolError({ reason: 'the program in the guest sends more output than it was granted' })
     }
     if (this.#delivery !== undefined) {
-      this.#after(this.#delivery.then(() => this.#deliver(stream, bytes)))
+      this.#after(
+        // It was granted when all output was dropped.
+        this.#delivery.then(() => (this.#isUnwanted ? undefined : this.#deliver(stream, bytes))),
+      )
       return
     }
     const delivery = this.#deliver(stream, bytes)
     if (delivery !== undefined) this.#after(delivery)
   }
 
-  /** Output is read and dropped from now on. */
+  /** Output is read and dropped from now on, and nothing waits for the reader any more. */
   drop(): void {
+    if (this.#isUnwanted) return
     this.#isUnwanted = true
+    this.#delivery = undefined
+    for (const stream of ['stdout', 'stderr'] as const) {
+      const held = outputWindow - this.#credit[stream] - this.#taken[stream]
+      this.#grant(stream, held)
+    }
   }
 
   /** Settles once all that has come was taken. */
@@ -58,7 +67,7 @@ export class ProgramOutput {
     const taking = this.#isUnwanted ? undefined : this.#receiver.deliver(stream, bytes)
     if (taking !== undefined) {
       return taking.then(() => {
-        this.#grant(stream, bytes.length)
+        if (!this.#isUnwanted) this.#grant(stream, bytes.length)
       })
     }
     this.#grant(stream, bytes.length)
