@@ -3,7 +3,7 @@ import { buildDebian, type DebianLinux, executableFrom, initScript, librariesFro
 /** Debian's kernel for virtual machines, and an initramfs with busybox and the QEMU guest agent, which needs 128 MiB. */
 export const debianWithAgent = (): Promise<DebianLinux> =>
   buildDebian({
-    name: 'debian-with-agent-2',
+    name: 'debian-with-agent-3',
     architecture: 'amd64',
     kernel: 'linux-image-cloud-amd64',
     packages: ['busybox-static', 'qemu-guest-agent'],
@@ -26,6 +26,7 @@ export const debianWithAgent = (): Promise<DebianLinux> =>
         mode: 0o040755,
       })),
       { path: 'etc/hostname', mode: 0o100644, content: Buffer.from('debian\n') },
+      { path: 'etc/passwd', mode: 0o100644, content: Buffer.from(users) },
       { path: 'etc/udhcpc.sh', mode: 0o100755, content: Buffer.from(leaseScript) },
       await executableFrom(root, agent),
       ...(await librariesFrom(root, [agent])),
@@ -45,6 +46,10 @@ for port in /sys/class/virtio-ports/*; do
     /${agent} -m virtio-serial -p /dev/\${port##*/} -t /run > /dev/null 2>&1 &
   fi
 done
+`
+
+const users = `root:x:0:0:root:/root:/bin/sh
+ci:x:1000:1000:ci:/root:/bin/sh
 `
 
 export const leaseScript = `#!/bin/sh
