@@ -40,6 +40,8 @@ export class OutputReader<Stream extends Readable = Readable> {
       check = () => {
         const match = expression.exec(this.#text.slice(this.#seen))
         if (match !== null) {
+          // More output may come before this wait goes on, and is for the next one.
+          this.#waiting.delete(check)
           this.#seen += match.index + match[0].length
           resolve(match)
         } else if (this.stream.closed) {
