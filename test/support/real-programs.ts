@@ -1,7 +1,7 @@
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import type { ProgramIo } from 'awaitvm/driver'
+import type { ProgramControl, ProgramIo } from 'awaitvm/driver'
 import type { SimulatedExecResult, SimulatedOutput, SimulatedProgram } from 'awaitvm/testing'
 import { MachineWay } from './machine-way.js'
 
@@ -17,11 +17,13 @@ export class RealPrograms {
     // A program that is asked for later must really have ended.
     await Promise.all(this.#dying)
     const output = new Pieces()
-    const io: ProgramIo = {
-      input: stdin,
-      output: (stream, bytes) => output.put({ [stream]: bytes }),
-      begun: ({ kill }) => void program.onSignal((name) => void kill(name)),
-    }
+    let begun = (_control: ProgramControl): void => undefined
+    const control = new Promise<ProgramControl>((resolve) => {
+      begun = resolve
+    })
+    // From the first moment: output may come before the shell has told which process it is.
+    program.onSignal((name) => void control.then(({ kill }) => kill(name)))
+    const io: ProgramIo = { input: stdin, output: (stream, bytes) => output.put({ [stream]: bytes }), begun }
     const way = new MachineWay(program.vm, await this.#folder)
     const ended = way.run({ ...options, argv, detached: false }, io, signal)
     const gone = ended.catch(() => undefined).finally(() => output.end())
