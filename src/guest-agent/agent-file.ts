@@ -1,5 +1,6 @@
 import * as v from 'valibot'
 import type { Agent, GuestAgent } from './agent.js'
+import { AgentCommandError } from './agent-errors.js'
 
 const handleSchema = v.pipe(v.number(), v.safeInteger())
 const readSchema = v.object({ 'buf-b64': v.string() })
@@ -48,7 +49,15 @@ export class TailedFile {
   }
 
   async close(): Promise<void> {
-    await this.#guest.turn((agent) => closeFile(agent, this.#handle))
+    let mayBeClosed = false
+    await this.#guest.turn(async (agent) => {
+      const isRepeated = mayBeClosed
+      mayBeClosed = true
+      await closeFile(agent, this.#handle).catch((error: unknown) => {
+        // The agent knows no such file if it has closed it, and its answer did not come here.
+        if (!isRepeated || !(error instanceof AgentCommandError)) throw error
+      })
+    })
   }
 }
 
