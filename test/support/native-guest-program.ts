@@ -126,7 +126,7 @@ export class NativeGuestProgram implements AsyncDisposable {
   }
 }
 
-export const childrenOf = (pid: number): readonly number[] =>
+const childrenOf = (pid: number): readonly number[] =>
   readFileSync(`/proc/${String(pid)}/task/${String(pid)}/children`, 'utf8')
     .trim()
     .split(' ')

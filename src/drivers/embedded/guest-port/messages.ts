@@ -4,7 +4,7 @@ import type { Frame } from './frames.js'
 export const toGuest = { hello: 1, spec: 2, input: 3, inputEnd: 4, credit: 5, signal: 6, end: 7, resize: 8 } as const
 
 /** Why the guest program did not start a program. */
-export type FailedStage = 'resources' | 'user' | 'folder' | 'program' | 'privilege' | 'keeper'
+type FailedStage = 'resources' | 'user' | 'folder' | 'program' | 'privilege' | 'keeper'
 
 const stages = [undefined, 'resources', 'user', 'folder', 'program', 'privilege', 'keeper'] as const
 
