@@ -77,7 +77,7 @@ export type CopyInErrors = OperationErrors<'guest.copyIn'>
 /** What `vm.guest.copyOut()` may end with. */
 export type CopyOutErrors = OperationErrors<'guest.copyOut'>
 /** What `vm.guest.exec()` without `check` may end with. */
-export type UncheckedExecErrors = Exclude<ExecErrors, { readonly code: 'PROGRAM_FAILED' }>
+export type UncheckedExecErrors = Exclude<ExecErrors, VmErrors['PROGRAM_FAILED']>
 /** What `vm.guest.readFile()` may end with. */
 export type ReadFileErrors = OperationErrors<'guest.readFile'>
 /** What `vm.guest.writeFile()` may end with. */

@@ -6,6 +6,7 @@ import { nonEmpty, object, optional, plainText, portSchema, type EntriesOf } fro
  * The way into a guest by QEMU's guest agent, which is that of QEMU's hosts if nothing is said.
  */
 export interface AgentAccess {
+  /** By the agent. */
   readonly way: 'agent'
 }
 
@@ -33,6 +34,7 @@ export interface AgentAccess {
  * ```
  */
 export interface SshAccess {
+  /** By SSH. */
   readonly way: 'ssh'
   /** The user to log in as, which programs run as unless another is asked for. */
   readonly user: string
@@ -61,6 +63,7 @@ export interface SshAccess {
  * otherwise.
  */
 export interface NoAccess {
+  /** By none. */
   readonly way: 'none'
 }
 
