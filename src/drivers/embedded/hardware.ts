@@ -52,7 +52,7 @@ const noSuchWay = (root: string): NotSupportedError =>
   new NotSupportedError({
     capability: 'spec.guest',
     path: `${root}.guest`,
-    reason: 'the emulated machine has neither a network nor a port for an agent',
+    reason: `${root}.guest is not supported, but for { way: 'none' }: the emulated machine has neither a network nor a port for an agent`,
     hint: 'Leave it out: programs run in a Linux guest all the same. Or use a host of QEMU: qmp:///DIRECTORY.',
   })
 
