@@ -10,7 +10,7 @@ export interface Agent {
 }
 
 /** The host's end of a serial port that the guest finds by its name, for much data: {@link portName}. */
-export interface BulkPort {
+interface BulkPort {
   /** Connects to the port, when no other use of this process is connected to it, and disconnects after the action. */
   use<T>(action: (socket: Duplex) => Promise<T>): Promise<T>
 }

@@ -4,7 +4,7 @@ import type { GuestShell } from './guest-shell.js'
 import { UntilMark } from './until-mark.js'
 
 /** The outputs of a program, by their letters in the shell's files. */
-export const streams = { o: 'stdout', e: 'stderr' } as const
+const streams = { o: 'stdout', e: 'stderr' } as const
 
 /** One output of a program, which is read from files that relays in the guest write in turn. */
 export class ProgramOutput {

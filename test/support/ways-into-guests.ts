@@ -7,7 +7,7 @@ import { QmpHost } from './qmp-host.js'
 import { RealPrograms } from './real-programs.js'
 
 /** A VM whose guest runs programs. */
-export interface GuestOfWay extends AsyncDisposable {
+interface GuestOfWay extends AsyncDisposable {
   readonly vm: Vm
 }
 

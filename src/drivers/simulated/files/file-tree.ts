@@ -26,13 +26,13 @@ export interface Folder extends FileProperties {
   readonly entries: ReadonlyMap<string, FileNode>
 }
 
-export interface Link extends FileProperties {
+interface Link extends FileProperties {
   readonly type: 'symlink'
   readonly target: string
 }
 
 /** A device. */
-export interface Device extends FileProperties {
+interface Device extends FileProperties {
   readonly type: 'other'
 }
 
