@@ -126,18 +126,24 @@ export class AgentConnection implements Agent {
     }
   }
 
-  #noteAnswer(): void {
-    this.#waiting.shift()
+  #hear(line: string): void {
+    const index = this.#waiting.findIndex((waiting) => waiting.take(line))
+    if (index < 0) return
     this.#answeredAt = performance.now()
+    // The agent answers in order: what comes before was lost.
+    for (const waiting of this.#waiting.splice(0, index + 1).slice(0, index)) waiting.reject(unanswered())
   }
 
   #receive(chunk: Buffer): void {
     try {
       for (const line of this.#lines.push(chunk)) {
-        if (this.#waiting[0]?.take(line) === true) this.#noteAnswer()
+        this.#hear(line)
       }
     } catch (cause) {
       this.fail(new ProtocolError({ reason: 'the agent in the guest sent something that is not an answer', cause }))
     }
   }
 }
+
+const unanswered = (): AgentConnectionError =>
+  new AgentConnectionError('the agent has not answered a command, but a later one')

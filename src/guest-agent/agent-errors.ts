@@ -50,9 +50,7 @@ export class AgentSilentError extends Error {
 /** There is no POSIX shell in the guest. */
 export class NoShellError extends Error {
   constructor(cause: unknown) {
-    super('the guest has no /bin/sh, which runs programs that are given a folder or variables, and copies files', {
-      cause,
-    })
+    super('the guest has no /bin/sh, which all programs and copies are run by', { cause })
     this.name = 'NoShellError'
   }
 }
@@ -68,7 +66,7 @@ export function agentError(error: unknown, operation: OperationCode, driver: str
     return new GuestUnavailableError({ reason: error.message, hint, cause: error, retryable: true })
   }
   if (error instanceof NoShellError) {
-    const hint = 'Run the program without cwd and env, or install a POSIX shell in the guest.'
+    const hint = 'Install a POSIX shell in the guest.'
     return new NotSupportedError({ capability: operation, reason: error.message, hint, cause: error })
   }
   if (!(error instanceof AgentCommandError)) return error

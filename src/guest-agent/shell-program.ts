@@ -158,7 +158,7 @@ export class ShellProgram implements ShellUser {
       await this.#shell.guest.turn((agent) => writeNewFile(agent, this.#shell.file(name), bytes))
     } else {
       this.#hasHelpers = true
-      this.#shell.send(`mkfifo ${name} ${this.#name}.j; feed ${this.#name} & helper ${this.#name} $!`)
+      this.#shell.send(`open_feed ${this.#name}`)
     }
     return name
   }

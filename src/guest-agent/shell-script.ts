@@ -104,8 +104,9 @@ relay() {
     awaitvm_i=$((1-awaitvm_i))
   done
 }
+open_feed() { mkfifo $1.i $1.j && { feed $1 & helper $1 $!; } 5<>$1.j; }
 feed() {
-  exec 5<>$1.j 6>$1.i
+  exec 6>$1.i
   while read -r awaitvm_i <&5; do
     [ $awaitvm_i = end ] && exit
     trap 'kill $!; exit' TERM
