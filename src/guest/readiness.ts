@@ -1,6 +1,6 @@
 import { poll } from '../driver/poll.js'
 import type { Task } from '../driver/task.js'
-import { GuestUnavailableError, HostError, ProtocolError } from '../errors.js'
+import { GuestUnavailableError, HostError, InvalidStateError, ProtocolError } from '../errors.js'
 import type { GuestHost } from './guest-way.js'
 import { runScript, type InGuest } from './run-script.js'
 
@@ -28,13 +28,18 @@ export async function waitUntilReady(host: GuestHost, vm: string, task: Task): P
       host
         .use(vm, task, (way) => isReady({ way, operation, signal }, task))
         .catch((error: unknown) => {
-          if (!(error instanceof GuestUnavailableError) || !error.retryable) throw error
+          if (!mayPass(error)) throw error
           task.progress({ phase: 'waiting for the guest' })
           return undefined
         }),
     { ...backoff, signal },
   )
 }
+
+/** Whether the guest may answer later. The state of a VM is unknown while its host hangs. */
+const mayPass = (error: unknown): boolean =>
+  (error instanceof GuestUnavailableError && error.retryable) ||
+  (error instanceof InvalidStateError && error.state === 'unknown')
 
 /** `undefined` as long as it is not. */
 async function isReady(guest: InGuest, task: Task): Promise<true | undefined> {

@@ -29,7 +29,11 @@ export async function sendToDraft(
     },
   )
   sent.check()
-  if (end.exitCode === 3) throw lost(guest.way)
+  if (end.exitCode === 3) {
+    // The input of a copy that is cancelled ends before the script is stopped.
+    guest.signal.throwIfAborted()
+    throw lost(guest.way)
+  }
   if (end.exitCode === 4) {
     throw new InvalidArgumentError({
       path: 'options.owner',

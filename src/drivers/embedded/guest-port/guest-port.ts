@@ -1,6 +1,7 @@
 import { randomInt } from 'node:crypto'
 import type { ProgramEnd, ProgramIo } from '../../../driver/program-io.js'
-import { GuestUnavailableError, OutcomeUnknownError, ProtocolError } from '../../../errors.js'
+import { GuestUnavailableError, ProtocolError } from '../../../errors.js'
+import { programEndUnknown } from '../../../errors/program-end.js'
 import type { GuestProgram } from '../../../guest/guest-way.js'
 import { encodeFrame, type Frame, FrameReader } from './frames.js'
 import { LineSender } from './line-sender.js'
@@ -197,7 +198,7 @@ export class GuestPort {
     this.#session = newSession()
     this.#sender.close()
     for (const run of this.#runs.values()) {
-      run.lose(new OutcomeUnknownError({ reason: `${why} while a program ran` }))
+      run.lose(programEndUnknown(`${why} while a program ran`))
     }
   }
 }

@@ -1,21 +1,28 @@
 import type { GuestProgram } from '../../../guest/guest-way.js'
-import { InvalidArgumentError } from '../../../errors.js'
+import { InvalidArgumentError, NotSupportedError } from '../../../errors.js'
 import { bytesOf } from './messages.js'
 
 /** The most that the guest program takes; Linux takes some 2 MiB of arguments and variables. */
 const maxSpecBytes = 0x20_0000
 
-const flag = { input: 1, pty: 2, detached: 4 } as const
+const flag = { input: 1, pty: 2 } as const
 
 /** The spec of a program in the form of guest-program/guest.h, after its length. */
 export const programSpec = (
   { argv, env = {}, cwd = '', user = '', pty, detached }: GuestProgram,
   hasInput: boolean,
 ): Uint8Array => {
+  if (detached === true) {
+    throw new NotSupportedError({
+      capability: 'options.detached',
+      path: 'options.detached',
+      reason: 'a VM of this host ends with the connection, and its programs with it',
+      hint: 'Leave it out.',
+    })
+  }
   const variables = Object.entries(env).map(([name, value]) => `${name}=${value}`)
   const texts = [user, cwd, ...argv, ...variables]
-  const flags =
-    (hasInput ? flag.input : 0) | (pty === undefined ? 0 : flag.pty) | (detached === true ? flag.detached : 0)
+  const flags = (hasInput ? flag.input : 0) | (pty === undefined ? 0 : flag.pty)
   const head = bytesOf([flags, 4], [pty?.columns ?? 0, 2], [pty?.rows ?? 0, 2], [argv.length, 4], [variables.length, 4])
   const spec = Buffer.concat([head, Buffer.from(texts.map((text) => `${text}\0`).join(''))])
   if (spec.length > maxSpecBytes) {

@@ -1,10 +1,5 @@
-import {
-  GuestUnavailableError,
-  HostError,
-  InsufficientResourcesError,
-  OutcomeUnknownError,
-  type VmError,
-} from '../../../errors.js'
+import { GuestUnavailableError, HostError, InsufficientResourcesError, type VmError } from '../../../errors.js'
+import { programEndUnknown } from '../../../errors/program-end.js'
 import type { GuestProgram } from '../../../guest/guest-way.js'
 import { noFolder, noProgram, noUser, otherUser } from '../../../guest/refusals.js'
 import { shell } from '../../../guest/wrapped-program.js'
@@ -44,8 +39,8 @@ export const startFailure = (
     case 'resources':
       return new InsufficientResourcesError({ reason: 'the guest has no resources for one more program', native })
     case 'keeper':
-      return new OutcomeUnknownError({
-        reason: 'the process in the guest that watched the program was killed, and it is unknown how the program ended',
-      })
+      return programEndUnknown(
+        'the process in the guest that watched the program was killed, and it is unknown how the program ended',
+      )
   }
 }
