@@ -1,5 +1,6 @@
-import { setTimeout as delay } from 'node:timers/promises'
 import * as v from 'valibot'
+import { pause } from '../driver/backoff.js'
+import { poll } from '../driver/poll.js'
 import type { Agent } from './agent.js'
 import { AgentCommandError, AgentSilentError, NoShellError } from './agent-errors.js'
 
@@ -26,8 +27,7 @@ export interface ScriptEnd {
   readonly stderr: string
 }
 
-const firstPauseMs = 2
-const maxPauseMs = 20
+const pauses = { initialMs: 2, maxMs: 20 }
 const scriptTimeoutMs = 10_000
 
 /** True if the program does not exist, by GLib's text for the error of execvp(3). */
@@ -41,11 +41,12 @@ export async function runScript(agent: Agent, script: string, ...parameters: rea
     throw isMissing(error) ? new NoShellError(error) : error
   })
   const { pid } = v.parse(startSchema, started)
-  const deadline = performance.now() + scriptTimeoutMs
-  for (let pause = firstPauseMs; ; pause = Math.min(2 * pause, maxPauseMs)) {
-    await delay(pause)
+  // No program ends sooner.
+  await pause(pauses.initialMs)
+  return await poll(async (waitedMs) => {
     const status = v.parse(statusSchema, await agent.execute('guest-exec-status', { pid }))
     if (status.exited) return { exitCode: status.exitcode, stdout: status['out-data'], stderr: status['err-data'] }
-    if (performance.now() > deadline) throw new AgentSilentError(scriptTimeoutMs)
-  }
+    if (waitedMs > scriptTimeoutMs) throw new AgentSilentError(scriptTimeoutMs)
+    return undefined
+  }, pauses)
 }

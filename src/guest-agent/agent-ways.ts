@@ -1,8 +1,8 @@
 import type { Duplex } from 'node:stream'
 import type { HostTask } from '../driver/host-task.js'
 import type { ProgramEnd, ProgramIo } from '../driver/program-io.js'
-import { NotSupportedError } from '../errors.js'
 import type { GuestProgram, GuestWay } from '../guest/guest-way.js'
+import { refusedOption } from '../guest/refusals.js'
 import { wrappedProgram } from '../guest/wrapped-program.js'
 import type { GuestAgent } from './agent.js'
 import { agentError } from './agent-errors.js'
@@ -13,7 +13,7 @@ import { PortTakenError, ShellProgram } from './shell-program.js'
 export class AgentWays {
   /** By the id of the VM. */
   readonly #shells = new Map<string, Promise<GuestShell>>()
-  /** Those of the programs that end with the connection. */
+  /** Those of the programs under way. */
   readonly #stops = new Set<AbortController>()
 
   into(guest: GuestAgent, task: HostTask): GuestWay {
@@ -30,7 +30,7 @@ export class AgentWays {
     }
   }
 
-  /** Ends the programs under way that are not detached. What then removes unfinished work still runs. */
+  /** Ends the programs under way. What then removes unfinished work still runs. */
   stop(): void {
     for (const stop of this.#stops) stop.abort(new DOMException('the server was closed', 'AbortError'))
   }
@@ -47,9 +47,10 @@ export class AgentWays {
     io: ProgramIo,
     signal: AbortSignal,
   ): Promise<ProgramEnd> {
-    if (program.pty !== undefined) throw refused('options.pty', 'the agent in a guest gives programs no terminal')
+    if (program.pty !== undefined)
+      throw refusedOption('pty', 'the agent in a guest gives programs no terminal', otherWay)
     if (program.detached === true) {
-      throw refused('options.detached', 'programs that the agent runs are found by their own connection only')
+      throw refusedOption('detached', 'programs that the agent runs are found by their own connection only', otherWay)
     }
     if (program.user !== undefined) {
       const { user: _user, env: _env, cwd: _cwd, ...others } = program
@@ -97,5 +98,4 @@ export class AgentWays {
   }
 }
 
-const refused = (option: string, reason: string): NotSupportedError =>
-  new NotSupportedError({ capability: option, path: option, reason, hint: 'Reach the guest by SSH, or do without.' })
+const otherWay = 'Reach the guest by SSH, or do without.'

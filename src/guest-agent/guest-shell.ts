@@ -1,7 +1,8 @@
 import { randomBytes } from 'node:crypto'
 import { inBackground } from '../background.js'
 import { pause } from '../driver/backoff.js'
-import { HostError, InvalidStateError, NotSupportedError, OutcomeUnknownError } from '../errors.js'
+import { HostError, InvalidStateError, NotSupportedError } from '../errors.js'
+import { programEndUnknown } from '../errors/program-end.js'
 import type { GuestAgent } from './agent.js'
 import { AgentConnectionError, AgentSilentError, guestWords } from './agent-errors.js'
 import { TailedFile } from './agent-file.js'
@@ -304,11 +305,7 @@ const isToBeAsked = (error: unknown): boolean =>
 const pipesOf = (first: number): string[] =>
   Array.from({ length: batch }, (_, index) => [`${String(first + index)}.o`, `${String(first + index)}.e`]).flat()
 
-const lostShell = (): OutcomeUnknownError =>
-  new OutcomeUnknownError({
-    reason: 'the shell in the guest that waited for the program was killed',
-    hint: 'Find out what the program has done, and run it again if that does no harm.',
-  })
+const lostShell = (): Error => programEndUnknown('the shell in the guest that waited for the program was killed')
 
 const noLinux = (): NotSupportedError =>
   new NotSupportedError({

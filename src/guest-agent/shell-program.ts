@@ -4,6 +4,7 @@ import { HostError, InsufficientResourcesError } from '../errors.js'
 import type { GuestProgram } from '../guest/guest-way.js'
 import { noFolder, noProgram, requireVariableNames } from '../guest/refusals.js'
 import { signalOf, type SignalName } from '../model/signal.js'
+import { quoteWords } from '../ssh/quote.js'
 import { pieceBytes, writeNewFile } from './agent-file.js'
 import { BulkTransfer } from './bulk-transfer.js'
 import { Deferred } from './deferred.js'
@@ -296,15 +297,13 @@ function commandOf({ argv, env = {}, cwd = '' }: GuestProgram): { readonly head:
   const variables = Object.entries(env)
   const exports = variables
     .filter(([name]) => isIdentifier(name))
-    .map(([name, value]) => `export ${name}=${quoted(value)};`)
+    .map(([name, value]) => `export ${name}=${quoteWords([value])};`)
   const others = variables.filter(([name]) => !isIdentifier(name)).map(([name, value]) => `${name}=${value}`)
   const words = others.length === 0 ? argv : ['env', ...others, ...argv]
-  return { head: `${quoted(cwd)} ${quoted(exports.join(' '))}`, argv: words.map(quoted).join(' ') }
+  return { head: quoteWords([cwd, exports.join(' ')]), argv: quoteWords(words) }
 }
 
 const isIdentifier = (name: string): boolean => /^[A-Za-z_]\w*$/.test(name)
-
-const quoted = (word: string): string => `'${word.replaceAll("'", `'\\''`)}'`
 
 /** A shell does not tell these signals from an exit code of 128 and more, and programs rarely end with such a code by themselves. */
 const untold: readonly number[] = [130, 141]

@@ -1,4 +1,4 @@
-import { InvalidArgumentError, PermissionDeniedError } from '../errors.js'
+import { InvalidArgumentError, NotSupportedError, PermissionDeniedError } from '../errors.js'
 
 /** Error for a program that the guest does not have, or that can't be executed. */
 export const noProgram = (name: string, cause?: unknown): InvalidArgumentError =>
@@ -32,6 +32,10 @@ export const otherUser = (user: string, cause?: unknown): PermissionDeniedError 
     hint: 'Reach the guest as that user, or as root.',
     cause,
   })
+
+/** Error for an option of a program that the way into a guest can't honour. */
+export const refusedOption = (option: 'pty' | 'detached', reason: string, hint: string): NotSupportedError =>
+  new NotSupportedError({ capability: `options.${option}`, path: `options.${option}`, reason, hint })
 
 /** Throws for a name that an environment variable can't have. */
 export function requireVariableNames(env: Readonly<Record<string, string>>): void {

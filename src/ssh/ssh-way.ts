@@ -1,8 +1,9 @@
 import { randomBytes } from 'node:crypto'
 import type { ProgramEnd, ProgramIo } from '../driver/program-io.js'
-import { HostError, InvalidArgumentError, NotSupportedError, OutcomeUnknownError } from '../errors.js'
+import { HostError, InvalidArgumentError, OutcomeUnknownError } from '../errors.js'
 import { goneWithGuest, programEndUnknown } from '../errors/program-end.js'
 import type { GuestProgram, GuestWay } from '../guest/guest-way.js'
+import { refusedOption } from '../guest/refusals.js'
 import { signalScript, stopScript } from '../guest/stop-scripts.js'
 import { shell, wrappedProgram } from '../guest/wrapped-program.js'
 import type { VmState } from '../model/vm-state.js'
@@ -46,7 +47,10 @@ export class SshWay implements GuestWay {
 
   async run(program: GuestProgram, io: ProgramIo, cancelled: AbortSignal): Promise<ProgramEnd> {
     const signal = AbortSignal.any([cancelled, this.#closing])
-    if (program.detached === true) throw noDetached()
+    if (program.detached === true) {
+      const hint = 'Start it with setsid, nohup or as a service of the guest.'
+      throw refusedOption('detached', 'a program that is run by SSH ends with its connection', hint)
+    }
     // All that the program starts has it in its environment.
     const id = randomBytes(12).toString('hex')
     const wrapped = wrappedProgram(program, io, this.driver)
@@ -192,12 +196,4 @@ const tooLong = (): InvalidArgumentError =>
     path: 'command',
     reason: `command must have at most some ${String(maxCommandBytes)} bytes, with its arguments and variables`,
     hint: 'Give the program what it reads as its input, or write it to a file with vm.guest.writeFile().',
-  })
-
-const noDetached = (): NotSupportedError =>
-  new NotSupportedError({
-    capability: 'options.detached',
-    path: 'options.detached',
-    reason: 'a program that is run by SSH ends with its connection',
-    hint: 'Start it with setsid, nohup or as a service of the guest.',
   })

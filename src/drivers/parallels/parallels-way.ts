@@ -1,6 +1,7 @@
 import type { ProgramEnd, ProgramIo } from '../../driver/program-io.js'
-import { NotSupportedError, OutcomeUnknownError } from '../../errors.js'
+import { OutcomeUnknownError } from '../../errors.js'
 import type { GuestProgram, GuestWay } from '../../guest/guest-way.js'
+import { refusedOption } from '../../guest/refusals.js'
 import { wrappedProgram } from '../../guest/wrapped-program.js'
 import { GuestProgramRun, type PrlctlGuest } from './guest-program.js'
 import { placeLine } from './place-line.js'
@@ -25,9 +26,9 @@ export class ParallelsWay implements GuestWay {
   }
 
   async run(program: GuestProgram, io: ProgramIo, signal: AbortSignal): Promise<ProgramEnd> {
-    if (program.pty !== undefined) throw notSupported('options.pty', 'prlctl exec gives programs no terminal')
+    if (program.pty !== undefined) throw refusedOption('pty', 'prlctl exec gives programs no terminal', otherWay)
     if (program.detached === true)
-      throw notSupported('options.detached', 'a program of prlctl exec ends with its prlctl')
+      throw refusedOption('detached', 'a program of prlctl exec ends with its prlctl', otherWay)
     for (let attempt = 1; ; attempt += 1) {
       const wrapped = wrappedProgram(program, io, this.driver)
       const hasBegun = (): boolean => wrapped.pid !== undefined
@@ -47,5 +48,4 @@ export class ParallelsWay implements GuestWay {
   }
 }
 
-const notSupported = (path: string, reason: string): NotSupportedError =>
-  new NotSupportedError({ capability: path, path, reason, hint: 'Reach the guest by SSH for that.' })
+const otherWay = 'Reach the guest by SSH for that.'

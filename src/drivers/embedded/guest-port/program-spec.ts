@@ -1,5 +1,6 @@
 import type { GuestProgram } from '../../../guest/guest-way.js'
-import { InvalidArgumentError, NotSupportedError } from '../../../errors.js'
+import { refusedOption } from '../../../guest/refusals.js'
+import { InvalidArgumentError } from '../../../errors.js'
 import { bytesOf } from './messages.js'
 
 /** The most that the guest program takes; Linux takes some 2 MiB of arguments and variables. */
@@ -13,12 +14,11 @@ export const programSpec = (
   hasInput: boolean,
 ): Uint8Array => {
   if (detached === true) {
-    throw new NotSupportedError({
-      capability: 'options.detached',
-      path: 'options.detached',
-      reason: 'a VM of this host ends with the connection, and its programs with it',
-      hint: 'Leave it out.',
-    })
+    throw refusedOption(
+      'detached',
+      'a VM of this host ends with the connection, and its programs with it',
+      'Leave it out.',
+    )
   }
   const variables = Object.entries(env).map(([name, value]) => `${name}=${value}`)
   const texts = [user, cwd, ...argv, ...variables]
@@ -27,7 +27,7 @@ export const programSpec = (
   const spec = Buffer.concat([head, Buffer.from(texts.map((text) => `${text}\0`).join(''))])
   if (spec.length > maxSpecBytes) {
     throw new InvalidArgumentError({
-      path: 'argv',
+      path: 'command',
       reason: `the arguments and variables have ${String(spec.length)} bytes, and a guest takes ${String(maxSpecBytes)}`,
       hint: 'Give it much data as its standard input.',
     })
