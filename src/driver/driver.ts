@@ -151,7 +151,7 @@ export interface DriverAnswers {
   addresses: readonly NetworkAddress[]
   /** What is in the folder, in any order. */
   entries: readonly GuestEntry[]
-  /** The file; `undefined` if there is none of that name. */
+  /** The file of that name; `undefined` if it does not exist. */
   stats: GuestStats | undefined
   /** The guest. */
   guestInfo: GuestInfo

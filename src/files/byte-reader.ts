@@ -29,7 +29,7 @@ export class ByteReader {
     return piece
   }
 
-  /** The text before the next line feed; `undefined` if there is none within so many bytes. */
+  /** The text before the next line feed; `undefined` if no line feed comes within so many bytes. */
   async readLine(maxLength: number): Promise<string | undefined> {
     let line: Buffer = Buffer.alloc(0)
     for (;;) {

@@ -11,7 +11,7 @@ const lookSeconds = 20
 
 /**
  * Ends with 0 once a socket listens (state 0A) at the port $3 in hexadecimal, at any address if $1 is empty, else at one that is in $1;
- * and with 3 if there is none for $2 seconds. The tables are those of proc_net_tcp.txt of Linux.
+ * and with 3 if none does for $2 seconds. The tables are those of proc_net_tcp.txt of Linux.
  */
 const portScript = `[ -r /proc/net/tcp ] || { echo "/proc/net/tcp: No such file or directory" >&2; exit 1; }
 ends=$(($(date +%s) + $2))

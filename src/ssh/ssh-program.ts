@@ -113,7 +113,7 @@ export class SshProgram {
         resolve(undefined)
       })
     })
-    // Whoever gives the input is told at once that no more of it is wanted.
+    // The source of the input is told at once that no more is wanted.
     void over.then(() => iterator?.return?.())
     for (;;) {
       const next = await Promise.race([iterator?.next(), over])

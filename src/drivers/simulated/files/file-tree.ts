@@ -143,7 +143,7 @@ const words: Partial<Record<GuestFileErrno, string>> = {
   EISDIR: 'is a folder',
   ELOOP: 'has links that lead in a circle',
   ENOENT: 'is not there',
-  ENOTDIR: 'is no folder, or leads through what is none',
+  ENOTDIR: 'is not a folder, or has a part that is not a folder',
   ENOTEMPTY: 'is a folder that is not empty',
 }
 
