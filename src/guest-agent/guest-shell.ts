@@ -47,6 +47,8 @@ const maxSilenceMs = 60_000
 export class GuestShell {
   readonly guest: GuestAgent
   readonly folder: string
+  /** Whether the guest has the port for much data. */
+  readonly hasPort: boolean
   /** Ends an output whose program has ended. No program knows it. */
   readonly mark: string
   readonly #onEnd: () => void
@@ -58,7 +60,6 @@ export class GuestShell {
   #logFile: TailedFile | undefined
   #commands: ShellCommands | undefined
   #pid: number | undefined
-  #hasPort = false
   #lastNumber = 0
   #pipes = batch
   #lastId = 0
@@ -69,10 +70,11 @@ export class GuestShell {
   #failure: Error | undefined
   #idle: NodeJS.Timeout | undefined
 
-  private constructor(guest: GuestAgent, folder: string, mark: string, onEnd: () => void) {
+  private constructor(guest: GuestAgent, folder: string, hasPort: boolean, mark: string, onEnd: () => void) {
     this.#onEnd = onEnd
     this.guest = guest
     this.folder = folder
+    this.hasPort = hasPort
     this.mark = mark
   }
 
@@ -83,10 +85,10 @@ export class GuestShell {
     const { exitCode, stdout, stderr } = await guest.turn((agent) =>
       runScript(agent, startScript, name, mark, ...pipesOf(1)),
     )
-    const [folder = ''] = stdout.split('\n')
+    const [folder = '', port] = stdout.split('\n')
     if (exitCode === 3) throw noLinux()
     if (exitCode !== 0 || !folder.endsWith(`/awaitvm-${name}`)) throw notStarted(guest, guestWords(stderr))
-    const shell = new GuestShell(guest, folder, mark, onEnd)
+    const shell = new GuestShell(guest, folder, port !== '', mark, onEnd)
     shell.#logFile = await TailedFile.open(guest, shell.file('l'))
     shell.#commands = await ShellCommands.open(guest, folder, {
       tick: () => shell.tick(),
@@ -98,11 +100,6 @@ export class GuestShell {
     })
     shell.send(functions)
     return shell
-  }
-
-  /** Whether the guest has the port for much data. */
-  get hasPort(): boolean {
-    return this.#hasPort
   }
 
   /** Whether the shell takes more programs: its guest is the same as when it was started. */
@@ -236,8 +233,7 @@ export class GuestShell {
     if (line.kind === 'ready') {
       this.#pid = line.pid
       this.#commands?.noteTaken()
-    } else if (line.kind === 'device') this.#hasPort = true
-    else this.#users.get(number)?.tell(line)
+    } else this.#users.get(number)?.tell(line)
   }
 
   /** Finds processes that were killed: they tell nothing. */

@@ -3,7 +3,6 @@ import { ProtocolError } from '../errors.js'
 /** A line of the log of the shell in the guest: see shell-script.ts. */
 export type ShellLine =
   | { readonly kind: 'ready'; readonly pid: number }
-  | { readonly kind: 'device' }
   | { readonly kind: 'begun'; readonly pid: number; readonly parent: number }
   | { readonly kind: 'missing'; readonly what: string }
   | { readonly kind: 'ended'; readonly code: number; readonly isSignalled: boolean; readonly where: string }
@@ -47,7 +46,6 @@ function parse([kind, first = '', second = '', third = '']: readonly string[]): 
     case 'o':
     case 'e':
       return a === undefined || a > 1 || b === undefined ? undefined : { kind: 'output', stream: kind, file: a, pid: b }
-    case 'device':
     case 'full':
       return { kind }
     case 'i':

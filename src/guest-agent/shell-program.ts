@@ -137,7 +137,6 @@ export class ShellProgram implements ShellUser {
         this.#sent.get(line.id)?.resolve(line.isSent)
         return
       case 'ready':
-      case 'device':
     }
   }
 

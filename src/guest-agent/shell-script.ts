@@ -21,7 +21,6 @@
  *   N o|e 0|1 PID            a relay writes to the next file
  *   N full                   a relay could not write
  *   N i 0|1                  a file of input was read; N i closed: the program reads no more
- *   0 device PATH            the guest has the port for much data
  *   N sent ID 1|0            whether a signal was sent
  */
 
@@ -30,14 +29,9 @@ export const portName = 'awaitvm.bulk.0'
 
 /** Names of variables begin with `awaitvm_`, since those of the program are set in the same shell right before it. */
 export const functions = `
-awaitvm_umask=$1; awaitvm_home=$2; awaitvm_mark=$3; awaitvm_name=\${PWD##*/}; awaitvm_setsid=$(command -v setsid)
+awaitvm_umask=$1; awaitvm_home=$2; awaitvm_mark=$3; awaitvm_port=$4; awaitvm_name=\${PWD##*/}; awaitvm_setsid=$(command -v setsid)
 exec 3<>c.t; read -t 0 <&3; [ $? = 1 ] && echo >&3 && read -t 0 <&3 && awaitvm_peeks=1; exec 3>&-
 say() { echo "$*" >&8; }
-for awaitvm_f in /sys/class/virtio-ports/*/name; do
-  read -r awaitvm_x <$awaitvm_f; awaitvm_p=\${awaitvm_f%/name}
-  [ "$awaitvm_x" = ${portName} ] && awaitvm_port="/dev/\${awaitvm_p##*/}"
-done
-[ -z "$awaitvm_port" ] || say 0 device "$awaitvm_port"
 taken() { jobs; say 0 ready $$; }
 run() {
   awaitvm_n=$1; awaitvm_dir=$2; awaitvm_env=$3; awaitvm_in=$4; shift 4
@@ -149,13 +143,19 @@ stop() {
 taken
 `
 
-/** Makes the folder and starts the shell. Prints the folder; exits with 3 if the guest has no /proc, and with 4 if it has no room. */
+/**
+ * Makes the folder and starts the shell. Prints the folder, and the port for much data if the guest has it; exits with 3 if the guest
+ * has no /proc, and with 4 if it has no room.
+ */
 export const startScript = `awaitvm_umask=$(umask); umask 077; home=$PWD
 [ -r /proc/self/stat ] || exit 3
 d=/run/awaitvm-$1; mkdir "$d" 2>/dev/null || { d=/tmp/awaitvm-$1; mkdir "$d" || exit 4; }
 cd "$d" && mark=$2 && shift 2 && mkfifo c c.t "$@" && true >l || exit 4
-echo "$d"
-/bin/sh ./c "$awaitvm_umask" "$home" "$mark" 8>>l 9<>c </dev/null >/dev/null 2>&1 &`
+echo "$d"; port=
+for f in /sys/class/virtio-ports/*/name; do
+  [ -r "$f" ] && read -r name <"$f" && [ "$name" = ${portName} ] && f=\${f%/name} && port=/dev/\${f##*/} && echo "$port"
+done
+/bin/sh ./c "$awaitvm_umask" "$home" "$mark" "$port" 8>>l 9<>c </dev/null >/dev/null 2>&1 &`
 
 /** Prints those of the processes that are not there any more. */
 export const lookScript = `for p; do
