@@ -119,7 +119,7 @@ export class GuestConnection {
   exec<T>(command: string, pty: PtySize | undefined, attach: (channel: ClientChannel) => T): Promise<T> {
     const terminal = pty && { rows: pty.rows, cols: pty.columns, term: 'xterm-256color' }
     return new Promise((resolve, reject) => {
-      if (!this.#isOpen) {
+      if (!this.#takesRequests) {
         reject(new LostConnectionError(this.reason, false))
         return
       }
@@ -136,7 +136,7 @@ export class GuestConnection {
    */
   roundTrip(): Promise<void> {
     return new Promise((resolve) => {
-      if (this.#isOpen) {
+      if (this.#takesRequests) {
         this.#client.unforwardIn('127.0.0.1', 1, () => {
           resolve()
         })
@@ -157,14 +157,21 @@ export class GuestConnection {
     this.#client.destroy()
   }
 
+  /** The library throws if a request is made between the end of the socket and its close. */
+  get #takesRequests(): boolean {
+    return this.#isOpen && this.#socket.writable
+  }
+
   #execError(error: Error): Error {
     // The words of the library for a command that was sent.
-    const isSent = error.message.startsWith('Unable to exec')
+    const isSent = error.message === 'Unable to exec'
     if (!this.#isOpen || error.message === 'No response from server')
       return new LostConnectionError(this.reason, isSent)
-    if (!isSent) return new ChannelRefusedError(error)
+    // The server's code for the refusal of a channel.
+    if ('reason' in error) return new ChannelRefusedError(error)
     return new HostError({
-      reason: 'its ssh server runs no commands for the user',
+      reason: isSent ? 'its ssh server runs no commands for the user' : 'its ssh server gives the user no terminal',
+      hint: 'Look into the log of the ssh server: its settings may forbid it, or the guest may have no memory or no processes left.',
       native: nativeErrorOf(this.#driver, error),
       cause: error,
     })

@@ -1,5 +1,8 @@
+import { HostError } from '../errors.js'
+import { nativeErrorOf } from '../errors/native.js'
 import type { GuestConnection } from './guest-connection.js'
 import { ChannelRefusedError } from './guest-connection.js'
+import { SshSession } from './ssh-session.js'
 
 /** OpenSSH takes 10 sessions on a connection (sshd_config(5), MaxSessions). */
 const maxSessions = 10
@@ -10,8 +13,10 @@ const idleMs = 10_000
 
 interface Kept {
   readonly connection: GuestConnection
-  /** Programs on it, and how many the server takes. */
-  load: number
+  /** Programs on it. */
+  programs: number
+  /** Sessions that the server counts, and how many it takes. */
+  sessions: number
   capacity: number
 }
 
@@ -22,6 +27,7 @@ interface Waiter {
 
 /** The connections to one guest. Each carries several programs. Further ones are made when all are full, and kept for a while. */
 export class GuestConnections {
+  readonly #driver: string
   readonly #open: (signal: AbortSignal) => Promise<GuestConnection>
   readonly #kept = new Set<Kept>()
   readonly #waiters = new Set<Waiter>()
@@ -29,7 +35,9 @@ export class GuestConnections {
   #isOpening = false
   #idle: NodeJS.Timeout | undefined
 
-  constructor(open: (signal: AbortSignal) => Promise<GuestConnection>) {
+  /** @param driver the driver's name, for errors */
+  constructor(driver: string, open: (signal: AbortSignal) => Promise<GuestConnection>) {
+    this.#driver = driver
     this.#open = open
   }
 
@@ -37,18 +45,20 @@ export class GuestConnections {
    * Uses a connection with room for one more program. If the server takes no more programs on that, another connection is used.
    *
    * @param signal ends the waiting
+   * @throws HostError if the server takes no programs at all
    */
-  async use<T>(signal: AbortSignal, action: (connection: GuestConnection) => Promise<T>): Promise<T> {
+  async use<T>(signal: AbortSignal, action: (session: SshSession) => Promise<T>): Promise<T> {
     for (;;) {
       const kept = await this.#take(signal)
+      const session = new SshSession(kept.connection)
       try {
-        return await action(kept.connection)
+        return await action(session)
       } catch (error) {
-        // On a connection without any program, the server takes none at all.
-        if (!(error instanceof ChannelRefusedError) || kept.load === 1) throw error
-        kept.capacity = Math.min(kept.capacity, kept.load - 1)
+        if (!(error instanceof ChannelRefusedError)) throw error
+        if (kept.sessions === 1) throw noSessions(error, this.#driver)
+        kept.capacity = Math.min(kept.capacity, kept.sessions - 1)
       } finally {
-        this.#giveBack(kept)
+        this.#giveBack(kept, session)
       }
     }
   }
@@ -102,22 +112,26 @@ export class GuestConnections {
   #free(): Kept | undefined {
     for (const kept of this.#kept) {
       if (!kept.connection.isOpen) this.#kept.delete(kept)
-      else if (kept.load < kept.capacity) return kept
+      else if (kept.sessions < kept.capacity) return kept
     }
     return undefined
   }
 
   #load(kept: Kept): Kept {
-    kept.load += 1
-    if (kept.load === 1) kept.connection.setInUse(true)
+    kept.sessions += 1
+    kept.programs += 1
+    if (kept.programs === 1) kept.connection.setInUse(true)
     return kept
   }
 
-  #giveBack(kept: Kept): void {
-    kept.load -= 1
-    if (kept.load === 0) kept.connection.setInUse(false)
-    this.#serve()
-    if ([...this.#kept].every(({ load }) => load === 0)) this.#closeLater()
+  #giveBack(kept: Kept, session: SshSession): void {
+    kept.programs -= 1
+    if (kept.programs === 0) kept.connection.setInUse(false)
+    if ([...this.#kept].every(({ programs }) => programs === 0)) this.#closeLater()
+    void session.freed().then(() => {
+      kept.sessions -= 1
+      this.#serve()
+    })
   }
 
   /** Gives connections with room to those that wait, and opens a further one if there is not enough. */
@@ -138,7 +152,7 @@ export class GuestConnections {
     this.#isOpening = true
     try {
       const connection = await this.#open(this.#closing.signal)
-      this.#kept.add({ connection, load: 0, capacity: maxSessions })
+      this.#kept.add({ connection, programs: 0, sessions: 0, capacity: maxSessions })
       connection.setInUse(false)
     } catch (error) {
       // Those that wait are served by the programs that end, if there are any.
@@ -160,3 +174,11 @@ export class GuestConnections {
     this.#idle.unref()
   }
 }
+
+const noSessions = (error: ChannelRefusedError, driver: string): HostError =>
+  new HostError({
+    reason: 'its ssh server runs no program on a connection of its own',
+    hint: 'Let sshd take sessions: MaxSessions in its configuration.',
+    native: nativeErrorOf(driver, error.cause),
+    cause: error,
+  })

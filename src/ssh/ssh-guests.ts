@@ -76,7 +76,7 @@ export class SshGuests {
     if (known !== undefined) this.#former.add(known.connections)
     const made: Known = {
       of: present,
-      connections: new GuestConnections((signal) => this.#open(guest, made, signal)),
+      connections: new GuestConnections(guest.driver, (signal) => this.#open(guest, made, signal)),
       hostKey: access.hostKey,
     }
     this.#known.set(vm, made)

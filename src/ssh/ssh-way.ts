@@ -7,11 +7,12 @@ import { refusedOption } from '../guest/refusals.js'
 import { signalScript, stopScript } from '../guest/stop-scripts.js'
 import { shell, wrappedProgram } from '../guest/wrapped-program.js'
 import type { VmState } from '../model/vm-state.js'
-import { LostConnectionError, type GuestConnection } from './guest-connection.js'
+import { LostConnectionError } from './guest-connection.js'
 import type { GuestConnections } from './guest-connections.js'
 import { unavailable } from './guest-socket.js'
 import { quoteWords } from './quote.js'
 import { SshProgram } from './ssh-program.js'
+import type { SshSession } from './ssh-session.js'
 
 /** The server gives the command line to the shell as one argument, which has at most 128 KiB on Linux. */
 const maxCommandBytes = 131_071
@@ -57,9 +58,9 @@ export class SshWay implements GuestWay {
     const command = `exec env ${quoteWords([`AWAITVM_PROGRAM=${id}`, ...wrapped.argv])}`
     if (Buffer.byteLength(command) > maxCommandBytes) throw tooLong()
     try {
-      return await this.#connections.use(signal, async (connection) => {
-        const running = await connection.exec(command, program.pty, (channel) => {
-          const started = new SshProgram(connection, channel, wrapped.io)
+      return await this.#connections.use(signal, async (session) => {
+        const running = await session.exec(command, program.pty, (channel) => {
+          const started = new SshProgram(session.connection, channel, wrapped.io)
           wrapped.io.begun({
             kill: async (name) => !started.hasEnded && (await this.#signal(id, wrapped.pid, name.slice('SIG'.length))),
             ...(program.pty !== undefined && {
@@ -122,9 +123,7 @@ export class SshWay implements GuestWay {
   async #script(script: string, id: string, pid: number | undefined, ...more: readonly string[]): Promise<boolean> {
     const command = `exec ${quoteWords([shell, '-c', script, 'sh', '', id, pid === undefined ? '' : String(pid), '', ...more])}`
     const deadline = AbortSignal.timeout(scriptTimeoutMs)
-    const { exitCode, said } = await this.#connections.use(deadline, (connection) =>
-      runScript(connection, command, deadline),
-    )
+    const { exitCode, said } = await this.#connections.use(deadline, (session) => runScript(session, command, deadline))
     if (exitCode === 0) return true
     if (exitCode === hasEnded) return false
     throw new HostError({
@@ -145,13 +144,13 @@ export class SshWay implements GuestWay {
 
 /** Runs a short script to its end. */
 async function runScript(
-  connection: GuestConnection,
+  session: SshSession,
   command: string,
   signal: AbortSignal,
 ): Promise<{ readonly exitCode: number | undefined; readonly said: string }> {
   let said = ''
-  const running = await connection.exec(command, undefined, (channel) => {
-    const started = new SshProgram(connection, channel, {
+  const running = await session.exec(command, undefined, (channel) => {
+    const started = new SshProgram(session.connection, channel, {
       input: undefined,
       output: (_stream, bytes) => {
         said = `${said}${Buffer.from(bytes).toString()}`.slice(0, 500)

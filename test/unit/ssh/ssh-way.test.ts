@@ -6,6 +6,7 @@ import type { ProgramControl, ProgramEnd } from '../../../src/driver/program-io.
 import type { GuestProgram } from '../../../src/guest/guest-way.js'
 import type { SshAccess } from '../../../src/model/guest-access.js'
 import { SshGuests, type SshGuest } from '../../../src/ssh/ssh-guests.js'
+import { FakeSshServer } from '../../support/fake-ssh-server.js'
 import { missingRoot, missingSsh, skipWithout } from '../../support/optional-tool.js'
 import { SshServer } from '../../support/ssh-server.js'
 
@@ -183,13 +184,13 @@ describe('a program in a guest by SSH', () => {
 
   test('has a terminal of the size that is asked for, and of another one later', async () => {
     const run = start({
-      ...script('tty; stty size; trap "stty size; exit 0" WINCH; while :; do sleep 0.1; done'),
+      ...script('trap "stty size; exit 0" WINCH; tty; stty size; echo ready; while :; do sleep 0.1; done'),
       pty: { columns: 100, rows: 30 },
     })
-    await run.printed('30 100')
+    await run.printed('ready')
     await (await run.begun).resize?.({ columns: 120, rows: 40 })
     expect(await run.end).toEqual({ exitCode: 0 })
-    expect(run.out.stdout).toMatch(/^\/dev\/\S+\r\n30 100\r\n40 120\r\n$/)
+    expect(run.out.stdout).toMatch(/^\/dev\/\S+\r\n30 100\r\nready\r\n40 120\r\n$/)
   })
 
   test('with a terminal and without input is at the end of its input', async () => {
@@ -299,6 +300,18 @@ describe('a program in a guest by SSH', () => {
     expect(outputs).toEqual(runs.map((_, index) => `${index}\n`))
   })
 
+  test('takes the room of one that has ended once the server has it', async () => {
+    await using fake = await FakeSshServer.start({ maxSessions: 1 })
+    const guest = guestOf({
+      access: { ...access, hostKey: fake.hostKey },
+      address: { host: '127.0.0.1', port: fake.port },
+    })
+    const guests = guestsOfTest()
+    const runs = Array.from({ length: 30 }, (_, index) => ended({ argv: ['echo', String(index)] }, { guest, guests }))
+    const outputs = (await Promise.all(runs)).map(({ stdout }) => stdout)
+    expect(outputs).toEqual(runs.map((_, index) => `${index}\n`))
+  })
+
   test('is stopped by a close', async () => {
     const guests = guestsOfTest()
     const run = start(script('echo $$; sleep 1004'), { guests })
@@ -375,6 +388,13 @@ describe('the ssh server of a guest', () => {
       expect(String(error)).toContain(privateKeyFile)
       expect(String(error)).not.toContain('PermitRootLogin')
     }
+  })
+
+  test('that takes no sessions is told with what to change', async () => {
+    await using fake = await FakeSshServer.start({ maxSessions: 0 })
+    const address = { host: '127.0.0.1', port: fake.port }
+    const error = await failure(guestOf({ access: { ...access, hostKey: fake.hostKey }, address }))
+    expect(error).toMatchObject({ code: 'HOST_ERROR', hint: expect.stringContaining('MaxSessions') as string })
   })
 
   test('that is not there is unavailable, and may be there later', async () => {
