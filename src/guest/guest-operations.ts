@@ -42,7 +42,7 @@ export function guestOperations(host: GuestHost): DriverOperations {
     'guest.exec': ({ vm, command, options, io }, task) =>
       inGuest(vm, task, ({ way, signal }) => {
         const argv = typeof command === 'string' ? [shell, '-c', command] : command
-        return way.run({ argv, ...options }, io, signal)
+        return way.run({ argv, ...options, endsWithClient: options.detached !== true }, io, signal)
       }),
     'guest.readFile': (input, task) => inGuest(input.vm, task, (guest) => readFile(guest, input)),
     'guest.writeFile': ({ vm, path, input, mode, append }, task) =>

@@ -16,6 +16,8 @@ export interface GuestProgram {
   readonly pty?: PtySize | undefined
   /** Whether it outlives the connection to the host. */
   readonly detached?: boolean | undefined
+  /** It ends with the connection to the guest, at the latest with this process. Other programs end themselves once their input ends. */
+  readonly endsWithClient?: boolean | undefined
   /** It changes nothing: it may be run again if its outcome got lost. */
   readonly isHarmless?: boolean | undefined
   /** It reads or writes more than 64 KiB, or nobody knows how much: a way that has a faster one for much data may take that. */

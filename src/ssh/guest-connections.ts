@@ -1,18 +1,20 @@
 import { HostError } from '../errors.js'
 import { nativeErrorOf } from '../errors/native.js'
-import type { GuestConnection } from './guest-connection.js'
-import { ChannelRefusedError } from './guest-connection.js'
+import { Guard } from './guard.js'
+import { ChannelRefusedError, LostConnectionError, type GuestConnection } from './guest-connection.js'
+import { unavailable } from './guest-socket.js'
 import { SshSession } from './ssh-session.js'
 
-/** OpenSSH takes 10 sessions on a connection (sshd_config(5), MaxSessions). */
-const maxSessions = 10
-/** 100 programs at once on a usual server. */
+/** OpenSSH takes 10 sessions on a connection (sshd_config(5), MaxSessions). One of them is the guard. */
+const maxSessions = 10 - 1
+/** 90 programs at once on a usual server. */
 const maxConnections = 10
 /** How long a connection without a program is kept. */
 const idleMs = 10_000
 
 interface Kept {
   readonly connection: GuestConnection
+  readonly guard: Guard
   /** Programs on it. */
   programs: number
   /** Sessions that the server counts, and how many it takes. */
@@ -50,7 +52,7 @@ export class GuestConnections {
   async use<T>(signal: AbortSignal, action: (session: SshSession) => Promise<T>): Promise<T> {
     for (;;) {
       const kept = await this.#take(signal)
-      const session = new SshSession(kept.connection)
+      const session = new SshSession(kept.connection, kept.guard)
       try {
         return await action(session)
       } catch (error) {
@@ -152,7 +154,8 @@ export class GuestConnections {
     this.#isOpening = true
     try {
       const connection = await this.#open(this.#closing.signal)
-      this.#kept.add({ connection, programs: 0, sessions: 0, capacity: maxSessions })
+      const guard = await this.#guarded(connection)
+      this.#kept.add({ connection, guard, programs: 0, sessions: 0, capacity: maxSessions })
       connection.setInUse(false)
     } catch (error) {
       // Those that wait are served by the programs that end, if there are any.
@@ -163,6 +166,26 @@ export class GuestConnections {
       this.#isOpening = false
     }
     this.#serve()
+  }
+
+  async #guarded(connection: GuestConnection): Promise<Guard> {
+    const { signal } = this.#closing
+    const stop = (): void => {
+      connection.close('it is not wanted any more')
+    }
+    signal.addEventListener('abort', stop)
+    try {
+      const guard = await Guard.start(connection)
+      signal.throwIfAborted()
+      return guard
+    } catch (error) {
+      stop()
+      if (error instanceof ChannelRefusedError) throw noSessions(error, this.#driver)
+      // No program has been sent.
+      throw error instanceof LostConnectionError ? unavailable(error.message, this.#driver, error) : error
+    } finally {
+      signal.removeEventListener('abort', stop)
+    }
   }
 
   #closeLater(): void {
@@ -177,8 +200,8 @@ export class GuestConnections {
 
 const noSessions = (error: ChannelRefusedError, driver: string): HostError =>
   new HostError({
-    reason: 'its ssh server runs no program on a connection of its own',
-    hint: 'Let sshd take sessions: MaxSessions in its configuration.',
+    reason: 'its ssh server takes too few sessions on a connection',
+    hint: 'Set MaxSessions in the configuration of sshd to 2 or more; its default is 10.',
     native: nativeErrorOf(driver, error.cause),
     cause: error,
   })

@@ -1,14 +1,18 @@
 import type { ClientChannel } from 'ssh2'
 import type { PtySize } from '../model/exec.js'
+import type { Guard } from './guard.js'
 import type { GuestConnection } from './guest-connection.js'
 
 /** Room for one program on a connection. The server counts it from the opening of its channel to the end of that. */
 export class SshSession {
   readonly connection: GuestConnection
+  /** Ends programs with the connection. */
+  readonly guard: Guard
   #closed: Promise<void> | undefined
 
-  constructor(connection: GuestConnection) {
+  constructor(connection: GuestConnection, guard: Guard) {
     this.connection = connection
+    this.guard = guard
   }
 
   /** Runs a command line, as {@link GuestConnection.exec} does. To be called once. */

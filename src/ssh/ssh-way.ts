@@ -59,6 +59,7 @@ export class SshWay implements GuestWay {
     if (Buffer.byteLength(command) > maxCommandBytes) throw tooLong()
     try {
       return await this.#connections.use(signal, async (session) => {
+        if (program.endsWithClient === true) session.guard.watch(id)
         const running = await session.exec(command, program.pty, (channel) => {
           const started = new SshProgram(session.connection, channel, wrapped.io)
           wrapped.io.begun({
@@ -73,9 +74,13 @@ export class SshWay implements GuestWay {
           started.feed(wrapped.io.input, program.pty !== undefined)
           return started
         })
-        const end = await this.#ended(running, () => this.#stop(id, wrapped.pid), signal)
-        wrapped.requireBegun(end)
-        return end
+        try {
+          const end = await this.#ended(running, () => this.#stop(id, wrapped.pid), signal)
+          wrapped.requireBegun(end)
+          return end
+        } finally {
+          if (running.hasEnded) session.guard.leave(id)
+        }
       })
     } catch (error) {
       throw await this.#explain(error, program)

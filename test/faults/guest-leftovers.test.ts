@@ -10,12 +10,12 @@ import { waysIntoGuests } from '../support/ways-into-guests.js'
 const timeout = 900_000
 
 /**
- * The processes of the guest that are neither threads of its kernel nor its SSH server, whose connections are kept for some time, and the
- * files that programs may leave.
+ * The processes of the guest that are neither threads of its kernel nor its SSH server and the guards of its connections, which are
+ * kept for some time, and the files that programs may leave.
  */
 const look = `for process in /proc/[0-9]*; do
   words=$(tr '\\0\\n' '  ' 2>/dev/null <"$process/cmdline")
-  case "$words" in '' | *cmdline* | sshd:*) ;; *) echo "$words" ;; esac
+  case "$words" in '' | *cmdline* | sshd:* | *awaitvm-guard*) ;; *) echo "$words" ;; esac
 done | sort
 ls -A /run /tmp /root /dev/shm 2>/dev/null
 true`

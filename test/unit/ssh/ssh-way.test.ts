@@ -80,11 +80,22 @@ function start(program: GuestProgram, { input, output, guest = guestOf(), guests
   return { end, out, begun, stop, printed }
 }
 
-const script = (text: string): GuestProgram => ({ argv: ['sh', '-c', text] })
+const script = (text: string): GuestProgram => ({ argv: ['sh', '-c', text], endsWithClient: true })
 const ended = async (program: GuestProgram, io?: Io): Promise<ProgramEnd & Run['out']> => {
   const run = start(program, io)
   return { ...(await run.end), ...run.out }
 }
+/** Input that has a line once it is opened. */
+function gate(): { readonly input: AsyncIterable<Uint8Array>; readonly open: () => void } {
+  let open: () => void = () => undefined
+  const opened = new Promise<void>((resolve) => (open = resolve))
+  const input = (async function* () {
+    await opened
+    yield Buffer.from('open\n')
+  })()
+  return { input, open }
+}
+
 /** A process that has ended may stay as a zombie. */
 const isAlive = (pid: number): boolean => {
   try {
@@ -132,16 +143,12 @@ describe('a program in a guest by SSH', () => {
   })
 
   test('shows its output while it runs, and reads what is written then', async () => {
-    let answer: (text: string) => void = () => undefined
-    const answered = new Promise<string>((resolve) => (answer = resolve))
-    const input = (async function* () {
-      yield Buffer.from(await answered)
-    })()
-    const run = start(script('echo ready; read -r word; echo "got $word"'), { input })
+    const answer = gate()
+    const run = start(script('echo ready; read -r word; echo "got $word"'), { input: answer.input })
     await run.printed('ready\n')
-    answer('it\n')
+    answer.open()
     expect(await run.end).toEqual({ exitCode: 0 })
-    expect(run.out.stdout).toBe('ready\ngot it\n')
+    expect(run.out.stdout).toBe('ready\ngot open\n')
   })
 
   test('ends when it ends itself, with its whole output, and leaves its child behind', async () => {
@@ -267,7 +274,10 @@ describe('a program in a guest by SSH', () => {
   test('whose connection is cut has an unknown outcome, and the next one runs by another connection', async () => {
     const guests = guestsOfTest()
     // The parent of a program is the part of the server that has its connection.
-    const run = start(script('echo begun; kill -KILL $PPID; sleep 0.1'), { guests })
+    const cut = gate()
+    const run = start(script('echo begun; read -r word; kill -KILL $PPID; sleep 0.1'), { guests, input: cut.input })
+    await run.printed('begun')
+    cut.open()
     await expect(run.end).rejects.toMatchObject({ code: 'OUTCOME_UNKNOWN' })
     expect(run.out.stdout).toBe('begun\n')
     expect(await ended({ argv: ['echo', 'next'] }, { guests })).toMatchObject({ exitCode: 0, stdout: 'next\n' })
@@ -280,13 +290,27 @@ describe('a program in a guest by SSH', () => {
     })
   })
 
-  test('whose VM has left its host has an unknown outcome', async () => {
+  test('that has ended keeps its child, also at the end of the connection', async () => {
     const guests = guestsOfTest()
-    const run = start(script('echo $$; exec sleep 1005'), { guests })
+    await ended(script('exit 0'), { guests })
+    const { stdout } = await ended(script('sleep 1007 & echo $!'), { guests })
+    // The guard ends this one, which was begun later, and so has looked for the other.
+    const run = start(script('echo $$; exec sleep 1008'), { guests })
     await run.printed('\n')
     guests.forget('web-1')
-    // It runs on in the guest.
-    process.kill(Number(run.out.stdout), 'SIGKILL')
+    await expect.poll(() => isAlive(Number(run.out.stdout))).toBe(false)
+    // Throws if there is no such process.
+    process.kill(Number(stdout), 'SIGKILL')
+  })
+
+  test('whose VM has left its host has an unknown outcome', async () => {
+    const guests = guestsOfTest()
+    const run = start(script('sleep 1005 & echo $! $$; exec sleep 1006'), { guests })
+    await run.printed('\n')
+    guests.forget('web-1')
+    for (const pid of run.out.stdout.split(' ')) {
+      await expect.poll(() => isAlive(Number(pid)), { message: `process ${pid}` }).toBe(false)
+    }
     await expect(run.end).rejects.toMatchObject({
       code: 'OUTCOME_UNKNOWN',
       reason: 'its VM is not on the host any more',
@@ -301,7 +325,7 @@ describe('a program in a guest by SSH', () => {
   })
 
   test('takes the room of one that has ended once the server has it', async () => {
-    await using fake = await FakeSshServer.start({ maxSessions: 1 })
+    await using fake = await FakeSshServer.start({ maxSessions: 2 })
     const guest = guestOf({
       access: { ...access, hostKey: fake.hostKey },
       address: { host: '127.0.0.1', port: fake.port },
@@ -390,8 +414,8 @@ describe('the ssh server of a guest', () => {
     }
   })
 
-  test('that takes no sessions is told with what to change', async () => {
-    await using fake = await FakeSshServer.start({ maxSessions: 0 })
+  test.each([0, 1])('that takes %i sessions is told with what to change', async (maxSessions) => {
+    await using fake = await FakeSshServer.start({ maxSessions })
     const address = { host: '127.0.0.1', port: fake.port }
     const error = await failure(guestOf({ access: { ...access, hostKey: fake.hostKey }, address }))
     expect(error).toMatchObject({ code: 'HOST_ERROR', hint: expect.stringContaining('MaxSessions') as string })
