@@ -100,8 +100,9 @@ export class GuestConnection {
     }
   }
 
+  /** The library throws if a request is made between the end of the socket and its close. */
   get isOpen(): boolean {
-    return this.#isOpen
+    return this.#isOpen && this.#socket.writable
   }
 
   /** Why the connection is gone. */
@@ -119,7 +120,7 @@ export class GuestConnection {
   exec<T>(command: string, pty: PtySize | undefined, attach: (channel: ClientChannel) => T): Promise<T> {
     const terminal = pty && { rows: pty.rows, cols: pty.columns, term: 'xterm-256color' }
     return new Promise((resolve, reject) => {
-      if (!this.#takesRequests) {
+      if (!this.isOpen) {
         reject(new LostConnectionError(this.reason, false))
         return
       }
@@ -136,7 +137,7 @@ export class GuestConnection {
    */
   roundTrip(): Promise<void> {
     return new Promise((resolve) => {
-      if (this.#takesRequests) {
+      if (this.isOpen) {
         this.#client.unforwardIn('127.0.0.1', 1, () => {
           resolve()
         })
@@ -157,16 +158,10 @@ export class GuestConnection {
     this.#client.destroy()
   }
 
-  /** The library throws if a request is made between the end of the socket and its close. */
-  get #takesRequests(): boolean {
-    return this.#isOpen && this.#socket.writable
-  }
-
   #execError(error: Error): Error {
     // The words of the library for a command that was sent.
     const isSent = error.message === 'Unable to exec'
-    if (!this.#isOpen || error.message === 'No response from server')
-      return new LostConnectionError(this.reason, isSent)
+    if (!this.isOpen || error.message === 'No response from server') return new LostConnectionError(this.reason, isSent)
     // The server's code for the refusal of a channel.
     if ('reason' in error) return new ChannelRefusedError(error)
     return new HostError({

@@ -44,18 +44,24 @@ export class GuestConnections {
   }
 
   /**
-   * Uses a connection with room for one more program. If the server takes no more programs on that, another connection is used.
+   * Uses a connection with room for one more program. If the server takes no more programs on that, or it is found to be lost before
+   * anything was sent, another connection is used.
    *
    * @param signal ends the waiting
    * @throws HostError if the server takes no programs at all
    */
   async use<T>(signal: AbortSignal, action: (session: SshSession) => Promise<T>): Promise<T> {
-    for (;;) {
+    for (let losses = 0; ;) {
       const kept = await this.#take(signal)
       const session = new SshSession(kept.connection, kept.guard)
       try {
         return await action(session)
       } catch (error) {
+        if (error instanceof LostConnectionError && !error.isSent) {
+          losses += 1
+          if (losses > 1) throw error
+          continue
+        }
         if (!(error instanceof ChannelRefusedError)) throw error
         if (kept.sessions === 1) throw noSessions(error, this.#driver)
         kept.capacity = Math.min(kept.capacity, kept.sessions - 1)
