@@ -22,7 +22,6 @@ describeOwnHost({
   sharesRunningVms: true,
   withdrawsPowerButton: true,
   afterCrash: 'crashed',
-  keepsPrograms: true,
   refusedExecOptions: ['pty'],
   async open(options) {
     const simulated = createSimulatedServer({

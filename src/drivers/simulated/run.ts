@@ -313,11 +313,14 @@ export class Run<T = unknown> implements KeptRun, VmHolder, HostJobSource<T> {
     }
   }
 
-  /** The host keeps it as a job from the first wait on, since others can ask for it then. */
+  /**
+   * The host keeps it as a job from the first wait on, since others can ask for it then. A program that ends with its connection is
+   * not kept.
+   */
   #keep(): void {
     if (this.#hasWaited) return
     this.#hasWaited = true
-    if (this.#spec.isJob !== true) return
+    if (this.#spec.isJob !== true || this.program?.isDetached === false) return
     this.#token = this.#host.jobs.keep(this)
     for (const listener of this.#listeners ?? []) listener.onToken?.(this.#token)
   }

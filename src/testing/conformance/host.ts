@@ -53,8 +53,6 @@ export interface ConformanceHost {
   readonly hasPaperFiles?: boolean | undefined
   /** Options of `vm.guest.exec` that the host refuses with `NOT_SUPPORTED`. It honours all if absent. */
   readonly refusedExecOptions?: readonly ('user' | 'pty' | 'detached')[] | undefined
-  /** True if other connections find a program that runs in a guest, with what it wrote. `false` if absent. */
-  readonly keepsPrograms?: boolean | undefined
   /** What the host does not tell: when a VM was made, why it stopped. It tells both if absent. */
   readonly untold?: readonly ('createdAt' | 'reason')[] | undefined
   /** States in which the host refuses an operation, or an edit of the name, that `operations` allows there. None if absent. */
@@ -97,7 +95,6 @@ export const describedHost = (host: ConformanceHost): DescribedHost => ({
   specWithoutAgent: host.specWithoutAgent,
   hasPaperFiles: host.hasPaperFiles ?? false,
   refusedExecOptions: host.refusedExecOptions ?? [],
-  keepsPrograms: host.keepsPrograms ?? false,
   untold: host.untold ?? [],
   refusedFrom: host.refusedFrom ?? {},
   allowedFrom: host.allowedFrom ?? {},

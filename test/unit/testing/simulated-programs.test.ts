@@ -187,7 +187,7 @@ describe('programs as jobs of the host', () => {
       for await (const bytes of stdin) yield decode(bytes)
       return { exitCode: 4, stderr: 'over\n' }
     })
-    const job = vm.guest.exec(['cat'], { stdin: 'pipe' })
+    const job = vm.guest.exec(['cat'], { stdin: 'pipe', detached: true })
     await simulated.clock.advance(0)
     const other = simulated.connect()
     const found = (await other.getJobs().unwrap()).find(({ operation }) => operation === 'guest.exec')
@@ -209,7 +209,7 @@ describe('programs as jobs of the host', () => {
       await buffer(stdin)
       return { exitCode: 0 }
     })
-    const job = vm.guest.exec(['cat'], { stdin: 'pipe' })
+    const job = vm.guest.exec(['cat'], { stdin: 'pipe', detached: true })
     await simulated.clock.advance(0)
     const other = simulated.connect()
     const attached = other.attachJob(job.token!)
@@ -235,6 +235,7 @@ describe('programs as jobs of the host', () => {
     const own = await server.getVm('web-1').unwrap()
     const jobs = [own.guest.exec(['attached']), own.guest.exec(['detached'], { detached: true })]
     await simulated.clock.advance(100)
+    expect(jobs[0]!.token).toBeUndefined()
     await server.close().unwrap()
     for (const job of jobs) await failureOf(job, 'OUTCOME_UNKNOWN')
     expect(ended).toEqual(['attached'])

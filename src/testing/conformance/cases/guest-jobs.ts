@@ -23,13 +23,15 @@ const talking = 'while read -r line; do echo "got $line"; done; echo over >&2; e
 const sameVm = (server: Server, { id }: Vm): Promise<Vm> => server.getVm(id).unwrap()
 
 export const guestJobs: Cases = ({ host, promises }) => {
-  if (host.keepsPrograms) {
+  const keepsPrograms = !host.refusedExecOptions.includes('detached')
+
+  if (keepsPrograms) {
     promises(
-      'another connection finds a program, and has its output from the beginning, its input and its end',
+      'another connection finds a detached program, and has its output from the beginning, its input and its end',
       ['guest.exec', 'server.attachJob', 'server.getJobs', 'agent'],
       async (trial) => {
         const vm = await trial.vmWithAgent()
-        const { job, output } = await beginProgram(vm, talking, { stdin: 'pipe' })
+        const { job, output } = await beginProgram(vm, talking, { stdin: 'pipe', detached: true })
         job.stdin.write('first\n')
         await output.until('got first\n')
         expect(job.token).toBeTruthy()
@@ -54,11 +56,11 @@ export const guestJobs: Cases = ({ host, promises }) => {
     )
 
     promises(
-      'a program can be ended through another connection',
+      'a detached program can be ended through another connection',
       ['guest.exec', 'server.attachJob', 'server.getJobs', 'agent'],
       async (trial) => {
         const vm = await trial.vmWithAgent()
-        const first = await beginProgram(vm)
+        const first = await beginProgram(vm, undefined, { detached: true })
         const other = await trial.connectAgain()
         await other
           .attachJob(await tokenOfProgram(other))
@@ -67,7 +69,7 @@ export const guestJobs: Cases = ({ host, promises }) => {
         const { exitCode, signal } = await first.job.unwrap()
         expect(exitCode === undefined ? signal : exitCode - 128).toBe(exitCode === undefined ? 'SIGKILL' : 9)
 
-        const second = await beginProgram(vm)
+        const second = await beginProgram(vm, undefined, { detached: true })
         const attached = other.attachJob(await tokenOfProgram(other))
         await attached.cancel().unwrap()
         await failureOf(attached, 'JOB_CANCELLED')
@@ -101,12 +103,26 @@ export const guestJobs: Cases = ({ host, promises }) => {
     )
   }
 
-  if (!host.keepsPrograms || host.refusedExecOptions.includes('detached')) {
+  if (!keepsPrograms) {
     promises('a program that is to outlive its connection is refused', ['guest.exec', 'agent'], async (trial) => {
       const vm = await trial.vmWithAgent()
       const error = await failureOf(vm.guest.exec(['true'], { detached: true }), 'NOT_SUPPORTED')
       expect(error.capability).toBe('options.detached')
     })
+  }
+
+  if (host.sharesRunningVms) {
+    promises(
+      'a program that is not detached has no token, and other connections do not see it',
+      ['guest.exec', 'server.getJobs', 'agent'],
+      async (trial) => {
+        const { job } = await beginProgram(await trial.vmWithAgent())
+        const other = await trial.connectAgain()
+        expect(await other.getJobs().unwrap()).toEqual([])
+        expect(job.token).toBeUndefined()
+        await job.cancel().unwrap()
+      },
+    )
   }
 
   if (host.onClose === 'runs-on') {
