@@ -162,3 +162,15 @@ test('a connection that is cut while a file or a folder is copied out leaves not
   }
   await expectNextWorks()
 })
+
+test(
+  'a connection that goes silent is given up after some time, and another one is made',
+  { timeout: 180_000 },
+  async () => {
+    const program = vm.guest.exec('echo begun; exec sleep 2008')
+    await program.stdout.take(1).toArray()
+    proxy.stall()
+    await failureOf(program, 'OUTCOME_UNKNOWN')
+    await expectNextWorks()
+  },
+)
