@@ -19,7 +19,8 @@ export class FakeSshServer implements AsyncDisposable {
   readonly #connections = new Set<Connection>()
 
   private constructor({ maxSessions = 10 }: FakeSshOptions) {
-    const keys = ssh2.utils.generateKeyPairSync('ed25519')
+    // The library can't read some of the keys of type ed25519 that it makes.
+    const keys = ssh2.utils.generateKeyPairSync('ecdsa', { bits: 256 })
     const key = ssh2.utils.parseKey(keys.private)
     if (key instanceof Error) throw key
     this.hostKey = publicKey(key.getPublicSSH())
