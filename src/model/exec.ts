@@ -30,7 +30,11 @@ export interface ProgramOptions {
   readonly user?: string | undefined
   /** A terminal of this size for the program. It carries both outputs: `stderr` is empty. */
   readonly pty?: PtySize | undefined
-  /** The program outlives `server.close()` and this process. Without it, a close ends the program. */
+  /**
+   * The program outlives `server.close()` and this process, and has a token: any process finds it by `server.getJobs()`, until its end.
+   * Without it, the program ends with the connection, and other connections don't see it. A host that can't keep programs refuses it
+   * with `NOT_SUPPORTED`.
+   */
   readonly detached?: boolean | undefined
 }
 
