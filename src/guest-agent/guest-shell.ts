@@ -90,25 +90,29 @@ export class GuestShell {
     if (exitCode !== 0 || !folder.endsWith(`/awaitvm-${name}`)) throw notStarted(guest, guestWords(stderr))
     const shell = new GuestShell(guest, folder, port !== '', mark, onEnd)
     shell.#logFile = await TailedFile.open(guest, shell.file('l'))
-    shell.#commands = await ShellCommands.open(guest, folder, {
+    shell.#commands = await ShellCommands.open(guest, shell.patient, folder, {
       tick: () => shell.tick(),
       isOver: () => shell.#hasFailed(),
-      onError: async (error, hasBegun) => {
-        if (hasBegun) shell.#fail(lostProgram(error, await shell.#state(error)))
-        else await shell.#explain(error)
+      onError: async (error) => {
+        shell.#fail(lostProgram(error, await shell.#state(error)))
       },
     })
     shell.send(functions)
     return shell
   }
 
-  /** Whether the shell takes more programs: its guest is the same as when it was started. */
+  /**
+   * Whether the shell takes more programs: its guest is the same as when it was started. Rejects if the agent can't be asked at present,
+   * which says nothing about the programs.
+   */
   async isUsable(): Promise<boolean> {
     if (this.#hasFailed() || this.#lastNumber >= maxNumber) return false
     clearTimeout(this.#idle)
     try {
       await this.guest.turn(() => Promise.resolve())
     } catch (error) {
+      this.#keepAWhile()
+      if (isToBeAsked(error)) throw error
       this.#fail(lostProgram(error))
     }
     return !this.#hasFailed()
@@ -139,7 +143,12 @@ export class GuestShell {
     else this.#garbage.push(...['o', 'e', 's', 'd', 'o.0', 'e.0', 'i'].map((name) => `${n}.${name}`))
     if (this.#garbage.length > maxGarbage) this.send(`rm -f ${this.#garbage.splice(0).join(' ')}`)
     this.#users.delete(number)
-    if (this.#users.size > 0) return
+    this.#keepAWhile()
+  }
+
+  /** Ends the shell if nothing uses it for some time. */
+  #keepAWhile(): void {
+    if (this.#users.size > 0 || this.#hasFailed()) return
     this.#idle = setTimeout(
       () => {
         inBackground(`VM ${this.guest.vm}: ending the shell in its guest`, () => this.end())
@@ -173,7 +182,8 @@ export class GuestShell {
           return await this.guest.turn(action)
         } catch (error) {
           if (!isToBeAsked(error) || this.#hasFailed()) throw error
-          await this.tick()
+          // Without programs, nobody else finds out whether it can be asked again.
+          await (this.#isFollowing ? this.tick() : this.#explain(error))
         }
       }
     },

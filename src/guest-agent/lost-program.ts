@@ -17,6 +17,9 @@ function reasonOf(cause: unknown, state: string | undefined): string {
     return `the agent in its guest was restarted, or refuses to go on: ${cause.message}`
   if (cause instanceof DOMException) return 'the server was closed'
   if (cause instanceof InvalidStateError) return goneWithGuest(cause.state)
-  if (state !== undefined) return goneWithGuest(state)
-  return cause instanceof VmError ? cause.reason : String(cause)
+  const message = cause instanceof VmError ? cause.reason : cause instanceof Error ? cause.message : String(cause)
+  return state === undefined || isThere.includes(state) ? message : goneWithGuest(state)
 }
+
+/** The states of a VM whose guest may go on, only that it was not reached. */
+const isThere: readonly string[] = ['running', 'paused', 'unknown']

@@ -11,7 +11,7 @@ import type { Agent } from '../../../guest-agent/agent.js'
 import type { VmState } from '../../../model/vm-state.js'
 import { connectSocket } from '../process/socket.js'
 import { GuestLife } from '../process/guest-life.js'
-import { QmpConnectionError } from '../protocol/qmp-errors.js'
+import { QmpConnectionError, QmpTimeoutError } from '../protocol/qmp-errors.js'
 import { runFiles } from '../run-files.js'
 import type { RunningVm } from '../vm-access.js'
 
@@ -255,9 +255,10 @@ export class HeldAgent {
 
 const closed = (): DOMException => new DOMException('the server was closed', 'AbortError')
 
-/** A QEMU that can't be reached takes the connection to its agent with it. */
+/** A QEMU that can't be reached, or is too busy to answer, keeps this process from its agent. */
 function asAgentError(error: unknown): Error {
-  if (error instanceof QmpConnectionError) return new AgentConnectionError(error.message, error)
+  if (error instanceof QmpConnectionError || error instanceof QmpTimeoutError)
+    return new AgentConnectionError(error.message, error)
   return error instanceof Error ? error : new AgentConnectionError(String(error))
 }
 
