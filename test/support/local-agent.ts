@@ -3,7 +3,7 @@ import { closeSync, existsSync, openSync, readdirSync, readFileSync, readlinkSyn
 import { rm } from 'node:fs/promises'
 import { setTimeout as delay } from 'node:timers/promises'
 import type { Agent, GuestAgent } from '../../src/guest-agent/agent.js'
-import { AgentCommandError } from '../../src/guest-agent/agent-errors.js'
+import { AgentCommandError, AgentConnectionError } from '../../src/guest-agent/agent-errors.js'
 import type { VmState } from '../../src/model/vm-state.js'
 
 interface Run {
@@ -22,6 +22,8 @@ export class LocalAgent implements Agent, GuestAgent {
   readonly folders: string[] = []
   /** Fails each turn while it is set. */
   failure: Error | undefined
+  /** Whether the answer to a command that was carried out is lost. */
+  isLost: (command: string) => boolean = () => false
   state: VmState = 'running'
 
   constructor(shell: string) {
@@ -64,7 +66,9 @@ export class LocalAgent implements Agent, GuestAgent {
     return new Promise((resolve, reject) => {
       if (this.failure !== undefined) reject(this.failure)
       try {
-        resolve(this.#perform(command, args))
+        const answer = this.#perform(command, args)
+        if (this.isLost(command)) reject(new AgentConnectionError('the answer was lost'))
+        else resolve(answer)
       } catch (error) {
         reject(new AgentCommandError('GenericError', String(error)))
       }

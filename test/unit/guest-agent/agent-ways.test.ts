@@ -1,4 +1,8 @@
+import { randomBytes } from 'node:crypto'
 import { existsSync, readdirSync } from 'node:fs'
+import { readFile, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { createJob } from 'awaitvm/testing'
 import { beforeEach, describe, expect, test } from 'vitest'
 import type { ProgramControl, ProgramEnd } from '../../../src/driver/program-io.js'
@@ -193,6 +197,25 @@ describe.each(shells)('with $shell', ({ shell, path, debian }) => {
     const [folder = ''] = guest.agent.folders
     expect(readdirSync(folder).length).toBeLessThan(256)
   })
+})
+
+test('programs run once, and are told of, if every other answer to what the agent wrote is lost', async () => {
+  await using guest = new Guest('sh')
+  const file = join(tmpdir(), `awaitvm-runs-${randomBytes(6).toString('hex')}`)
+  await guest.run(['true'])
+  let answers = 0
+  guest.agent.isLost = (command) => command === 'guest-file-write' && (answers += 1) % 2 === 0
+  const long = 'x'.repeat(20_000)
+  const run = async (index: number): Promise<void> => {
+    const script = 'echo "$1" >>"$0"; echo "did $1"; exit 3'
+    const { exitCode, stdout } = await guest.run(['sh', '-c', script, file, String(index), long])
+    expect([exitCode, stdout]).toEqual([3, `did ${String(index)}\n`])
+  }
+  await Promise.all(Array.from({ length: 20 }, (_, index) => run(index)))
+  guest.agent.isLost = () => false
+  const runs = (await readFile(file, 'utf8')).trimEnd().split('\n').map(Number)
+  expect(runs.toSorted((a, b) => a - b)).toEqual(Array.from({ length: 20 }, (_, index) => index))
+  await rm(file)
 })
 
 test('what is lost with the agent is unknown', async () => {
