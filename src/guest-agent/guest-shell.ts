@@ -211,9 +211,10 @@ export class GuestShell {
     this.touch()
     inBackground(`VM ${this.guest.vm}: following programs in its guest`, async () => {
       try {
-        while (this.#users.size > 0 && this.#failure === undefined) {
+        while (this.#isInUse()) {
           await pause(Math.min(maxPauseMs, Math.max(minPauseMs, (performance.now() - this.#activeAt) * pausePart)))
-          await this.#read()
+          // The log may have been closed.
+          if (this.#isInUse()) await this.#read()
         }
       } finally {
         this.#isFollowing = false
@@ -286,6 +287,10 @@ export class GuestShell {
 
   async #state(error: unknown): Promise<string | undefined> {
     return error instanceof AgentConnectionError ? await this.guest.look().catch(() => 'unknown') : undefined
+  }
+
+  #isInUse(): boolean {
+    return this.#users.size > 0 && !this.#hasFailed()
   }
 
   #hasFailed(): boolean {

@@ -18,6 +18,9 @@ export class LocalAgent implements Agent, GuestAgent {
   readonly driver = 'local'
   readonly #shell: string
   readonly #runs = new Map<number, Run>()
+  /** Open files. As the real agent, it never gives a handle twice. */
+  readonly #files = new Map<number, number>()
+  #lastHandle = 0
   /** The folders that shells have made. */
   readonly folders: string[] = []
   /** Fails each turn while it is set. */
@@ -76,7 +79,6 @@ export class LocalAgent implements Agent, GuestAgent {
   }
 
   #perform(command: string, args: Readonly<Record<string, unknown>>): unknown {
-    const handle = Number(args['handle'])
     switch (command) {
       case 'guest-exec':
         return { pid: this.#run((args['arg'] as string[]).map((word) => word.replaceAll('/bin/sh', this.#shell))) }
@@ -87,23 +89,32 @@ export class LocalAgent implements Agent, GuestAgent {
         return { exited: true, ...run.end, 'out-data': out, 'err-data': err }
       }
       case 'guest-file-open':
-        return openSync(String(args['path']), String(args['mode']))
+        this.#lastHandle += 1
+        this.#files.set(this.#lastHandle, openSync(String(args['path']), String(args['mode'])))
+        return this.#lastHandle
       case 'guest-file-read': {
         const buffer = Buffer.alloc(Number(args['count']))
-        const length = readSync(handle, buffer)
+        const length = readSync(this.#file(args), buffer)
         return { count: length, 'buf-b64': buffer.toString('base64', 0, length), eof: length === 0 }
       }
       case 'guest-file-write':
-        return { count: writeSync(handle, Buffer.from(String(args['buf-b64']), 'base64')), eof: false }
+        return { count: writeSync(this.#file(args), Buffer.from(String(args['buf-b64']), 'base64')), eof: false }
       case 'guest-file-seek':
       case 'guest-file-flush':
         return {}
       case 'guest-file-close':
-        closeSync(handle)
+        closeSync(this.#file(args))
+        this.#files.delete(Number(args['handle']))
         return {}
       default:
         throw new Error(`unknown: ${command}`)
     }
+  }
+
+  #file({ handle }: Readonly<Record<string, unknown>>): number {
+    const file = this.#files.get(Number(handle))
+    if (file === undefined) throw new Error(`handle '${String(handle)}' has not been found`)
+    return file
   }
 
   #run(args: readonly string[]): number {
