@@ -16,7 +16,7 @@ export interface GuestProgram {
   readonly pty?: PtySize | undefined
   /** Whether it outlives the connection to the host. */
   readonly detached?: boolean | undefined
-  /** It ends with the connection to the guest, at the latest with this process. Other programs end themselves once their input ends. */
+  /** It should end with the connection to the guest, also if this process is killed. Other programs end themselves once their input ends. */
   readonly endsWithClient?: boolean | undefined
   /** It changes nothing: it may be run again if its outcome got lost. */
   readonly isHarmless?: boolean | undefined

@@ -32,7 +32,7 @@ export interface ProgramOptions {
   readonly pty?: PtySize | undefined
   /**
    * The program outlives `server.close()` and this process, and has a token: any process finds it by `server.getJobs()`, until its end.
-   * Without it, the program ends with the connection, and other connections don't see it. A host that can't keep programs refuses it
+   * Without it, `server.close()` ends the program, and other connections don't see it. A host that can't keep programs refuses it
    * with `NOT_SUPPORTED`.
    */
   readonly detached?: boolean | undefined
