@@ -85,7 +85,7 @@ export class GuestShell {
     const { exitCode, stdout, stderr } = await guest.turn((agent) =>
       runScript(agent, startScript, name, mark, ...pipesOf(1)),
     )
-    const [folder = '', port] = stdout.split('\n')
+    const [folder = '', port = ''] = stdout.split('\n')
     if (exitCode === 3) throw noLinux()
     if (exitCode !== 0 || !folder.endsWith(`/awaitvm-${name}`)) throw notStarted(guest, guestWords(stderr))
     const shell = new GuestShell(guest, folder, port !== '', mark, onEnd)
@@ -148,6 +148,7 @@ export class GuestShell {
 
   /** Ends the shell if nothing uses it for some time. */
   #keepAWhile(): void {
+    clearTimeout(this.#idle)
     if (this.#users.size > 0 || this.#hasFailed()) return
     this.#idle = setTimeout(
       () => {
@@ -182,7 +183,7 @@ export class GuestShell {
           return await this.guest.turn(action)
         } catch (error) {
           if (!isToBeAsked(error) || this.#hasFailed()) throw error
-          // Without programs, nobody else finds out whether it can be asked again.
+          // The log is read again and again only while there are programs.
           await (this.#isFollowing ? this.tick() : this.#explain(error))
         }
       }

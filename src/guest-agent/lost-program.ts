@@ -21,5 +21,5 @@ function reasonOf(cause: unknown, state: string | undefined): string {
   return state === undefined || isThere.includes(state) ? message : goneWithGuest(state)
 }
 
-/** The states of a VM whose guest may go on, only that it was not reached. */
+/** In these states of the VM, its guest may go on, and could only not be reached. */
 const isThere: readonly string[] = ['running', 'paused', 'unknown']

@@ -60,7 +60,7 @@ export class Guard {
     this.#tell(`-${id}\n`)
   }
 
-  /** Of a connection that has ended, all programs are ended. */
+  /** The guard of a connection that was lost needs no line: it ends all programs. */
   #tell(line: string): void {
     if (this.#channel.writable) this.#channel.write(line)
   }

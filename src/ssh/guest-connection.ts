@@ -100,7 +100,7 @@ export class GuestConnection {
     }
   }
 
-  /** The library throws if a request is made between the end of the socket and its close. */
+  /** Whether requests can be made. The library throws for those between the end of the socket and its close. */
   get isOpen(): boolean {
     return this.#isOpen && this.#socket.writable
   }
