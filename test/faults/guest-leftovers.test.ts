@@ -1,27 +1,13 @@
 import { readdir } from 'node:fs/promises'
-import type { Vm } from 'awaitvm'
 import { describe, expect, test, vi } from 'vitest'
 import { soon } from '../../src/testing/conformance/deadline.js'
 import { openResources } from '../../src/testing/conformance/open-resources.js'
 import { collectUntil } from '../support/garbage-collection.js'
 import { skipWithout } from '../support/optional-tool.js'
 import { waysIntoGuests } from '../support/ways-into-guests.js'
+import { whatIsInGuest } from '../support/what-is-in-guest.js'
 
 const timeout = 900_000
-
-/**
- * The processes of the guest that are neither threads of its kernel nor its SSH server and the guards of its connections, which are
- * kept for some time, and the files that programs may leave.
- */
-const look = `for process in /proc/[0-9]*; do
-  words=$(tr '\\0\\n' '  ' 2>/dev/null <"$process/cmdline")
-  case "$words" in '' | *cmdline* | sshd:* | *awaitvm-guard*) ;; *) echo "$words" ;; esac
-done | sort
-ls -A /run /tmp /root /dev/shm 2>/dev/null
-true`
-
-const whatIsIn = async (vm: Vm): Promise<string[]> =>
-  (await vm.guest.exec(['sh', '-c', look]).unwrap()).stdout.split('\n')
 
 /** What is more now than before: connections that were idle may be gone. */
 function added(before: readonly string[], now: readonly string[]): string[] {
@@ -54,11 +40,11 @@ describe.each(waysIntoGuests)('by $name', ({ missing, isOwnGuest, open }) => {
     }
     // What a first program sets up may stay.
     await Promise.all(Array.from({ length: 64 }, (_, index) => echo(String(index))))
-    const there = isOwnGuest ? await whatIsIn(vm) : []
+    const there = isOwnGuest ? await whatIsInGuest(vm) : []
     const [files, resources] = [await openFiles(), openResources()]
     for (let index = 0; index < 2000; index += 1) await echo(`program ${String(index)}`)
     await Promise.all(Array.from({ length: 64 }, (_, index) => echo(`at once ${String(index)}`)))
-    if (isOwnGuest) await vi.waitFor(async () => expect(added(there, await whatIsIn(vm))).toEqual([]), soon)
+    if (isOwnGuest) await vi.waitFor(async () => expect(added(there, await whatIsInGuest(vm))).toEqual([]), soon)
     await vi.waitFor(async () => {
       expect(await openFiles()).toBeLessThanOrEqual(files)
       expect(added(resources, openResources())).toEqual([])

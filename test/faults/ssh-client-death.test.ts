@@ -8,6 +8,7 @@ import { Child } from '../support/child-process.js'
 import { debianWithSsh, type DebianWithSsh } from '../support/debian-with-ssh.js'
 import { missingQemu, skipWithout } from '../support/optional-tool.js'
 import { QmpHost } from '../support/qmp-host.js'
+import { whatIsInGuest } from '../support/what-is-in-guest.js'
 
 let linux: DebianWithSsh | undefined
 let host: QmpHost
@@ -37,19 +38,9 @@ beforeEach((context) => {
   skipWithout(context, unavailable())
 })
 
-/** The programs of the guest but its SSH server and the guards of connections, and what may be left of files. */
-const look = `for process in /proc/[0-9]*; do
-  words=$(tr '\\0\\n' '  ' 2>/dev/null <"$process/cmdline")
-  case "$words" in '' | *cmdline* | sshd:* | *awaitvm-guard*) ;; *) echo "$words" ;; esac
-done | sort
-ls -A /tmp /root
-true`
-
-const whatIsIn = async (): Promise<string[]> => (await vm.guest.exec(look).unwrap()).stdout.split('\n')
-
-/** Soon, nothing is in the guest that was not there before. The guard of a test before may still have waited then. */
+/** Soon, nothing is in the guest that was not there before. What an earlier test started may be gone since. */
 const expectNothingLeft = (before: readonly string[]): Promise<void> =>
-  vi.waitFor(async () => expect((await whatIsIn()).filter((line) => !before.includes(line))).toEqual([]), soon)
+  vi.waitFor(async () => expect((await whatIsInGuest(vm)).filter((line) => !before.includes(line))).toEqual([]), soon)
 
 test.each([
   'a silent program',
@@ -59,7 +50,7 @@ test.each([
   'a program with a terminal',
   'a file that is written',
 ])('%s of a process that is killed ends, and leaves nothing', { timeout: 180_000 }, async (work) => {
-  const before = await whatIsIn()
+  const before = await whatIsInGuest(vm)
   const child = new Child('guest-child.ts', [host.uri, work, '', '/root/written'])
   await child.printed('reached')
   await child.kill()
@@ -74,7 +65,7 @@ test.each(['file', 'folder'])(
     if (kind === 'folder') await mkdir(here)
     await using file = await open(kind === 'folder' ? join(here, 'big') : here, 'w')
     await file.truncate(2 ** 30)
-    const before = await whatIsIn()
+    const before = await whatIsInGuest(vm)
     const copyIn = new Child('guest-child.ts', [host.uri, 'copyIn', here, '/root/copy'])
     await copyIn.printed('reached')
     await copyIn.kill()

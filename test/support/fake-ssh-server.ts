@@ -6,7 +6,7 @@ import { publicKey } from '../../src/ssh/host-key.js'
 
 interface FakeSshOptions {
   /** Sessions that it takes on a connection. */
-  readonly maxSessions?: number
+  readonly maxSessions: number
 }
 
 /**
@@ -18,7 +18,7 @@ export class FakeSshServer implements AsyncDisposable {
   readonly #server: ssh2.Server
   readonly #connections = new Set<Connection>()
 
-  private constructor({ maxSessions = 10 }: FakeSshOptions) {
+  private constructor({ maxSessions }: FakeSshOptions) {
     // The library can't read some of the keys of type ed25519 that it makes.
     const keys = ssh2.utils.generateKeyPairSync('ecdsa', { bits: 256 })
     const key = ssh2.utils.parseKey(keys.private)
@@ -48,7 +48,7 @@ export class FakeSshServer implements AsyncDisposable {
     })
   }
 
-  static async start(options: FakeSshOptions = {}): Promise<FakeSshServer> {
+  static async start(options: FakeSshOptions): Promise<FakeSshServer> {
     const fake = new FakeSshServer(options)
     fake.#server.listen(0, '127.0.0.1')
     await once(fake.#server, 'listening')

@@ -1,0 +1,16 @@
+import type { Vm } from 'awaitvm'
+
+/**
+ * The processes of the guest that are neither threads of its kernel nor its SSH server and the guards of its connections, which are
+ * kept for some time, and the files that programs may leave.
+ */
+const look = `for process in /proc/[0-9]*; do
+  words=$(tr '\\0\\n' '  ' 2>/dev/null <"$process/cmdline")
+  case "$words" in '' | *cmdline* | sshd:* | *awaitvm-guard*) ;; *) echo "$words" ;; esac
+done | sort
+ls -A /run /tmp /root /dev/shm 2>/dev/null
+true`
+
+/** What runs in a guest and what programs may leave there, a line each. */
+export const whatIsInGuest = async (vm: Vm): Promise<string[]> =>
+  (await vm.guest.exec(['sh', '-c', look]).unwrap()).stdout.split('\n')
