@@ -13,7 +13,7 @@
 
 /* Messages from the host. All have an id; numbers are little-endian. */
 enum {
-  from_hello = 1,   /* id: the session. Ends all programs of an earlier session, but for those that are detached. */
+  from_hello = 1,   /* id: the session. Ends all programs of an earlier session. */
   from_spec = 2,    /* a part of a program's spec. The first begins with the length of all, in 4 bytes. */
   from_input = 3,   /* bytes for its standard input */
   from_input_end = 4,
@@ -39,7 +39,7 @@ enum {
 enum { stage_resources = 1, stage_user = 2, stage_folder = 3, stage_program = 4, stage_privilege = 5,
   stage_keeper = 6 };
 
-enum { flag_input = 1, flag_pty = 2, flag_detached = 4 };
+enum { flag_input = 1, flag_pty = 2 };
 
 /* The head of a spec; then, each ended by a zero byte: user, working folder, arguments, variables of the environment. */
 struct spec {
@@ -72,12 +72,12 @@ struct kept {
   int program_input;     /* becomes the program's standard input, output and error */
   int program_output[2];
   int output[2];         /* the other ends of its outputs */
-  int commands;          /* from the serving process: a signal each, or one of the two below */
+  int commands;          /* from the serving process: a signal each, or the one below */
   int report;            /* to it: of 8 bytes each */
   const struct spec *spec;
   int is_pty;
 };
-enum { command_end = 0xff, command_release = 0xfe };
+enum { command_end = 0xff };
 enum { report_started = 1, report_failed = 2, report_ended = 3, report_signalled = 4 };
 struct report { u8 kind, a, b, c; u32 number; };
 void keep(struct kept *kept);

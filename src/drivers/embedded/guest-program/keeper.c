@@ -80,14 +80,14 @@ static int obey(struct kept *kept, int program) {
   u8 command;
   int count = call(sys_read, kept->commands, &command, 1, 0);
   if (count == -eintr) return 0;
-  if (count == 1 && command < command_release) {
+  if (count == 1 && command < command_end) {
     int error = program == 0 ? -1 : call(sys_kill, -program, command, 0, 0);
     tell(kept, report_signalled, error == 0, 0, 0);
     return 0;
   }
   /* Its other end is closed if the program was told to have ended, or if the serving process itself ended. */
-  if (count != 1 || command == command_release) close_fd(&kept->commands);
-  if (program == 0 || (count == 1 && command == command_release)) return 0;
+  if (count != 1) close_fd(&kept->commands);
+  if (program == 0) return 0;
   end_all(kept, program);
   return 1;
 }

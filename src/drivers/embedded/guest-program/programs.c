@@ -46,7 +46,7 @@ void begin_session(u32 session) {
   for (int i = 0; i < max_programs; i++) {
     struct program *program = &programs[i];
     if (program->id == 0) continue;
-    command(program, program->flags & flag_detached ? command_release : command_end);
+    command(program, command_end);
     close_program(program);
   }
 }
