@@ -24,7 +24,7 @@ export async function sendToDraft(
   const sent = new SentInput(input)
   const end = await tryScript(guest, { ...script, args: [...draft, ...args], input: sent.bytes() }).catch(
     async (error: unknown) => {
-      await removeDraft(guest, path, draft)
+      await removeDraft(guest, path, draft, sent.isAskedFor)
       throw error
     },
   )
@@ -48,15 +48,22 @@ export async function sendToDraft(
 class SentInput {
   readonly #source: AsyncIterable<Uint8Array>
   #failure: { readonly error: unknown } | undefined
+  #isAskedFor = false
 
   constructor(source: AsyncIterable<Uint8Array>) {
     this.#source = source
+  }
+
+  /** False if the script can't have got any of it. */
+  get isAskedFor(): boolean {
+    return this.#isAskedFor
   }
 
   bytes(): AsyncIterable<Uint8Array> {
     const source = this.#source[Symbol.asyncIterator]()
     return iterableOf({
       next: async () => {
+        this.#isAskedFor = true
         try {
           return await source.next()
         } catch (error) {
@@ -75,11 +82,17 @@ class SentInput {
 }
 
 /** Removes what a script that did not come to its end may have left. */
-async function removeDraft({ way, operation }: InGuest, path: string, draft: readonly string[]): Promise<void> {
+async function removeDraft(
+  { way, operation }: InGuest,
+  path: string,
+  draft: readonly string[],
+  mayBeThere: boolean,
+): Promise<void> {
   const guest = { way, operation, signal: AbortSignal.timeout(removalMs) }
   try {
     await runScript(guest, path, { text: removeDraftScript, args: draft, isHarmless: true })
   } catch (failure) {
+    if (!mayBeThere) return
     const what = `VM ${way.vm}: an unfinished copy of ${path} may be left beside it in the guest, as .awaitvm-${draft[1] ?? ''}`
     process.emitWarning(`${what}: ${String(failure)}`, 'AwaitvmWarning')
   }

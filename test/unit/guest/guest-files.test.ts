@@ -2,7 +2,8 @@ import { execFileSync } from 'node:child_process'
 import { chmod, lstat, mkdir, mkdtemp, readdir, readFile, rm, stat, symlink, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { guestOperations, type DriverOperation, type DriverOperationTypes } from 'awaitvm/driver'
+import { HostError } from 'awaitvm'
+import { guestOperations, type DriverOperation, type DriverOperationTypes, type GuestWay } from 'awaitvm/driver'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { missingTools, skipWithout } from '../../support/optional-tool.js'
 import { guestShells, looseTask, LocalWay, type GuestShell, type LocalWayOptions } from '../../support/local-guest.js'
@@ -300,4 +301,32 @@ describe.each(guestShells)('with %s', (shell) => {
       await expect(rename(from, to), `${from} ${to}`).rejects.toMatchObject({ errno, path: at(path) })
     }
   })
+})
+
+test('a write that may have left a draft warns of it, unless nothing of its content was sent', async () => {
+  const warnings: string[] = []
+  const listen = ({ message }: Error): void => void warnings.push(message)
+  process.on('warning', listen)
+  for (const takes of [false, true]) {
+    const lost = new HostError({
+      reason: 'the connection is lost',
+      native: { driver: 'lost', code: 1, message: 'lost' },
+    })
+    const way: GuestWay = {
+      vm: 'lost',
+      driver: 'lost',
+      run: async (_program, { input }) => {
+        if (takes) await input?.[Symbol.asyncIterator]().next()
+        throw lost
+      },
+    }
+    const { 'guest.writeFile': write } = guestOperations({ use: (_vm, _task, action) => action(way) })
+    const input = { vm: 'lost', path: '/srv/file', input: pieces('content'), append: false }
+    await expect(write!(input, looseTask('guest.writeFile'))).rejects.toBe(lost)
+    // A warning is emitted in the next tick.
+    await new Promise(setImmediate)
+    expect(warnings).toHaveLength(takes ? 1 : 0)
+  }
+  process.off('warning', listen)
+  expect(warnings[0]).toContain('VM lost: an unfinished copy of /srv/file may be left beside it in the guest')
 })
