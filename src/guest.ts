@@ -191,14 +191,15 @@ export class VmGuest extends GuestFiles implements OperationMethods<'guest'> {
   }
 
   /**
-   * Waits until something in the guest listens on a TCP port. It waits as long as the VM runs: set `timeoutMs`.
+   * Waits until something in the guest listens on a TCP port; before that, until the guest answers. It waits as long as the VM runs: set
+   * `timeoutMs`.
    *
    * @param port from 1 to 65535
    */
   waitForPort(
     port: number,
     options?: {
-      /** The address in the guest at which the port is asked for; `127.0.0.1` if absent. */
+      /** An address of the guest that it must listen at, or `'localhost'`; any of its addresses if absent. */
       readonly host?: string | undefined
     } & JobOptions,
   ): Job<void, errors.WaitForPortErrors> {

@@ -101,7 +101,7 @@ export interface GuestInputs {
   'guest.waitForPort': OnVm & {
     /** The TCP port. */
     readonly port: number
-    /** The address in the guest that it is asked for at; the guest's own if absent. */
+    /** An address of the guest that it must listen at, or `localhost`; any of its addresses if absent. */
     readonly host?: string | undefined
   }
   /** The VM. */

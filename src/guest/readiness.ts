@@ -1,10 +1,8 @@
-import { poll } from '../driver/poll.js'
 import type { Task } from '../driver/task.js'
-import { GuestUnavailableError, HostError, InvalidStateError, ProtocolError } from '../errors.js'
+import { HostError, ProtocolError } from '../errors.js'
 import type { GuestHost } from './guest-way.js'
+import { pollGuest } from './poll-guest.js'
 import { runScript, type InGuest } from './run-script.js'
-
-const backoff = { initialMs: 100, maxMs: 1000 }
 
 /*
  * Prints `ready`; or `waiting` and for what; or `failed` and what has. cloud-init writes its result once it has done all that it is to
@@ -23,23 +21,8 @@ echo ready`
 /** Waits until the guest can be reached, and what was to be done at its boot is done. */
 export async function waitUntilReady(host: GuestHost, vm: string, task: Task): Promise<void> {
   const { signal, operation } = task
-  await poll(
-    () =>
-      host
-        .use(vm, task, (way) => isReady({ way, operation, signal }, task))
-        .catch((error: unknown) => {
-          if (!mayPass(error)) throw error
-          task.progress({ phase: 'waiting for the guest' })
-          return undefined
-        }),
-    { ...backoff, signal },
-  )
+  await pollGuest(host, vm, task, (way) => isReady({ way, operation, signal }, task))
 }
-
-/** Whether the guest may answer later. The state of a VM is unknown while its host hangs. */
-const mayPass = (error: unknown): boolean =>
-  (error instanceof GuestUnavailableError && error.retryable) ||
-  (error instanceof InvalidStateError && error.state === 'unknown')
 
 /** `undefined` as long as it is not. */
 async function isReady(guest: InGuest, task: Task): Promise<true | undefined> {

@@ -1,9 +1,9 @@
 import { isIPv4, isIPv6 } from 'node:net'
 import type { DriverInputs } from '../driver/driver.js'
-import { pause } from '../driver/backoff.js'
 import type { Task } from '../driver/task.js'
 import { InvalidArgumentError } from '../errors.js'
 import type { GuestHost } from './guest-way.js'
+import { pollGuest } from './poll-guest.js'
 import { requireSuccess, tryScript } from './run-script.js'
 
 /** How long the script looks, in seconds. It goes on no longer if nobody waits for it any more. */
@@ -37,18 +37,13 @@ export async function waitForPort(
   const { signal, operation } = task
   const at = address === undefined ? '' : ` ${listenedAddresses(address).join(' ')} `
   const args = [at, String(lookSeconds), port.toString(16).toUpperCase().padStart(4, '0')]
-  for (;;) {
-    signal.throwIfAborted()
-    const end = await host.use(vm, task, (way) =>
-      tryScript({ way, operation, signal }, { text: portScript, args, isHarmless: true }).then((found) => {
-        if (found.exitCode !== 3) requireSuccess({ way, operation, signal }, '/proc/net/tcp', found)
-        return found
-      }),
-    )
-    if (end.exitCode === 0) return
-    // Lets other operations of the host come in between.
-    await pause(100, signal)
-  }
+  const script = { text: portScript, args, isHarmless: true }
+  await pollGuest(host, vm, task, async (way) => {
+    const end = await tryScript({ way, operation, signal }, script)
+    if (end.exitCode === 3) return undefined
+    requireSuccess({ way, operation, signal }, '/proc/net/tcp', end)
+    return true
+  })
 }
 
 /** What /proc/net/tcp has for sockets that can be reached at an address: also those that listen at all addresses. */

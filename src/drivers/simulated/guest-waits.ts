@@ -17,7 +17,8 @@ export const guestWaits: Actions<'guest.waitUntilReady' | 'guest.waitForPort' | 
   },
 
   'guest.waitForPort': async (host, run, { vm: id, port }) => {
-    const { vm, machine } = await run.look(() => reachGuest(host, id, 'guest.waitForPort'), host.store.get(id))
+    const { vm, machine } = await run.look(() => requireMachine(host, id, 'guest.waitForPort'), host.store.get(id))
+    if (!host.hasAgent(vm.config)) return untilEnd(run, vm, machine, () => () => undefined)
     if (machine.isListening(port)) return
     await untilEnd(run, vm, machine, (resolve) =>
       machine.onListening(() => {

@@ -1,9 +1,9 @@
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
-import { createServer } from 'node:net'
+import { createServer, type Server } from 'node:net'
 import { hostname, release, tmpdir } from 'node:os'
 import { once } from 'node:events'
 import { join } from 'node:path'
-import { GuestUnavailableError } from 'awaitvm'
+import { GuestUnavailableError, InvalidStateError } from 'awaitvm'
 import { guestOperations, type DriverOperations, type GuestHost } from 'awaitvm/driver'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { missingTools, skipWithout } from '../../support/optional-tool.js'
@@ -26,8 +26,7 @@ describe.each(guestShells)('with %s', (shell) => {
   const phase = (task: LooseTask, wanted: string): Promise<void> =>
     expect.poll(() => task.reported.some((update) => update.phase === wanted)).toBe(true)
 
-  const waiting = (task: LooseTask, use?: GuestHost['use']): Promise<void> =>
-    operations(use)['guest.waitUntilReady']!({ vm: 'local' }, task)
+  const waiting = (task: LooseTask): Promise<void> => operations()['guest.waitUntilReady']!({ vm: 'local' }, task)
 
   test('a guest is ready that answers, and has nothing to do at its boot', async () => {
     const task = looseTask('guest.waitUntilReady')
@@ -35,17 +34,34 @@ describe.each(guestShells)('with %s', (shell) => {
     expect(task.reported).toEqual([])
   })
 
-  test('a guest that is not there yet is waited for, and one that never will be is not', async () => {
-    const task = looseTask('guest.waitUntilReady')
-    let isThere = false
-    const error = new GuestUnavailableError({ reason: 'no agent', retryable: true })
-    const ready = waiting(task, (vm, of, action) => (isThere ? localUse(shell)(vm, of, action) : Promise.reject(error)))
-    await phase(task, 'waiting for the guest')
-    isThere = true
-    await ready
-    const final = new GuestUnavailableError({ reason: 'no agent', retryable: false })
-    await expect(waiting(task, () => Promise.reject(final))).rejects.toBe(final)
-  })
+  test.each(['guest.waitUntilReady', 'guest.waitForPort'] as const)(
+    '%s waits for a guest that is not there yet, or whose state is unknown, and not for one that never will be',
+    async (operation) => {
+      const server = createServer()
+      const port = await listen(server)
+      const wait = (use: GuestHost['use'], task = looseTask(operation)): Promise<void> => {
+        const run = operations(use)[operation] as (input: unknown, task: LooseTask) => Promise<void>
+        return run({ vm: 'local', port }, task)
+      }
+      const final = new GuestUnavailableError({ reason: 'no agent', retryable: false })
+      await expect(wait(() => Promise.reject(final))).rejects.toBe(final)
+      for (const error of [
+        new GuestUnavailableError({ reason: 'no agent', retryable: true }),
+        new InvalidStateError({ state: 'unknown', expected: ['running'], reason: 'its host hangs' }),
+      ]) {
+        const task = looseTask(operation)
+        let isThere = false
+        const waited = wait(
+          (vm, of, action) => (isThere ? localUse(shell)(vm, of, action) : Promise.reject(error)),
+          task,
+        )
+        await phase(task, 'waiting for the guest')
+        isThere = true
+        await waited
+      }
+      server.close()
+    },
+  )
 
   test('cloud-init is waited for, and its errors are told', async () => {
     await mkdir(join(folder, 'cloud-init'))
@@ -80,10 +96,7 @@ describe.each(guestShells)('with %s', (shell) => {
 
   test('a port is waited for until a program listens there, at the address that is asked for', async () => {
     const server = createServer()
-    server.listen(0, '127.0.0.1')
-    await once(server, 'listening')
-    const address = server.address()
-    const port = typeof address === 'object' && address !== null ? address.port : 0
+    const port = await listen(server)
     const wait = (host?: string, task = looseTask('guest.waitForPort')): Promise<void> =>
       operations()['guest.waitForPort']!({ vm: 'local', port, host }, task)
     for (const host of [undefined, '127.0.0.1', 'localhost']) await wait(host)
@@ -112,6 +125,14 @@ describe.each(guestShells)('with %s', (shell) => {
     return async (_vm, _task, action) => action(new LocalWay(of, { run: folder, tools: folder }))
   }
 })
+
+/** Its port, at 127.0.0.1. */
+async function listen(server: Server): Promise<number> {
+  server.listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  const address = server.address()
+  return typeof address === 'object' && address !== null ? address.port : 0
+}
 
 test('addresses are read from what iproute2 and busybox print', async () => {
   const printed = `1: lo    inet 127.0.0.1/8 scope host lo\\       valid_lft forever preferred_lft forever

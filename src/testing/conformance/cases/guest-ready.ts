@@ -1,5 +1,8 @@
 import { expect, vi } from 'vitest'
 import type { Job } from '../../../job/job.js'
+import type { JobOptions } from '../../../job/job-options.js'
+import type { OperationCode } from '../../../operations.js'
+import type { Vm } from '../../../vm.js'
 import { patience, soon } from '../deadline.js'
 import { failureOf } from '../expect-failure.js'
 import { listeningPort } from '../guest.js'
@@ -11,6 +14,14 @@ async function cancelledWait(waiting: Job<unknown>): Promise<void> {
   await waiting.cancel().unwrap()
   await failureOf(waiting, 'JOB_CANCELLED')
 }
+
+const waits: readonly {
+  readonly operation: OperationCode
+  readonly wait: (vm: Vm, options?: JobOptions) => Job<unknown>
+}[] = [
+  { operation: 'guest.waitUntilReady', wait: (vm, options) => vm.guest.waitUntilReady(options) },
+  { operation: 'guest.waitForPort', wait: (vm, options) => vm.guest.waitForPort(22, options) },
+]
 
 export const guestReady: Cases = ({ promises, promisesInGuest }) => {
   promises(
@@ -47,18 +58,20 @@ export const guestReady: Cases = ({ promises, promisesInGuest }) => {
     },
   )
 
-  promises(
-    'a wait for a guest that never answers keeps its time, and can be cancelled',
-    ['guest.waitUntilReady', 'vm.start'],
-    async (trial) => {
-      const vm = await trial.createVm(trial.host.specWithoutAgent ?? trial.profile.spec)
-      await vm.start().unwrap()
-      const error = await failureOf(vm.guest.waitUntilReady({ timeoutMs: 300 }), 'TIMEOUT')
-      expect(error.hint).toBeTruthy()
-      await cancelledWait(vm.guest.waitUntilReady())
-      await trial.expectState(vm, 'running')
-    },
-  )
+  for (const { operation, wait } of waits) {
+    promises(
+      `${operation} of a guest that never answers keeps its time, and can be cancelled`,
+      [operation, 'vm.start'],
+      async (trial) => {
+        const vm = await trial.createVm(trial.host.specWithoutAgent ?? trial.profile.spec)
+        await vm.start().unwrap()
+        const error = await failureOf(wait(vm, { timeoutMs: 300 }), 'TIMEOUT')
+        expect(error.hint).toBeTruthy()
+        await cancelledWait(wait(vm))
+        await trial.expectState(vm, 'running')
+      },
+    )
+  }
 
   promises(
     'a wait for a guest whose VM is killed ends',
