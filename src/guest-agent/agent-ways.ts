@@ -7,12 +7,14 @@ import { wrappedProgram } from '../guest/wrapped-program.js'
 import type { GuestAgent } from './agent.js'
 import { agentError } from './agent-errors.js'
 import { GuestShell } from './guest-shell.js'
+import { ShellOwners } from './shell-owners.js'
 import { PortTakenError, ShellProgram } from './shell-program.js'
 
 /** The ways into guests by their agents, for one connection to a host. Programs of a guest share a shell there. */
 export class AgentWays {
   /** By the id of the VM. */
   readonly #shells = new Map<string, Promise<GuestShell>>()
+  readonly #owners = new ShellOwners()
   /** Those of the programs under way. */
   readonly #stops = new Set<AbortController>()
 
@@ -90,7 +92,7 @@ export class AgentWays {
     if (shell !== undefined && (await shell.isUsable())) return shell
     const current = this.#shells.get(guest.vm)
     if (current !== undefined && current !== known) return await current
-    const starting = GuestShell.start(guest, () => {
+    const starting = GuestShell.start(guest, this.#owners, () => {
       if (this.#shells.get(guest.vm) === starting) this.#shells.delete(guest.vm)
     })
     this.#shells.set(guest.vm, starting)

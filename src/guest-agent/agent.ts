@@ -15,6 +15,14 @@ interface BulkPort {
   use<T>(action: (socket: Duplex) => Promise<T>): Promise<T>
 }
 
+/** The processes that use the same guests. */
+interface GuestClients {
+  /** The name of this process and its connection to the host: at most 300 printable characters, without spaces. */
+  readonly own: string
+  /** Whether the process of that name has ended, for certain. The name comes from a guest, and may be anything. */
+  hasEnded(name: string): boolean
+}
+
 /** The way to the agent of one guest. Hosts differ in it: a socket, or a call of the host that passes a command on. */
 export interface GuestAgent {
   /** The VM's id. */
@@ -27,6 +35,7 @@ export interface GuestAgent {
    * @throws AgentAbsentError, AgentSilentError, AgentConnectionError
    */
   turn<T>(action: (agent: Agent) => Promise<T>): Promise<T>
+  readonly clients: GuestClients
   /** The state of the VM at present. */
   look(): Promise<VmState>
   /** Absent if the host has no such port. */

@@ -1,16 +1,17 @@
-import { randomBytes } from 'node:crypto'
 import { inBackground } from '../background.js'
 import { pause } from '../driver/backoff.js'
-import { HostError, InvalidStateError, NotSupportedError } from '../errors.js'
+import { InvalidStateError } from '../errors.js'
 import { programEndUnknown } from '../errors/program-end.js'
 import type { GuestAgent } from './agent.js'
-import { AgentConnectionError, AgentSilentError, guestWords } from './agent-errors.js'
+import { AgentConnectionError, AgentSilentError } from './agent-errors.js'
 import { TailedFile } from './agent-file.js'
 import { runScript } from './agent-program.js'
 import { lostProgram } from './lost-program.js'
 import { ShellCommands } from './shell-commands.js'
-import { ShellLog, type ShellLine } from './shell-log.js'
-import { functions, lookScript, startScript } from './shell-script.js'
+import { ShellLog, type ShellLine, type ShellOfOther } from './shell-log.js'
+import type { ShellOwners } from './shell-owners.js'
+import { functions, lookScript } from './shell-script.js'
+import { batch, pipesOf, startShell, type StartedShell } from './shell-start.js'
 
 /** One who has a program in the shell. */
 export interface ShellUser {
@@ -23,8 +24,6 @@ export interface ShellUser {
   setReachable(isReachable: boolean): void
 }
 
-/** The pipes of so many programs are made at a time. */
-const batch = 16
 /** How many files are removed at a time. */
 const maxGarbage = 100
 /** A new shell takes over when the numbers have come so far, which keeps the log short. */
@@ -37,6 +36,9 @@ const maxPauseMs = 100
 const pausePart = 0.04
 /** How long the log may be silent until the processes are looked at. */
 const lookAfterMs = 5000
+/** How often shells whose client has ended are looked for, while there are new programs, and how many of them one shell ends. */
+const othersMs = 5000
+const maxSwept = 100
 /** How long the agent may be unreachable before it is unknown what becomes of programs. */
 const maxSilenceMs = 60_000
 
@@ -51,6 +53,7 @@ export class GuestShell {
   readonly hasPort: boolean
   /** Ends an output whose program has ended. No program knows it. */
   readonly mark: string
+  readonly #owners: ShellOwners
   readonly #onEnd: () => void
   readonly #log = new ShellLog()
   readonly #users = new Map<number, ShellUser>()
@@ -67,30 +70,45 @@ export class GuestShell {
   #activeAt = performance.now()
   #silentSince: number | undefined
   #lookedAt = performance.now()
+  #askedForOthersAt = performance.now()
+  /** The folders of shells that this one ends. */
+  readonly #swept = new Set<string>()
   #failure: Error | undefined
   #idle: NodeJS.Timeout | undefined
 
-  private constructor(guest: GuestAgent, folder: string, hasPort: boolean, mark: string, onEnd: () => void) {
-    this.#onEnd = onEnd
+  private constructor(guest: GuestAgent, started: StartedShell, owners: ShellOwners, onEnd: () => void) {
     this.guest = guest
-    this.folder = folder
-    this.hasPort = hasPort
-    this.mark = mark
+    this.folder = started.folder
+    this.hasPort = started.hasPort
+    this.mark = started.mark
+    this.#owners = owners
+    this.#onEnd = onEnd
   }
 
   /** @param onEnd called when the shell takes no more programs */
-  static async start(guest: GuestAgent, onEnd: () => void): Promise<GuestShell> {
-    const mark = randomBytes(16).toString('hex')
-    const name = randomBytes(6).toString('hex')
-    const { exitCode, stdout, stderr } = await guest.turn((agent) =>
-      runScript(agent, startScript, name, mark, ...pipesOf(1)),
-    )
-    const [folder = '', port = ''] = stdout.split('\n')
-    if (exitCode === 3) throw noLinux()
-    if (exitCode !== 0 || !folder.endsWith(`/awaitvm-${name}`)) throw notStarted(guest, guestWords(stderr))
-    const shell = new GuestShell(guest, folder, port !== '', mark, onEnd)
+  static async start(guest: GuestAgent, owners: ShellOwners, onEnd: () => void): Promise<GuestShell> {
+    const name = owners.newShell()
+    const end = (): void => {
+      owners.leave(name)
+      onEnd()
+    }
+    try {
+      return await GuestShell.#open(guest, await startShell(guest, name, owners.lineFor(guest)), owners, end)
+    } catch (error) {
+      end()
+      throw error
+    }
+  }
+
+  static async #open(
+    guest: GuestAgent,
+    started: StartedShell,
+    owners: ShellOwners,
+    onEnd: () => void,
+  ): Promise<GuestShell> {
+    const shell = new GuestShell(guest, started, owners, onEnd)
     shell.#logFile = await TailedFile.open(guest, shell.file('l'))
-    shell.#commands = await ShellCommands.open(guest, shell.patient, folder, {
+    shell.#commands = await ShellCommands.open(guest, shell.patient, shell.folder, {
       tick: () => shell.tick(),
       isOver: () => shell.#hasFailed(),
       onError: async (error) => {
@@ -114,6 +132,10 @@ export class GuestShell {
       this.#keepAWhile()
       if (isToBeAsked(error)) throw error
       this.#fail(lostProgram(error))
+    }
+    if (performance.now() > this.#askedForOthersAt + othersMs) {
+      this.#askedForOthersAt = performance.now()
+      this.send('others')
     }
     return !this.#hasFailed()
   }
@@ -245,7 +267,18 @@ export class GuestShell {
     if (line.kind === 'ready') {
       this.#pid = line.pid
       this.#commands?.noteTaken()
-    } else this.#users.get(number)?.tell(line)
+    } else if (line.kind === 'other') this.#hearOf(line)
+    else this.#users.get(number)?.tell(line)
+  }
+
+  /** Ends another shell if nobody uses it any more. */
+  #hearOf(other: ShellOfOther): void {
+    inBackground(`VM ${this.guest.vm}: ending what others have left in its guest`, () => {
+      if (this.#swept.has(other.folder) || this.#swept.size >= maxSwept || !this.#owners.isLeft(this.guest, other))
+        return
+      this.#swept.add(other.folder)
+      this.send(`sweep ${other.folder} &`)
+    })
   }
 
   /** Finds processes that were killed: they tell nothing. */
@@ -313,20 +346,4 @@ const isPaused = (error: unknown): boolean => error instanceof InvalidStateError
 const isToBeAsked = (error: unknown): boolean =>
   isPaused(error) || error instanceof AgentSilentError || error instanceof AgentConnectionError
 
-/** The pipes of a batch of programs. */
-const pipesOf = (first: number): string[] =>
-  Array.from({ length: batch }, (_, index) => [`${String(first + index)}.o`, `${String(first + index)}.e`]).flat()
-
 const lostShell = (): Error => programEndUnknown('the shell in the guest that waited for the program was killed')
-
-const noLinux = (): NotSupportedError =>
-  new NotSupportedError({
-    capability: 'guest.exec',
-    reason: 'the guest has no /proc as Linux has it, which awaitvm follows programs by',
-  })
-
-const notStarted = ({ driver }: GuestAgent, message: string): HostError =>
-  new HostError({
-    reason: `the guest can't make a folder in /run or /tmp, which awaitvm needs to run programs: ${message}`,
-    native: { driver, message },
-  })

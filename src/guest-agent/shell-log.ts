@@ -1,8 +1,18 @@
 import { ProtocolError } from '../errors.js'
 
+/** The shell of another client, or of this one. */
+export interface ShellOfOther {
+  readonly kind: 'other'
+  readonly folder: string
+  /** The process, and its connection to the host. */
+  readonly client: string
+  readonly connection: string
+}
+
 /** A line of the log of the shell in the guest: see shell-script.ts. */
 export type ShellLine =
   | { readonly kind: 'ready'; readonly pid: number }
+  | ShellOfOther
   | { readonly kind: 'begun'; readonly pid: number; readonly parent: number }
   | { readonly kind: 'missing'; readonly what: string }
   | { readonly kind: 'ended'; readonly code: number; readonly isSignalled: boolean; readonly where: string }
@@ -12,7 +22,7 @@ export type ShellLine =
   | { readonly kind: 'sent'; readonly id: number; readonly isSent: boolean }
 
 /** Longer than any line. */
-const maxLineLength = 200
+const maxLineLength = 400
 
 /** Cuts what is read of the log into lines, by the number of the program. */
 export class ShellLog {
@@ -23,8 +33,8 @@ export class ShellLog {
     this.#rest = lines.pop() ?? ''
     if (this.#rest.length > maxLineLength) throw wrongLine(this.#rest)
     return lines.map((line) => {
-      const [number = '', ...words] = line.split(' ')
-      const found = /^\d{1,15}$/.test(number) ? parse(words) : undefined
+      const [number = '', ...words] = line.slice(0, maxLineLength + 1).split(' ')
+      const found = line.length <= maxLineLength && /^\d{1,15}$/.test(number) ? parse(words) : undefined
       if (found === undefined) throw wrongLine(line)
       return [Number(number), found]
     })
@@ -39,6 +49,10 @@ function parse([kind, first = '', second = '', third = '']: readonly string[]): 
       return a === undefined ? undefined : { kind, pid: a }
     case 'begun':
       return a === undefined || b === undefined ? undefined : { kind, pid: a, parent: b }
+    case 'other':
+      return /^\/(?:run|tmp)\/awaitvm-[0-9a-f]{12}$/.test(first)
+        ? { kind, folder: first, client: second, connection: third }
+        : undefined
     case 'missing':
       return { kind, what: first }
     case 'ended':

@@ -137,6 +137,7 @@ export class ShellProgram implements ShellUser {
         this.#sent.get(line.id)?.resolve(line.isSent)
         return
       case 'ready':
+      case 'other':
     }
   }
 

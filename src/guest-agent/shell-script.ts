@@ -12,6 +12,9 @@
  *   N.p, N.q      pipes by which the relays are told that the next file may be written
  *   N.i, N.i.0, N.i.1, N.j   the same for its input
  *
+ * The file `owner` tells whose shell it is, by two words: the process, and one of its connections to the host. Each shell tells of the
+ * others in its guest, and ends those whose client has ended.
+ *
  * The log has lines of words, the first of which is the number of the program:
  *
  *   N begun PID PARENT
@@ -22,6 +25,8 @@
  *   N full                   a relay could not write
  *   N i 0|1                  a file of input was read; N i closed: the program reads no more
  *   N sent ID 1|0            whether a signal was sent
+ *   0 ready PID              the shell has taken what it was sent
+ *   0 other FOLDER OWNER     the folder of another shell
  */
 
 /** The name of the port for much data, by which the guest finds it: /sys/class/virtio-ports. */
@@ -111,7 +116,7 @@ feed() {
   done
 }
 isours() {
-  while read -r awaitvm_k awaitvm_v; do [ $awaitvm_k = PPid: ] && break; done <"/proc/$1/status"
+  awaitvm_k=; while read -r awaitvm_k awaitvm_v; do [ $awaitvm_k = PPid: ] && break; done <"/proc/$1/status"
   [ "$awaitvm_k $awaitvm_v" = "PPid: $2" ]
 }
 signal() { awaitvm_s=0; isours $4 $5 && kill -$3 $4 && awaitvm_s=1; say $1 sent $2 $awaitvm_s; }
@@ -123,7 +128,7 @@ leave() {
   for awaitvm_p; do isours $awaitvm_p $$ && kill -TERM $awaitvm_p; done
 }
 stop() {
-  awaitvm_n=$1; awaitvm_id=$2; awaitvm_all=" $3 "; awaitvm_more=1
+  awaitvm_n=$1; awaitvm_id=$2; awaitvm_all=" $3 "; awaitvm_end=\${5:-KILL}; awaitvm_more=1
   isours $3 $4 || { say $awaitvm_n sent $awaitvm_id 0; exit; }
   awaitvm_first=$3; kill -STOP $3
   while [ -n "$awaitvm_more" ]; do
@@ -138,9 +143,37 @@ stop() {
       kill -STOP $awaitvm_p && awaitvm_all="$awaitvm_all$awaitvm_p " awaitvm_more=1
     done
   done
-  kill -KILL $awaitvm_all; say $awaitvm_n sent $awaitvm_id 1
+  kill -$awaitvm_end $awaitvm_all; kill -CONT $awaitvm_all; say $awaitvm_n sent $awaitvm_id 1
 }
-taken
+others() {
+  awaitvm_x='[0-9a-f][0-9a-f][0-9a-f]'; awaitvm_x=$awaitvm_x$awaitvm_x$awaitvm_x$awaitvm_x
+  for awaitvm_f in /run/awaitvm-$awaitvm_x/owner /tmp/awaitvm-$awaitvm_x/owner; do
+    awaitvm_d=\${awaitvm_f%/*}
+    [ "$awaitvm_d" != "$PWD" ] && [ -O "$awaitvm_d" ] && [ ! -h "$awaitvm_d" ] && read -r awaitvm_x <"$awaitvm_f" && say 0 other "$awaitvm_d" "$awaitvm_x"
+  done
+}
+running() {
+  while read -r awaitvm_n awaitvm_x awaitvm_p awaitvm_l; do
+    [ "$awaitvm_x" = begun ] && [ "/proc/$awaitvm_l/fd/8" -ef l ] && isours $awaitvm_p $awaitvm_l && echo $awaitvm_n $awaitvm_p $awaitvm_l
+  done <l
+}
+sweep() {
+  cd "$1" && exec 8>>l 9>&- || exit
+  awaitvm_name=\${1##*/}; read -r awaitvm_me awaitvm_x </proc/self/stat
+  for awaitvm_s in TERM '' '' '' '' '' '' '' '' '' KILL KILL KILL; do
+    awaitvm_all=$(running); [ -n "$awaitvm_all" ] || break
+    [ -z "$awaitvm_s" ] || echo "$awaitvm_all" | while read -r awaitvm_n awaitvm_p awaitvm_l; do
+      (stop $awaitvm_n 0 $awaitvm_p $awaitvm_l $awaitvm_s)
+    done
+    sleep 1
+  done
+  for awaitvm_f in /proc/[0-9]*; do
+    awaitvm_p=\${awaitvm_f#/proc/}
+    [ $awaitvm_p != $awaitvm_me ] && [ $awaitvm_f/cwd -ef . ] && [ $awaitvm_f/fd/8 -ef l ] && kill -KILL $awaitvm_p
+  done
+  rm -rf "$1"
+}
+others
 `
 
 /**
@@ -149,8 +182,8 @@ taken
  */
 export const startScript = `awaitvm_umask=$(umask); umask 077; home=$PWD
 [ -r /proc/self/stat ] || exit 3
-d=/run/awaitvm-$1; mkdir "$d" 2>/dev/null || { d=/tmp/awaitvm-$1; mkdir "$d" || exit 4; }
-cd "$d" && mark=$2 && shift 2 && mkfifo c c.t "$@" && true >l || exit 4
+d=/run/$1; mkdir "$d" 2>/dev/null || { d=/tmp/$1; mkdir "$d" || exit 4; }
+cd "$d" && echo "$3" >owner && mark=$2 && shift 3 && mkfifo c c.t "$@" && true >l || exit 4
 echo "$d"; port=
 for f in /sys/class/virtio-ports/*/name; do
   [ -r "$f" ] && read -r name <"$f" && [ "$name" = ${portName} ] && f=\${f%/name} && port=/dev/\${f##*/} && echo "$port"

@@ -16,6 +16,9 @@ interface Run {
 export class LocalAgent implements Agent, GuestAgent {
   readonly vm = 'vm-1'
   readonly driver = 'local'
+  /** The processes that have ended. */
+  readonly ended = new Set<string>()
+  readonly clients: GuestAgent['clients']
   readonly #shell: string
   readonly #runs = new Map<number, Run>()
   /** Open files. As the real agent, it never gives a handle twice. */
@@ -29,8 +32,10 @@ export class LocalAgent implements Agent, GuestAgent {
   isLost: (command: string) => boolean = () => false
   state: VmState = 'running'
 
-  constructor(shell: string) {
+  /** @param client the name of the process that uses it */
+  constructor(shell: string, client = 'client-1') {
     this.#shell = shell
+    this.clients = { own: client, hasEnded: (name) => this.ended.has(name) }
   }
 
   async turn<T>(action: (agent: Agent) => Promise<T>): Promise<T> {

@@ -68,7 +68,7 @@ export class QmpDriver implements Driver {
     })
     const access = new VmAccess({ directory, inspector, observer, images })
     const lifecycle = new QemuLifecycle({ observer, images, program: tools.system, accelerator })
-    const agents = new AgentChannel()
+    const agents = new AgentChannel(directory.member)
     this.#directory = directory
     this.#tools = tools
     this.#observer = observer

@@ -1,76 +1,17 @@
 import { randomBytes } from 'node:crypto'
-import { existsSync, readdirSync } from 'node:fs'
+import { readdirSync } from 'node:fs'
 import { readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { createJob } from 'awaitvm/testing'
 import { beforeEach, describe, expect, test } from 'vitest'
-import type { ProgramControl, ProgramEnd } from '../../../src/driver/program-io.js'
-import { hostTask } from '../../../src/driver/host-task.js'
+import type { ProgramControl } from '../../../src/driver/program-io.js'
 import { AgentAbsentError } from '../../../src/guest-agent/agent-errors.js'
-import { AgentWays } from '../../../src/guest-agent/agent-ways.js'
-import type { GuestProgram } from '../../../src/guest/guest-way.js'
-import { LocalAgent } from '../../support/local-agent.js'
+import { LocalGuest, shells } from '../../support/local-agent-guest.js'
 import { missingFile, skipWithout } from '../../support/optional-tool.js'
-
-interface Use extends Omit<GuestProgram, 'argv'> {
-  readonly input?: AsyncIterable<Uint8Array>
-  readonly signal?: AbortSignal
-  readonly begun?: (control: ProgramControl) => void
-  /** Called with all output so far. */
-  readonly output?: (text: string) => Promise<void> | void
-}
-
-/** A way into a guest that is this machine. */
-class Guest implements AsyncDisposable {
-  readonly agent: LocalAgent
-  readonly #ways = new AgentWays()
-  readonly #way
-
-  constructor(shell: string) {
-    this.agent = new LocalAgent(shell)
-    this.#way = this.#ways.into(this.agent, hostTask(createJob().task))
-  }
-
-  async run(
-    argv: readonly string[],
-    { input, signal = new AbortController().signal, begun, output, ...program }: Use = {},
-  ): Promise<ProgramEnd & { readonly stdout: string; readonly stderr: string; readonly bytes: number }> {
-    const texts = { stdout: '', stderr: '' }
-    let bytes = 0
-    const end = await this.#way.run(
-      { argv, ...program },
-      {
-        input,
-        output: (stream, piece) => {
-          bytes += piece.byteLength
-          if (texts[stream].length < 100_000) texts[stream] += Buffer.from(piece).toString()
-          return output?.(texts[stream])
-        },
-        begun: (control) => begun?.(control),
-      },
-      signal,
-    )
-    return { ...end, ...texts, bytes }
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    this.#ways.stop()
-    await this.#ways.close()
-    await this.agent.untilQuiet()
-    for (const folder of this.agent.folders) expect(existsSync(folder)).toBe(false)
-  }
-}
 
 async function* pieces(...texts: readonly string[]): AsyncGenerator<Uint8Array> {
   for (const text of texts) yield Buffer.from(text)
 }
-
-const shells = [
-  { shell: 'dash', path: '/usr/bin/dash', debian: 'dash' },
-  { shell: 'bash', path: '/usr/bin/bash', debian: 'bash' },
-  { shell: 'busybox sh', path: '/usr/bin/busybox', debian: 'busybox-static' },
-]
 
 describe.each(shells)('with $shell', ({ shell, path, debian }) => {
   beforeEach((context) => {
@@ -78,7 +19,7 @@ describe.each(shells)('with $shell', ({ shell, path, debian }) => {
   })
 
   test('a program has its exit code, its outputs apart, its folder, its variables and the umask of the agent', async () => {
-    await using guest = new Guest(shell)
+    await using guest = new LocalGuest(shell)
     expect(await guest.run(['sh', '-c', 'echo out; echo err >&2; exit 3'])).toMatchObject({
       exitCode: 3,
       stdout: 'out\n',
@@ -95,7 +36,7 @@ describe.each(shells)('with $shell', ({ shell, path, debian }) => {
   })
 
   test('what is not there is told apart, and has not run', async () => {
-    await using guest = new Guest(shell)
+    await using guest = new LocalGuest(shell)
     await expect(guest.run(['no-such-program'])).rejects.toMatchObject({ code: 'INVALID_ARGUMENT' })
     await expect(guest.run(['/etc/passwd'])).rejects.toMatchObject({ code: 'INVALID_ARGUMENT' })
     await expect(guest.run(['true'], { cwd: '/no/such' })).rejects.toMatchObject({ path: 'options.cwd' })
@@ -103,7 +44,7 @@ describe.each(shells)('with $shell', ({ shell, path, debian }) => {
   })
 
   test('a signal is told apart from an exit code', async () => {
-    await using guest = new Guest(shell)
+    await using guest = new LocalGuest(shell)
     expect((await guest.run(['sh', '-c', 'kill -9 $$'])).signal).toBe('SIGKILL')
     expect((await guest.run(['sh', '-c', 'kill $$'])).signal).toBe('SIGTERM')
     expect((await guest.run(['sh', '-c', 'exit 137'])).exitCode).toBe(137)
@@ -114,7 +55,7 @@ describe.each(shells)('with $shell', ({ shell, path, debian }) => {
   })
 
   test('a program that leaves a child ends when it ends itself, and its output is complete', async () => {
-    await using guest = new Guest(shell)
+    await using guest = new LocalGuest(shell)
     const { stdout } = await guest.run(['sh', '-c', 'sleep 600 & echo $!'])
     process.kill(Number(stdout), 0)
     process.kill(Number(stdout), 'SIGKILL')
@@ -123,7 +64,7 @@ describe.each(shells)('with $shell', ({ shell, path, debian }) => {
   })
 
   test('output comes while the program runs, and input reaches it', async () => {
-    await using guest = new Guest(shell)
+    await using guest = new LocalGuest(shell)
     let answer = (): void => undefined
     const asked = new Promise<void>((resolve) => (answer = resolve))
     async function* input(): AsyncGenerator<Uint8Array> {
@@ -142,7 +83,7 @@ describe.each(shells)('with $shell', ({ shell, path, debian }) => {
   })
 
   test('much passes both ways in order, and an input that is not read to its end does not block', async () => {
-    await using guest = new Guest(shell)
+    await using guest = new LocalGuest(shell)
     const bytes = 3_000_000
     const { exitCode, bytes: got } = await guest.run(['head', '-c', String(bytes), '/dev/zero'])
     expect([exitCode, got]).toEqual([0, bytes])
@@ -155,7 +96,7 @@ describe.each(shells)('with $shell', ({ shell, path, debian }) => {
   })
 
   test('a sink that wants no more stops nothing but the program, which a cancel ends with all that it started', async () => {
-    await using guest = new Guest(shell)
+    await using guest = new LocalGuest(shell)
     const stop = new AbortController()
     const never = new Promise<void>(() => undefined)
     const pids: number[] = []
@@ -177,7 +118,7 @@ describe.each(shells)('with $shell', ({ shell, path, debian }) => {
   })
 
   test('a signal reaches the program, and says if it has ended', async () => {
-    await using guest = new Guest(shell)
+    await using guest = new LocalGuest(shell)
     let control: ProgramControl | undefined
     const end = guest.run(['sh', '-c', 'trap "echo got; exit 4" USR1; echo ready; while :; do sleep 0.05; done'], {
       begun: (begun) => (control = begun),
@@ -189,7 +130,7 @@ describe.each(shells)('with $shell', ({ shell, path, debian }) => {
   })
 
   test('hundreds of programs in sequence and 64 at once leave nothing', { timeout: 300_000 }, async () => {
-    await using guest = new Guest(shell)
+    await using guest = new LocalGuest(shell)
     for (let index = 0; index < 300; index += 1) expect((await guest.run(['true'])).exitCode).toBe(0)
     const many = Array.from({ length: 64 }, (_, index) => guest.run(['echo', String(index)]))
     expect((await Promise.all(many)).map(({ stdout }) => Number(stdout))).toEqual(many.map((_, index) => index))
@@ -200,7 +141,7 @@ describe.each(shells)('with $shell', ({ shell, path, debian }) => {
 })
 
 test('programs run once, and are told of, if every other answer to what the agent wrote is lost', async () => {
-  await using guest = new Guest('sh')
+  await using guest = new LocalGuest('sh')
   const file = join(tmpdir(), `awaitvm-runs-${randomBytes(6).toString('hex')}`)
   await guest.run(['true'])
   let answers = 0
@@ -219,7 +160,7 @@ test('programs run once, and are told of, if every other answer to what the agen
 })
 
 test('what is lost with the agent is unknown', async () => {
-  await using guest = new Guest('sh')
+  await using guest = new LocalGuest('sh')
   const program = guest.run(['sleep', '5'], {
     begun: () => (guest.agent.failure = new AgentAbsentError()),
   })

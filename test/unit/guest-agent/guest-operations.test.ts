@@ -16,6 +16,7 @@ function hostOf(execute: Execute) {
         vm,
         driver: 'other',
         turn: (use) => use({ execute, requireAnswer: () => Promise.resolve() }),
+        clients: { own: 'client', hasEnded: () => false },
         look: () => Promise.resolve('running'),
       }),
     close: () => {

@@ -1,5 +1,7 @@
 import type { Duplex } from 'node:stream'
 import { Exclusive } from '../../../exclusive.js'
+import type { Membership } from '../../../registry/membership.js'
+import { formatIdentity, parseIdentity } from '../../../registry/process-identity.js'
 import type { GuestAgent } from '../../../guest-agent/agent.js'
 import { connectSocket } from '../process/socket.js'
 import { runFiles } from '../run-files.js'
@@ -11,11 +13,20 @@ export class AgentChannel {
   /** By the VM's folder. */
   readonly #held = new Map<string, HeldAgent>()
   readonly #ports = new Exclusive()
+  readonly #member: Membership
+
+  constructor(member: Membership) {
+    this.#member = member
+  }
 
   agentOf(vm: RunningVm): GuestAgent {
     return {
       vm: vm.definition.id,
       driver: 'qmp',
+      clients: {
+        own: formatIdentity(this.#member.identity),
+        hasEnded: (name) => this.#hasEnded(name),
+      },
       look: vm.look,
       turn: (action) => this.#agentIn(vm.folder).turn(vm, action),
       bulkPort: { use: (action) => this.#ports.run(vm.folder, () => withPort(vm.folder, action)) },
@@ -25,6 +36,11 @@ export class AgentChannel {
   /** Ends the turns under way. */
   async close(): Promise<void> {
     await Promise.all([...this.#held.values()].map((agent) => agent.close()))
+  }
+
+  #hasEnded(name: string): boolean {
+    const identity = parseIdentity(name)
+    return identity !== undefined && !this.#member.isAlive(identity)
   }
 
   #agentIn(folder: string): HeldAgent {
