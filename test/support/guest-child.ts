@@ -40,6 +40,8 @@ const works: Readonly<Record<string, () => PromiseLike<unknown>>> = {
         }
       })(),
     ),
+  'programs that are being started': () =>
+    Promise.all(Array.from({ length: 64 }, () => guest.exec('echo begun; exec sleep 2008', { onOutput }))),
   copyIn: () => guest.copyIn(here, there, { onProgress }),
   copyOut: () => guest.copyOut(there, here, { onProgress }),
 }

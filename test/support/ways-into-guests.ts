@@ -11,14 +11,18 @@ interface GuestOfWay extends AsyncDisposable {
   readonly vm: Vm
 }
 
+interface GuestOnQemu extends GuestOfWay {
+  readonly host: QmpHost
+}
+
 /** How programs reach a guest. */
-export interface WayIntoGuest {
+interface WayIntoGuest<Guest extends GuestOfWay = GuestOfWay> {
   readonly name: string
   /** Why it can't be had on this machine. */
   missing(): Promise<string | undefined>
   /** False if the guest is this machine, where others run programs, too. */
   readonly isOwnGuest: boolean
-  open(): Promise<GuestOfWay>
+  open(): Promise<Guest>
 }
 
 /** Programs of this machine. */
@@ -48,7 +52,7 @@ const onQemu = (
   ) =>
     | { readonly way: 'ssh'; readonly user: string; readonly privateKeyFile: string; readonly hostKey: string }
     | undefined,
-): WayIntoGuest => ({
+): WayIntoGuest<GuestOnQemu> => ({
   name,
   isOwnGuest: true,
   missing: async () => missingQemu ?? (await debianWithSsh()).unavailable,
@@ -65,13 +69,15 @@ const onQemu = (
     })
     await vm.start().unwrap()
     await vm.guest.waitUntilReady(patience).unwrap()
-    return { vm, [Symbol.asyncDispose]: () => host[Symbol.asyncDispose]() }
+    return { vm, host, [Symbol.asyncDispose]: () => host[Symbol.asyncDispose]() }
   },
 })
 
-/** The ways whose programs really run. */
-export const waysIntoGuests: readonly WayIntoGuest[] = [
-  simulated,
+/** The ways into a Debian on QEMU, which has the users `root` and `ci`. */
+export const waysOnQemu: readonly WayIntoGuest<GuestOnQemu>[] = [
   onQemu("QEMU's agent", withAgent, () => undefined),
   onQemu('SSH', '', ({ userKey, hostKey }) => ({ way: 'ssh', user: 'root', privateKeyFile: userKey, hostKey })),
 ]
+
+/** The ways whose programs really run. */
+export const waysIntoGuests: readonly WayIntoGuest[] = [simulated, ...waysOnQemu]
