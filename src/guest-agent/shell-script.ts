@@ -13,7 +13,8 @@
  *   N.i, N.i.0, N.i.1, N.j   the same for its input
  *
  * The file `owner` tells whose shell it is, by two words: the process, and one of its connections to the host. Each shell tells of the
- * others in its guest, and ends those whose client has ended.
+ * others in its guest, and ends those whose client has ended: programs get SIGTERM, by which scripts of the SDK remove drafts, and
+ * SIGKILL ten seconds later. Only processes that hold the log of that shell open are taken for its own.
  *
  * The log has lines of words, the first of which is the number of the program:
  *
@@ -128,22 +129,25 @@ leave() {
   for awaitvm_p; do isours $awaitvm_p $$ && kill -TERM $awaitvm_p; done
 }
 stop() {
-  awaitvm_n=$1; awaitvm_id=$2; awaitvm_all=" $3 "; awaitvm_end=\${5:-KILL}; awaitvm_more=1
-  isours $3 $4 || { say $awaitvm_n sent $awaitvm_id 0; exit; }
-  awaitvm_first=$3; kill -STOP $3
+  isours $3 $4 || { say $1 sent $2 0; exit; }
+  end KILL $1 $3; say $1 sent $2 1
+}
+end() {
+  awaitvm_end=$1; awaitvm_all=" $3 "; awaitvm_firsts=$awaitvm_all; awaitvm_more=1
+  awaitvm_marks="AWAITVM_PROGRAM=$awaitvm_name[.]($2)[.]"; kill -STOP $3
   while [ -n "$awaitvm_more" ]; do
     awaitvm_more=
-    awaitvm_marked=" $(grep -als "AWAITVM_PROGRAM=$awaitvm_name[.]$awaitvm_n[.]" /proc/[0-9]*/environ | tr '\\n' ' ') "
+    awaitvm_marked=" $(grep -Eals "$awaitvm_marks" /proc/[0-9]*/environ | tr '\\n' ' ') "
     for awaitvm_f in /proc/[0-9]*/stat; do
       awaitvm_p=\${awaitvm_f#/proc/}; awaitvm_p=\${awaitvm_p%/stat}
       case $awaitvm_all in *" $awaitvm_p "*) continue ;; esac
       read -r awaitvm_l <$awaitvm_f || continue
       set -- \${awaitvm_l##*) }
-      if [ "$4" != $awaitvm_first ]; then case "$awaitvm_all$awaitvm_marked" in *" $2 "* | *" /proc/$awaitvm_p/environ "*) ;; *) continue ;; esac; fi
+      case "$awaitvm_firsts:$awaitvm_all$awaitvm_marked" in *" $4 "*:* | *:*" $2 "* | *" /proc/$awaitvm_p/environ "*) ;; *) continue ;; esac
       kill -STOP $awaitvm_p && awaitvm_all="$awaitvm_all$awaitvm_p " awaitvm_more=1
     done
   done
-  kill -$awaitvm_end $awaitvm_all; kill -CONT $awaitvm_all; say $awaitvm_n sent $awaitvm_id 1
+  kill -$awaitvm_end $awaitvm_all; kill -CONT $awaitvm_all
 }
 others() {
   awaitvm_x='[0-9a-f][0-9a-f][0-9a-f]'; awaitvm_x=$awaitvm_x$awaitvm_x$awaitvm_x$awaitvm_x
@@ -154,24 +158,24 @@ others() {
 }
 running() {
   while read -r awaitvm_n awaitvm_x awaitvm_p awaitvm_l; do
-    [ "$awaitvm_x" = begun ] && [ "/proc/$awaitvm_l/fd/8" -ef l ] && isours $awaitvm_p $awaitvm_l && echo $awaitvm_n $awaitvm_p $awaitvm_l
+    [ "$awaitvm_x" = begun ] && [ "/proc/$awaitvm_l/fd/8" -ef l ] && isours $awaitvm_p $awaitvm_l && echo $awaitvm_n $awaitvm_p
   done <l
 }
 sweep() {
   cd "$1" && exec 8>>l 9>&- || exit
-  awaitvm_name=\${1##*/}; read -r awaitvm_me awaitvm_x </proc/self/stat
+  awaitvm_dir=$1; awaitvm_name=\${1##*/}; read -r awaitvm_me awaitvm_x </proc/self/stat
   for awaitvm_s in TERM '' '' '' '' '' '' '' '' '' KILL KILL KILL; do
-    awaitvm_all=$(running); [ -n "$awaitvm_all" ] || break
-    [ -z "$awaitvm_s" ] || echo "$awaitvm_all" | while read -r awaitvm_n awaitvm_p awaitvm_l; do
-      (stop $awaitvm_n 0 $awaitvm_p $awaitvm_l $awaitvm_s)
-    done
+    set -- $(running); [ $# != 0 ] || break
+    awaitvm_ns=; awaitvm_ps=
+    while [ $# != 0 ]; do awaitvm_ns=$awaitvm_ns\${awaitvm_ns:+'|'}$1; awaitvm_ps="$awaitvm_ps $2"; shift 2; done
+    [ -z "$awaitvm_s" ] || end $awaitvm_s "$awaitvm_ns" "$awaitvm_ps"
     sleep 1
   done
   for awaitvm_f in /proc/[0-9]*; do
     awaitvm_p=\${awaitvm_f#/proc/}
     [ $awaitvm_p != $awaitvm_me ] && [ $awaitvm_f/cwd -ef . ] && [ $awaitvm_f/fd/8 -ef l ] && kill -KILL $awaitvm_p
   done
-  rm -rf "$1"
+  rm -rf "$awaitvm_dir"
 }
 others
 `
