@@ -37,6 +37,8 @@ export const embeddedProfile = {
     specWithDisk: { memoryMiB: 16, disks: [{ sizeMiB: 1 }], boot: { kernel: guestKernel } },
   }),
   guestWithAgent: linuxGuest,
+  // The built-in guest is refused at once. This is the same one, which may answer as far as the host knows.
+  specWithoutAgent: { memoryMiB: 16, boot: { kernel: guestKernel } },
   refusedSettings: ['spec.networkAdapters', 'spec.guest'],
   onClose: 'is-killed',
   sharesRunningVms: false,

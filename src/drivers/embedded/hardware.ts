@@ -77,7 +77,8 @@ export function cloneHardware(hardware: Hardware): ReturnType<typeof withNewOver
 }
 
 /** How the VM boots. Derived from its settings and drives. */
-const bootKind = ({ boot, disks, cdroms, floppies }: Omit<Hardware, 'images'>): MachineBoot['kind'] => {
+/** What a machine with this hardware boots: `guest` is the built-in one. */
+export const bootKind = ({ boot, disks, cdroms, floppies }: Omit<Hardware, 'images'>): MachineBoot['kind'] => {
   if (boot.kernel !== undefined) return 'linux'
   const hasSomethingToBoot = disks.some(({ image }) => image !== undefined) || cdroms.length > 0 || floppies.length > 0
   return hasSomethingToBoot || boot.firmware !== undefined ? 'firmware' : 'guest'
