@@ -10,6 +10,9 @@ const waysOut: Partial<Record<VmState, string>> = {
   crashed: 'Start it again with vm.start().',
 }
 
+const byForce =
+  'Stop it with vm.stop(), or delete it with vm.delete({ force: true }), which takes the power away first.'
+
 /**
  * Throws unless the VM's state is one of those that the operation needs.
  *
@@ -22,7 +25,11 @@ export function requireState(
   problem?: VmError,
 ): void {
   if (expected.includes(state)) return
-  throw invalidState(state, expected, problem && { reason: `it is ${state}: ${problem.reason}`, hint: problem.hint })
+  if (problem !== undefined) {
+    throw invalidState(state, expected, { reason: `it is ${state}: ${problem.reason}`, hint: problem.hint })
+  }
+  const mayForce = operation === 'vm.delete' && operations['vm.stop'].fromKill.some((killable) => killable === state)
+  throw invalidState(state, expected, { hint: mayForce ? byForce : undefined })
 }
 
 /**

@@ -4,6 +4,7 @@ import type { DriverOperations } from '../../driver/driver.js'
 import type { Task } from '../../driver/task.js'
 import { GuestUnavailableError, NotSupportedError } from '../../errors.js'
 import { guestOperations } from '../../guest/guest-operations.js'
+import type { OperationCode } from '../../operations.js'
 import type { NetworkAddress } from '../../model/network-address.js'
 import { ParallelsFailure } from './parallels-failure.js'
 import type { ParallelsHost } from './parallels-host.js'
@@ -29,7 +30,7 @@ export const parallelsGuestOperations = (host: ParallelsHost, work: ParallelsWor
   }),
   'guest.getNetworkAddresses': ({ vm }, task) =>
     work.query(task, vm, async () => {
-      requireTools(await work.lookFirst(vm, expectedStates(task)), task)
+      requireTools(await work.lookFirst(vm, task), task)
       return await addressesOf(host, vm)
     }),
 })
@@ -43,13 +44,15 @@ async function addressesOf(host: ParallelsHost, vm: string): Promise<readonly Ne
     .map((address) => ({ interfaceName: 'net', address, family: address.includes(':') ? 'ipv6' : 'ipv4' }))
 }
 
+const waits: ReadonlySet<OperationCode> = new Set(['guest.waitUntilReady', 'guest.waitForPort'])
+
 function requireTools({ tools }: VmInfo, { operation }: Task): void {
   if (tools !== 'not_installed') return
   throw new GuestUnavailableError({
     reason: 'Parallels Tools are not installed in it',
     hint: 'Install them with "prlctl installtools", and start the guest again.',
-    // The guest may be about to install them.
-    retryable: operation === 'guest.waitUntilReady',
+    // The guest that is waited for may be about to install them.
+    retryable: waits.has(operation),
   })
 }
 

@@ -3,7 +3,7 @@ import type { Sending } from '../../driver/host-work.js'
 import { poll } from '../../driver/poll.js'
 import type { Task } from '../../driver/task.js'
 import { vmNotFound } from '../../errors/lookup.js'
-import { invalidState } from '../../errors/state.js'
+import { requireState } from '../../errors/state.js'
 import type { VmError } from '../../errors.js'
 import { HostError, OutcomeUnknownError } from '../../errors.js'
 import { Exclusive } from '../../exclusive.js'
@@ -94,7 +94,7 @@ export class ParallelsWork {
       this.#explained({ operation: task.operation, vm, ...context, expected }, () =>
         change(async () => {
           signal.throwIfAborted()
-          const info = await this.lookFirst(vm, expected)
+          const info = await this.lookFirst(vm, task, expected)
           send()
           return info
         }),
@@ -103,12 +103,13 @@ export class ParallelsWork {
   }
 
   /** Asks for the VM, which must be in one of the states, before anything is changed. */
-  async lookFirst(vm: string, expected: readonly VmState[]): Promise<VmInfo> {
+  async lookFirst(vm: string, task: Task, expected: readonly VmState[] = expectedStates(task)): Promise<VmInfo> {
     const info = await this.#host.look(vm).catch((error: unknown) => {
       throw isDoubtful(error) ? parallelsError(error, { operation: 'vm.getState' }) : error
     })
     const { state, problem } = info.record
-    if (!expected.includes(state)) throw problem ?? invalidState(state, expected)
+    if (problem !== undefined && !expected.includes(state)) throw problem
+    requireState(task.operation, state, expected)
     return info
   }
 

@@ -2,13 +2,13 @@ import type { DriverOperations } from '../../driver/driver.js'
 import type { ParallelsHost } from './parallels-host.js'
 import { keyEvents } from './key-events.js'
 import { argumentOf } from './vm-id.js'
-import { expectedStates, type ParallelsWork } from './parallels-work.js'
+import type { ParallelsWork } from './parallels-work.js'
 
 /** Screenshots, which don't wait for changes of the VM, and keys, if this version of prlctl can send them. */
 export const screenOperations = (host: ParallelsHost, work: ParallelsWork): DriverOperations => ({
   'vm.screenshot': ({ vm }, task) =>
     work.query(task, vm, async () => {
-      await work.lookFirst(vm, expectedStates(task))
+      await work.lookFirst(vm, task)
       const path = host.transport.temporaryPath('.png')
       try {
         await host.prlctl.change(['capture', argumentOf(vm), '--file', path])

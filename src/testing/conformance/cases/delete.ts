@@ -42,6 +42,19 @@ export const deleteCases: Cases = ({ host, promises }) => {
     )
   }
 
+  for (const state of reachableStates(host).filter((state) => state === 'running' || state === 'paused')) {
+    promises(
+      `deleting a ${state} VM is refused, with the way to force it`,
+      ['vm.delete', ...needsOf(state)],
+      async (trial) => {
+        const vm = await trial.vmIn(state)
+        const { hint } = await failureOf(vm.delete(), 'INVALID_STATE')
+        expect(hint).toContain('vm.delete({ force: true })')
+        await trial.expectState(vm, state)
+      },
+    )
+  }
+
   promises(
     'deleting a VM with snapshots and written disks removes all of it',
     ['vm.delete', 'vm.createSnapshot', 'guest'],
