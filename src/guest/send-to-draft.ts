@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto'
-import { InvalidArgumentError } from '../errors.js'
+import { GuestUnavailableError, InvalidArgumentError } from '../errors.js'
 import { removeDraftScript } from './file-scripts.js'
 import { guestPath } from './guest-path.js'
 import { iterableOf } from './iterable-of.js'
@@ -24,7 +24,8 @@ export async function sendToDraft(
   const sent = new SentInput(input)
   const end = await tryScript(guest, { ...script, args: [...draft, ...args], input: sent.bytes() }).catch(
     async (error: unknown) => {
-      await removeDraft(guest, path, draft, sent.isAskedFor)
+      // The script has not run in a guest that can't be reached.
+      if (!(error instanceof GuestUnavailableError)) await removeDraft(guest, path, draft, sent.isAskedFor)
       throw error
     },
   )
