@@ -9,6 +9,7 @@ import { startTogether } from './start-together.js'
 import { stopAll } from './stop-all.js'
 import { suspend } from './suspend.js'
 import { talk } from './talk.js'
+import { workInside } from './work-inside.js'
 
 /** Each step has a VM of its own. */
 const steps: readonly ((page: Page, vm: Vm) => Promise<void>)[] = [
@@ -41,6 +42,8 @@ export async function tour(page: Page, signal: AbortSignal): Promise<void> {
       signal.throwIfAborted()
       await steps[index]?.(page, vm)
     }
+    signal.throwIfAborted()
+    await workInside(page)
     signal.throwIfAborted()
     await stopAll(page, vms)
   } finally {

@@ -49,7 +49,8 @@ describe('the tour', () => {
       '7. Suspend a machine, and bring it back with its memory',
       '8. Take a snapshot of a running machine, and go back to it',
       '9. Handle a typed error',
-      '10. Stop them all',
+      '10. Work inside a guest: a file, and a program with live output',
+      '11. Stop them all',
     ])
   })
 
@@ -70,6 +71,8 @@ describe('the tour', () => {
     'the VM is running, and goes on counting: lines 3',
     'it has forgotten that: lines 2',
     'INVALID_STATE: it is running, and would have to be stopped or crashed',
+    'compile: done\n   test: done\n   pack: done\n   it ended with exit code 0 after ',
+    'it has left a file: 3 of 3 steps done',
     'vm-4 did not listen; now it is stopped',
   ])('shows the outcome: %s', (line) => {
     expect(outcome.stdout).toContain(line)
