@@ -1,32 +1,14 @@
-import {
-  type ConformanceHost,
-  execGuest,
-  GuestMissingError,
-  type GuestProfile,
-  serialGuest,
-} from 'awaitvm/testing/conformance'
+import { type ConformanceHost, serialGuest } from 'awaitvm/testing/conformance'
 import { beforeAll } from 'vitest'
 import type { DebianLinux } from '../support/debian-build.js'
 import { debianLinux } from '../support/debian-linux.js'
-import { wantedHosts } from '../support/optional-tool.js'
+import { debianGuest } from './debian-guest.js'
 import { guestKernel } from './guest-kernel.js'
 
 let linux: DebianLinux
 beforeAll(async () => {
   linux = await debianLinux()
 })
-
-/** Debian's busybox, with awaitvm's own program beside its init. */
-function linuxGuest(): GuestProfile {
-  if (linux.unavailable !== undefined) {
-    // With `all`, a missing guest is a failure.
-    if (wantedHosts === 'all') throw new Error(linux.unavailable)
-    throw new GuestMissingError(linux.unavailable)
-  }
-  const { kernel, initrd } = linux
-  const spec = { memoryMiB: 128, boot: { kernel, initrd, commandLine: 'console=ttyS0 quiet' } }
-  return execGuest({ spec, specWithDisk: { ...spec, disks: [{ sizeMiB: 1 }] } }, {}, 'shell ready')
-}
 
 /** Documented traits of the embedded host, in memory and in a directory. */
 export const embeddedProfile = {
@@ -36,7 +18,8 @@ export const embeddedProfile = {
     // A VM with a disk boots from that, and not the built-in guest.
     specWithDisk: { memoryMiB: 16, disks: [{ sizeMiB: 1 }], boot: { kernel: guestKernel } },
   }),
-  guestWithAgent: linuxGuest,
+  // Debian's busybox, with awaitvm's own program beside its init.
+  guestWithAgent: () => debianGuest(linux, { memoryMiB: 128 }),
   // The built-in guest is refused at once. This is the same one, which may answer as far as the host knows.
   specWithoutAgent: { memoryMiB: 16, boot: { kernel: guestKernel } },
   refusedSettings: ['spec.networkAdapters', 'spec.guest'],

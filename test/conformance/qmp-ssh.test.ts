@@ -1,8 +1,9 @@
-import { execGuest, GuestMissingError, type GuestProfile, type Subject } from 'awaitvm/testing/conformance'
+import type { GuestProfile, Subject } from 'awaitvm/testing/conformance'
 import { beforeAll } from 'vitest'
 import { allCases } from '../../src/testing/conformance/cases.js'
 import { debianWithSsh, type DebianWithSsh } from '../support/debian-with-ssh.js'
-import { missingSsh, wantedHosts } from '../support/optional-tool.js'
+import { missingSsh } from '../support/optional-tool.js'
+import { debianGuest } from './debian-guest.js'
 import { describeOwnHost } from './own-host.js'
 import { qmpHost } from './qmp-profile.js'
 
@@ -12,21 +13,12 @@ beforeAll(async () => {
 })
 
 /** A guest without an agent. */
-function sshGuest(): GuestProfile {
-  if (linux.unavailable !== undefined) {
-    // With `all`, a missing guest is a failure.
-    if (wantedHosts === 'all') throw new Error(linux.unavailable)
-    throw new GuestMissingError(linux.unavailable)
-  }
-  const { kernel, initrd, userKey, hostKey } = linux
-  const spec = {
+const sshGuest = (): GuestProfile =>
+  debianGuest(linux, {
     memoryMiB: 256,
-    boot: { kernel, initrd, commandLine: 'console=ttyS0 quiet' },
     networkAdapters: [{ portForwards: [{ guestPort: 22 }] }],
-    guest: { way: 'ssh', user: 'root', privateKeyFile: userKey, hostKey },
-  } as const
-  return execGuest({ spec, specWithDisk: { ...spec, disks: [{ sizeMiB: 1 }] } }, {}, 'shell ready')
-}
+    guest: { way: 'ssh', user: 'root', privateKeyFile: linux.userKey, hostKey: linux.hostKey },
+  })
 
 /** All else does not depend on the way into the guest. */
 const ofGuests = (Object.keys(allCases) as Subject[]).filter(

@@ -32,7 +32,7 @@ beforeEach(async (context) => {
   proxy = await TcpProxy.to(sshd.port)
   guests = new SshGuests()
   const { user, privateKeyFile, hostKey } = await sshd.login()
-  server = serverWithMachineGuests(folder, undefined, (id) =>
+  server = serverWithMachineGuests((id) =>
     guests.wayInto({
       vm: id,
       driver: 'machine',

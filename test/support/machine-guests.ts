@@ -7,19 +7,13 @@ import { RealClock } from '../../src/drivers/simulated/real-clock.js'
 import { GuestUnavailableError, InvalidStateError } from '../../src/errors.js'
 import { guestOperations } from '../../src/guest/guest-operations.js'
 import type { GuestWay } from '../../src/guest/guest-way.js'
-import { MachineWay } from './machine-way.js'
 
 /**
  * A simulated host whose guests are this machine, by the driver kit's operations in guests. A VM with a kernel has no guest.
  *
- * @param folder an empty one, for the guest of one VM
- * @param wayInto how programs run on this machine, if not by its shell
+ * @param wayInto how programs run on this machine
  */
-export function serverWithMachineGuests(
-  folder: string,
-  options?: ServeOptions,
-  wayInto: (vm: string) => GuestWay = (vm) => new MachineWay(vm, folder),
-): Server {
+export function serverWithMachineGuests(wayInto: (vm: string) => GuestWay, options?: ServeOptions): Server {
   const host = new SimulatedHost({
     uri: 'machine:',
     seed: 1,
