@@ -1,3 +1,4 @@
+import { Deferred } from '../../driver/deferred.js'
 import type { ProgramEnd, ProgramIo } from '../../driver/program-io.js'
 import { JobCancelledError } from '../../errors.js'
 import { programEndUnknown } from '../../errors/program-end.js'
@@ -54,8 +55,8 @@ export class GuestProgramRun {
   /** Aborted if the output can't be passed on. */
   readonly #failed = new AbortController()
   readonly #sent = new Set<SignalName>()
-  readonly #begun = new Moment()
-  readonly #ended = new Moment()
+  readonly #begun = new Deferred<undefined>()
+  readonly #ended = new Deferred<undefined>()
   #isTold = false
   #isGivenUp = false
   #hasDropped = false
@@ -105,7 +106,7 @@ export class GuestProgramRun {
     })
     try {
       // A child in the background may hold prlctl until it ends, too.
-      const outcome = await Promise.race([running, this.#ended.hasCome])
+      const outcome = await Promise.race([running, this.#ended.promise])
       // The program's end may come before the script that ends it.
       await this.#stopping
       return this.#judge(outcome)
@@ -126,13 +127,13 @@ export class GuestProgramRun {
     if (piece === undefined) {
       const rest = output.rest()
       if (rest.length > 0 && output.begun !== undefined && output.end === undefined) await this.#pass(stream, rest)
-      if (stream === 'stderr') this.#begun.come()
+      if (stream === 'stderr') this.#begun.resolve(undefined)
     }
     this.#notice()
   }
 
   async #pass(stream: 'stdout' | 'stderr', bytes: Buffer): Promise<void> {
-    if (stream === 'stdout') await this.#begun.hasCome
+    if (stream === 'stdout') await this.#begun.promise
     try {
       if (this.#isGivenUp) this.#hasDropped = true
       else await this.#untilTaken(stream, bytes)
@@ -168,8 +169,9 @@ export class GuestProgramRun {
       this.#isTold = true
       this.#io.begun({ kill: (signal) => this.#kill(signal) })
     }
-    if (end !== undefined || (begun !== undefined && this.#options.hasBegun?.() !== false)) this.#begun.come()
-    if (stdout.end !== undefined && end !== undefined) this.#ended.come()
+    if (end !== undefined || (begun !== undefined && this.#options.hasBegun?.() !== false))
+      this.#begun.resolve(undefined)
+    if (stdout.end !== undefined && end !== undefined) this.#ended.resolve(undefined)
     else if (stdout.end !== undefined || end !== undefined) this.#expectEnd()
   }
 
@@ -178,7 +180,7 @@ export class GuestProgramRun {
       this.#late = undefined
       // Output that waits for its reader is not lost.
       if (this.#waiting.stdout ?? this.#waiting.stderr) this.#expectEnd()
-      else this.#ended.come()
+      else this.#ended.resolve(undefined)
     }, lateMs)
   }
 
@@ -239,16 +241,6 @@ export class GuestProgramRun {
       native: failure?.native,
     })
   }
-}
-
-/** Something that comes once. */
-class Moment {
-  come: () => void = () => undefined
-  readonly hasCome = new Promise<undefined>((resolve) => {
-    this.come = () => {
-      resolve(undefined)
-    }
-  })
 }
 
 /** Runs a short script, and answers its exit code. */

@@ -1,4 +1,5 @@
 import { inBackground } from '../../../background.js'
+import { Deferred } from '../../../driver/deferred.js'
 import type { ProgramEnd, ProgramIo } from '../../../driver/program-io.js'
 import { ProtocolError } from '../../../errors.js'
 import type { GuestProgram } from '../../../guest/guest-way.js'
@@ -18,18 +19,13 @@ const streamNumber = { stdout: 0, stderr: 1 } as const
 
 /** One program that the guest program runs. */
 export class ProgramRun {
-  /**
-   * Settles once the program has ended and its output was taken. Rejects if it did not run, was ended by `stop`, or if nobody knows.
-   */
-  readonly ended: Promise<ProgramEnd>
   readonly #program: GuestProgram
   readonly #io: ProgramIo
   readonly #send: Send
   readonly #output: ProgramOutput
   #input: ProgramInput | undefined
   #kills: ((wasSent: boolean) => void)[] = []
-  #resolve: (end: ProgramEnd) => void = () => undefined
-  #reject: (error: unknown) => void = () => undefined
+  readonly #end = new Deferred<ProgramEnd>()
   #isOver = false
   /** Why it was told to end. */
   #stop: { readonly reason: unknown } | undefined
@@ -47,10 +43,13 @@ export class ProgramRun {
         this.stop(error)
       },
     })
-    this.ended = new Promise((resolve, reject) => {
-      this.#resolve = resolve
-      this.#reject = reject
-    })
+  }
+
+  /**
+   * Settles once the program has ended and its output was taken. Rejects if it did not run, was ended by `stop`, or if nobody knows.
+   */
+  get ended(): Promise<ProgramEnd> {
+    return this.#end.promise
   }
 
   /** Asks for the program. */
@@ -71,7 +70,7 @@ export class ProgramRun {
   /** Gives the program up: nobody can tell any more what becomes of it. */
   lose(error: unknown): void {
     this.#finish()
-    this.#reject(error)
+    this.#end.reject(error)
   }
 
   /** @throws ProtocolError for a message that makes no sense */
@@ -82,7 +81,7 @@ export class ProgramRun {
         return
       case 'failed':
         this.#finish()
-        this.#reject(startFailure(this.#program, message))
+        this.#end.reject(startFailure(this.#program, message))
         return
       case 'output':
         this.#output.receive(message.stream, message.bytes)
@@ -94,7 +93,7 @@ export class ProgramRun {
         this.#kills.shift()?.(message.wasSent)
         return
       case 'ended':
-        inBackground('The end of a program in a guest', () => this.#end(message))
+        inBackground('The end of a program in a guest', () => this.#finishWith(message))
         return
       default:
         throw new ProtocolError({ reason: `the program in the guest says "${message.type}" of a program that runs` })
@@ -133,12 +132,12 @@ export class ProgramRun {
     })
   }
 
-  async #end({ code, signal }: Extract<GuestMessage, { type: 'ended' }>): Promise<void> {
+  async #finishWith({ code, signal }: Extract<GuestMessage, { type: 'ended' }>): Promise<void> {
     this.#finish()
     await this.#output.taken()
     // One that ended by itself before it could be stopped has its outcome.
-    if (this.#stop !== undefined && signal === sigkill) this.#reject(this.#stop.reason)
-    else this.#resolve(programEnd(code, signal))
+    if (this.#stop !== undefined && signal === sigkill) this.#end.reject(this.#stop.reason)
+    else this.#end.resolve(programEnd(code, signal))
   }
 
   #finish(): void {
