@@ -78,7 +78,13 @@ export class QmpDriver implements Driver {
     this.#guest = new GuestOperations({
       use: (vm, task, action) =>
         this.#work.change(task, (sending) =>
-          access.use(vm, task, sending, (running) => action(this.#wayInto(running, task) ?? agents.agentOf(running))),
+          access.use(
+            vm,
+            task,
+            sending,
+            (running) => action(this.#wayInto(running, task) ?? agents.agentOf(running)),
+            (folder) => agents.answers(folder),
+          ),
         ),
       close: () => agents.close(),
     })

@@ -79,16 +79,22 @@ export class VmAccess {
     return definition
   }
 
-  /** Looks at a running VM, or sends it something, also while another operation has the claim. */
+  /**
+   * Looks at a running VM, or sends it something, also while another operation has the claim.
+   *
+   * @param answers whether the guest has just answered: then its QEMU, which takes longer, is not asked
+   */
   async use<T>(
     id: string,
     task: Task,
     { signal, send }: Sending,
     action: (running: RunningVm) => Promise<T>,
+    answers: (folder: string) => Promise<boolean> = () => Promise.resolve(false),
   ): Promise<T> {
     try {
       const definition = await this.get(id)
-      const { state, run, problem } = await this.#parts.inspector.look(definition, { signal })
+      const trustsLog = await answers(this.#parts.directory.folder(id))
+      const { state, run, problem } = await this.#parts.inspector.look(definition, { signal, trustsLog })
       requireState(task.operation, state, undefined, problem)
       if (run === undefined) throw invalidState(state, ['running'])
       const running = this.#running(definition, run, task.operation)

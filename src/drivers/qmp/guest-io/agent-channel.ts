@@ -33,6 +33,11 @@ export class AgentChannel {
     }
   }
 
+  /** Whether the agent in the guest answers at once, which shows that its guest runs. False if it was not used lately. */
+  async answers(folder: string): Promise<boolean> {
+    return (await this.#held.get(folder)?.answers()) === true
+  }
+
   /** Ends the turns under way. */
   async close(): Promise<void> {
     await Promise.all([...this.#held.values()].map((agent) => agent.close()))

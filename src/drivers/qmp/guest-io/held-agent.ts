@@ -30,6 +30,8 @@ const firstRequestMs = 100
 const requestMs = 500
 /** An agent that was not asked for so long is asked first whether it answers, so that nothing is sent to one that hangs. */
 const restMs = 100
+/** How long an agent takes to answer at once. */
+const promptMs = 50
 /** How long the guest counts as the same without looking: it needs longer than that to start its agent again. */
 const sameLifeMs = 250
 
@@ -97,6 +99,28 @@ export class HeldAgent {
       this.#turns -= 1
       if (this.#turns === 0) this.#keepAWhile()
     }
+  }
+
+  /** Whether the agent answers at once, by the connection that is in use. False if there is none. */
+  async answers(): Promise<boolean> {
+    const { agent } = this.#connected ?? {}
+    if (agent === undefined || this.#passage !== undefined || performance.now() > this.#usedAt + restMs) return false
+    const answer = agent.requireAnswer()
+    return await new Promise<boolean>((resolve) => {
+      const late = setTimeout(resolve, promptMs, false)
+      const settle = (isAnswered: boolean): void => {
+        clearTimeout(late)
+        resolve(isAnswered)
+      }
+      answer.then(
+        () => {
+          settle(true)
+        },
+        () => {
+          settle(false)
+        },
+      )
+    })
   }
 
   /** Ends the turns under way. */
