@@ -79,6 +79,16 @@ export class AgentConnection implements Agent {
     await this.execute('guest-ping', undefined, pingTimeoutMs)
   }
 
+  /**
+   * Asks an agent that is silent for something that it answers at once. One that was started again answers only that, so that what the
+   * earlier one was asked is known to be lost.
+   */
+  probe(): void {
+    this.execute('guest-ping').catch(() => {
+      // It is told to those who wait for other answers, too.
+    })
+  }
+
   /** Whether the connection can be used. */
   get isOpen(): boolean {
     return this.#failure === undefined

@@ -1,8 +1,9 @@
 import { existsSync } from 'node:fs'
 import { readdir, readFile, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { connect, type NetworkAddress, type Vm, type VmSpec } from 'awaitvm'
+import { connect, type NetworkAddress, type Vm } from 'awaitvm'
 import { beforeAll, beforeEach, expect, test, vi } from 'vitest'
+import { bootAgentGuest, untilBooted } from '../support/agent-guest.js'
 import { Child } from '../support/child-process.js'
 import { ConsoleReader } from '../../src/testing/conformance/console-reader.js'
 import { within } from '../../src/testing/conformance/deadline.js'
@@ -21,28 +22,6 @@ beforeEach((context) => {
   skipWithout(context, missingQemu ?? linux.unavailable)
 })
 
-const bootTimeoutMs = 60_000
-
-/** A VM whose guest has an agent, and its console, where a shell is. */
-async function bootLinux(host: QmpHost, changes: Partial<VmSpec> = {}): Promise<{ vm: Vm; console: ConsoleReader }> {
-  if (linux.unavailable !== undefined) throw new Error(linux.unavailable)
-  const { kernel, initrd } = linux
-  const boot = { kernel, initrd, commandLine: 'console=ttyS0 quiet' }
-  const vm = await host.createVm({ memoryMiB: 128, boot, ...changes })
-  await vm.start().unwrap()
-  const console = new ConsoleReader(vm.console())
-  await untilUp(vm, console)
-  return { vm, console }
-}
-
-async function untilUp(vm: Vm, console: ConsoleReader): Promise<void> {
-  await console.until('shell ready', bootTimeoutMs)
-  const answer = async (): Promise<void> => {
-    while ((await vm.guest.exec(['true'])).isErr());
-  }
-  await within(answer(), () => 'the agent')
-}
-
 async function outputOf(vm: Vm, ...argv: readonly string[]): Promise<string> {
   const { stdout } = await vm.guest.exec(argv).unwrap()
   return Buffer.from(stdout).toString()
@@ -60,7 +39,7 @@ const timeout = 180_000
 
 test('a guest that panics has crashed, its programs are gone, and it can be started again', { timeout }, async () => {
   await using host = await QmpHost.open()
-  const { vm, console } = await bootLinux(host)
+  const { vm, console } = await bootAgentGuest(host)
   const log = new EventLog(host.server.events())
   const program = vm.guest.exec(['sleep', '600'])
   await untilRunning(vm, 'sleep', 1)
@@ -78,14 +57,14 @@ test('a guest that panics has crashed, its programs are gone, and it can be star
   await log.close()
   await vm.start().unwrap()
   const again = new ConsoleReader(vm.console())
-  await untilUp(vm, again)
+  await untilBooted(vm, again)
   await vm.stop().unwrap()
   expect(await vm.getState().unwrap()).toBe('stopped')
 })
 
 test('a shutdown during which the guest panics says that the VM crashed', { timeout }, async () => {
   await using host = await QmpHost.open()
-  const { vm, console } = await bootLinux(host)
+  const { vm, console } = await bootAgentGuest(host)
   // Killed, what waits for the button would be followed by the shutdown.
   await console.ask('until kill -STOP $(pidof dd); do sleep 0.1; done; echo de""af', 'deaf')
   const shutdown = vm.stop()
@@ -95,7 +74,7 @@ test('a shutdown during which the guest panics says that the VM crashed', { time
 
 test('a program whose agent ends has an unknown outcome, and there is no agent then', { timeout }, async () => {
   await using host = await QmpHost.open()
-  const { vm, console } = await bootLinux(host)
+  const { vm, console } = await bootAgentGuest(host)
   const program = vm.guest.exec(['sleep', '600'])
   await untilRunning(vm, 'sleep', 1)
   console.send('kill $(pidof qemu-ga)')
@@ -104,16 +83,16 @@ test('a program whose agent ends has an unknown outcome, and there is no agent t
   expect(error.hint).toContain('qemu-guest-agent')
 
   console.send('reboot -f')
-  await untilUp(vm, console)
+  await untilBooted(vm, console)
   const reboot = vm.guest.exec(['reboot', '-f'])
   await failureOf(reboot, 'OUTCOME_UNKNOWN')
-  await untilUp(vm, console)
+  await untilBooted(vm, console)
   expect((await failureOf(vm.guest.exec(['poweroff', '-f']), 'OUTCOME_UNKNOWN')).reason).toMatch(/stopp(?:ed|ing)/)
 })
 
 test('an agent that hangs is waited for, but not forever', { timeout }, async () => {
   await using host = await QmpHost.open()
-  const { vm, console } = await bootLinux(host)
+  const { vm, console } = await bootAgentGuest(host)
   const program = vm.guest.exec(['sh', '-c', 'until [ -e /run/go ]; do sleep 0.1; done; echo gone'])
   await untilRunning(vm, 'sleep', 1)
   await console.ask('kill -STOP $(pidof qemu-ga); echo stop""ped', 'stopped')
@@ -136,7 +115,7 @@ test(
   { timeout },
   async () => {
     await using host = await QmpHost.open()
-    const { vm } = await bootLinux(host)
+    const { vm } = await bootAgentGuest(host)
     await using first = new Child('host-child.ts', [host.uri])
     await using second = new Child('host-child.ts', [host.uri])
     const long = vm.guest.exec(['sh', '-c', 'until [ -e /run/go ]; do sleep 0.1; done'])
@@ -161,7 +140,7 @@ test(
 
 test('the addresses of a guest are those of its network', { timeout }, async () => {
   await using host = await QmpHost.open()
-  const { vm } = await bootLinux(host, { networkAdapters: [{}] })
+  const { vm } = await bootAgentGuest(host, { networkAdapters: [{}] })
   const look = async (): Promise<NetworkAddress> => {
     for (;;) {
       const found = await vm.guest.getNetworkAddresses().unwrap()
@@ -181,7 +160,7 @@ test('the addresses of a guest are those of its network', { timeout }, async () 
 
 test('a program that is cancelled is killed with all of its children', { timeout }, async () => {
   await using host = await QmpHost.open()
-  const { vm } = await bootLinux(host)
+  const { vm } = await bootAgentGuest(host)
   const script = 'trap "" TERM INT HUP; sleep 600 & (sleep 600; true) & sh -c "sleep 600; true" & wait'
   const program = vm.guest.exec(['sh', '-c', script])
   await untilRunning(vm, 'sleep', 3)
@@ -208,7 +187,7 @@ test('a program that is cancelled is killed with all of its children', { timeout
 
 test('a copy is whole or not there, on either side', { timeout }, async () => {
   await using host = await QmpHost.open()
-  const { vm } = await bootLinux(host)
+  const { vm } = await bootAgentGuest(host)
   const path = (name: string): string => join(host.folder, name)
   await writeFile(path('tool'), '#!/bin/sh\necho works\n', { mode: 0o750 })
   await vm.guest.copyIn(path('tool'), '/root/-tool').unwrap()
@@ -258,7 +237,7 @@ test('a copy is whole or not there, on either side', { timeout }, async () => {
 
 test('the clock of a guest that was paused is set by its host', { timeout }, async () => {
   await using host = await QmpHost.open()
-  const { vm } = await bootLinux(host)
+  const { vm } = await bootAgentGuest(host)
   const year = async (): Promise<string> => (await outputOf(vm, 'date', '+%Y')).trim()
   // As in a guest that was paused for so long.
   const fallBehind = async (): Promise<void> => {

@@ -9,10 +9,10 @@ import { failureOf } from '../../src/testing/conformance/expect-failure.js'
 import { serverWithMachineGuests } from '../support/machine-guests.js'
 import { missingSsh, skipWithout } from '../support/optional-tool.js'
 import { SshServer } from '../support/ssh-server.js'
-import { TcpProxy } from '../support/tcp-proxy.js'
+import { SocketProxy } from '../support/socket-proxy.js'
 
 let sshd: SshServer
-let proxy: TcpProxy
+let proxy: SocketProxy
 let guests: SshGuests
 let server: Server
 let vm: Vm
@@ -29,7 +29,7 @@ beforeEach(async (context) => {
   skipWithout(context, missingSsh)
   folder = await mkdtemp(join(tmpdir(), 'awaitvm-ssh-faults-'))
   await mkdir(join(folder, 'guest'))
-  proxy = await TcpProxy.to(sshd.port)
+  proxy = await SocketProxy.to(sshd.port)
   guests = new SshGuests()
   const { user, privateKeyFile, hostKey } = await sshd.login()
   server = serverWithMachineGuests((id) =>

@@ -98,6 +98,32 @@ test.each([
   await connection.close()
 })
 
+test('an answer that never comes is noticed by one to a later question', async () => {
+  await using agent = await FakeAgent.listen()
+  const connection = await synchronized(agent)
+  const [first, second, third] = [1, 2, 3].map((handle) => connection.execute('guest-file-flush', { handle }))
+  for (const _answer of [1, 2, 3]) await agent.next()
+  agent.say('{"return": 1, "id": 1}\n', '{"return": 3, "id": 3}\n')
+  expect(await errorOf(second!)).toBeInstanceOf(AgentConnectionError)
+  expect(await Promise.all([first, third])).toEqual([1, 3])
+  await connection.close()
+})
+
+test('an agent that was started again answers a probe, and nothing that the earlier one was asked', async () => {
+  await using agent = await FakeAgent.listen()
+  const connection = await synchronized(agent)
+  const asked = connection.execute('guest-file-read')
+  await agent.next()
+  expect(connection.silentMs).toBeGreaterThanOrEqual(0)
+  connection.probe()
+  const { execute, id } = await agent.next()
+  expect(execute).toBe('guest-ping')
+  agent.say(`{"return": {}, "id": ${String(id)}}\n`)
+  expect(await errorOf(asked)).toBeInstanceOf(AgentConnectionError)
+  expect([connection.isOpen, connection.silentMs]).toEqual([true, 0])
+  await connection.close()
+})
+
 test.each([
   ['no JSON', 'hello\n'],
   ['no object', '7\n'],

@@ -221,12 +221,13 @@ export class HeldAgent {
     }
   }
 
-  /** Fails the connection if the agent that is asked something will not answer any more. */
+  /** Fails the connection if the agent that is asked something will not answer any more, and asks again one that may be another. */
   async #look(vm: RunningVm, agent: AgentConnection, life: GuestLife): Promise<void> {
     if (this.#turns === 0) return
     try {
       if (await life.isOver()) await vm.requireSameLife()
       await requireAgent(vm)
+      if (agent.silentMs > watchMs) agent.probe()
     } catch (error) {
       agent.fail(asAgentError(error))
     }

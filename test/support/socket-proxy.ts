@@ -1,14 +1,15 @@
 import { once } from 'node:events'
-import { connect, createServer, type AddressInfo, type Server, type Socket } from 'node:net'
+import { rename } from 'node:fs/promises'
+import { connect, createServer, type AddressInfo, type NetConnectOpts, type Server, type Socket } from 'node:net'
 
-/** Passes connections on to a port of this machine, until they are cut or stalled. */
-export class TcpProxy implements AsyncDisposable {
+/** Passes connections on to a socket of this machine, until they are cut or stalled. */
+export class SocketProxy implements AsyncDisposable {
   readonly #server: Server
   readonly #sockets = new Set<Socket>()
 
-  private constructor(port: number) {
+  private constructor(target: NetConnectOpts) {
     this.#server = createServer((near) => {
-      const far = connect(port, '127.0.0.1')
+      const far = connect(target)
       for (const [socket, other] of [
         [near, far],
         [far, near],
@@ -24,9 +25,20 @@ export class TcpProxy implements AsyncDisposable {
     })
   }
 
-  static async to(port: number): Promise<TcpProxy> {
-    const proxy = new TcpProxy(port)
+  /** A port that leads to another one. */
+  static async to(port: number): Promise<SocketProxy> {
+    const proxy = new SocketProxy({ port, host: '127.0.0.1' })
     proxy.#server.listen(0, '127.0.0.1')
+    await once(proxy.#server, 'listening')
+    return proxy
+  }
+
+  /** Takes the place of a socket in the file system. */
+  static async inPlaceOf(path: string): Promise<SocketProxy> {
+    const moved = `${path}.moved`
+    await rename(path, moved)
+    const proxy = new SocketProxy({ path: moved })
+    proxy.#server.listen(path)
     await once(proxy.#server, 'listening')
     return proxy
   }
