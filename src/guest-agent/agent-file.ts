@@ -1,17 +1,19 @@
 import * as v from 'valibot'
 import type { Agent, GuestAgent } from './agent.js'
+import { ask, wrongAnswer } from './agent-answer.js'
 import { AgentCommandError } from './agent-errors.js'
 
+const countSchema = v.pipe(v.number(), v.safeInteger(), v.minValue(0))
 const handleSchema = v.pipe(v.number(), v.safeInteger())
-const readSchema = v.object({ 'buf-b64': v.string() })
-const writtenSchema = v.object({ count: v.pipe(v.number(), v.safeInteger(), v.minValue(0)) })
+const readSchema = v.object({ count: countSchema, 'buf-b64': v.string() })
+const writtenSchema = v.object({ count: countSchema })
 
 /** Larger pieces are not faster: the agent itself reads commands by 4 KiB. */
 export const pieceBytes = 256 * 1024
 
 /** An open file in the guest, by the agent's number of it. */
 export async function openFile(agent: Agent, path: string, mode: 'r' | 'r+' | 'w'): Promise<number> {
-  return v.parse(handleSchema, await agent.execute('guest-file-open', { path, mode }))
+  return await ask(agent, handleSchema, 'guest-file-open', { path, mode })
 }
 
 /** A regular file in the guest that is read while others write to it. */
@@ -37,11 +39,14 @@ export class TailedFile {
       const handle = this.#handle
       if (this.#isLost) await agent.execute('guest-file-seek', { handle, offset: this.#offset, whence: 'set' })
       this.#isLost = true
-      const { 'buf-b64': content } = v.parse(
-        readSchema,
-        await agent.execute('guest-file-read', { handle, count: pieceBytes }),
-      )
+      const command = 'guest-file-read'
+      const { count, 'buf-b64': content } = await ask(agent, readSchema, command, { handle, count: pieceBytes })
       const bytes = Buffer.from(content, 'base64')
+      if (bytes.byteLength !== count || count > pieceBytes)
+        throw wrongAnswer(
+          command,
+          `${String(bytes.byteLength)} bytes, ${String(count)} told of, at most ${String(pieceBytes)} wanted`,
+        )
       this.#offset += bytes.byteLength
       this.#isLost = false
       return bytes
@@ -64,11 +69,10 @@ export class TailedFile {
 /** Writes to an open file or pipe, so that others can read it. */
 export async function writeFile(agent: Agent, handle: number, bytes: Uint8Array): Promise<void> {
   const content = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('base64')
-  const [answer] = await Promise.all([
-    agent.execute('guest-file-write', { handle, 'buf-b64': content }),
+  const [{ count }] = await Promise.all([
+    ask(agent, writtenSchema, 'guest-file-write', { handle, 'buf-b64': content }),
     agent.execute('guest-file-flush', { handle }),
   ])
-  const { count } = v.parse(writtenSchema, answer)
   if (count !== bytes.byteLength)
     throw new Error(`guest-file-write: ${String(count)} of ${String(bytes.byteLength)} bytes`)
 }

@@ -2,6 +2,7 @@ import * as v from 'valibot'
 import { pause } from '../driver/backoff.js'
 import { poll } from '../driver/poll.js'
 import type { Agent } from './agent.js'
+import { ask } from './agent-answer.js'
 import { AgentCommandError, AgentSilentError, NoShellError } from './agent-errors.js'
 
 const text = v.optional(
@@ -37,14 +38,13 @@ const isMissing = (error: unknown): boolean =>
 /** Runs a short script of the SDK in the guest's shell, to its end. It must leave no process that holds its outputs open. */
 export async function runScript(agent: Agent, script: string, ...parameters: readonly string[]): Promise<ScriptEnd> {
   const program = { path: '/bin/sh', arg: ['-c', script, 'sh', ...parameters], 'capture-output': true }
-  const started = await agent.execute('guest-exec', program).catch((error: unknown) => {
+  const { pid } = await ask(agent, startSchema, 'guest-exec', program).catch((error: unknown) => {
     throw isMissing(error) ? new NoShellError(error) : error
   })
-  const { pid } = v.parse(startSchema, started)
   // No program ends sooner.
   await pause(pauses.initialMs)
   return await poll(async (waitedMs) => {
-    const status = v.parse(statusSchema, await agent.execute('guest-exec-status', { pid }))
+    const status = await ask(agent, statusSchema, 'guest-exec-status', { pid })
     if (status.exited) return { exitCode: status.exitcode, stdout: status['out-data'], stderr: status['err-data'] }
     if (waitedMs > scriptTimeoutMs) throw new AgentSilentError(scriptTimeoutMs)
     return undefined

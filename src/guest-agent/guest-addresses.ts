@@ -2,6 +2,7 @@ import { isIP } from 'node:net'
 import * as v from 'valibot'
 import type { NetworkAddress } from '../model/network-address.js'
 import type { Agent } from './agent.js'
+import { ask } from './agent-answer.js'
 import { guestWords } from './agent-errors.js'
 
 const interfacesSchema = v.array(
@@ -14,7 +15,7 @@ const interfacesSchema = v.array(
 
 /** The guest's addresses, as the agent reports them. */
 export async function guestAddresses(agent: Agent): Promise<NetworkAddress[]> {
-  const interfaces = v.parse(interfacesSchema, await agent.execute('guest-network-get-interfaces'))
+  const interfaces = await ask(agent, interfacesSchema, 'guest-network-get-interfaces')
   return interfaces.flatMap(({ name, 'hardware-address': mac = '', 'ip-addresses': addresses }) =>
     addresses.flatMap(({ 'ip-address': address }) => {
       const version = isIP(address)

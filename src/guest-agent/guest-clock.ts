@@ -1,6 +1,7 @@
 import * as v from 'valibot'
 import { wallClockMs } from '../clock.js'
 import type { Agent } from './agent.js'
+import { ask } from './agent-answer.js'
 import { AgentCommandError } from './agent-errors.js'
 import { runScript } from './agent-program.js'
 
@@ -13,7 +14,7 @@ const timeSchema = v.number()
 
 /** Sets the clock of a guest that is behind, since it was paused or suspended. */
 export async function catchUp(agent: Agent): Promise<void> {
-  const told = v.parse(timeSchema, await agent.execute('guest-get-time', undefined, answerTimeoutMs))
+  const told = await ask(agent, timeSchema, 'guest-get-time', undefined, answerTimeoutMs)
   if (wallClockMs() - told / nanosecondsPerMs < toleranceMs) return
   try {
     await agent.execute('guest-set-time', { time: Math.round(wallClockMs() * nanosecondsPerMs) }, answerTimeoutMs)

@@ -28,8 +28,10 @@ export class LocalAgent implements Agent, GuestAgent {
   readonly folders: string[] = []
   /** Fails each turn while it is set. */
   failure: Error | undefined
-  /** Whether the answer to a command that was carried out is lost. */
-  isLost: (command: string) => boolean = () => false
+  /** Whether the connection breaks at a command, before or after the agent has executed it. */
+  breaks: (command: string) => 'before' | 'after' | undefined = () => undefined
+  /** What the agent says in place of the right answer. */
+  lies: (command: string, answer: unknown) => unknown = (_command, answer) => answer
   state: VmState = 'running'
 
   /** @param client the name of the process that uses it */
@@ -73,10 +75,11 @@ export class LocalAgent implements Agent, GuestAgent {
   execute(command: string, args: Readonly<Record<string, unknown>> = {}): Promise<unknown> {
     return new Promise((resolve, reject) => {
       if (this.failure !== undefined) reject(this.failure)
+      const breaks = this.breaks(command)
       try {
-        const answer = this.#perform(command, args)
-        if (this.isLost(command)) reject(new AgentConnectionError('the answer was lost'))
-        else resolve(answer)
+        const answer = breaks === 'before' ? undefined : this.#perform(command, args)
+        if (breaks !== undefined) reject(new AgentConnectionError(`the connection broke ${breaks} ${command}`))
+        else resolve(this.lies(command, answer))
       } catch (error) {
         reject(new AgentCommandError('GenericError', String(error)))
       }

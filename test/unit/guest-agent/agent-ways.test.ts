@@ -1,11 +1,11 @@
 import { randomBytes } from 'node:crypto'
 import { readdirSync } from 'node:fs'
-import { readFile, rm } from 'node:fs/promises'
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { beforeEach, describe, expect, test } from 'vitest'
 import type { ProgramControl } from '../../../src/driver/program-io.js'
-import { AgentAbsentError } from '../../../src/guest-agent/agent-errors.js'
+import { AgentAbsentError, AgentSilentError } from '../../../src/guest-agent/agent-errors.js'
 import { LocalGuest, shells } from '../../support/local-agent-guest.js'
 import { missingFile, skipWithout } from '../../support/optional-tool.js'
 
@@ -140,12 +140,16 @@ describe.each(shells)('with $shell', ({ shell, path, debian }) => {
   })
 })
 
-test('programs run once, and are told of, if every other answer to what the agent wrote is lost', async () => {
+test('programs run once, and are told of, if the connection breaks before and after the agent takes what it is sent', async () => {
   await using guest = new LocalGuest('sh')
   const file = join(tmpdir(), `awaitvm-runs-${randomBytes(6).toString('hex')}`)
   await guest.run(['true'])
-  let answers = 0
-  guest.agent.isLost = (command) => command === 'guest-file-write' && (answers += 1) % 2 === 0
+  let writes = 0
+  guest.agent.breaks = (command) => {
+    if (command !== 'guest-file-write') return undefined
+    writes += 1
+    return ([undefined, 'after', 'before'] as const)[writes % 3]
+  }
   const long = 'x'.repeat(20_000)
   const run = async (index: number): Promise<void> => {
     const script = 'echo "$1" >>"$0"; echo "did $1"; exit 3'
@@ -153,10 +157,26 @@ test('programs run once, and are told of, if every other answer to what the agen
     expect([exitCode, stdout]).toEqual([3, `did ${String(index)}\n`])
   }
   await Promise.all(Array.from({ length: 20 }, (_, index) => run(index)))
-  guest.agent.isLost = () => false
+  expect(writes).toBeGreaterThan(40)
+  guest.agent.breaks = () => undefined
   const runs = (await readFile(file, 'utf8')).trimEnd().split('\n').map(Number)
   expect(runs.toSorted((a, b) => a - b)).toEqual(Array.from({ length: 20 }, (_, index) => index))
   await rm(file)
+})
+
+test('a call that finds the agent silent is refused, and the programs under way go on', async () => {
+  await using guest = new LocalGuest('sh')
+  let begun = (): void => undefined
+  const begins = new Promise<void>((resolve) => (begun = resolve))
+  const folder = await mkdtemp(join(tmpdir(), 'awaitvm-silent-'))
+  const program = guest.run(['sh', '-c', 'until [ -e "$0/go" ]; do sleep 0.05; done; echo done', folder], { begun })
+  await begins
+  guest.agent.failure = new AgentSilentError(10_000)
+  await expect(guest.run(['true'])).rejects.toMatchObject({ code: 'GUEST_UNAVAILABLE', retryable: true })
+  await writeFile(join(folder, 'go'), '')
+  guest.agent.failure = undefined
+  expect(await program).toMatchObject({ exitCode: 0, stdout: 'done\n' })
+  await rm(folder, { recursive: true })
 })
 
 test('what is lost with the agent is unknown', async () => {
