@@ -24,12 +24,16 @@ static u32 checksum(const u8 *bytes, size length) {
   return b << 16 | (a & 0xffff);
 }
 
+/*
+ * Before, the line is a terminal: a byte that came since it was opened may have stopped its output, and an echo may wait for that to go
+ * on. So nothing here waits for the output. What came is no loss: the host asks again.
+ */
 static void set_raw(void) {
   struct termios settings;
   clear(&settings, sizeof settings);
   settings.control = 0010002 | 0000060 | 0000200 | 0004000; /* 115200 baud, 8 bits, CREAD, CLOCAL */
   settings.characters[6] = 1;                               /* VMIN */
-  call(sys_ioctl, line, tcsetsf, &settings, 0);
+  call(sys_ioctl, line, tcsets, &settings, 0);
 }
 
 /* Opens the second serial port, by a device file of its own: there may be no /dev yet. */
@@ -119,7 +123,10 @@ static void use_port(void) {
   u32 serial[32];
   if (port != 0 || call(sys_ioctl, line, tiocgserial, serial, 0) != 0) return;
   u32 number = serial[2];
-  if (number != 0 && number < 0x10000 && call(sys_ioperm, number, 1, 1, 0) == 0) port = number;
+  if (number == 0 || number >= 0x10000 || call(sys_ioperm, number, 1, 1, 0) != 0) return;
+  /* What the kernel has to write must not come between. */
+  call(sys_ioctl, line, tcsbrk, 1, 0);
+  port = number;
 }
 
 static void hello(u32 id, u8 is_fast) {

@@ -44,7 +44,7 @@ struct termios {
   u32 input, output, control, local;
   u8 line, characters[19];
 };
-enum { tcgets = 0x5401, tcsets = 0x5402, tcsetsf = 0x5404, tiocsctty = 0x540e, tiocswinsz = 0x5414, fionread = 0x541b,
+enum { tcgets = 0x5401, tcsets = 0x5402, tcsbrk = 0x5409, tiocsctty = 0x540e, tiocswinsz = 0x5414, fionread = 0x541b,
   tiocgserial = 0x541e, tiocgptn = 0x80045430, tiocsptlck = 0x40045431, tiocgptpeer = 0x5441 };
 
 struct winsize { u16 rows, columns, width, height; };
