@@ -1,4 +1,5 @@
 import { execFileSync } from 'node:child_process'
+import { randomBytes } from 'node:crypto'
 import { chmod, lstat, mkdir, mkdtemp, readdir, readFile, rm, stat, symlink, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -92,6 +93,25 @@ describe.each(guestShells)('with %s', (shell) => {
 
   test('a file of /proc is read, though it tells no size', async () => {
     expect(await read('/proc/version')).toMatch(/^Linux version/)
+  })
+
+  test('a file is copied out whole, with a size of any number of blocks, or none that it tells', async () => {
+    const to = at('copy')
+    for (const size of [0, 1, 65_535, 65_536, 65_537, 200_000]) {
+      const content = randomBytes(size)
+      await writeFile(at('file'), content)
+      await call('guest.copyOut', { from: at('file'), to })
+      expect(content.equals(await readFile(to)), `${size} bytes`).toBe(true)
+    }
+    await call('guest.copyOut', { from: '/proc/version', to })
+    expect(await readFile(to, 'utf8')).toBe(await readFile('/proc/version', 'utf8'))
+  })
+
+  test('a file that fails to be read is told as such, and no copy is made', async () => {
+    // The first page of a process is never there.
+    const copied = call('guest.copyOut', { from: '/proc/self/mem', to: at('copy') })
+    await expect(copied).rejects.toThrow('/proc/self/mem: Input/output error')
+    expect(await readdir(folder)).toEqual([])
   })
 
   test('what can not be read is told by its errno', async () => {
