@@ -2,6 +2,7 @@ import type { Duplex } from 'node:stream'
 import { Deferred } from '../driver/deferred.js'
 import type { ProgramControl, ProgramEnd, ProgramIo } from '../driver/program-io.js'
 import { HostError, InsufficientResourcesError } from '../errors.js'
+import { programEndUnknown } from '../errors/program-end.js'
 import type { GuestProgram } from '../guest/guest-way.js'
 import { noFolder, noProgram, requireVariableNames } from '../guest/refusals.js'
 import { signalOf, type SignalName } from '../model/signal.js'
@@ -21,6 +22,8 @@ const shortMs = 100
 const portTimeoutMs = 10_000
 /** How long the rest of the output may take of a program that had ended when it was to be stopped: its reader may want no more. */
 const lastOutputMs = 1000
+/** How long the guest may take to tell whether a signal was sent, and the program ended. It may be paused, or have much to do. */
+const stopTimeoutMs = 120_000
 
 /** Another client is connected to the port for much data. */
 export class PortTakenError extends Error {
@@ -52,6 +55,7 @@ export class ShellProgram implements ShellUser {
   #following: Promise<unknown> | undefined
   #transferring: Promise<void> | undefined
   #waiter: number | undefined
+  #late: NodeJS.Timeout | undefined
   /** Whether there are processes in the guest that pass input or output of the program on. */
   #hasHelpers = false
 
@@ -106,6 +110,12 @@ export class ShellProgram implements ShellUser {
     } finally {
       signal.removeEventListener('abort', stop)
       input?.end()
+      // Whether a signal was sent may be told after the end that it has caused.
+      if (this.#sent.size > 0) {
+        this.#limit()
+        await Promise.allSettled([...this.#sent.values()].map(({ promise }) => promise))
+      }
+      clearTimeout(this.#late)
       this.#leave()
     }
   }
@@ -238,7 +248,16 @@ export class ShellProgram implements ShellUser {
   }
 
   #stop(reason: unknown): void {
-    if (!this.#stopping.signal.aborted) this.#stopping.abort(reason)
+    if (this.#stopping.signal.aborted) return
+    this.#stopping.abort(reason)
+    this.#limit()
+  }
+
+  /** Limits the time in which the guest is waited for. */
+  #limit(): void {
+    this.#late ??= setTimeout(() => {
+      this.fail(programEndUnknown('its guest does not tell whether it was ended'))
+    }, stopTimeoutMs)
   }
 
   /** Kills the program and all that it started; false if it has ended by itself. */

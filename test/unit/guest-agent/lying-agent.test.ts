@@ -1,8 +1,10 @@
-import { expect, test } from 'vitest'
+import { expect, test, vi } from 'vitest'
 import { ProtocolError } from 'awaitvm'
+import type { ProgramControl } from '../../../src/driver/program-io.js'
 import type { Agent } from '../../../src/guest-agent/agent.js'
 import { catchUp } from '../../../src/guest-agent/guest-clock.js'
 import { guestAddresses } from '../../../src/guest-agent/guest-addresses.js'
+import { soon } from '../../../src/testing/conformance/deadline.js'
 import { LocalGuest } from '../../support/local-agent-guest.js'
 
 const base64 = (text: string): string => Buffer.from(text).toString('base64')
@@ -86,6 +88,58 @@ test('a log without end keeps no program from its end, and fills no memory', asy
   expect((await guest.run(['sh', '-c', 'sleep 0.5; exit 4'])).exitCode).toBe(4)
   expect(lies).toBeGreaterThan(1)
   isLying = false
+})
+
+test('a guest that never tells what became of a program that was to be ended is not waited for without end', async () => {
+  vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'], shouldAdvanceTime: true })
+  try {
+    await using guest = new LocalGuest('sh')
+    await guest.run(['true'])
+    const stop = new AbortController()
+    const hidden: string[] = []
+    guest.agent.lies = readsOf((text) => {
+      const lines = text.split(/(?<=\n)/)
+      hidden.push(...lines.filter((line) => / sent | ended /.test(line)))
+      return said(lines.filter((line) => !hidden.includes(line)).join(''))
+    })
+    const program = guest.run(['sleep', '619'], {
+      signal: stop.signal,
+      begun: () => {
+        stop.abort(new Error('asked'))
+      },
+    })
+    const failed = expect(program).rejects.toMatchObject({
+      code: 'OUTCOME_UNKNOWN',
+      reason: expect.stringContaining('does not tell whether it was ended'),
+    })
+    await vi.waitFor(() => expect(hidden.join('')).toMatch(/ sent \d+ 1\n/), soon)
+    await vi.advanceTimersByTimeAsync(120_000)
+    await failed
+    guest.agent.lies = (_command, right) => right
+  } finally {
+    vi.useRealTimers()
+  }
+})
+
+test('a signal was sent, though that is told after the end that it has caused', { timeout: 30_000 }, async () => {
+  await using guest = new LocalGuest('sh')
+  await guest.run(['true'])
+  let [held, hasEnded] = ['', false]
+  guest.agent.lies = readsOf((text) => {
+    // Outputs are read, too: this shell ends them with a mark.
+    if (!/^(?:\d+ |$)/.test(text)) return said(text)
+    const told = hasEnded ? held : ''
+    const lines = text.split(/(?<=\n)/)
+    held = [hasEnded ? '' : held, ...lines.filter((line) => line.includes(' sent '))].join('')
+    hasEnded ||= text.includes(' ended ')
+    return said(told + lines.filter((line) => !line.includes(' sent ')).join(''))
+  })
+  let isSent: Promise<boolean> | undefined
+  const begun = (control: ProgramControl): void => {
+    isSent = control.kill('SIGKILL')
+  }
+  const { signal } = await guest.run(['sleep', '620'], { begun })
+  expect([signal, await isSent]).toEqual(['SIGKILL', true])
 })
 
 test('a script of the SDK that never ends is given up', async () => {
