@@ -30,10 +30,15 @@ const maxGarbage = 100
 const maxNumber = 4000
 /** How long the shell is kept for the next program. */
 const keptMs = 1000
-/** How often the log is read: at first, and at most after nothing has happened for long. The part of that time is 1 / 25. */
+/** How often something is asked for: at first, and at most after nothing has happened for long. The part of that time is 1 / 25. */
 const minPauseMs = 5
 const maxPauseMs = 100
 const pausePart = 0.04
+
+/** How long to wait before something is asked for again that has not come since a time. */
+export const pauseAfter = (activeAt: number): number =>
+  Math.min(maxPauseMs, Math.max(minPauseMs, (performance.now() - activeAt) * pausePart))
+
 /** How long the log may be silent until the processes are looked at. */
 const lookAfterMs = 5000
 /** How often shells whose client has ended are looked for, while there are new programs, and how many of them one shell ends. */
@@ -235,7 +240,7 @@ export class GuestShell {
     inBackground(`VM ${this.guest.vm}: following programs in its guest`, async () => {
       try {
         while (this.#isInUse()) {
-          await pause(Math.min(maxPauseMs, Math.max(minPauseMs, (performance.now() - this.#activeAt) * pausePart)))
+          await pause(pauseAfter(this.#activeAt))
           // The log may have been closed.
           if (this.#isInUse()) await this.#read()
         }

@@ -1,6 +1,6 @@
 import type { ProgramIo } from '../driver/program-io.js'
 import { TailedFile } from './agent-file.js'
-import type { GuestShell } from './guest-shell.js'
+import { pauseAfter, type GuestShell } from './guest-shell.js'
 import { UntilMark } from './until-mark.js'
 
 /** The outputs of a program, by their letters in the shell's files. */
@@ -15,6 +15,8 @@ export class ProgramOutput {
   readonly #untilMark: UntilMark
   /** How many files the relay has begun. */
   #begun = 0
+  #activeAt = performance.now()
+  #hasEnded = false
   #isStopped = false
 
   constructor(shell: GuestShell, number: number, stream: 'o' | 'e', output: ProgramIo['output']) {
@@ -28,6 +30,11 @@ export class ProgramOutput {
   /** Notes that the relay writes to the next file. */
   noteFile(): void {
     this.#begun += 1
+  }
+
+  /** Notes that the program has ended: what is left of its output is there, or comes soon. */
+  noteEnd(): void {
+    this.#hasEnded = true
   }
 
   /** Ends the reading. */
@@ -66,12 +73,21 @@ export class ProgramOutput {
         const bytes = await file.read()
         if (bytes.byteLength > 0) {
           this.#shell.touch()
+          this.#activeAt = performance.now()
           if (await this.#pass(bytes)) return true
         } else if (isComplete) return false
-        else await this.#shell.tick()
+        else await this.#pause()
       }
       return true
     })
+  }
+
+  /** One output is read less often than the other if less comes from it. */
+  async #pause(): Promise<void> {
+    const begun = this.#begun
+    const until = performance.now() + pauseAfter(this.#activeAt)
+    do await this.#shell.tick()
+    while (performance.now() < until && this.#begun === begun && !this.#hasEnded && this.#isWanted())
   }
 
   async #withFile<T>(index: number, action: (file: TailedFile) => Promise<T>): Promise<T> {

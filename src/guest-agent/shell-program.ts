@@ -131,6 +131,7 @@ export class ShellProgram implements ShellUser {
         return
       case 'ended':
         this.#waiter = undefined
+        for (const output of Object.values(this.#outputs)) output.noteEnd()
         this.#ended.resolve(line)
         this.#begun.reject(notBegun(this.#shell.guest.driver, line.code))
         return

@@ -97,7 +97,7 @@ relay() {
   while read -r awaitvm_x <&5; do
     true >$1.$2.$awaitvm_i
     trap 'kill $!; exit' TERM
-    dd bs=64k count=16 of=$1.$2.$awaitvm_i <&6 &
+    dd bs=32k count=64 of=$1.$2.$awaitvm_i <&6 &
     say $1 $2 $awaitvm_i $!
     wait $! || { say $1 full; exit; }
     trap - TERM
