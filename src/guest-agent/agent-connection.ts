@@ -4,7 +4,7 @@ import { ProtocolError } from '../errors.js'
 import { LineSplitter } from '../line-splitter.js'
 import type { Agent } from './agent.js'
 import { AgentCommandError, AgentConnectionError, AgentSilentError } from './agent-errors.js'
-import { formatAgentCommand, formatSync, isSyncReply, parseAgentReply } from './agent-message.js'
+import { formatAgentCommand, formatSync, isAfterDelimiter, isSyncReply, parseAgentReply } from './agent-message.js'
 
 /** The agent keeps 16 MiB of each of a program's two outputs (GUEST_EXEC_MAX_OUTPUT), and sends them in base64. */
 const maxLineBytes = 48 * 2 ** 20
@@ -17,8 +17,12 @@ const freshMs = 5
 
 interface Waiting {
   readonly since: number
-  /** Whether the line is the awaited answer; throws if the agent may not send it. */
-  take(line: string): boolean
+  /**
+   * Whether the line is the awaited answer; throws if the agent may not send it.
+   *
+   * @param isFirst whether no answer is awaited before
+   */
+  take(line: string, isFirst: boolean): boolean
   reject(error: Error): void
 }
 
@@ -63,10 +67,11 @@ export class AgentConnection implements Agent {
     const id = this.#lastId
     const reply = await this.#ask(
       formatAgentCommand(id, command, args),
-      (line) => {
+      (line, isFirst) => {
+        if (isAfterDelimiter(line)) return undefined
         const found = parseAgentReply(line)
-        // Old agents do not repeat the id.
-        return found.id === undefined || found.id === id ? found : undefined
+        // Old agents do not repeat the id. All complain without one of what is no command, as of the delimiter before a synchronization.
+        return found.id === id || (found.id === undefined && isFirst) ? found : undefined
       },
       timeoutMs,
     )
@@ -114,13 +119,17 @@ export class AgentConnection implements Agent {
     clearTimeout(timer)
   }
 
-  async #ask<T>(request: string | Uint8Array, read: (line: string) => T | undefined, timeoutMs: number): Promise<T> {
+  async #ask<T>(
+    request: string | Uint8Array,
+    read: (line: string, isFirst: boolean) => T | undefined,
+    timeoutMs: number,
+  ): Promise<T> {
     if (this.#failure !== undefined) throw this.#failure
     let timer: NodeJS.Timeout | undefined
     try {
       return await new Promise<T>((resolve, reject) => {
-        const take = (line: string): boolean => {
-          const found = read(line)
+        const take = (line: string, isFirst: boolean): boolean => {
+          const found = read(line, isFirst)
           if (found !== undefined) resolve(found)
           return found !== undefined
         }
@@ -137,7 +146,7 @@ export class AgentConnection implements Agent {
   }
 
   #hear(line: string): void {
-    const index = this.#waiting.findIndex((waiting) => waiting.take(line))
+    const index = this.#waiting.findIndex((waiting, place) => waiting.take(line, place === 0))
     if (index < 0) return
     this.#answeredAt = performance.now()
     // The agent answers in order: what comes before was lost.

@@ -35,6 +35,9 @@ export const formatSync = (id: number): Uint8Array =>
     Buffer.from(`${JSON.stringify({ execute: 'guest-sync-delimited', arguments: { id } })}\n`),
   ])
 
+/** Whether the line can only be the answer to a synchronization. */
+export const isAfterDelimiter = (line: string): boolean => line.startsWith(delimiterRead)
+
 export function isSyncReply(line: string, id: number): boolean {
   const from = line.lastIndexOf(delimiterRead)
   if (from < 0) return false

@@ -98,6 +98,35 @@ test.each([
   await connection.close()
 })
 
+test('a synchronization takes no answer away from the commands before and after it', async () => {
+  await using agent = await FakeAgent.listen()
+  const connection = await synchronized(agent)
+  const lost = connection.execute('guest-ping')
+  const before = connection.execute('guest-info')
+  for (const _command of ['ping', 'info']) await agent.next()
+  const ready = connection.synchronize(timeoutMs)
+  const after = connection.execute('guest-get-time')
+  const { arguments: args } = await agent.next()
+  await agent.next()
+  // The agent complains of the delimiter, which is no command.
+  const complaint = JSON.stringify({ error: { class: 'GenericError', desc: 'Invalid JSON syntax' } })
+  agent.say('{"return": "info", "id": 2}\n', `${complaint}\n`, Buffer.of(0xff), `{"return": ${String(args?.['id'])}}\n`)
+  agent.say('{"return": 7, "id": 3}\n')
+  await ready
+  expect(await Promise.all([before, after])).toEqual(['info', 7])
+  expect(await errorOf(lost)).toBeInstanceOf(AgentConnectionError)
+
+  const third = connection.execute('guest-ping')
+  const again = connection.synchronize(timeoutMs)
+  await agent.next()
+  const second = await agent.next()
+  agent.say(Buffer.of(0xff), `{"return": ${String(second.arguments?.['id'])}}\n`)
+  await again
+  expect(await errorOf(third)).toBeInstanceOf(AgentConnectionError)
+  expect(connection.isOpen).toBe(true)
+  await connection.close()
+})
+
 test('an answer that never comes is noticed by one to a later question', async () => {
   await using agent = await FakeAgent.listen()
   const connection = await synchronized(agent)
