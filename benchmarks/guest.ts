@@ -23,6 +23,23 @@ async function milliseconds(work: () => Promise<unknown>): Promise<number> {
   return performance.now() - start
 }
 
+/** Longer than any part takes on a loaded machine. */
+const partTimeoutMs = 300_000
+
+/** Fails if a part hangs. What it has under way ends with the guests. */
+async function inTime<T>(name: string, part: Promise<T>): Promise<T> {
+  const done = new AbortController()
+  const late = delay(partTimeoutMs, undefined, { signal: done.signal }).then(() => {
+    throw new Error(`${name} took longer than ${partTimeoutMs / 1000} s`)
+  })
+  try {
+    return await Promise.race([part, late])
+  } finally {
+    late.catch(() => undefined)
+    done.abort()
+  }
+}
+
 /** `exec(['true'])`, one after another and 16 at once, and 10 MB of output. */
 async function programs({ vm, agent }: BenchGuests): Promise<Figure[]> {
   const one = await alternate(
@@ -187,16 +204,19 @@ try {
   await delay(1000)
   await writeFile(local('large'), randomBytes(bulkBytes))
   const figures = [
-    ...(await programs(guests)),
-    await ends(guests, 1),
-    await ends(guests, 3),
-    await firstByte(guests),
-    ...(await smallCopies(guests)),
-    ...(await largeCopies(guests)),
-    await memoryOf('memory of a program that writes 256 MiB', guests.vm),
+    ...(await inTime('programs', programs(guests))),
+    await inTime('the end of a program of 1 s', ends(guests, 1)),
+    await inTime('the end of a program of 3 s', ends(guests, 3)),
+    await inTime('live output', firstByte(guests)),
+    ...(await inTime('copies of 1 KB', smallCopies(guests))),
+    ...(await inTime('copies of 50 MB', largeCopies(guests))),
+    await inTime('a stream', memoryOf('memory of a program that writes 256 MiB', guests.vm)),
   ]
   const bySsh = await guests.vmBySsh()
-  figures.push(...(await copiesBySsh(bySsh, guests)), await memoryOf('the same by SSH', bySsh))
+  figures.push(
+    ...(await inTime('copies by SSH', copiesBySsh(bySsh, guests))),
+    await inTime('a stream by SSH', memoryOf('the same by SSH', bySsh)),
+  )
   report(figures)
 } finally {
   await rm(folder, { recursive: true, force: true })
