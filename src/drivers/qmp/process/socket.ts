@@ -1,6 +1,7 @@
 import { open } from 'node:fs/promises'
-import { createConnection, type Socket } from 'node:net'
+import { createConnection, type IpcNetConnectOpts, type Socket } from 'node:net'
 import { join } from 'node:path'
+import type { DuplexOptions } from 'node:stream'
 import { setTimeout as delay } from 'node:timers/promises'
 import { isExhaustion } from '../../../errors/errno.js'
 import { errorCode } from '../../../errors/native.js'
@@ -11,12 +12,21 @@ const maxPathBytes = 103
 /** How long to wait if the socket's queue of connections is full. */
 const retryMs = 5
 
-/** Connects to a socket in a folder, however long the folder's path is. */
-export async function connectSocket(folder: string, name: string, timeoutMs: number): Promise<Socket> {
+/**
+ * Connects to a socket in a folder, however long the folder's path is.
+ *
+ * @param buffered how many bytes may wait here to be read or to be sent, if not as many as usual
+ */
+export async function connectSocket(
+  folder: string,
+  name: string,
+  timeoutMs: number,
+  buffered?: number,
+): Promise<Socket> {
   const deadline = performance.now() + timeoutMs
   for (;;) {
     try {
-      return await connectOnce(folder, name)
+      return await connectOnce(folder, name, buffered)
     } catch (error) {
       if (errorCode(error) !== 'EAGAIN') {
         // A lack of resources in this process says nothing about QEMU.
@@ -28,17 +38,23 @@ export async function connectSocket(folder: string, name: string, timeoutMs: num
   }
 }
 
-async function connectOnce(folder: string, name: string): Promise<Socket> {
+async function connectOnce(folder: string, name: string, buffered: number | undefined): Promise<Socket> {
   const path = join(folder, name)
-  if (Buffer.byteLength(path) <= maxPathBytes) return connected(createConnection(path))
+  if (Buffer.byteLength(path) <= maxPathBytes) return connected(createConnection(optionsOf(path, buffered)))
   // Through a descriptor of the folder, the path is short.
   const handle = await open(folder, 'r')
   try {
-    return await connected(createConnection(`/proc/self/fd/${String(handle.fd)}/${name}`))
+    return await connected(createConnection(optionsOf(`/proc/self/fd/${String(handle.fd)}/${name}`, buffered)))
   } finally {
     await handle.close()
   }
 }
+
+/** The declaration of Node's options lacks the one that a socket has as a stream. */
+const optionsOf = (path: string, highWaterMark: number | undefined): IpcNetConnectOpts & DuplexOptions => ({
+  path,
+  ...(highWaterMark !== undefined && { highWaterMark }),
+})
 
 const connected = (socket: Socket): Promise<Socket> =>
   new Promise((resolve, reject) => {
