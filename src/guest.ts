@@ -20,11 +20,19 @@ import { err, ok, type Result } from './result.js'
 
 type OutputListener = (output: never) => void | Promise<void>
 
-const programSchema = v.pipe(v.array(plainText), v.minLength(1, 'must name a program'))
+/** Linux takes no longer argument of a program (MAX_ARG_STRLEN in its binfmts.h, which counts a zero byte). */
+const maxArgumentBytes = 131_071
+const fitting = v.maxBytes<string, number, string>(
+  maxArgumentBytes,
+  `must have at most ${String(maxArgumentBytes)} bytes, as an argument of a program on Linux: give it what is longer as input, or in a file`,
+)
+
+const programSchema = v.pipe(v.array(v.pipe(plainText, fitting)), v.minLength(1, 'must name a program'))
 const lineSchema = v.pipe(
   v.string("must be an array of a program and its arguments, or a line for the guest's shell"),
   v.minLength(1, 'must not be empty'),
   withoutNul,
+  fitting,
 )
 const commandSchema = v.lazy((command): v.GenericSchema<string | string[]> =>
   Array.isArray(command) ? programSchema : lineSchema,

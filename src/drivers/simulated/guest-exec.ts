@@ -1,4 +1,5 @@
 import { goneWithGuest, programEndUnknown } from '../../errors/program-end.js'
+import { requireVariableNames } from '../../guest/refusals.js'
 import type { Actions } from './action.js'
 import type { HostClock } from './clock.js'
 import { inGuest } from './guest-work.js'
@@ -7,6 +8,7 @@ import { RunningProgram } from './running-program.js'
 
 /** Runs a program of a test, and keeps it for others who attach to it. */
 export const guestExec: Actions<'guest.exec'>['guest.exec'] = async (host, run, { vm: id, command, options, io }) => {
+  requireVariableNames(options.env ?? {})
   const argv = typeof command === 'string' ? ['/bin/sh', '-c', command] : command
   const program = new RunningProgram(
     { argv, options, sleep: (ms, signal) => sleep(host.clock, ms, signal), now: () => host.clock.now },

@@ -143,6 +143,8 @@ describe('stdin', () => {
 test.each([
   [['ls', 'a\0b'], 'command[1]', 'must not contain a NUL character'],
   ['ls \0', 'command', 'must not contain a NUL character'],
+  [['echo', 'é'.repeat(65_536)], 'command[1]', 'must have at most 131071 bytes'],
+  ['#'.repeat(131_072), 'command', 'must have at most 131071 bytes'],
   ['', 'command', 'must not be empty'],
   [[], 'command', 'must name a program'],
   [5, 'command', "must be an array of a program and its arguments, or a line for the guest's shell"],

@@ -97,6 +97,14 @@ test('a line for the shell is one to the program, and the options are passed on'
   expect(JSON.parse(stdout)).toEqual([['/bin/sh', '-c', 'echo $HOME'], { user: 'ci', pty: { columns: 80, rows: 24 } }])
 })
 
+test('a variable that no guest can have is refused, as by other hosts', async () => {
+  const { vm } = await runningVm()
+  for (const name of ['', 'A=B', '-u']) {
+    const error = await failureOf(vm.guest.exec(['env'], { env: { [name]: 'x' } }), 'INVALID_ARGUMENT')
+    expect(error.path).toBe(`options.env.${name}`)
+  }
+})
+
 test.each<[unknown, string]>([
   [{ exitCode: -5 }, 'exitCode must be a whole number from 0 to 255'],
   [{ signal: 'TERM' }, 'signal must be the name of a signal'],
