@@ -3,7 +3,7 @@ import type { Duplex } from 'node:stream'
 import { ProtocolError } from '../errors.js'
 import { LineSplitter } from '../line-splitter.js'
 import type { Agent } from './agent.js'
-import { AgentCommandError, AgentConnectionError, AgentSilentError } from './agent-errors.js'
+import { AgentCommandError, AgentConnectionError, AgentSilentError, AnswerLostError } from './agent-errors.js'
 import { formatAgentCommand, formatSync, isAfterDelimiter, isSyncReply, parseAgentReply } from './agent-message.js'
 
 /** The agent keeps 16 MiB of each of a program's two outputs (GUEST_EXEC_MAX_OUTPUT), and sends them in base64. */
@@ -150,7 +150,7 @@ export class AgentConnection implements Agent {
     if (index < 0) return
     this.#answeredAt = performance.now()
     // The agent answers in order: what comes before was lost.
-    for (const waiting of this.#waiting.splice(0, index + 1).slice(0, index)) waiting.reject(unanswered())
+    for (const waiting of this.#waiting.splice(0, index + 1).slice(0, index)) waiting.reject(new AnswerLostError())
   }
 
   #receive(chunk: Buffer): void {
@@ -163,6 +163,3 @@ export class AgentConnection implements Agent {
     }
   }
 }
-
-const unanswered = (): AgentConnectionError =>
-  new AgentConnectionError('the agent has not answered a command, but a later one')

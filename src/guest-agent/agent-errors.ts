@@ -39,6 +39,17 @@ export class AgentConnectionError extends Error {
   }
 }
 
+/**
+ * The agent may have executed a command, whose answer got lost on the way: seen with QEMU 7.2 soon after another client was connected
+ * to the agent.
+ */
+export class AnswerLostError extends AgentConnectionError {
+  constructor() {
+    super('the agent has not answered a command, but a later one')
+    this.name = 'AnswerLostError'
+  }
+}
+
 /** An agent has opened its port, but does not answer. */
 export class AgentSilentError extends Error {
   constructor(timeoutMs: number) {

@@ -9,6 +9,7 @@ import { agentError } from './agent-errors.js'
 import { GuestShell } from './guest-shell.js'
 import { ShellOwners } from './shell-owners.js'
 import { PortTakenError, ShellProgram } from './shell-program.js'
+import { untilAnswered } from './until-answered.js'
 
 /** The ways into guests by their agents, for one connection to a host. Programs of a guest share a shell there. */
 export class AgentWays {
@@ -86,15 +87,17 @@ export class AgentWays {
 
   async #shellOf(guest: GuestAgent): Promise<GuestShell> {
     // Nothing is sent to an agent that does not answer.
-    await guest.turn((agent) => agent.requireAnswer())
+    await untilAnswered(() => guest.turn((agent) => agent.requireAnswer()))
     const known = this.#shells.get(guest.vm)
     const shell = await known?.catch(() => undefined)
     if (shell !== undefined && (await shell.isUsable())) return shell
     const current = this.#shells.get(guest.vm)
     if (current !== undefined && current !== known) return await current
-    const starting = GuestShell.start(guest, this.#owners, () => {
-      if (this.#shells.get(guest.vm) === starting) this.#shells.delete(guest.vm)
-    })
+    const starting = untilAnswered(() =>
+      GuestShell.start(guest, this.#owners, () => {
+        if (this.#shells.get(guest.vm) === starting) this.#shells.delete(guest.vm)
+      }),
+    )
     this.#shells.set(guest.vm, starting)
     return await starting
   }

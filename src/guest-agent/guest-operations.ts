@@ -10,6 +10,7 @@ import { AgentCommandError, agentError } from './agent-errors.js'
 import { AgentWays } from './agent-ways.js'
 import { guestAddresses } from './guest-addresses.js'
 import { catchUp } from './guest-clock.js'
+import { untilAnswered } from './until-answered.js'
 
 /** How long operations in guests may take to stop when the connection to the host is closed. */
 const closingMs = 3000
@@ -39,7 +40,7 @@ export class GuestOperations {
         host.use(vm, task, (guest) => {
           const { operation } = task
           if (isWay(guest)) return getNetworkAddresses({ way: guest, operation, signal: task.signal })
-          return guest.turn(guestAddresses).catch((error: unknown) => {
+          return untilAnswered(() => guest.turn(guestAddresses)).catch((error: unknown) => {
             throw agentError(error, operation, guest.driver)
           })
         }),

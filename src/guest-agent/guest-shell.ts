@@ -1,12 +1,10 @@
 import { inBackground } from '../background.js'
 import { pause } from '../driver/backoff.js'
-import { InvalidStateError } from '../errors.js'
-import { programEndUnknown } from '../errors/program-end.js'
 import type { GuestAgent } from './agent.js'
-import { AgentConnectionError, AgentSilentError } from './agent-errors.js'
+import { AgentConnectionError } from './agent-errors.js'
 import { TailedFile } from './agent-file.js'
 import { runScript } from './agent-program.js'
-import { lostProgram } from './lost-program.js'
+import { isPaused, isToBeAsked, lostProgram, lostShell } from './lost-program.js'
 import { ShellCommands } from './shell-commands.js'
 import { ShellLog, type ShellLine, type ShellOfOther } from './shell-log.js'
 import type { ShellOwners } from './shell-owners.js'
@@ -90,17 +88,21 @@ export class GuestShell {
     this.#onEnd = onEnd
   }
 
-  /** @param onEnd called when the shell takes no more programs */
+  /**
+   * If it fails since an answer got lost, it may be repeated: what it has left is ended by the next shell.
+   *
+   * @param onEnd called when the shell takes no more programs
+   */
   static async start(guest: GuestAgent, owners: ShellOwners, onEnd: () => void): Promise<GuestShell> {
     const name = owners.newShell()
-    const end = (): void => {
-      owners.leave(name)
-      onEnd()
-    }
     try {
-      return await GuestShell.#open(guest, await startShell(guest, name, owners.lineFor(guest)), owners, end)
+      const started = await startShell(guest, name, owners.lineFor(guest))
+      return await GuestShell.#open(guest, started, owners, () => {
+        owners.leave(name)
+        onEnd()
+      })
     } catch (error) {
-      end()
+      owners.leave(name)
       throw error
     }
   }
@@ -344,11 +346,3 @@ export class GuestShell {
     for (const tick of this.#ticks.splice(0)) tick()
   }
 }
-
-const isPaused = (error: unknown): boolean => error instanceof InvalidStateError && error.state === 'paused'
-
-/** A host whose guest ends closes the connection first: what has become of the VM is known a moment later. */
-const isToBeAsked = (error: unknown): boolean =>
-  isPaused(error) || error instanceof AgentSilentError || error instanceof AgentConnectionError
-
-const lostShell = (): Error => programEndUnknown('the shell in the guest that waited for the program was killed')

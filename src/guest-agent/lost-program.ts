@@ -1,6 +1,6 @@
 import { InvalidStateError, OutcomeUnknownError, VmError } from '../errors.js'
 import { goneWithGuest, programEndUnknown } from '../errors/program-end.js'
-import { AgentAbsentError, AgentCommandError } from './agent-errors.js'
+import { AgentAbsentError, AgentCommandError, AgentConnectionError, AgentSilentError } from './agent-errors.js'
 
 /**
  * Error for a program that may have run, by the cause.
@@ -23,3 +23,12 @@ function reasonOf(cause: unknown, state: string | undefined): string {
 
 /** In these states of the VM, its guest may go on, and could only not be reached. */
 const isThere: readonly string[] = ['running', 'paused', 'unknown']
+
+export const isPaused = (error: unknown): boolean => error instanceof InvalidStateError && error.state === 'paused'
+
+/** A host whose guest ends closes the connection first: what has become of the VM is known a moment later. */
+export const isToBeAsked = (error: unknown): boolean =>
+  isPaused(error) || error instanceof AgentSilentError || error instanceof AgentConnectionError
+
+/** Error for a program whose end nobody tells. */
+export const lostShell = (): Error => programEndUnknown('the shell in the guest that waited for the program was killed')

@@ -14,6 +14,7 @@ import { inputAtHand, type InputAtHand } from './input-at-hand.js'
 import { ProgramInput } from './program-input.js'
 import { ProgramOutput } from './program-output.js'
 import type { ShellLine } from './shell-log.js'
+import { untilAnswered } from './until-answered.js'
 
 /** How long a program runs before its output is passed on live. What a shorter one prints is fetched at its end. */
 const shortMs = 100
@@ -167,7 +168,7 @@ export class ShellProgram implements ShellUser {
     const name = `${this.#name}.i`
     if (input.rest === undefined) {
       const { bytes } = input
-      await this.#shell.guest.turn((agent) => writeNewFile(agent, this.#shell.file(name), bytes))
+      await untilAnswered(() => this.#shell.guest.turn((agent) => writeNewFile(agent, this.#shell.file(name), bytes)))
     } else {
       this.#hasHelpers = true
       this.#shell.send(`open_feed ${this.#name}`)

@@ -3,7 +3,7 @@ import { closeSync, existsSync, openSync, readdirSync, readFileSync, readlinkSyn
 import { rm } from 'node:fs/promises'
 import { setTimeout as delay } from 'node:timers/promises'
 import type { Agent, GuestAgent } from '../../src/guest-agent/agent.js'
-import { AgentCommandError, AgentConnectionError } from '../../src/guest-agent/agent-errors.js'
+import { AgentCommandError, AgentConnectionError, AnswerLostError } from '../../src/guest-agent/agent-errors.js'
 import type { VmState } from '../../src/model/vm-state.js'
 
 interface Run {
@@ -28,8 +28,8 @@ export class LocalAgent implements Agent, GuestAgent {
   readonly folders: string[] = []
   /** Fails each turn while it is set. */
   failure: Error | undefined
-  /** Whether the connection breaks at a command, before or after the agent has executed it. */
-  breaks: (command: string) => 'before' | 'after' | undefined = () => undefined
+  /** Whether the connection breaks at a command, before or after the agent has executed it, or only its answer gets lost. */
+  breaks: (command: string) => 'before' | 'after' | 'lost' | undefined = () => undefined
   /** What the agent says in place of the right answer. */
   lies: (command: string, answer: unknown) => unknown = (_command, answer) => answer
   state: VmState = 'running'
@@ -78,7 +78,8 @@ export class LocalAgent implements Agent, GuestAgent {
       const breaks = this.breaks(command)
       try {
         const answer = breaks === 'before' ? undefined : this.#perform(command, args)
-        if (breaks !== undefined) reject(new AgentConnectionError(`the connection broke ${breaks} ${command}`))
+        if (breaks === 'lost') reject(new AnswerLostError())
+        else if (breaks !== undefined) reject(new AgentConnectionError(`the connection broke ${breaks} ${command}`))
         else resolve(this.lies(command, answer))
       } catch (error) {
         reject(new AgentCommandError('GenericError', String(error)))

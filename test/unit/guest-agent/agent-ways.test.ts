@@ -164,6 +164,20 @@ test('programs run once, and are told of, if the connection breaks before and af
   await rm(file)
 })
 
+test('a shell is started, and a program has its input, though answers to that get lost', async () => {
+  await using guest = new LocalGuest('sh')
+  const lost = ['guest-exec', 'guest-exec-status', 'guest-file-open']
+  const loseEach = (): void => {
+    const left = new Set(lost)
+    guest.agent.breaks = (command) => (left.delete(command) ? 'lost' : undefined)
+  }
+  loseEach()
+  expect((await guest.run(['echo', 'first'])).stdout).toBe('first\n')
+  loseEach()
+  expect((await guest.run(['cat'], { input: pieces('second') })).stdout).toBe('second')
+  expect(guest.agent.folders).toHaveLength(4)
+})
+
 test('a call that finds the agent silent is refused, and the programs under way go on', async () => {
   await using guest = new LocalGuest('sh')
   let begun = (): void => undefined
