@@ -183,7 +183,10 @@ export class Server implements OperationMethods<'server'>, AsyncDisposable {
       method: 'server.attachJob',
       operation: 'server.attachJob',
       target: this.#target,
-      input: validate(nonEmpty, token, 'token').match((valid) => ({ token: valid, io: session }), itself),
+      input: validate(nonEmpty, token, 'token').match(
+        (valid) => ({ token: valid, io: session, isListed: false }),
+        itself,
+      ),
       options,
       isAside: true,
       map: (outcome) => outcomeOf(session, outcome),
@@ -274,7 +277,7 @@ export class Server implements OperationMethods<'server'>, AsyncDisposable {
       work: async (task) => {
         task.setToken(token)
         task.progress(progress)
-        return outcomeOf(session, await attach({ token, io: session }, task))
+        return outcomeOf(session, await attach({ token, io: session, isListed: true }, task))
       },
     })
     return operation === 'guest.exec' ? execJob(job, session, this.#runner) : job

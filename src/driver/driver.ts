@@ -48,6 +48,8 @@ export interface DriverInputs extends GuestInputs {
     readonly token: string
     /** What passes between the program and its user, if the job is that of a program. */
     readonly io: ProgramIo
+    /** Whether the job was only listed. The host then keeps the output and the end of a program for those who attach. */
+    readonly isListed: boolean
   }
   /** The VM. */
   'vm.getState': OnVm

@@ -52,9 +52,6 @@ export class AgentWays {
   ): Promise<ProgramEnd> {
     if (program.pty !== undefined)
       throw refusedOption('pty', 'the agent in a guest gives programs no terminal', otherWay)
-    if (program.detached === true) {
-      throw refusedOption('detached', 'programs that the agent runs are found by their own connection only', otherWay)
-    }
     if (program.user !== undefined) {
       const { user: _user, env: _env, cwd: _cwd, ...others } = program
       const wrapped = wrappedProgram(program, io, guest.driver)

@@ -19,6 +19,8 @@ const closingMs = 3000
 export interface AgentHost {
   /** Uses the agent of a VM, or another way into its guest if the VM has one; rejects if the VM does not run. */
   use<T>(vm: string, task: Task, action: (guest: GuestAgent | GuestWay) => Promise<T>): Promise<T>
+  /** Runs a program that outlives the connection. */
+  readonly execDetached?: DriverOperations['guest.exec']
   /** Closes the connections to agents. Turns under way end with an error. */
   close(): Promise<void>
 }
@@ -33,8 +35,8 @@ export class GuestOperations {
     this.#host = host
     this.operations = {
       ...guestOperations({
-        use: (vm, task, action) =>
-          host.use(vm, task, (guest) => action(isWay(guest) ? guest : this.#ways.into(guest, hostTask(task)))),
+        use: (vm, task, action) => host.use(vm, task, (guest) => action(this.wayInto(guest, task))),
+        execDetached: host.execDetached,
       }),
       'guest.getNetworkAddresses': ({ vm }, task) =>
         host.use(vm, task, (guest) => {
@@ -45,6 +47,10 @@ export class GuestOperations {
           })
         }),
     }
+  }
+
+  wayInto(guest: GuestAgent | GuestWay, task: Task): GuestWay {
+    return isWay(guest) ? guest : this.#ways.into(guest, hostTask(task))
   }
 
   /** Sets the clock of a guest that was paused or suspended, if its agent can be asked. */

@@ -6,9 +6,10 @@ import { mkdir, readdir, readFile, rename, rm, stat } from './guest-files.js'
 import { getInfo, getNetworkAddresses } from './guest-info.js'
 import type { GuestHost } from './guest-way.js'
 import { waitUntilReady } from './readiness.js'
+import { notKept } from './refusals.js'
 import type { InGuest } from './run-script.js'
 import { waitForPort } from './wait-for-port.js'
-import { shell } from './wrapped-program.js'
+import { argvOf } from './wrapped-program.js'
 import { writeNewFile } from './write-file.js'
 
 /**
@@ -39,11 +40,13 @@ export function guestOperations(host: GuestHost): DriverOperations {
     inGuest(vm, task, action, new AbortController().signal)
 
   return {
-    'guest.exec': ({ vm, command, options, io }, task) =>
-      inGuest(vm, task, ({ way, signal }) => {
-        const argv = typeof command === 'string' ? [shell, '-c', command] : command
-        return way.run({ argv, ...options, endsWithClient: options.detached !== true }, io, signal)
-      }),
+    'guest.exec': (input, task) => {
+      const { detached, ...options } = input.options
+      if (detached === true) return host.execDetached?.(input, task) ?? Promise.reject(notKept())
+      return inGuest(input.vm, task, ({ way, signal }) =>
+        way.run({ argv: argvOf(input.command), ...options, endsWithClient: true }, input.io, signal),
+      )
+    },
     'guest.readFile': (input, task) => inGuest(input.vm, task, (guest) => readFile(guest, input)),
     'guest.writeFile': ({ vm, path, input, mode, append }, task) =>
       inGuest(vm, task, (guest) => writeNewFile(guest, { path, content: input, mode, append })),

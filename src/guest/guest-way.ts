@@ -1,3 +1,4 @@
+import type { DriverOperations } from '../driver/driver.js'
 import type { ProgramEnd, ProgramIo } from '../driver/program-io.js'
 import type { Task } from '../driver/task.js'
 import type { PtySize } from '../model/exec.js'
@@ -14,8 +15,6 @@ export interface GuestProgram {
   readonly user?: string | undefined
   /** The size of its terminal; it has none if absent. */
   readonly pty?: PtySize | undefined
-  /** Whether it outlives the connection to the host. */
-  readonly detached?: boolean | undefined
   /** It should end with the connection to the guest, also if this process is killed. Other programs end themselves once their input ends. */
   readonly endsWithClient?: boolean | undefined
   /** It changes nothing: it may be run again if its outcome got lost. */
@@ -54,4 +53,6 @@ export interface GuestHost {
    *   later
    */
   use<T>(vm: string, task: Task, action: (way: GuestWay) => Promise<T>): Promise<T>
+  /** Runs a program that outlives the connection. If absent, `detached` is refused. */
+  readonly execDetached?: DriverOperations['guest.exec']
 }

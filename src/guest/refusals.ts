@@ -37,6 +37,14 @@ export const otherUser = (user: string, cause?: unknown): PermissionDeniedError 
 export const refusedOption = (option: 'pty' | 'detached', reason: string, hint: string): NotSupportedError =>
   new NotSupportedError({ capability: `options.${option}`, path: `options.${option}`, reason, hint })
 
+/** Error for a program that is to outlive its connection, on a host that keeps none. */
+export const notKept = (): NotSupportedError =>
+  refusedOption(
+    'detached',
+    'a program of this host ends with the connection that runs it',
+    'Leave it out, and keep the connection open; or start the program as a service of the guest.',
+  )
+
 /** Throws for a name that an environment variable can't have. */
 export function requireVariableNames(env: Readonly<Record<string, string>>): void {
   const wrong = Object.keys(env).find((name) => !/^[^=-][^=]*$/.test(name))

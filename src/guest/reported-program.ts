@@ -10,12 +10,16 @@ const inner = `for to in 3 4; do printf "%s begun %s %s\\n" "$1" "$$" "$PPID" >&
 AWAITVM_PROGRAM=$2; export AWAITVM_PROGRAM; shift 2; exec "$@" >&3 2>&4 3>&- 4>&-`
 
 /** Bash keeps to itself what has ended a program while it follows POSIX. */
-const middle = `[ -z "$BASH_VERSION" ] || set +o posix; sh -c "$0" sh "$@"; printf "\\n%s" "$?"`
+export const middle = `[ -z "$BASH_VERSION" ] || set +o posix; sh -c "$0" sh "$@"; printf "\\n%s" "$?"`
 
-const outer = `mark=$1 middle=$2 inner=$3; shift 3; exec 3>&1 4>&2; said=$(sh -c "$middle" "$inner" "$mark" "$@" 2>&1)
+/** Runs the reported program whose arguments are the parameters; then `code` and `name` tell how it has ended. */
+export const endOfReported = `said=$(sh -c "$middle" "$inner" "$@" 2>&1)
 code=\${said##*
 }; said=\${said%?"$code"}; name=
-if [ -n "$said" ]; then if [ "$code" -gt 128 ]; then name=$(kill -l "$code"); else printf "%s\\n" "$said" >&4; fi; fi
+if [ -n "$said" ]; then if [ "$code" -gt 128 ]; then name=$(kill -l "$code"); else printf "%s\\n" "$said" >&4; fi; fi`
+
+const outer = `mark=$1 middle=$2 inner=$3; shift 3; exec 3>&1 4>&2; set -- "$mark" "$@"
+${endOfReported}
 for to in 4 3; do printf "%s end %s %s\\n" "$mark" "$code" "$name" >&"$to"; done`
 
 const isReport = /^(?:begun \d{1,10} \d{1,10}|end \d{1,3} \w{0,12})$/
@@ -56,7 +60,7 @@ export class ReportedOutput {
   #begun: BegunProgram | undefined
   #end: ReportedEnd | undefined
 
-  constructor({ mark }: ReportedProgram) {
+  constructor({ mark }: Pick<ReportedProgram, 'mark'>) {
     this.#reports = new ReportsInOutput(mark, isReport)
   }
 

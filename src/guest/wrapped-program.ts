@@ -7,6 +7,10 @@ import { noFolder, noProgram, noUser, otherUser, requireVariableNames } from './
 /** The shell of every POSIX system. */
 export const shell = '/bin/sh'
 
+/** The program with its arguments: a text is for the guest's shell. */
+export const argvOf = (command: string | readonly string[]): readonly string[] =>
+  typeof command === 'string' ? [shell, '-c', command] : command
+
 /*
  * The parameters are a mark, the folder, the PATH, the name of the program, and what is executed: the program with its arguments, with
  * variables before them if there are any. Then env executes them, which is looked for before the PATH changes. The script prints the
@@ -63,9 +67,15 @@ export interface WrappedProgram {
  *
  * @param io of the program
  * @param driver the driver's name, for errors
+ * @param mark begins the report of the start
  * @throws InvalidArgumentError for a wrong name of a variable
  */
-export function wrappedProgram(program: GuestProgram, io: ProgramIo, driver: string): WrappedProgram {
+export function wrappedProgram(
+  program: GuestProgram,
+  io: ProgramIo,
+  driver: string,
+  mark = `awaitvm-${randomBytes(12).toString('hex')}`,
+): WrappedProgram {
   const { argv, env = {}, cwd = '', user, pty } = program
   requireVariableNames(env)
   const [name = '', ...args] = argv
@@ -73,7 +83,6 @@ export function wrappedProgram(program: GuestProgram, io: ProgramIo, driver: str
   // env would take a program with such a name for a variable.
   const command =
     variables.length > 0 && name.includes('=') ? [shell, '-c', 'exec "$@"', 'sh', ...argv] : [name, ...args]
-  const mark = `awaitvm-${randomBytes(12).toString('hex')}`
   const start = [cwd, env['PATH'] ?? '', name, variables.length > 0 ? 'env' : '', ...variables, ...command]
   const foreword = new Foreword(mark, io, pty === undefined ? 'stderr' : 'stdout')
   return {

@@ -31,7 +31,10 @@ export interface ProgramOptions {
   /** A terminal of this size for the program. It carries both outputs: `stderr` is empty. */
   readonly pty?: PtySize | undefined
   /**
-   * The program outlives `server.close()` and this process, and has a token: any process finds it by `server.getJobs()`, until its end.
+   * The program outlives `server.close()` and this process, and has a token: any process finds it by `server.getJobs()` while it runs,
+   * and `server.attachJob()` gives its output from the first byte, its input and its end. QEMU's guests keep the first 16 MiB of each
+   * output, and all of it for an hour after the end unless somebody attaches and takes it. It can't have a `pty`.
+   *
    * Without it, `server.close()` ends the program, and other connections don't see it. A host that can't keep programs refuses it
    * with `NOT_SUPPORTED`.
    */

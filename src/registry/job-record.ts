@@ -3,6 +3,7 @@ import { join } from 'node:path'
 import * as v from 'valibot'
 import { errorCode } from '../errors/native.js'
 import { writtenErrorSchema } from '../errors/written-error.js'
+import { signalNames } from '../model/signal.js'
 import { operations, type OperationCode } from '../operations.js'
 import { damagedFile } from './file-problem.js'
 import { readOwnFile } from './own-file.js'
@@ -15,7 +16,19 @@ const amount = v.optional(v.pipe(v.number(), v.minValue(0)))
 
 const format = 1
 
-/** Not strict: only its owner rewrites a record. */
+const programSchema = v.object({
+  id: v.pipe(v.string(), v.regex(/^[0-9a-f]{24}$/)),
+  hasInput: v.boolean(),
+  name: text,
+  cwd: text,
+  user: text,
+  /** Its process has not yet been told whether it was started. */
+  isStarting: v.boolean(),
+})
+
+const endSchema = v.object({ exitCode: v.optional(v.number()), signal: v.optional(v.picklist(signalNames)) })
+
+/** Not strict: a record is rewritten by its owner only, or by who follows a program. */
 const recordSchema = v.object({
   format: v.literal(format),
   /** The process that runs the job. */
@@ -27,12 +40,16 @@ const recordSchema = v.object({
   isCancelable: v.boolean(),
   /** The number of requests to stop that were refused. */
   refusals: v.number(),
+  /** A program that its guest keeps: it outlives the process that started it. */
+  program: v.optional(programSchema),
   /** With `outcome`: when the job ended, by `hostClockMs`. */
   endedAt: v.optional(v.number()),
   outcome: v.optional(
     v.variant('kind', [
       /** `answer`: the state that it led to, or the id of what it created. */
       v.object({ kind: v.literal('succeeded'), answer: v.optional(text) }),
+      /** A program has ended. */
+      v.object({ kind: v.literal('ended'), ...endSchema.entries }),
       v.object({ kind: v.literal('failed'), error: writtenErrorSchema }),
     ]),
   ),
@@ -40,6 +57,12 @@ const recordSchema = v.object({
 
 /** A job, as its process writes it down for others. */
 export type JobRecord = Readonly<Omit<v.InferOutput<typeof recordSchema>, 'format'>>
+
+/** What finds a program in its guest again. */
+export type ProgramRecord = Readonly<v.InferOutput<typeof programSchema>>
+
+/** How a program has ended. */
+export type EndRecord = Readonly<v.InferOutput<typeof endSchema>>
 
 const requestSchema = v.object({ reason: text })
 

@@ -3,7 +3,6 @@ import type { ProgramEnd, ProgramIo } from '../driver/program-io.js'
 import { HostError, InvalidArgumentError, OutcomeUnknownError } from '../errors.js'
 import { goneWithGuest, programEndUnknown } from '../errors/program-end.js'
 import type { GuestProgram, GuestWay } from '../guest/guest-way.js'
-import { refusedOption } from '../guest/refusals.js'
 import { signalScript, stopScript } from '../guest/stop-scripts.js'
 import { shell, wrappedProgram } from '../guest/wrapped-program.js'
 import type { VmState } from '../model/vm-state.js'
@@ -48,10 +47,6 @@ export class SshWay implements GuestWay {
 
   async run(program: GuestProgram, io: ProgramIo, cancelled: AbortSignal): Promise<ProgramEnd> {
     const signal = AbortSignal.any([cancelled, this.#closing])
-    if (program.detached === true) {
-      const hint = 'Start it with setsid, nohup or as a service of the guest.'
-      throw refusedOption('detached', 'a program that is run by SSH ends with its connection', hint)
-    }
     // All that the program starts has it in its environment.
     const id = randomBytes(12).toString('hex')
     const wrapped = wrappedProgram(program, io, this.driver)

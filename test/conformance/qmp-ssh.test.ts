@@ -31,7 +31,6 @@ describeOwnHost(
     name: 'qmp:///dir by SSH',
     unavailable: qmpHost.unavailable ?? missingSsh,
     guestWithAgent: sshGuest,
-    refusedExecOptions: ['detached'],
   },
   ofGuests,
 )

@@ -14,5 +14,5 @@ describeOwnHost({
   ...qmpHost,
   name: 'qmp:///dir',
   guestWithAgent: () => debianGuest(linux, { memoryMiB: 128 }),
-  refusedExecOptions: ['pty', 'detached'],
+  refusedExecOptions: ['pty'],
 })

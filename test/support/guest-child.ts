@@ -28,6 +28,24 @@ const works: Readonly<Record<string, () => PromiseLike<unknown>>> = {
   'a program that prints': () => guest.exec('yes', { onOutput, maxOutputBytes: 0 }),
   'a program that reads': () =>
     guest.exec('head -c 100000 >/dev/null; echo begun; cat >/dev/null; sleep 2006', { onOutput, input: endless() }),
+  'a detached program': () =>
+    guest.exec('echo begun; until [ -e /run/go ]; do sleep 0.1; done; echo over; exit 3', { onOutput, detached: true }),
+  'a detached program that prints': () =>
+    guest.exec('yes & until [ -e /run/go ]; do sleep 0.1; done; kill "$!"', { onOutput, detached: true }),
+  'a detached program that reads': () =>
+    guest.exec('echo begun; head -c 100000 >/dev/null; echo more; until [ -e /run/go ]; do sleep 0.1; done; exit 4', {
+      onOutput: ({ data }) => {
+        if (data.includes('more')) reached()
+      },
+      input: endless(),
+      detached: true,
+    }),
+  'detached programs that are being started': () =>
+    Promise.all(
+      Array.from({ length: 8 }, () =>
+        guest.exec('echo begun; until [ -e /run/go ]; do sleep 0.1; done; exit 3', { onOutput, detached: true }),
+      ),
+    ),
   'a program with a terminal': () =>
     guest.exec('echo begun; exec sleep 2007', { onOutput, pty: { columns: 80, rows: 24 } }),
   'a file that is written': () =>

@@ -102,13 +102,18 @@ export class LocalWay implements GuestWay {
       }
       child.stdin.end()
     }
-    const pumped = pump()
+    let failure: { readonly error: unknown } | undefined
+    const pumped = pump().catch((error: unknown) => {
+      failure = { error }
+      kill()
+    })
     const read = async (stream: 'stdout' | 'stderr'): Promise<void> => {
       for await (const bytes of child[stream]) await io.output(stream, bytes as Uint8Array)
     }
     signal.addEventListener('abort', kill)
     try {
       const [end] = await Promise.all([ended, read('stdout'), read('stderr')])
+      if (failure !== undefined) throw failure.error
       signal.throwIfAborted()
       return end
     } finally {

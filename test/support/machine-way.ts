@@ -27,11 +27,8 @@ export class MachineWay implements GuestWay {
   }
 
   async run(program: GuestProgram, io: ProgramIo, signal: AbortSignal): Promise<ProgramEnd> {
-    for (const option of ['pty', 'detached'] as const) {
-      if (program[option] !== undefined && program[option] !== false) {
-        throw new NotSupportedError({ capability: `options.${option}`, reason: `this machine has no ${option}` })
-      }
-    }
+    if (program.pty !== undefined)
+      throw new NotSupportedError({ capability: 'options.pty', reason: 'this machine has no terminal' })
     signal.throwIfAborted()
     const wrapped = wrappedProgram(program, io, this.driver)
     const reported = reportedProgram(wrapped.argv)

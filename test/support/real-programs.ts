@@ -25,7 +25,7 @@ export class RealPrograms {
     program.onSignal((name) => void control.then(({ kill }) => kill(name)))
     const io: ProgramIo = { input: stdin, output: (stream, bytes) => output.put({ [stream]: bytes }), begun }
     const way = new MachineWay(program.vm, await this.#folder)
-    const ended = way.run({ ...options, argv, detached: false }, io, signal)
+    const ended = way.run({ ...options, argv }, io, signal)
     const gone = ended.catch(() => undefined).finally(() => output.end())
     this.#running.add(gone)
     const stop = (): void => {

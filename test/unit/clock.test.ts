@@ -87,7 +87,8 @@ test('the outcome of a job is still told after the clock was set forward', async
   const explain = (error: unknown) =>
     new HostError({ reason: String(error), native: { driver: 'qmp', message: String(error) } })
   const directory = { root, member: new Membership(root) }
-  const [one, other] = [new JobLedger(directory, 'qmp', explain), new JobLedger(directory, 'qmp', explain)]
+  const ledger = () => new JobLedger(directory, 'qmp', explain, () => Promise.resolve(false))
+  const [one, other] = [ledger(), ledger()]
   const token = await lastingJob(one)
   // What both are done with is removed when the next job ends.
   const folder = join(root, 'jobs')

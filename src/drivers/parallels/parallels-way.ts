@@ -27,8 +27,6 @@ export class ParallelsWay implements GuestWay {
 
   async run(program: GuestProgram, io: ProgramIo, signal: AbortSignal): Promise<ProgramEnd> {
     if (program.pty !== undefined) throw refusedOption('pty', 'prlctl exec gives programs no terminal', otherWay)
-    if (program.detached === true)
-      throw refusedOption('detached', 'a program of prlctl exec ends with its prlctl', otherWay)
     for (let attempt = 1; ; attempt += 1) {
       const wrapped = wrappedProgram(program, io, this.driver)
       const hasBegun = (): boolean => wrapped.pid !== undefined

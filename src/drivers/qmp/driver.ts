@@ -17,7 +17,9 @@ import type { Definition } from './definition.js'
 import { DiskImages } from './disks/disk-images.js'
 import { AgentChannel } from './guest-io/agent-channel.js'
 import { ConsoleInput } from './guest-io/console-input.js'
+import { isOver, KeptPrograms } from './guest-io/kept-programs.js'
 import { sshGuestOf } from './guest-io/ssh-guest.js'
+import type { VmState } from '../../model/vm-state.js'
 import { VmMoves } from './moves/vm-moves.js'
 import { operationTable } from './operation-table.js'
 import type { Accelerator } from './process/accelerator.js'
@@ -74,7 +76,11 @@ export class QmpDriver implements Driver {
     this.#observer = observer
     this.#access = access
     this.#lifecycle = lifecycle
-    this.#jobs = new JobLedger(directory, this.name, qemuError)
+    const stateOf = async (vm: string): Promise<VmState> => {
+      const definition = await directory.get(vm)
+      return definition === undefined ? 'stopped' : (await inspector.look(definition)).state
+    }
+    this.#jobs = new JobLedger(directory, this.name, qemuError, async (vm) => !isOver(await stateOf(vm)))
     this.#guest = new GuestOperations({
       use: (vm, task, action) =>
         this.#work.change(task, (sending) =>
@@ -86,7 +92,15 @@ export class QmpDriver implements Driver {
             (folder) => agents.answers(folder),
           ),
         ),
+      execDetached: (input, task) => programs.exec(input, task),
       close: () => agents.close(),
+    })
+    const programs = new KeptPrograms({
+      work: this.#work,
+      jobs: this.#jobs,
+      access,
+      stateOf,
+      wayInto: (running, task) => this.#guest.wayInto(this.#wayInto(running, task) ?? agents.agentOf(running), task),
     })
     this.operations = operationTable({
       work: this.#work,
@@ -113,6 +127,7 @@ export class QmpDriver implements Driver {
       }),
       input: this.#input,
       guest: this.#guest,
+      programs,
       agentOf: (vm) => agents.agentOf(vm),
       hostInfo: () => this.#hostInfo(),
     })

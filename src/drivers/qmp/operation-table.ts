@@ -15,6 +15,7 @@ import type { VmRecords } from '../../registry/vm-records.js'
 import { attachJob } from './attach-job.js'
 import type { Definition } from './definition.js'
 import type { ConsoleInput } from './guest-io/console-input.js'
+import type { KeptPrograms } from './guest-io/kept-programs.js'
 import { screenshot } from './guest-io/screenshot.js'
 import { sendKeys } from './guest-io/send-keys.js'
 import { openConsole } from './guest-io/qemu-console.js'
@@ -44,6 +45,7 @@ interface Parts {
   readonly records: VmRecords<Definition>
   readonly input: ConsoleInput
   readonly guest: GuestOperations
+  readonly programs: KeptPrograms
   readonly agentOf: (vm: RunningVm) => GuestAgent
   readonly hostInfo: () => Promise<HostInfo>
 }
@@ -149,9 +151,12 @@ export function operationTable(parts: Parts): DriverOperations {
     'server.createVm': make(({ spec }, task) => provisioning.create(spec, task)),
     'server.registerVm': make(({ path }) => moves.register(path)),
     'server.getJobs': query(() => jobs.list()),
-    'server.attachJob': query(({ token }, task) =>
-      attachJob({ jobs, find: (id) => directory.get(id), record: (vm) => records.of(vm) }, token, hostTask(task)),
-    ),
+    'server.attachJob': query(async (input, task) => {
+      const program = parts.programs.attach(input, task)
+      if (program !== undefined) return await program
+      const found = { jobs, find: (id: string) => directory.get(id), record: (vm: Definition) => records.of(vm) }
+      return await attachJob(found, input.token, hostTask(task))
+    }),
     'vm.getState': query(async ({ vm }, { signal }) => (await inspector.look(await access.get(vm), { signal })).state),
     'vm.start': change((held, task) => lifecycle.powerOn(held, task), { through: throughStart }),
     'vm.stop': keep(({ vm, mode }, task, sending) =>

@@ -86,7 +86,7 @@ export class VmAccess {
    */
   async use<T>(
     id: string,
-    task: Task,
+    task: Pick<Task, 'operation'>,
     { signal, send }: Sending,
     action: (running: RunningVm) => Promise<T>,
     answers: (folder: string) => Promise<boolean> = () => Promise.resolve(false),
@@ -215,7 +215,7 @@ export class VmAccess {
   }
 
   /** Replaces the error of a broken connection by what became of the VM, if its guest has gone. */
-  async #explain(id: string, { operation }: Task, failure: unknown): Promise<never> {
+  async #explain(id: string, { operation }: Pick<Task, 'operation'>, failure: unknown): Promise<never> {
     const error = await unlessDeleted(failure, id, () => this.#parts.directory.find(id))
     if (!(error instanceof QmpConnectionError || error instanceof AgentConnectionError)) throw error
     const { state, message } = await this.#parts.inspector.lookAtRun(await this.get(id))

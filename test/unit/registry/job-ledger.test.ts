@@ -21,7 +21,7 @@ async function followedJob(): Promise<{
 }> {
   const root = await mkdtemp(join(tmpdir(), 'awaitvm-'))
   onTestFinished(() => rm(root, { recursive: true }))
-  const ledger = new JobLedger({ root, member: new Membership(root) }, 'fake', explain)
+  const ledger = new JobLedger({ root, member: new Membership(root) }, 'fake', explain, () => Promise.resolve(false))
   const owned = createJob()
   let end = (_error: Error): void => undefined
   const work = new Promise<never>((_resolve, reject) => (end = reject))

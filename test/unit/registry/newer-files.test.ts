@@ -204,9 +204,10 @@ test.each([
   ['of an operation that is not known', { operation: 'vm.convert' }],
 ])('the record of a job %s is not listed, and is not removed when others are', async (_what, change) => {
   const member = new Membership(directory)
-  const ledger = new JobLedger({ root: directory, member }, 'fake', (error) => {
+  const explain = (error: unknown): never => {
     throw error
-  })
+  }
+  const ledger = new JobLedger({ root: directory, member }, 'fake', explain, () => Promise.resolve(false))
   const progress = {}
   const record = {
     format: 1,

@@ -344,13 +344,6 @@ describe('a program in a guest by SSH', () => {
     await expect(run.end).rejects.toThrow('the server was closed')
     await expect.poll(() => isAlive(Number(run.out.stdout))).toBe(false)
   })
-
-  test('can not outlive its connection, and says so', async () => {
-    await expect(ended({ argv: ['true'], detached: true })).rejects.toMatchObject({
-      code: 'NOT_SUPPORTED',
-      capability: 'options.detached',
-    })
-  })
 })
 
 describe('the ssh server of a guest', () => {

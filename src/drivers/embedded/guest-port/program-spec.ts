@@ -1,5 +1,4 @@
 import type { GuestProgram } from '../../../guest/guest-way.js'
-import { refusedOption } from '../../../guest/refusals.js'
 import { InvalidArgumentError } from '../../../errors.js'
 import { bytesOf } from './messages.js'
 
@@ -10,16 +9,9 @@ const flag = { input: 1, pty: 2 } as const
 
 /** The spec of a program in the form of guest-program/guest.h, after its length. */
 export const programSpec = (
-  { argv, env = {}, cwd = '', user = '', pty, detached }: GuestProgram,
+  { argv, env = {}, cwd = '', user = '', pty }: GuestProgram,
   hasInput: boolean,
 ): Uint8Array => {
-  if (detached === true) {
-    throw refusedOption(
-      'detached',
-      'a VM of this host ends with the connection, and its programs with it',
-      'Leave it out.',
-    )
-  }
   const variables = Object.entries(env).map(([name, value]) => `${name}=${value}`)
   const texts = [user, cwd, ...argv, ...variables]
   const flags = (hasInput ? flag.input : 0) | (pty === undefined ? 0 : flag.pty)

@@ -98,7 +98,47 @@ export const guestJobs: Cases = ({ host, promises }) => {
         await output.until('ended\n')
         const result = await within(attached, () => 'the end of the program')
         expect(result.isOk() && result.value).toMatchObject({ exitCode: 6, stdout: 'begun\nended\n' })
-        expect(await next.getJobs().unwrap()).toEqual([])
+        await vi.waitFor(async () => expect(await next.getJobs().unwrap()).toEqual([]), soon)
+      },
+    )
+  }
+
+  if (keepsPrograms) {
+    promises(
+      'the output of a detached program is kept for the one who attaches to it, also after others have seen its end',
+      ['guest.exec', 'server.attachJob', 'server.getJobs', 'agent'],
+      async (trial) => {
+        const vm = await trial.vmWithAgent()
+        const script = `echo kept; until [ -e "$0" ]; do sleep 0.1; done; rm "$0"; exit 3`
+        const file = `/tmp/awaitvm-go-${randomBytes(6).toString('hex')}`
+        const job = vm.guest.exec(['sh', '-c', script, file], { detached: true })
+        await new OutputReader(job.stdout).until('kept\n')
+        const next = await trial.reopen()
+        const { job: listed } = await vi.waitFor(async () => {
+          const found = (await next.getJobs().unwrap()).find(({ token }) => token === job.token)
+          if (found === undefined) throw new Error('the program is not listed')
+          // The job itself would be waited for.
+          return { job: found }
+        }, soon)
+        await (await sameVm(next, vm)).guest.exec(['touch', file]).unwrap()
+        const seen = await within(listed, () => 'the end of the listed program')
+        expect(seen.isOk() && seen.value).toMatchObject({ exitCode: 3 })
+        const taken = await within(next.attachJob(job.token!), () => 'the end of the program')
+        expect(taken.isOk() && taken.value).toMatchObject({ exitCode: 3, stdout: 'kept\n', isTruncated: false })
+      },
+    )
+
+    promises(
+      'a detached program that the guest can not start is refused as any other, and is no job then',
+      ['guest.exec', 'server.getJobs', 'agent'],
+      async (trial) => {
+        const vm = await trial.vmWithAgent()
+        const missing = await failureOf(vm.guest.exec(['/no/such/program'], { detached: true }), 'INVALID_ARGUMENT')
+        expect(missing.path).toBe('command[0]')
+        const folder = vm.guest.exec(['true'], { detached: true, cwd: '/no/such/folder' })
+        expect((await failureOf(folder, 'INVALID_ARGUMENT')).path).toBe('options.cwd')
+        const other = await trial.connectAgain()
+        expect(await other.getJobs().unwrap()).toEqual([])
       },
     )
   }
