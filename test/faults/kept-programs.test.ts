@@ -99,6 +99,22 @@ describe.each(waysOnQemu)('detached programs, by $name', ({ name, missing, open 
     expect(job.status).toBe('finished')
   })
 
+  test(
+    'one that can not be asked to end has an unknown outcome, and is followed again later',
+    { timeout },
+    async () => {
+      const { vm, host } = guest
+      const { job } = await beginProgram(vm, 'exec sleep 2305', { detached: true })
+      await vm.suspend().unwrap()
+      await vi.waitFor(() => expect(job.status).toBe('unknown'), soon)
+      await Promise.all([failureOf(job, 'OUTCOME_UNKNOWN'), job.cancel()])
+      await vm.resume().unwrap()
+      const attached = host.server.attachJob(job.token ?? '')
+      await attached.cancel().unwrap()
+      await failureOf(attached, 'JOB_CANCELLED')
+    },
+  )
+
   test('one that is cancelled ends with all that it started', { timeout }, async () => {
     const { job } = await beginProgram(guest.vm, 'sleep 2300 & setsid sleep 2301 & exec sleep 2304', { detached: true })
     await job.cancel().unwrap()

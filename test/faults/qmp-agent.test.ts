@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs'
-import { mkdir, open } from 'node:fs/promises'
+import { mkdir, open, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import type { Job, Vm } from 'awaitvm'
+import { connect, type Job, type Vm } from 'awaitvm'
 import { afterAll, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest'
 import type { ConsoleReader } from '../../src/testing/conformance/console-reader.js'
 import { soon } from '../../src/testing/conformance/deadline.js'
@@ -103,6 +103,18 @@ async function expectNothingLeft(before: readonly string[]): Promise<void> {
   const added = async (): Promise<string[]> => (await whatIsInGuest(vm)).filter((line) => !before.includes(line))
   await vi.waitFor(async () => expect(await added()).toEqual([]), soon)
 }
+
+test('the first copy of a connection takes the port for data', { timeout }, async () => {
+  await using server = await connect(host.uri).unwrap()
+  const size = 2 ** 20
+  const from = join(host.folder, 'first')
+  await writeFile(from, Buffer.alloc(size))
+  const before = dataPort.passed
+  const { guest } = await server.getVm(vm.id).unwrap()
+  await guest.copyIn(from, '/root/first').unwrap()
+  expect(dataPort.passed - before).toBeGreaterThanOrEqual(size)
+  await guest.rm('/root/first').unwrap()
+})
 
 describe.each(works)('%s', (name, work) => {
   test.each([

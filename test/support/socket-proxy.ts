@@ -6,20 +6,24 @@ import { connect, createServer, type AddressInfo, type NetConnectOpts, type Serv
 export class SocketProxy implements AsyncDisposable {
   readonly #server: Server
   readonly #sockets = new Set<Socket>()
+  /** How many bytes have come, from both sides. */
+  passed = 0
 
   private constructor(target: NetConnectOpts) {
-    this.#server = createServer((near) => {
-      const far = connect(target)
+    // An end of one side is passed on after all of its bytes.
+    this.#server = createServer({ allowHalfOpen: true }, (near) => {
+      const far = connect({ ...target, allowHalfOpen: true })
       for (const [socket, other] of [
         [near, far],
         [far, near],
       ] as const) {
         this.#sockets.add(socket)
         socket.pipe(other)
+        socket.on('data', ({ byteLength }) => (this.passed += byteLength))
         socket.on('error', () => undefined)
         socket.on('close', () => {
           this.#sockets.delete(socket)
-          other.destroy()
+          if (!socket.readableEnded) other.destroy()
         })
       }
     })

@@ -52,6 +52,12 @@ const maxName = 1000
 /** Whether a guest has ended in this state, with its programs. */
 export const isOver = (state: VmState): boolean => state === 'stopped' || state === 'crashed'
 
+/** The error of a program that can't be followed to its end: it has run, and may still do so. */
+const endUnknown = (error: unknown): unknown =>
+  error instanceof VmError && !(error instanceof OutcomeUnknownError)
+    ? programEndUnknown(error.reason, { cause: error })
+    : error
+
 /** Programs that outlive this process: their guest keeps them, and the directory of VMs has their records. */
 export class KeptPrograms {
   readonly #parts: Parts
@@ -119,27 +125,36 @@ export class KeptPrograms {
       givenUp.abort(error)
     }
     const ended = new AbortController()
+    /** What else is done in the guest, which must end before the job does: the connection may be closed then. */
+    const beside: Promise<void>[] = []
+    const doBeside = (action: () => Promise<unknown>): void => {
+      void follower.begun.then(() => {
+        if (ended.signal.aborted) return
+        const done = action().then(
+          () => undefined,
+          (error: unknown) => {
+            if (!ended.signal.aborted) giveUp(error)
+          },
+        )
+        beside.push(done)
+      })
+    }
     const stop = (): void => {
-      follower.begun.then(() => follower.stop()).catch(giveUp)
+      doBeside(() => follower.stop())
     }
     signal.addEventListener('abort', stop)
     if (signal.aborted) stop()
-    if (kept.hasInput && io.input !== undefined) {
-      const { input } = io
-      follower.begun
-        .then(() => follower.feed(input, ended.signal))
-        .catch((error: unknown) => {
-          if (!ended.signal.aborted) giveUp(error)
-        })
-    }
+    const { input } = io
+    if (kept.hasInput && input !== undefined) doBeside(() => follower.feed(input, ended.signal))
     let outcome: KeptOutcome | undefined
     try {
       outcome = await this.#untilEnd(program, follower, givenUp.signal, task)
     } catch (error) {
-      throw givenUp.signal.aborted ? givenUp.signal.reason : error
+      throw endUnknown(givenUp.signal.aborted ? givenUp.signal.reason : error)
     } finally {
       signal.removeEventListener('abort', stop)
       ended.abort()
+      await Promise.all(beside)
     }
     if (outcome !== undefined) jobs.endProgram(token, outcome)
     if (!isListed) await this.#remove(guest, program)
