@@ -22,6 +22,7 @@ export const embeddedProfile = {
   guestWithAgent: () => debianGuest(linux, { memoryMiB: 128 }),
   // The built-in guest is refused at once. This is the same one, which may answer as far as the host knows.
   specWithoutAgent: { memoryMiB: 16, boot: { kernel: guestKernel } },
+  refusedExecOptions: ['detached'],
   refusedSettings: ['spec.networkAdapters', 'spec.guest'],
   onClose: 'is-killed',
   sharesRunningVms: false,

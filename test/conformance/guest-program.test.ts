@@ -3,7 +3,12 @@ import { describeOnThisMachine } from './on-this-machine.js'
 
 /** What the guest program of the embedded host does, as a process of this machine: in v86 it does the same, but slower. */
 describeOnThisMachine(
-  { name: 'guest-program:', driver: 'guest-program', unavailable: NativeGuestProgram.missing() },
+  {
+    name: 'guest-program:',
+    driver: 'guest-program',
+    unavailable: NativeGuestProgram.missing(),
+    refusedExecOptions: ['detached'],
+  },
   () => {
     const guest = NativeGuestProgram.start()
     return {

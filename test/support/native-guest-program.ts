@@ -3,6 +3,7 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'n
 import type { Duplex } from 'node:stream'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { errorCode } from '../../src/errors/native.js'
 import { GuestPort } from '../../src/drivers/embedded/guest-port/guest-port.js'
 import { guestProgram } from '../../src/drivers/embedded/guest-program/guest-program.js'
 import type { ProgramControl, ProgramEnd } from '../../src/driver/program-io.js'
@@ -118,7 +119,7 @@ export class NativeGuestProgram implements AsyncDisposable {
   /** Ends it, and what programs have left behind, as the end of a guest does. */
   async [Symbol.asyncDispose](): Promise<void> {
     const left = this.children().flatMap((keeper) => [...childrenOf(keeper)])
-    for (const pid of left) process.kill(pid, 'SIGKILL')
+    for (const pid of left) kill(pid)
     const gone = new Promise((resolve) => this.#process.once('exit', resolve))
     for (const stream of this.#process.stdio) stream?.destroy()
     await gone
@@ -126,12 +127,26 @@ export class NativeGuestProgram implements AsyncDisposable {
   }
 }
 
-const childrenOf = (pid: number): readonly number[] =>
-  readFileSync(`/proc/${String(pid)}/task/${String(pid)}/children`, 'utf8')
-    .trim()
-    .split(' ')
-    .filter(Boolean)
-    .map(Number)
+/** The children of a process; nothing if it has ended. */
+function childrenOf(pid: number): readonly number[] {
+  let children: string
+  try {
+    children = readFileSync(`/proc/${String(pid)}/task/${String(pid)}/children`, 'utf8')
+  } catch (error) {
+    if (errorCode(error) === 'ENOENT' || errorCode(error) === 'ESRCH') return []
+    throw error
+  }
+  return children.trim().split(' ').filter(Boolean).map(Number)
+}
+
+function kill(pid: number): void {
+  try {
+    process.kill(pid, 'SIGKILL')
+  } catch (error) {
+    // It has ended by itself.
+    if (errorCode(error) !== 'ESRCH') throw error
+  }
+}
 
 /** Settles once the condition holds; it is looked at again with each turn of the event loop. */
 export async function eventually(holds: () => boolean): Promise<void> {

@@ -130,7 +130,7 @@ export const guestJobs: Cases = ({ host, promises }) => {
 
     promises(
       'a detached program that the guest can not start is refused as any other, and is no job then',
-      ['guest.exec', 'server.getJobs', 'agent'],
+      ['guest.exec', 'server.attachJob', 'server.getJobs', 'agent'],
       async (trial) => {
         const vm = await trial.vmWithAgent()
         const missing = await failureOf(vm.guest.exec(['/no/such/program'], { detached: true }), 'INVALID_ARGUMENT')
