@@ -28,10 +28,10 @@ const maxGarbage = 100
 const maxNumber = 4000
 /** How long the shell is kept for the next program. */
 const keptMs = 1000
-/** How often something is asked for: at first, and at most after nothing has happened for long. The part of that time is 1 / 25. */
+/** How often something is asked for: at first, and at most after nothing has happened for long. The part of that time is 1 / 50. */
 const minPauseMs = 5
 const maxPauseMs = 100
-const pausePart = 0.04
+const pausePart = 0.02
 
 /** How long to wait before something is asked for again that has not come since a time. */
 export const pauseAfter = (activeAt: number): number =>
