@@ -1,3 +1,4 @@
+import { Deferred } from '../driver/deferred.js'
 import type { ProgramEnd, ProgramIo } from '../driver/program-io.js'
 import { programEndUnknown } from '../errors/program-end.js'
 import { HostError, InsufficientResourcesError, JobCancelledError } from '../errors.js'
@@ -13,8 +14,9 @@ import {
   startKeptScript,
   stopKeptScript,
 } from './kept-scripts.js'
-import { ReportedOutput } from './reported-program.js'
+import { ReportedOutput, type BegunProgram } from './reported-program.js'
 import { tryScript, type Script } from './run-script.js'
+import { SentInput } from './sent-input.js'
 import { shell, wrappedProgram, type WrappedProgram } from './wrapped-program.js'
 
 /** What finds a kept program in its guest. */
@@ -28,13 +30,13 @@ export interface KeptProgram {
   readonly user: string
 }
 
-/** What became of a program. It was not run if there is an error, or was stopped by request. */
+/** What became of a program: how it has ended, or why it was not run; a `JobCancelledError` if it was stopped by request. */
 export type KeptOutcome = { readonly end: ProgramEnd } | { readonly error: unknown }
 
 /** The guest of a kept program. */
 export interface KeptGuest {
   readonly driver: string
-  /** Calls the action with a way into the guest; rejects if there is none at present. */
+  /** Calls the action with a way into the guest. It rejects if the guest can't be reached at present. */
   use<T>(action: (way: GuestWay) => Promise<T>): Promise<T>
 }
 
@@ -85,11 +87,10 @@ export class KeptFollower {
   readonly #wrapped: WrappedProgram
   readonly #outputs: { readonly stdout: ReportedOutput; readonly stderr: ReportedOutput }
   readonly #taken = { stdout: 0, stderr: 0 }
-  #inputFailure: { readonly error: unknown } | undefined
+  #sent: SentInput | undefined
   /** Standard output that came before standard error has told that the program has begun. */
   readonly #early: Uint8Array[] = []
-  #hasBegun = false
-  #whenBegun: (() => void) | undefined
+  readonly #begun = new Deferred<true>()
 
   constructor(guest: KeptGuest, kept: KeptProgram, io: ProgramIo) {
     const { name, cwd, user } = kept
@@ -102,16 +103,13 @@ export class KeptFollower {
   }
 
   /** Resolves once the program runs. */
-  get begun(): Promise<void> {
-    return new Promise((resolve) => {
-      if (this.#hasBegun) resolve()
-      else this.#whenBegun = resolve
-    })
+  get begun(): Promise<unknown> {
+    return this.#begun.promise
   }
 
   /** Why its input ended too early: an error of its source. */
   get inputFailure(): { readonly error: unknown } | undefined {
-    return this.#inputFailure
+    return this.#sent?.failure
   }
 
   /**
@@ -161,45 +159,28 @@ export class KeptFollower {
    */
   async feed(input: AsyncIterable<Uint8Array>, signal: AbortSignal): Promise<void> {
     const args = [folderOf(this.#kept)]
-    try {
-      const { exitCode } = await this.#guest.use((way) =>
-        way.run(
-          { argv: [shell, '-c', feedScript, 'sh', ...args], endsWithClient: true },
-          { ...nobody, input: this.#watched(input) },
-          signal,
-        ),
-      )
-      // It reads no more.
-      if (exitCode !== 0 || signal.aborted) return
-    } catch (error) {
-      if (this.#inputFailure === undefined) throw error
-      await this.stop()
-      return
+    this.#sent = new SentInput(input)
+    const fed = { ...nobody, input: this.#sent.bytes() }
+    const { exitCode } = await this.#guest.use((way) =>
+      way.run({ argv: [shell, '-c', feedScript, 'sh', ...args], endsWithClient: true }, fed, signal),
+    )
+    if (this.inputFailure !== undefined) await this.stop()
+    // After another exit code, the program reads no more.
+    else if (exitCode === 0 && !signal.aborted) {
+      await this.#guest.use((way) => run(way, { text: endInputScript, args, isHarmless: true }))
     }
-    await this.#guest.use((way) => run(way, { text: endInputScript, args, isHarmless: true }))
   }
 
-  async *#watched(input: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array, void, undefined> {
-    try {
-      yield* input
-    } catch (error) {
-      this.#inputFailure = { error }
-      throw error
-    }
+  /** The report of its begin, which both outputs have. */
+  get #firstReport(): BegunProgram | undefined {
+    return this.#outputs.stdout.begun ?? this.#outputs.stderr.begun
   }
 
   async #script(text: string, ...more: readonly string[]): Promise<boolean> {
-    const { begun } = this.#outputs.stdout.begun === undefined ? this.#outputs.stderr : this.#outputs.stdout
-    if (begun === undefined) return false
-    const { pid, parent } = begun
-    const args = [
-      folderOf(this.#kept),
-      markOf(this.#kept),
-      environmentOf(this.#kept),
-      String(pid),
-      String(parent),
-      ...more,
-    ]
+    if (this.#firstReport === undefined) return false
+    const { pid, parent } = this.#firstReport
+    const kept = this.#kept
+    const args = [folderOf(kept), markOf(kept), environmentOf(kept), String(pid), String(parent), ...more]
     const { exitCode, stderr } = await this.#guest.use((way) => run(way, { text, args }))
     if (exitCode === 0) return true
     if (exitCode === hasEnded || exitCode === followed.gone) return false
@@ -219,11 +200,10 @@ export class KeptFollower {
   }
 
   #tell(): void {
-    if (this.#hasBegun || (this.#outputs.stdout.begun ?? this.#outputs.stderr.begun) === undefined) return
-    this.#hasBegun = true
+    if (this.#begun.value === true || this.#firstReport === undefined) return
     this.#wrapped.io.begun({
       kill: (signal: SignalName) => this.#script(signalKeptScript, signal.slice('SIG'.length)),
     })
-    this.#whenBegun?.()
+    this.#begun.resolve(true)
   }
 }

@@ -2,8 +2,8 @@ import { randomUUID } from 'node:crypto'
 import { GuestUnavailableError, InvalidArgumentError } from '../errors.js'
 import { removeDraftScript } from './file-scripts.js'
 import { guestPath } from './guest-path.js'
-import { iterableOf } from './iterable-of.js'
 import { lost, requireSuccess, runScript, tryScript, type InGuest, type Script } from './run-script.js'
+import { SentInput } from './sent-input.js'
 
 /** How long the guest has to remove what is unfinished. */
 const removalMs = 10_000
@@ -21,6 +21,7 @@ export async function sendToDraft(
   input: AsyncIterable<Uint8Array>,
 ): Promise<void> {
   const draft = [guestPath(path), randomUUID()]
+  // If the source fails, the script notices that its input is cut short.
   const sent = new SentInput(input)
   const end = await tryScript(guest, { ...script, args: [...draft, ...args], input: sent.bytes() }).catch(
     async (error: unknown) => {
@@ -29,7 +30,7 @@ export async function sendToDraft(
       throw error
     },
   )
-  sent.check()
+  if (sent.failure !== undefined) throw sent.failure.error
   if (end.exitCode === 3) {
     // The input of a copy that is cancelled ends before the script is stopped.
     guest.signal.throwIfAborted()
@@ -43,43 +44,6 @@ export async function sendToDraft(
     })
   }
   requireSuccess(guest, path, end)
-}
-
-/** Input that ends where its source fails. The script notices that it is cut short. */
-class SentInput {
-  readonly #source: AsyncIterable<Uint8Array>
-  #failure: { readonly error: unknown } | undefined
-  #isAskedFor = false
-
-  constructor(source: AsyncIterable<Uint8Array>) {
-    this.#source = source
-  }
-
-  /** False if the script can't have got any of it. */
-  get isAskedFor(): boolean {
-    return this.#isAskedFor
-  }
-
-  bytes(): AsyncIterable<Uint8Array> {
-    const source = this.#source[Symbol.asyncIterator]()
-    return iterableOf({
-      next: async () => {
-        this.#isAskedFor = true
-        try {
-          return await source.next()
-        } catch (error) {
-          this.#failure = { error }
-          return { done: true, value: undefined }
-        }
-      },
-      leave: () => source.return?.(),
-    })
-  }
-
-  /** Throws what the source has thrown. */
-  check(): void {
-    if (this.#failure !== undefined) throw this.#failure.error
-  }
 }
 
 /** Removes what a script that did not come to its end may have left. */

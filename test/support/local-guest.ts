@@ -102,18 +102,13 @@ export class LocalWay implements GuestWay {
       }
       child.stdin.end()
     }
-    let failure: { readonly error: unknown } | undefined
-    const pumped = pump().catch((error: unknown) => {
-      failure = { error }
-      kill()
-    })
+    const pumped = pump()
     const read = async (stream: 'stdout' | 'stderr'): Promise<void> => {
       for await (const bytes of child[stream]) await io.output(stream, bytes as Uint8Array)
     }
     signal.addEventListener('abort', kill)
     try {
       const [end] = await Promise.all([ended, read('stdout'), read('stderr')])
-      if (failure !== undefined) throw failure.error
       signal.throwIfAborted()
       return end
     } finally {

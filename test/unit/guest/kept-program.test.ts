@@ -130,6 +130,14 @@ describe.each(guestShells)('a program that a guest with %s keeps', (shell) => {
     await removeKept(way, kept)
   })
 
+  test('tells all who wait for its begin', async () => {
+    const kept = await start(['true'])
+    const { follower, outcome } = follow(kept)
+    await Promise.all([follower.begun, follower.begun])
+    expect(await outcome).toEqual({ end: { exitCode: 0 } })
+    await removeKept(way, kept)
+  })
+
   test('is stopped if the source of its input fails', async () => {
     const kept = await start(['cat'], { hasInput: true })
     const { outcome, follower } = follow(kept)
