@@ -86,7 +86,7 @@ export class JobFollower {
   }
 
   #outcomeOf({ operation, vm }: JobRecord, outcome: NonNullable<JobRecord['outcome']>): FollowedOutcome {
-    if (outcome.kind !== 'failed') return { operation, vm, answer: 'answer' in outcome ? outcome.answer : undefined }
+    if (outcome.kind === 'succeeded') return { operation, vm, answer: outcome.answer }
     const error = readError(outcome.error)
     // The owner writes that only if somebody asked for it.
     if (error.code === 'JOB_CANCELLED') this.#task.noteCancel(error.reason)

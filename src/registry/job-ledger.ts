@@ -149,7 +149,7 @@ export class JobLedger {
     if (record === undefined || record.outcome !== undefined) return
     const outcome: JobRecord['outcome'] =
       'end' in ended
-        ? { kind: 'ended', exitCode: ended.end.exitCode, signal: ended.end.signal }
+        ? { kind: 'succeeded', end: { exitCode: ended.end.exitCode, signal: ended.end.signal } }
         : { kind: 'failed', error: writeError(this.#driver, this.#explain(ended.error)) }
     writeJob(this.#folder, token, { ...record, endedAt: hostClockMs(), outcome })
     inBackground('Removing jobs that have ended', () => this.#sweep())

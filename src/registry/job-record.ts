@@ -46,10 +46,8 @@ const recordSchema = v.object({
   endedAt: v.optional(v.number()),
   outcome: v.optional(
     v.variant('kind', [
-      /** `answer`: the state that it led to, or the id of what it created. */
-      v.object({ kind: v.literal('succeeded'), answer: v.optional(text) }),
-      /** A program has ended. */
-      v.object({ kind: v.literal('ended'), ...endSchema.entries }),
+      /** `answer`: the state that it led to, or the id of what it created; `end`: how a program has ended. */
+      v.object({ kind: v.literal('succeeded'), answer: v.optional(text), end: v.optional(endSchema) }),
       v.object({ kind: v.literal('failed'), error: writtenErrorSchema }),
     ]),
   ),

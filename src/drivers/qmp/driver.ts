@@ -6,8 +6,10 @@ import { Listeners } from '../../driver/listeners.js'
 import type { Task } from '../../driver/task.js'
 import type { GuestWay } from '../../guest/guest-way.js'
 import { thisMachine } from '../../driver/this-machine.js'
+import type { GuestAgent } from '../../guest-agent/agent.js'
 import { GuestOperations } from '../../guest-agent/guest-operations.js'
 import type { HostInfo } from '../../model/host-info.js'
+import type { VmState } from '../../model/vm-state.js'
 import { configOf } from '../../registry/kept-definition.js'
 import { SshGuests } from '../../ssh/ssh-guests.js'
 import { VmRecords } from '../../registry/vm-records.js'
@@ -19,7 +21,6 @@ import { AgentChannel } from './guest-io/agent-channel.js'
 import { ConsoleInput } from './guest-io/console-input.js'
 import { isOver, KeptPrograms } from './guest-io/kept-programs.js'
 import { sshGuestOf } from './guest-io/ssh-guest.js'
-import type { VmState } from '../../model/vm-state.js'
 import { VmMoves } from './moves/vm-moves.js'
 import { operationTable } from './operation-table.js'
 import type { Accelerator } from './process/accelerator.js'
@@ -81,6 +82,8 @@ export class QmpDriver implements Driver {
       return definition === undefined ? 'stopped' : (await inspector.look(definition)).state
     }
     this.#jobs = new JobLedger(directory, this.name, qemuError, async (vm) => !isOver(await stateOf(vm)))
+    const reach = (running: RunningVm, task: Task): GuestAgent | GuestWay =>
+      this.#wayInto(running, task) ?? agents.agentOf(running)
     this.#guest = new GuestOperations({
       use: (vm, task, action) =>
         this.#work.change(task, (sending) =>
@@ -88,7 +91,7 @@ export class QmpDriver implements Driver {
             vm,
             task,
             sending,
-            (running) => action(this.#wayInto(running, task) ?? agents.agentOf(running)),
+            (running) => action(reach(running, task)),
             (folder) => agents.answers(folder),
           ),
         ),
@@ -100,7 +103,7 @@ export class QmpDriver implements Driver {
       jobs: this.#jobs,
       access,
       stateOf,
-      wayInto: (running, task) => this.#guest.wayInto(this.#wayInto(running, task) ?? agents.agentOf(running), task),
+      wayInto: (running, task) => this.#guest.wayInto(reach(running, task), task),
     })
     this.operations = operationTable({
       work: this.#work,

@@ -105,11 +105,10 @@ export class KeptPrograms {
 
   /** `undefined` if the token is not that of a program. */
   attach({ token, io, isListed }: DriverInputs['server.attachJob'], task: Task): Promise<ProgramEnd> | undefined {
-    const { work, jobs } = this.#parts
-    const { vm, program } = jobs.programOf(token) ?? {}
+    const { vm, program } = this.#parts.jobs.programOf(token) ?? {}
     if (program === undefined || vm === undefined) return undefined
     task.setToken(token)
-    return work.query(task, () => this.#follow({ vm: vm.id, token, kept: program, isListed }, io, task))
+    return this.#follow({ vm: vm.id, token, kept: program, isListed }, io, task)
   }
 
   async #follow(program: Followed, io: ProgramIo, task: Task): Promise<ProgramEnd> {
@@ -169,13 +168,13 @@ export class KeptPrograms {
     const { jobs } = this.#parts
     const outcome = jobs.programOf(token)?.outcome
     if (outcome?.kind === 'failed') throw this.#told(readError(outcome.error), host)
-    if (outcome?.kind !== 'ended') {
+    if (outcome?.end === undefined) {
       jobs.forgetProgram(token)
       throw programEndUnknown('its guest does not have it: it was not started there, or the guest was restarted')
     }
     io.begun({ kill: () => Promise.resolve(false) })
     // Its output went to the one who took its end.
-    return { exitCode: outcome.exitCode, signal: outcome.signal, isTruncated: true }
+    return { ...outcome.end, isTruncated: true }
   }
 
   /** The error of a program. Any of those who follow it may have asked it to end. */
