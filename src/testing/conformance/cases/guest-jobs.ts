@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import { expect, vi } from 'vitest'
+import type { ExecJob } from '../../../exec/exec-job.js'
 import type { Server } from '../../../server.js'
 import type { Vm } from '../../../vm.js'
 import { soon, within } from '../deadline.js'
@@ -20,6 +21,22 @@ async function tokenOfProgram(server: Server): Promise<string> {
 
 const talking = 'while read -r line; do echo "got $line"; done; echo over >&2; exit 5'
 
+/** What cases need that attach to a program. */
+const attaching = ['guest.exec', 'server.attachJob', 'server.getJobs', 'agent'] as const
+
+/** Starts a detached program, which prints a line. Once the file is there, it goes on to its end. */
+async function beginDetached(
+  vm: Vm,
+  line: string,
+  end: string,
+): Promise<{ readonly job: ExecJob; readonly file: string }> {
+  const file = `/tmp/awaitvm-go-${randomBytes(6).toString('hex')}`
+  const script = `echo ${line}; until [ -e "$0" ]; do sleep 0.1; done; rm "$0"; ${end}`
+  const job = vm.guest.exec(['sh', '-c', script, file], { detached: true })
+  await new OutputReader(job.stdout).until(`${line}\n`)
+  return { job, file }
+}
+
 const sameVm = (server: Server, { id }: Vm): Promise<Vm> => server.getVm(id).unwrap()
 
 export const guestJobs: Cases = ({ host, promises }) => {
@@ -28,7 +45,7 @@ export const guestJobs: Cases = ({ host, promises }) => {
   if (keepsPrograms) {
     promises(
       'another connection finds a detached program, and has its output from the beginning, its input and its end',
-      ['guest.exec', 'server.attachJob', 'server.getJobs', 'agent'],
+      attaching,
       async (trial) => {
         const vm = await trial.vmWithAgent()
         const { job, output } = await beginProgram(vm, talking, { stdin: 'pipe', detached: true })
@@ -55,38 +72,31 @@ export const guestJobs: Cases = ({ host, promises }) => {
       },
     )
 
-    promises(
-      'a detached program can be ended through another connection',
-      ['guest.exec', 'server.attachJob', 'server.getJobs', 'agent'],
-      async (trial) => {
-        const vm = await trial.vmWithAgent()
-        const first = await beginProgram(vm, undefined, { detached: true })
-        const other = await trial.connectAgain()
-        await other
-          .attachJob(await tokenOfProgram(other))
-          .kill('SIGKILL')
-          .unwrap()
-        const { exitCode, signal } = await first.job.unwrap()
-        expect(exitCode === undefined ? signal : exitCode - 128).toBe(exitCode === undefined ? 'SIGKILL' : 9)
+    promises('a detached program can be ended through another connection', attaching, async (trial) => {
+      const vm = await trial.vmWithAgent()
+      const first = await beginProgram(vm, undefined, { detached: true })
+      const other = await trial.connectAgain()
+      await other
+        .attachJob(await tokenOfProgram(other))
+        .kill('SIGKILL')
+        .unwrap()
+      const { exitCode, signal } = await first.job.unwrap()
+      expect(exitCode === undefined ? signal : exitCode - 128).toBe(exitCode === undefined ? 'SIGKILL' : 9)
 
-        const second = await beginProgram(vm, undefined, { detached: true })
-        const attached = other.attachJob(await tokenOfProgram(other))
-        await attached.cancel().unwrap()
-        await failureOf(attached, 'JOB_CANCELLED')
-        await failureOf(second.job, 'JOB_CANCELLED', 'OUTCOME_UNKNOWN')
-        expect(await runningOf(vm, [second.pid])).toEqual([])
-      },
-    )
+      const second = await beginProgram(vm, undefined, { detached: true })
+      const attached = other.attachJob(await tokenOfProgram(other))
+      await attached.cancel().unwrap()
+      await failureOf(attached, 'JOB_CANCELLED')
+      await failureOf(second.job, 'JOB_CANCELLED', 'OUTCOME_UNKNOWN')
+      expect(await runningOf(vm, [second.pid])).toEqual([])
+    })
 
     promises(
       'a detached program outlives its connection: the next one finds it, its output and its end',
-      ['guest.exec', 'server.attachJob', 'server.getJobs', 'agent'],
+      attaching,
       async (trial) => {
         const vm = await trial.vmWithAgent()
-        const script = `echo begun; until [ -e "$0" ]; do sleep 0.1; done; rm "$0"; echo ended; exit 6`
-        const file = `/tmp/awaitvm-go-${randomBytes(6).toString('hex')}`
-        const job = vm.guest.exec(['sh', '-c', script, file], { detached: true })
-        await new OutputReader(job.stdout).until('begun\n')
+        const { job, file } = await beginDetached(vm, 'begun', 'echo ended; exit 6')
         const { token } = job
         const next = await trial.reopen()
         await failureOf(job, 'OUTCOME_UNKNOWN')
@@ -101,18 +111,13 @@ export const guestJobs: Cases = ({ host, promises }) => {
         await vi.waitFor(async () => expect(await next.getJobs().unwrap()).toEqual([]), soon)
       },
     )
-  }
 
-  if (keepsPrograms) {
     promises(
       'the output of a detached program is kept for the one who attaches to it, also after others have seen its end',
-      ['guest.exec', 'server.attachJob', 'server.getJobs', 'agent'],
+      attaching,
       async (trial) => {
         const vm = await trial.vmWithAgent()
-        const script = `echo kept; until [ -e "$0" ]; do sleep 0.1; done; rm "$0"; exit 3`
-        const file = `/tmp/awaitvm-go-${randomBytes(6).toString('hex')}`
-        const job = vm.guest.exec(['sh', '-c', script, file], { detached: true })
-        await new OutputReader(job.stdout).until('kept\n')
+        const { job, file } = await beginDetached(vm, 'kept', 'exit 3')
         const next = await trial.reopen()
         const { job: listed } = await vi.waitFor(async () => {
           const found = (await next.getJobs().unwrap()).find(({ token }) => token === job.token)
@@ -129,8 +134,8 @@ export const guestJobs: Cases = ({ host, promises }) => {
     )
 
     promises(
-      'a detached program that the guest can not start is refused as any other, and is no job then',
-      ['guest.exec', 'server.attachJob', 'server.getJobs', 'agent'],
+      "a detached program that the guest can't start is refused as any other, and is no job then",
+      attaching,
       async (trial) => {
         const vm = await trial.vmWithAgent()
         const missing = await failureOf(vm.guest.exec(['/no/such/program'], { detached: true }), 'INVALID_ARGUMENT')
