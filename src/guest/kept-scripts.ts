@@ -1,3 +1,4 @@
+import { quoteWords } from '../ssh/quote.js'
 import { endOfReported, middle } from './reported-program.js'
 import { signalScript, stopScript } from './stop-scripts.js'
 
@@ -9,7 +10,8 @@ import { signalScript, stopScript } from './stop-scripts.js'
  *   i, h, f    the pipe of the input, the process that holds it open, and those that write to it for clients
  *   k          the process id of the keeper
  *   stopped    the program was asked to stop
- *   end        the report of the end, once both outputs are complete; its room is taken beforehand, so that a full disk can't lose it
+ *   ended      the report of the end, once both outputs are complete. It is called end before, and takes its room at the start, so that a
+ *              full disk can't lose it.
  */
 
 /** How much is kept of each output, in blocks of 512 bytes: 16 MiB. */
@@ -63,11 +65,11 @@ export const startKeptScript = `mask=$(umask); umask 077; d=/run/$1
 mkdir "$d" 2>/dev/null || { d=/tmp/$1; mkdir "$d" || exit 4; }
 printf "%127s\\n" "" >"$d/end" && mkfifo "$d/o.p" "$d/e.p" "$d/i" && : >"$d/o" && : >"$d/e" || { rm -rf -- "$d"; exit 4; }
 mark=$2 id=$3 has=$4; shift 4; unset AWAITVM_PROGRAM
-MIDDLE='${middle.replaceAll("'", "'\\''")}' INNER='${inner.replaceAll("'", "'\\''")}'; export MIDDLE INNER
+MIDDLE=${quoteWords([middle])} INNER=${quoteWords([inner])}; export MIDDLE INNER
 p=$(command -v setsid) || p=
-( trap "" HUP; $p sh -c '${keeper.replaceAll("'", "'\\''")}' sh "$d" "$mark" "$id" "$mask" "$has" "$@" </dev/null >/dev/null 2>&1 & )`
+( trap "" HUP; $p sh -c ${quoteWords([keeper])} sh "$d" "$mark" "$id" "$mask" "$has" "$@" </dev/null >/dev/null 2>&1 & )`
 
-/** Exit codes of the script that follows. */
+/** Exit codes of {@link followScript}. */
 export const followed = { complete: 0, truncated: 10, gone: 11 } as const
 
 const find = `d=/run/$1; [ -d "$d" ] || d=/tmp/$1
@@ -93,7 +95,7 @@ while all; do
 done
 exit 1`
 
-/** Exit code of the script that follows. */
+/** Exit code of {@link feedScript}. */
 const inputIsOver = 12
 
 /**

@@ -101,7 +101,7 @@ export class HeldAgent {
     }
   }
 
-  /** Whether the agent answers at once, by the connection that is in use. False if there is none. */
+  /** Asks the agent whether it answers at once, by the connection that is held. False without one. */
   async answers(): Promise<boolean> {
     const { agent } = this.#connected ?? {}
     if (agent === undefined || this.#passage !== undefined || performance.now() > this.#usedAt + restMs) return false
