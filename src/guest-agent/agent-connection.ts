@@ -34,6 +34,8 @@ export class AgentConnection implements Agent {
   readonly #waiting: Waiting[] = []
   #failure: Error | undefined
   #lastId = 0
+  /** The question whether it answers that is under way. */
+  #ping: Promise<unknown> | undefined
   #answeredAt = Number.NEGATIVE_INFINITY
 
   constructor(stream: Duplex) {
@@ -81,7 +83,10 @@ export class AgentConnection implements Agent {
 
   async requireAnswer(): Promise<void> {
     if (performance.now() < this.#answeredAt + freshMs) return
-    await this.execute('guest-ping', undefined, pingTimeoutMs)
+    this.#ping ??= this.execute('guest-ping', undefined, pingTimeoutMs).finally(() => {
+      this.#ping = undefined
+    })
+    await this.#ping
   }
 
   /**

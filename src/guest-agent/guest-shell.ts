@@ -4,12 +4,14 @@ import type { GuestAgent } from './agent.js'
 import { AgentConnectionError } from './agent-errors.js'
 import { TailedFile } from './agent-file.js'
 import { runScript } from './agent-program.js'
+import { LogPolls, longestPauseMs } from './log-polls.js'
 import { isPaused, isToBeAsked, lostProgram, lostShell } from './lost-program.js'
 import { ShellCommands } from './shell-commands.js'
 import { ShellLog, type ShellLine, type ShellOfOther } from './shell-log.js'
 import type { ShellOwners } from './shell-owners.js'
 import { functions, lookScript } from './shell-script.js'
 import { batch, pipesOf, startShell, type StartedShell } from './shell-start.js'
+import { ShellWorkers } from './shell-workers.js'
 
 /** One who has a program in the shell. */
 export interface ShellUser {
@@ -28,15 +30,6 @@ const maxGarbage = 100
 const maxNumber = 4000
 /** How long the shell is kept for the next program. */
 const keptMs = 1000
-/** How often something is asked for: at first, and at most after nothing has happened for long. The part of that time is 1 / 50. */
-const minPauseMs = 5
-const maxPauseMs = 100
-const pausePart = 0.02
-
-/** How long to wait before something is asked for again that has not come since a time. */
-export const pauseAfter = (activeAt: number): number =>
-  Math.min(maxPauseMs, Math.max(minPauseMs, (performance.now() - activeAt) * pausePart))
-
 /** How long the log may be silent until the processes are looked at. */
 const lookAfterMs = 5000
 /** How often shells whose client has ended are looked for, while there are new programs, and how many of them one shell ends. */
@@ -60,6 +53,9 @@ export class GuestShell {
   readonly #onEnd: () => void
   readonly #log = new ShellLog()
   readonly #users = new Map<number, ShellUser>()
+  /** Those of them whose programs were started. */
+  readonly #started = new Set<number>()
+  readonly #workers = new ShellWorkers()
   readonly #ticks: (() => void)[] = []
   /** The files of programs that have ended. */
   readonly #garbage: string[] = []
@@ -70,7 +66,7 @@ export class GuestShell {
   #pipes = batch
   #lastId = 0
   #isFollowing = false
-  #activeAt = performance.now()
+  readonly #polls = new LogPolls()
   #silentSince: number | undefined
   #lookedAt = performance.now()
   #askedForOthersAt = performance.now()
@@ -161,7 +157,6 @@ export class GuestShell {
       this.#pipes += batch
     }
     this.#users.set(this.#lastNumber, user)
-    this.#follow()
     return this.#lastNumber
   }
 
@@ -172,6 +167,8 @@ export class GuestShell {
     else this.#garbage.push(...['o', 'e', 's', 'd', 'o.0', 'e.0', 'i'].map((name) => `${n}.${name}`))
     if (this.#garbage.length > maxGarbage) this.send(`rm -f ${this.#garbage.splice(0).join(' ')}`)
     this.#users.delete(number)
+    this.#started.delete(number)
+    this.#workers.remove(number, hasMoreFiles)
     this.#keepAWhile()
   }
 
@@ -199,9 +196,22 @@ export class GuestShell {
     this.#commands?.send(lines)
   }
 
+  /** Starts a program by a command for one of the shell's workers. */
+  run(number: number, command: string): void {
+    this.start(number, this.#workers.start(number, command))
+  }
+
+  /** Starts a program by a line for the shell itself. */
+  start(number: number, line: string): void {
+    this.send(line)
+    this.#polls.begin(this.#started.size === 0)
+    this.#started.add(number)
+    this.#follow()
+  }
+
   /** Notes that something happens, so that the shell is asked often for some time. */
   touch(): void {
-    this.#activeAt = performance.now()
+    this.#polls.touch()
   }
 
   /** Turns at the agent that are repeated until it can be asked, or the shell has failed. For what may be done twice. */
@@ -231,18 +241,17 @@ export class GuestShell {
     if (this.#users.size > 0 || this.#failure !== undefined) return
     this.#failure = new Error('the shell was ended')
     this.#onEnd()
-    await this.#commands?.end(`rm -rf ${this.folder}; exit`)
+    await this.#commands?.end(`dismiss; rm -rf ${this.folder}; exit`)
     await this.#logFile?.close()
   }
 
   #follow(): void {
     if (this.#isFollowing) return
     this.#isFollowing = true
-    this.touch()
     inBackground(`VM ${this.guest.vm}: following programs in its guest`, async () => {
       try {
         while (this.#isInUse()) {
-          await pause(pauseAfter(this.#activeAt))
+          await pause(this.#polls.pauseMs(this.#started.size))
           // The log may have been closed.
           if (this.#isInUse()) await this.#read()
         }
@@ -257,7 +266,7 @@ export class GuestShell {
       const hasNews = await this.#readLog()
       this.#setReachable(true)
       if (hasNews) this.touch()
-      else if (performance.now() > Math.max(this.#activeAt, this.#lookedAt) + lookAfterMs) await this.#look()
+      else if (performance.now() > Math.max(this.#polls.activeAt, this.#lookedAt) + lookAfterMs) await this.#look()
     } catch (error) {
       await this.#explain(error)
     }
@@ -266,7 +275,9 @@ export class GuestShell {
 
   async #readLog(): Promise<boolean> {
     const bytes = (await this.#logFile?.read()) ?? Buffer.alloc(0)
-    for (const [number, line] of this.#log.push(bytes)) this.#tell(number, line)
+    const lines = this.#log.push(bytes)
+    this.#polls.noteRead(lines.some(([, { kind }]) => kind === 'ended'))
+    for (const [number, line] of lines) this.#tell(number, line)
     return bytes.byteLength > 0
   }
 
@@ -275,7 +286,10 @@ export class GuestShell {
       this.#pid = line.pid
       this.#commands?.noteTaken()
     } else if (line.kind === 'other') this.#hearOf(line)
-    else this.#users.get(number)?.tell(line)
+    else {
+      if (line.kind === 'ended' || line.kind === 'missing') this.#workers.noteEnd(number)
+      this.#users.get(number)?.tell(line)
+    }
   }
 
   /** Ends another shell if nobody uses it any more. */
@@ -308,7 +322,7 @@ export class GuestShell {
   async #explain(error: unknown): Promise<void> {
     // Programs are paused together with their guest.
     if (isPaused(error)) {
-      await pause(maxPauseMs)
+      await pause(longestPauseMs)
       return
     }
     this.#silentSince ??= performance.now()
@@ -317,7 +331,7 @@ export class GuestShell {
       return
     }
     this.#setReachable(false)
-    await pause(maxPauseMs)
+    await pause(longestPauseMs)
   }
 
   #setReachable(isReachable: boolean): void {

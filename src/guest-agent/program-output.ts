@@ -1,6 +1,7 @@
 import type { ProgramIo } from '../driver/program-io.js'
 import { TailedFile } from './agent-file.js'
-import { pauseAfter, type GuestShell } from './guest-shell.js'
+import type { GuestShell } from './guest-shell.js'
+import { pauseAfter } from './log-polls.js'
 import { UntilMark } from './until-mark.js'
 
 /** The outputs of a program, by their letters in the shell's files. */

@@ -101,11 +101,11 @@ export class ShellProgram implements ShellUser {
         input = await inputAtHand(this.#io.input, pieceBytes)
       const source = this.#bulk?.direction ?? (await this.#prepareInput(input))
       signal.throwIfAborted()
-      const run = `${this.#name} ${command.head} ${source} ${command.argv} &`
-      if (this.#bulk === undefined) this.#shell.send(`run ${run}`)
+      const run = `${this.#name} ${command.head} ${source} ${command.argv}`
+      if (this.#bulk === undefined) this.#shell.run(this.#number, `run ${run}`)
       else {
         this.#hasHelpers = true
-        this.#shell.send(`bulk ${this.#bulk.word} ${run} helper ${this.#name} $!`)
+        this.#shell.start(this.#number, `bulk ${this.#bulk.word} ${run} & helper ${this.#name} $!`)
       }
       return await this.#untilEnd(input)
     } finally {

@@ -42,21 +42,22 @@ taken() { jobs; say 0 ready $$; }
 run() {
   awaitvm_n=$1; awaitvm_dir=$2; awaitvm_env=$3; awaitvm_in=$4; shift 4
   trap : HUP INT QUIT TERM USR1 USR2 ALRM
-  [ -p $awaitvm_n.o ] && [ -p $awaitvm_n.e ] || { say $awaitvm_n missing pipe; exit; }
+  [ -p $awaitvm_n.o ] && [ -p $awaitvm_n.e ] || { say $awaitvm_n missing pipe; return; }
   exec 3<>$awaitvm_n.o 4<>$awaitvm_n.e 2>$awaitvm_n.s
   case $awaitvm_in in
   in) exec 5<&7 6>&3 ;;
   out) exec 5</dev/null 6>&7 ;;
   *) exec 5<$awaitvm_in 6>&3 ;;
   esac
+  for awaitvm_parent in /proc/self/task/*; do :; done
   (
-    read -r awaitvm_pid awaitvm_x awaitvm_x awaitvm_parent awaitvm_x </proc/self/stat
+    for awaitvm_pid in /proc/self/task/*; do :; done
     cd -- "\${awaitvm_dir:-$awaitvm_home}" 2>/dev/null || { say $awaitvm_n missing folder; exit; }
     umask $awaitvm_umask
     export AWAITVM_PROGRAM=$awaitvm_name.$awaitvm_n.; unset OLDPWD
     eval "$awaitvm_env"
     case $1 in */*) [ -f "$1" ] && [ -x "$1" ] ;; *) command -v -- "$1" >/dev/null ;; esac || { say $awaitvm_n missing program; exit; }
-    say $awaitvm_n begun $awaitvm_pid $awaitvm_parent
+    say $awaitvm_n begun \${awaitvm_pid##*/} \${awaitvm_parent##*/}
     exec $awaitvm_setsid "$@" 8>&-
   ) <&5 >&6 2>&4 3>&- 4>&- 5>&- 6>&- 7>&- 9>&-
   awaitvm_code=$?
@@ -69,10 +70,17 @@ run() {
     say $awaitvm_n ended $awaitvm_code $awaitvm_signalled \${awaitvm_where:--}
   else
     say $awaitvm_n ended $awaitvm_code $awaitvm_signalled relayed
-    printf %s $awaitvm_mark >&3; printf %s $awaitvm_mark >&4
+    set +C; printf %s $awaitvm_mark >&3; printf %s $awaitvm_mark >&4
   fi
   [ $awaitvm_in != out ] || printf %s $awaitvm_mark >&7
+  exec 3>&- 4>&- 5>&- 6>&-
 }
+work() {
+  exec 9<>w.$1; shift; "$@"
+  while IFS= read -r awaitvm_line <&9; do eval "$awaitvm_line"; done
+}
+give() { printf '%s\\n' "$2" 1<>w.$1; }
+dismiss() { for awaitvm_f in w.*; do echo exit 1<>$awaitvm_f; done; }
 bulk() {
   awaitvm_word=$1; shift; awaitvm_has=
   {

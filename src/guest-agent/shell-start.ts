@@ -4,6 +4,7 @@ import type { GuestAgent } from './agent.js'
 import { guestWords } from './agent-errors.js'
 import { runScript } from './agent-program.js'
 import { startScript } from './shell-script.js'
+import { workerPipes } from './shell-workers.js'
 
 /** A shell that was started in a guest. */
 export interface StartedShell {
@@ -28,7 +29,7 @@ export const pipesOf = (first: number): string[] =>
 export async function startShell(guest: GuestAgent, name: string, owner: string): Promise<StartedShell> {
   const mark = randomBytes(16).toString('hex')
   const { exitCode, stdout, stderr } = await guest.turn((agent) =>
-    runScript(agent, startScript, name, mark, owner, ...pipesOf(1)),
+    runScript(agent, startScript, name, mark, owner, ...pipesOf(1), ...workerPipes),
   )
   const [folder = '', port = ''] = stdout.split('\n')
   if (exitCode === 3) throw noLinux()

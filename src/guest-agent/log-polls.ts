@@ -1,0 +1,66 @@
+/** How long between two readings: at first, and at most after nothing has happened for long. The part of that time is 1 / 50. */
+const minPauseMs = 5
+export const longestPauseMs = 100
+const pausePart = 0.02
+
+/** How much longer the pause is at least for each further program: many take longer, and are all told of at once. */
+const pauseOfEachMs = 1
+
+/** How long a program takes that ends at once: what is thought at first, and the bounds of what is learned. */
+const firstPromptMs = 8
+const minPromptMs = 2
+const maxPromptMs = 30
+/** What is learned from an end that the first reading has told, and from one that only the second one has. */
+const shorter = 0.95
+const longer = 1.1
+
+/** How long to wait before something is asked for again that has not come since a time. */
+export const pauseAfter = (activeAt: number): number =>
+  Math.min(longestPauseMs, Math.max(minPauseMs, (performance.now() - activeAt) * pausePart))
+
+/**
+ * When the log of a shell is read. Each reading costs a guest time that its programs lack, and most programs end soon: so the first
+ * reading after a program was begun comes when one that ends at once has usually ended, which depends on the guest, and is learned.
+ */
+export class LogPolls {
+  #activeAt = performance.now()
+  #promptMs = firstPromptMs
+  /** When the first of the programs was begun that were begun while no other one ran, and how often the log was read since. */
+  #begun: { readonly at: number; reads: number } | undefined
+
+  /** When something has happened last. */
+  get activeAt(): number {
+    return this.#activeAt
+  }
+
+  /** Notes that something happens, so that the log is read often for some time. */
+  touch(): void {
+    this.#activeAt = performance.now()
+  }
+
+  /** Notes that a program is begun. */
+  begin(isOnlyOne: boolean): void {
+    this.touch()
+    if (isOnlyOne) this.#begun = { at: performance.now(), reads: 0 }
+  }
+
+  /** Notes that the log was read, and whether it told the end of a program. */
+  noteRead(toldEnd: boolean): void {
+    if (this.#begun === undefined) return
+    this.#begun.reads += 1
+    if (toldEnd) this.#learn(this.#begun.reads)
+    if (toldEnd || this.#begun.reads > 1) this.#begun = undefined
+  }
+
+  /** How long to wait before the next reading, in milliseconds, for so many programs. */
+  pauseMs(programs: number): number {
+    if (this.#begun?.reads === 0) return Math.max(1, this.#begun.at + this.#promptMs - performance.now())
+    if (this.#begun?.reads === 1 && programs === 1) return Math.max(1, this.#promptMs / 4)
+    return Math.min(longestPauseMs, Math.max(pauseAfter(this.#activeAt), minPauseMs + (programs - 1) * pauseOfEachMs))
+  }
+
+  #learn(reads: number): void {
+    const factor = reads === 1 ? shorter : longer
+    this.#promptMs = Math.min(maxPromptMs, Math.max(minPromptMs, this.#promptMs * factor))
+  }
+}
