@@ -53,8 +53,6 @@ export class GuestShell {
   readonly #onEnd: () => void
   readonly #log = new ShellLog()
   readonly #users = new Map<number, ShellUser>()
-  /** Those of them whose programs were started. */
-  readonly #started = new Set<number>()
   readonly #workers = new ShellWorkers()
   readonly #ticks: (() => void)[] = []
   /** The files of programs that have ended. */
@@ -167,7 +165,7 @@ export class GuestShell {
     else this.#garbage.push(...['o', 'e', 's', 'd', 'o.0', 'e.0', 'i'].map((name) => `${n}.${name}`))
     if (this.#garbage.length > maxGarbage) this.send(`rm -f ${this.#garbage.splice(0).join(' ')}`)
     this.#users.delete(number)
-    this.#started.delete(number)
+    this.#polls.remove(number)
     this.#workers.remove(number, hasMoreFiles)
     this.#keepAWhile()
   }
@@ -204,9 +202,13 @@ export class GuestShell {
   /** Starts a program by a line for the shell itself. */
   start(number: number, line: string): void {
     this.send(line)
-    this.#polls.begin(this.#started.size === 0)
-    this.#started.add(number)
+    this.#polls.begin(number)
     this.#follow()
+  }
+
+  /** Notes whether the shell will tell nothing of a program before its other side tells something. */
+  setQuiet(number: number, isQuiet: boolean): void {
+    this.#polls.setQuiet(number, isQuiet)
   }
 
   /** Notes that something happens, so that the shell is asked often for some time. */
@@ -251,7 +253,7 @@ export class GuestShell {
     inBackground(`VM ${this.guest.vm}: following programs in its guest`, async () => {
       try {
         while (this.#isInUse()) {
-          await pause(this.#polls.pauseMs(this.#started.size))
+          await this.#polls.next()
           // The log may have been closed.
           if (this.#isInUse()) await this.#read()
         }

@@ -1,3 +1,5 @@
+import { Deferred } from '../driver/deferred.js'
+
 /** How long between two readings: at first, and at most after nothing has happened for long. The part of that time is 1 / 50. */
 const minPauseMs = 5
 export const longestPauseMs = 100
@@ -23,10 +25,13 @@ export const pauseAfter = (activeAt: number): number =>
  * reading after a program was begun comes when one that ends at once has usually ended, which depends on the guest, and is learned.
  */
 export class LogPolls {
+  /** The programs under way, and whether nothing is expected of each at present. */
+  readonly #programs = new Map<number, { isQuiet: boolean }>()
   #activeAt = performance.now()
   #promptMs = firstPromptMs
   /** When the first of the programs was begun that were begun while no other one ran, and how often the log was read since. */
   #begun: { readonly at: number; reads: number } | undefined
+  #change = new Deferred<undefined>()
 
   /** When something has happened last. */
   get activeAt(): number {
@@ -36,12 +41,27 @@ export class LogPolls {
   /** Notes that something happens, so that the log is read often for some time. */
   touch(): void {
     this.#activeAt = performance.now()
+    this.#change.resolve(undefined)
   }
 
   /** Notes that a program is begun. */
-  begin(isOnlyOne: boolean): void {
+  begin(program: number): void {
+    if (this.#programs.size === 0) this.#begun = { at: performance.now(), reads: 0 }
+    this.#programs.set(program, { isQuiet: false })
     this.touch()
-    if (isOnlyOne) this.#begun = { at: performance.now(), reads: 0 }
+  }
+
+  /** Notes whether the log will tell nothing of a program before something else does. */
+  setQuiet(program: number, isQuiet: boolean): void {
+    const known = this.#programs.get(program)
+    if (known === undefined || known.isQuiet === isQuiet) return
+    known.isQuiet = isQuiet
+    this.touch()
+  }
+
+  /** Forgets a program. */
+  remove(program: number): void {
+    this.#programs.delete(program)
   }
 
   /** Notes that the log was read, and whether it told the end of a program. */
@@ -52,11 +72,26 @@ export class LogPolls {
     if (toldEnd || this.#begun.reads > 1) this.#begun = undefined
   }
 
-  /** How long to wait before the next reading, in milliseconds, for so many programs. */
-  pauseMs(programs: number): number {
-    if (this.#begun?.reads === 0) return Math.max(1, this.#begun.at + this.#promptMs - performance.now())
-    if (this.#begun?.reads === 1 && programs === 1) return Math.max(1, this.#promptMs / 4)
-    return Math.min(longestPauseMs, Math.max(pauseAfter(this.#activeAt), minPauseMs + (programs - 1) * pauseOfEachMs))
+  /** Waits until the next reading. */
+  async next(): Promise<void> {
+    const since = performance.now()
+    for (;;) {
+      const ms = this.#nextAt(since) - performance.now()
+      if (ms <= 0) return
+      this.#change = new Deferred()
+      const late = setTimeout(this.#change.resolve, ms, undefined)
+      await this.#change.promise
+      clearTimeout(late)
+    }
+  }
+
+  #nextAt(since: number): number {
+    if (this.#begun?.reads === 0) return this.#begun.at + this.#promptMs
+    const programs = [...this.#programs.values()].filter(({ isQuiet }) => !isQuiet).length
+    if (programs === 0) return since + longestPauseMs
+    if (this.#begun?.reads === 1 && programs === 1) return since + this.#promptMs / 4
+    const pauseMs = Math.max(pauseAfter(this.#activeAt), minPauseMs + (programs - 1) * pauseOfEachMs)
+    return since + Math.min(longestPauseMs, pauseMs)
   }
 
   #learn(reads: number): void {

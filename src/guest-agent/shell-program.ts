@@ -19,6 +19,9 @@ import { untilAnswered } from './until-answered.js'
 /** How long a program runs before its output is passed on live. What a shorter one prints is fetched at its end. */
 const shortMs = 100
 
+/** The same for a program whose data pass by the port: the rest is little. */
+const shortByPortMs = 1000
+
 /** How long to wait for the port for much data. */
 const portTimeoutMs = 10_000
 /** How long the rest of the output may take of a program that had ended when it was to be stopped: its reader may want no more. */
@@ -179,20 +182,25 @@ export class ShellProgram implements ShellUser {
   async #untilEnd(input: InputAtHand | undefined): Promise<ProgramEnd> {
     const { signal } = this.#stopping
     if (this.#bulk !== undefined) {
-      this.#transferring = this.#bulk.run()
+      let isTransferring = true
+      this.#transferring = this.#bulk.run().finally(() => {
+        isTransferring = false
+        this.#shell.setQuiet(this.#number, false)
+      })
       this.#attempt(this.#transferring)
       // Another client that does nothing keeps the port.
       const late = setTimeout(this.#begun.reject, portTimeoutMs, new PortTakenError())
       await this.#begun.promise.finally(() => {
         clearTimeout(late)
       })
+      this.#shell.setQuiet(this.#number, isTransferring)
     } else await this.#begun.promise
     this.#io.begun(this.#control())
     const relaying = setTimeout(
       () => {
         this.#relay()
       },
-      this.#program.isBulk === true ? 0 : shortMs,
+      this.#bulk !== undefined ? shortByPortMs : this.#program.isBulk === true ? 0 : shortMs,
     )
     if (input?.rest !== undefined) this.#attempt(this.#input.feed(input.bytes, input.rest))
     const stopped = new Deferred<never>()
@@ -275,6 +283,7 @@ export class ShellProgram implements ShellUser {
     const sent = new Deferred<boolean>()
     this.#sent.set(id, sent)
     try {
+      this.#shell.setQuiet(this.#number, false)
       this.#shell.touch()
       this.#shell.send(command(id, begun))
       return await sent.promise

@@ -28,7 +28,9 @@ export class ShellWorkers {
     const worker = idle ?? this.#absent.pop()
     if (worker === undefined) return `${command} &`
     this.#busy.set(program, worker)
-    return idle === undefined ? `work ${String(worker)} ${command} &` : `give ${String(worker)} ${quoteWords([command])}`
+    return idle === undefined
+      ? `work ${String(worker)} ${command} &`
+      : `give ${String(worker)} ${quoteWords([command])}`
   }
 
   /** Notes that the shell has told the end of a program, or that it was not started. */
