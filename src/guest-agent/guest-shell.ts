@@ -7,10 +7,11 @@ import { runScript } from './agent-program.js'
 import { LogPolls, longestPauseMs } from './log-polls.js'
 import { isPaused, isToBeAsked, lostProgram, lostShell } from './lost-program.js'
 import { ShellCommands } from './shell-commands.js'
-import { ShellLog, type ShellLine, type ShellOfOther } from './shell-log.js'
+import { ShellLog, type ShellLine } from './shell-log.js'
 import type { ShellOwners } from './shell-owners.js'
 import { functions, lookScript } from './shell-script.js'
 import { batch, pipesOf, startShell, type StartedShell } from './shell-start.js'
+import { ShellSweeper } from './shell-sweeper.js'
 import { ShellWorkers } from './shell-workers.js'
 
 /** One who has a program in the shell. */
@@ -29,12 +30,9 @@ const maxGarbage = 100
 /** A new shell takes over when the numbers have come so far, which keeps the log short. */
 const maxNumber = 4000
 /** How long the shell is kept for the next program. */
-const keptMs = 1000
+const keptMs = 10_000
 /** How long the log may be silent until the processes are looked at. */
 const lookAfterMs = 5000
-/** How often shells whose client has ended are looked for, while there are new programs, and how many of them one shell ends. */
-const othersMs = 5000
-const maxSwept = 100
 /** How long the agent may be unreachable before it is unknown what becomes of programs. */
 const maxSilenceMs = 60_000
 
@@ -49,7 +47,7 @@ export class GuestShell {
   readonly hasPort: boolean
   /** Ends an output whose program has ended. No program knows it. */
   readonly mark: string
-  readonly #owners: ShellOwners
+  readonly #sweeper: ShellSweeper
   readonly #onEnd: () => void
   readonly #log = new ShellLog()
   readonly #users = new Map<number, ShellUser>()
@@ -67,9 +65,6 @@ export class GuestShell {
   readonly #polls = new LogPolls()
   #silentSince: number | undefined
   #lookedAt = performance.now()
-  #askedForOthersAt = performance.now()
-  /** The folders of shells that this one ends. */
-  readonly #swept = new Set<string>()
   #failure: Error | undefined
   #idle: NodeJS.Timeout | undefined
 
@@ -78,7 +73,7 @@ export class GuestShell {
     this.folder = started.folder
     this.hasPort = started.hasPort
     this.mark = started.mark
-    this.#owners = owners
+    this.#sweeper = new ShellSweeper(guest, owners, this.send.bind(this))
     this.#onEnd = onEnd
   }
 
@@ -134,10 +129,7 @@ export class GuestShell {
       if (isToBeAsked(error)) throw error
       this.#fail(lostProgram(error))
     }
-    if (performance.now() > this.#askedForOthersAt + othersMs) {
-      this.#askedForOthersAt = performance.now()
-      this.send('others')
-    }
+    this.#sweeper.look()
     return !this.#hasFailed()
   }
 
@@ -287,33 +279,26 @@ export class GuestShell {
     if (line.kind === 'ready') {
       this.#pid = line.pid
       this.#commands?.noteTaken()
-    } else if (line.kind === 'other') this.#hearOf(line)
+    } else if (line.kind === 'other') this.#sweeper.hearOf(line)
     else {
-      if (line.kind === 'ended' || line.kind === 'missing') this.#workers.noteEnd(number)
+      if (line.kind === 'begun') this.#workers.noteBegun(number, line.parent)
+      else if (line.kind === 'ended' || line.kind === 'missing') this.#workers.noteEnd(number)
       this.#users.get(number)?.tell(line)
     }
   }
 
-  /** Ends another shell if nobody uses it any more. */
-  #hearOf(other: ShellOfOther): void {
-    inBackground(`VM ${this.guest.vm}: ending what others have left in its guest`, () => {
-      if (this.#swept.has(other.folder) || this.#swept.size >= maxSwept || !this.#owners.isLeft(this.guest, other))
-        return
-      this.#swept.add(other.folder)
-      this.send(`sweep ${other.folder} &`)
-    })
-  }
-
   /** Finds processes that were killed: they tell nothing. */
   async #look(): Promise<void> {
-    const waiters = [...this.#users.values()].flatMap(({ waiter }) => waiter ?? [])
+    const waiterOf = (number: number): number | undefined =>
+      this.#users.get(number)?.waiter ?? this.#workers.waiterFor(number)
+    const waiters = [...this.#users.keys()].flatMap((number) => waiterOf(number) ?? [])
     const { stdout } = await this.guest.turn((agent) =>
       runScript(agent, lookScript, ...[this.#pid ?? 0, ...waiters].map(String)),
     )
     this.#lookedAt = performance.now()
     const gone = new Set(stdout.split('\n').map(Number))
     if (this.#pid === undefined || gone.has(this.#pid)) this.#fail(lostShell())
-    const lost = [...this.#users.values()].filter(({ waiter }) => waiter !== undefined && gone.has(waiter))
+    const lost = [...this.#users].flatMap(([number, user]) => (gone.has(waiterOf(number) ?? 0) ? [user] : []))
     if (lost.length === 0) return
     // They may have told the end just before.
     await this.#readLog()

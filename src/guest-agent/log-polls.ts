@@ -4,6 +4,8 @@ import { Deferred } from '../driver/deferred.js'
 const minPauseMs = 5
 export const longestPauseMs = 100
 const pausePart = 0.02
+/** The same while nothing is expected. */
+const quietPauseMs = 1000
 
 /** How much longer the pause is at least for each further program: many take longer, and are all told of at once. */
 const pauseOfEachMs = 1
@@ -88,7 +90,7 @@ export class LogPolls {
   #nextAt(since: number): number {
     if (this.#begun?.reads === 0) return this.#begun.at + this.#promptMs
     const programs = [...this.#programs.values()].filter(({ isQuiet }) => !isQuiet).length
-    if (programs === 0) return since + longestPauseMs
+    if (programs === 0) return since + quietPauseMs
     if (this.#begun?.reads === 1 && programs === 1) return since + this.#promptMs / 4
     const pauseMs = Math.max(pauseAfter(this.#activeAt), minPauseMs + (programs - 1) * pauseOfEachMs)
     return since + Math.min(longestPauseMs, pauseMs)

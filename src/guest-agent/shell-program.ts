@@ -4,13 +4,13 @@ import type { ProgramControl, ProgramEnd, ProgramIo } from '../driver/program-io
 import { HostError, InsufficientResourcesError } from '../errors.js'
 import { programEndUnknown } from '../errors/program-end.js'
 import type { GuestProgram } from '../guest/guest-way.js'
-import { noFolder, noProgram, requireVariableNames } from '../guest/refusals.js'
+import { noFolder, noProgram } from '../guest/refusals.js'
 import { signalOf, type SignalName } from '../model/signal.js'
-import { quoteWords } from '../ssh/quote.js'
 import { pieceBytes, writeNewFile } from './agent-file.js'
 import { BulkTransfer } from './bulk-transfer.js'
 import type { GuestShell, ShellUser } from './guest-shell.js'
 import { inputAtHand, type InputAtHand } from './input-at-hand.js'
+import { commandOf } from './program-command.js'
 import { ProgramInput } from './program-input.js'
 import { ProgramOutput } from './program-output.js'
 import type { ShellLine } from './shell-log.js'
@@ -320,20 +320,6 @@ export class ShellProgram implements ShellUser {
     return String(this.#number)
   }
 }
-
-/** The folder and the variables, and the program with its arguments, as words of the shell. */
-function commandOf({ argv, env = {}, cwd = '' }: GuestProgram): { readonly head: string; readonly argv: string } {
-  requireVariableNames(env)
-  const variables = Object.entries(env)
-  const exports = variables
-    .filter(([name]) => isIdentifier(name))
-    .map(([name, value]) => `export ${name}=${quoteWords([value])};`)
-  const others = variables.filter(([name]) => !isIdentifier(name)).map(([name, value]) => `${name}=${value}`)
-  const words = others.length === 0 ? argv : ['env', ...others, ...argv]
-  return { head: quoteWords([cwd, exports.join(' ')]), argv: quoteWords(words) }
-}
-
-const isIdentifier = (name: string): boolean => /^[A-Za-z_]\w*$/.test(name)
 
 /** A shell does not tell these signals from an exit code of 128 and more, and programs rarely end with such a code by themselves. */
 const untold: readonly number[] = [130, 141]

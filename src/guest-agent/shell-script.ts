@@ -12,6 +12,8 @@
  *   N.p, N.q      pipes by which the relays are told that the next file may be written
  *   N.i, N.i.0, N.i.1, N.j   the same for its input
  *
+ * and w.K, the pipe by which the worker K, a process of the shell, is given one program after another.
+ *
  * The file `owner` tells whose shell it is, by two words: the process, and one of its connections to the host. Each shell tells of the
  * others in its guest, and ends those whose client has ended: programs get SIGTERM, by which scripts of the SDK remove drafts, and
  * SIGKILL ten seconds later. Only processes that hold the log of that shell open are taken for its own.

@@ -17,7 +17,10 @@ export const workerPipes = workers.map((worker) => `w.${String(worker)}`)
 export class ShellWorkers {
   readonly #absent = workers.toReversed()
   readonly #idle: number[] = []
+  /** The worker of each program under way. */
   readonly #busy = new Map<number, number>()
+  /** The process that each worker is. */
+  readonly #pids = new Map<number, number>()
   /** The programs whose worker is through with them. */
   readonly #ended = new Set<number>()
 
@@ -33,6 +36,17 @@ export class ShellWorkers {
       : `give ${String(worker)} ${quoteWords([command])}`
   }
 
+  /** The process that is to tell the end of a program: known of a worker that has run another one before. */
+  waiterFor(program: number): number | undefined {
+    return this.#ended.has(program) ? undefined : this.#pids.get(this.#busy.get(program) ?? 0)
+  }
+
+  /** Notes which process waits for a program that has begun. */
+  noteBegun(program: number, pid: number): void {
+    const worker = this.#busy.get(program)
+    if (worker !== undefined) this.#pids.set(worker, pid)
+  }
+
   /** Notes that the shell has told the end of a program, or that it was not started. */
   noteEnd(program: number): void {
     if (this.#busy.has(program)) this.#ended.add(program)
@@ -43,7 +57,9 @@ export class ShellWorkers {
     const worker = this.#busy.get(program)
     this.#busy.delete(program)
     if (worker === undefined || !this.#ended.delete(program)) return
-    if (isKilled) this.#absent.push(worker)
-    else this.#idle.push(worker)
+    if (isKilled) {
+      this.#absent.push(worker)
+      this.#pids.delete(worker)
+    } else this.#idle.push(worker)
   }
 }

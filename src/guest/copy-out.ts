@@ -37,18 +37,20 @@ const headSchema = v.union([
 export async function copyOut(guest: InGuest, task: Task, input: DriverInputs['guest.copyOut']): Promise<void> {
   const script = {
     text: sendScript,
-    args: [guestPath(input.from), String(new CopyLimit(0).left)],
+    args: [guestPath(input.from)],
     isHarmless: true,
     isBulk: true,
   }
-  await readScript(guest, input.from, script, async (bytes) => {
+  const receive = async (bytes: AsyncIterable<Uint8Array>): Promise<void> => {
     const reader = new ByteReader(bytes)
     const line = await reader.readLine(maxHeadLine)
     const head = v.safeParse(headSchema, line?.split(' '))
     if (!head.success) throw new ProtocolError({ reason: 'the guest does not say what it sends' })
     if (head.output[0] === 'directory') await receiveFolder(guest, task, input, reader, head.output[1])
     else await receiveFile(guest, task, input, reader, head.output)
-  })
+  }
+  // A file that grows is copied as far as it went at first.
+  await readScript(guest, input.from, script, receive, { mayGoOn: true })
 }
 
 async function receiveFile(
@@ -61,8 +63,8 @@ async function receiveFile(
   await writeWholeFile(to, way.driver, async ({ file, isNew, requireRoom }) => {
     await requireRoom(size)
     const limit = new CopyLimit(size)
-    for (;;) {
-      const piece = await reader.readSome(Infinity)
+    while (limit.left > 0) {
+      const piece = await reader.readSome(limit.left)
       if (piece.length === 0) break
       limit.add(piece.length)
       await file.writeFile(piece)

@@ -23,9 +23,8 @@ elif [ "$2" = 0 ]; then cat <"$1"
 else tail -c "+$(($2 + 1))" <"$1"; fi`
 
 /**
- * Prints a line on what $1 is. For a file, its size, permissions and time follow, then its bytes: as many as its size is, or $2 if it
- * tells none. For a folder, the number of bytes in its files follows, then an archive of it. \`head\` of busybox takes seven times as long as
- * \`dd\`, which may stop before the end of the last block, or earlier if the file system gives less than a block at a time.
+ * Prints a line on what $1 is. For a file, its size, permissions and time follow, then its bytes: those that it has got since, too, since
+ * `cat` is by far the fastest to send them. For a folder, the number of bytes in its files follows, then an archive of it.
  */
 export const sendScript = `${readable}if [ -d "$1" ]; then
 need tar; need find
@@ -34,12 +33,8 @@ find . -type f -exec stat -c %s {} + | { total=0; while read -r size; do total=$
 exec tar -cf - .
 fi
 file "$1"
-told=$(stat -L -c "%s %a %Y" "$1") || exit 1
-echo "file $told"
-size=\${told%% *}; [ "$size" != 0 ] || size=$2
-exec 3<"$1" && dd bs=65536 count=$((size / 65536)) <&3 2>/dev/null || fail "$1" "Input/output error"
-read -r name at </proc/self/fdinfo/3 || at=$((size - size % 65536))
-head -c $((size - at)) <&3`
+stat -L -c "file %s %a %Y" "$1" || exit 1
+cat "$1" 2>/dev/null || fail "$1" "Input/output error"`
 
 /** Prints the type and permissions in hexadecimal, size, owner, group and times of $1, of what a link leads to if $2 is -L, and a link's target. */
 export const statScript = `${prelude}need stat

@@ -99,12 +99,17 @@ export async function runScript(
   return stdout
 }
 
-/** Runs a script, and reads its output while it runs. If the reader rejects, the script is ended. */
+/**
+ * Runs a script, and reads its output while it runs. If the reader rejects, the script is ended.
+ *
+ * @param mayGoOn whether the script may write more than is read: it is ended then
+ */
 export async function readScript<T>(
   guest: InGuest,
   path: string,
   script: Script,
   read: (output: AsyncIterable<Uint8Array>) => Promise<T>,
+  { mayGoOn = false } = {},
 ): Promise<T> {
   const output = new ByteChannel()
   const stop = new AbortController()
@@ -117,16 +122,21 @@ export async function readScript<T>(
       output.end({ error })
     },
   )
+  const end = async (reason: unknown): Promise<void> => {
+    stop.abort(reason)
+    output.close()
+    await ended
+  }
   try {
     const result = await read(output)
     for await (const { byteLength } of output) {
-      if (byteLength > 0) throw new ProtocolError({ reason: 'the guest sends more than it has announced' })
+      if (byteLength === 0) continue
+      if (!mayGoOn) throw new ProtocolError({ reason: 'the guest sends more than it has announced' })
+      await end(new Error('what was wanted has come'))
     }
     return result
   } catch (error) {
-    stop.abort(error)
-    output.close()
-    await ended
+    await end(error)
     throw error
   }
 }

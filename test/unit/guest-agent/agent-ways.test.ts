@@ -164,6 +164,16 @@ test('programs run once, and are told of, if the connection breaks before and af
   await rm(file)
 })
 
+test('a program has an unknown outcome if what was to tell of it is killed before, and others run', async () => {
+  await using guest = new LocalGuest('sh')
+  const { stdout } = await guest.run(['sh', '-c', 'echo $PPID'])
+  const before = Number(stdout)
+  process.kill(before, 'SIGKILL')
+  await guest.agent.untilGone(before)
+  await expect(guest.run(['true'])).rejects.toMatchObject({ code: 'OUTCOME_UNKNOWN' })
+  expect((await guest.run(['echo', 'next'])).stdout).toBe('next\n')
+})
+
 test('a shell is started, and a program has its input, though answers to that get lost', async () => {
   await using guest = new LocalGuest('sh')
   const lost = ['guest-exec', 'guest-exec-status', 'guest-file-open']

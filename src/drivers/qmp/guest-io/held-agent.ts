@@ -21,8 +21,11 @@ const chardevsSchema = v.array(v.object({ label: v.string(), 'frontend-open': v.
 const turnTimeoutMs = 10_000
 /** How often to check that an agent that is asked something is still there, and the guest the same. */
 const watchMs = 1000
-/** How long the connection is kept after the last turn. Without a client, the agent sleeps 100 ms in each round of its loop. */
-const keptMs = 1000
+/**
+ * How long the connection is kept after the last turn. Without a client, the agent sleeps 100 ms in each round of its loop: the first
+ * answer takes up to that, and the start of a shell as long again in an emulated guest.
+ */
+const keptMs = 10_000
 /** How long the connection is kept at least while another process waits for it: handing it over takes up to 100 ms. */
 const minHeldMs = 250
 /** How long an agent without another client takes to answer at most, usually, and how often others are asked for it. */
