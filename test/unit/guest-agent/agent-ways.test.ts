@@ -164,6 +164,19 @@ test('programs run once, and are told of, if the connection breaks before and af
   await rm(file)
 })
 
+test('processes that wait for programs end with the shell', async () => {
+  let left: (() => Promise<void>) | undefined
+  {
+    await using guest = new LocalGuest('sh')
+    const { agent } = guest
+    const many = await Promise.all(Array.from({ length: 20 }, () => guest.run(['sh', '-c', 'echo $PPID'])))
+    left = async () => {
+      for (const { stdout } of many) await agent.untilGone(Number(stdout))
+    }
+  }
+  await left()
+})
+
 test('a program has an unknown outcome if what was to tell of it is killed before, and others run', async () => {
   await using guest = new LocalGuest('sh')
   const { stdout } = await guest.run(['sh', '-c', 'echo $PPID'])
