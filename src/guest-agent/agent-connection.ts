@@ -3,7 +3,7 @@ import type { Duplex } from 'node:stream'
 import { ProtocolError } from '../errors.js'
 import { LineSplitter } from '../line-splitter.js'
 import type { Agent } from './agent.js'
-import { AgentCommandError, AgentConnectionError, AgentSilentError, AnswerLostError } from './agent-errors.js'
+import { AgentCommandError, AgentSilentError, AnswerLostError } from './agent-errors.js'
 import { formatAgentCommand, formatSync, isAfterDelimiter, isSyncReply, parseAgentReply } from './agent-message.js'
 
 /** The agent keeps 16 MiB of each of a program's two outputs (GUEST_EXEC_MAX_OUTPUT), and sends them in base64. */
@@ -44,11 +44,11 @@ export class AgentConnection implements Agent {
       this.#receive(chunk)
     })
     stream.on('error', (error) => {
-      this.fail(new AgentConnectionError(error.message, error))
+      this.fail(new AnswerLostError(error.message, error))
     })
     this.#ended = new Promise((resolve) => {
       stream.once('close', () => {
-        this.fail(new AgentConnectionError('the host closed the connection to the agent'))
+        this.fail(new AnswerLostError('the host closed the connection to the agent'))
         resolve()
       })
     })

@@ -40,12 +40,12 @@ export class AgentConnectionError extends Error {
 }
 
 /**
- * The agent may have executed a command, whose answer got lost on the way: seen with QEMU 7.2 soon after another client was connected
- * to the agent.
+ * The agent may have executed a command, whose answer got lost on the way: since the connection broke, or, seen with QEMU 7.2, soon
+ * after another client was connected to the agent.
  */
 export class AnswerLostError extends AgentConnectionError {
-  constructor() {
-    super('the agent has not answered a command, but a later one')
+  constructor(reason = 'the agent has not answered a command, but a later one', cause?: unknown) {
+    super(reason, cause)
     this.name = 'AnswerLostError'
   }
 }
