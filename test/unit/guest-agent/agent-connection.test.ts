@@ -2,7 +2,12 @@ import { once } from 'node:events'
 import { expect, test } from 'vitest'
 import { ProtocolError } from 'awaitvm'
 import { AgentConnection } from '../../../src/guest-agent/agent-connection.js'
-import { AgentCommandError, AgentConnectionError, AgentSilentError } from '../../../src/guest-agent/agent-errors.js'
+import {
+  AgentCommandError,
+  AgentConnectionError,
+  AgentSilentError,
+  AnswerLostError,
+} from '../../../src/guest-agent/agent-errors.js'
 import { patience } from '../../../src/testing/conformance/deadline.js'
 import { FakeAgent } from '../../support/fake-agent.js'
 
@@ -93,8 +98,8 @@ test.each([
   await agent.next()
   agent.say(said)
   agent.hangUp()
-  expect(await errorOf(answer)).toBeInstanceOf(AgentConnectionError)
-  expect(await errorOf(connection.execute('guest-ping'))).toBeInstanceOf(AgentConnectionError)
+  expect(await errorOf(answer)).toBeInstanceOf(AnswerLostError)
+  expect(await errorOf(connection.execute('guest-ping'))).toBeInstanceOf(AnswerLostError)
   await connection.close()
 })
 
