@@ -19,7 +19,7 @@ const table = {
     isJob: true,
     isCancelable: true,
     to: 'stopped',
-    errors: [...anyCall, 'ALREADY_EXISTS'],
+    errors: [...anyCall, 'ALREADY_EXISTS', 'FIRMWARE_NOT_FOUND'],
   },
   'server.registerVm': {
     phrase: 'register the VM on',
@@ -126,7 +126,7 @@ const table = {
     answers: 'vm',
     isJob: true,
     from: ['stopped', 'running', 'paused', 'suspended', 'crashed'],
-    errors: [...inState, 'ALREADY_EXISTS'],
+    errors: [...inState, 'ALREADY_EXISTS', 'FIRMWARE_NOT_FOUND'],
   },
   'vm.clone': {
     phrase: 'clone',

@@ -1,3 +1,4 @@
+import { firmwareFile } from '../model/boot-firmware.js'
 import type { MediaDrive } from '../model/vm-changes.js'
 import type { BootConfig, VmConfig } from '../model/vm-config.js'
 
@@ -5,21 +6,23 @@ import type { BootConfig, VmConfig } from '../model/vm-config.js'
 export interface ImageSettings extends Pick<VmConfig, 'disks' | 'boot'> {
   readonly cdroms: readonly MediaDrive[]
   readonly floppies: readonly MediaDrive[]
+  /** The firmware in flash memory, if the host has found it by itself: `boot.firmware` only says what kind it is. */
+  readonly flash?: { readonly code: string } | undefined
 }
 
 /** An image, and the path of its setting: `disks[0].image`. */
 export interface NamedImage {
-  readonly kind: keyof ImageSettings
+  readonly kind: Exclude<keyof ImageSettings, 'flash'>
   readonly path: string
   readonly image: string
 }
 
 /** The files in the settings of what is booted; `undefined` for settings that name no file. */
-const bootFiles = ({ kernel, initrd, firmware, videoFirmware }: BootConfig): Files => ({
+const bootFiles = ({ boot: { kernel, initrd, firmware, videoFirmware }, flash }: ImageSettings): Files => ({
   kernel,
   initrd,
   commandLine: undefined,
-  firmware,
+  firmware: flash?.code ?? firmwareFile(firmware),
   videoFirmware,
   order: undefined,
 })
@@ -31,7 +34,7 @@ export const namedImages = (settings: ImageSettings): NamedImage[] => [
   ...inDrives('disks', settings.disks),
   ...inDrives('cdroms', settings.cdroms),
   ...inDrives('floppies', settings.floppies),
-  ...Object.entries(bootFiles(settings.boot)).flatMap(([key, image]) => named('boot', `boot.${key}`, image)),
+  ...Object.entries(bootFiles(settings)).flatMap(([key, image]) => named('boot', `boot.${key}`, image)),
 ]
 
 const inDrives = (kind: 'disks' | 'cdroms' | 'floppies', drives: readonly MediaDrive[]): NamedImage[] =>

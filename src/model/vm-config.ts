@@ -57,9 +57,29 @@ export interface BootConfig {
   readonly initrd?: string | undefined
   /** The kernel's command line: `console=ttyS0`. */
   readonly commandLine?: string | undefined
-  /** Absolute path of a BIOS image; the host's own if absent. */
+  /**
+   * `'bios'`, `'uefi'`, or the absolute path of an image. If absent, `'bios'` on hosts that have one: the host's own.
+   *
+   * `'uefi'` is OVMF, which the host finds where packages of Linux and Homebrew have it; if it is not installed, the call ends with
+   * a `FirmwareNotFoundError`. Its variables, such as the boot order that an operating system has written, are kept with the VM, its
+   * snapshots and its clones. They are deleted if an edit gives the VM another firmware, and an edit of `boot` without `firmware` does.
+   *
+   * An image is a whole BIOS (or OVMF.fd, whose variables are lost at each stop), or the code of a UEFI for flash memory
+   * (OVMF_CODE.fd), which is recognized, and has its variables kept as those of `'uefi'`: they are copied from the OVMF_VARS.fd that
+   * belongs to it.
+   *
+   * @example
+   * ```ts
+   * import { connect } from 'awaitvm'
+   *
+   * await using server = await connect('qmp:///srv/vms').unwrap()
+   * await server
+   *   .createVm({ name: 'web-1', disks: [{ image: '/images/debian.raw' }], boot: { firmware: 'uefi' } })
+   *   .unwrap()
+   * ```
+   */
   readonly firmware?: string | undefined
-  /** Absolute path of the VGA BIOS that belongs to it. */
+  /** Absolute path of the VGA BIOS that belongs to a BIOS. */
   readonly videoFirmware?: string | undefined
   /** The order in which devices are tried. */
   readonly order?: readonly ('disk' | 'cdrom' | 'floppy')[] | undefined

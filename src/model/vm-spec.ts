@@ -1,5 +1,6 @@
 import { isAbsolute } from 'node:path'
 import * as v from 'valibot'
+import { isFirmware } from './boot-firmware.js'
 import { guestAccessSchema, type GuestAccess } from './guest-access.js'
 import { networkAdaptersSchema } from './network-adapter.js'
 import { areDistinct, list, nonEmpty, object, optional, plainText, text, whole, type EntriesOf } from './schema.js'
@@ -84,6 +85,11 @@ export const descriptionSchema = v.pipe(
 
 export const pathSchema = v.pipe(plainText, v.check(isAbsolute, 'must be an absolute path: use path.resolve()'))
 
+const firmwareSchema = v.pipe(
+  plainText,
+  v.check(isFirmware, 'must be "bios", "uefi" or an absolute path: use path.resolve()'),
+)
+
 const diskSettings = { image: optional(pathSchema), sizeMiB: optional(mebibytes) } satisfies EntriesOf<
   Omit<DiskConfig, 'id'>
 >
@@ -110,7 +116,7 @@ const boot = v.pipe(
     kernel: optional(pathSchema),
     initrd: optional(pathSchema),
     commandLine: optional(plainText),
-    firmware: optional(pathSchema),
+    firmware: optional(firmwareSchema),
     videoFirmware: optional(pathSchema),
     order: optional(list(v.picklist(['disk', 'cdrom', 'floppy'], 'must be "disk", "cdrom" or "floppy"'), 3)),
   } satisfies EntriesOf<BootConfig>),

@@ -6,12 +6,19 @@ import { NotOwnError } from './own-file.js'
 /** What an operation needs files for: a VM at rest, a running VM, or a snapshot. */
 export type FileUse = 'rest' | 'run' | 'snapshot'
 
+interface NeededDisk {
+  readonly id: string
+  /** By their names in the folder: its own file first, then its backing files. */
+  readonly files: readonly string[]
+  /** How to give it up, if not as disks are: `give the VM another firmware`. */
+  readonly giveUp?: string | undefined
+}
+
 interface Needed {
   readonly driver: string
   readonly folder: string
   readonly use: FileUse
-  /** The files of each disk, by their names in the folder: its own file first, then its backing files. */
-  readonly disks: readonly { readonly id: string; readonly files: readonly string[] }[]
+  readonly disks: readonly NeededDisk[]
   /** The file of the saved memory of a suspended VM. */
   readonly memory: string | undefined
   /** Throws if the file of a disk is visibly damaged. Does not read its content. */
@@ -31,10 +38,14 @@ export function requireFiles({ driver, folder, use, disks, memory, checkDisk }: 
       throw problemWith(path, error, { driver, hint: `Put the file back${wayOut}.` })
     }
   }
-  for (const { id, files } of disks) {
+  for (const {
+    id,
+    files,
+    giveUp = `delete the disk with vm.edit({ deleteDisks: [${JSON.stringify(id)}] })`,
+  } of disks) {
     for (const [index, file] of files.entries()) {
       const isOpenInGuest = use === 'run' && index === 0
-      look(file, checkDisk, isOpenInGuest ? copyIt : use === 'snapshot' ? dropSnapshot : dropDisk(id, memory))
+      look(file, checkDisk, isOpenInGuest ? copyIt : use === 'snapshot' ? dropSnapshot : dropDisk(giveUp, memory))
     }
   }
   if (memory !== undefined) look(memory, requireBytes, use === 'snapshot' ? dropSnapshot : `, or ${dropMemory}`)
@@ -54,9 +65,5 @@ const copyIt = ', or copy what the disk holds with vm.clone() while the VM runs'
 const dropSnapshot = ', or delete the snapshot with vm.deleteSnapshot()'
 const dropMemory = "drop the saved memory with vm.stop({ mode: 'kill' })"
 
-function dropDisk(id: string, memory: string | undefined): string {
-  const deleteIt = `delete the disk with vm.edit({ deleteDisks: [${JSON.stringify(id)}] })`
-  return memory === undefined
-    ? `, ${deleteIt}, or delete the VM with vm.delete()`
-    : `, or ${dropMemory} and then ${deleteIt}`
-}
+const dropDisk = (giveUp: string, memory: string | undefined): string =>
+  memory === undefined ? `, ${giveUp}, or delete the VM with vm.delete()` : `, or ${dropMemory} and then ${giveUp}`

@@ -4,6 +4,7 @@ import { InvalidArgumentError, NotSupportedError } from '../../errors.js'
 import { checkDrives } from '../../files/check-drives.js'
 import type { FileStamp } from '../../files/check-file.js'
 import { recordImages } from '../../files/image-record.js'
+import { firmwareFile } from '../../model/boot-firmware.js'
 import type { DiskSpec } from '../../model/vm-config.js'
 import type { VmChanges, VmSpec } from '../../model/vm-spec.js'
 import { keepHardware, noHardware } from '../../registry/keep-hardware.js'
@@ -24,6 +25,11 @@ const systemMemoryMiB = 128
 const mebibyte = 2 ** 20
 const sectorBytes = 512
 
+const biosOnly = unsupported({
+  values: ['uefi'],
+  reason: 'the emulated machine starts with a BIOS',
+  hint: 'Leave spec.boot.firmware out, or use a host of QEMU: qmp:///DIRECTORY.',
+})
 const handled: HandledSettings = {
   name: true,
   description: true,
@@ -33,7 +39,7 @@ const handled: HandledSettings = {
   deleteDisks: true,
   cdroms: { image: true },
   floppies: { image: true },
-  boot: { kernel: true, initrd: true, commandLine: true, firmware: true, videoFirmware: true, order: true },
+  boot: { kernel: true, initrd: true, commandLine: true, firmware: biosOnly, videoFirmware: true, order: true },
   networkAdapters: unsupported({
     reason: 'the emulated machine has no network',
     hint: 'Leave spec.networkAdapters out, or use a host of QEMU: qmp:///DIRECTORY.',
@@ -126,7 +132,8 @@ function checkDiskImage(image: string, path: string, { sizeBytes }: FileStamp): 
 
 /** Checks that kernel and initrd fit into memory together, and firmware into its place, when one of them changes. */
 async function checkBootFiles({ boot, memoryMiB }: Hardware, root: string): Promise<void> {
-  if (boot.firmware !== undefined) await readFirmware(boot.firmware, boot.videoFirmware, root)
+  const bios = firmwareFile(boot.firmware)
+  if (bios !== undefined) await readFirmware(bios, boot.videoFirmware, root)
   if (boot.kernel === undefined) return
   const { kernel, initrd } = await readBootFiles(boot.kernel, boot.initrd, root)
   try {
@@ -162,7 +169,8 @@ export async function readBoot({ hardware, guest }: Pick<Definition, 'hardware' 
     return { kind: 'linux', ...files, commandLine, ...(guest?.way !== 'none' && withProgram(files, commandLine)) }
   }
   if (bootKind(hardware) === 'guest') return { kind: 'guest' }
-  const found = firmware === undefined ? findFirmware() : readFirmware(firmware, videoFirmware, bootRoot)
+  const bios = firmwareFile(firmware)
+  const found = bios === undefined ? findFirmware() : readFirmware(bios, videoFirmware, bootRoot)
   return { kind: 'firmware', ...(await found) }
 }
 

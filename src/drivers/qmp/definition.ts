@@ -26,6 +26,8 @@ const ownDisk = {
   bases: v.optional(v.pipe(v.array(baseFile), v.maxLength(maxBases))),
   /** The PCI slot of a virtio disk that was edited while a QEMU ran; other disks get slots in order. */
   slot: v.optional(v.pipe(v.number(), v.integer(), v.minValue(0), v.maxValue(31))),
+  /** The raw file that a disk of the firmware's variables was copied from when it was made. It is not needed any more. */
+  template: optionalText,
 }
 /** A drive without an image is empty. It is kept as long as saved memory refers to it. */
 const drives = v.array(v.strictObject({ image: optionalText }))
@@ -36,15 +38,21 @@ const ownHardware = {
   /** QEMU's name for the machine, which stays the same over its versions. */
   machine: v.pipe(text, v.regex(/^[\w.+-]+$/)),
 }
-const hardwareSchema = v.strictObject({
-  ...ownHardware,
-  disks: v.array(v.strictObject({ ...ownDisk, file: diskFile })),
-})
+/** The parts of the hardware that have files of the VM's own. */
+const withFiles = (file: v.GenericSchema<string>) => {
+  const disk = v.strictObject({ ...ownDisk, file })
+  return {
+    disks: v.array(disk),
+    /**
+     * The firmware, if it is in flash memory: its code, an image that is only read, and its variables, a disk without a drive. The size
+     * of that is a fraction of a MiB, which is exact, since the size is a multiple of 512 bytes.
+     */
+    flash: v.optional(v.strictObject({ code: text, variables: disk })),
+  }
+}
+const hardwareSchema = v.strictObject({ ...ownHardware, ...withFiles(diskFile) })
 /** A snapshot's disks may have become bases since. */
-const snapshotHardwareSchema = v.strictObject({
-  ...ownHardware,
-  disks: v.array(v.strictObject({ ...ownDisk, file: v.union([diskFile, baseFile]) })),
-})
+const snapshotHardwareSchema = v.strictObject({ ...ownHardware, ...withFiles(v.union([diskFile, baseFile])) })
 const memorySchema = v.strictObject({
   ...keptMemory,
   file: fileName(/^memory-[0-9a-f-]{36}\.qcow2$/),
@@ -79,6 +87,23 @@ export type Memory = NonNullable<Definition['memory']>
 export type SnapshotDefinition = Definition['snapshots'][number]
 export type DiskDefinition = Hardware['disks'][number]
 
+/** The parts of the hardware that are in disks. */
+type OnDisks = Pick<Hardware, 'disks' | 'flash'>
+
+/** All disks: those of the drives, and that of the firmware's variables. */
+export const allDisks = ({ disks, flash }: OnDisks): readonly DiskDefinition[] =>
+  flash === undefined ? disks : [...disks, flash.variables]
+
+/** The hardware with each of its disks changed. */
+export const mapDisks = <H extends OnDisks>(hardware: H, change: (disk: DiskDefinition) => DiskDefinition): H => {
+  const { disks, flash } = hardware
+  return {
+    ...hardware,
+    disks: disks.map(change),
+    ...(flash !== undefined && { flash: { ...flash, variables: change(flash.variables) } }),
+  }
+}
+
 /** True if a disk's file is a base, which is never written to, since other VMs may share it. */
 export const isBase = (file: string): boolean => file.startsWith('base-')
 
@@ -89,7 +114,7 @@ export const tagOf = ({ id }: Pick<SnapshotDefinition, 'id'>): string => `s-${id
 export function filesOf({ hardware, memory, leavingFiles, snapshots }: Definition): Set<string> {
   const files = new Set(leavingFiles)
   for (const part of [{ hardware, memory }, ...snapshots]) {
-    for (const { file, bases = [] } of part.hardware.disks) for (const name of [file, ...bases]) files.add(name)
+    for (const { file, bases = [] } of allDisks(part.hardware)) for (const name of [file, ...bases]) files.add(name)
     if (part.memory !== undefined) files.add(part.memory.file)
   }
   return files

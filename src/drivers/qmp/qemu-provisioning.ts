@@ -8,12 +8,12 @@ import type { VmChanges, VmSpec } from '../../model/vm-spec.js'
 import { keepLabels, newDefinition } from '../../registry/kept-definition.js'
 import type { VmDirectory } from '../../registry/vm-directory.js'
 import { copyLive } from './disks/copy-live.js'
-import type { Definition, DiskDefinition } from './definition.js'
+import { allDisks, type Definition, type DiskDefinition } from './definition.js'
 import { imageFileOf } from './disks/disk-chain.js'
 import type { DiskImages } from './disks/disk-images.js'
 import { cloneHardware, planHardware, refuseUnsupported } from './hardware/hardware.js'
 import type { HeldVm } from './held-vm.js'
-import { linkBases, planSharing, shareDisks } from './disks/linked-disks.js'
+import { linkBases, onOverlays, planSharing, shareDisks } from './disks/linked-disks.js'
 import { requireBases, requireParts, requireVmFiles } from './disks/required-parts.js'
 import { editAtRest } from './edit/edit-at-rest.js'
 import type { HardwareEdit } from './edit/hardware-edit.js'
@@ -42,7 +42,7 @@ export class QemuProvisioning {
     const hardware = await planHardware(spec, { machine: await machine() }, 'spec')
     const definition = newDefinition(spec, hardware)
     await directory.create(definition, async () => {
-      await this.#makeDisks(directory.folder(definition.id), hardware.disks, signal)
+      await this.#makeDisks(directory.folder(definition.id), allDisks(hardware), signal)
       signal.throwIfAborted()
     })
     return definition
@@ -106,17 +106,18 @@ export class QemuProvisioning {
     const clone = newDefinition({ ...vm.definition, name }, cloneHardware(vm.definition.hardware))
     await directory.create(clone, async () => {
       const folder = directory.folder(clone.id)
-      await linkBases(vm.folder, folder, clone.hardware.disks)
+      const disks = allDisks(clone.hardware)
+      await linkBases(vm.folder, folder, disks)
       const onProgress = (percent: number): void => {
         task.progress({ percent: percent * 0.95, phase: 'copying disks' })
       }
       onProgress(0)
-      if (vm.run === undefined) await this.#copyDisks(vm, folder, clone.hardware.disks, onProgress)
+      if (vm.run === undefined) await this.#copyDisks(vm, folder, disks, onProgress)
       else {
-        await this.#makeDisks(folder, clone.hardware.disks, vm.signal)
-        const targets = clone.hardware.disks.map(({ file }) => join(folder, file))
+        await this.#makeDisks(folder, disks, vm.signal)
+        const targets = disks.map(({ file }) => join(folder, file))
         await vm.withMonitor((client) =>
-          copyLive(client, vm.definition.hardware.disks, targets, { signal: vm.signal, onProgress }),
+          copyLive(client, allDisks(vm.definition.hardware), targets, { signal: vm.signal, onProgress }),
         )
       }
       vm.signal.throwIfAborted()
@@ -130,14 +131,14 @@ export class QemuProvisioning {
     if (vm.run !== undefined) throw invalidState(vm.state, ['stopped', 'crashed'])
     await requireParts(vm.folder, { hardware: vm.definition.hardware }, { images: 'disks', files: 'rest' })
     task.progress({ percent: 0, phase: 'linking disks' })
-    const { turns, disks } = await planSharing(images, vm)
-    const hardware = cloneHardware({ ...vm.definition.hardware, disks })
+    const turns = await planSharing(images, vm)
+    const hardware = cloneHardware(onOverlays(vm.definition.hardware, turns))
     const clone = newDefinition({ ...vm.definition, name }, hardware)
     await directory.create(clone, async () => {
       const folder = directory.folder(clone.id)
       await shareDisks(images, vm, turns, async () => {
-        await linkBases(vm.folder, folder, hardware.disks)
-        await this.#makeDisks(folder, hardware.disks, vm.signal)
+        await linkBases(vm.folder, folder, allDisks(hardware))
+        await this.#makeDisks(folder, allDisks(hardware), vm.signal)
         vm.signal.throwIfAborted()
       })
     })
@@ -158,7 +159,7 @@ export class QemuProvisioning {
     targets: readonly DiskDefinition[],
     onProgress: (percent: number) => void,
   ): Promise<void> {
-    const { disks } = vm.definition.hardware
+    const disks = allDisks(vm.definition.hardware)
     for (const [index, disk] of disks.entries()) {
       const target = targets[index]
       if (target === undefined) continue

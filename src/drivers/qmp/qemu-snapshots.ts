@@ -9,7 +9,7 @@ import type { VmState } from '../../model/vm-state.js'
 import { shownSnapshot, shownTree } from '../../registry/kept-snapshots.js'
 import type { VmDirectory } from '../../registry/vm-directory.js'
 import { diskNode } from './disks/disk-devices.js'
-import { isBase, tagOf, type Definition, type Memory, type SnapshotDefinition } from './definition.js'
+import { allDisks, isBase, tagOf, type Definition, type Memory, type SnapshotDefinition } from './definition.js'
 import type { DiskImages } from './disks/disk-images.js'
 import type { HeldVm } from './held-vm.js'
 import { newMemoryFile, saveMemory } from './disks/memory-image.js'
@@ -107,7 +107,7 @@ export class QemuSnapshots {
   async #saveLive(vm: HeldVm, run: RunRecord, snapshot: SnapshotDefinition, before: VmState): Promise<Memory> {
     const file = newMemoryFile()
     const tag = tagOf(snapshot)
-    const disks = snapshot.hardware.disks.map(diskNode)
+    const disks = allDisks(snapshot.hardware).map(diskNode)
     await vm.withMonitor(async (client) => {
       await requirePlugged(client, snapshot.hardware)
       await saveMemory(client, this.#parts.images, { folder: vm.folder, file, tag, disks })
@@ -116,7 +116,7 @@ export class QemuSnapshots {
   }
 
   async #markDisks(vm: HeldVm, tag: string): Promise<void> {
-    for (const { file } of vm.definition.hardware.disks) {
+    for (const { file } of allDisks(vm.definition.hardware)) {
       await this.#parts.images.createSnapshot(join(vm.folder, file), tag)
     }
   }
@@ -124,9 +124,9 @@ export class QemuSnapshots {
   /** Drops a snapshot from the disks: through QEMU from those in use, with qemu-img from the others. */
   async #deleteTags(vm: HeldVm, snapshot: SnapshotDefinition): Promise<void> {
     const tag = tagOf(snapshot)
-    const inUse = new Set(vm.run === undefined ? [] : vm.definition.hardware.disks.map(({ file }) => file))
+    const inUse = new Set(vm.run === undefined ? [] : allDisks(vm.definition.hardware).map(({ file }) => file))
     const devices: string[] = []
-    for (const { file } of snapshot.hardware.disks) {
+    for (const { file } of allDisks(snapshot.hardware)) {
       if (inUse.has(file)) devices.push(diskNode({ file }))
       // The file of a removed disk that is in no other snapshot has gone with the definition. Bases are never written to.
       else if (!isBase(file) && isThere(join(vm.folder, file)))

@@ -5,7 +5,7 @@ import type { ClaimRecord } from '../../registry/claim.js'
 import type { VmDirectory } from '../../registry/vm-directory.js'
 import { diskDevice } from './disks/disk-devices.js'
 import { runFiles } from './run-files.js'
-import { isBase, tagOf, type Definition, type Hardware } from './definition.js'
+import { allDisks, isBase, tagOf, type Definition, type Hardware } from './definition.js'
 import type { DiskImages } from './disks/disk-images.js'
 import { isThere } from './disks/required-parts.js'
 import { settleMove } from './moves/migration.js'
@@ -79,7 +79,7 @@ export async function takeBack({ directory, images }: Parts, definition: Definit
   const { switchingTo: _switchingTo, memory: _memory, hasCrashed: _hasCrashed, ...rest } = definition
   if (snapshot === undefined) return rest
   const { hardware, memory } = snapshot
-  for (const { file } of hardware.disks) {
+  for (const { file } of allDisks(hardware)) {
     const path = join(directory.folder(definition.id), file)
     // A file that was lost since the switch began can't be reverted: the VM lacks that disk then.
     if (isThere(path)) await images.applySnapshot(path, tagOf(snapshot))
@@ -105,7 +105,7 @@ async function dropTags({ directory, images }: Parts, { id, hardware, snapshots 
   }
 }
 
-const filesOfDisks = ({ disks }: Definition['hardware']): string[] => disks.map(({ file }) => file)
+const filesOfDisks = (hardware: Hardware): string[] => allDisks(hardware).map(({ file }) => file)
 
 const nodesSchema = v.array(v.object({ 'node-name': v.optional(v.string()) }))
 const jobsSchema = v.array(v.object({ id: v.string() }))
@@ -143,7 +143,7 @@ async function settleQemu(
 /** Finishes an edit: plugs and grows the disks of the definition, and closes others. */
 async function settlePlugs(client: QmpClient, hardware: Hardware, nodes: readonly string[]): Promise<void> {
   const { missing, unknown } = differences(await readSlots(client), hardware)
-  const devices = new Set([...hardware.disks.map(diskDevice), ...unknown])
+  const devices = new Set([...allDisks(hardware).map(diskDevice), ...unknown])
   try {
     for (const node of nodes.filter((name) => name.startsWith('disk-') && !devices.has(`drive-${name}`))) {
       await client.execute('blockdev-del', { 'node-name': node })

@@ -124,3 +124,11 @@ test('a firmware image that is too large for its place is refused when it is nam
   const refused = await server.createVm({ name: 'web-1', boot: { firmware } })
   expect(refused).toMatchObject({ error: { code: 'INVALID_ARGUMENT', path: 'spec.boot.firmware' } })
 })
+
+test('UEFI is refused by name, and the BIOS that is installed can be asked for', async () => {
+  await using server = await connect('embedded:').unwrap()
+  const refused = await server.createVm({ name: 'web-1', boot: { firmware: 'uefi' } })
+  expect(refused).toMatchObject({ error: { code: 'NOT_SUPPORTED', path: 'spec.boot.firmware' } })
+  const vm = await server.createVm({ name: 'web-1', boot: { firmware: 'bios' } }).unwrap()
+  expect(vm.config.boot).toEqual({ firmware: 'bios' })
+})

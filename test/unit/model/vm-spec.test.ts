@@ -70,6 +70,11 @@ test.for<[unknown, string, string]>([
   [named({ boot: { initrd: path } }), 'spec.boot', 'spec.boot has an initrd or a commandLine without a kernel'],
   [named({ boot: { commandLine: 'quiet' } }), 'spec.boot', 'has an initrd or a commandLine without a kernel'],
   [named({ boot: { kernel: path, firmware: path } }), 'spec.boot', 'has both a kernel and a firmware'],
+  [
+    named({ boot: { firmware: 'efi' } }),
+    'spec.boot.firmware',
+    `must be "bios", "uefi" or an absolute path: use path.resolve(), and is 'efi'`,
+  ],
   [named({ boot: { kernel: path, commandLine: 'a\0' } }), 'spec.boot.commandLine', 'must not contain a NUL character'],
   [named({ boot: { order: ['tape'] } }), 'spec.boot.order[0]', 'must be "disk", "cdrom" or "floppy"'],
   [named({ boot: { order: ['disk', 'disk', 'disk', 'disk'] } }), 'spec.boot.order', 'must have at most 3 entries'],

@@ -5,10 +5,12 @@ import type { DiskDefinition } from '../definition.js'
 /** QEMU's options for a device or a block device. */
 export type QemuOptions = Readonly<Record<string, unknown>>
 
-/** A disk's own file, and its backing file: an image, or the name of a base in the same folder. */
+/** A disk's own file, and what it begins with: a backing file (an image, or the name of a base in the same folder), or a copy. */
 export interface ImageFile {
   readonly path: string
   readonly backing?: { readonly path: string; readonly format: 'raw' | 'qcow2' } | undefined
+  /** The raw file to copy. */
+  readonly template?: string | undefined
 }
 
 export const readOnlyRaw = (filename: string): QemuOptions => ({
@@ -34,15 +36,18 @@ export function backingOf({ image, bases = [] }: DiskDefinition, folder = ''): Q
 }
 
 /** A disk's file for `qemu-img create`: its header names the next file of the chain, for people and their tools. */
-export function imageFileOf(folder: string, { file, image, bases = [] }: DiskDefinition): ImageFile {
+export function imageFileOf(folder: string, { file, image, template, bases = [] }: DiskDefinition): ImageFile {
   const path = join(folder, file)
   const [nearest] = bases
   if (nearest !== undefined) return { path, backing: { path: nearest, format: 'qcow2' } }
-  return { path, ...(image !== undefined && { backing: { path: image, format: 'raw' as const } }) }
+  return { path, template, ...(image !== undefined && { backing: { path: image, format: 'raw' as const } }) }
 }
 
 export const newDiskFile = (): string => `disk-${randomUUID()}.qcow2`
 export const newBaseFile = (): string => `base-${randomUUID()}.qcow2`
 
-/** The same disk in another file. */
-export const withNewFile = (disk: DiskDefinition): DiskDefinition => ({ ...disk, file: newDiskFile() })
+/** The same disk in another file, whose content is that of the present one. */
+export const withNewFile = ({ template: _template, ...disk }: DiskDefinition): DiskDefinition => ({
+  ...disk,
+  file: newDiskFile(),
+})

@@ -24,8 +24,16 @@ export class DiskImages {
     this.#img = img
   }
 
-  /** Creates a blank disk, or an overlay on a backing file. Never overwrites: `path` must be new. */
-  async create({ path, backing }: ImageFile, sizeMiB: number | undefined, options?: ProgramOptions): Promise<void> {
+  /** Creates a blank disk, an overlay on a backing file, or a copy of a template. Never overwrites: `path` must be new. */
+  async create(
+    { path, backing, template }: ImageFile,
+    sizeMiB: number | undefined,
+    options?: ProgramOptions,
+  ): Promise<void> {
+    if (template !== undefined) {
+      await this.#make(path, ['convert', '-f', 'raw', '-O', 'qcow2', template, path], options)
+      return
+    }
     const from = backing === undefined ? [] : ['-b', backing.path, '-F', backing.format]
     const size = sizeMiB === undefined ? [] : [String(sizeMiB * mebibyte)]
     await this.#make(path, ['create', '-q', '-f', 'qcow2', ...from, path, ...size], options)

@@ -1,7 +1,7 @@
 import { link, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { InsufficientResourcesError } from '../../../errors.js'
-import { maxBases, type Definition, type DiskDefinition } from '../definition.js'
+import { allDisks, mapDisks, maxBases, type Definition, type DiskDefinition, type Hardware } from '../definition.js'
 import { imageFileOf, newBaseFile, withNewFile } from './disk-chain.js'
 import type { DiskImages } from './disk-images.js'
 import type { HeldVm } from '../held-vm.js'
@@ -12,35 +12,29 @@ import type { HeldVm } from '../held-vm.js'
  */
 
 /** A disk whose file becomes a base, and the overlay that its VM continues with. */
-interface Turn {
+export interface Turn {
   readonly file: string
   readonly base: string
   readonly next: DiskDefinition
 }
 
-interface Sharing {
-  readonly turns: readonly Turn[]
-  /** The VM's disks after that. */
-  readonly disks: readonly DiskDefinition[]
-}
-
 /** Finds the files that have to become bases to share the disks of a VM at rest. An unwritten overlay needs no new base. */
-export async function planSharing(images: DiskImages, { folder, definition }: HeldVm): Promise<Sharing> {
+export async function planSharing(images: DiskImages, { folder, definition }: HeldVm): Promise<Turn[]> {
   const turns: Turn[] = []
-  const disks: DiskDefinition[] = []
-  for (const disk of definition.hardware.disks) {
+  for (const disk of allDisks(definition.hardware)) {
     const { file, bases = [] } = disk
-    if (bases.length > 0 && (await images.isUnwritten(join(folder, file)))) {
-      disks.push(disk)
-      continue
-    }
+    if (bases.length > 0 && (await images.isUnwritten(join(folder, file)))) continue
     if (bases.length >= maxBases) throw tooDeep()
     const base = newBaseFile()
-    const next = { ...withNewFile(disk), bases: [base, ...bases] }
-    turns.push({ file, base, next })
-    disks.push(next)
+    turns.push({ file, base, next: { ...withNewFile(disk), bases: [base, ...bases] } })
   }
-  return { turns, disks }
+  return turns
+}
+
+/** The hardware with the overlays. */
+export const onOverlays = (hardware: Hardware, turns: readonly Turn[]): Hardware => {
+  const next = new Map(turns.map((turn) => [turn.file, turn.next]))
+  return mapDisks(hardware, (disk) => next.get(disk.file) ?? disk)
 }
 
 /** Makes bases of a VM's disks and calls `use`. The VM itself is changed last, in one step; until then all can be undone. */
@@ -73,17 +67,13 @@ export async function linkBases(from: string, to: string, disks: readonly DiskDe
 
 /** The definition with the overlays. Snapshots in a file that became a base stay there. */
 function withTurns(definition: Definition, turns: readonly Turn[]): Definition {
-  const byFile = new Map(turns.map((turn) => [turn.file, turn]))
-  const { hardware, snapshots } = definition
+  const bases = new Map(turns.map(({ file, base }) => [file, base]))
   return {
     ...definition,
-    hardware: { ...hardware, disks: hardware.disks.map((disk) => byFile.get(disk.file)?.next ?? disk) },
-    snapshots: snapshots.map((snapshot) => ({
+    hardware: onOverlays(definition.hardware, turns),
+    snapshots: definition.snapshots.map((snapshot) => ({
       ...snapshot,
-      hardware: {
-        ...snapshot.hardware,
-        disks: snapshot.hardware.disks.map((disk) => ({ ...disk, file: byFile.get(disk.file)?.base ?? disk.file })),
-      },
+      hardware: mapDisks(snapshot.hardware, (disk) => ({ ...disk, file: bases.get(disk.file) ?? disk.file })),
     })),
   }
 }

@@ -1,7 +1,7 @@
 import { statSync } from 'node:fs'
 import { requireImages, type ImageRecord, type ImageUse } from '../../../files/image-record.js'
 import { requireBytes, requireFiles, type FileUse } from '../../../registry/required-files.js'
-import type { Definition, DiskDefinition } from '../definition.js'
+import { allDisks, type Definition, type DiskDefinition } from '../definition.js'
 import { fixedBytes } from './qcow2-header.js'
 
 /** The parts of a VM or a snapshot that have files. */
@@ -18,7 +18,7 @@ export function requireParts(
 }
 
 export function requireVmFiles(folder: string, { hardware, memory }: Parts, use: FileUse): void {
-  requireFilesOf(folder, hardware.disks, use, memory?.file, ({ file, bases = [] }) => [file, ...bases])
+  requireFilesOf(folder, hardware, use, memory?.file, ({ file, bases = [] }) => [file, ...bases])
 }
 
 /** True if a disk's own file is there and not empty. */
@@ -26,12 +26,14 @@ export const isThere = (path: string): boolean => (statSync(path, { throwIfNoEnt
 
 /** As `requireVmFiles`, for disks that QEMU has open: checks only their bases, which are about to be linked. */
 export const requireBases = (folder: string, { hardware }: Pick<Definition, 'hardware'>): void => {
-  requireFilesOf(folder, hardware.disks, 'rest', undefined, ({ bases = [] }) => bases)
+  requireFilesOf(folder, hardware, 'rest', undefined, ({ bases = [] }) => bases)
 }
+
+const dropVariables = "drop the variables of its firmware with vm.edit({ boot: { firmware: 'bios' } })"
 
 function requireFilesOf(
   folder: string,
-  disks: readonly DiskDefinition[],
+  hardware: Definition['hardware'],
   use: FileUse,
   memory: string | undefined,
   filesOf: (disk: DiskDefinition) => readonly string[],
@@ -40,7 +42,11 @@ function requireFilesOf(
     driver: 'qmp',
     folder,
     use,
-    disks: disks.map((disk) => ({ id: disk.id, files: filesOf(disk) })),
+    disks: allDisks(hardware).map((disk) => ({
+      id: disk.id,
+      files: filesOf(disk),
+      ...(disk === hardware.flash?.variables && { giveUp: dropVariables }),
+    })),
     memory,
     checkDisk: (path) => {
       requireBytes(path, fixedBytes)

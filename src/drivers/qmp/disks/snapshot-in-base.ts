@@ -1,6 +1,6 @@
 import { join } from 'node:path'
 import { diskBytes } from '../../../files/image-record.js'
-import { isBase, tagOf, type DiskDefinition, type SnapshotDefinition } from '../definition.js'
+import { allDisks, isBase, mapDisks, tagOf, type DiskDefinition, type SnapshotDefinition } from '../definition.js'
 import { imageFileOf, withNewFile } from './disk-chain.js'
 import type { DiskImages } from './disk-images.js'
 import type { HeldVm } from '../held-vm.js'
@@ -16,29 +16,27 @@ export async function takeOutOfBases(
   onProgress: (percent: number) => void,
 ): Promise<void> {
   const { hardware } = snapshot
-  if (!hardware.disks.some(({ file }) => isBase(file))) return
+  const based = allDisks(hardware).filter(({ file }) => isBase(file))
+  if (based.length === 0) return
   const tag = tagOf(snapshot)
-  const disks: DiskDefinition[] = []
-  for (const [index, disk] of hardware.disks.entries()) {
-    if (!isBase(disk.file)) {
-      disks.push(disk)
-      continue
-    }
+  const taken = new Map<string, DiskDefinition>()
+  for (const [index, disk] of based.entries()) {
     const own = withNewFile(disk)
     await images.copy({ folder: vm.folder, disk, tag }, imageFileOf(vm.folder, own), {
       signal: vm.signal,
       onProgress: (percent) => {
-        onProgress((100 * index + percent) / hardware.disks.length)
+        onProgress((100 * index + percent) / based.length)
       },
     })
     const path = join(vm.folder, own.file)
     // The copy has the present size of the base's disk, which may have grown since the snapshot.
     await images.cut(path, diskBytes(disk, hardware))
     await images.createSnapshot(path, tag)
-    disks.push(own)
+    taken.set(disk.file, own)
   }
+  const outside = mapDisks(hardware, (disk) => taken.get(disk.file) ?? disk)
   const snapshots = vm.definition.snapshots.map((other) =>
-    other.id === snapshot.id ? { ...other, hardware: { ...hardware, disks } } : other,
+    other.id === snapshot.id ? { ...other, hardware: outside } : other,
   )
   await vm.save({ ...vm.definition, snapshots })
 }

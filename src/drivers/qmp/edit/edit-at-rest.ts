@@ -15,7 +15,7 @@ export async function editAtRest(images: DiskImages, vm: HeldVm, edit: HardwareE
   const { before } = edit
   const hardware = withLastSlots(edit.wanted)
   const { added, removed, grown } = diskChanges(before, hardware)
-  requireVmFiles(vm.folder, { hardware: { ...before, disks: grown } }, 'rest')
+  requireVmFiles(vm.folder, { hardware: { ...before, disks: grown, flash: undefined } }, 'rest')
   const undo = new UndoStack()
   try {
     undo.add(() => edit.removeDisks(added))

@@ -1,4 +1,4 @@
-import type { DiskDefinition, Hardware } from '../definition.js'
+import { allDisks, type DiskDefinition, type Hardware } from '../definition.js'
 
 /** A change of a VM's hardware, with the steps to make and undo it. */
 export interface HardwareEdit {
@@ -20,13 +20,15 @@ export interface DiskChanges {
   readonly grown: readonly DiskDefinition[]
 }
 
-export function diskChanges(before: Pick<Hardware, 'disks'>, wanted: Pick<Hardware, 'disks'>): DiskChanges {
+export function diskChanges(before: Hardware, wanted: Hardware): DiskChanges {
   const idOf = ({ id }: DiskDefinition): string => id
-  const former = new Map(before.disks.map((disk) => [idOf(disk), disk]))
-  const ids = new Set(wanted.disks.map(idOf))
+  const present = allDisks(before)
+  const next = allDisks(wanted)
+  const former = new Map(present.map((disk) => [idOf(disk), disk]))
+  const ids = new Set(next.map(idOf))
   return {
-    added: wanted.disks.filter(({ id }) => !former.has(id)),
-    removed: before.disks.filter(({ id }) => !ids.has(id)),
-    grown: wanted.disks.filter(({ id, sizeMiB }) => former.has(id) && former.get(id)?.sizeMiB !== sizeMiB),
+    added: next.filter(({ id }) => !former.has(id)),
+    removed: present.filter(({ id }) => !ids.has(id)),
+    grown: next.filter(({ id, sizeMiB }) => former.has(id) && former.get(id)?.sizeMiB !== sizeMiB),
   }
 }

@@ -25,8 +25,8 @@ export function requireDrives(before: Hardware, wanted: Hardware, state: VmState
   }
 }
 
-/** Settings that can change while the VM runs, or that are not part of an edit. */
-type Changeable = 'machine' | 'memoryMiB' | 'disks' | 'cdroms' | 'floppies' | 'images'
+/** Settings that can change while the VM runs, that are not part of an edit, or that follow from others. */
+type Changeable = 'machine' | 'memoryMiB' | 'disks' | 'cdroms' | 'floppies' | 'images' | 'flash'
 
 /** All others. */
 const atRestOnly: Readonly<Record<Exclude<keyof Hardware, Changeable>, string>> = {

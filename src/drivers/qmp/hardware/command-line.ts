@@ -3,12 +3,14 @@ import type { Hardware } from '../definition.js'
 import { readOnlyRaw, type QemuOptions } from '../disks/disk-chain.js'
 import {
   diskBlockdev,
+  diskNode,
   driveDevice,
   firstCdromPlace,
   idePlaces,
   slotAddress,
   virtioDisk,
 } from '../disks/disk-devices.js'
+import { firmwareFile } from '../../../model/boot-firmware.js'
 import { networkDevices } from '../network/network-devices.js'
 import { portName } from '../../../guest-agent/shell-script.js'
 import { runFiles } from '../run-files.js'
@@ -27,12 +29,19 @@ export function commandLine(
   accelerator: Accelerator,
   startedMiB = hardware.memoryMiB,
 ): string[] {
-  const { machine, cpus, boot } = hardware
+  const { machine, cpus, boot, flash } = hardware
   return [
     ...['-name', `guest=${id},process=qemu-${id.slice(0, 8)}`, '-uuid', id],
     // No devices or settings from the computer's own configuration.
     ...['-nodefaults', '-no-user-config', '-display', 'none', '-S'],
-    ...['-machine', machine, '-accel', accelerator, '-cpu', accelerator === 'tcg' ? 'max' : 'host'],
+    ...[
+      '-machine',
+      flash === undefined ? machine : `${machine},${flashNodes(flash)}`,
+      '-accel',
+      accelerator,
+      '-cpu',
+      accelerator === 'tcg' ? 'max' : 'host',
+    ],
     ...['-smp', String(cpus), '-m', `${String(startedMiB)}M`],
     // A second QEMU for the same VM fails on this lock before it opens anything.
     ...['-pidfile', runFiles.pid],
@@ -56,12 +65,27 @@ export function commandLine(
     ...(boot.kernel === undefined ? [] : ['-kernel', boot.kernel]),
     ...(boot.initrd === undefined ? [] : ['-initrd', boot.initrd]),
     ...(boot.commandLine === undefined ? [] : ['-append', boot.commandLine]),
-    ...(boot.firmware === undefined ? [] : ['-bios', boot.firmware]),
+    ...(flash === undefined ? bios(boot.firmware) : flashMemory(flash)),
   ]
 }
 
 const device = (options: QemuOptions): string[] => ['-device', JSON.stringify(options)]
 const blockdev = (options: QemuOptions): string[] => ['-blockdev', JSON.stringify(options)]
+
+const bios = (firmware: string | undefined): string[] => {
+  const file = firmwareFile(firmware)
+  return file === undefined ? [] : ['-bios', file]
+}
+
+type Flash = NonNullable<Hardware['flash']>
+const codeNode = 'firmware'
+
+/** The flash memories of a PC, which are a part of the machine: the first one has the code, and the second the variables. */
+const flashNodes = ({ variables }: Flash): string => `pflash0=${codeNode},pflash1=${diskNode(variables)}`
+const flashMemory = ({ code, variables }: Flash): string[] => [
+  ...blockdev({ 'node-name': codeNode, ...readOnlyRaw(code) }),
+  ...blockdev(diskBlockdev(variables)),
+]
 
 const socket = (id: string, path: string, log?: string): string[] => [
   '-chardev',

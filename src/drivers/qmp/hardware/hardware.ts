@@ -9,9 +9,10 @@ import type { FileStamp } from '../../../files/check-file.js'
 import { recordImages, type ImageRecord } from '../../../files/image-record.js'
 import { cloneAdapters } from '../../../network/kept-adapter.js'
 import { keepHardware, noHardware } from '../../../registry/keep-hardware.js'
-import type { DiskDefinition, Hardware } from '../definition.js'
+import { mapDisks, type DiskDefinition, type Hardware } from '../definition.js'
 import { newDiskFile, withNewFile } from '../disks/disk-chain.js'
 import { isQcow2 } from '../disks/qcow2-header.js'
+import { planFlash } from '../firmware/flash.js'
 import { kernelProblem } from './kernel-image.js'
 
 const mebibyte = 2 ** 20
@@ -56,8 +57,7 @@ export const refuseUnsupported = (settings: VmSpec | VmChanges, root: 'spec' | '
 
 /** The hardware of a clone: its disks have new ids and files, and its adapters new addresses. */
 export const cloneHardware = (hardware: Hardware): Hardware => ({
-  ...hardware,
-  disks: hardware.disks.map((disk) => ({ ...withNewFile(disk), id: randomUUID() })),
+  ...mapDisks(hardware, (disk) => ({ ...withNewFile(disk), id: randomUUID() })),
   networkAdapters: cloneAdapters(hardware.networkAdapters),
 })
 
@@ -77,6 +77,7 @@ export async function planHardware(
   const wanted = {
     ...kept,
     machine: before.machine,
+    flash: await planFlash(kept.boot, before, `${root}.boot.firmware`),
     cdroms: inDrives(kept.cdroms, before.cdroms, areDrivesFixed),
     floppies: inDrives(kept.floppies, before.floppies, areDrivesFixed),
   }

@@ -17,7 +17,7 @@ import {
 } from '../../../registry/own-file.js'
 import type { VmDirectory } from '../../../registry/vm-directory.js'
 import { definitionFormat } from '../definition-format.js'
-import { isBase, type Definition, type DiskDefinition } from '../definition.js'
+import { allDisks, isBase, type Definition, type DiskDefinition } from '../definition.js'
 import { imageFileOf } from '../disks/disk-chain.js'
 import { checkHardware } from '../hardware/hardware.js'
 import { readQcow2Header, type Qcow2Header } from '../disks/qcow2-header.js'
@@ -55,7 +55,7 @@ export async function findVm(directory: VmDirectory<Definition>, path: string): 
   await checkDefinition(definition)
   const disks = disksByFile(definition)
   for (const file of definitionFormat.filesOf(definition)) {
-    const sizeMiB = definition.hardware.disks.find((disk) => disk.file === file)?.sizeMiB
+    const sizeMiB = allDisks(definition.hardware).find((disk) => disk.file === file)?.sizeMiB
     await checkFile(folder, file, disks.get(file), sizeMiB)
   }
   const holder = Claim.holder(directory.member, folder)
@@ -102,8 +102,8 @@ async function checkDefinition(definition: Definition): Promise<void> {
   if (definition.movingTo !== undefined || definition.movedFrom !== undefined) throw wrong('it is being moved')
   const labels = validate(labelsSchema, { name, description }, 'path')
   if (labels.isErr()) throw labels.error
-  for (const { disks } of [hardware, ...snapshots.map((snapshot) => snapshot.hardware)]) {
-    if (!areDistinct(disks.map(({ id }) => id))) throw wrong('two disks have the same id')
+  for (const part of [hardware, ...snapshots.map((snapshot) => snapshot.hardware)]) {
+    if (!areDistinct(allDisks(part).map(({ id }) => id))) throw wrong('two disks have the same id')
   }
   await checkHardware(hardware, undefined, 'path')
 }
@@ -111,8 +111,8 @@ async function checkDefinition(definition: Definition): Promise<void> {
 /** The disk that each file belongs to, as its own file or as a base; files of saved memory have none. */
 function disksByFile({ hardware, snapshots }: Definition): ReadonlyMap<string, DiskDefinition> {
   const found = new Map<string, DiskDefinition>()
-  for (const { disks } of [hardware, ...snapshots.map((snapshot) => snapshot.hardware)]) {
-    for (const disk of disks) {
+  for (const part of [hardware, ...snapshots.map((snapshot) => snapshot.hardware)]) {
+    for (const disk of allDisks(part)) {
       const chain = [disk.file, ...(disk.bases ?? [])]
       for (const [index, file] of chain.entries()) {
         if (!found.has(file)) found.set(file, { ...disk, file, bases: chain.slice(index + 1) })

@@ -112,6 +112,22 @@ test('memory is loaded into a QEMU with as much as the one that it was saved fro
   expect(valuesOf(commandLine(id, bare, 'tcg', 128), '-m')).toEqual(['128M'])
 })
 
+test('a BIOS is given as a file, and the code and variables of a UEFI as flash memory of the machine', () => {
+  const withBoot = (firmware?: string): string[] => commandLine(id, { ...bare, boot: { firmware } }, 'tcg')
+  expect(valuesOf(withBoot('/bios.bin'), '-bios')).toEqual(['/bios.bin'])
+  for (const firmware of [undefined, 'bios']) expect(withBoot(firmware)).not.toContain('-bios')
+  const variables = { id, sizeMiB: 0.515625, file: 'disk-01234567-89ab-4cde-8f01-23456789abcd.qcow2' }
+  const flash = { code: '/code,x.fd', variables }
+  const words = commandLine(id, { ...bare, boot: { firmware: 'uefi' }, flash }, 'tcg')
+  expect(words).not.toContain('-bios')
+  expect(valuesOf(words, '-machine')).toEqual(['pc-i440fx-7.2,pflash0=firmware,pflash1=disk-01234567-89ab-4cde'])
+  expect(valuesOf(words, '-blockdev').map((text) => JSON.parse(text))).toMatchObject([
+    { 'node-name': 'firmware', driver: 'raw', 'read-only': true, file: { filename: '/code,x.fd' } },
+    { 'node-name': 'disk-01234567-89ab-4cde', driver: 'qcow2', file: { filename: variables.file }, backing: null },
+  ])
+  expect(devicesOf(words).filter(({ drive }) => drive !== undefined)).toEqual([])
+})
+
 test('devices are booted in the requested order, and not at all if a kernel is booted', () => {
   const hardware: Hardware = { ...bare, disks: [{ id, sizeMiB: 1, file: 'disk-a.qcow2' }], cdroms: [{ image: '/cd' }] }
   const indexes = (boot: Hardware['boot']): unknown[] =>

@@ -1,0 +1,56 @@
+import { randomUUID } from 'node:crypto'
+import { InvalidArgumentError } from '../../../errors.js'
+import { checkFile } from '../../../files/check-file.js'
+import { firmwareFile } from '../../../model/boot-firmware.js'
+import type { Hardware } from '../definition.js'
+import { newDiskFile } from '../disks/disk-chain.js'
+import { findTemplate, findUefi } from './find-uefi.js'
+import type { UefiFiles } from './firmware-descriptors.js'
+import { isFlashCode } from './firmware-volume.js'
+
+type Flash = NonNullable<Hardware['flash']>
+
+const mebibyte = 2 ** 20
+/** QEMU's flash memory is made of such blocks (hw/i386/pc_sysfw.c). */
+const blockBytes = 4096
+/** What QEMU gives both together (`max-fw-size`). */
+const maxBytes = 8 * mebibyte
+
+/**
+ * The flash memory that a VM's firmware needs; `undefined` if it needs none. It stays with the VM until its `boot.firmware` is
+ * edited, whatever is installed later.
+ *
+ * @param path the setting, for errors: `spec.boot.firmware`
+ */
+export async function planFlash(
+  { firmware }: Hardware['boot'],
+  before: Pick<Hardware, 'machine' | 'boot' | 'flash'>,
+  path: string,
+): Promise<Flash | undefined> {
+  if (firmware === before.boot.firmware) return before.flash
+  if (firmware === 'uefi') return newFlash(await findUefi(before.machine), path)
+  const code = firmwareFile(firmware)
+  if (code === undefined) return undefined
+  await checkFile(code, path, 'qmp')
+  if (!(await isFlashCode(code))) return undefined
+  const template = await findTemplate(code)
+  if (template === undefined) {
+    throw new InvalidArgumentError({
+      path,
+      reason: `${path} is ${code}, the code of a UEFI, and the file with its variables was not found`,
+      hint: "Put the OVMF_VARS.fd that belongs to it beside it, or use boot: { firmware: 'uefi' }, which finds both.",
+    })
+  }
+  return newFlash({ code, template }, path)
+}
+
+async function newFlash({ code, template }: UefiFiles, path: string): Promise<Flash> {
+  const sizes = [await checkFile(code, path, 'qmp'), await checkFile(template, path, 'qmp')]
+  const [codeBytes = 0, bytes = 0] = sizes.map(({ sizeBytes }) => sizeBytes)
+  if (codeBytes % blockBytes !== 0 || bytes % blockBytes !== 0 || codeBytes + bytes > maxBytes) {
+    const limits = `multiples of ${String(blockBytes)} bytes, and have at most ${String(maxBytes)} bytes together`
+    const reason = `${path} needs ${code} and ${template}, which must be ${limits}: they have ${String(codeBytes)} and ${String(bytes)}`
+    throw new InvalidArgumentError({ path, reason })
+  }
+  return { code, variables: { id: randomUUID(), file: newDiskFile(), sizeMiB: bytes / mebibyte, template } }
+}
