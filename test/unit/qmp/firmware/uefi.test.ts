@@ -1,4 +1,5 @@
 import { execFileSync } from 'node:child_process'
+import { randomUUID } from 'node:crypto'
 import { copyFileSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Vm } from 'awaitvm'
@@ -165,18 +166,23 @@ class UefiShell {
 
   async untilReady(): Promise<void> {
     await this.#console.until('startup.nsh')
-    // Escape: it waits five seconds for a key.
-    this.#console.stream.write('\u001b')
+    // It waits five seconds for a key.
+    this.#console.send('')
     await this.#console.until('Shell>')
   }
 
   async setVariable(text: string): Promise<void> {
-    this.#console.send(`setvar Kept -guid ${vendor} -bs -nv =L"${text}"`)
+    const bytes = Buffer.from(text, 'utf16le').toString('hex')
+    this.#console.send(`setvar Kept -guid ${vendor} -bs -nv =0x${bytes}`)
     await this.#console.until('Shell>')
   }
 
   /** The value of the variable, whose UTF-16 the shell shows as a hexadecimal dump. */
   async variable(): Promise<string> {
+    // The console begins with what was printed before: what follows the mark is new.
+    const mark = randomUUID()
+    await this.#console.ask(`echo ${mark}`, mark)
+    await this.#console.until('Shell>')
     this.#console.send(`setvar Kept -guid ${vendor}`)
     const [, text = ''] = await this.#console.until(/\*(\w\.\w\.\w\.)/)
     await this.#console.until('Shell>')
