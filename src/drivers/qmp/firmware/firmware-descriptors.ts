@@ -33,12 +33,13 @@ const descriptorSchema = v.object({
   features: v.array(v.string()),
 })
 
-/** The folders of packages, of the computer's administrator and of the user; a later one goes before an earlier one. */
+/**
+ * The folders of packages, of the computer's administrator and of the user; a later one goes before an earlier one. Homebrew's is
+ * not among them: its descriptors name folders of a version, which are gone after an upgrade.
+ */
 const folders = (root: string): string[] =>
   [
     '/usr/share/qemu/firmware',
-    '/usr/local/share/qemu/firmware',
-    '/opt/homebrew/share/qemu/firmware',
     '/etc/qemu/firmware',
     join(process.env['XDG_CONFIG_HOME'] ?? join(homedir(), '.config'), 'qemu/firmware'),
   ].map((folder) => join(root, folder))
