@@ -131,7 +131,7 @@ describe('variables of UEFI', () => {
     const vm = await host.createVm(uefi)
     const { file } = definitionOf(host, vm).hardware.flash!.variables
     rmSync(join(host.folderOf(vm), file))
-    const error = await failureOf(vm.start())
+    const error = await failureOf(vm.start(), 'PROTOCOL_ERROR')
     expect(error.message).toContain(file)
     expect(error.hint).toContain("vm.edit({ boot: { firmware: 'bios' } })")
     await vm.edit({ boot: { firmware: 'bios' } }).unwrap()
@@ -173,20 +173,19 @@ class UefiShell {
 
   async setVariable(text: string): Promise<void> {
     const bytes = Buffer.from(text, 'utf16le').toString('hex')
-    this.#console.send(`setvar Kept -guid ${vendor} -bs -nv =0x${bytes}`)
+    this.#console.send(`setvar Kept -guid ${vendor} -bs -nv =${bytes}`)
     await this.#console.until('Shell>')
   }
 
-  /** The value of the variable, whose UTF-16 the shell shows as a hexadecimal dump. */
+  /** The value of the variable, whose bytes the shell shows in hexadecimal. */
   async variable(): Promise<string> {
     // The console begins with what was printed before: what follows the mark is new.
     const mark = randomUUID()
-    await this.#console.ask(`echo ${mark}`, mark)
-    await this.#console.until('Shell>')
+    await this.#console.ask(`echo ${mark}`, new RegExp(`${mark}[^]*Shell>`))
     this.#console.send(`setvar Kept -guid ${vendor}`)
-    const [, text = ''] = await this.#console.until(/\*(\w\.\w\.\w\.)/)
+    const [, bytes = ''] = await this.#console.until(/ Bytes[^]*?((?:[0-9A-F]{2} ){6})/)
     await this.#console.until('Shell>')
-    return text.replaceAll('.', '')
+    return Buffer.from(bytes.replaceAll(' ', ''), 'hex').toString('utf16le')
   }
 
   close(): void {
