@@ -22,6 +22,13 @@ export const nameIsId = (name: string): AlreadyExistsError =>
     hint: 'Choose another name: an id goes before a name.',
   })
 
+/** Error for a VM that is to be registered, whose id is the name of another VM. */
+export const idIsName = (id: string, otherId: string): AlreadyExistsError =>
+  new AlreadyExistsError({
+    reason: `its id ${id} is the name of the VM with the id ${otherId}`,
+    hint: 'Rename that VM with vm.edit(): an id goes before a name.',
+  })
+
 /** Error for a VM that the host does not have. */
 export const vmNotFound = (nameOrId: string): VmNotFoundError =>
   new VmNotFoundError({

@@ -1,26 +1,22 @@
-import { existsSync, lstatSync } from 'node:fs'
+import { existsSync } from 'node:fs'
 import { chmod, mkdir, readdir, rename, rm } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
 import { ProtocolError, ResourceBusyError, type VmError } from '../errors.js'
-import { idIsTaken, nameIsId, nameIsTaken } from '../errors/lookup.js'
 import { errorCode } from '../errors/native.js'
 import type { VmState } from '../model/vm-state.js'
 import { Claim, heldBy, isClaimFile, type Holder } from './claim.js'
 import { DamagedVm } from './damaged-vm.js'
-import { definitionFile, readDefinition, writeDefinition } from './definition-file.js'
+import { definitionFile, writeDefinition } from './definition-file.js'
 import { aloneIn } from './directory-claim.js'
 import { markerOf, openRoot } from './directory-root.js'
-import { problemWith, remedyFor } from './file-problem.js'
+import { problemWith } from './file-problem.js'
 import { Membership } from './membership.js'
 import { isSameFolder, requireOwnFolder, type FolderIdentity } from './own-file.js'
-import { formatIdentity, parseIdentity } from './process-identity.js'
 import { draftPrefix, syncFolder } from './replace-file.js'
+import { beginFolder, setAside, sweepUnfinished } from './unfinished.js'
+import { VmDefinitions } from './vm-definitions.js'
 import type { VmFormat, WrittenVm } from './vm-format.js'
-import { FormatError, parseJson } from './written-json.js'
-
-/** Folders of VMs that are being created, with the creator, or being deleted: `new-PROCESS-ID`, `gone-ID`. */
-const transientFolder = /^(?:new-(?<maker>.*)-[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}|gone-.*)$/
-const idPattern = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/
+import { VmNames } from './vm-names.js'
 
 /**
  * The VMs of one host in a directory. Any number of processes may share it.
@@ -29,9 +25,11 @@ const idPattern = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}
  * awaitvm-DRIVER.json  says what the directory is
  * claim                the process that is naming a VM; see Claim
  * processes/           the signs of life of processes that use the directory; see Membership
+ * names/               the ids of VMs by their names; see VmNames
  * vms/ID/vm.json       the definition; data files that it does not name are removed
  * vms/ID/claim         the process that changes the VM
  * vms/ID/...           files that the definition names
+ * unfinished/...       VMs that are being created or deleted
  * unregistered/ID/...  VMs that were unregistered
  * ```
  */
@@ -41,6 +39,8 @@ export class VmDirectory<D extends WrittenVm> {
   readonly vms: string
   readonly member: Membership
   readonly #format: VmFormat<D>
+  readonly #definitions: VmDefinitions<D>
+  readonly #names: VmNames<D>
   /** Folders of VMs that are being created. */
   readonly #pending = new Map<string, string>()
 
@@ -49,6 +49,8 @@ export class VmDirectory<D extends WrittenVm> {
     this.member = new Membership(root)
     this.vms = join(root, 'vms')
     this.#format = format
+    this.#definitions = new VmDefinitions(this.vms, format)
+    this.#names = new VmNames(root, this.#definitions)
   }
 
   /**
@@ -60,7 +62,7 @@ export class VmDirectory<D extends WrittenVm> {
     await openRoot(root, { driver: format.driver, path })
     const directory = new VmDirectory(root, format)
     await directory.member.join()
-    await directory.#sweep()
+    await sweepUnfinished(root, directory.member)
     return directory
   }
 
@@ -71,75 +73,54 @@ export class VmDirectory<D extends WrittenVm> {
 
   /** All VMs in the order of their creation, then the damaged ones. */
   async list(): Promise<readonly (D | DamagedVm)[]> {
-    const definitions: D[] = []
-    const damaged: DamagedVm[] = []
-    for (const id of await this.ids()) {
-      const found = await this.find(id)
-      if (found instanceof DamagedVm) damaged.push(found)
-      else if (found !== undefined) definitions.push(found)
-    }
-    definitions.sort((a, b) => a.createdAt.localeCompare(b.createdAt) || a.id.localeCompare(b.id))
-    return [...definitions, ...damaged.sort((a, b) => a.id.localeCompare(b.id))]
+    const { definitions, damaged } = await this.#definitions.all()
+    const sorted = definitions.toSorted((a, b) => a.createdAt.localeCompare(b.createdAt) || a.id.localeCompare(b.id))
+    return [...sorted, ...damaged.toSorted((a, b) => a.id.localeCompare(b.id))]
   }
 
-  async ids(): Promise<string[]> {
-    return (await readdir(this.vms)).filter((name) => idPattern.test(name))
+  ids(): Promise<string[]> {
+    return this.#definitions.ids()
   }
 
   /** The VM with the id, also if it is damaged. */
   async find(id: string): Promise<D | DamagedVm | undefined> {
-    if (!idPattern.test(id)) return undefined
-    const folder = join(this.vms, id)
-    const path = join(folder, definitionFile)
-    let text = ''
-    try {
-      requireOwnFolder(folder)
-      text = readDefinition(folder)
-      const definition = parseJson(this.#format.schema, text)
-      if (definition.id !== id) throw new FormatError(`it speaks of the VM ${definition.id}`, false)
-      return definition
-    } catch (error) {
-      if (errorCode(error) === 'ENOENT' && lstatSync(folder, { throwIfNoEntry: false }) === undefined) return undefined
-      const hint = `${remedyFor(error)}, or give the VM up with vm.delete(), or by removing ${folder}.`
-      return new DamagedVm(id, text, this.#problem(path, error, hint))
-    }
+    return this.#definitions.find(id)
   }
 
   /** The definition of the VM with the id. Throws the problem of a damaged VM. */
   async get(id: string): Promise<D | undefined> {
-    const found = await this.find(id)
+    const found = this.#definitions.find(id)
     if (found instanceof DamagedVm) throw found.problem
     return found
   }
 
   /** The VM with the name; if there is none, a damaged VM that seems to have had it. */
-  async findByName(name: string): Promise<D | DamagedVm | undefined> {
-    let damaged: DamagedVm | undefined
-    for (const id of await this.ids()) {
-      const found = await this.find(id)
-      if (found?.name !== name) continue
-      if (!(found instanceof DamagedVm)) return found
-      damaged = found
-    }
-    return damaged
+  findByName(name: string): Promise<D | DamagedVm | undefined> {
+    return this.#names.find(name)
+  }
+
+  /** The definition in any folder; `undefined` if it has none. */
+  async readFrom(folder: string): Promise<D | undefined> {
+    return this.#definitions.readFrom(folder)
   }
 
   /** Adds a VM, whole or not at all; `fill` writes its files. Refuses a name that is taken. */
   async create(definition: D, fill: () => Promise<void>): Promise<void> {
     const { id } = definition
-    const folder = join(this.vms, `new-${formatIdentity(this.member.identity)}-${id}`)
-    await this.#assertNameIsFree(definition)
-    await mkdir(folder, { mode: 0o700 })
+    await this.alone(() => this.#names.requireFreeName(definition))
+    const folder = await beginFolder(this.root, this.member, id)
     this.#pending.set(id, folder)
     try {
       await fill()
       await writeDefinition(folder, definition)
       await this.alone(async () => {
-        await this.#assertNameIsFree(definition)
+        await this.#names.requireFreeName(definition)
         // From here on, the VM is visible at its final path.
         this.#pending.delete(id)
-        await rename(folder, join(this.vms, id))
-        await syncFolder(this.vms)
+        await this.#names.adding(definition, async () => {
+          await rename(folder, join(this.vms, id))
+          await syncFolder(this.vms)
+        })
       })
     } catch (error) {
       this.#pending.delete(id)
@@ -156,16 +137,15 @@ export class VmDirectory<D extends WrittenVm> {
     if (known?.name === definition.name) await write()
     else {
       await this.alone(async () => {
-        await this.#assertNameIsFree(definition)
-        await write()
+        await this.#names.requireFreeName(definition)
+        await this.#names.renaming(definition, known, write)
       })
     }
     await this.#dropLeftovers(definition, await readdir(folder))
   }
 
   async delete(id: string): Promise<void> {
-    const gone = join(this.vms, `gone-${id}`)
-    await rename(join(this.vms, id), gone)
+    const gone = await this.alone(() => this.#names.removing(id, () => setAside(this.root, join(this.vms, id))))
     await rm(gone, { recursive: true, force: true })
   }
 
@@ -197,7 +177,7 @@ export class VmDirectory<D extends WrittenVm> {
     const aside = join(this.root, 'unregistered')
     await mkdir(aside, { recursive: true, mode: 0o700 })
     const folder = join(aside, id)
-    await rename(join(this.vms, id), folder)
+    await this.alone(() => this.#names.removing(id, () => rename(join(this.vms, id), folder)))
     await syncFolder(aside)
     return folder
   }
@@ -210,23 +190,23 @@ export class VmDirectory<D extends WrittenVm> {
   async adopt(definition: D, from: string, checked?: FolderIdentity): Promise<string> {
     const folder = join(this.vms, definition.id)
     await this.alone(async () => {
-      await this.assertIsFree(definition)
-      await rename(from, folder)
-      if (checked !== undefined && !isSameFolder(folder, checked)) {
-        await rename(folder, from)
-        throw new ResourceBusyError({ reason: `another process has put something else in the place of ${from}` })
-      }
-      await chmod(folder, 0o700)
-      await syncFolder(this.vms)
+      await this.#names.requireFree(definition)
+      await this.#names.adding(definition, async () => {
+        await rename(from, folder)
+        if (checked !== undefined && !isSameFolder(folder, checked)) {
+          await rename(folder, from)
+          throw new ResourceBusyError({ reason: `another process has put something else in the place of ${from}` })
+        }
+        await chmod(folder, 0o700)
+        await syncFolder(this.vms)
+      })
     })
     return folder
   }
 
   /** Refuses a name or an id that is taken. */
-  async assertIsFree(definition: D): Promise<void> {
-    const present = await this.find(definition.id)
-    if (present !== undefined) throw idIsTaken(present.id, present.name)
-    await this.#assertNameIsFree(definition)
+  assertIsFree(definition: D): Promise<void> {
+    return this.alone(() => this.#names.requireFree(definition))
   }
 
   /** The directory in which the folder is registered as a VM. */
@@ -235,17 +215,6 @@ export class VmDirectory<D extends WrittenVm> {
     const root = dirname(vms)
     if (basename(vms) !== basename(this.vms)) return undefined
     return existsSync(join(root, markerOf(this.#format.driver))) ? root : undefined
-  }
-
-  /** The definition in any folder; `undefined` if it has none. */
-  async readFrom(folder: string): Promise<D | undefined> {
-    const path = join(folder, definitionFile)
-    try {
-      return parseJson(this.#format.schema, readDefinition(folder))
-    } catch (error) {
-      if (isMissing(error)) return undefined
-      throw this.#problem(path, error, `${remedyFor(error)}.`)
-    }
   }
 
   /**
@@ -299,29 +268,6 @@ export class VmDirectory<D extends WrittenVm> {
   #isOwnName(name: string): boolean {
     const isOwn = name === definitionFile || name.startsWith(draftPrefix) || isClaimFile(name)
     return isOwn || this.#format.dataNameOf(name) !== undefined || this.#format.isOther(name)
-  }
-
-  async #assertNameIsFree({ id, name }: D): Promise<void> {
-    const other = await this.findByName(name)
-    if (other !== undefined && other.id !== id) throw nameIsTaken(name, other.id)
-    // A lookup by that name would find the other VM.
-    if (name !== id && (await this.find(name)) !== undefined) throw nameIsId(name)
-  }
-
-  /** Removes VMs that dead processes left half created or half deleted. */
-  async #sweep(): Promise<void> {
-    for (const name of await readdir(this.vms)) {
-      const match = transientFolder.exec(name)
-      if (match === null) continue
-      const { maker } = match.groups ?? {}
-      const identity = maker === undefined ? undefined : parseIdentity(maker)
-      // A folder is abandoned only if its creator is known and gone.
-      if (maker !== undefined && (identity === undefined || this.member.isAlive(identity))) continue
-      await rm(join(this.vms, name), { recursive: true, force: true }).catch((error: unknown) => {
-        // The leftover of another user does no harm.
-        process.emitWarning(`${join(this.vms, name)} can't be removed: ${String(error)}`, 'AwaitvmWarning')
-      })
-    }
   }
 
   async #dropLeftovers(definition: D, names: readonly string[]): Promise<void> {

@@ -187,9 +187,9 @@ test('files that a dead process left unfinished are removed, those of a living o
   const id = '11111111-1111-4111-8111-111111111111'
   const left = [`new-${formatIdentity({ ...own, pid: 999_999, began: '12345' })}-${id}`, `gone-${id}`]
   const alive = `new-${formatIdentity(own)}-${id}`
-  for (const name of [...left, alive]) await mkdir(join(directory, 'vms', name))
+  for (const name of [...left, alive]) await mkdir(join(directory, 'unfinished', name), { recursive: true })
   await using(async () => undefined)
-  expect(await readdir(join(directory, 'vms'))).toEqual([alive])
+  expect(await readdir(join(directory, 'unfinished'))).toEqual([alive])
 })
 
 test('files that the definition does not name are removed by the next change', async () => {

@@ -1,10 +1,11 @@
-import { access, realpath, rename, rm } from 'node:fs/promises'
+import { access, realpath, rm } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import type { Task } from '../../../driver/task.js'
 import { InvalidStateError, ResourceBusyError } from '../../../errors.js'
 import { errorCode } from '../../../errors/native.js'
 import { Claim, heldBy } from '../../../registry/claim.js'
 import { copyFiles } from '../../../registry/copy-files.js'
+import { setAside } from '../../../registry/unfinished.js'
 import type { VmDirectory } from '../../../registry/vm-directory.js'
 import { definitionFormat } from '../definition-format.js'
 import type { Definition } from '../definition.js'
@@ -93,9 +94,7 @@ async function dropOriginal(directory: Directory, folder: string, id: string): P
   if (original?.id !== id || original.movingTo !== (await realpath(directory.root))) return
   const claim = Claim.take(directory.member, folder, 'migrating')
   if (!(claim instanceof Claim)) throw heldBy(claim)
-  const gone = join(dirname(folder), `gone-${id}`)
-  await rename(folder, gone)
-  await rm(gone, { recursive: true, force: true })
+  await rm(await setAside(dirname(dirname(folder)), folder), { recursive: true, force: true })
 }
 
 async function isThere(path: string): Promise<boolean> {
