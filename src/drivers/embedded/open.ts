@@ -16,10 +16,21 @@ export async function openEmbedded(uri: URL): Promise<Driver> {
     const store = directory === undefined ? new MemoryStore() : await DirectoryStore.open(directory)
     // All changes of VMs in memory come from this process; a directory is shared with other processes.
     const features: readonly Feature[] = directory === undefined ? ['server.events.global'] : []
-    await MachineThread.open()
+    MachineThread.open()
+    // VMs in memory are made by this connection, and started soon. One to a directory may be there to list its VMs only.
+    if (directory === undefined) await readyOrClosed()
     return new EmbeddedDriver(store, features)
   } catch (error) {
     throw embeddedError(error)
+  }
+}
+
+async function readyOrClosed(): Promise<void> {
+  try {
+    await MachineThread.ready()
+  } catch (error) {
+    await MachineThread.close()
+    throw error
   }
 }
 

@@ -80,18 +80,27 @@ export class MachineThread {
     })
   }
 
-  /** Keeps a thread ready until `close`, so that a machine can be loaded at once. */
-  static open(): Promise<void> {
-    return spareThread.open()
+  /** Keeps a thread ready from some time on until `close`, so that a machine can be loaded at once. */
+  static open(): void {
+    spareThread.open()
+  }
+
+  /** Waits until a thread is ready. */
+  static ready(): Promise<void> {
+    return spareThread.ready()
   }
 
   static close(): Promise<void> {
     return spareThread.close()
   }
 
-  /** A thread that has the emulator, and no machine yet. It keeps no process alive. */
-  static async start(): Promise<MachineThread> {
-    const thread = new MachineThread({ code: await emulatorCode() })
+  /** A thread that has the emulator, and no machine yet. It keeps no process alive. The signal ends it before it is ready. */
+  static async start(signal?: AbortSignal): Promise<MachineThread> {
+    const code = await emulatorCode()
+    signal?.throwIfAborted()
+    const thread = new MachineThread({ code })
+    const end = (): void => thread.#refuseAll(new MachineTerminatedError())
+    signal?.addEventListener('abort', end, { once: true })
     try {
       await thread.#ready
       thread.#worker.unref()
@@ -99,6 +108,8 @@ export class MachineThread {
     } catch (error) {
       await thread.terminate()
       throw error
+    } finally {
+      signal?.removeEventListener('abort', end)
     }
   }
 
@@ -282,4 +293,4 @@ export class MachineThread {
   }
 }
 
-const spareThread = new SpareThread(() => MachineThread.start())
+const spareThread = new SpareThread((signal) => MachineThread.start(signal))

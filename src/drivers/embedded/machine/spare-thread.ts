@@ -3,25 +3,31 @@ interface Thread {
   terminate(): Promise<void>
 }
 
+interface Spare<T> {
+  readonly thread: Promise<T>
+  /** Ends a thread that is not ready yet. */
+  readonly starting: AbortController
+}
+
 /** Keeps one thread ready while there are users: starting it takes as long as loading a machine into it. */
 export class SpareThread<T extends Thread> {
-  readonly #start: () => Promise<T>
+  readonly #start: (signal?: AbortSignal) => Promise<T>
   #users = 0
-  #spare: Promise<T> | undefined
+  #spare: Spare<T> | undefined
 
-  constructor(start: () => Promise<T>) {
+  constructor(start: (signal?: AbortSignal) => Promise<T>) {
     this.#start = start
   }
 
-  /** Adds a user, and waits until a thread is ready. */
-  async open(): Promise<void> {
+  /** Adds a user, and begins to make a thread ready. */
+  open(): void {
     this.#users += 1
-    try {
-      await this.#prepare()
-    } catch (error) {
-      await this.close()
-      throw error
-    }
+    this.replenish()
+  }
+
+  /** Waits until a thread is ready. */
+  async ready(): Promise<void> {
+    await this.#prepare()
   }
 
   /** Removes a user; the thread ends with the last one. */
@@ -30,13 +36,14 @@ export class SpareThread<T extends Thread> {
     if (this.#users > 0) return
     const spare = this.#spare
     this.#spare = undefined
-    await (await settled(spare))?.terminate()
+    spare?.starting.abort()
+    await (await settled(spare?.thread))?.terminate()
   }
 
   take(): Promise<T> {
-    const spare = this.#spare ?? this.#start()
+    const thread = this.#spare?.thread ?? this.#start()
     this.#spare = undefined
-    return spare
+    return thread
   }
 
   /** Makes another thread ready for the next user. */
@@ -46,14 +53,18 @@ export class SpareThread<T extends Thread> {
   }
 
   async #prepare(): Promise<void> {
-    if (this.#spare !== undefined) return
-    const spare = this.#start()
-    this.#spare = spare
+    this.#spare ??= this.#startSpare()
+    await this.#spare.thread
+  }
+
+  #startSpare(): Spare<T> {
+    const starting = new AbortController()
+    const spare = { thread: this.#start(starting.signal), starting }
     const forget = (): void => {
       if (this.#spare === spare) this.#spare = undefined
     }
-    spare.then((thread) => thread.exited.then(forget), forget)
-    await spare
+    spare.thread.then((thread) => thread.exited.then(forget), forget)
+    return spare
   }
 }
 
