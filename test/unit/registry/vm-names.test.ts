@@ -86,13 +86,11 @@ test('a name that no VM has is not found; the definitions are read before that i
 
 test('renamed and deleted VMs leave no entry', async () => {
   const directory = await open()
-  const empty = readdirSync(root)
   const vm = await create(directory, 'web-1')
   await directory.save({ ...vm, name: 'web-2' })
   await directory.delete(vm.id)
   expect(readdirSync(join(root, 'names'))).toEqual(['complete'])
   expect(readdirSync(join(root, 'unfinished'))).toEqual([])
-  expect(readdirSync(root)).toEqual([...empty, 'names', 'unfinished'].toSorted())
 })
 
 const lies: Record<string, (entry: string, other: WrittenVm) => void> = {
@@ -142,7 +140,7 @@ test('an index that was removed is made again by one reading', async () => {
   expect(times).toBe(1)
 })
 
-test('a lookup succeeds although its entry can not be written', async () => {
+test("a lookup succeeds although its entry can't be written", async () => {
   const directory = await open()
   const vm = await create(directory, 'web-1')
   rmSync(join(root, 'names'), { recursive: true })
