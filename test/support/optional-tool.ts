@@ -20,8 +20,10 @@ export const skipWithout = (context: TestContext, missing: string | undefined): 
 const packages = {
   bash: 'bash',
   busybox: 'busybox-static',
+  'cloud-init': 'cloud-init',
   dash: 'dash',
   gcc: 'gcc libc6-dev',
+  isoinfo: 'genisoimage',
   ld: 'binutils',
   objcopy: 'binutils',
   'qemu-img': 'qemu-utils',
