@@ -28,6 +28,7 @@ export { Job, JobRef, type JobError, type JobValue, type WaitOptions } from './j
 export type { ItemCounts, Progress } from './job/progress.js'
 export type { UnobservedFailure } from './job/unobserved-failures.js'
 export { matchError } from './match-error.js'
+export type { CloudInit, CloudInitConfig, CloudInitData, CloudInitFile, CloudInitUser } from './model/cloud-init.js'
 export type { ExecOptions, ExecResult, ProgramInput, ProgramOptions, ProgramOutput, PtySize } from './model/exec.js'
 export type { GuestEntry, GuestFileErrno, GuestFileType, GuestStats } from './model/guest-file.js'
 export type { GuestInfo } from './model/guest-info.js'

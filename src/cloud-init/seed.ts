@@ -1,5 +1,6 @@
 import { InvalidArgumentError } from '../errors.js'
 import type { CloudInit, CloudInitConfig } from '../model/cloud-init.js'
+import type { SeedKeys } from './seed-keys.js'
 import { isoImage } from './iso9660.js'
 import { userDataOf, vendorDataOf } from './user-data.js'
 import { toYaml } from './yaml.js'
@@ -13,12 +14,13 @@ const maxBytes = 8 * 2 ** 20
 export const seedFiles = (
   settings: CloudInit,
   { instanceId, hostname }: CloudInitConfig,
+  keys?: SeedKeys,
 ): ReadonlyMap<string, string> => {
   const { metaData, networkConfig } = settings
   const files = {
     'meta-data': toYaml({ ...metaData, 'instance-id': instanceId, 'local-hostname': hostname }),
     'network-config': typeof networkConfig === 'object' ? toYaml(networkConfig) : networkConfig,
-    'user-data': userDataOf(settings),
+    'user-data': userDataOf(settings, keys),
     'vendor-data': vendorDataOf(settings),
   }
   return new Map(Object.entries(files).flatMap(([name, text]) => (text === undefined ? [] : [[name, text]])))
@@ -27,10 +29,16 @@ export const seedFiles = (
 /**
  * The seed for a VM, as an ISO 9660 image: the same settings give the same bytes.
  *
+ * @param keys if absent, the guest makes its host keys itself
  * @param path the parameter with the settings, for errors
  */
-export function seedImage(settings: CloudInit, config: CloudInitConfig, path: string): Uint8Array {
-  const image = isoImage(label, seedFiles(settings, config))
+export function seedImage(
+  settings: CloudInit,
+  config: CloudInitConfig,
+  keys: SeedKeys | undefined,
+  path: string,
+): Uint8Array {
+  const image = isoImage(label, seedFiles(settings, config, keys))
   if (image.length <= maxBytes) return image
   const sizes = `has ${String(image.length)} bytes as a seed, and may have ${String(maxBytes)}`
   throw new InvalidArgumentError({
@@ -38,30 +46,4 @@ export function seedImage(settings: CloudInit, config: CloudInitConfig, path: st
     reason: `${path} ${sizes}`,
     hint: 'Copy large files in when the guest is ready.',
   })
-}
-
-/** The host name that settings give to a VM of this name. */
-export const hostnameIn = ({ hostname }: CloudInit, vmName: string): string => hostname ?? hostnameOf(vmName)
-
-/** The name of a VM as a host name, with `-` for what that can't have. */
-function hostnameOf(vmName: string): string {
-  const labels = vmName
-    .normalize('NFKD')
-    .toLowerCase()
-    .split('.')
-    .map((part) =>
-      part
-        .replace(/\p{M}/gu, '')
-        .replace(/[^a-z0-9]+/g, '-')
-        .slice(0, 63)
-        .replace(/^-|-$/g, ''),
-    )
-    .filter((part) => part !== '')
-  return labels.length === 0 ? 'vm' : labels.join('.')
-}
-
-/** The settings to keep. A host name that is the VM's name is left out, so that it follows the names of clones. */
-export function withoutOwnName(settings: CloudInit, vmName: string): CloudInit {
-  const { hostname, ...others } = settings
-  return hostname === vmName ? others : settings
 }

@@ -1,10 +1,11 @@
 import type { CloudInit, CloudInitData, CloudInitFile, CloudInitUser } from '../model/cloud-init.js'
+import type { SeedKeys } from './seed-keys.js'
 import { mergedParts } from './merged-parts.js'
 import { toYaml } from './yaml.js'
 
 /** The user data of a seed: the structured settings as a cloud config, merged with the user's own data. */
-export function userDataOf(settings: CloudInit): string {
-  const structured = cloudConfigOf(settings)
+export function userDataOf(settings: CloudInit, keys: SeedKeys | undefined): string {
+  const structured = { ...cloudConfigOf(settings, keys), ...keysOf(keys) }
   const own = partsOf(settings.userData)
   const isNeeded = Object.keys(structured).length > 0 || own.length === 0
   return mergedParts([...(isNeeded ? [asText(structured)] : []), ...own])
@@ -21,18 +22,21 @@ const isList = (data: CloudInitData | readonly CloudInitData[]): data is readonl
 const asText = (data: CloudInitData): string => (typeof data === 'string' ? data : `#cloud-config\n${toYaml(data)}`)
 
 /** cloud-init's own names for the structured settings. The host name is meta data. */
-const cloudConfigOf = ({
-  users,
-  packages = [],
-  packageUpdate,
-  packageUpgrade,
-  files = [],
-  runCommands = [],
-  timezone,
-  locale,
-}: CloudInit): Readonly<Record<string, unknown>> => ({
-  ...(users !== undefined && { users: users.map(userOf) }),
-  // An empty list is no valid setting of these.
+const cloudConfigOf = (
+  {
+    users = [],
+    packages = [],
+    packageUpdate,
+    packageUpgrade,
+    files = [],
+    runCommands = [],
+    timezone,
+    locale,
+  }: CloudInit,
+  keys: SeedKeys | undefined,
+): Readonly<Record<string, unknown>> => ({
+  // cloud-init's schema refuses empty lists.
+  ...(users.length > 0 && { users: users.map((user) => userOf(user, keys)) }),
   ...(packages.length > 0 && { packages }),
   ...(packageUpdate !== undefined && { package_update: packageUpdate }),
   ...(packageUpgrade !== undefined && { package_upgrade: packageUpgrade }),
@@ -42,13 +46,23 @@ const cloudConfigOf = ({
   ...(locale !== undefined && { locale }),
 })
 
-function userOf(user: 'default' | CloudInitUser): unknown {
+/** The host's key, for the image's own user, and the guest's host key. */
+const keysOf = (keys: SeedKeys | undefined): Readonly<Record<string, unknown>> =>
+  keys === undefined
+    ? {}
+    : {
+        ssh_authorized_keys: [keys.authorizedKey],
+        ssh_keys: { ed25519_private: keys.hostKey.privateKey, ed25519_public: keys.hostKey.publicKey },
+      }
+
+function userOf(user: 'default' | CloudInitUser, keys: SeedKeys | undefined): unknown {
   if (user === 'default') return user
   const { name, sudo = false, sshKeys = [], passwordHash, shell, groups = [] } = user
+  const authorized = [...sshKeys, ...(keys === undefined ? [] : [keys.authorizedKey])]
   return {
     name,
     ...(sudo && { sudo: 'ALL=(ALL) NOPASSWD:ALL' }),
-    ...(sshKeys.length > 0 && { ssh_authorized_keys: sshKeys }),
+    ...(authorized.length > 0 && { ssh_authorized_keys: authorized }),
     // A user without a password is locked by default.
     ...(passwordHash !== undefined && { hashed_passwd: passwordHash, lock_passwd: false }),
     ...(shell !== undefined && { shell }),

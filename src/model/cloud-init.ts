@@ -71,7 +71,7 @@ export interface CloudInit {
    * the VM's name follows the names of its clones.
    */
   readonly hostname?: string | undefined
-  /** The users to make. `'default'` is the image's own, such as `debian`, which is not made if it is not listed here. */
+  /** The users to make. `'default'` is the image's own, such as `debian`: it is made if it is listed here, or if the list is empty. */
   readonly users?: readonly ('default' | CloudInitUser)[] | undefined
   /** Packages to install, by the names of the guest's distribution. */
   readonly packages?: readonly string[] | undefined

@@ -40,9 +40,10 @@ export interface SshAccess {
   readonly user: string
   /**
    * Absolute path of a file on this machine with the private key, in the format of OpenSSH or PEM, without a passphrase. It is read
-   * at each connection.
+   * at each connection. If absent, the VM's own key, which its `cloudInit` tells the guest of: all users that it makes can be logged in
+   * as, and the user of the image itself, such as `debian`.
    */
-  readonly privateKeyFile: string
+  readonly privateKeyFile?: string | undefined
   /**
    * The address that the guest is reached at. If absent, a port forward of the VM to its `port` is taken, on a host that has port
    * forwards, otherwise an address that the host knows.
@@ -52,7 +53,7 @@ export interface SshAccess {
   readonly port?: number | undefined
   /**
    * The public host key of the guest, as in its `/etc/ssh/ssh_host_ed25519_key.pub`: `ssh-ed25519 AAAA…`. A guest that has another
-   * is refused with `AUTHENTICATION_FAILED`. If absent, the key of the first connection is trusted, and kept here from then on;
+   * is refused with `AUTHENTICATION_FAILED`. If absent, the key that `cloudInit` gave to the guest; without that, the key of the first connection is trusted, and kept here from then on;
    * `vm.edit({ guest })` without it trusts anew.
    */
   readonly hostKey?: string | undefined
@@ -106,7 +107,7 @@ const entries = {
   ssh: {
     way: v.literal('ssh'),
     user: userSchema,
-    privateKeyFile: keyFileSchema,
+    privateKeyFile: optional(keyFileSchema),
     host: optional(hostSchema),
     port: optional(portSchema),
     hostKey: optional(hostKeySchema),

@@ -1,3 +1,4 @@
+import type { CloudInitConfig } from './cloud-init.js'
 import type { GuestAccess } from './guest-access.js'
 
 /** A new disk. What the guest writes is kept with the VM: the image itself is only read. */
@@ -159,6 +160,8 @@ export interface VmConfig {
   readonly networkAdapters?: readonly NetworkAdapterConfig[] | undefined
   /** How `vm.guest` gets into the guest. Absent if it is the host's own way. */
   readonly guest?: GuestAccess | undefined
+  /** The seed for cloud-init, without what may be secret in it. Absent if the VM has none. */
+  readonly cloudInit?: CloudInitConfig | undefined
   /** When the VM was made. Absent if the host does not tell. */
   readonly createdAt?: Date | undefined
 }

@@ -1,6 +1,8 @@
 import { isAbsolute } from 'node:path'
 import * as v from 'valibot'
 import { isFirmware } from './boot-firmware.js'
+import type { CloudInit } from './cloud-init.js'
+import { cloudInitEditSchema, cloudInitSchema } from './cloud-init-schema.js'
 import { guestAccessSchema, type GuestAccess } from './guest-access.js'
 import { networkAdaptersSchema } from './network-adapter.js'
 import { areDistinct, list, nonEmpty, object, optional, plainText, text, whole, type EntriesOf } from './schema.js'
@@ -29,10 +31,12 @@ export interface VmSpec {
   readonly networkAdapters?: readonly NetworkAdapterConfig[] | undefined
   /** How `vm.guest` gets into the guest; in the host's own way if absent. */
   readonly guest?: GuestAccess | undefined
+  /** What cloud-init does at the first boot of the guest; the VM gets no seed if absent. */
+  readonly cloudInit?: CloudInit | undefined
 }
 
 /** Changes to the settings of a VM. A setting that is absent stays as it is. */
-export interface VmChanges extends Partial<Omit<VmSpec, 'name' | 'disks'>> {
+export interface VmChanges extends Partial<Omit<VmSpec, 'name' | 'disks' | 'cloudInit'>> {
   /** As in `VmSpec`. */
   readonly name?: string | undefined
   /**
@@ -43,6 +47,11 @@ export interface VmChanges extends Partial<Omit<VmSpec, 'name' | 'disks'>> {
   readonly disks?: readonly (DiskSpec | DiskConfig)[] | undefined
   /** Ids of disks to delete with their content. Snapshots that have these disks keep them. */
   readonly deleteDisks?: readonly string[] | undefined
+  /**
+   * `false` takes the seed away, which has no use after the first boot. Other settings replace it by a seed with a new instance id,
+   * for which cloud-init does all that it does at a first boot again.
+   */
+  readonly cloudInit?: CloudInit | false | undefined
 }
 
 /** Which VMs `server.getVmList()` lists: those that match all of it. */
@@ -140,11 +149,12 @@ const settings = {
   boot: optional(boot),
   networkAdapters: optional(networkAdaptersSchema),
   guest: optional(guestAccessSchema),
-} satisfies EntriesOf<Omit<VmSpec, 'name' | 'disks'>>
+} satisfies EntriesOf<Omit<VmSpec, 'name' | 'disks' | 'cloudInit'>>
 
 export const vmSpecSchema = object({
   name: vmNameSchema,
   disks: optional(list(newDisk, maxDisks)),
+  cloudInit: optional(cloudInitSchema),
   ...settings,
 } satisfies EntriesOf<VmSpec>)
 export const vmChangesSchema = v.pipe(
@@ -162,6 +172,7 @@ export const vmChangesSchema = v.pipe(
         v.check((ids) => areDistinct(ids), 'must not have the same id twice'),
       ),
     ),
+    cloudInit: optional(cloudInitEditSchema),
     ...settings,
   } satisfies EntriesOf<VmChanges>),
   v.forward(

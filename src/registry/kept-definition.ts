@@ -27,7 +27,7 @@ import { isTree } from './kept-snapshots.js'
 
 /** Settings that are not hardware. They can be changed in any state. */
 type LabelConfig = Pick<VmConfig, 'name' | 'description' | 'guest'>
-type HardwareConfig = Required<Omit<VmConfig, keyof LabelConfig | 'createdAt'>>
+type HardwareConfig = Required<Omit<VmConfig, keyof LabelConfig | 'cloudInit' | 'createdAt'>>
 
 /** The type with all of its parts readonly. */
 export type Frozen<T> = T extends object ? { readonly [K in keyof T]: Frozen<T[K]> } : T
@@ -187,7 +187,7 @@ const shownDisk = v.object(keptDisk)
 export function configOf(
   { name, description, guest, createdAt, hardware }: KeptVm,
   isRunning: boolean,
-): Complete<Omit<VmConfig, 'guest'>> & Pick<VmConfig, 'guest'> {
+): Complete<Omit<VmConfig, 'guest' | 'cloudInit'>> & Pick<VmConfig, 'guest'> {
   return {
     name,
     description,

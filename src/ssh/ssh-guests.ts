@@ -9,7 +9,7 @@ import { SshWay, type SshVm } from './ssh-way.js'
 
 /** A running VM whose guest is reached by SSH. */
 export interface SshGuest extends SshVm {
-  readonly access: SshAccess
+  readonly access: SshAccess & Pick<SshLogin, 'privateKeyFile'>
   /** The address and port of the guest's ssh server, as seen from this machine. */
   readonly address: { readonly host: string; readonly port: number }
   /** Changes when the guest is started anew. */

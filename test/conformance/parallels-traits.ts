@@ -16,6 +16,7 @@ export const parallelsTraits = {
     'spec.disks.image',
     'spec.floppies.image',
     'spec.networkAdapters',
+    'spec.cloudInit',
     'spec.guest',
   ],
   refusedExecOptions: ['pty', 'detached'],

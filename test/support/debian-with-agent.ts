@@ -3,7 +3,7 @@ import { buildDebian, type DebianLinux, executableFrom, initScript, librariesFro
 /** Debian's kernel for virtual machines, and an initramfs with busybox and the QEMU guest agent, which needs 128 MiB. */
 export const debianWithAgent = (): Promise<DebianLinux> =>
   buildDebian({
-    name: 'debian-with-agent-3',
+    name: 'debian-with-agent-4',
     architecture: 'amd64',
     kernel: 'linux-image-cloud-amd64',
     packages: ['busybox-static', 'qemu-guest-agent'],
@@ -18,6 +18,7 @@ export const debianWithAgent = (): Promise<DebianLinux> =>
       'pvpanic-pci',
       'button',
       'evdev',
+      'isofs',
     ],
     init: initScript(8, services),
     entries: async (root) => [

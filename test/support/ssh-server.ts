@@ -36,10 +36,15 @@ export class SshServer implements AsyncDisposable {
     this.#process = process
   }
 
-  static async start(): Promise<SshServer> {
+  /** @param keys the host's private key, and the public key that may log in; new ones if absent */
+  static async start(keys?: { readonly hostKey: string; readonly authorizedKey: string }): Promise<SshServer> {
     const folder = await mkdtemp(join(tmpdir(), 'awaitvm-sshd-'))
     const file = (name: string): string => join(folder, name)
     for (const key of ['host', 'user']) await run('ssh-keygen', ['-q', '-t', 'ed25519', '-N', '', '-f', file(key)])
+    if (keys !== undefined) {
+      await writeFile(file('host'), keys.hostKey)
+      await writeFile(file('user.pub'), `${keys.authorizedKey}\n`)
+    }
     const port = await freePort()
     const hostKey = await readFile(file('host.pub'), 'utf8')
     await writeFile(file('known'), `[127.0.0.1]:${port} ${hostKey}`)

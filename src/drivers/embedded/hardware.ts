@@ -44,6 +44,10 @@ const handled: HandledSettings = {
     reason: 'the emulated machine has no network',
     hint: 'Leave spec.networkAdapters out, or use a host of QEMU: qmp:///DIRECTORY.',
   }),
+  cloudInit: unsupported({
+    reason: 'the emulated machine has no drive for a seed',
+    hint: 'Leave spec.cloudInit out, or use a host of QEMU: qmp:///DIRECTORY.',
+  }),
   guest: { way: true, user: true, privateKeyFile: true, host: true, port: true, hostKey: true },
 }
 

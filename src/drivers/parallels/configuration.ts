@@ -51,6 +51,10 @@ const handled = {
     hint: 'Leave it out: the VM gets the default adapter of Parallels, which prlctl set --device-set net0 can change.',
     refusesEmptyList: true,
   }),
+  cloudInit: unsupported({
+    reason: 'this driver gives Parallels no seed',
+    hint: 'Leave spec.cloudInit out, and set the guest up with vm.guest when it is ready.',
+  }),
   guest: unsupported({ reason: 'Parallels Tools are the way into its guests', hint: 'Leave spec.guest out.' }),
 } satisfies HandledSettings
 
@@ -93,14 +97,15 @@ export function commandsToEdit(changes: VmChanges, before: VmInfo, now = before)
 /** The commands that undo an edit, but for disks: a disk stays grown, and a removed one does not come back. */
 export function commandsToPutBack(changes: VmChanges, before: VmInfo, now: VmInfo): SetCommand[] {
   const { name, description, cpus, memoryMiB, cdroms } = before.record.config
-  const former: Complete<Omit<VmChanges, 'disks' | 'deleteDisks' | 'floppies' | 'boot' | 'networkAdapters' | 'guest'>> =
-    {
-      name: changes.name && name,
-      description: changes.description === undefined ? undefined : description,
-      cpus: changes.cpus && cpus,
-      memoryMiB: changes.memoryMiB && memoryMiB,
-      cdroms: changes.cdroms && cdroms,
-    }
+  const former: Complete<
+    Omit<VmChanges, 'disks' | 'deleteDisks' | 'floppies' | 'boot' | 'networkAdapters' | 'guest' | 'cloudInit'>
+  > = {
+    name: changes.name && name,
+    description: changes.description === undefined ? undefined : description,
+    cpus: changes.cpus && cpus,
+    memoryMiB: changes.memoryMiB && memoryMiB,
+    cdroms: changes.cdroms && cdroms,
+  }
   const { settings, devices, removals } = partsOf(former, now)
   const isReordered = changes.boot?.order !== undefined && before.bootOrder !== now.bootOrder
   const order = isReordered ? ['--device-bootorder', before.bootOrder] : []

@@ -12,6 +12,6 @@ export const definitionFormat: VmFormat<Definition> = {
   driver: 'qmp',
   schema: definitionSchema,
   filesOf,
-  dataNameOf: (file) => (/^(?:disk|memory|base)-/.test(file) ? file : undefined),
+  dataNameOf: (file) => (/^(?:disk|memory|base|seed)-/.test(file) ? file : undefined),
   isOther: (file) => others.has(file) || isSign(file) || parseKeptName(file) !== undefined,
 }

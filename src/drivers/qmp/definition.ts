@@ -16,6 +16,7 @@ const optionalText = v.optional(text)
 const fileName = (pattern: RegExp): v.GenericSchema<string> => v.pipe(text, v.regex(pattern))
 const diskFile = fileName(/^disk-[0-9a-f-]{36}\.qcow2$/)
 const baseFile = fileName(/^base-[0-9a-f-]{36}\.qcow2$/)
+const seedFile = fileName(/^seed-[0-9a-f-]{36}\.(?:iso|json|key)$/)
 
 /** QEMU opens each file of a disk's chain, and searches it for blocks that the files above do not have. */
 export const maxBases = 64
@@ -29,6 +30,17 @@ const ownDisk = {
   /** The raw file that a disk of the firmware's variables was copied from when it was made. It is not needed any more. */
   template: optionalText,
 }
+const seedSchema = v.strictObject({
+  /** Also the instance id, and a part of the names of its files. */
+  id: v.pipe(text, v.uuid()),
+  hostname: text,
+})
+const ownKeySchema = v.strictObject({
+  /** A part of the name of its file. */
+  id: v.pipe(text, v.uuid()),
+  /** The public host key that the seed gave to the guest. */
+  hostKey: text,
+})
 /** A drive without an image is empty. It is kept as long as saved memory refers to it. */
 const drives = v.array(v.strictObject({ image: optionalText }))
 const ownHardware = {
@@ -37,6 +49,10 @@ const ownHardware = {
   floppies: drives,
   /** QEMU's name for the machine, which stays the same over its versions. */
   machine: v.pipe(text, v.regex(/^[\w.+-]+$/)),
+  /** The seed for cloud-init. */
+  seed: v.optional(seedSchema),
+  /** The key by which the guest is reached by SSH, since a seed gave the public half to it. */
+  ownKey: v.optional(ownKeySchema),
 }
 /** The parts of the hardware that have files of the VM's own. */
 const withFiles = (file: v.GenericSchema<string>) => {
@@ -71,8 +87,8 @@ export const definitionSchema = v.strictObject({
   snapshots: keptSnapshots(
     v.strictObject({ ...keptSnapshot, hardware: snapshotHardwareSchema, memory: v.optional(memorySchema) }),
   ),
-  /** Files of disks that an edit removes: kept until the edit is complete, so that it can be undone. */
-  leavingFiles: v.optional(v.array(diskFile)),
+  /** Files that an edit removes: kept until the edit is complete, so that it can be undone. */
+  leavingFiles: v.optional(v.array(v.union([diskFile, seedFile]))),
   /** The snapshot that the disks are being reverted to: until that is done, their content is undefined. */
   switchingTo: optionalText,
   /** The directory that the VM is being moved to: once it is there, this copy is not the VM any more. */
@@ -104,6 +120,27 @@ export const mapDisks = <H extends OnDisks>(hardware: H, change: (disk: DiskDefi
   }
 }
 
+export type Seed = NonNullable<Hardware['seed']>
+
+/** The files of a seed: the image that the guest sees as a disk, and the settings that it was made of, for clones. */
+export const seedFiles = ({ id }: Seed): { readonly image: string; readonly settings: string } => ({
+  image: `seed-${id}.iso`,
+  settings: `seed-${id}.json`,
+})
+export const isSeedFile = (file: string): boolean => file.startsWith('seed-')
+
+/** The file of a private key. */
+export const ownKeyFile = ({ id }: Pick<NonNullable<Hardware['ownKey']>, 'id'>): string => `seed-${id}.key`
+
+const filesOfSeed = (seed: Hardware['seed']): string[] => (seed === undefined ? [] : Object.values(seedFiles(seed)))
+
+/** The files of hardware that no other VM shares. */
+export const ownFilesOf = (hardware: Hardware): string[] => [
+  ...allDisks(hardware).map(({ file }) => file),
+  ...filesOfSeed(hardware.seed),
+  ...(hardware.ownKey === undefined ? [] : [ownKeyFile(hardware.ownKey)]),
+]
+
 /** True if a disk's file is a base, which is never written to, since other VMs may share it. */
 export const isBase = (file: string): boolean => file.startsWith('base-')
 
@@ -114,7 +151,8 @@ export const tagOf = ({ id }: Pick<SnapshotDefinition, 'id'>): string => `s-${id
 export function filesOf({ hardware, memory, leavingFiles, snapshots }: Definition): Set<string> {
   const files = new Set(leavingFiles)
   for (const part of [{ hardware, memory }, ...snapshots]) {
-    for (const { file, bases = [] } of allDisks(part.hardware)) for (const name of [file, ...bases]) files.add(name)
+    for (const name of ownFilesOf(part.hardware)) files.add(name)
+    for (const { bases = [] } of allDisks(part.hardware)) for (const name of bases) files.add(name)
     if (part.memory !== undefined) files.add(part.memory.file)
   }
   return files

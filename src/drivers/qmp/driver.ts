@@ -10,7 +10,7 @@ import type { GuestAgent } from '../../guest-agent/agent.js'
 import { GuestOperations } from '../../guest-agent/guest-operations.js'
 import type { HostInfo } from '../../model/host-info.js'
 import type { VmState } from '../../model/vm-state.js'
-import { configOf } from '../../registry/kept-definition.js'
+import { shownConfig } from './shown-config.js'
 import { SshGuests } from '../../ssh/ssh-guests.js'
 import { VmRecords } from '../../registry/vm-records.js'
 import { JobLedger } from '../../registry/job-ledger.js'
@@ -122,10 +122,10 @@ export class QmpDriver implements Driver {
         describe: async (definition, signal) => {
           const { state, run, problem } = await inspector.look(definition, { signal })
           const { commandLine } = run ?? lifecycle.plan(definition)
-          const config = configOf(definition, run !== undefined)
+          const config = shownConfig(definition, run !== undefined)
           return { state, config, native: { driver: this.name, commandLine }, problem }
         },
-        configOf: (definition) => configOf(definition, false),
+        configOf: (definition) => shownConfig(definition, false),
         explain: qemuError,
       }),
       input: this.#input,

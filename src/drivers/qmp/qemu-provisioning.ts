@@ -12,6 +12,8 @@ import { allDisks, type Definition, type DiskDefinition } from './definition.js'
 import { imageFileOf } from './disks/disk-chain.js'
 import type { DiskImages } from './disks/disk-images.js'
 import { cloneHardware, planHardware, refuseUnsupported } from './hardware/hardware.js'
+import { requireKey, withoutHostKey } from './guest-io/ssh-guest.js'
+import { cloneSeed, planSeed } from './hardware/seed.js'
 import type { HeldVm } from './held-vm.js'
 import { linkBases, onOverlays, planSharing, shareDisks } from './disks/linked-disks.js'
 import { requireBases, requireParts, requireVmFiles } from './disks/required-parts.js'
@@ -39,10 +41,15 @@ export class QemuProvisioning {
     refuseUnsupported(spec, 'spec')
     const { directory, machine } = this.#parts
     const { signal } = task
-    const hardware = await planHardware(spec, { machine: await machine() }, 'spec')
+    const planned = await planHardware(spec, { machine: await machine() }, 'spec')
+    const seed = planSeed(spec, spec.name, {}, 'spec')
+    const hardware = { ...planned, ...seed.hardware }
+    requireKey(spec.guest, hardware, 'spec')
     const definition = newDefinition(spec, hardware)
     await directory.create(definition, async () => {
-      await this.#makeDisks(directory.folder(definition.id), allDisks(hardware), signal)
+      const folder = directory.folder(definition.id)
+      await this.#makeDisks(folder, allDisks(hardware), signal)
+      await seed.write(folder)
       signal.throwIfAborted()
     })
     return definition
@@ -51,9 +58,11 @@ export class QemuProvisioning {
   async edit(vm: HeldVm, changes: VmChanges): Promise<void> {
     refuseUnsupported(changes, 'changes')
     const { definition, state } = vm
-    const labels = keepLabels(changes, definition)
+    const seed = planSeed(changes, changes.name ?? definition.name, definition.hardware, 'changes')
+    const labels = keepLabels(changes, settingsFor(definition, seed.isNew))
     const reach = reachOf(changes)
     if (reach === 'labels') {
+      requireKey(changes.guest, definition.hardware, 'changes')
       await vm.save({ ...definition, ...labels })
       return
     }
@@ -62,7 +71,9 @@ export class QemuProvisioning {
       throw invalidState(state, ['stopped', 'crashed'])
     }
     const { memory, hardware: before } = definition
-    const wanted = await planHardware(changes, before, 'changes', run !== undefined || memory !== undefined)
+    const planned = await planHardware(changes, before, 'changes', run !== undefined || memory !== undefined)
+    const wanted = { ...planned, ...seed.hardware }
+    requireKey(changes.guest, wanted, 'changes')
     if (memory !== undefined) {
       requireDrives(before, wanted, state)
       const changed = new Set([...(memory.changedDrives ?? []), ...changedDrives(before, wanted)])
@@ -78,13 +89,12 @@ export class QemuProvisioning {
       before: definition.hardware,
       wanted,
       makeDisks: (disks) => this.#makeDisks(vm.folder, disks, vm.signal),
-      removeDisks: async (disks) => {
-        for (const { file } of disks) await rm(join(vm.folder, file), { force: true })
+      writeSeed: () => seed.write(vm.folder),
+      removeFiles: async (files) => {
+        for (const file of files) await rm(join(vm.folder, file), { force: true })
       },
-      save: (hardware, leaving = []) => {
-        const leavingFiles = leaving.map(({ file }) => file)
-        return vm.save({ ...definition, ...labels, hardware, ...(leaving.length > 0 && { leavingFiles }) })
-      },
+      save: (hardware, leaving = []) =>
+        vm.save({ ...definition, ...labels, hardware, ...(leaving.length > 0 && { leavingFiles: [...leaving] }) }),
       unsave: (grown) => {
         const sizes = new Map(grown.map(({ id, sizeMiB }) => [id, sizeMiB]))
         const disks = definition.hardware.disks.map((disk) => ({
@@ -103,9 +113,12 @@ export class QemuProvisioning {
     if (vm.run === undefined) requireVmFiles(vm.folder, { hardware: vm.definition.hardware }, 'rest')
     else requireBases(vm.folder, vm.definition)
     await requireImages(vm.definition.hardware, 'disks', 'qmp')
-    const clone = newDefinition({ ...vm.definition, name }, cloneHardware(vm.definition.hardware))
+    const seed = await cloneSeed(vm.folder, vm.definition.hardware, name, vm.signal)
+    const hardware = cloneHardware(vm.definition.hardware, seed.hardware)
+    const clone = newDefinition({ ...settingsFor(vm.definition, seed.isNew), name }, hardware)
     await directory.create(clone, async () => {
       const folder = directory.folder(clone.id)
+      await seed.write(folder)
       const disks = allDisks(clone.hardware)
       await linkBases(vm.folder, folder, disks)
       const onProgress = (percent: number): void => {
@@ -132,10 +145,12 @@ export class QemuProvisioning {
     await requireParts(vm.folder, { hardware: vm.definition.hardware }, { images: 'disks', files: 'rest' })
     task.progress({ percent: 0, phase: 'linking disks' })
     const turns = await planSharing(images, vm)
-    const hardware = cloneHardware(onOverlays(vm.definition.hardware, turns))
-    const clone = newDefinition({ ...vm.definition, name }, hardware)
+    const seed = await cloneSeed(vm.folder, vm.definition.hardware, name, vm.signal)
+    const hardware = cloneHardware(onOverlays(vm.definition.hardware, turns), seed.hardware)
+    const clone = newDefinition({ ...settingsFor(vm.definition, seed.isNew), name }, hardware)
     await directory.create(clone, async () => {
       const folder = directory.folder(clone.id)
+      await seed.write(folder)
       await shareDisks(images, vm, turns, async () => {
         await linkBases(vm.folder, folder, allDisks(hardware))
         await this.#makeDisks(folder, allDisks(hardware), vm.signal)
@@ -172,3 +187,9 @@ export class QemuProvisioning {
     }
   }
 }
+
+/** The settings of a VM. A new seed gives the guest another host key than the one that was given or pinned. */
+const settingsFor = ({ guest, ...definition }: Definition, hasNewSeed: boolean): Definition => ({
+  ...definition,
+  guest: hasNewSeed ? withoutHostKey(guest) : guest,
+})

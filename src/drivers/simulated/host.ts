@@ -98,6 +98,8 @@ export class SimulatedHost {
 
   readonly newDiskId = (): string => this.#diskIds.uuid()
 
+  readonly newInstanceId = (): string => this.newId()
+
   readonly newMacAddress = (): string => macAddressOf(this.newId())
 
   /** Makes a VM without adding it to the host. */

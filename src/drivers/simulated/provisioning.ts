@@ -10,6 +10,7 @@ import type { VmChanges, VmSpec } from '../../model/vm-spec.js'
 import { keepAdapters, shownAdapters, type KeptAdapter } from '../../network/kept-adapter.js'
 import { keepDisks } from '../../registry/keep-hardware.js'
 import { namesFiles, recordFiles } from './boot-files.js'
+import { seedOf } from './seed.js'
 import { newDisk, type VmContent } from './simulated-vm.js'
 
 /** The default of lists. It is frozen, and all VMs share it. */
@@ -27,6 +28,7 @@ const given = <T extends object>(settings: T): { [K in keyof T]: Exclude<T[K], u
 /** The ids and addresses that a host makes up. */
 export interface Inventions {
   readonly newDiskId: () => string
+  readonly newInstanceId: () => string
   readonly newMacAddress: () => string
 }
 
@@ -45,6 +47,7 @@ const handled: HandledSettings = {
     outbound: true,
     portForwards: { guestPort: true, hostPort: true, protocol: true, hostAddress: true },
   },
+  cloudInit: true,
   guest: {
     way: unsupported({
       values: ['none'],
@@ -62,8 +65,8 @@ const handled: HandledSettings = {
 /** The settings of a new VM, except the time of its creation. */
 export function configOf(
   spec: VmSpec,
-  { newDiskId }: Pick<Inventions, 'newDiskId'>,
-): Complete<Omit<VmConfig, 'createdAt' | 'guest'>> & Pick<VmConfig, 'guest'> {
+  { newDiskId, newInstanceId }: Pick<Inventions, 'newDiskId' | 'newInstanceId'>,
+): Complete<Omit<VmConfig, 'createdAt' | 'guest' | 'cloudInit'>> & Pick<VmConfig, 'guest' | 'cloudInit'> {
   refuseSettings(spec, handled, { driver: 'simulated', root: 'spec' })
   const { name, description = '', cpus = 1, memoryMiB = usualMemoryMiB } = spec
   const { disks = none, cdroms = none, floppies = none, boot = noBoot, networkAdapters = none, guest } = spec
@@ -79,6 +82,7 @@ export function configOf(
     boot,
     networkAdapters,
     ...(guest && { guest }),
+    ...seedOf(spec, name, undefined, newInstanceId),
   }
 }
 
@@ -120,14 +124,20 @@ const tooMuch = (path: string, most: number, found: number): InvalidArgumentErro
 export function edited(
   { config, disks, adapters, images, files }: VmContent,
   changes: VmChanges,
-  { newDiskId, newMacAddress }: Inventions,
+  { newDiskId, newMacAddress, newInstanceId }: Inventions,
 ): VmContent {
   refuseSettings(changes, handled, { driver: 'simulated', root: 'changes' })
-  const { disks: wantedDisks, deleteDisks, networkAdapters: wanted, ...settings } = changes
+  const { disks: wantedDisks, deleteDisks, networkAdapters: wanted, cloudInit: _seed, ...settings } = changes
+  const { cloudInit: seed, ...before } = config
   const kept = keepDisks({ disks: wantedDisks, deleteDisks }, config.disks, (disk) => ({ ...disk, id: newDiskId() }))
   return withAdapters(
     {
-      config: { ...config, ...given(settings), disks: kept },
+      config: {
+        ...before,
+        ...given(settings),
+        ...seedOf(changes, changes.name ?? config.name, seed, newInstanceId),
+        disks: kept,
+      },
       disks: kept.map((disk) => ({
         ...(disks.find(({ config: { id } }) => id === disk.id) ?? newDisk(disk)),
         config: disk,

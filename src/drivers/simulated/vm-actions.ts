@@ -5,6 +5,7 @@ import { operations, type DriverOperation } from '../../operations.js'
 import type { Actions } from './action.js'
 import { moveTo, requireTarget } from './migration.js'
 import { checkConfig, checkFiles, edited, requireHardwareMayChange, withNewDiskIds } from './provisioning.js'
+import { cloneSeed } from './seed.js'
 import { shutDown } from './shutdown.js'
 import { deleteSnapshot, shownTree, switchToSnapshot, takeSnapshot } from './snapshots.js'
 
@@ -93,8 +94,9 @@ export const vmActions: Actions<Exclude<Extract<DriverOperation, `vm.${string}`>
           host.store.requireFree(name)
           const { config, adapters, ...content } = withNewDiskIds(vm.content, host.newDiskId)
           const networkAdapters = cloneAdapters(adapters, host.newMacAddress)
+          const seed = cloneSeed(config, name, host.newInstanceId)
           const createdAt = new Date(host.clock.now)
-          const clone = host.newVm({ ...content, config: { ...config, name, networkAdapters, createdAt } })
+          const clone = host.newVm({ ...content, config: { ...config, ...seed, name, networkAdapters, createdAt } })
           host.store.add(clone)
           host.lifecycle.tell('created', clone)
           return clone.record

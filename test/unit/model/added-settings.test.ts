@@ -17,6 +17,8 @@ const model = {
   config: 'src/model/vm-config.ts',
   network: 'src/model/network-adapter.ts',
   guest: 'src/model/guest-access.ts',
+  cloudInit: 'src/model/cloud-init.ts',
+  cloudInitSchema: 'src/model/cloud-init-schema.ts',
 }
 /** How hosts with a directory keep a VM. */
 const kept = 'src/registry/kept-definition.ts'
@@ -35,6 +37,7 @@ const models: Readonly<Record<string, { readonly file: string; readonly handledB
   NetworkAdapterConfig: { file: model.config, handledBy: [model.network, kept, hosts.qmp, hosts.simulated] },
   PortForward: { file: model.config, handledBy: [model.network, kept, hosts.qmp, hosts.simulated] },
   SshAccess: { file: model.guest, handledBy: [model.guest, hosts.embedded, hosts.qmp, hosts.simulated] },
+  CloudInit: { file: model.cloudInit, handledBy: [model.cloudInitSchema] },
   VmConfig: { file: model.config, handledBy: [kept, parallelsInfo, hosts.simulated] },
 }
 

@@ -4,14 +4,13 @@ import { createServer, type AddressInfo, type Socket } from 'node:net'
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest'
 import type { ProgramControl, ProgramEnd } from '../../../src/driver/program-io.js'
 import type { GuestProgram } from '../../../src/guest/guest-way.js'
-import type { SshAccess } from '../../../src/model/guest-access.js'
 import { SshGuests, type SshGuest } from '../../../src/ssh/ssh-guests.js'
 import { FakeSshServer } from '../../support/fake-ssh-server.js'
 import { missingRoot, missingSsh, skipWithout } from '../../support/optional-tool.js'
 import { SshServer } from '../../support/ssh-server.js'
 
 let server: SshServer
-let access: SshAccess & { readonly hostKey: string }
+let access: SshGuest['access'] & { readonly hostKey: string }
 
 beforeAll(async () => {
   if (missingSsh !== undefined) return

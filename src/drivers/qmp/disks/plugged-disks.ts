@@ -8,8 +8,8 @@ import { QmpCommandError } from '../protocol/qmp-errors.js'
 
 const busSchema = v.array(v.object({ devices: v.array(v.object({ slot: v.number(), qdev_id: v.string() })) }))
 
-/** The slots for hot-plugged disks. QEMU assigns those before in order when it starts. */
-const plugSlots = { first: 16, last: 30 }
+/** The slots for hot-plugged disks. QEMU assigns those before in order when it starts; those behind are taken. */
+const plugSlots = { first: 16, last: 29 }
 
 /** How long a guest may take to release a disk; with a driver for hot-plug it takes some 100 ms. */
 const unplugTimeoutMs = 10_000

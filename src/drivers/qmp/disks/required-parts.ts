@@ -1,7 +1,9 @@
 import { statSync } from 'node:fs'
+import { join } from 'node:path'
 import { requireImages, type ImageRecord, type ImageUse } from '../../../files/image-record.js'
+import { problemWith } from '../../../registry/file-problem.js'
 import { requireBytes, requireFiles, type FileUse } from '../../../registry/required-files.js'
-import { allDisks, type Definition, type DiskDefinition } from '../definition.js'
+import { allDisks, seedFiles, type Definition, type DiskDefinition, type Seed } from '../definition.js'
 import { fixedBytes } from './qcow2-header.js'
 
 /** The parts of a VM or a snapshot that have files. */
@@ -19,6 +21,22 @@ export function requireParts(
 
 export function requireVmFiles(folder: string, { hardware, memory }: Parts, use: FileUse): void {
   requireFilesOf(folder, hardware, use, memory?.file, ({ file, bases = [] }) => [file, ...bases])
+  if (hardware.seed !== undefined) requireSeed(folder, hardware.seed, use)
+}
+
+function requireSeed(folder: string, seed: Seed, use: FileUse): void {
+  for (const file of Object.values(seedFiles(seed))) {
+    const path = join(folder, file)
+    try {
+      requireBytes(path)
+    } catch (error) {
+      const wayOut =
+        use === 'snapshot'
+          ? 'delete the snapshot with vm.deleteSnapshot()'
+          : 'take the seed away with vm.edit({ cloudInit: false }) while the VM is stopped'
+      throw problemWith(path, error, { driver: 'qmp', hint: `Put the file back, or ${wayOut}.` })
+    }
+  }
 }
 
 /** True if a disk's own file is there and not empty. */

@@ -4,7 +4,7 @@ import type { DiskImages } from '../disks/disk-images.js'
 import { requireVmFiles } from '../disks/required-parts.js'
 import { withLastSlots } from '../disks/plugged-disks.js'
 import type { HeldVm } from '../held-vm.js'
-import { diskChanges, type HardwareEdit } from './hardware-edit.js'
+import { diskChanges, filesBeyond, type HardwareEdit } from './hardware-edit.js'
 import { UndoStack } from './undo-stack.js'
 
 /**
@@ -14,14 +14,16 @@ import { UndoStack } from './undo-stack.js'
 export async function editAtRest(images: DiskImages, vm: HeldVm, edit: HardwareEdit): Promise<void> {
   const { before } = edit
   const hardware = withLastSlots(edit.wanted)
-  const { added, removed, grown } = diskChanges(before, hardware)
-  requireVmFiles(vm.folder, { hardware: { ...before, disks: grown, flash: undefined } }, 'rest')
+  const { added, grown } = diskChanges(before, hardware)
+  const leaving = filesBeyond(hardware, before)
+  requireVmFiles(vm.folder, { hardware: { ...before, disks: grown, flash: undefined, seed: undefined } }, 'rest')
   const undo = new UndoStack()
   try {
-    undo.add(() => edit.removeDisks(added))
+    undo.add(() => edit.removeFiles(filesBeyond(before, hardware)))
     await edit.makeDisks(added)
+    await edit.writeSeed()
     await undo.step(
-      () => edit.save(hardware, removed),
+      () => edit.save(hardware, leaving),
       () => edit.unsave([]),
     )
     for (const { id, file, sizeMiB } of grown) {
@@ -34,7 +36,7 @@ export async function editAtRest(images: DiskImages, vm: HeldVm, edit: HardwareE
         () => images.cut(path, bytes),
       )
     }
-    if (removed.length > 0) await edit.save(hardware)
+    if (leaving.length > 0) await edit.save(hardware)
   } catch (error) {
     await undo.takeBack()
     throw error

@@ -16,7 +16,7 @@ import {
 import type { QmpClient } from '../protocol/qmp-client.js'
 import { changeMedium, namedMedium } from '../disks/removable-medium.js'
 import type { RunRecord } from '../process/run-record.js'
-import { diskChanges, type HardwareEdit } from './hardware-edit.js'
+import { diskChanges, filesBeyond, type HardwareEdit } from './hardware-edit.js'
 import { UndoStack } from './undo-stack.js'
 
 const mebibyte = 2 ** 20
@@ -49,7 +49,7 @@ async function perform(client: QmpClient, edit: HardwareEdit, undo: UndoStack): 
   const { added, removed, grown } = diskChanges(present, hardware)
   const { missing } = differences(slots, hardware)
 
-  undo.add(() => edit.removeDisks(added))
+  undo.add(() => edit.removeFiles(filesBeyond(before, hardware)))
   await edit.makeDisks(added)
   for (const disk of removed) {
     await undo.step(
@@ -75,7 +75,7 @@ async function perform(client: QmpClient, edit: HardwareEdit, undo: UndoStack): 
   }
   const stayGrown: DiskDefinition[] = []
   await undo.step(
-    () => edit.save(hardware, removed),
+    () => edit.save(hardware, filesBeyond(hardware, before)),
     () => edit.unsave(stayGrown),
   )
   for (const disk of missing) {

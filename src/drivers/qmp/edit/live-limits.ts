@@ -33,6 +33,8 @@ const atRestOnly: Readonly<Record<Exclude<keyof Hardware, Changeable>, string>> 
   cpus: 'the number of its processors only changes',
   boot: 'what it boots only changes',
   networkAdapters: 'its network adapters only change',
+  seed: 'its seed for cloud-init only changes',
+  ownKey: 'its key only changes',
 }
 
 /** The settings without the host ports that were found. */

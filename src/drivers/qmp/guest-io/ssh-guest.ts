@@ -1,8 +1,10 @@
+import { join } from 'node:path'
 import type { Task } from '../../../driver/task.js'
-import { GuestUnavailableError } from '../../../errors.js'
-import type { SshAccess } from '../../../model/guest-access.js'
+import { GuestUnavailableError, InvalidArgumentError } from '../../../errors.js'
+import type { GuestAccess, SshAccess } from '../../../model/guest-access.js'
 import type { KeptAdapter } from '../../../network/kept-adapter.js'
 import type { SshGuest } from '../../../ssh/ssh-guests.js'
+import { ownKeyFile, type Hardware } from '../definition.js'
 import type { RunningVm, VmAccess } from '../vm-access.js'
 
 /** The port of ssh servers. */
@@ -12,12 +14,42 @@ const sshPort = 22
 export const sshGuestOf = (running: RunningVm, access: SshAccess, vms: VmAccess, task: Task): SshGuest => ({
   vm: running.definition.id,
   driver: 'qmp',
-  access,
+  access: withOwnKey(access, running.definition.hardware, running.folder),
   address: addressOf(access, running.definition.hardware.networkAdapters),
   life: String(running.run.startedAt),
   look: running.look,
   pin: (hostKey) => pin(vms, running.definition.id, hostKey, task),
 })
+
+/** What is not said of the keys is what the seed gave to the guest. */
+function withOwnKey(access: SshAccess, { ownKey }: Hardware, folder: string): SshGuest['access'] {
+  const { privateKeyFile = ownKey && join(folder, ownKeyFile(ownKey)), hostKey = ownKey?.hostKey } = access
+  if (privateKeyFile === undefined) throw noKey('config')
+  return { ...access, privateKeyFile, hostKey }
+}
+
+/** Throws if a guest is to be reached by a key that the VM does not have. */
+export function requireKey(
+  guest: GuestAccess | undefined,
+  { ownKey }: Pick<Hardware, 'ownKey'>,
+  root: 'spec' | 'changes',
+): void {
+  if (guest?.way === 'ssh' && guest.privateKeyFile === undefined && ownKey === undefined) throw noKey(root)
+}
+
+/** The way into a guest that gets another host key. */
+export function withoutHostKey(guest: GuestAccess | undefined): GuestAccess | undefined {
+  if (guest?.way !== 'ssh') return guest
+  const { hostKey: _hostKey, ...access } = guest
+  return access
+}
+
+const noKey = (root: string): InvalidArgumentError =>
+  new InvalidArgumentError({
+    path: `${root}.guest.privateKeyFile`,
+    reason: `${root}.guest.privateKeyFile is missing, and the VM has no key of its own`,
+    hint: 'Give the file of a key, or give the VM a key and a seed that tells the guest of it: cloudInit: {}.',
+  })
 
 /** An address that was given, or a port of this computer that is forwarded to the guest's ssh server. */
 function addressOf(

@@ -1,5 +1,5 @@
 import type { Accelerator } from '../process/accelerator.js'
-import type { Hardware } from '../definition.js'
+import { seedFiles, type Hardware, type Seed } from '../definition.js'
 import { readOnlyRaw, type QemuOptions } from '../disks/disk-chain.js'
 import {
   diskBlockdev,
@@ -15,8 +15,9 @@ import { networkDevices } from '../network/network-devices.js'
 import { portName } from '../../../guest-agent/shell-script.js'
 import { runFiles } from '../run-files.js'
 
-/** The last slot: disks take the ones before it. */
+/** The last slots: disks take the ones before them. */
 const balloonSlot = 31
+const seedSlot = 30
 
 /**
  * QEMU's arguments for a VM, whose guest starts paused. Values from callers are passed as JSON, or with doubled commas.
@@ -62,6 +63,7 @@ export function commandLine(
     // Adapters precede disks, which may be plugged and unplugged, so that they always have the same slots.
     ...networkDevices(hardware.networkAdapters),
     ...drives(hardware),
+    ...(hardware.seed === undefined ? [] : seedDisk(hardware.seed)),
     ...(boot.kernel === undefined ? [] : ['-kernel', boot.kernel]),
     ...(boot.initrd === undefined ? [] : ['-initrd', boot.initrd]),
     ...(boot.commandLine === undefined ? [] : ['-append', boot.commandLine]),
@@ -100,6 +102,12 @@ const monitor = (id: string, path: string, log?: string): string[] => [
 /** The block device of a medium; none if the drive is empty. */
 const medium = (node: string, image: string | undefined): string[] =>
   image === undefined ? [] : blockdev({ 'node-name': node, ...readOnlyRaw(image) })
+
+/** cloud-init finds the seed by its label. As a disk of its own it takes no place of a CD-ROM drive. */
+const seedDisk = (seed: Seed): string[] => [
+  ...blockdev({ 'node-name': 'seed', ...readOnlyRaw(seedFiles(seed).image) }),
+  ...device({ driver: 'virtio-blk-pci', addr: slotAddress(seedSlot), id: 'drive-seed', drive: 'seed' }),
+]
 
 const bootKinds = ['disk', 'cdrom', 'floppy'] as const
 

@@ -14,6 +14,7 @@ import { newDiskFile, withNewFile } from '../disks/disk-chain.js'
 import { isQcow2 } from '../disks/qcow2-header.js'
 import { planFlash } from '../firmware/flash.js'
 import { kernelProblem } from './kernel-image.js'
+import type { SeedPlan } from './seed.js'
 
 const mebibyte = 2 ** 20
 /** The limits of the machine `pc`: four IDE drives, further disks on virtio, two floppy drives, 255 processors. */
@@ -36,6 +37,7 @@ const handled: HandledSettings = {
     outbound: true,
     portForwards: { guestPort: true, hostPort: true, protocol: true, hostAddress: true },
   },
+  cloudInit: true,
   guest: {
     way: unsupported({
       values: ['none'],
@@ -55,9 +57,10 @@ export const refuseUnsupported = (settings: VmSpec | VmChanges, root: 'spec' | '
   refuseSettings(settings, handled, { driver: 'qmp', root })
 }
 
-/** The hardware of a clone: its disks have new ids and files, and its adapters new addresses. */
-export const cloneHardware = (hardware: Hardware): Hardware => ({
+/** The hardware of a clone: its disks have new ids and files, its adapters new addresses, and its seed is another one. */
+export const cloneHardware = (hardware: Hardware, seed: SeedPlan['hardware']): Hardware => ({
   ...mapDisks(hardware, (disk) => ({ ...withNewFile(disk), id: randomUUID() })),
+  ...seed,
   networkAdapters: cloneAdapters(hardware.networkAdapters),
 })
 
@@ -78,6 +81,8 @@ export async function planHardware(
     ...kept,
     machine: before.machine,
     flash: await planFlash(kept.boot, before, `${root}.boot.firmware`),
+    seed: before.seed,
+    ownKey: before.ownKey,
     cdroms: inDrives(kept.cdroms, before.cdroms, areDrivesFixed),
     floppies: inDrives(kept.floppies, before.floppies, areDrivesFixed),
   }

@@ -1,4 +1,4 @@
-import { readdir, realpath } from 'node:fs/promises'
+import { readdir, realpath, type FileHandle } from 'node:fs/promises'
 import { join } from 'node:path'
 import * as v from 'valibot'
 import { AlreadyExistsError, InvalidArgumentError, ResourceBusyError } from '../../../errors.js'
@@ -17,7 +17,7 @@ import {
 } from '../../../registry/own-file.js'
 import type { VmDirectory } from '../../../registry/vm-directory.js'
 import { definitionFormat } from '../definition-format.js'
-import { allDisks, isBase, type Definition, type DiskDefinition } from '../definition.js'
+import { allDisks, isBase, isSeedFile, type Definition, type DiskDefinition } from '../definition.js'
 import { imageFileOf } from '../disks/disk-chain.js'
 import { checkHardware } from '../hardware/hardware.js'
 import { readQcow2Header, type Qcow2Header } from '../disks/qcow2-header.js'
@@ -55,6 +55,10 @@ export async function findVm(directory: VmDirectory<Definition>, path: string): 
   await checkDefinition(definition)
   const disks = disksByFile(definition)
   for (const file of definitionFormat.filesOf(definition)) {
+    if (isSeedFile(file)) {
+      await (await openFile(join(folder, file), false)).close()
+      continue
+    }
     const sizeMiB = allDisks(definition.hardware).find((disk) => disk.file === file)?.sizeMiB
     await checkFile(folder, file, disks.get(file), sizeMiB)
   }
@@ -152,15 +156,18 @@ async function checkFile(
 }
 
 async function readHeader(path: string, isShared: boolean): Promise<Qcow2Header | undefined> {
-  const file = await openOwn(path, { isShared }).catch((error: unknown) => {
-    throw error instanceof NotOwnError ? wrong(`${path} is refused: ${error.message}`) : notThere(path, error)
-  })
+  const file = await openFile(path, isShared)
   try {
     return await readQcow2Header(file)
   } finally {
     await file.close()
   }
 }
+
+const openFile = (path: string, isShared: boolean): Promise<FileHandle> =>
+  openOwn(path, { isShared }).catch((error: unknown) => {
+    throw error instanceof NotOwnError ? wrong(`${path} is refused: ${error.message}`) : notThere(path, error)
+  })
 
 const wrong = (reason: string, hint?: string): InvalidArgumentError =>
   new InvalidArgumentError({ path: 'path', reason, hint })

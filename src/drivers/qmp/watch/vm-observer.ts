@@ -7,7 +7,8 @@ import type { VmState } from '../../../model/vm-state.js'
 import type { Claim } from '../../../registry/claim.js'
 import { DamagedVm } from '../../../registry/damaged-vm.js'
 import type { ProcessIdentity } from '../../../registry/process-identity.js'
-import { configOf, stateAtRest } from '../../../registry/kept-definition.js'
+import { stateAtRest } from '../../../registry/kept-definition.js'
+import { shownConfig } from '../shown-config.js'
 import type { VmDirectory } from '../../../registry/vm-directory.js'
 import type { Definition } from '../definition.js'
 import { seeToStray } from '../process/stray-qemus.js'
@@ -108,7 +109,7 @@ export class VmObserver {
   tellDefinition(definition: Definition): void {
     const { id } = definition
     const isNew = !this.#inventory.has(id)
-    this.#inventory.observe({ id, config: configOf(definition, true) })
+    this.#inventory.observe({ id, config: shownConfig(definition, true) })
     this.#inventory.observeSnapshots(id, shownSnapshots(definition))
     if (isNew) {
       this.#inventory.observe({ id, state: stateAtRest(definition) })
@@ -149,7 +150,7 @@ export class VmObserver {
       const found = await this.#directory.find(id)
       if (found === undefined || this.#isClosed || this.#vms.has(id)) return
       const isDamaged = found instanceof DamagedVm
-      this.#inventory.observe({ id, ...(isDamaged ? { name: found.name } : { config: configOf(found, true) }) })
+      this.#inventory.observe({ id, ...(isDamaged ? { name: found.name } : { config: shownConfig(found, true) }) })
       if (!isDamaged) this.#inventory.observeSnapshots(id, shownSnapshots(found))
       this.#watch(id).look()
     } catch (error) {

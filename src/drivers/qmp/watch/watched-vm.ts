@@ -3,7 +3,7 @@ import type { Inventory } from '../../../driver/inventory.js'
 import { isExhaustion } from '../../../errors/errno.js'
 import type { Claim } from '../../../registry/claim.js'
 import { DamagedVm } from '../../../registry/damaged-vm.js'
-import { configOf } from '../../../registry/kept-definition.js'
+import { shownConfig } from '../shown-config.js'
 import { isAlive, type ProcessIdentity } from '../../../registry/process-identity.js'
 import type { VmDirectory } from '../../../registry/vm-directory.js'
 import type { Definition } from '../definition.js'
@@ -137,7 +137,7 @@ export class WatchedVm {
     const { inventory } = this.#parts
     const id = this.#id
     if (!(found instanceof DamagedVm)) {
-      if (!inventory.observe({ id, config: configOf(found, true) }, askedAt)) return false
+      if (!inventory.observe({ id, config: shownConfig(found, true) }, askedAt)) return false
       inventory.observeSnapshots(id, shownSnapshots(found))
     }
     const told = state === 'unknown' || end === 'crash' ? message : undefined

@@ -24,8 +24,8 @@ type PathsOf<T, Path extends string> = [T] extends [readonly (infer E)[]]
       : PathsIn<T, Path>
     : Path
 
-/** A disk's id is given by the host. */
-type SettingPath = Exclude<PathsIn<Settings, 'spec'>, 'spec.disks.id'>
+/** A disk's id is given by the host. Settings for cloud-init are one setting of a host, which shows the host name only. */
+type SettingPath = Exclude<PathsIn<Omit<Settings, 'cloudInit'>, 'spec'>, 'spec.disks.id'> | 'spec.cloudInit'
 
 type Sample = (trial: Trial, file: string) => Settings
 
@@ -66,6 +66,7 @@ const samples: Readonly<Record<SettingPath, Sample>> = {
     networkAdapter({ portForwards: [{ ...portForward, protocol: 'udp' }] }),
   'spec.networkAdapters.portForwards.hostAddress': () =>
     networkAdapter({ portForwards: [{ ...portForward, hostAddress: '0.0.0.0' }] }),
+  'spec.cloudInit': () => ({ cloudInit: { hostname: 'web-1.example.org' } }),
   'spec.guest.way': () => ({ guest: { way: 'agent' } }),
   'spec.guest.user': () => throughSsh(),
   'spec.guest.privateKeyFile': () => throughSsh({ privateKeyFile: '/keys/id_rsa' }),
