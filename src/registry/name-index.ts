@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto'
-import { mkdirSync, readdirSync, rmSync, statSync } from 'node:fs'
+import { mkdirSync, rmSync, statSync } from 'node:fs'
+import { mkdir, readdir, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { errorCode } from '../errors/native.js'
 import { inBackground } from '../background.js'
@@ -73,15 +74,19 @@ export class NameIndex {
     return { inode: ino, changedNs: ctimeNs, links: nlink }
   }
 
-  /** Adds the entries that are missing, and drops those of no VM. If two VMs have the same name, the index stays incomplete. */
-  complete(vms: readonly Named[], stamp: VmsStamp): void {
+  /**
+   * Adds the entries that are missing, and drops those of no VM. If two VMs have the same name, the index stays incomplete. It is
+   * asynchronous: on ext4, thousands of new files may take seconds.
+   */
+  async complete(vms: readonly Named[], stamp: VmsStamp): Promise<void> {
     const wanted = new Map(vms.map((vm) => [keyOf(vm.name), vm]))
     if (wanted.size < vms.length) return
-    mkdirSync(this.#folder, { recursive: true, mode: 0o700 })
-    const present = new Set(readdirSync(this.#folder))
-    for (const [key, vm] of wanted) if (!present.has(key)) this.put(vm)
+    await mkdir(this.#folder, { recursive: true, mode: 0o700 })
+    const present = new Set(await readdir(this.#folder))
+    for (const [key, { id }] of wanted) if (!present.has(key)) await addFile(join(this.#folder, key), id)
     for (const entry of present) {
-      if (entry !== stampFile && !wanted.has(entry)) rmSync(join(this.#folder, entry), { recursive: true, force: true })
+      const isStray = entry !== stampFile && !wanted.has(entry)
+      if (isStray) await rm(join(this.#folder, entry), { recursive: true, force: true })
     }
     this.#write(stamp)
   }
@@ -115,6 +120,16 @@ export class NameIndex {
 const keyOf = (name: string): string => createHash('sha256').update(name).digest('hex').slice(0, 32)
 
 const textOf = ({ inode, changedNs, links }: VmsStamp): string => [inode, changedNs, links].join(' ')
+
+/** Not by a draft: an entry that is cut off when the process dies is wrong, as any entry may be. */
+async function addFile(path: string, content: string): Promise<void> {
+  try {
+    await writeFile(path, content, { flag: 'wx', mode: 0o600 })
+  } catch (error) {
+    // A lookup has put it.
+    if (errorCode(error) !== 'EEXIST') throw error
+  }
+}
 
 /** What can't be read is an entry all the same, which is wrong. */
 function read(path: string): string | undefined {

@@ -76,7 +76,7 @@ export class VmNames<D extends WrittenVm> {
     const stamp = this.#index.look()
     const all = await this.#definitions.all()
     // A damaged VM may get any name when its definition is put back, and the folder of VMs does not change by that.
-    if (all.damaged.length === 0) this.#index.complete(all.definitions, stamp)
+    if (all.damaged.length === 0) await this.#index.complete(all.definitions, stamp)
     return this.#findAmong(all, name)
   }
 
