@@ -18,6 +18,7 @@ export interface CloudInitUser {
 export interface CloudInitFile {
   /** Absolute path in the guest. Missing folders are created. */
   readonly path: string
+  /** Any text; at most 1 MiB. */
   readonly content: string
   /** How `content` is to be read: as text, or as base64 for bytes; `'utf8'` if absent. */
   readonly encoding?: 'utf8' | 'base64' | undefined
