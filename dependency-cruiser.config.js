@@ -5,7 +5,7 @@ const base =
 /** What may import what: a file imports its own layer and those below it. The lowest layer comes first. */
 const layers = [
   { name: 'base', path: `^src/((errors|model)/|${base})` },
-  { name: 'parts', path: '^src/(cloud-init|console|files|keyboard|network|registry)/' },
+  { name: 'parts', path: '^src/(cloud-init|console|files|images|keyboard|network|registry)/' },
   { name: 'driver kit', path: '^src/driver/(?!index\\.ts$)' },
   { name: 'guest and host access', path: '^src/(guest|guest-agent|ssh)/' },
   { name: 'drivers', path: '^src/drivers/' },

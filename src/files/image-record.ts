@@ -1,17 +1,30 @@
+import { isDeepStrictEqual } from 'node:util'
 import * as v from 'valibot'
 import { InvalidArgumentError } from '../errors.js'
+import { imageFormats, readDiskImage, type DiskImage } from '../images/disk-image.js'
+import { isForeign } from '../images/foreign-disk.js'
 import type { DiskConfig } from '../model/vm-config.js'
 import { requireRoom } from './check-drives.js'
 import { checkFile, fileStampSchema, type FileStamp } from './check-file.js'
 import { namedImages, type ImageSettings, type NamedImage } from './named-images.js'
 
+const recordedImageSchema = v.strictObject({
+  ...fileStampSchema.entries,
+  /** What the image of a disk is, found once by its header: a guest may write another header into a raw one. */
+  disk: v.optional(
+    v.strictObject({ format: v.picklist(imageFormats), diskBytes: v.pipe(v.number(), v.safeInteger()) }),
+  ),
+})
+
 /**
  * The stamps of a VM's images, by path. The guest's blocks are an overlay on the image of the disk, and saved memory relies on
  * all images that the guest had: a rewritten image must be detected.
  */
-export const imageRecordSchema = v.record(v.string(), fileStampSchema)
+export const imageRecordSchema = v.record(v.string(), recordedImageSchema)
 
-export type ImageRecord = Readonly<Record<string, FileStamp>>
+type RecordedImage = FileStamp & { readonly disk?: DiskImage | undefined }
+
+export type ImageRecord = Readonly<Record<string, RecordedImage>>
 
 /** Settings with the stamps of their images. */
 export interface RecordedImages extends ImageSettings {
@@ -27,16 +40,16 @@ interface Plan {
   /** The parameter with the settings, and the driver's name, for errors. */
   readonly root: string
   readonly driver: string
-  /** Further checks of a disk's image by the host. */
-  readonly checkDiskImage: (image: string, path: string, stamp: FileStamp) => Promise<void> | void
+  /** Finds out what the image of a disk is, and throws if the host can't use it. */
+  readonly takeDiskImage: (image: string, path: string) => Promise<DiskImage>
 }
 
-/** Checks the images that are new to a VM; returns the stamps of all its images. */
+/** Checks the images that are new to a VM; returns the record of all its images. */
 export async function recordImages(plan: Plan): Promise<ImageRecord> {
-  const { wanted, present, root, driver, checkDiskImage } = plan
+  const { wanted, present, root, driver, takeDiskImage } = plan
   const added = new Map(addedImages(plan).map((named) => [named.path, named]))
   const kept = namedImages(wanted).filter(({ path }) => !added.has(path))
-  const images: Record<string, FileStamp> = {}
+  const images: Record<string, RecordedImage> = {}
   for (const { image } of kept) {
     const stamp = present?.images[image]
     if (stamp !== undefined) images[image] = stamp
@@ -45,25 +58,31 @@ export async function recordImages(plan: Plan): Promise<ImageRecord> {
     const { kind, image } = named
     const path = `${root}.${named.path}`
     const stamp = await checkFile(image, path, driver)
-    if (kind === 'disks') await checkDiskImage(image, path, stamp)
+    // The stamp is older: an image that changes while it is read is refused later.
+    const disk = kind === 'disks' ? await takeDiskImage(image, path) : images[image]?.disk
     // Another disk of the VM may be based on the former content of the file.
     const isShared = kept.some((other) => other.kind === 'disks' && other.image === image)
     if (isShared && !isSame(images[image], stamp)) throw writtenAnew(image, path, images[image], stamp, '')
-    images[image] = stamp
+    images[image] = { ...stamp, ...(disk && { disk }) }
   }
   for (const [index, { image, sizeMiB }] of wanted.disks.entries()) {
-    const stamp = image === undefined ? undefined : images[image]
-    if (stamp !== undefined) requireRoom(sizeMiB, stamp.sizeBytes, `${root}.disks[${String(index)}].sizeMiB`)
+    if (image === undefined) continue
+    requireRoom(sizeMiB, diskBytes({ image }, { images }), `${root}.disks[${String(index)}].sizeMiB`)
   }
   return images
 }
 
-/** The size of a disk in bytes: its own, else that of its image as recorded. */
+/** The size of a disk in bytes: its own, else that of the disk in its image as recorded. */
 export const diskBytes = (
   { image, sizeMiB }: Pick<DiskConfig, 'image' | 'sizeMiB'>,
   { images }: Pick<RecordedImages, 'images'>,
-): number =>
-  sizeMiB === undefined && image !== undefined ? (images[image]?.sizeBytes ?? 0) : (sizeMiB ?? 0) * mebibyte
+): number => (sizeMiB === undefined && image !== undefined ? bytesOf(images[image]) : (sizeMiB ?? 0) * mebibyte)
+
+/** True for an image of a format that is converted when the disk is made: the disk does not need it any more. */
+const isConverted = (recorded: RecordedImage | undefined): boolean =>
+  recorded?.disk !== undefined && isForeign(recorded.disk.format)
+
+const bytesOf = (recorded: RecordedImage | undefined): number => recorded?.disk?.diskBytes ?? recorded?.sizeBytes ?? 0
 
 function addedImages({ wanted, present }: Plan): NamedImage[] {
   const known = new Set(present === undefined ? [] : namedImages(present).map(roleOf))
@@ -93,6 +112,7 @@ export async function requireImages(settings: RecordedImages, use: ImageUse, dri
   for (const named of namedImages(settings)) {
     const { kind, image } = named
     if (use === 'disks' && kind !== 'disks') continue
+    if (kind === 'disks' && isConverted(images[image])) continue
     const path = `${use === 'snapshot' ? 'snapshot' : 'config'}.${named.path}`
     const wayOut = waysOut[use][kind]
     const stamp = await checkFile(image, path, driver, `Put the file back${wayOut}.`)
@@ -101,6 +121,22 @@ export async function requireImages(settings: RecordedImages, use: ImageUse, dri
     changed[image] = stamp
   }
   return Object.keys(changed).length === 0 ? images : { ...images, ...changed }
+}
+
+/**
+ * Throws unless the images that a record of elsewhere gives a format of their own have it, and are unchanged: with a wrong one, QEMU
+ * would open what their headers name.
+ */
+export async function verifyFormats({ images }: Pick<RecordedImages, 'images'>, driver: string): Promise<void> {
+  for (const [image, recorded] of Object.entries(images)) {
+    const { disk } = recorded
+    if (disk === undefined || disk.format === 'raw' || isForeign(disk.format)) continue
+    const stamp = await checkFile(image, 'path', driver)
+    if (!isSame(recorded, stamp)) throw writtenAnew(image, 'path', recorded, stamp, '')
+    if (isDeepStrictEqual(await readDiskImage(image, 'path'), disk)) continue
+    const reason = `it takes ${image} for a ${disk.format} image of ${String(disk.diskBytes)} bytes, which it is not`
+    throw new InvalidArgumentError({ path: 'path', reason })
+  }
 }
 
 const otherMedium = (kind: 'cdroms' | 'floppies'): string => `, or take it out with vm.edit({ ${kind} })`

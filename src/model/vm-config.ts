@@ -6,11 +6,16 @@ export interface DiskSpec {
   /** Absent: the host assigns the id. */
   readonly id?: undefined
   /**
-   * Absolute path of a raw image that the disk starts from; absent for a blank disk. Its size and modification time are recorded:
-   * if the image is rewritten later, the disk is refused.
+   * Absolute path of an image that the disk starts from; absent for a blank disk. Every host with images takes raw ones, a multiple of
+   * 512 bytes. QEMU (`qmp:`) also takes qcow2, version 2 or 3, compressed or not, and converts vmdk, vdi, vhd, vhdx and qed once,
+   * when the disk is made: the image is not needed after that.
+   *
+   * The format is found by the file's header when the disk is made, and never again. A file that is no disk, or needs other
+   * files, is refused with `INVALID_ARGUMENT`. Its size and modification time are recorded: if the image is rewritten later, the
+   * disk is refused.
    */
   readonly image?: string | undefined
-  /** Size in MiB, at least that of the image; that of the image if absent. A blank disk needs one. */
+  /** Size in MiB, at least that of the disk in the image, and the same if absent. A blank disk needs one. */
   readonly sizeMiB?: number | undefined
 }
 

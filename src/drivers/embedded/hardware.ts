@@ -2,8 +2,8 @@ import { randomUUID } from 'node:crypto'
 import { refuseSettings, unsupported, type HandledSettings } from '../../driver/settings.js'
 import { InvalidArgumentError, NotSupportedError } from '../../errors.js'
 import { checkDrives } from '../../files/check-drives.js'
-import type { FileStamp } from '../../files/check-file.js'
 import { recordImages } from '../../files/image-record.js'
+import { readDiskImage, type DiskImage } from '../../images/disk-image.js'
 import { firmwareFile } from '../../model/boot-firmware.js'
 import type { DiskSpec } from '../../model/vm-config.js'
 import type { VmChanges, VmSpec } from '../../model/vm-spec.js'
@@ -23,7 +23,6 @@ const limits = { disks: 2, cdroms: 1, floppies: 2, minMemoryMiB: 8, maxMemoryMiB
 const guestMemoryMiB = 16
 const systemMemoryMiB = 128
 const mebibyte = 2 ** 20
-const sectorBytes = 512
 
 const biosOnly = unsupported({
   values: ['uefi'],
@@ -107,7 +106,7 @@ export async function planHardware(spec: VmChanges, present: Hardware | undefine
     present,
     root,
     driver: 'embedded',
-    checkDiskImage,
+    takeDiskImage,
   })
   const hardware = { ...wanted, images }
   const mayNotFit = wanted.boot !== present?.boot || wanted.memoryMiB !== present.memoryMiB
@@ -128,10 +127,20 @@ function check(hardware: Omit<Hardware, 'images'>, root: string): void {
   checkDrives(hardware, root, limits)
 }
 
-function checkDiskImage(image: string, path: string, { sizeBytes }: FileStamp): void {
-  if (sizeBytes % sectorBytes === 0 && sizeBytes <= limits.maxDiskMiB * mebibyte) return
-  const allowed = `a multiple of ${String(sectorBytes)} bytes, at most ${String(limits.maxDiskMiB)} MiB`
-  throw wrong(path, `must be a raw image of ${allowed}, and ${image} has ${String(sizeBytes)} bytes`)
+async function takeDiskImage(image: string, path: string): Promise<DiskImage> {
+  const found = await readDiskImage(image, path)
+  const { format, diskBytes } = found
+  if (format !== 'raw') {
+    throw new InvalidArgumentError({
+      path,
+      reason: `${path} must be a raw image for the emulated machine, and ${image} is a ${format} one`,
+      hint: 'Convert it: qemu-img convert -O raw OLD NEW. Or use a host of QEMU: qmp:///DIRECTORY.',
+    })
+  }
+  if (diskBytes > limits.maxDiskMiB * mebibyte) {
+    throw wrong(path, `must have at most ${String(limits.maxDiskMiB)} MiB, and ${image} has ${String(diskBytes)} bytes`)
+  }
+  return found
 }
 
 /** Checks that kernel and initrd fit into memory together, and firmware into its place, when one of them changes. */

@@ -88,7 +88,7 @@ export const definitionSchema = v.strictObject({
     v.strictObject({ ...keptSnapshot, hardware: snapshotHardwareSchema, memory: v.optional(memorySchema) }),
   ),
   /** Files that an edit removes: kept until the edit is complete, so that it can be undone. */
-  leavingFiles: v.optional(v.array(v.union([diskFile, seedFile]))),
+  leavingFiles: v.optional(v.array(v.union([diskFile, baseFile, seedFile]))),
   /** The snapshot that the disks are being reverted to: until that is done, their content is undefined. */
   switchingTo: optionalText,
   /** The directory that the VM is being moved to: once it is there, this copy is not the VM any more. */
@@ -136,7 +136,7 @@ const filesOfSeed = (seed: Hardware['seed']): string[] => (seed === undefined ? 
 
 /** The files of hardware that no other VM shares. */
 export const ownFilesOf = (hardware: Hardware): string[] => [
-  ...allDisks(hardware).map(({ file }) => file),
+  ...allDisks(hardware).flatMap(({ file, bases = [] }) => [file, ...bases]),
   ...filesOfSeed(hardware.seed),
   ...(hardware.ownKey === undefined ? [] : [ownKeyFile(hardware.ownKey)]),
 ]
@@ -152,7 +152,6 @@ export function filesOf({ hardware, memory, leavingFiles, snapshots }: Definitio
   const files = new Set(leavingFiles)
   for (const part of [{ hardware, memory }, ...snapshots]) {
     for (const name of ownFilesOf(part.hardware)) files.add(name)
-    for (const { bases = [] } of allDisks(part.hardware)) for (const name of bases) files.add(name)
     if (part.memory !== undefined) files.add(part.memory.file)
   }
   return files

@@ -167,8 +167,8 @@ export function operationTable(parts: Parts): DriverOperations {
     'vm.suspend': change((held, task) => lifecycle.suspend(held, task)),
     'vm.reset': change((held) => lifecycle.reset(held)),
     'vm.restart': keep(({ vm }, task, sending) => shutdown.restart(vm, task, sending)),
-    'vm.edit': change(async (held, _task, { changes }) => {
-      await provisioning.edit(held, changes)
+    'vm.edit': change(async (held, task, { changes }) => {
+      await provisioning.edit(held, changes, task)
       return records.of(held.definition)
     }),
     'vm.clone': change(async (held, task, { name, linked }) =>

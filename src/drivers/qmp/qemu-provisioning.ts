@@ -7,8 +7,9 @@ import { changedDrives, reachOf } from '../../model/vm-changes.js'
 import type { VmChanges, VmSpec } from '../../model/vm-spec.js'
 import { keepLabels, newDefinition } from '../../registry/kept-definition.js'
 import type { VmDirectory } from '../../registry/vm-directory.js'
+import { convertImages } from './disks/converted-image.js'
 import { copyLive } from './disks/copy-live.js'
-import { allDisks, type Definition, type DiskDefinition } from './definition.js'
+import { allDisks, type Definition, type DiskDefinition, type Hardware } from './definition.js'
 import { imageFileOf } from './disks/disk-chain.js'
 import type { DiskImages } from './disks/disk-images.js'
 import { cloneHardware, planHardware, refuseUnsupported } from './hardware/hardware.js'
@@ -16,6 +17,7 @@ import { requireKey, withoutHostKey } from './guest-io/ssh-guest.js'
 import { cloneSeed, planSeed } from './hardware/seed.js'
 import type { HeldVm } from './held-vm.js'
 import { linkBases, onOverlays, planSharing, shareDisks } from './disks/linked-disks.js'
+import type { ProgramOptions } from './process/qemu-program.js'
 import { requireBases, requireParts, requireVmFiles } from './disks/required-parts.js'
 import { editAtRest } from './edit/edit-at-rest.js'
 import type { HardwareEdit } from './edit/hardware-edit.js'
@@ -48,14 +50,14 @@ export class QemuProvisioning {
     const definition = newDefinition(spec, hardware)
     await directory.create(definition, async () => {
       const folder = directory.folder(definition.id)
-      await this.#makeDisks(folder, allDisks(hardware), signal)
+      await this.#makeNewDisks(folder, hardware, allDisks(hardware), converting(task, signal))
       await seed.write(folder)
       signal.throwIfAborted()
     })
     return definition
   }
 
-  async edit(vm: HeldVm, changes: VmChanges): Promise<void> {
+  async edit(vm: HeldVm, changes: VmChanges, task: Task): Promise<void> {
     refuseUnsupported(changes, 'changes')
     const { definition, state } = vm
     const seed = planSeed(changes, changes.name ?? definition.name, definition.hardware, 'changes')
@@ -88,7 +90,7 @@ export class QemuProvisioning {
     const edit: HardwareEdit = {
       before: definition.hardware,
       wanted,
-      makeDisks: (disks) => this.#makeDisks(vm.folder, disks, vm.signal),
+      makeDisks: (disks) => this.#makeNewDisks(vm.folder, wanted, disks, converting(task, vm.signal)),
       writeSeed: () => seed.write(vm.folder),
       removeFiles: async (files) => {
         for (const file of files) await rm(join(vm.folder, file), { force: true })
@@ -125,9 +127,9 @@ export class QemuProvisioning {
         task.progress({ percent: percent * 0.95, phase: 'copying disks' })
       }
       onProgress(0)
-      if (vm.run === undefined) await this.#copyDisks(vm, folder, disks, onProgress)
+      if (vm.run === undefined) await this.#copyDisks(vm, folder, clone.hardware, onProgress)
       else {
-        await this.#makeDisks(folder, disks, vm.signal)
+        await this.#makeDisks(folder, clone.hardware, disks, vm.signal)
         const targets = disks.map(({ file }) => join(folder, file))
         await vm.withMonitor((client) =>
           copyLive(client, allDisks(vm.definition.hardware), targets, { signal: vm.signal, onProgress }),
@@ -153,7 +155,7 @@ export class QemuProvisioning {
       await seed.write(folder)
       await shareDisks(images, vm, turns, async () => {
         await linkBases(vm.folder, folder, allDisks(hardware))
-        await this.#makeDisks(folder, allDisks(hardware), vm.signal)
+        await this.#makeDisks(folder, hardware, allDisks(hardware), vm.signal)
         vm.signal.throwIfAborted()
       })
     })
@@ -164,21 +166,35 @@ export class QemuProvisioning {
     await this.#parts.directory.delete(vm.id)
   }
 
-  async #makeDisks(folder: string, disks: readonly DiskDefinition[], signal: AbortSignal): Promise<void> {
-    for (const disk of disks) await this.#parts.images.create(imageFileOf(folder, disk), disk.sizeMiB, { signal })
+  /** Makes disks of new images, some of which have to be converted. */
+  async #makeNewDisks(
+    folder: string,
+    known: Hardware,
+    disks: readonly DiskDefinition[],
+    options: ProgramOptions,
+  ): Promise<void> {
+    await convertImages(this.#parts.images, folder, disks, known, options)
+    await this.#makeDisks(folder, known, disks, options.signal)
   }
 
-  async #copyDisks(
-    vm: HeldVm,
+  async #makeDisks(
     folder: string,
-    targets: readonly DiskDefinition[],
-    onProgress: (percent: number) => void,
+    known: Hardware,
+    disks: readonly DiskDefinition[],
+    signal: AbortSignal | undefined,
   ): Promise<void> {
-    const disks = allDisks(vm.definition.hardware)
+    const { images } = this.#parts
+    for (const disk of disks) await images.create(imageFileOf(folder, disk, known), disk.sizeMiB, { signal })
+  }
+
+  async #copyDisks(vm: HeldVm, folder: string, clone: Hardware, onProgress: (percent: number) => void): Promise<void> {
+    const { hardware } = vm.definition
+    const disks = allDisks(hardware)
+    const targets = allDisks(clone)
     for (const [index, disk] of disks.entries()) {
       const target = targets[index]
       if (target === undefined) continue
-      await this.#parts.images.copy({ folder: vm.folder, disk }, imageFileOf(folder, target), {
+      await this.#parts.images.copy({ folder: vm.folder, disk, known: hardware }, imageFileOf(folder, target, clone), {
         signal: vm.signal,
         onProgress: (percent) => {
           onProgress((100 * index + percent) / disks.length)
@@ -187,6 +203,13 @@ export class QemuProvisioning {
     }
   }
 }
+
+const converting = (task: Task, signal: AbortSignal): ProgramOptions => ({
+  signal,
+  onProgress: (percent) => {
+    task.progress({ percent, phase: 'converting images' })
+  },
+})
 
 /** The settings of a VM. A new seed gives the guest another host key than the one that was given or pinned. */
 const settingsFor = ({ guest, ...definition }: Definition, hasNewSeed: boolean): Definition => ({

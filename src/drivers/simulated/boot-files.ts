@@ -2,6 +2,7 @@ import { open } from 'node:fs/promises'
 import { InvalidArgumentError } from '../../errors.js'
 import { recordImages, type ImageRecord, type RecordedImages } from '../../files/image-record.js'
 import { namedImages, type ImageSettings } from '../../files/named-images.js'
+import { readDiskImage } from '../../images/disk-image.js'
 
 /** The multiboot header is within this many bytes of a kernel's start (multiboot specification, version 1). */
 const searchedBytes = 8192
@@ -23,7 +24,7 @@ export async function recordFiles(
     present,
     root,
     driver: 'simulated',
-    checkDiskImage: () => undefined,
+    takeDiskImage: readDiskImage,
   })
   const { kernel } = wanted.boot
   if (kernel !== undefined && kernel !== present?.boot.kernel) await checkKernel(kernel, `${root}.boot.kernel`)

@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import { join } from 'node:path'
-import type { DiskDefinition } from '../definition.js'
+import { isForeign } from '../../../images/foreign-disk.js'
+import type { DiskDefinition, Hardware } from '../definition.js'
 
 /** QEMU's options for a device or a block device. */
 export type QemuOptions = Readonly<Record<string, unknown>>
@@ -8,39 +9,62 @@ export type QemuOptions = Readonly<Record<string, unknown>>
 /** A disk's own file, and what it begins with: a backing file (an image, or the name of a base in the same folder), or a copy. */
 export interface ImageFile {
   readonly path: string
-  readonly backing?: { readonly path: string; readonly format: 'raw' | 'qcow2' } | undefined
+  readonly backing?: Backing | undefined
   /** The raw file to copy. */
   readonly template?: string | undefined
 }
 
-export const readOnlyRaw = (filename: string): QemuOptions => ({
-  driver: 'raw',
+interface Backing {
+  readonly path: string
+  readonly format: 'raw' | 'qcow2'
+}
+
+/** What is known of the images of disks. */
+export type KnownImages = Pick<Hardware, 'images'>
+
+export const readOnlyRaw = (filename: string): QemuOptions => ({ driver: 'raw', ...readOnly(filename) })
+
+/** A qcow2 file upon others; `null`: QEMU opens no other file, even if the header names one. */
+const readOnlyQcow2 = (filename: string, backing: QemuOptions | null): QemuOptions => ({
+  driver: 'qcow2',
+  ...readOnly(filename),
+  backing,
+})
+
+const readOnly = (filename: string): QemuOptions => ({
   'read-only': true,
   file: { driver: 'file', filename, 'read-only': true },
 })
+
+/** The image that a disk is upon, with its format as found when the disk was made; none if it was converted into a base. */
+function imageUnder({ image }: DiskDefinition, { images }: KnownImages): Backing | undefined {
+  if (image === undefined) return undefined
+  const format = images[image]?.disk?.format ?? 'raw'
+  return isForeign(format) ? undefined : { path: image, format }
+}
 
 /**
  * The backing chain of a disk's own file. Every file and its format is given, so that QEMU takes nothing from a header.
  * @param folder the folder of the bases; empty for QEMU, which runs there
  */
-export function backingOf({ image, bases = [] }: DiskDefinition, folder = ''): QemuOptions | null {
+export function backingOf(disk: DiskDefinition, known: KnownImages, folder = ''): QemuOptions | null {
+  const image = imageUnder(disk, known)
+  const { bases = [] } = disk
   return bases.reduceRight<QemuOptions | null>(
-    (backing, base) => ({
-      driver: 'qcow2',
-      'read-only': true,
-      file: { driver: 'file', filename: join(folder, base), 'read-only': true },
-      backing,
-    }),
-    image === undefined ? null : readOnlyRaw(image),
+    (backing, base) => readOnlyQcow2(join(folder, base), backing),
+    image === undefined ? null : imageNode(image),
   )
 }
 
+const imageNode = ({ path, format }: Backing): QemuOptions =>
+  format === 'raw' ? readOnlyRaw(path) : readOnlyQcow2(path, null)
+
 /** A disk's file for `qemu-img create`: its header names the next file of the chain, for people and their tools. */
-export function imageFileOf(folder: string, { file, image, template, bases = [] }: DiskDefinition): ImageFile {
-  const path = join(folder, file)
-  const [nearest] = bases
+export function imageFileOf(folder: string, disk: DiskDefinition, known: KnownImages): ImageFile {
+  const path = join(folder, disk.file)
+  const { template, bases: [nearest] = [] } = disk
   if (nearest !== undefined) return { path, backing: { path: nearest, format: 'qcow2' } }
-  return { path, template, ...(image !== undefined && { backing: { path: image, format: 'raw' as const } }) }
+  return { path, template, backing: imageUnder(disk, known) }
 }
 
 export const newDiskFile = (): string => `disk-${randomUUID()}.qcow2`

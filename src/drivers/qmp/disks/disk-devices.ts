@@ -1,5 +1,5 @@
 import type { DiskDefinition, Hardware } from '../definition.js'
-import { backingOf, type QemuOptions } from './disk-chain.js'
+import { backingOf, type KnownImages, type QemuOptions } from './disk-chain.js'
 
 type DriveKind = 'cdrom' | 'floppy'
 
@@ -12,13 +12,13 @@ export const driveDevice = (kind: DriveKind, index: number): string => `drive-${
 export const slotAddress = (slot: number): string => `0x${slot.toString(16)}`
 
 /** The block device of a disk. All files of its chain are given, so that QEMU takes nothing from a header. */
-export const diskBlockdev = (disk: DiskDefinition): QemuOptions => ({
+export const diskBlockdev = (disk: DiskDefinition, known: KnownImages): QemuOptions => ({
   'node-name': diskNode(disk),
   driver: 'qcow2',
   // Space that a snapshot or the guest frees is freed in the file system, too.
   discard: 'unmap',
   file: { driver: 'file', filename: disk.file, discard: 'unmap' },
-  backing: backingOf(disk),
+  backing: backingOf(disk, known),
 })
 
 /** The device of a virtio disk. */

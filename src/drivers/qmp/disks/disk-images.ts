@@ -1,9 +1,10 @@
 import { open, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { ProtocolError } from '../../../errors.js'
+import type { ForeignFormat } from '../../../images/foreign-disk.js'
+import { readQcow2Header } from '../../../images/qcow2-header.js'
 import type { DiskDefinition } from '../definition.js'
-import { backingOf, type ImageFile, type QemuOptions } from './disk-chain.js'
-import { readQcow2Header } from './qcow2-header.js'
+import { backingOf, type ImageFile, type KnownImages, type QemuOptions } from './disk-chain.js'
 import { runProgram, type ProgramOptions } from '../process/qemu-program.js'
 
 const mebibyte = 2 ** 20
@@ -12,8 +13,24 @@ const mebibyte = 2 ** 20
 export interface DiskAtRest {
   readonly folder: string
   readonly disk: DiskDefinition
+  readonly known: KnownImages
   /** The snapshot to read; the present content if absent. */
   readonly tag?: string | undefined
+}
+
+interface ForeignImage {
+  readonly image: string
+  readonly format: ForeignFormat
+}
+
+/** QEMU's drivers of other formats. */
+const foreignDrivers: Readonly<Record<ForeignFormat, QemuOptions>> = {
+  vmdk: { driver: 'vmdk' },
+  vdi: { driver: 'vdi' },
+  // Otherwise QEMU takes the size from the geometry, which is too small for some disks of other programs.
+  vhd: { driver: 'vpc', force_size_calc: 'current_size' },
+  vhdx: { driver: 'vhdx' },
+  qed: { driver: 'qed' },
 }
 
 /** Creates, copies and snapshots the files of disks that no QEMU uses. Formats are always given, never probed. */
@@ -40,11 +57,22 @@ export class DiskImages {
   }
 
   /** Copies the content of a disk's own file, or of a snapshot in it, but no snapshots; the copy has the same backing file. */
-  async copy({ folder, disk, tag }: DiskAtRest, { path, backing }: ImageFile, options: ProgramOptions): Promise<void> {
+  async copy(
+    { folder, disk, known, tag }: DiskAtRest,
+    { path, backing }: ImageFile,
+    options: ProgramOptions,
+  ): Promise<void> {
     const over = backing === undefined ? [] : ['-B', backing.path, '-F', backing.format]
-    const from = named(join(folder, disk.file), backingOf(disk, folder))
+    const from = named(join(folder, disk.file), backingOf(disk, known, folder))
     const at = tag === undefined ? [] : ['-l', `snapshot.name=${tag}`]
     await this.#make(path, ['convert', '-p', ...at, '-O', 'qcow2', ...over, from, path], options)
+  }
+
+  /** Makes a base of an image of another format, which is given, so that no other file is read than this one. */
+  async convert({ image, format }: ForeignImage, path: string, options: ProgramOptions): Promise<void> {
+    const file = { driver: 'file', filename: image }
+    const from = `json:${JSON.stringify({ ...foreignDrivers[format], file, backing: null })}`
+    await this.#make(path, ['convert', '-p', '-O', 'qcow2', from, path], options)
   }
 
   /** Grows a disk's own file to the size of the disk; never shrinks it. */

@@ -49,7 +49,7 @@ export async function shareDisks(
     for (const { file, base, next } of turns) {
       made.push(join(vm.folder, base), join(vm.folder, next.file))
       await link(join(vm.folder, file), join(vm.folder, base))
-      await images.create(imageFileOf(vm.folder, next), next.sizeMiB, { signal: vm.signal })
+      await images.create(imageFileOf(vm.folder, next, vm.definition.hardware), next.sizeMiB, { signal: vm.signal })
     }
     await use()
   } catch (error) {

@@ -3,6 +3,7 @@ import * as v from 'valibot'
 import { InsufficientResourcesError, ResourceBusyError } from '../../../errors.js'
 import { diskBlockdev, diskDevice, diskNode, idePlaces, virtioDisk } from './disk-devices.js'
 import type { DiskDefinition, Hardware } from '../definition.js'
+import type { KnownImages } from './disk-chain.js'
 import type { QmpClient } from '../protocol/qmp-client.js'
 import { QmpCommandError } from '../protocol/qmp-errors.js'
 
@@ -95,8 +96,8 @@ export async function requirePlugged(client: QmpClient, hardware: Hardware): Pro
 }
 
 /** Opens a disk's file, before its device is plugged. */
-export const openDisk = async (client: QmpClient, disk: DiskDefinition): Promise<void> => {
-  await client.execute('blockdev-add', diskBlockdev(disk))
+export const openDisk = async (client: QmpClient, disk: DiskDefinition, known: KnownImages): Promise<void> => {
+  await client.execute('blockdev-add', diskBlockdev(disk, known))
 }
 
 export const closeDisk = async (client: QmpClient, disk: DiskDefinition): Promise<void> => {

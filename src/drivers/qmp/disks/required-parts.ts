@@ -1,10 +1,10 @@
 import { statSync } from 'node:fs'
 import { join } from 'node:path'
 import { requireImages, type ImageRecord, type ImageUse } from '../../../files/image-record.js'
+import { fixedBytes } from '../../../images/qcow2-header.js'
 import { problemWith } from '../../../registry/file-problem.js'
 import { requireBytes, requireFiles, type FileUse } from '../../../registry/required-files.js'
 import { allDisks, seedFiles, type Definition, type DiskDefinition, type Seed } from '../definition.js'
-import { fixedBytes } from './qcow2-header.js'
 
 /** The parts of a VM or a snapshot that have files. */
 type Parts = Pick<Definition, 'hardware' | 'memory'>

@@ -22,7 +22,7 @@ export async function takeOutOfBases(
   const taken = new Map<string, DiskDefinition>()
   for (const [index, disk] of based.entries()) {
     const own = withNewFile(disk)
-    await images.copy({ folder: vm.folder, disk, tag }, imageFileOf(vm.folder, own), {
+    await images.copy({ folder: vm.folder, disk, known: hardware, tag }, imageFileOf(vm.folder, own, hardware), {
       signal: vm.signal,
       onProgress: (percent) => {
         onProgress((100 * index + percent) / based.length)

@@ -69,7 +69,7 @@ async function perform(client: QmpClient, edit: HardwareEdit, undo: UndoStack): 
   }
   for (const disk of added) {
     await undo.step(
-      () => openDisk(client, disk),
+      () => openDisk(client, disk, hardware),
       () => closeDisk(client, disk),
     )
   }

@@ -67,7 +67,7 @@ export function commandLine(
     ...(boot.kernel === undefined ? [] : ['-kernel', boot.kernel]),
     ...(boot.initrd === undefined ? [] : ['-initrd', boot.initrd]),
     ...(boot.commandLine === undefined ? [] : ['-append', boot.commandLine]),
-    ...(flash === undefined ? bios(boot.firmware) : flashMemory(flash)),
+    ...(flash === undefined ? bios(boot.firmware) : flashMemory(flash, hardware)),
   ]
 }
 
@@ -84,9 +84,9 @@ const codeNode = 'firmware'
 
 /** The flash memories of a PC, which are a part of the machine: the first one has the code, and the second the variables. */
 const flashNodes = ({ variables }: Flash): string => `pflash0=${codeNode},pflash1=${diskNode(variables)}`
-const flashMemory = ({ code, variables }: Flash): string[] => [
+const flashMemory = ({ code, variables }: Flash, hardware: Hardware): string[] => [
   ...blockdev({ 'node-name': codeNode, ...readOnlyRaw(code) }),
-  ...blockdev(diskBlockdev(variables)),
+  ...blockdev(diskBlockdev(variables, hardware)),
 ]
 
 const socket = (id: string, path: string, log?: string): string[] => [
@@ -124,7 +124,7 @@ function drives(hardware: Hardware): string[] {
     ...disks.flatMap((disk, index) => {
       const place = places[index]
       return [
-        ...blockdev(diskBlockdev(disk)),
+        ...blockdev(diskBlockdev(disk, hardware)),
         ...device({
           ...virtioDisk(disk),
           ...(place !== undefined && { driver: 'ide-hd', ...ide(place) }),

@@ -5,13 +5,13 @@ import { InvalidArgumentError } from '../../../errors.js'
 import type { DiskSpec } from '../../../model/vm-config.js'
 import type { VmChanges, VmSpec } from '../../../model/vm-spec.js'
 import { checkDrives } from '../../../files/check-drives.js'
-import type { FileStamp } from '../../../files/check-file.js'
 import { recordImages, type ImageRecord } from '../../../files/image-record.js'
+import { readDiskImage, type DiskImage } from '../../../images/disk-image.js'
 import { cloneAdapters } from '../../../network/kept-adapter.js'
 import { keepHardware, noHardware } from '../../../registry/keep-hardware.js'
 import { mapDisks, type DiskDefinition, type Hardware } from '../definition.js'
+import { withBases } from '../disks/converted-image.js'
 import { newDiskFile, withNewFile } from '../disks/disk-chain.js'
-import { isQcow2 } from '../disks/qcow2-header.js'
 import { planFlash } from '../firmware/flash.js'
 import { kernelProblem } from './kernel-image.js'
 import type { SeedPlan } from './seed.js'
@@ -20,7 +20,6 @@ const mebibyte = 2 ** 20
 /** The limits of the machine `pc`: four IDE drives, further disks on virtio, two floppy drives, 255 processors. */
 const limits = { disks: 16, cdroms: 2, floppies: 2, cpus: 255, maxDiskMiB: 64 * 2 ** 20 }
 const defaultMemoryMiB = 512
-const sectorBytes = 512
 
 const handled: HandledSettings = {
   name: true,
@@ -86,7 +85,7 @@ export async function planHardware(
     cdroms: inDrives(kept.cdroms, before.cdroms, areDrivesFixed),
     floppies: inDrives(kept.floppies, before.floppies, areDrivesFixed),
   }
-  return { ...wanted, images: await checkHardware(wanted, before, root) }
+  return withBases({ ...wanted, images: await checkHardware(wanted, before, root) })
 }
 
 const inDrives = (wanted: Hardware['cdroms'], present: Hardware['cdroms'], areFixed: boolean): Hardware['cdroms'] =>
@@ -117,7 +116,7 @@ export async function checkHardware(
     present,
     root,
     driver: 'qmp',
-    checkDiskImage,
+    takeDiskImage,
   })
   if (boot.kernel !== present?.boot.kernel) await checkKernel(boot, root)
   return images
@@ -128,19 +127,14 @@ async function checkKernel({ kernel }: Hardware['boot'], root: string): Promise<
   if (problem !== undefined) throw wrong(`${root}.boot.kernel`, `can't be booted: ${JSON.stringify(kernel)} ${problem}`)
 }
 
-async function checkDiskImage(image: string, path: string, { sizeBytes }: FileStamp): Promise<void> {
-  // If it were used as raw, the guest would see the container instead of the disk.
-  if (await isQcow2(image)) {
-    throw new InvalidArgumentError({
-      path,
-      reason: `${path} must be a raw image, and ${image} is a qcow2 one`,
-      hint: 'Convert it: qemu-img convert -O raw OLD NEW.',
-    })
+async function takeDiskImage(image: string, path: string): Promise<DiskImage> {
+  const found = await readDiskImage(image, path)
+  const { diskBytes } = found
+  if (diskBytes > limits.maxDiskMiB * mebibyte) {
+    const has = `a disk of ${String(diskBytes)} bytes`
+    throw wrong(path, `must have at most ${String(limits.maxDiskMiB)} MiB, and ${image} has ${has}`)
   }
-  if (sizeBytes % sectorBytes !== 0) {
-    const allowed = `a multiple of ${String(sectorBytes)} bytes`
-    throw wrong(path, `must be a raw image of ${allowed}, and ${image} has ${String(sizeBytes)} bytes`)
-  }
+  return found
 }
 
 const wrong = (path: string, what: string): InvalidArgumentError =>

@@ -5,6 +5,8 @@ import { AlreadyExistsError, InvalidArgumentError, ResourceBusyError } from '../
 import { errorCode, nativeErrorOf } from '../../../errors/native.js'
 import { areDistinct } from '../../../model/schema.js'
 import { validate } from '../../../errors/validate.js'
+import { verifyFormats } from '../../../files/image-record.js'
+import { readQcow2Header, type Qcow2Header } from '../../../images/qcow2-header.js'
 import { descriptionSchema, vmNameSchema } from '../../../model/vm-spec.js'
 import { Claim, heldBy, isDamagedClaim } from '../../../registry/claim.js'
 import { isAlive } from '../../../registry/process-identity.js'
@@ -18,9 +20,9 @@ import {
 import type { VmDirectory } from '../../../registry/vm-directory.js'
 import { definitionFormat } from '../definition-format.js'
 import { allDisks, isBase, isSeedFile, type Definition, type DiskDefinition } from '../definition.js'
-import { imageFileOf } from '../disks/disk-chain.js'
+import { convertedImage } from '../disks/converted-image.js'
+import { imageFileOf, type KnownImages } from '../disks/disk-chain.js'
 import { checkHardware } from '../hardware/hardware.js'
-import { readQcow2Header, type Qcow2Header } from '../disks/qcow2-header.js'
 import { isSign } from '../process/qemu-process.js'
 import { readRun } from '../process/run-record.js'
 
@@ -109,17 +111,24 @@ async function checkDefinition(definition: Definition): Promise<void> {
   for (const part of [hardware, ...snapshots.map((snapshot) => snapshot.hardware)]) {
     if (!areDistinct(allDisks(part).map(({ id }) => id))) throw wrong('two disks have the same id')
   }
-  await checkHardware(hardware, undefined, 'path')
+  const disks = hardware.disks.map((disk) => (convertedImage(disk, hardware) ? { ...disk, image: undefined } : disk))
+  await checkHardware({ ...hardware, disks }, undefined, 'path')
+  for (const part of [hardware, ...snapshots.map((snapshot) => snapshot.hardware)]) await verifyFormats(part, 'qmp')
+}
+
+interface FoundDisk {
+  readonly disk: DiskDefinition
+  readonly known: KnownImages
 }
 
 /** The disk that each file belongs to, as its own file or as a base; files of saved memory have none. */
-function disksByFile({ hardware, snapshots }: Definition): ReadonlyMap<string, DiskDefinition> {
-  const found = new Map<string, DiskDefinition>()
-  for (const part of [hardware, ...snapshots.map((snapshot) => snapshot.hardware)]) {
-    for (const disk of allDisks(part)) {
+function disksByFile({ hardware, snapshots }: Definition): ReadonlyMap<string, FoundDisk> {
+  const found = new Map<string, FoundDisk>()
+  for (const known of [hardware, ...snapshots.map((snapshot) => snapshot.hardware)]) {
+    for (const disk of allDisks(known)) {
       const chain = [disk.file, ...(disk.bases ?? [])]
       for (const [index, file] of chain.entries()) {
-        if (!found.has(file)) found.set(file, { ...disk, file, bases: chain.slice(index + 1) })
+        if (!found.has(file)) found.set(file, { disk: { ...disk, file, bases: chain.slice(index + 1) }, known })
       }
     }
   }
@@ -139,13 +148,13 @@ function checkOwn<T>(path: string, require: (path: string) => T): T {
 async function checkFile(
   folder: string,
   file: string,
-  disk: DiskDefinition | undefined,
+  found: FoundDisk | undefined,
   sizeMiB: number | undefined,
 ): Promise<void> {
   const path = join(folder, file)
   const header = await readHeader(path, isBase(file))
   if (header === undefined) throw wrong(`${path} is not a qcow2 file`)
-  const expected = disk === undefined ? undefined : imageFileOf(folder, disk).backing?.path
+  const expected = found && imageFileOf(folder, found.disk, found.known).backing?.path
   if (header.hasDataFile) throw wrong(`${path} has its data in another file`)
   if (sizeMiB !== undefined && header.diskBytes !== sizeMiB * mebibyte) {
     throw wrong(`${path} is a disk of ${String(header.diskBytes)} bytes, and must have ${String(sizeMiB)} MiB`)

@@ -202,7 +202,7 @@ test('an unfinished edit is finished if it was saved, and else undone', async ()
   const monitor = await openMonitor(host.folderOf(vm), 'control.sock')
   for (const disk of [written!, other!]) {
     await images.create({ path: join(host.folderOf(vm), disk.file) }, disk.sizeMiB)
-    await openDisk(monitor, disk)
+    await openDisk(monitor, disk, definition.hardware)
   }
   await monitor.close()
   await directory.save({ ...definition, hardware: { ...definition.hardware, disks: [written!] } })

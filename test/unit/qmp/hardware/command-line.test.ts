@@ -80,6 +80,26 @@ test('the whole backing chain of a disk is given, and is read-only', () => {
   })
 })
 
+test('an image is opened in the format that was found when the disk was made, and one that was converted is not opened', () => {
+  const disks = [
+    { id, image: '/images/a.qcow2', file: 'disk-a.qcow2' },
+    { id, image: '/images/b.vmdk', file: 'disk-b.qcow2', bases: ['base-b.qcow2'] },
+  ]
+  const stamp = { sizeBytes: 1, changedNs: '1' }
+  const images = {
+    '/images/a.qcow2': { ...stamp, disk: { format: 'qcow2', diskBytes: 512 } },
+    '/images/b.vmdk': { ...stamp, disk: { format: 'vmdk', diskBytes: 512 } },
+  } as const
+  const words = valuesOf(commandLine(id, { ...bare, disks, images }, 'tcg'), '-blockdev')
+  const opened = (filename: string): unknown => ({
+    driver: 'qcow2',
+    'read-only': true,
+    file: { driver: 'file', filename, 'read-only': true },
+    backing: null,
+  })
+  expect(words.map((text) => JSON.parse(text).backing)).toEqual([opened('/images/a.qcow2'), opened('base-b.qcow2')])
+})
+
 test('disks and CD-ROMs share four IDE places, and further disks are virtio', () => {
   const disks = Array.from({ length: 4 }, (_, index) => ({ id, sizeMiB: 1, file: `disk-${index}.qcow2` }))
   const words = commandLine(id, { ...bare, disks, cdroms: [{ image: '/cd' }] }, 'tcg')

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { parseQcow2Header } from '../../../../src/drivers/qmp/disks/qcow2-header.js'
+import { parseQcow2Header } from '../../../src/images/qcow2-header.js'
 
 interface Fields {
   readonly version?: number

@@ -1,4 +1,4 @@
-import { open, type FileHandle } from 'node:fs/promises'
+import type { FileHandle } from 'node:fs/promises'
 
 /** The header of a qcow2 file (QEMU's docs/interop/qcow2.txt), as far as it is needed. */
 export interface Qcow2Header {
@@ -13,6 +13,7 @@ export interface Qcow2Header {
 /** How much has to be read: the fixed part of the header, and the name of the backing file, which is in the first cluster. */
 const headerBytes = 64 * 1024
 
+/** `QFI\xfb` */
 const magic = 0x514649fb
 /** The length of the header's fixed part. */
 export const fixedBytes = 72
@@ -24,17 +25,6 @@ const dataFileFeature = 1n << 2n
 export async function readQcow2Header(file: FileHandle): Promise<Qcow2Header | undefined> {
   const { buffer, bytesRead } = await file.read(Buffer.alloc(headerBytes), 0, headerBytes, 0)
   return parseQcow2Header(buffer.subarray(0, bytesRead))
-}
-
-/** True for a file with the magic number of qcow2, whether the rest of its header is valid or not. */
-export async function isQcow2(path: string): Promise<boolean> {
-  const file = await open(path, 'r')
-  try {
-    const { buffer, bytesRead } = await file.read(Buffer.alloc(4), 0, 4, 0)
-    return bytesRead === 4 && buffer.readUInt32BE(0) === magic
-  } finally {
-    await file.close()
-  }
 }
 
 /** Parses the header in the first bytes of a file; `undefined` if that is not qcow2. */
