@@ -134,7 +134,7 @@ export const ownKeyFile = ({ id }: Pick<NonNullable<Hardware['ownKey']>, 'id'>):
 
 const filesOfSeed = (seed: Hardware['seed']): string[] => (seed === undefined ? [] : Object.values(seedFiles(seed)))
 
-/** The files of hardware that no other VM shares. */
+/** The files of hardware in the folder of its VM. */
 export const ownFilesOf = (hardware: Hardware): string[] => [
   ...allDisks(hardware).flatMap(({ file, bases = [] }) => [file, ...bases]),
   ...filesOfSeed(hardware.seed),
