@@ -9,7 +9,7 @@ import { qcow2Problem } from './qcow2-base.js'
 
 /** The formats of images that a disk can start from. */
 export const imageFormats = ['raw', 'qcow2', ...foreignFormats] as const
-export type ImageFormat = (typeof imageFormats)[number]
+type ImageFormat = (typeof imageFormats)[number]
 
 /** What an image of a disk is, by its header. */
 export interface DiskImage {
