@@ -289,16 +289,15 @@ export class GuestShell {
 
   /** Finds processes that were killed: they tell nothing. */
   async #look(): Promise<void> {
-    const waiterOf = (number: number): number | undefined =>
-      this.#users.get(number)?.waiter ?? this.#workers.waiterFor(number)
-    const waiters = [...this.#users.keys()].flatMap((number) => waiterOf(number) ?? [])
-    const { stdout } = await this.guest.turn((agent) =>
-      runScript(agent, lookScript, ...[this.#pid ?? 0, ...waiters].map(String)),
-    )
+    const pid = this.#pid ?? 0
+    const waiterOf = (number: number): number =>
+      this.#users.get(number)?.waiter ?? this.#workers.waiterFor(number) ?? pid
+    const waiters = [...this.#users.keys()].map(waiterOf)
+    const { stdout } = await this.guest.turn((agent) => runScript(agent, lookScript, ...[pid, ...waiters].map(String)))
     this.#lookedAt = performance.now()
     const gone = new Set(stdout.split('\n').map(Number))
-    if (this.#pid === undefined || gone.has(this.#pid)) this.#fail(lostShell())
-    const lost = [...this.#users].flatMap(([number, user]) => (gone.has(waiterOf(number) ?? 0) ? [user] : []))
+    if (gone.has(pid)) this.#fail(lostShell())
+    const lost = [...this.#users].flatMap(([number, user]) => (gone.has(waiterOf(number)) ? [user] : []))
     if (lost.length === 0) return
     // They may have told the end just before.
     await this.#readLog()

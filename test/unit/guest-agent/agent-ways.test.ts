@@ -164,6 +164,19 @@ test('programs run once, and are told of, if the connection breaks before and af
   await rm(file)
 })
 
+test('a program that takes its time to begin is not taken for a lost one', { timeout: 60_000 }, async () => {
+  await using guest = new LocalGuest('sh')
+  const { agent } = guest
+  // Longer than the shell may be silent until its processes are looked at.
+  const silent = guest.run(['sleep', '6'])
+  const execute = agent.execute.bind(agent)
+  agent.execute = async (command, args) => {
+    if (command === 'guest-file-open' && String(args?.['path']).endsWith('.i')) await silent
+    return execute(command, args)
+  }
+  expect((await guest.run(['cat'], { input: pieces('late') })).stdout).toBe('late')
+})
+
 test('processes that wait for programs end with the shell', async () => {
   let left: (() => Promise<void>) | undefined
   {
