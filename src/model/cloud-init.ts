@@ -50,7 +50,7 @@ export type CloudInitData = string | Readonly<Record<string, unknown>>
  *   .createVm({
  *     name: 'ci-1',
  *     memoryMiB: 1024,
- *     disks: [{ image: '/images/debian-12-generic-amd64.raw', sizeMiB: 20_480 }],
+ *     disks: [{ image: '/images/debian-12-generic-amd64.qcow2', sizeMiB: 20_480 }],
  *     networkAdapters: [{ outbound: true, portForwards: [{ guestPort: 22 }] }],
  *     cloudInit: {
  *       users: [{ name: 'ci', sudo: true, sshKeys: ['ssh-ed25519 AAAAC3Nz… ci@example.org'] }],
@@ -90,7 +90,7 @@ export interface CloudInit {
   readonly locale?: string | undefined
   /** What the other keys don't have, in cloud-init's own words, or several parts of it. A script begins with `#!`. */
   readonly userData?: CloudInitData | readonly CloudInitData[] | undefined
-  /** As `userData`, which it gives way to. It is meant for whoever makes VMs for others. */
+  /** As `userData`, which it gives way to. It is meant for those who make VMs for others. */
   readonly vendorData?: CloudInitData | readonly CloudInitData[] | undefined
   /** Further meta data. `instance-id` and `local-hostname` are awaitvm's. */
   readonly metaData?: Readonly<Record<string, unknown>> | undefined

@@ -53,8 +53,8 @@ export interface SshAccess {
   readonly port?: number | undefined
   /**
    * The public host key of the guest, as in its `/etc/ssh/ssh_host_ed25519_key.pub`: `ssh-ed25519 AAAA…`. A guest that has another
-   * is refused with `AUTHENTICATION_FAILED`. If absent, the key that `cloudInit` gave to the guest; without that, the key of the first connection is trusted, and kept here from then on;
-   * `vm.edit({ guest })` without it trusts anew.
+   * is refused with `AUTHENTICATION_FAILED`. If absent, the key that `cloudInit` gave to the guest; without that, the key of the
+   * first connection is trusted, and kept here from then on; `vm.edit({ guest })` without it trusts anew.
    */
   readonly hostKey?: string | undefined
 }
