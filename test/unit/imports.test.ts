@@ -67,7 +67,7 @@ test.each([
 test('a folder without a layer is told', async () => {
   await project({
     'src/clock.ts': 'export const now = 1',
-    'src/images/image.ts': "import { now } from '../clock.js'\nexport const then = now",
+    'src/sounds/sound.ts': "import { now } from '../clock.js'\nexport const then = now",
   })
-  expect(await brokenRules(folder)).toEqual(['every-file-has-a-layer: src/images/image.ts'])
+  expect(await brokenRules(folder)).toEqual(['every-file-has-a-layer: src/sounds/sound.ts'])
 })
