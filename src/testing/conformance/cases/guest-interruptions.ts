@@ -130,7 +130,8 @@ export const guestInterruptions: Cases = ({ promises }) => {
             expect(result.value.stdout).toBe('new\n')
             return
           }
-          expect(result.error.code).toBe('GUEST_UNAVAILABLE')
+          // A guest may answer before its init has put all programs in place.
+          expect(['GUEST_UNAVAILABLE', 'INVALID_ARGUMENT']).toContain(result.error.code)
         }
       }
       await within(answer(), () => 'a guest that answers again')
