@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import { mkdirSync } from 'node:fs'
-import { readdir, rm, stat } from 'node:fs/promises'
+import { rm, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { hostClockMs, wallClockMs } from '../clock.js'
 import type { HostJob } from '../model/host-job.js'
@@ -22,6 +22,7 @@ import {
 } from './job-record.js'
 import { KeptJob, type KeptTask } from './kept-job.js'
 import type { Membership } from './membership.js'
+import { namesIn } from './names-in.js'
 import { isNewer } from './written-json.js'
 
 /** How long the outcome of a job is kept. Followers poll far more often. */
@@ -96,7 +97,7 @@ export class JobLedger {
   /** The jobs under way, without those of this connection and those of a newer awaitvm. */
   async list(): Promise<HostJob[]> {
     const jobs: HostJob[] = []
-    for (const name of await this.#files()) {
+    for (const name of await namesIn(this.#folder)) {
       const token = tokenOfRecord(name)
       if (token === undefined || this.#own.has(token)) continue
       const record = this.#read(token)
@@ -194,7 +195,7 @@ export class JobLedger {
     const now = performance.now()
     if (now - this.#lastSweep < keptMs) return
     this.#lastSweep = now
-    for (const name of await this.#files()) {
+    for (const name of await namesIn(this.#folder)) {
       const path = join(this.#folder, name)
       const token = tokenOfRecord(name)
       try {
@@ -234,16 +235,6 @@ export class JobLedger {
       return readJob(this.#folder, token)
     } catch (error) {
       if (isNewer(error)) return 'newer'
-      throw error
-    }
-  }
-
-  async #files(): Promise<string[]> {
-    try {
-      return await readdir(this.#folder)
-    } catch (error) {
-      // The first job that lasts creates the folder.
-      if (errorCode(error) === 'ENOENT') return []
       throw error
     }
   }

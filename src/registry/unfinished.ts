@@ -1,7 +1,7 @@
-import { mkdir, readdir, rename, rm } from 'node:fs/promises'
+import { mkdir, rename, rm } from 'node:fs/promises'
 import { basename, join } from 'node:path'
-import { errorCode } from '../errors/native.js'
 import type { Membership } from './membership.js'
+import { namesIn } from './names-in.js'
 import { formatIdentity, parseIdentity } from './process-identity.js'
 
 /*
@@ -45,13 +45,4 @@ async function unfinishedIn(root: string): Promise<string> {
   const folder = join(root, 'unfinished')
   await mkdir(folder, { recursive: true, mode: 0o700 })
   return folder
-}
-
-async function namesIn(folder: string): Promise<string[]> {
-  try {
-    return await readdir(folder)
-  } catch (error) {
-    if (errorCode(error) === 'ENOENT') return []
-    throw error
-  }
 }

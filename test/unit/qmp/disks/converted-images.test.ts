@@ -1,33 +1,15 @@
-import { execFileSync } from 'node:child_process'
 import { readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Vm } from 'awaitvm'
 import { beforeEach, expect, test } from 'vitest'
 import { failureOf } from '../../../../src/testing/conformance/expect-failure.js'
+import { expectUsable, firstByteOf, makeImage } from '../../../support/filled-disk.js'
 import { missingQemu, skipWithout } from '../../../support/optional-tool.js'
 import { QmpHost } from '../../../support/qmp-host.js'
 
 beforeEach((context) => {
   skipWithout(context, missingQemu)
 })
-
-const mebibyte = 2 ** 20
-
-/** An image of another program, of 3 MiB that are filled with 0x7e. */
-function makeImage(host: QmpHost, driver: string, ...options: readonly string[]): string {
-  const [raw, image] = [join(host.folder, 'raw'), join(host.folder, `image.${driver}`)]
-  writeFileSync(raw, Buffer.alloc(3 * mebibyte, 0x7e))
-  const args = options.flatMap((option) => ['-o', option])
-  execFileSync('qemu-img', ['convert', '-q', '-f', 'raw', '-O', driver, ...args, raw, image])
-  rmSync(raw)
-  return image
-}
-
-async function read(host: QmpHost, vm: Vm): Promise<number> {
-  const value = await (await host.boot(vm)).readDisk()
-  await vm.stop({ mode: 'kill' }).unwrap()
-  return value
-}
 
 const basesOf = (host: QmpHost, vm: Vm): string[] =>
   readdirSync(host.folderOf(vm)).filter((name) => name.startsWith('base-'))
@@ -42,7 +24,7 @@ test.each<[string, string[]]>([
   ['qed', []],
 ])('an image that qemu-img made as %s with %j is converted once, and not needed any more', async (driver, options) => {
   await using host = await QmpHost.open()
-  const image = makeImage(host, driver, ...options)
+  const image = makeImage(host, driver, ...options.flatMap((option) => ['-o', option]))
   const job = host.server.createVm({ name: 'web-1', memoryMiB: 16, boot: { kernel: host.kernel }, disks: [{ image }] })
   const phases: unknown[] = []
   job.onProgress(({ phase }) => phases.push(phase))
@@ -51,13 +33,7 @@ test.each<[string, string[]]>([
   expect(vm.config.disks).toMatchObject([{ image }])
   rmSync(image)
   expect(basesOf(host, vm)).toHaveLength(1)
-  expect(await host.diskSizes(vm)).toEqual([3])
-  const guest = await host.boot(vm)
-  expect(await guest.readDisk()).toBe(0x7e)
-  await guest.writeDisk(0x11)
-  await vm.stop().unwrap()
-  expect(await read(host, vm)).toBe(0x11)
-  expect(await host.damage(vm)).toEqual([])
+  await expectUsable(host, vm)
 })
 
 test('a disk of a converted image is larger than that, is cloned, and a VM with it is registered elsewhere', async () => {
@@ -81,7 +57,7 @@ test('a disk of a converted image is larger than that, is cloned, and a VM with 
     [host, linked],
     [other, moved],
   ] as const) {
-    expect(await read(at, each), each.name).toBe(0x7e)
+    expect(await firstByteOf(at, each), each.name).toBe(0x7e)
     expect(await at.diskSizes(each)).toEqual([8])
     expect(await at.damage(each)).toEqual([])
   }
@@ -133,7 +109,7 @@ test('a conversion that is cancelled leaves nothing behind', async () => {
 
 test('the parts of a split vmdk, and differences to other images, are refused', async () => {
   await using host = await QmpHost.open()
-  const image = makeImage(host, 'vmdk', 'subformat=twoGbMaxExtentSparse')
+  const image = makeImage(host, 'vmdk', '-o', 'subformat=twoGbMaxExtentSparse')
   renameSync(image, join(host.folder, 'description.vmdk'))
   for (const name of ['description.vmdk', 'image-s001.vmdk']) {
     const spec = { name: 'web-1', disks: [{ image: join(host.folder, name) }] }

@@ -1,10 +1,10 @@
 import { execFileSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
-import { readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
+import { readdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import type { Vm } from 'awaitvm'
 import { beforeEach, expect, test } from 'vitest'
 import { failureOf } from '../../../../src/testing/conformance/expect-failure.js'
+import { expectUsable, firstByteOf, makeImage } from '../../../support/filled-disk.js'
 import { missingQemu, skipWithout } from '../../../support/optional-tool.js'
 import { QmpHost } from '../../../support/qmp-host.js'
 
@@ -14,22 +14,7 @@ beforeEach((context) => {
 
 const mebibyte = 2 ** 20
 
-/** A qcow2 image of 3 MiB, filled with 0x7e. */
-function makeImage(host: QmpHost, ...options: readonly string[]): string {
-  const [raw, image] = [join(host.folder, 'raw'), join(host.folder, 'image.qcow2')]
-  writeFileSync(raw, Buffer.alloc(3 * mebibyte, 0x7e))
-  execFileSync('qemu-img', ['convert', '-q', '-f', 'raw', '-O', 'qcow2', ...options, raw, image])
-  rmSync(raw)
-  return image
-}
-
 const digestOf = (path: string): string => createHash('sha256').update(readFileSync(path)).digest('hex')
-
-async function read(host: QmpHost, vm: Vm): Promise<number> {
-  const value = await (await host.boot(vm)).readDisk()
-  await vm.stop({ mode: 'kill' }).unwrap()
-  return value
-}
 
 test.each([
   ['version 2', ['-o', 'compat=0.10']],
@@ -39,26 +24,20 @@ test.each([
   ['extended entries', ['-o', 'extended_l2=on']],
 ])('a disk starts from a qcow2 image, which is only read: %s', async (_what, options) => {
   await using host = await QmpHost.open()
-  const image = makeImage(host, ...options)
+  const image = makeImage(host, 'qcow2', ...options)
   const before = digestOf(image)
   const vm = await host.createVm({ disks: [{ image }] })
   expect(vm.config.disks).toMatchObject([{ image }])
-  expect(await host.diskSizes(vm)).toEqual([3])
-  const guest = await host.boot(vm)
-  expect(await guest.readDisk()).toBe(0x7e)
-  await guest.writeDisk(0x11)
-  await vm.stop().unwrap()
-  expect(await read(host, vm)).toBe(0x11)
-  expect(await host.damage(vm)).toEqual([])
+  await expectUsable(host, vm)
   expect(digestOf(image)).toBe(before)
 })
 
 test('a disk of a qcow2 image can be larger than that, grows, and is never smaller', async () => {
   await using host = await QmpHost.open()
-  const image = makeImage(host, '-c')
+  const image = makeImage(host, 'qcow2', '-c')
   const vm = await host.createVm({ disks: [{ image, sizeMiB: 8 }] })
   expect(await host.diskSizes(vm)).toEqual([8])
-  expect(await read(host, vm)).toBe(0x7e)
+  expect(await firstByteOf(host, vm)).toBe(0x7e)
   const grown = vm.config.disks.map((disk) => ({ ...disk, sizeMiB: 16 }))
   await vm.edit({ disks: grown }).unwrap()
   expect(await host.diskSizes(vm)).toEqual([16])
@@ -76,7 +55,7 @@ test('a disk of a qcow2 image can be larger than that, grows, and is never small
 
 test('clones, linked clones and snapshots of a disk on a qcow2 image have its content', async () => {
   await using host = await QmpHost.open()
-  const image = makeImage(host, '-c')
+  const image = makeImage(host, 'qcow2', '-c')
   const before = digestOf(image)
   const vm = await host.createVm({ disks: [{ image, sizeMiB: 4 }] })
   const clones = [
@@ -92,17 +71,17 @@ test('clones, linked clones and snapshots of a disk on a qcow2 image have its co
   const written = await vm.createSnapshot({ name: 'written' }).unwrap()
   clones.push(await clones[1]!.clone({ name: 'of-linked', linked: true }).unwrap())
   for (const clone of clones) {
-    expect(await read(host, clone), clone.name).toBe(0x7e)
+    expect(await firstByteOf(host, clone), clone.name).toBe(0x7e)
     expect(await host.diskSizes(clone)).toEqual([4])
     expect(await host.damage(clone)).toEqual([])
   }
   const later = await vm.clone({ name: 'later', linked: true }).unwrap()
-  expect(await read(host, later)).toBe(0x11)
+  expect(await firstByteOf(host, later)).toBe(0x11)
   await vm.switchToSnapshot(running.id).unwrap()
   await vm.stop({ mode: 'kill' }).unwrap()
-  expect(await read(host, vm)).toBe(0x7e)
+  expect(await firstByteOf(host, vm)).toBe(0x7e)
   await vm.switchToSnapshot(written.id).unwrap()
-  expect(await read(host, vm)).toBe(0x11)
+  expect(await firstByteOf(host, vm)).toBe(0x11)
   expect(await host.damage(vm)).toEqual([])
   expect(digestOf(image)).toBe(before)
 })
@@ -110,7 +89,7 @@ test('clones, linked clones and snapshots of a disk on a qcow2 image have its co
 test('a disk of a qcow2 image is plugged into a running VM, and outlives suspension and moves', async () => {
   await using host = await QmpHost.open()
   await using other = await QmpHost.open()
-  const image = makeImage(host)
+  const image = makeImage(host, 'qcow2')
   const vm = await host.createVm({ disks: [{ image }] })
   const guest = await host.boot(vm)
   await vm.edit({ disks: [...vm.config.disks, { image }] }).unwrap()
@@ -121,18 +100,18 @@ test('a disk of a qcow2 image is plugged into a running VM, and outlives suspens
   const there = await other.server.getVm(vm.id).unwrap()
   await there.stop({ mode: 'kill' }).unwrap()
   expect(await other.diskSizes(there)).toEqual([3, 3])
-  expect(await read(other, there)).toBe(0x7e)
+  expect(await firstByteOf(other, there)).toBe(0x7e)
 })
 
 test('the format is not found out again: a file that took the place of the image is refused', async () => {
   await using host = await QmpHost.open()
-  const image = makeImage(host)
+  const image = makeImage(host, 'qcow2')
   const vm = await host.createVm({ disks: [{ image }] })
   renameSync(image, `${image}.old`)
   writeFileSync(image, Buffer.alloc(3 * mebibyte, 0x41))
   expect((await failureOf(vm.start(), 'INVALID_ARGUMENT')).path).toBe('config.disks[0].image')
   renameSync(`${image}.old`, image)
-  expect(await read(host, vm)).toBe(0x7e)
+  expect(await firstByteOf(host, vm)).toBe(0x7e)
 })
 
 interface Kept {
@@ -141,7 +120,7 @@ interface Kept {
 
 test('a VM that is registered must tell the truth about the formats of its images', async () => {
   await using host = await QmpHost.open()
-  const image = makeImage(host)
+  const image = makeImage(host, 'qcow2')
   const raw = join(host.folder, 'other')
   writeFileSync(raw, Buffer.alloc(mebibyte))
   const vm = await host.createVm({ disks: [{ image }, { image: raw }] })
@@ -160,7 +139,7 @@ test('a VM that is registered must tell the truth about the formats of its image
   }
   writeFileSync(file, text)
   const registered = await host.server.registerVm(folder).unwrap()
-  expect(await read(host, registered)).toBe(0x7e)
+  expect(await firstByteOf(host, registered)).toBe(0x7e)
 })
 
 test.each<[string, readonly string[], string]>([
