@@ -198,7 +198,7 @@ export class GuestShell {
     this.#follow()
   }
 
-  /** Notes whether the shell will tell nothing of a program before its other side tells something. */
+  /** Notes whether the log will tell nothing of a program for now: its data pass by the port. */
   setQuiet(number: number, isQuiet: boolean): void {
     this.#polls.setQuiet(number, isQuiet)
   }

@@ -7,7 +7,7 @@ const pausePart = 0.02
 /** The same while nothing is expected. */
 const quietPauseMs = 1000
 
-/** How much longer the pause is at least for each further program: many take longer, and are all told of at once. */
+/** The pause grows by this much for each further program: many programs take longer, and one reading tells of all. */
 const pauseOfEachMs = 1
 
 /** How long a program takes that ends at once: what is thought at first, and the bounds of what is learned. */
@@ -31,7 +31,7 @@ export class LogPolls {
   readonly #programs = new Map<number, { isQuiet: boolean }>()
   #activeAt = performance.now()
   #promptMs = firstPromptMs
-  /** When the first of the programs was begun that were begun while no other one ran, and how often the log was read since. */
+  /** The last program that was begun while no other one ran: when, and how often the log was read since. */
   #begun: { readonly at: number; reads: number } | undefined
   #change = new Deferred<undefined>()
 
@@ -53,7 +53,7 @@ export class LogPolls {
     this.touch()
   }
 
-  /** Notes whether the log will tell nothing of a program before something else does. */
+  /** Notes whether the log will tell nothing of a program until that is taken back. */
   setQuiet(program: number, isQuiet: boolean): void {
     const known = this.#programs.get(program)
     if (known === undefined || known.isQuiet === isQuiet) return

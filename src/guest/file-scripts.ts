@@ -23,8 +23,9 @@ elif [ "$2" = 0 ]; then cat <"$1"
 else tail -c "+$(($2 + 1))" <"$1"; fi`
 
 /**
- * Prints a line on what $1 is. For a file, its size, permissions and time follow, then its bytes: those that it has got since, too, since
- * `cat` is by far the fastest to send them. For a folder, the number of bytes in its files follows, then an archive of it.
+ * Prints a line on what $1 is. For a file, its size, permissions and time follow, then its bytes. `cat` is by far the fastest way to send
+ * them, but goes on if the file grows: the reader stops at the size. For a folder, the number of bytes in its files follows, then an
+ * archive of it.
  */
 export const sendScript = `${readable}if [ -d "$1" ]; then
 need tar; need find

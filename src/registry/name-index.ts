@@ -121,7 +121,7 @@ const keyOf = (name: string): string => createHash('sha256').update(name).digest
 
 const textOf = ({ inode, changedNs, links }: VmsStamp): string => [inode, changedNs, links].join(' ')
 
-/** Not by a draft: an entry that is cut off when the process dies is wrong, as any entry may be. */
+/** Writes a new file in place, without a draft: if the process dies, the entry may be cut off, and a wrong entry is noticed. */
 async function addFile(path: string, content: string): Promise<void> {
   try {
     await writeFile(path, content, { flag: 'wx', mode: 0o600 })

@@ -16,8 +16,8 @@ export class VmNames<D extends WrittenVm> {
   }
 
   /**
-   * The VM with the name; if there is none, a damaged VM that seems to have had it. The index is not believed that there is none: a
-   * definition may have been edited by hand.
+   * The VM with the name, otherwise a damaged VM that seems to have had it. A name that the index lacks is looked for in all VMs, since
+   * a definition may have been edited by hand.
    */
   async find(name: string): Promise<D | DamagedVm | undefined> {
     return this.#findIndexed(name) ?? this.#findAmong(await this.#definitions.all(), name)

@@ -14,7 +14,7 @@ const knownPlaces: readonly (readonly [folder: string, code: string, template: s
   ['/usr/share/edk2/x64', 'OVMF_CODE.fd', 'OVMF_VARS.fd'],
 ]
 
-/** What a VM without secure boot can't be started with, or won't boot an unsigned system by. */
+/** Features of a UEFI that needs secure boot, or refuses to boot a system that is not signed. */
 const unwanted = ['requires-smm', 'secure-boot', 'enrolled-keys']
 
 /**
@@ -39,7 +39,7 @@ export async function findUefi(machine: string, root = '/'): Promise<UefiFiles> 
   })
 }
 
-/** Finds the file that variables are copied from for a UEFI that is named by the path of its code; `undefined` if there is none. */
+/** Finds the template of the variables for a UEFI whose code is in this file; `undefined` if it is not installed. */
 export async function findTemplate(code: string, root = '/'): Promise<string | undefined> {
   const described = await readFirmwareDescriptors(root)
   // A link to another build is that build with other variables.
