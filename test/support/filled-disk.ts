@@ -6,7 +6,7 @@ import { expect } from 'vitest'
 import type { QmpHost } from './qmp-host.js'
 
 /** What the images are filled with. */
-export const filling = 0x7e
+const filling = 0x7e
 
 /** Makes an image of a disk of 3 MiB, which is filled, with further arguments for `qemu-img convert`. */
 export function makeImage(host: QmpHost, format: string, ...args: readonly string[]): string {
