@@ -1,5 +1,5 @@
 import { readFileSync } from 'node:fs'
-import { expect, test } from 'vitest'
+import { expect, test, vi } from 'vitest'
 import { debianLinux } from '../../support/debian-linux.js'
 import { TestMachine } from '../../support/embedded-machine.js'
 import { skipWithout } from '../../support/optional-tool.js'
@@ -7,7 +7,7 @@ import { skipWithout } from '../../support/optional-tool.js'
 const timeoutMs = 300_000
 
 test(
-  'Debian boots to a shell without firmware, powers off by ACPI, and reboots',
+  'Debian boots to a shell without firmware, idles without polling, powers off by ACPI, and reboots',
   { timeout: timeoutMs },
   async (context) => {
     const linux = await debianLinux()
@@ -26,6 +26,17 @@ test(
     await vm.log.untilOutput('shell ready')
     await vm.log.untilOutput('/ #')
     await vm.command('echo $((6*7))', '42\r\n')
+
+    const printed = vm.log.output.length
+    const slices = vi.spyOn(globalThis, 'setImmediate')
+    await vm.command('grep timer /proc/interrupts; sleep 1; grep timer /proc/interrupts; echo $((5*7))', '35\r\n')
+    const [before = NaN, after = NaN] = [...vm.log.output.slice(printed).matchAll(/ 0: +(\d+)/g)].map(([, ticks]) =>
+      Number(ticks),
+    )
+    expect(after - before).toBeGreaterThan(0)
+    // A thread that polled would run hundreds of slices from one tick to the next.
+    expect(slices.mock.calls.length).toBeLessThan(10 * (after - before))
+    slices.mockRestore()
 
     // Text mode, with a font that nobody has loaded.
     const { width, height } = await vm.machine.screenshot()

@@ -19,6 +19,7 @@ interface Cpu {
   readonly devices: {
     readonly uart0: Uart
     readonly uart1: Uart
+    readonly rtc: Rtc
     readonly ps2: { readonly kbd_buffer: { readonly length: number } }
     readonly vga: VgaDevice
     readonly cdrom: CdromDrive
@@ -27,6 +28,16 @@ interface Cpu {
   }
   readonly wasm_memory: { readonly buffer: ArrayBuffer }
   svga_allocate_dest_buffer(pixels: number): number
+}
+
+/** The clock of the CMOS. Times are those of a `Date`. */
+export interface Rtc {
+  readonly periodic_interrupt: boolean
+  readonly next_interrupt: number
+  /** 0 if there is no alarm. */
+  readonly next_interrupt_alarm: number
+  readonly update_interrupt: boolean
+  readonly update_interrupt_time: number
 }
 
 interface Uart {

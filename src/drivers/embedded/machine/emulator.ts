@@ -3,6 +3,7 @@ import type { Disk } from './disk.js'
 import { type EmulatorInternals, hasInternals, type PciDevice, type VgaDevice } from './emulator-internals.js'
 import type { EmulatorCode } from './emulator-code.js'
 import { loadEmulatorScript, type V86Constructor } from './emulator-script.js'
+import { idleDelay, longIdleDelayMs } from './idle-delay.js'
 import { withSparsePorts } from './sparse-ports.js'
 import { instantiate, type WasmExports, type WasmImports } from './wasm-module.js'
 
@@ -41,11 +42,6 @@ export interface EmulatorHooks {
 const mediumChanged = 2
 
 type PortRead = (port: number) => number
-
-/** The milliseconds to sleep that v86's main loop returns if no timer of the guest is due sooner. */
-const idleDelayMs = 100
-/** The milliseconds that it sleeps instead. Interrupts of devices wake it at once, so this only delays the clock's alarm. */
-const longIdleDelayMs = 500
 
 /** One v86, whose I/O ports, main loop and failures are under the control of hooks. */
 export class Emulator {
@@ -256,9 +252,8 @@ const interceptMainLoop = (cpu: EmulatorInternals['v86']['cpu'], hooks: Emulator
   cpu.main_loop = () => {
     if (dead) return longIdleDelayMs
     try {
-      const delay = mainLoop()
-      if (hooks.sliceEnded()) return 0
-      return delay === idleDelayMs ? longIdleDelayMs : delay
+      const delay = Number(mainLoop())
+      return hooks.sliceEnded() ? 0 : idleDelay(delay, cpu.devices.rtc)
     } catch (error) {
       dead = true
       hooks.sliceEnded()
