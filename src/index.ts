@@ -51,6 +51,7 @@ export type {
 export type { EventFilter, OverflowEvent, VmChangeEvent, VmEvent, VmStateEvent } from './model/vm-event.js'
 export type { ParallelsNative, QemuNative, VmNative } from './model/vm-native.js'
 export type { AgentAccess, GuestAccess, NoAccess, SshAccess } from './model/guest-access.js'
+export type { VmLabels } from './model/vm-labels.js'
 export type { VmChanges, VmFilter, VmSpec } from './model/vm-spec.js'
 export { vmStates, type VmState } from './model/vm-state.js'
 export type * from './operation-errors.js'

@@ -1,4 +1,5 @@
 import { vmNotFound } from '../errors/lookup.js'
+import { hasLabels } from '../model/vm-labels.js'
 import type { VmFilter } from '../model/vm-spec.js'
 import type { VmRecord } from '../model/vm-record.js'
 
@@ -15,5 +16,8 @@ export function findVm(vms: readonly VmRecord[], nameOrId: string, idOf = (text:
 }
 
 /** The VMs of a list that match all that the filter asks for. */
-export const filterVms = (vms: readonly VmRecord[], { name, state }: VmFilter): VmRecord[] =>
-  vms.filter((vm) => (name ?? vm.config.name) === vm.config.name && (state ?? vm.state) === vm.state)
+export const filterVms = (vms: readonly VmRecord[], { name, state, labels }: VmFilter): VmRecord[] =>
+  vms.filter(
+    ({ config, ...vm }) =>
+      (name ?? config.name) === config.name && (state ?? vm.state) === vm.state && hasLabels(config.labels, labels),
+  )

@@ -4,13 +4,14 @@ import type { VmChanges } from './vm-spec.js'
 export function reachOf({
   name: _n,
   description: _d,
+  labels: _l,
   guest: _g,
   cdroms,
   floppies,
   ...rest
-}: VmChanges): 'labels' | 'media' | 'hardware' {
+}: VmChanges): 'details' | 'media' | 'hardware' {
   if (Object.values(rest).some((value) => value !== undefined)) return 'hardware'
-  return cdroms === undefined && floppies === undefined ? 'labels' : 'media'
+  return cdroms === undefined && floppies === undefined ? 'details' : 'media'
 }
 
 /** A drive for media. It is empty if it has no image. */

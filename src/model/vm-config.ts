@@ -1,5 +1,6 @@
 import type { CloudInitConfig } from './cloud-init.js'
 import type { GuestAccess } from './guest-access.js'
+import type { VmLabels } from './vm-labels.js'
 
 /** A new disk. What the guest writes is kept with the VM: the image itself is only read. */
 export interface DiskSpec {
@@ -149,6 +150,8 @@ export interface VmConfig {
   readonly name: string
   /** Any text; may be empty. */
   readonly description: string
+  /** Absent if the VM has none. */
+  readonly labels?: VmLabels | undefined
   /** Virtual processors. */
   readonly cpus: number
   /** Memory in MiB. */

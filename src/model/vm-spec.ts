@@ -7,6 +7,7 @@ import { guestAccessSchema, type GuestAccess } from './guest-access.js'
 import { networkAdaptersSchema } from './network-adapter.js'
 import { areDistinct, list, nonEmpty, object, optional, plainText, text, whole, type EntriesOf } from './schema.js'
 import type { BootConfig, DiskConfig, DiskSpec, MediaConfig, NetworkAdapterConfig } from './vm-config.js'
+import { labelsSchema, type VmLabels } from './vm-labels.js'
 import { vmStates, type VmState } from './vm-state.js'
 
 /** The settings of a new VM. */
@@ -15,6 +16,12 @@ export interface VmSpec {
   readonly name: string
   /** Any text of at most 4096 characters; empty if absent. */
   readonly description?: string | undefined
+  /**
+   * Names and values of your own, for `server.getVmList({ labels })`; none if absent. At most 64. A name has 1 to 128 letters, digits,
+   * `.`, `_`, `/` and `-`, with a letter or a digit at both ends; a value has at most 1024 characters, none of them a control character.
+   * An edit replaces all labels of the VM. Its clones have them, too; its snapshots don't.
+   */
+  readonly labels?: VmLabels | undefined
   /** Virtual processors; 1 if absent. */
   readonly cpus?: number | undefined
   /** Memory in MiB; the host's default if absent. */
@@ -60,6 +67,8 @@ export interface VmFilter {
   readonly name?: string | undefined
   /** Only VMs in this state. */
   readonly state?: VmState | undefined
+  /** Only VMs that have all of these labels, with these values: `{ job: '4711' }`. */
+  readonly labels?: VmLabels | undefined
 }
 
 /** The longest name that every host of awaitvm takes: a file name of 255 bytes, at most 2 bytes of it awaitvm's own. */
@@ -142,6 +151,7 @@ const boot = v.pipe(
 
 const settings = {
   description: optional(descriptionSchema),
+  labels: optional(labelsSchema),
   cpus: optional(whole(1024)),
   memoryMiB: optional(mebibytes),
   cdroms: optional(list(media, 64)),
@@ -186,4 +196,5 @@ export const vmChangesSchema = v.pipe(
 export const vmFilterEntries = {
   name: optional(text),
   state: optional(v.picklist(vmStates, `must be one of ${vmStates.join(', ')}`)),
+  labels: optional(labelsSchema),
 }

@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto'
 import * as v from 'valibot'
 import { imageRecordSchema } from '../files/image-record.js'
 import { keptGuestAccess } from '../model/guest-access.js'
+import { labelsSchema } from '../model/vm-labels.js'
 import { hostAddressSchema, macAddressSchema } from '../model/network-adapter.js'
 import { portSchema, type Complete, type EntriesOf } from '../model/schema.js'
 import type { MediaDrive } from '../model/vm-changes.js'
@@ -26,8 +27,8 @@ import { isTree } from './kept-snapshots.js'
  */
 
 /** Settings that are not hardware. They can be changed in any state. */
-type LabelConfig = Pick<VmConfig, 'name' | 'description' | 'guest'>
-type HardwareConfig = Required<Omit<VmConfig, keyof LabelConfig | 'cloudInit' | 'createdAt'>>
+type DetailConfig = Pick<VmConfig, 'name' | 'description' | 'labels' | 'guest'>
+type HardwareConfig = Required<Omit<VmConfig, keyof DetailConfig | 'cloudInit' | 'createdAt'>>
 
 /** The type with all of its parts readonly. */
 export type Frozen<T> = T extends object ? { readonly [K in keyof T]: Frozen<T[K]> } : T
@@ -105,11 +106,12 @@ export const keptVm = {
   id: uuid,
   name: text,
   description: text,
+  labels: v.optional(labelsSchema),
   guest: v.optional(keptGuestAccess),
   createdAt: timestamp,
   hasCrashed: v.optional(v.boolean()),
   currentSnapshot: optionalText,
-} satisfies EntriesOf<LabelConfig> & Record<string, unknown>
+} satisfies EntriesOf<DetailConfig> & Record<string, unknown>
 
 export const keptSnapshots = <
   S extends v.GenericSchema<unknown, { readonly id: string; readonly parentId?: string | undefined }>,
@@ -142,25 +144,32 @@ export interface KeptVm<H extends KeptHardware = KeptHardware> extends Kept<type
 
 /** The definition of a new VM. */
 export const newDefinition = <H extends KeptHardware>(
-  spec: Pick<VmSpec, keyof LabelConfig>,
+  spec: Pick<VmSpec, keyof DetailConfig>,
   hardware: H,
 ): Omit<KeptVm<H>, 'memory'> & { readonly snapshots: readonly never[] } => ({
   format,
   id: randomUUID(),
-  ...keepLabels(spec, { name: spec.name, description: '' }),
+  ...keepDetails(spec, { name: spec.name, description: '' }),
   createdAt: new Date().toISOString(),
   hardware,
   snapshots: [],
 })
 
 /** Applies an edit to the settings that are not hardware. A setting that it does not name stays as it is. */
-export const keepLabels = (changes: VmChanges, { name, description, guest }: LabelConfig): LabelConfig => ({
+export const keepDetails = (changes: VmChanges, { name, description, labels, guest }: DetailConfig): DetailConfig => ({
   name: changes.name ?? name,
   description: changes.description ?? description,
-  ...withGuest(changes.guest ?? guest),
+  labels: changes.labels ?? labels,
+  guest: changes.guest ?? guest,
 })
 
-const withGuest = (guest: LabelConfig['guest']): Pick<LabelConfig, 'guest'> => (guest === undefined ? {} : { guest })
+type OptionalDetails = Pick<DetailConfig, 'labels' | 'guest'>
+
+/** The details that a VM need not have, without those that it has not. */
+const withOptional = ({ labels = {}, guest }: OptionalDetails): OptionalDetails => ({
+  ...(Object.keys(labels).length > 0 && { labels }),
+  ...(guest !== undefined && { guest }),
+})
 
 /** The state of a VM that no machine runs. */
 export const stateAtRest = ({ memory, hasCrashed }: Pick<KeptVm, 'memory' | 'hasCrashed'>): AtRest =>
@@ -185,9 +194,9 @@ const shownDisk = v.object(keptDisk)
  * @param isRunning whether to show the ports that were found for forwards without one
  */
 export function configOf(
-  { name, description, guest, createdAt, hardware }: KeptVm,
+  { name, description, labels, guest, createdAt, hardware }: KeptVm,
   isRunning: boolean,
-): Complete<Omit<VmConfig, 'guest' | 'cloudInit'>> & Pick<VmConfig, 'guest'> {
+): Complete<Omit<VmConfig, keyof OptionalDetails | 'cloudInit'>> & OptionalDetails {
   return {
     name,
     description,
@@ -198,7 +207,7 @@ export function configOf(
     floppies: hardware.floppies.filter(isFull),
     boot: hardware.boot,
     networkAdapters: shownAdapters(hardware.networkAdapters, isRunning),
-    ...withGuest(guest),
+    ...withOptional({ labels, guest }),
     createdAt: new Date(createdAt),
   }
 }

@@ -1,5 +1,6 @@
 import { vmNotFound } from '../errors/lookup.js'
 import type { VmError } from '../errors.js'
+import { hasLabels, type VmLabels } from '../model/vm-labels.js'
 import type { VmRecord } from '../model/vm-record.js'
 import type { VmFilter } from '../model/vm-spec.js'
 import { DamagedVm, problemOf } from './damaged-vm.js'
@@ -7,6 +8,7 @@ import { DamagedVm, problemOf } from './damaged-vm.js'
 interface Named {
   readonly id: string
   readonly name: string
+  readonly labels?: VmLabels | undefined
 }
 
 interface Parts<D extends Named> {
@@ -30,10 +32,11 @@ export class VmRecords<D extends Named> {
     this.#parts = parts
   }
 
-  async list({ name, state }: VmFilter, signal?: AbortSignal): Promise<VmRecord[]> {
-    const found = await this.#parts.store.list()
-    const named = found.filter((vm) => name === undefined || vm.name === name)
-    const records = await Promise.all(named.map((vm) => this.of(vm, signal)))
+  async list({ name, state, labels }: VmFilter, signal?: AbortSignal): Promise<VmRecord[]> {
+    const { store } = this.#parts
+    const named = name === undefined ? await store.list() : [await store.findByName(name)]
+    const wanted = named.filter((vm) => vm !== undefined).filter((vm) => hasLabels(labelsOf(vm), labels))
+    const records = await Promise.all(wanted.map((vm) => this.of(vm, signal)))
     return records.filter((record) => state === undefined || record.state === state)
   }
 
@@ -57,3 +60,5 @@ export class VmRecords<D extends Named> {
     }
   }
 }
+
+const labelsOf = (vm: Named | DamagedVm): VmLabels | undefined => (vm instanceof DamagedVm ? undefined : vm.labels)

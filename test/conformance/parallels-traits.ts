@@ -11,6 +11,7 @@ export const parallelsTraits = {
   afterCrash: 'stopped',
   untold: ['createdAt', 'reason'],
   refusedSettings: [
+    'spec.labels',
     'spec.boot.kernel',
     'spec.boot.firmware',
     'spec.disks.image',

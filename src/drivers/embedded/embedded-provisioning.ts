@@ -2,7 +2,7 @@ import { requireImages } from '../../files/image-record.js'
 import { changedDrives, reachOf } from '../../model/vm-changes.js'
 import type { VmChanges, VmSpec } from '../../model/vm-spec.js'
 import type { Definition } from './definition.js'
-import { keepLabels, newDefinition, stateAtRest } from '../../registry/kept-definition.js'
+import { keepDetails, newDefinition, stateAtRest } from '../../registry/kept-definition.js'
 import { invalidState } from '../../errors/state.js'
 import { cloneHardware, planHardware, refuseUnsupported } from './hardware.js'
 import type { LiveVm } from './live-vm.js'
@@ -33,14 +33,14 @@ export class EmbeddedProvisioning {
     const { hardware: before, memory } = definition
     const reach = reachOf(changes)
     const isPossible = live === undefined && (memory === undefined || reach === 'media')
-    if (reach !== 'labels' && !isPossible) {
+    if (reach !== 'details' && !isPossible) {
       throw invalidState(live?.state ?? stateAtRest(definition), ['stopped', 'crashed'])
     }
-    const hardware = reach === 'labels' ? before : await planHardware(changes, before, 'changes')
+    const hardware = reach === 'details' ? before : await planHardware(changes, before, 'changes')
     const changed = new Set([...(memory?.changedDrives ?? []), ...changedDrives(before, hardware)])
     const edited: Definition = {
       ...definition,
-      ...keepLabels(changes, definition),
+      ...keepDetails(changes, definition),
       hardware,
       ...(memory !== undefined && changed.size > 0 && { memory: { ...memory, changedDrives: [...changed] } }),
     }

@@ -32,6 +32,7 @@ const biosOnly = unsupported({
 const handled: HandledSettings = {
   name: true,
   description: true,
+  labels: true,
   cpus: true,
   memoryMiB: true,
   disks: { id: true, image: true, sizeMiB: true },

@@ -21,6 +21,10 @@ const ownFirmware = unsupported({
 const handled = {
   name: true,
   description: true,
+  labels: unsupported({
+    reason: 'Parallels has no place for labels',
+    hint: 'Leave spec.labels out, and tell VMs apart by spec.name or spec.description.',
+  }),
   cpus: true,
   memoryMiB: true,
   disks: {
@@ -98,7 +102,10 @@ export function commandsToEdit(changes: VmChanges, before: VmInfo, now = before)
 export function commandsToPutBack(changes: VmChanges, before: VmInfo, now: VmInfo): SetCommand[] {
   const { name, description, cpus, memoryMiB, cdroms } = before.record.config
   const former: Complete<
-    Omit<VmChanges, 'disks' | 'deleteDisks' | 'floppies' | 'boot' | 'networkAdapters' | 'guest' | 'cloudInit'>
+    Omit<
+      VmChanges,
+      'labels' | 'disks' | 'deleteDisks' | 'floppies' | 'boot' | 'networkAdapters' | 'guest' | 'cloudInit'
+    >
   > = {
     name: changes.name && name,
     description: changes.description === undefined ? undefined : description,

@@ -92,7 +92,9 @@ const unreadable = ({ Home, State }: Info): ProtocolError =>
   })
 
 /** The host does not report the rest. */
-function configOf(info: Info): Complete<Omit<VmConfig, 'networkAdapters' | 'guest' | 'cloudInit' | 'createdAt'>> {
+function configOf(
+  info: Info,
+): Complete<Omit<VmConfig, 'labels' | 'networkAdapters' | 'guest' | 'cloudInit' | 'createdAt'>> {
   return {
     name: info.Name,
     description: info.Description,

@@ -5,7 +5,7 @@ import { invalidState } from '../../errors/state.js'
 import { requireImages } from '../../files/image-record.js'
 import { changedDrives, reachOf } from '../../model/vm-changes.js'
 import type { VmChanges, VmSpec } from '../../model/vm-spec.js'
-import { keepLabels, newDefinition } from '../../registry/kept-definition.js'
+import { keepDetails, newDefinition } from '../../registry/kept-definition.js'
 import type { VmDirectory } from '../../registry/vm-directory.js'
 import { convertImages } from './disks/converted-image.js'
 import { copyLive } from './disks/copy-live.js'
@@ -61,11 +61,11 @@ export class QemuProvisioning {
     refuseUnsupported(changes, 'changes')
     const { definition, state } = vm
     const seed = planSeed(changes, changes.name ?? definition.name, definition.hardware, 'changes')
-    const labels = keepLabels(changes, settingsFor(definition, seed.isNew))
+    const details = keepDetails(changes, settingsFor(definition, seed.isNew))
     const reach = reachOf(changes)
-    if (reach === 'labels') {
+    if (reach === 'details') {
       requireKey(changes.guest, definition.hardware, 'changes')
-      await vm.save({ ...definition, ...labels })
+      await vm.save({ ...definition, ...details })
       return
     }
     const { run } = vm
@@ -81,7 +81,7 @@ export class QemuProvisioning {
       const changed = new Set([...(memory.changedDrives ?? []), ...changedDrives(before, wanted)])
       await vm.save({
         ...definition,
-        ...labels,
+        ...details,
         hardware: wanted,
         memory: { ...memory, changedDrives: [...changed] },
       })
@@ -96,7 +96,7 @@ export class QemuProvisioning {
         for (const file of files) await rm(join(vm.folder, file), { force: true })
       },
       save: (hardware, leaving = []) =>
-        vm.save({ ...definition, ...labels, hardware, ...(leaving.length > 0 && { leavingFiles: [...leaving] }) }),
+        vm.save({ ...definition, ...details, hardware, ...(leaving.length > 0 && { leavingFiles: [...leaving] }) }),
       unsave: (grown) => {
         const sizes = new Map(grown.map(({ id, sizeMiB }) => [id, sizeMiB]))
         const disks = definition.hardware.disks.map((disk) => ({

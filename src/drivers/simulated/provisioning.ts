@@ -6,6 +6,7 @@ import { invalidState } from '../../errors/state.js'
 import type { Complete } from '../../model/schema.js'
 import type { DiskConfig, VmConfig } from '../../model/vm-config.js'
 import { reachOf } from '../../model/vm-changes.js'
+import type { VmLabels } from '../../model/vm-labels.js'
 import type { VmChanges, VmSpec } from '../../model/vm-spec.js'
 import { keepAdapters, shownAdapters, type KeptAdapter } from '../../network/kept-adapter.js'
 import { keepDisks } from '../../registry/keep-hardware.js'
@@ -35,6 +36,7 @@ export interface Inventions {
 const handled: HandledSettings = {
   name: true,
   description: true,
+  labels: true,
   cpus: true,
   memoryMiB: true,
   disks: { id: true, image: true, sizeMiB: true },
@@ -62,14 +64,18 @@ const handled: HandledSettings = {
   },
 }
 
+const withLabels = (labels: VmLabels = {}): Pick<VmConfig, 'labels'> =>
+  Object.keys(labels).length === 0 ? {} : { labels }
+
 /** The settings of a new VM, except the time of its creation. */
 export function configOf(
   spec: VmSpec,
   { newDiskId, newInstanceId }: Pick<Inventions, 'newDiskId' | 'newInstanceId'>,
-): Complete<Omit<VmConfig, 'createdAt' | 'guest' | 'cloudInit'>> & Pick<VmConfig, 'guest' | 'cloudInit'> {
+): Complete<Omit<VmConfig, 'createdAt' | 'labels' | 'guest' | 'cloudInit'>> &
+  Pick<VmConfig, 'labels' | 'guest' | 'cloudInit'> {
   refuseSettings(spec, handled, { driver: 'simulated', root: 'spec' })
   const { name, description = '', cpus = 1, memoryMiB = usualMemoryMiB } = spec
-  const { disks = none, cdroms = none, floppies = none, boot = noBoot, networkAdapters = none, guest } = spec
+  const { disks = none, cdroms = none, floppies = none, boot = noBoot, networkAdapters = none, labels, guest } = spec
   const withIds = disks.length === 0 ? none : disks.map((disk): DiskConfig => ({ ...disk, id: newDiskId() }))
   return {
     name,
@@ -81,6 +87,7 @@ export function configOf(
     floppies,
     boot,
     networkAdapters,
+    ...withLabels(labels),
     ...(guest && { guest }),
     ...seedOf(spec, name, undefined, newInstanceId),
   }
@@ -127,14 +134,22 @@ export function edited(
   { newDiskId, newMacAddress, newInstanceId }: Inventions,
 ): VmContent {
   refuseSettings(changes, handled, { driver: 'simulated', root: 'changes' })
-  const { disks: wantedDisks, deleteDisks, networkAdapters: wanted, cloudInit: _seed, ...settings } = changes
-  const { cloudInit: seed, ...before } = config
+  const {
+    disks: wantedDisks,
+    deleteDisks,
+    networkAdapters: wanted,
+    cloudInit: _seed,
+    labels: wantedLabels,
+    ...settings
+  } = changes
+  const { cloudInit: seed, labels, ...before } = config
   const kept = keepDisks({ disks: wantedDisks, deleteDisks }, config.disks, (disk) => ({ ...disk, id: newDiskId() }))
   return withAdapters(
     {
       config: {
         ...before,
         ...given(settings),
+        ...withLabels(wantedLabels ?? labels),
         ...seedOf(changes, changes.name ?? config.name, seed, newInstanceId),
         disks: kept,
       },
@@ -168,7 +183,7 @@ export function withAdapters<C extends Pick<VmContent, 'config'>>(
 /** Throws if these settings can't be changed in this state. */
 export function requireHardwareMayChange(state: VmState, changes: VmChanges, isLiveEditPossible: boolean): void {
   const reach = reachOf(changes)
-  if (reach === 'labels' || (reach === 'media' && state === 'suspended')) return
+  if (reach === 'details' || (reach === 'media' && state === 'suspended')) return
   const possible: readonly VmState[] = isLiveEditPossible
     ? ['stopped', 'running', 'paused', 'crashed']
     : ['stopped', 'crashed']

@@ -1,6 +1,7 @@
 import type { DriverOperation } from '../../operations.js'
 import { InvalidArgumentError } from '../../errors.js'
 import type { HostInfo } from '../../model/host-info.js'
+import { hasLabels } from '../../model/vm-labels.js'
 import type { VmFilter } from '../../model/vm-spec.js'
 import type { Actions } from './action.js'
 import type { SimulatedHost } from './host.js'
@@ -56,10 +57,12 @@ export const serverActions: Actions<Extract<DriverOperation, `server.${string}`>
   },
 }
 
-function* matching({ store }: SimulatedHost, { name, state }: VmFilter): Generator<SimulatedVm, void> {
+function* matching({ store }: SimulatedHost, { name, state, labels }: VmFilter): Generator<SimulatedVm, void> {
   const named = name === undefined ? undefined : store.findByName(name)
   const candidates = name === undefined ? store.list() : named === undefined ? [] : [named]
-  for (const vm of candidates) if (state === undefined || vm.state === state) yield vm
+  for (const vm of candidates) {
+    if ((state === undefined || vm.state === state) && hasLabels(vm.config.labels, labels)) yield vm
+  }
 }
 
 function infoOf({ store }: SimulatedHost): HostInfo {

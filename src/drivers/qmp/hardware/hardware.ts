@@ -24,6 +24,7 @@ const defaultMemoryMiB = 512
 const handled: HandledSettings = {
   name: true,
   description: true,
+  labels: true,
   cpus: true,
   memoryMiB: true,
   disks: { id: true, image: true, sizeMiB: true },

@@ -1,12 +1,15 @@
 import { writeFile } from 'node:fs/promises'
 import { expect } from 'vitest'
+import type { VmSpec } from '../../../model/vm-spec.js'
 import { failureOf } from '../expect-failure.js'
 import { refusedPathOf } from '../host.js'
 import type { Cases } from '../case.js'
 
 export const clone: Cases = ({ host, promises }) => {
+  const labels: Partial<VmSpec> = refusedPathOf(host, 'spec.labels') === undefined ? { labels: { job: '4711' } } : {}
+
   promises('a clone is a separate stopped VM with the settings of the original', ['vm.clone'], async (trial) => {
-    const vm = await trial.createVm({ description: 'the original', memoryMiB: 24 })
+    const vm = await trial.createVm({ description: 'the original', memoryMiB: 24, ...labels })
     const copy = await vm.clone({ name: 'copy' }).unwrap()
     expect(copy).not.toBe(vm)
     expect(copy.id).not.toBe(vm.id)

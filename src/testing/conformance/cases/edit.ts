@@ -1,6 +1,7 @@
 import { expect } from 'vitest'
 import type { VmState } from '../../../model/vm-state.js'
 import { failureOf } from '../expect-failure.js'
+import { refusedPathOf } from '../host.js'
 import type { Cases } from '../case.js'
 
 export const edit: Cases = ({ host, promises }) => {
@@ -28,6 +29,30 @@ export const edit: Cases = ({ host, promises }) => {
     expect(await vm.edit({ name: undefined, memoryMiB: undefined }).unwrap()).toEqual(before)
     expect(await vm.edit({ name: vm.name }).unwrap()).toEqual(before)
   })
+
+  const hasLabels = refusedPathOf(host, 'spec.labels') === undefined
+  if (hasLabels) {
+    promises('an edit replaces all labels, or removes them', ['vm.edit'], async (trial) => {
+      const vm = await trial.createVm({ labels: { job: '1', team: 'red' } })
+      await vm.edit({ description: 'the labels stay' }).unwrap()
+      expect((await vm.refresh().unwrap()).labels).toEqual({ job: '1', team: 'red' })
+      expect((await vm.edit({ labels: { job: '2' } }).unwrap()).labels).toEqual({ job: '2' })
+      expect((await vm.edit({ labels: {} }).unwrap()).labels).toBeUndefined()
+      expect((await vm.refresh().unwrap()).labels).toBeUndefined()
+    })
+
+    promises(
+      'a switch to a snapshot leaves the labels as they are',
+      ['vm.edit', 'vm.createSnapshot', 'vm.switchToSnapshot'],
+      async (trial) => {
+        const vm = await trial.createVm({ labels: { job: '1' } })
+        const snapshot = await vm.createSnapshot({ name: 'before' }).unwrap()
+        await vm.edit({ labels: { job: '2' } }).unwrap()
+        await vm.switchToSnapshot(snapshot).unwrap()
+        expect((await vm.refresh().unwrap()).labels).toEqual({ job: '2' })
+      },
+    )
+  }
 
   promises('a name that is taken ends with ALREADY_EXISTS, and nothing is changed', ['vm.edit'], async (trial) => {
     const vm = await trial.createVm()

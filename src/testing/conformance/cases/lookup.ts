@@ -1,5 +1,6 @@
 import { expect } from 'vitest'
 import { failureOf } from '../expect-failure.js'
+import { refusedPathOf } from '../host.js'
 import type { Cases } from '../case.js'
 
 const oddNames = [
@@ -68,6 +69,24 @@ export const lookup: Cases = ({ host, promises }) => {
       expect(await server.getVmList({ state: 'running', name: running.name }).unwrap()).toEqual([running])
     },
   )
+
+  promises('a list by labels has the VMs with all of them', ['server.getVmList'], async (trial) => {
+    const { server } = trial
+    const hasNone = await trial.createVm()
+    expect(await server.getVmList({ labels: { job: '1' } }).unwrap()).toEqual([])
+    expect(await server.getVmList({ labels: {} }).unwrap()).toEqual([hasNone])
+    if (refusedPathOf(host, 'spec.labels') !== undefined) return
+    const first = await trial.createVm({ labels: { job: '1', team: 'red' } })
+    const second = await trial.createVm({ labels: { job: '1', team: 'blue' } })
+    const listed = async (labels: Readonly<Record<string, string>>): Promise<ReadonlySet<unknown>> =>
+      new Set(await server.getVmList({ labels }).unwrap())
+    expect(await listed({ job: '1' })).toEqual(new Set([first, second]))
+    expect(await listed({ job: '1', team: 'blue' })).toEqual(new Set([second]))
+    expect(await listed({ job: '2' })).toEqual(new Set())
+    expect(await listed({ job: '1', constructor: 'Object' })).toEqual(new Set())
+    expect(await server.getVmList({ labels: { job: '1' }, name: first.name }).unwrap()).toEqual([first])
+    expect(await server.getVmList({ labels: { team: 'blue' }, name: first.name }).unwrap()).toEqual([])
+  })
 
   promises('a name or id that no VM has ends with VM_NOT_FOUND', ['server.getVm'], async ({ server }) => {
     for (const name of [

@@ -46,6 +46,7 @@ const portForward = { guestPort: 22, hostPort: 40_022 }
 /** A value of each setting: a setting that is added to the model is a compile error here. */
 const samples: Readonly<Record<SettingPath, Sample>> = {
   'spec.description': () => ({ description: 'Line 1\nLine 2' }),
+  'spec.labels': () => ({ labels: { job: '4711', 'ci.example.org/constructor': '', constructor: 'é' } }),
   'spec.cpus': () => ({ cpus: 2 }),
   'spec.memoryMiB': () => ({ memoryMiB: 20 }),
   'spec.disks.image': (_trial, image) => ({ disks: [{ image }] }),
