@@ -40,6 +40,7 @@ export type { Snapshot, SnapshotNode } from './model/snapshot.js'
 export type { SnapshotArgument } from './snapshot-argument.js'
 export type { VmStatistics } from './model/statistics.js'
 export type {
+  AdapterNetwork,
   BootConfig,
   DiskConfig,
   DiskSpec,

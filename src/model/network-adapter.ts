@@ -1,7 +1,7 @@
 import { isIPv4 } from 'node:net'
 import * as v from 'valibot'
-import { areDistinct, list, object, optional, portSchema, text, type EntriesOf } from './schema.js'
-import type { NetworkAdapterConfig, PortForward } from './vm-config.js'
+import { areDistinct, list, object, optional, plainText, portSchema, text, type EntriesOf } from './schema.js'
+import type { AdapterNetwork, NetworkAdapterConfig, PortForward } from './vm-config.js'
 
 /** The lowest bit of the first byte marks a multicast address. */
 const isOfOneAdapter = (address: string): boolean =>
@@ -17,6 +17,20 @@ export const macAddressSchema = v.pipe(
 /** Checked because an address may become part of a command. */
 export const hostAddressSchema = v.pipe(text, v.check(isIPv4, 'must be an IPv4 address'))
 
+const privateName = v.pipe(
+  plainText,
+  v.check((name) => name.trim() !== '', 'must not be empty'),
+  v.maxLength(64, 'must have at most 64 characters'),
+)
+
+const user = v.literal('user', 'must be "user" or { private: NAME }')
+const privateNetwork = object({ private: privateName })
+
+/** Not a union, whose errors would not name the part that is wrong. */
+export const adapterNetworkSchema: v.GenericSchema<unknown, AdapterNetwork> = v.lazy((network) =>
+  typeof network === 'object' ? privateNetwork : user,
+)
+
 const portForward = object({
   guestPort: portSchema,
   hostPort: optional(portSchema),
@@ -24,11 +38,30 @@ const portForward = object({
   hostAddress: optional(hostAddressSchema),
 } satisfies EntriesOf<PortForward>)
 
-const networkAdapter = object({
-  macAddress: optional(macAddressSchema),
-  outbound: optional(v.boolean('must be true or false')),
-  portForwards: optional(list(portForward, 64)),
-} satisfies EntriesOf<NetworkAdapterConfig>)
+const isOfUser = ({ network = 'user' }: NetworkAdapterConfig): boolean => network === 'user'
+
+const networkAdapter = v.pipe(
+  object({
+    macAddress: optional(macAddressSchema),
+    network: optional(adapterNetworkSchema),
+    outbound: optional(v.boolean('must be true or false')),
+    portForwards: optional(list(portForward, 64)),
+  } satisfies EntriesOf<NetworkAdapterConfig>),
+  v.forward(
+    v.check(
+      (adapter) => isOfUser(adapter) || adapter.outbound !== true,
+      'can be true with network: "user" only: elsewhere, the network decides what the guest reaches',
+    ),
+    ['outbound'],
+  ),
+  v.forward(
+    v.check(
+      (adapter) => isOfUser(adapter) || (adapter.portForwards ?? []).length === 0,
+      'must be empty unless network is "user": the host forwards nothing to other networks',
+    ),
+    ['portForwards'],
+  ),
+)
 
 export const networkAdaptersSchema = v.pipe(
   list(networkAdapter, 8),

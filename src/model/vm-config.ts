@@ -112,7 +112,17 @@ export interface PortForward {
 }
 
 /**
- * A network adapter. It is connected to an IPv4 network of its own, with DHCP.
+ * What an adapter is connected to.
+ *
+ * - `'user'`: a network of the adapter's own, with DHCP, through which the host answers for the guest. It needs no rights on the host.
+ * - `{ private: 'lab' }`: the private network of that name, 1 to 64 characters. VMs in one directory of one computer that name the same
+ *   network reach each other there, and nothing else: neither the host nor what is outside. Nobody gives out addresses: the guests
+ *   set their own, as by `cloudInit.networkConfig`. **Other users of the computer can listen in and take part**: it is not for secrets.
+ */
+export type AdapterNetwork = 'user' | { readonly private: string }
+
+/**
+ * A network adapter.
  *
  * @example
  * ```ts
@@ -134,13 +144,15 @@ export interface PortForward {
 export interface NetworkAdapterConfig {
   /** Six bytes in hexadecimal, `52:54:00:12:34:56`. If absent, the host generates one, which the VM keeps. A clone gets another. */
   readonly macAddress?: string | undefined
+  /** `'user'` if absent. `outbound` and `portForwards` are of this one only. */
+  readonly network?: AdapterNetwork | undefined
   /**
-   * Whether the guest may open connections. If absent or `false`, it can't reach anything, neither on the host nor outside; it
+   * Whether the guest may open connections, with `network: 'user'`. If absent or `false`, it can't reach anything, neither on the host nor outside; it
    * can still answer connections from `portForwards`. With `true`, it reaches everything that the host reaches, **including
    * services that listen on the host's own 127.0.0.1**, at the address of its gateway (10.0.2.2): QEMU can't separate the two.
    */
   readonly outbound?: boolean | undefined
-  /** Without any, the guest can't be reached. */
+  /** With `network: 'user'`: without any, the guest can't be reached. */
   readonly portForwards?: readonly PortForward[] | undefined
 }
 

@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto'
-import type { NetworkAdapterConfig, PortForward } from '../model/vm-config.js'
+import type { AdapterNetwork, NetworkAdapterConfig, PortForward } from '../model/vm-config.js'
 
 /** A port forward as a host keeps it. */
 export interface KeptForward extends PortForward {
@@ -12,6 +12,7 @@ export interface KeptForward extends PortForward {
 /** An adapter as a host keeps it: complete but for the ports that are found at each start. */
 export interface KeptAdapter extends NetworkAdapterConfig {
   readonly macAddress: string
+  readonly network: AdapterNetwork
   readonly outbound: boolean
   readonly portForwards: readonly KeptForward[]
 }
@@ -35,11 +36,12 @@ export function keepAdapters(
     taken.add(address)
     return address
   }
-  return wanted.map(({ macAddress, outbound = false, portForwards = [], ...others }, index) => {
+  return wanted.map(({ macAddress, network = 'user', outbound = false, portForwards = [], ...others }, index) => {
     const before = present[index]
     return {
       ...others,
       macAddress: macAddress ?? free(before?.macAddress),
+      network,
       outbound,
       portForwards: keepForwards(portForwards, before?.portForwards ?? []),
     }
@@ -70,12 +72,16 @@ export const cloneAdapters = (adapters: readonly KeptAdapter[], makeMacAddress =
 
 /** The adapters as users see them; those of a running VM with the ports that were found. */
 export const shownAdapters = (adapters: readonly KeptAdapter[], isRunning: boolean): NetworkAdapterConfig[] =>
-  adapters.map((adapter) => ({
-    ...adapter,
-    portForwards: adapter.portForwards.map(({ foundHostPort, ...forward }) => ({
-      ...forward,
-      ...(isRunning && foundHostPort !== undefined && { hostPort: foundHostPort }),
-    })),
+  adapters.map(({ macAddress, network, outbound, portForwards }) => ({
+    macAddress,
+    network,
+    ...(network === 'user' && {
+      outbound,
+      portForwards: portForwards.map(({ foundHostPort, ...forward }) => ({
+        ...forward,
+        ...(isRunning && foundHostPort !== undefined && { hostPort: foundHostPort }),
+      })),
+    }),
   }))
 
 /** A locally administered address with QEMU's prefix; `digits` are six hexadecimal ones. */

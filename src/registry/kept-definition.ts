@@ -3,7 +3,7 @@ import * as v from 'valibot'
 import { imageRecordSchema } from '../files/image-record.js'
 import { keptGuestAccess } from '../model/guest-access.js'
 import { labelsSchema } from '../model/vm-labels.js'
-import { hostAddressSchema, macAddressSchema } from '../model/network-adapter.js'
+import { adapterNetworkSchema, hostAddressSchema, macAddressSchema } from '../model/network-adapter.js'
 import { portSchema, type Complete, type EntriesOf } from '../model/schema.js'
 import type { MediaDrive } from '../model/vm-changes.js'
 import type {
@@ -57,6 +57,8 @@ const keptForward = {
 
 const keptAdapter = {
   macAddress: macAddressSchema,
+  /** Absent in VMs of an older awaitvm. */
+  network: v.optional(adapterNetworkSchema, 'user'),
   outbound: v.boolean(),
   portForwards: v.array(v.strictObject(keptForward)),
 } satisfies EntriesOf<NetworkAdapterConfig> & EntriesOf<KeptAdapter>

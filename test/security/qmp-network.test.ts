@@ -5,12 +5,11 @@ import { networkInterfaces } from 'node:os'
 import type { Vm } from 'awaitvm'
 import { expect, test } from 'vitest'
 import { openMonitor } from '../../src/drivers/qmp/process/monitor.js'
-import { ConsoleReader } from '../../src/testing/conformance/console-reader.js'
+import type { ConsoleReader } from '../../src/testing/conformance/console-reader.js'
 import { debianWithAgent } from '../support/debian-with-agent.js'
+import { bootToShell, runInShell } from '../support/linux-shell.js'
 import { missingQemu, skipWithout } from '../support/optional-tool.js'
 import { QmpHost } from '../support/qmp-host.js'
-
-const bootTimeoutMs = 50_000
 
 type Service = 'loopback' | 'outer' | 'datagrams'
 
@@ -65,20 +64,10 @@ const outerAddress = Object.values(networkInterfaces())
 
 /** A Linux guest that does not wait for DHCP, and uses the usual route to its host. */
 async function bootLinux(vm: Vm): Promise<ConsoleReader> {
-  await vm.start().unwrap()
-  const shell = new ConsoleReader(vm.console())
-  await shell.until('shell ready', bootTimeoutMs)
-  await shell.until('# ', bootTimeoutMs)
-  await run(shell, 'killall udhcpc; ip address flush dev eth0; ip address add 10.0.2.15/24 dev eth0')
-  await run(shell, 'ip route add default via 10.0.2.2')
+  const shell = await bootToShell(vm)
+  await runInShell(shell, 'killall udhcpc; ip address flush dev eth0; ip address add 10.0.2.15/24 dev eth0')
+  await runInShell(shell, 'ip route add default via 10.0.2.2')
   return shell
-}
-
-/** Runs a command in the guest, and returns its output. */
-async function run(shell: ConsoleReader, command: string): Promise<string> {
-  shell.send(`${command}\necho end-of-"command"`)
-  const [printed] = await shell.until(/[^]*end-of-command/)
-  return printed
 }
 
 /** QEMU's own list of connections. */
@@ -109,10 +98,10 @@ for (const outbound of [false, true]) {
     const { ports } = services
 
     // The first datagram was sent before the next step begins.
-    await run(shell, `tftp -g -l /file -r file 10.0.2.2 ${ports.datagrams} > /dev/null 2>&1 &`)
-    await run(shell, 'tftp -g -l /file -r file 10.0.2.3 53 > /dev/null 2>&1 &')
-    await run(shell, `nc -w 10 10.0.2.2 ${ports.loopback} < /dev/null`)
-    if (outerAddress !== undefined) await run(shell, `nc -w 10 ${outerAddress} ${ports.outer} < /dev/null`)
+    await runInShell(shell, `tftp -g -l /file -r file 10.0.2.2 ${ports.datagrams} > /dev/null 2>&1 &`)
+    await runInShell(shell, 'tftp -g -l /file -r file 10.0.2.3 53 > /dev/null 2>&1 &')
+    await runInShell(shell, `nc -w 10 10.0.2.2 ${ports.loopback} < /dev/null`)
+    if (outerAddress !== undefined) await runInShell(shell, `nc -w 10 ${outerAddress} ${ports.outer} < /dev/null`)
     if (outbound) await services.firstDatagram
     const all: Service[] = ['loopback', 'datagrams', ...(outerAddress === undefined ? [] : (['outer'] as const))]
     expect(services.reached).toEqual(new Set(outbound ? all : []))
@@ -120,11 +109,11 @@ for (const outbound of [false, true]) {
       outbound,
     )
 
-    await run(shell, 'mkdir /www; echo hello from the guest > /www/index.html; httpd -p 80 -h /www')
+    await runInShell(shell, 'mkdir /www; echo hello from the guest > /www/index.html; httpd -p 80 -h /www')
     const [adapter] = (await vm.refresh().unwrap()).networkAdapters ?? []
     const url = `http://127.0.0.1:${String(adapter?.portForwards?.[0]?.hostPort)}/`
     expect(await (await fetch(url)).text()).toBe('hello from the guest\n')
-    expect(await run(shell, 'cat /sys/class/net/eth0/address')).toContain(adapter?.macAddress)
+    expect(await runInShell(shell, 'cat /sys/class/net/eth0/address')).toContain(adapter?.macAddress)
     shell.close()
     await vm.stop({ mode: 'kill' }).unwrap()
     await expect(fetch(url)).rejects.toThrow('fetch failed')

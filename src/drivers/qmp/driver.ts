@@ -70,7 +70,13 @@ export class QmpDriver implements Driver {
       this.#listeners.emit(event)
     })
     const access = new VmAccess({ directory, inspector, observer, images })
-    const lifecycle = new QemuLifecycle({ observer, images, program: tools.system, accelerator })
+    const lifecycle = new QemuLifecycle({
+      observer,
+      images,
+      program: tools.system,
+      directory: directory.root,
+      accelerator,
+    })
     const agents = new AgentChannel(directory.member)
     this.#directory = directory
     this.#tools = tools

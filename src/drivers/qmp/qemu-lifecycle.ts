@@ -15,6 +15,7 @@ import { newMemoryFile, saveMemory } from './disks/memory-image.js'
 import { requirePlugged } from './disks/plugged-disks.js'
 import { requireParts } from './disks/required-parts.js'
 import { QmpConnectionError } from './protocol/qmp-errors.js'
+import { folderId } from './process/own-qemu.js'
 import { endQemu } from './process/qemu-end.js'
 import { forgetEnd, removeRun, type RunPlan } from './process/run-record.js'
 import type { VmObserver } from './watch/vm-observer.js'
@@ -24,6 +25,8 @@ interface Parts {
   readonly images: DiskImages
   /** The path of the QEMU program. */
   readonly program: string
+  /** The path of the directory of VMs. */
+  readonly directory: string
   /** The accelerator for guests; the best available one if absent. */
   readonly accelerator: Accelerator | undefined
 }
@@ -48,12 +51,13 @@ export class QemuLifecycle {
 
   /** How QEMU would be started for a VM now. */
   plan({ id, hardware, memory }: Definition): RunPlan {
+    const { program, directory } = this.#parts
     const accelerator = memory?.accelerator ?? this.accelerator()
     const startedMiB = memory?.startedMiB ?? hardware.memoryMiB
     return {
       accelerator,
       startedMiB,
-      commandLine: [this.#parts.program, ...commandLine(id, hardware, accelerator, startedMiB)],
+      commandLine: [program, ...commandLine(id, hardware, { accelerator, startedMiB, directory: folderId(directory) })],
     }
   }
 

@@ -91,6 +91,23 @@ test.for<[unknown, string, string]>([
     'must be the address of one adapter',
   ],
   [adapter({ macAddress: '00:00:00:00:00:00' }), 'spec.networkAdapters[0].macAddress', 'the address of one adapter'],
+  [adapter({ network: 'lan' }), 'spec.networkAdapters[0].network', 'must be "user" or { private: NAME }'],
+  [adapter({ network: { private: ' ' } }), 'spec.networkAdapters[0].network.private', 'must not be empty'],
+  [
+    adapter({ network: { private: 'x'.repeat(65) } }),
+    'spec.networkAdapters[0].network.private',
+    'at most 64 characters',
+  ],
+  [
+    adapter({ network: { private: 'lab' }, outbound: true }),
+    'spec.networkAdapters[0].outbound',
+    'can be true with network: "user" only',
+  ],
+  [
+    adapter({ network: { private: 'lab' }, portForwards: [{ guestPort: 22 }] }),
+    'spec.networkAdapters[0].portForwards',
+    'must be empty unless network is "user"',
+  ],
   [adapter({ portForwards: [{}] }), 'spec.networkAdapters[0].portForwards[0].guestPort', 'is missing'],
   [forward({ guestPort: 0 }), 'spec.networkAdapters[0].portForwards[0].guestPort', 'a whole number from 1 to 65535'],
   [forward({ hostPort: 65_536 }), 'spec.networkAdapters[0].portForwards[0].hostPort', 'from 1 to 65535, and is 65536'],
@@ -135,6 +152,8 @@ test('a complete spec is right, and a copy of what was given', () => {
     boot: { kernel: path, initrd: path, commandLine: 'console=ttyS0', order: ['cdrom', 'disk'] },
     networkAdapters: [
       {},
+      { network: 'user' },
+      { network: { private: 'lab 1' }, outbound: false, portForwards: [] },
       {
         macAddress: '52:54:00:12:34:ab',
         outbound: true,

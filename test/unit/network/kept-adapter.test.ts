@@ -9,9 +9,10 @@ const addresses = (...digits: string[]): (() => string) => {
 
 test('what is left open is decided', () => {
   expect(keepAdapters([{}, { portForwards: [{ guestPort: 22 }] }], [], addresses('00000a', '00000b'))).toEqual([
-    { macAddress: '52:54:00:00:00:0a', outbound: false, portForwards: [] },
+    { macAddress: '52:54:00:00:00:0a', network: 'user', outbound: false, portForwards: [] },
     {
       macAddress: '52:54:00:00:00:0b',
+      network: 'user',
       outbound: false,
       portForwards: [{ guestPort: 22, protocol: 'tcp', hostAddress: '127.0.0.1' }],
     },
@@ -35,6 +36,7 @@ test('a port that was found stays with forwards of the same guest port, unless a
   const before = [
     {
       macAddress: '52:54:00:00:00:0a',
+      network: 'user' as const,
       outbound: false,
       portForwards: [
         { ...found, guestPort: 22, foundHostPort: 5001 },
@@ -68,5 +70,16 @@ test('a port that was found stays with forwards of the same guest port, unless a
     undefined,
     undefined,
     undefined,
+  ])
+})
+
+test('an adapter of another network has neither outbound nor forwards, and shows none', () => {
+  const before = keepAdapters([{ network: { private: 'lab' } }], [], addresses('00000a'))
+  expect(before).toMatchObject([{ network: { private: 'lab' }, outbound: false, portForwards: [] }])
+  const shown = shownAdapters(before, true)
+  expect(shown).toEqual([{ macAddress: '52:54:00:00:00:0a', network: { private: 'lab' } }])
+  expect(keepAdapters(shown, before)).toEqual(before)
+  expect(cloneAdapters(before, addresses('00000b'))).toMatchObject([
+    { macAddress: '52:54:00:00:00:0b', network: { private: 'lab' } },
   ])
 })

@@ -1,4 +1,5 @@
-import type { Accelerator } from '../process/accelerator.js'
+import type { FolderId } from '../process/own-qemu.js'
+import type { RunPlan } from '../process/run-record.js'
 import { seedFiles, type Hardware, type Seed } from '../definition.js'
 import { readOnlyRaw, type QemuOptions } from '../disks/disk-chain.js'
 import {
@@ -22,13 +23,17 @@ const seedSlot = 30
 /**
  * QEMU's arguments for a VM, whose guest starts paused. Values from callers are passed as JSON, or with doubled commas.
  *
- * @param startedMiB the memory, which differs from the VM's setting if saved memory is loaded and the VM was edited before
+ * @param start.startedMiB the memory, which differs from the VM's setting if saved memory is loaded and the VM was edited before
+ * @param start.directory the directory that the VM is in
  */
 export function commandLine(
   id: string,
   hardware: Hardware,
-  accelerator: Accelerator,
-  startedMiB = hardware.memoryMiB,
+  {
+    accelerator,
+    startedMiB,
+    directory,
+  }: Pick<RunPlan, 'accelerator' | 'startedMiB'> & { readonly directory: FolderId },
 ): string[] {
   const { machine, cpus, boot, flash } = hardware
   return [
@@ -61,7 +66,7 @@ export function commandLine(
     ...device({ driver: 'virtserialport', id: 'bulk-port', chardev: 'bulk', name: portName }),
     ...device({ driver: 'virtio-balloon-pci', id: 'balloon', addr: slotAddress(balloonSlot) }),
     // Adapters precede disks, which may be plugged and unplugged, so that they always have the same slots.
-    ...networkDevices(hardware.networkAdapters),
+    ...networkDevices(hardware.networkAdapters, directory),
     ...drives(hardware),
     ...(hardware.seed === undefined ? [] : seedDisk(hardware.seed)),
     ...(boot.kernel === undefined ? [] : ['-kernel', boot.kernel]),

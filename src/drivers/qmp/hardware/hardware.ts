@@ -34,6 +34,7 @@ const handled: HandledSettings = {
   boot: { kernel: true, initrd: true, commandLine: true, firmware: true, videoFirmware: true, order: true },
   networkAdapters: {
     macAddress: true,
+    network: true,
     outbound: true,
     portForwards: { guestPort: true, hostPort: true, protocol: true, hostAddress: true },
   },

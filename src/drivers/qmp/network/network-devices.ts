@@ -1,17 +1,31 @@
 import type { KeptAdapter } from '../../../network/kept-adapter.js'
+import type { FolderId } from '../process/own-qemu.js'
+import { privateNetwork } from './private-network.js'
 
 /** QEMU's id of the network of an adapter, by the adapter's index. */
 export const networkId = (index: number): string => `net${String(index)}`
 
 /**
- * QEMU's arguments for the adapters. Each has a network of its own, from 10.0.2.0/24 on, in which the guest is .15 and the host .2.
- * Ports are forwarded after QEMU has started, since it then reports which of them are not available.
+ * QEMU's arguments for the adapters. Ports are forwarded after QEMU has started, since it then reports which of them are not available.
+ *
+ * @param directory whose private networks the VM is on
  */
-export const networkDevices = (adapters: readonly KeptAdapter[]): string[] =>
-  adapters.flatMap(({ macAddress, outbound }, index) => {
+export const networkDevices = (adapters: readonly KeptAdapter[], directory: FolderId): string[] =>
+  adapters.flatMap((adapter, index) => {
     const id = networkId(index)
-    const network = { type: 'user', id, net: `10.0.${String(2 + index)}.0/24`, ipv6: false, restrict: !outbound }
+    const network = { id, ...networkOf(adapter, index, directory) }
     // No ROM: it is only for network boot, and some packages of QEMU lack it.
-    const adapter = { driver: 'virtio-net-pci', netdev: id, mac: macAddress, romfile: '' }
-    return ['-netdev', JSON.stringify(network), '-device', JSON.stringify(adapter)]
+    const device = { driver: 'virtio-net-pci', netdev: id, mac: adapter.macAddress, romfile: '' }
+    return ['-netdev', JSON.stringify(network), '-device', JSON.stringify(device)]
   })
+
+const networkOf = ({ network, outbound }: KeptAdapter, index: number, directory: FolderId): object =>
+  network === 'user' ? userNetwork(index, outbound) : privateNetwork(directory, network.private)
+
+/** A network of the adapter's own, from 10.0.2.0/24 on, in which the guest is .15 and the host .2. */
+const userNetwork = (index: number, outbound: boolean): object => ({
+  type: 'user',
+  net: `10.0.${String(2 + index)}.0/24`,
+  ipv6: false,
+  restrict: !outbound,
+})

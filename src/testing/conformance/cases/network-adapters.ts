@@ -43,13 +43,19 @@ export const networkAdapters: Cases = ({ host, promises }) => {
     const { config } = vm
     const [, second, third] = macAddressesOf(config)
     expect(config.networkAdapters).toEqual([
-      { macAddress, outbound: true, portForwards: [{ guestPort: 53, protocol: 'udp', hostAddress: '0.0.0.0' }] },
+      {
+        macAddress,
+        network: 'user',
+        outbound: true,
+        portForwards: [{ guestPort: 53, protocol: 'udp', hostAddress: '0.0.0.0' }],
+      },
       {
         macAddress: expect.stringMatching(anyMacAddress),
+        network: 'user',
         outbound: false,
         portForwards: [{ guestPort: 22, hostPort: 40_022, protocol: 'tcp', hostAddress: '127.0.0.1' }],
       },
-      { macAddress: expect.stringMatching(anyMacAddress), outbound: false, portForwards: [] },
+      { macAddress: expect.stringMatching(anyMacAddress), network: 'user', outbound: false, portForwards: [] },
     ])
     expect(second).not.toBe(third)
     expect(await vm.refresh().unwrap()).toEqual(config)
@@ -121,10 +127,12 @@ export const networkAdapters: Cases = ({ host, promises }) => {
     const wanted = [{ outbound: true }, { macAddress }]
     const { networkAdapters: after } = await vm.edit({ networkAdapters: wanted }).unwrap()
     expect(after).toEqual([
-      { macAddress: before[0]?.macAddress, outbound: true, portForwards: [] },
-      { macAddress, outbound: false, portForwards: [] },
+      { macAddress: before[0]?.macAddress, network: 'user', outbound: true, portForwards: [] },
+      { macAddress, network: 'user', outbound: false, portForwards: [] },
     ])
     expect((await vm.refresh().unwrap()).networkAdapters).toEqual(after)
+    const lab = { macAddress, network: { private: 'lab' } }
+    expect((await vm.edit({ networkAdapters: [lab] }).unwrap()).networkAdapters).toEqual([lab])
     expect((await vm.edit({ networkAdapters: [] }).unwrap()).networkAdapters).toEqual([])
   })
 

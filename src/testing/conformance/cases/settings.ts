@@ -60,6 +60,7 @@ const samples: Readonly<Record<SettingPath, Sample>> = {
   'spec.boot.videoFirmware': (_trial, videoFirmware) => ({ boot: { videoFirmware } }),
   'spec.boot.order': () => ({ boot: { order: ['cdrom', 'disk'] } }),
   'spec.networkAdapters.macAddress': () => networkAdapter({ macAddress: '52:54:00:ab:cd:ef' }),
+  'spec.networkAdapters.network': () => networkAdapter({ network: { private: 'lab' } }),
   'spec.networkAdapters.outbound': () => networkAdapter({ outbound: true }),
   'spec.networkAdapters.portForwards.guestPort': () => networkAdapter({ portForwards: [{ guestPort: 22 }] }),
   'spec.networkAdapters.portForwards.hostPort': () => networkAdapter({ portForwards: [portForward] }),

@@ -1,6 +1,8 @@
 import { expect, test } from 'vitest'
-import { commandLine } from '../../../../src/drivers/qmp/hardware/command-line.js'
+import { commandLine as commandLineIn } from '../../../../src/drivers/qmp/hardware/command-line.js'
 import type { Hardware } from '../../../../src/drivers/qmp/definition.js'
+import type { FolderId } from '../../../../src/drivers/qmp/process/own-qemu.js'
+import type { Accelerator } from '../../../../src/drivers/qmp/process/accelerator.js'
 
 const id = '01234567-89ab-4cde-8f01-23456789abcd'
 const bare: Hardware = {
@@ -14,6 +16,13 @@ const bare: Hardware = {
   networkAdapters: [],
   images: {},
 }
+
+const commandLine = (
+  vm: string,
+  hardware: Hardware,
+  accelerator: Accelerator,
+  startedMiB = hardware.memoryMiB,
+): string[] => commandLineIn(vm, hardware, { accelerator, startedMiB, directory: '1:2' })
 
 /** The values of all uses of an option. */
 function valuesOf(words: readonly string[], option: string): string[] {
@@ -162,6 +171,7 @@ test('devices are booted in the requested order, and not at all if a kernel is b
 
 test('each network adapter has a network of its own, restricted unless it is outbound', () => {
   const adapter = {
+    network: 'user' as const,
     outbound: false,
     portForwards: [{ guestPort: 22, protocol: 'tcp' as const, hostAddress: '127.0.0.1' }],
   }
@@ -178,6 +188,26 @@ test('each network adapter has a network of its own, restricted unless it is out
     { driver: 'virtio-net-pci', netdev: 'net0', mac: '52:54:00:00:00:01', romfile: '' },
     { driver: 'virtio-net-pci', netdev: 'net1', mac: '52:54:00:00:00:02', romfile: '' },
   ])
+})
+
+test('adapters of one private network of a directory are in one group on the loopback interface', () => {
+  const adapter = (name: string) => ({
+    macAddress: '52:54:00:00:00:01',
+    network: { private: name },
+    outbound: false,
+    portForwards: [],
+  })
+  const networks = (directory: FolderId, ...names: string[]): { readonly mcast: string }[] => {
+    const networkAdapters = names.map(adapter)
+    const start = { accelerator: 'tcg', startedMiB: 64, directory } as const
+    return valuesOf(commandLineIn(id, { ...bare, networkAdapters }, start), '-netdev').map((text) => JSON.parse(text))
+  }
+  const [one, other, again] = networks('1:2', 'lab', 'lab 2', 'lab')
+  const group = expect.stringMatching(/^239(?:\.\d{1,3}){3}:[12]\d{4}$/)
+  expect(one).toEqual({ id: 'net0', type: 'socket', mcast: group, localaddr: '127.0.0.1' })
+  expect(again?.mcast).toBe(one?.mcast)
+  const [elsewhere] = networks('1:3', 'lab')
+  expect(new Set([one?.mcast, other?.mcast, elsewhere?.mcast]).size).toBe(3)
 })
 
 test('the boot order of floppies is set at their controller', () => {
