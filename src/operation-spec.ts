@@ -45,6 +45,8 @@ export interface OperationSpec {
   readonly from?: readonly VmState[]
   /** The states in which it is accepted with `mode: 'kill'`. */
   readonly fromKill?: readonly VmState[]
+  /** The states in which it is accepted with `memory: true`, if it is of the present moment. A snapshot can be had in any state. */
+  readonly fromMemory?: readonly VmState[]
   /** The state that the host may show until it is done. */
   readonly through?: VmState
   /** The state that it leads to; absent if it changes none. */

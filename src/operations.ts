@@ -134,8 +134,9 @@ const table = {
     isJob: true,
     isCancelable: true,
     from: ['stopped', 'running', 'paused', 'crashed'],
+    fromMemory: ['running', 'paused', 'suspended'],
     through: 'cloning',
-    errors: [...inState, 'ALREADY_EXISTS'],
+    errors: [...inState, 'ALREADY_EXISTS', 'SNAPSHOT_NOT_FOUND', 'FIRMWARE_NOT_FOUND'],
   },
   'vm.delete': { phrase: 'delete', answers: 'nothing', isJob: true, from: atRest, errors: inState },
   'vm.unregister': { phrase: 'unregister', answers: 'nothing', isJob: true, from: atRest, errors: inState },
@@ -237,6 +238,8 @@ export const isDriverOperation = (code: OperationCode): code is DriverOperation 
 export const features = [
   /** `vm.clone({ linked: true })` */
   'vm.clone.linked',
+  /** `vm.clone({ memory: true })` */
+  'vm.clone.memory',
   /** `vm.edit` of hardware while the VM runs */
   'vm.edit.live',
   /** `server.events()` includes what other processes do */

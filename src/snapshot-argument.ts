@@ -10,7 +10,10 @@ import type { Snapshot, SnapshotNode } from './model/snapshot.js'
 /** A snapshot as methods take it: itself, its id, or its name. An id goes before a name. */
 export type SnapshotArgument = Snapshot | string
 
-const argumentSchema = v.union([nonEmpty, v.object({ id: nonEmpty })], 'must be a snapshot, or the id or name of one')
+export const snapshotSchema = v.union(
+  [nonEmpty, v.object({ id: nonEmpty })],
+  'must be a snapshot, or the id or name of one',
+)
 
 interface SnapshotInput {
   readonly vm: string
@@ -26,21 +29,26 @@ export interface SnapshotChoice {
 /** Reads the argument. A snapshot's own id is taken as it is; the host is asked what else a text means, if it lists snapshots. */
 export function chooseSnapshot(vm: string, argument: SnapshotArgument, operations: DriverOperations): SnapshotChoice {
   const { 'vm.getSnapshotTree': getTree } = operations
-  return validate(argumentSchema, argument, 'snapshot').match<SnapshotChoice>(
+  return validate(snapshotSchema, argument, 'snapshot').match<SnapshotChoice>(
     (given) =>
       typeof given === 'string'
         ? {
             input: { vm, snapshot: given },
             complete:
-              getTree &&
-              (async (_input, task) => {
-                const tree = await hostTask(task).askFirst(() => getTree({ vm }, task))
-                return { vm, snapshot: idOf(tree, given) }
-              }),
+              getTree && (async (_input, task) => ({ vm, snapshot: await snapshotIdOf(given, { vm, getTree }, task) })),
           }
         : { input: { vm, snapshot: given.id }, complete: undefined },
     (error) => ({ input: error, complete: undefined }),
   )
+}
+
+/** The id of the snapshot that a text means, which is asked of the host. */
+export async function snapshotIdOf(
+  idOrName: string,
+  { vm, getTree }: { readonly vm: string; readonly getTree: NonNullable<DriverOperations['vm.getSnapshotTree']> },
+  task: Task,
+): Promise<string> {
+  return idOf(await hostTask(task).askFirst(() => getTree({ vm }, task)), idOrName)
 }
 
 /** What is neither an id nor a name is left to the host, which says that it has no such snapshot. */

@@ -4,6 +4,7 @@ import { keyCodes } from './model/keys.js'
 import { object, optional, unchecked } from './model/schema.js'
 import { descriptionSchema, vmNameSchema } from './model/vm-spec.js'
 import { vmStates } from './model/vm-state.js'
+import { snapshotSchema, type SnapshotArgument } from './snapshot-argument.js'
 
 /** The options of `vm.start()`. */
 export interface StartOptions extends JobOptions {
@@ -43,6 +44,16 @@ export interface CloneOptions extends JobOptions {
   readonly name: string
   /** Share the unchanged part of the disks with the original. Needs the capability `'vm.clone.linked'`. */
   readonly linked?: boolean | undefined
+  /**
+   * Go on from the memory of the original, too: the clone is `running`. The host shares memory and disks as far as it can, whether
+   * `linked` or not. Needs the capability `'vm.clone.memory'`.
+   */
+  readonly memory?: boolean | undefined
+  /**
+   * Go on from this snapshot, given by itself, its id or its name, instead of the present moment; the original may be in any state.
+   * Needs `memory: true`, and a snapshot that was made while the VM was on.
+   */
+  readonly snapshot?: SnapshotArgument | undefined
 }
 
 /** The options of `vm.createSnapshot()`. */
@@ -81,6 +92,8 @@ export const statesSchema = v.union(
 export const readCloneOptions = methodOptions({
   name: vmNameSchema,
   linked: optional(v.boolean('must be true or false')),
+  memory: optional(v.boolean('must be true or false')),
+  snapshot: optional(snapshotSchema),
 })
 export const readSnapshotOptions = methodOptions({ name: vmNameSchema, description: optional(descriptionSchema) })
 

@@ -1,9 +1,11 @@
+import { cloneVm } from './clone-vm.js'
 import { ConsoleStream } from './console-stream.js'
 import { deleteVm } from './delete-vm.js'
 import { callDriver, notSupported, type DriverConnection } from './driver-call.js'
 import type { DriverOperationTypes } from './driver/driver.js'
 import type { VmRecord } from './model/vm-record.js'
-import { InvalidArgumentError, VmError } from './errors.js'
+import type { InvalidArgumentError } from './errors.js'
+import { VmError } from './errors.js'
 import { validate } from './errors/validate.js'
 import { VmGuest } from './guest.js'
 import type { JobOptions } from './job/job-options.js'
@@ -24,7 +26,6 @@ import { stopVm } from './stop-vm.js'
 import {
   keysSchema,
   statesSchema,
-  readCloneOptions,
   readSnapshotOptions,
   type DeleteOptions,
   type StartOptions,
@@ -200,12 +201,12 @@ export class Vm extends VmView implements OperationMethods<'vm'> {
     return this.#call('vm.edit', input, options, this.#keepRecord)
   }
 
-  /** Makes a new, stopped VM with the disks as they are now. `{ linked: true }` needs the capability `'vm.clone.linked'`. */
+  /**
+   * Makes a new, stopped VM with the disks as they are now. `{ linked: true }` needs the capability `'vm.clone.linked'`.
+   * `{ memory: true }` makes a twin that runs: see {@link CloneOptions.memory}.
+   */
   clone(options: CloneOptions): Job<Vm, operation.CloneErrors> {
-    const { own, job } = readCloneOptions(options)
-    const input = own.match(({ name, linked = false }) => ({ vm: this.id, name, linked }), itself)
-    const needs = !(input instanceof InvalidArgumentError) && input.linked ? 'vm.clone.linked' : undefined
-    return this.#call('vm.clone', input, job, (record) => this.#connection.vmOf(record), needs)
+    return cloneVm(this.#connection, options, this.target, (record) => this.#connection.vmOf(record))
   }
 
   /**

@@ -1,7 +1,7 @@
 import { inBackground } from '../background.js'
 import * as v from 'valibot'
 import { ProtocolError, TimeoutError } from '../errors.js'
-import { requireState } from '../errors/state.js'
+import { requireState, statesToClone } from '../errors/state.js'
 import { validate } from '../errors/validate.js'
 import { nonEmpty, object, optional } from '../model/schema.js'
 import {
@@ -107,7 +107,8 @@ function withCheckedStates(operations: DriverOperations): DriverOperations {
     return async (input, task) => {
       if ('vm' in input) {
         const { vm } = input
-        const expected = 'mode' in input && input.mode === 'kill' ? fromKill : from
+        const isKill = 'mode' in input && input.mode === 'kill'
+        const expected = isKill ? fromKill : 'memory' in input ? statesToClone(input) : from
         requireState(code, await hostTask(task).askFirst(() => getState({ vm }, task)), expected)
       }
       return await perform(input, task)

@@ -81,6 +81,10 @@ export interface DriverInputs extends GuestInputs {
     readonly name: string
     /** Whether the clone shares the disks of the VM, and keeps only what it changes. */
     readonly linked: boolean
+    /** Whether the clone goes on from the memory of the VM, or of the snapshot: it is running then. */
+    readonly memory: boolean
+    /** The id of the snapshot that the clone goes on from; the present moment if absent. */
+    readonly snapshot?: string | undefined
   }
   /** The VM. */
   'vm.delete': OnVm

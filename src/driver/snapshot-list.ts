@@ -1,3 +1,4 @@
+import { InvalidArgumentError } from '../errors.js'
 import { snapshotNameIsTaken, snapshotNotFound } from '../errors/lookup.js'
 import type { Snapshot } from '../model/snapshot.js'
 
@@ -11,6 +12,14 @@ export function requireSnapshot<S extends Pick<Snapshot, 'id'>>(snapshots: reado
   if (snapshot === undefined) throw snapshotNotFound(id)
   return snapshot
 }
+
+/** Error for a snapshot that has no memory to go on from. */
+export const withoutMemory = ({ name }: Pick<Snapshot, 'name'>): InvalidArgumentError =>
+  new InvalidArgumentError({
+    path: 'options.snapshot',
+    reason: `the snapshot ${JSON.stringify(name)} has no memory, since the VM was not on when it was made`,
+    hint: 'Make a snapshot while the VM is running or paused.',
+  })
 
 /**
  * Checks the name of a new snapshot.

@@ -94,6 +94,18 @@ const crashed = (native: NativeError): { readonly reason: string; readonly nativ
   native,
 })
 
+/** The states from which a VM, or one of its snapshots, can be cloned. */
+export const statesToClone = ({
+  memory,
+  snapshot,
+}: {
+  readonly memory?: boolean | undefined
+  readonly snapshot?: string | undefined
+}): readonly VmState[] => {
+  if (snapshot !== undefined) return operations['vm.switchToSnapshot'].from
+  return memory === true ? operations['vm.clone'].fromMemory : operations['vm.clone'].from
+}
+
 const expectedStates = (operation: OperationCode): readonly VmState[] => {
   const spec: OperationSpec = operations[operation]
   return spec.from ?? []

@@ -70,6 +70,18 @@ export const cloneAdapters = (adapters: readonly KeptAdapter[], makeMacAddress =
     makeMacAddress,
   )
 
+/**
+ * The adapters of a clone that goes on from the memory of the original, in which their addresses are. Its forwards listen at other
+ * ports of the host, which are found when it goes on: those of the original are taken.
+ */
+export const twinAdapters = (adapters: readonly KeptAdapter[]): KeptAdapter[] =>
+  adapters.map((adapter) => ({
+    ...adapter,
+    portForwards: adapter.portForwards.map(
+      ({ hostPort: _hostPort, foundHostPort: _foundHostPort, ...forward }) => forward,
+    ),
+  }))
+
 /** The adapters as users see them; those of a running VM with the ports that were found. */
 export const shownAdapters = (adapters: readonly KeptAdapter[], isRunning: boolean): NetworkAdapterConfig[] =>
   adapters.map(({ macAddress, network, outbound, portForwards }) => ({

@@ -11,9 +11,11 @@ export const operationTable = (): string[][] => [
   ['operation', 'in the states', 'shows', 'leads to', 'can be cancelled', 'times out after'],
   ...Object.entries<OperationSpec>(operations)
     .filter(([, { from }]) => from !== undefined)
-    .map(([code, { from, fromKill, through, to, isCancelable, timeoutMs }]) => [
+    .map(([code, { from, fromKill, fromMemory, through, to, isCancelable, timeoutMs }]) => [
       `\`${code}\``,
-      words(from) + (fromKill === undefined ? '' : `; with \`mode: 'kill'\` ${words(fromKill)}`),
+      words(from) +
+        (fromKill === undefined ? '' : `; with \`mode: 'kill'\` ${words(fromKill)}`) +
+        (fromMemory === undefined ? '' : `; with \`memory: true\` ${words(fromMemory)}`),
       words(through === undefined ? [] : [through]),
       words(to === undefined ? [] : [to]),
       isCancelable === true ? 'yes' : '',

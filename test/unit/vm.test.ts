@@ -12,6 +12,7 @@ import {
 import { describe, expect, test } from 'vitest'
 import { configOf, recordOf, snapshot } from '../support/fake-driver.js'
 import { fakeServer } from '../support/fake-server.js'
+import { failureOf } from '../../src/testing/conformance/expect-failure.js'
 
 const changes: [string, (vm: Vm, options?: JobOptions) => Job<unknown>, object, VmState, value?: StopMode][] = [
   ['vm.start', (vm, options) => vm.start(options), {}, 'running'],
@@ -78,10 +79,34 @@ describe('calls that ask', () => {
     expect(guest.exec(['true']).target?.name).toBe('web-2')
   })
 
+  test('clone with memory asks for that of a snapshot by its id', async () => {
+    const { driver, vm } = await fakeServer({ features: new Set(['vm.clone.memory'] as const) })
+    const input = { vm: vm.id, name: 'twin', linked: false, memory: true }
+    void vm.clone({ name: 'twin', memory: true })
+    expect(driver.last).toMatchObject({ operation: 'vm.clone', input })
+    void vm.clone({ name: 'twin', memory: true, snapshot })
+    expect(driver.last).toMatchObject({ operation: 'vm.clone', input: { ...input, snapshot: snapshot.id } })
+    const named = vm.clone({ name: 'twin', memory: true, snapshot: 'booted' })
+    expect(driver.last.operation).toBe('vm.getSnapshotTree')
+    driver.last.succeed([{ ...snapshot, id: 'of-booted', name: 'booted', children: [] }])
+    await expect.poll(() => driver.last.input).toEqual({ ...input, snapshot: 'of-booted' })
+    driver.last.succeed(recordOf('twin'))
+    expect((await named)._unsafeUnwrap().name).toBe('twin')
+  })
+
+  test('clone of a snapshot needs memory, and a host that offers it', async () => {
+    const { driver, vm } = await fakeServer({ features: new Set(['vm.clone.linked'] as const) })
+    const { capability } = await failureOf(vm.clone({ name: 'twin', memory: true }), 'NOT_SUPPORTED')
+    expect(capability).toBe('vm.clone.memory')
+    const { path } = await failureOf(vm.clone({ name: 'twin', snapshot: 'booted' }), 'INVALID_ARGUMENT')
+    expect(path).toBe('options.snapshot')
+    expect(driver.calls).toEqual([])
+  })
+
   test('clone gives the new VM', async () => {
     const { driver, vm } = await fakeServer({ features: new Set(['vm.clone.linked'] as const) })
     const job = vm.clone({ name: 'copy', linked: true })
-    expect(driver.last.input).toEqual({ vm: vm.id, name: 'copy', linked: true })
+    expect(driver.last.input).toEqual({ vm: vm.id, name: 'copy', linked: true, memory: false })
     driver.last.succeed(recordOf('copy'))
     const copy = (await job)._unsafeUnwrap()
     expect(copy.name).toBe('copy')

@@ -24,7 +24,7 @@ const inputNames = {
   'server.attachJob': ['token'],
   'vm.stop': ['mode'],
   'vm.edit': ['changes'],
-  'vm.clone': ['name', 'linked'],
+  'vm.clone': ['name', 'linked', 'memory', 'snapshot'],
   'vm.migrate': ['to'],
   'vm.createSnapshot': ['name', 'description'],
   'vm.switchToSnapshot': ['snapshot'],

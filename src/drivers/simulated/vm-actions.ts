@@ -1,11 +1,10 @@
 import { requireNewSnapshot, requireSnapshot } from '../../driver/snapshot-list.js'
-import { requireState } from '../../errors/state.js'
-import { cloneAdapters } from '../../network/kept-adapter.js'
+import { requireState, statesToClone } from '../../errors/state.js'
 import { operations, type DriverOperation } from '../../operations.js'
 import type { Actions } from './action.js'
+import { cloneOf, filesOfClone } from './clones.js'
 import { moveTo, requireTarget } from './migration.js'
-import { checkConfig, checkFiles, edited, requireHardwareMayChange, withNewDiskIds } from './provisioning.js'
-import { cloneSeed } from './seed.js'
+import { checkConfig, checkFiles, edited, requireHardwareMayChange } from './provisioning.js'
 import { shutDown } from './shutdown.js'
 import { deleteSnapshot, shownTree, switchToSnapshot, takeSnapshot } from './snapshots.js'
 
@@ -84,25 +83,23 @@ export const vmActions: Actions<Exclude<Extract<DriverOperation, `vm.${string}`>
       }
     }),
 
-  'vm.clone': (host, run, { vm: id, name }) =>
-    run.change(id, (vm) => {
-      vm.requireRoom()
-      host.store.requireFree(name)
-      return {
-        files: checkFiles(vm.content, 'disks'),
-        commit: () => {
-          host.store.requireFree(name)
-          const { config, adapters, ...content } = withNewDiskIds(vm.content, host.newDiskId)
-          const networkAdapters = cloneAdapters(adapters, host.newMacAddress)
-          const seed = cloneSeed(config, name, host.newInstanceId)
-          const createdAt = new Date(host.clock.now)
-          const clone = host.newVm({ ...content, config: { ...config, ...seed, name, networkAdapters, createdAt } })
-          host.store.add(clone)
-          host.lifecycle.tell('created', clone)
-          return clone.record
-        },
-      }
-    }),
+  'vm.clone': (host, run, { vm: id, name, ...how }) =>
+    run.change(
+      id,
+      (vm) => {
+        host.store.requireFree(name)
+        return {
+          files: checkFiles(...filesOfClone(vm, how)),
+          commit: () => {
+            host.store.requireFree(name)
+            return cloneOf(host, vm, name, how).record
+          },
+        }
+      },
+      (vm) => {
+        vm.requireState('vm.clone', statesToClone(how))
+      },
+    ),
 
   'vm.delete': (host, run, { vm: id }) =>
     run.change(id, (vm) => ({

@@ -1,4 +1,5 @@
 import { cancelling } from './cases/cancelling.js'
+import { cloneWithMemory } from './cases/clone-with-memory.js'
 import { clone } from './cases/clone.js'
 import { close } from './cases/close.js'
 import { connectAndInfo } from './cases/connect-and-info.js'
@@ -57,6 +58,7 @@ export type Subject =
   | 'suspend and resume'
   | 'snapshots'
   | 'clone'
+  | 'clone with memory'
   | 'edit'
   | 'edit disks'
   | 'images'
@@ -102,6 +104,7 @@ export const allCases: Readonly<Record<Subject, Cases>> = {
   'suspend and resume': suspendAndResume,
   snapshots,
   clone,
+  'clone with memory': cloneWithMemory,
   edit,
   'edit disks': editDisks,
   images,

@@ -14,6 +14,11 @@ import type { Trial } from './trial.js'
 const isVmOperation = (capability: Capability): capability is VmOperation => capability in vmCalls
 const isServerOperation = (capability: Capability): capability is ServerOperation => capability in serverCalls
 
+/** The options of clones that a host may lack. */
+const waysToClone = { 'vm.clone.linked': { linked: true }, 'vm.clone.memory': { memory: true } } as const
+type WayToClone = keyof typeof waysToClone
+const isWayToClone = (capability: Capability): capability is WayToClone => capability in waysToClone
+
 /** The capabilities that a host may lack. */
 export const refusable: readonly Capability[] = [...serverOperations, ...vmOperations, ...features]
 
@@ -23,7 +28,7 @@ export async function expectRefusal(trial: Trial, missing: readonly Capability[]
     if (isServerOperation(capability)) {
       const error = await failureOf(serverCalls[capability](trial.server, trial), 'NOT_SUPPORTED')
       expect(error.capability).toBe(capability)
-    } else if (isVmOperation(capability) || capability === 'vm.clone.linked') {
+    } else if (isVmOperation(capability) || isWayToClone(capability)) {
       await expectVmRefusal(trial, capability)
     } else if (capability === 'vm.edit.live') {
       await expectLiveEditRefusal(trial)
@@ -31,16 +36,17 @@ export async function expectRefusal(trial: Trial, missing: readonly Capability[]
   }
 }
 
-async function expectVmRefusal(trial: Trial, capability: VmOperation | 'vm.clone.linked'): Promise<void> {
+async function expectVmRefusal(trial: Trial, capability: VmOperation | WayToClone): Promise<void> {
   const { server } = trial
   if (!server.capabilities.has('server.createVm')) return
   const vm = await trial.createVm()
   const before = await vm.refresh().unwrap()
   const listed = await server.getVmList().unwrap()
-  const call =
-    capability === 'vm.clone.linked' ? vm.clone({ name: 'linked', linked: true }) : vmCalls[capability](vm, trial)
+  const call = isWayToClone(capability)
+    ? vm.clone({ name: 'refused', ...waysToClone[capability] })
+    : vmCalls[capability](vm, trial)
   const error = await failureOf(call, 'NOT_SUPPORTED')
-  // A host without clones names `vm.clone` for linked clones, too.
+  // A host without clones names `vm.clone` for each way to clone, too.
   expect(error.capability).toBe(server.capabilities.has('vm.clone') ? capability : operationOf(capability))
   expect(error.message).toContain(vm.name)
   expect(error.hint).toBeTruthy()
@@ -49,8 +55,8 @@ async function expectVmRefusal(trial: Trial, capability: VmOperation | 'vm.clone
   expect(await server.getVmList().unwrap()).toEqual(listed)
 }
 
-const operationOf = (capability: VmOperation | 'vm.clone.linked'): VmOperation =>
-  capability === 'vm.clone.linked' ? 'vm.clone' : capability
+const operationOf = (capability: VmOperation | WayToClone): VmOperation =>
+  isWayToClone(capability) ? 'vm.clone' : capability
 
 /** Without live edits, an edit of a running VM's hardware is refused as a whole, with INVALID_STATE. */
 async function expectLiveEditRefusal(trial: Trial): Promise<void> {
