@@ -23,12 +23,19 @@ const privateName = v.pipe(
   v.maxLength(64, 'must have at most 64 characters'),
 )
 
-const user = v.literal('user', 'must be "user" or { private: NAME }')
+/** The name of an interface of Linux, which becomes a part of a path and of a command. */
+const interfaceName = v.pipe(
+  text,
+  v.regex(/^(?!\.\.?$)[\w.-]{1,15}$/, 'must be the name of a bridge: at most 15 letters, digits, ".", "_" and "-"'),
+)
+
+const user = v.literal('user', 'must be "user", { private: NAME } or { bridge: NAME }')
 const privateNetwork = object({ private: privateName })
+const bridge = object({ bridge: interfaceName })
 
 /** Not a union, whose errors would not name the part that is wrong. */
 export const adapterNetworkSchema: v.GenericSchema<unknown, AdapterNetwork> = v.lazy((network) =>
-  typeof network === 'object' ? privateNetwork : user,
+  typeof network !== 'object' || network === null ? user : 'bridge' in network ? bridge : privateNetwork,
 )
 
 const portForward = object({

@@ -118,8 +118,10 @@ export interface PortForward {
  * - `{ private: 'lab' }`: the private network of that name, 1 to 64 characters. VMs in one directory of one computer that name the same
  *   network reach each other there, and nothing else: neither the host nor what is outside. Nobody gives out addresses: the guests
  *   set their own, as by `cloudInit.networkConfig`. **Other users of the computer can listen in and take part**: it is not for secrets.
+ * - `{ bridge: 'br0' }`: a bridge of the host, with what is on it. The host has to allow it: on QEMU, by its `qemu-bridge-helper` and a
+ *   line `allow br0` in `/etc/qemu/bridge.conf`.
  */
-export type AdapterNetwork = 'user' | { readonly private: string }
+export type AdapterNetwork = 'user' | { readonly private: string } | { readonly bridge: string }
 
 /**
  * A network adapter.

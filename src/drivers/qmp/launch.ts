@@ -6,6 +6,7 @@ import { withoutRest } from '../../registry/kept-definition.js'
 import type { HeldVm } from './held-vm.js'
 import { tellMediumChanged } from './disks/removable-medium.js'
 import { loadMemory } from './disks/memory-image.js'
+import { joinBridges } from './network/bridges.js'
 import { openForwards } from './network/port-forwards.js'
 import { endQemu, hasEnded } from './process/qemu-end.js'
 import { QmpConnectionError } from './protocol/qmp-errors.js'
@@ -50,6 +51,7 @@ export async function launch(vm: HeldVm, task: Task, { plan, onExit }: Launch): 
   const { run, draft } = prepared
   let mayHaveRun = false
   try {
+    await joinBridges(folder, hardware.networkAdapters)
     const networkAdapters = await openForwards(monitor, hardware.networkAdapters)
     if (memory !== undefined) {
       task.progress({ percent: 40, phase: 'loading memory' })

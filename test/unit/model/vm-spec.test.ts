@@ -91,7 +91,19 @@ test.for<[unknown, string, string]>([
     'must be the address of one adapter',
   ],
   [adapter({ macAddress: '00:00:00:00:00:00' }), 'spec.networkAdapters[0].macAddress', 'the address of one adapter'],
-  [adapter({ network: 'lan' }), 'spec.networkAdapters[0].network', 'must be "user" or { private: NAME }'],
+  [
+    adapter({ network: 'lan' }),
+    'spec.networkAdapters[0].network',
+    'must be "user", { private: NAME } or { bridge: NAME }',
+  ],
+  [adapter({ network: null }), 'spec.networkAdapters[0].network', 'must be "user"'],
+  [adapter({ network: { bridge: '..' } }), 'spec.networkAdapters[0].network.bridge', 'must be the name of a bridge'],
+  [adapter({ network: { bridge: 'br0,x' } }), 'spec.networkAdapters[0].network.bridge', 'must be the name of a bridge'],
+  [
+    adapter({ network: { bridge: 'br0', private: 'lab' } }),
+    'spec.networkAdapters[0].network.private',
+    'is not a known setting',
+  ],
   [adapter({ network: { private: ' ' } }), 'spec.networkAdapters[0].network.private', 'must not be empty'],
   [
     adapter({ network: { private: 'x'.repeat(65) } }),

@@ -6,7 +6,8 @@ import { privateNetwork } from './private-network.js'
 export const networkId = (index: number): string => `net${String(index)}`
 
 /**
- * QEMU's arguments for the adapters. Ports are forwarded after QEMU has started, since it then reports which of them are not available.
+ * QEMU's arguments for the adapters. Ports are forwarded after QEMU has started, since it then reports which of them are not
+ * available.
  *
  * @param directory whose private networks the VM is on
  */
@@ -19,8 +20,11 @@ export const networkDevices = (adapters: readonly KeptAdapter[], directory: Fold
     return ['-netdev', JSON.stringify(network), '-device', JSON.stringify(device)]
   })
 
-const networkOf = ({ network, outbound }: KeptAdapter, index: number, directory: FolderId): object =>
-  network === 'user' ? userNetwork(index, outbound) : privateNetwork(directory, network.private)
+function networkOf({ network, outbound }: KeptAdapter, index: number, directory: FolderId): object {
+  if (network === 'user') return userNetwork(index, outbound)
+  // A hub, which is connected to the bridge after QEMU has started.
+  return 'bridge' in network ? { type: 'hubport', hubid: index } : privateNetwork(directory, network.private)
+}
 
 /** A network of the adapter's own, from 10.0.2.0/24 on, in which the guest is .15 and the host .2. */
 const userNetwork = (index: number, outbound: boolean): object => ({

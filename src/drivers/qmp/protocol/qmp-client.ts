@@ -11,6 +11,8 @@ export interface QmpClientOptions {
   readonly greetingTimeoutMs: number
   /** Enables out-of-band commands. */
   readonly withOutOfBand?: boolean | undefined
+  /** Another process wrote to the stream before: QEMU's error about that, which has no id, is ignored. */
+  readonly hasForeignBytes?: boolean | undefined
 }
 
 export interface QmpCommandOptions {
@@ -41,9 +43,11 @@ export class QmpClient {
   /** Ids of answered commands, to be used again: a short id costs QEMU less. */
   readonly #freeIds: number[] = []
   #lastId = 0
+  #hasForeignBytes: boolean
 
-  private constructor(stream: Duplex) {
+  private constructor(stream: Duplex, hasForeignBytes = false) {
     this.#stream = stream
+    this.#hasForeignBytes = hasForeignBytes
     stream.on('data', (chunk: Buffer) => {
       this.#receive(chunk)
     })
@@ -60,7 +64,7 @@ export class QmpClient {
 
   /** Waits for the greeting, and negotiates capabilities. Destroys the stream if that fails. */
   static async open(stream: Duplex, options: QmpClientOptions): Promise<QmpClient> {
-    const client = new QmpClient(stream)
+    const client = new QmpClient(stream, options.hasForeignBytes)
     try {
       const { capabilities } = await client.#greeting(options.greetingTimeoutMs)
       const enable = options.withOutOfBand === true ? capabilities.filter((name) => name === 'oob') : []
@@ -150,7 +154,11 @@ export class QmpClient {
         break
       case 'failure':
         // An error without an id: QEMU could not read its input, so that the outcome of all commands is unknown.
-        if (message.id === undefined) throw new Error(message.desc)
+        if (message.id === undefined) {
+          if (!this.#hasForeignBytes) throw new Error(message.desc)
+          this.#hasForeignBytes = false
+          break
+        }
         this.#settle(message.id, ({ command, reject }) => {
           reject(new QmpCommandError(command, message.class, message.desc))
         })

@@ -210,6 +210,16 @@ test('adapters of one private network of a directory are in one group on the loo
   expect(new Set([one?.mcast, other?.mcast, elsewhere?.mcast]).size).toBe(3)
 })
 
+test('an adapter on a bridge is on a hub, which nothing else is on when QEMU starts', () => {
+  const adapter = { macAddress: '52:54:00:00:00:01', outbound: false, portForwards: [] }
+  const networkAdapters = [
+    { ...adapter, network: 'user' as const },
+    { ...adapter, network: { bridge: 'br0' } },
+  ]
+  const words = valuesOf(commandLine(id, { ...bare, networkAdapters }, 'tcg'), '-netdev')
+  expect(words.map((text) => JSON.parse(text))[1]).toEqual({ id: 'net1', type: 'hubport', hubid: 1 })
+})
+
 test('the boot order of floppies is set at their controller', () => {
   const hardware: Hardware = { ...bare, floppies: [{ image: '/a' }, { image: '/b' }] }
   const globals = (boot: Hardware['boot']): string[] =>

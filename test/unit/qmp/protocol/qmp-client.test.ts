@@ -42,6 +42,19 @@ class FakeQemu {
   }
 }
 
+test('an error that another process caused before, on the same connection, is ignored once', async () => {
+  const qemu = new FakeQemu()
+  const opening = QmpClient.open(qemu.stream, { greetingTimeoutMs: patience.timeoutMs, hasForeignBytes: true })
+  const error = '{"error":{"class":"GenericError","desc":"JSON parse error"}}\r\n'
+  qemu.say(greeting + error)
+  await qemu.commands(1)
+  qemu.say('{"return":{},"id":1}\r\n')
+  const answer = (await opening).execute('a')
+  await qemu.commands(1)
+  qemu.say(error)
+  await expect(answer).rejects.toThrow('not a QMP message')
+})
+
 async function negotiated(withOutOfBand = false): Promise<{ qemu: FakeQemu; client: QmpClient }> {
   const qemu = new FakeQemu()
   const opening = QmpClient.open(qemu.stream, { greetingTimeoutMs: patience.timeoutMs, withOutOfBand })
