@@ -14,8 +14,29 @@ export interface DiskSpec {
    * The format is found by the file's header when the disk is made, and never again. A file that is no disk, or needs other
    * files, is refused with `INVALID_ARGUMENT`. Its size and modification time are recorded: if the image is rewritten later, the
    * disk is refused.
+   *
+   * Or a URL of https or http, with the checksum of the file: it is fetched into the cache of this computer, unless it is there, and
+   * `vm.config` has its path in the cache. See `server.images`.
+   *
+   * @example
+   * ```ts
+   * import { connect } from 'awaitvm'
+   *
+   * const folder = 'https://cloud.debian.org/images/cloud/bookworm/latest'
+   * await using server = await connect('qmp:///srv/vms').unwrap()
+   * await server
+   *   .createVm({
+   *     name: 'web-1',
+   *     disks: [{ image: `${folder}/debian-12-genericcloud-amd64.qcow2`, sha512: `${folder}/SHA512SUMS`, sizeMiB: 20_480 }],
+   *   })
+   *   .unwrap()
+   * ```
    */
   readonly image?: string | undefined
+  /** The SHA-256 of an image that is fetched, in hexadecimal digits; or the https URL of the vendor's list that has it. */
+  readonly sha256?: string | undefined
+  /** The SHA-512 of an image that is fetched, likewise. */
+  readonly sha512?: string | undefined
   /** Size in MiB, at least that of the disk in the image, and the same if absent. A blank disk needs one. */
   readonly sizeMiB?: number | undefined
 }
@@ -38,7 +59,7 @@ export interface DiskSpec {
  * await vm.edit({ deleteDisks: [data.id] }).unwrap()
  * ```
  */
-export interface DiskConfig extends Omit<DiskSpec, 'id'> {
+export interface DiskConfig extends Omit<DiskSpec, 'id' | 'sha256' | 'sha512'> {
   /**
    * Unique in its VM. The host assigns it when the disk is created, and it does not change with edits, snapshots and moves of the
    * VM. The disks of a clone have new ids. Parallels is an exception: the id is the file name of the disk's image, so a clone's

@@ -4,6 +4,7 @@ import { isFirmware } from './boot-firmware.js'
 import type { CloudInit } from './cloud-init.js'
 import { cloudInitEditSchema, cloudInitSchema } from './cloud-init-schema.js'
 import { guestAccessSchema, type GuestAccess } from './guest-access.js'
+import { checksumEntries, checksumProblem, diskImageSchema, isUrl } from './image-source.js'
 import { networkAdaptersSchema } from './network-adapter.js'
 import { areDistinct, list, nonEmpty, object, optional, plainText, text, whole, type EntriesOf } from './schema.js'
 import type { BootConfig, DiskConfig, DiskSpec, MediaConfig, NetworkAdapterConfig } from './vm-config.js'
@@ -108,10 +109,16 @@ const firmwareSchema = v.pipe(
   v.check(isFirmware, 'must be "bios", "uefi" or an absolute path: use path.resolve()'),
 )
 
-const diskSettings = { image: optional(pathSchema), sizeMiB: optional(mebibytes) } satisfies EntriesOf<
-  Omit<DiskConfig, 'id'>
->
+const diskSettings = {
+  image: optional(diskImageSchema),
+  sizeMiB: optional(mebibytes),
+  ...checksumEntries,
+} satisfies EntriesOf<Omit<DiskSpec, 'id'>>
 const diskId = v.pipe(nonEmpty, v.maxLength(maxDiskIdLength, 'is not the id of a disk'))
+
+/** What is wrong with the checksums of a disk's image, after the disk's path; `undefined` if nothing is. */
+const checksumsOf = ({ image, ...checksums }: Omit<DiskSpec, 'id'>): string | undefined =>
+  checksumProblem(image !== undefined && isUrl(image), checksums)
 
 const newDisk = v.pipe(
   object({ id: v.optional(v.undefined('must be absent, since the host gives it')), ...diskSettings }),
@@ -119,12 +126,20 @@ const newDisk = v.pipe(
     ({ image, sizeMiB }) => image !== undefined || sizeMiB !== undefined,
     'must have an image, a sizeMiB or both',
   ),
+  v.check(
+    (disk) => checksumsOf(disk) === undefined,
+    ({ input }) => checksumsOf(input) ?? '',
+  ),
 )
 const editedDisk = v.pipe(
   object({ id: optional(diskId), ...diskSettings }),
   v.check(
     ({ id, image, sizeMiB }) => id !== undefined || image !== undefined || sizeMiB !== undefined,
     'must have an id, an image or a sizeMiB',
+  ),
+  v.check(
+    (disk) => checksumsOf(disk) === undefined,
+    ({ input }) => checksumsOf(input) ?? '',
   ),
 )
 const media = object({ image: pathSchema } satisfies EntriesOf<MediaConfig>)

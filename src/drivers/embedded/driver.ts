@@ -1,6 +1,7 @@
 import { VmConsole } from '../../console/vm-console.js'
 import type { Driver, DriverOperations, DriverOperationTypes } from '../../driver/driver.js'
 import { HostWork } from '../../driver/host-work.js'
+import { hasNewImages, withLocalImages } from '../../driver/local-images.js'
 import { Listeners } from '../../driver/listeners.js'
 import type { Task } from '../../driver/task.js'
 import { thisMachine } from '../../driver/this-machine.js'
@@ -23,6 +24,7 @@ import { EmbeddedShutdown } from './embedded-shutdown.js'
 import { EmbeddedSnapshots } from './embedded-snapshots.js'
 import type { EmbeddedStore } from './embedded-store.js'
 import { emulatorVersion } from './emulator-version.js'
+import { refuseUnsupported } from './hardware.js'
 import type { LiveVm } from './live-vm.js'
 import { inGuest } from './guest-port/guest-access.js'
 import { MachineThread } from './machine/machine-thread.js'
@@ -93,7 +95,9 @@ export class EmbeddedDriver implements Driver {
       'server.getVmList': ({ filter }, task) => this.#work.query(task, () => this.#records.list(filter)),
       'server.getVm': ({ nameOrId }, task) => this.#work.query(task, () => this.#records.find(nameOrId)),
       'server.createVm': ({ spec }, task) =>
-        this.#work.sent(task, async () => this.#told('created', await this.#provisioning.create(spec))),
+        this.#work.change(task, async (sending) =>
+          this.#told('created', await this.#provisioning.create(spec, task, sending)),
+        ),
     }
   }
 
@@ -122,10 +126,16 @@ export class EmbeddedDriver implements Driver {
   #vmOperations(): DriverOperations {
     const snapshots = new EmbeddedSnapshots(this.#store, this.#claims, this.#lifecycle)
     return {
-      'vm.edit': ({ vm, changes }, task) =>
-        this.#change(vm, task, async (definition, live) =>
-          this.#told('config', await this.#provisioning.edit(definition, live, changes)),
-        ),
+      'vm.edit': ({ vm, changes: wanted }, task) =>
+        this.#work.change(task, async (sending) => {
+          refuseUnsupported(wanted, 'changes')
+          const changes = hasNewImages(wanted)
+            ? await withLocalImages(wanted, 'changes', { task, signal: sending.signal })
+            : wanted
+          return await this.#access.change(vm, task, sending, async (definition, live) =>
+            this.#told('config', await this.#provisioning.edit(definition, live, changes)),
+          )
+        }),
       'vm.clone': ({ vm, name }, task) =>
         this.#change(vm, task, async (definition, live) =>
           this.#told('created', await this.#provisioning.clone(definition, live, name)),

@@ -1,3 +1,6 @@
+import type { Sending } from '../../driver/host-work.js'
+import { withLocalImages } from '../../driver/local-images.js'
+import type { Task } from '../../driver/task.js'
 import { requireImages } from '../../files/image-record.js'
 import { changedDrives, reachOf } from '../../model/vm-changes.js'
 import type { VmChanges, VmSpec } from '../../model/vm-spec.js'
@@ -19,8 +22,10 @@ export class EmbeddedProvisioning {
     this.#claims = claims
   }
 
-  async create(spec: VmSpec): Promise<Definition> {
-    refuseUnsupported(spec, 'spec')
+  async create(wanted: VmSpec, task: Task, { signal, send }: Sending): Promise<Definition> {
+    refuseUnsupported(wanted, 'spec')
+    const spec = await withLocalImages(wanted, 'spec', { task, signal })
+    send()
     const definition = newDefinition(spec, await planHardware(spec, undefined, 'spec'))
     await this.#store.create(definition, () =>
       makeDisks(this.#store, definition.id, definition.hardware, { disks: [] }),
@@ -29,7 +34,6 @@ export class EmbeddedProvisioning {
   }
 
   async edit(definition: Definition, live: LiveVm | undefined, changes: VmChanges): Promise<Definition> {
-    refuseUnsupported(changes, 'changes')
     const { hardware: before, memory } = definition
     const reach = reachOf(changes)
     const isPossible = live === undefined && (memory === undefined || reach === 'media')

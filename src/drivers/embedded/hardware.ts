@@ -35,7 +35,7 @@ const handled: HandledSettings = {
   labels: true,
   cpus: true,
   memoryMiB: true,
-  disks: { id: true, image: true, sizeMiB: true },
+  disks: { id: true, image: true, sha256: true, sha512: true, sizeMiB: true },
   deleteDisks: true,
   cdroms: { image: true },
   floppies: { image: true },

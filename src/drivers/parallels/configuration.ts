@@ -13,6 +13,10 @@ export type SetCommand = readonly string[]
 
 const installFromCdrom = 'Install a system from a CD-ROM image, or clone a VM that has one.'
 const noKernel = unsupported({ reason: 'Parallels can not boot a kernel directly', hint: installFromCdrom })
+const noImage = unsupported({
+  reason: 'Parallels would write to the image itself, and does not read raw images',
+  hint: installFromCdrom,
+})
 const ownFirmware = unsupported({
   reason: 'Parallels always uses its own firmware',
   hint: 'Leave spec.boot.firmware out.',
@@ -29,10 +33,9 @@ const handled = {
   memoryMiB: true,
   disks: {
     id: true,
-    image: unsupported({
-      reason: 'Parallels would write to the image itself, and does not read raw images',
-      hint: installFromCdrom,
-    }),
+    image: noImage,
+    sha256: noImage,
+    sha512: noImage,
     sizeMiB: true,
   },
   deleteDisks: true,

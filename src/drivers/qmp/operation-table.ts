@@ -2,6 +2,7 @@ import type { DriverOperations } from '../../driver/driver.js'
 import type { VmRecord } from '../../model/vm-record.js'
 import { hostTask } from '../../driver/host-task.js'
 import type { HostWork, Sending } from '../../driver/host-work.js'
+import { hasNewImages, withLocalImages } from '../../driver/local-images.js'
 import type { Task } from '../../driver/task.js'
 import type { GuestAgent } from '../../guest-agent/agent.js'
 import type { GuestOperations } from '../../guest-agent/guest-operations.js'
@@ -19,6 +20,7 @@ import type { KeptPrograms } from './guest-io/kept-programs.js'
 import { screenshot } from './guest-io/screenshot.js'
 import { sendKeys } from './guest-io/send-keys.js'
 import { openConsole } from './guest-io/qemu-console.js'
+import { refuseUnsupported } from './hardware/hardware.js'
 import type { HeldVm } from './held-vm.js'
 import type { VmMoves } from './moves/vm-moves.js'
 import type { ChangeOptions, RunningVm, VmAccess } from './vm-access.js'
@@ -74,12 +76,9 @@ export function operationTable(parts: Parts): DriverOperations {
     (input: I, task: Task): Promise<T> =>
       work.change(task, (sending) => jobs.keep(hostTask(task), () => action(input, task, sending)))
 
-  /** Makes a VM. */
-  const make = <I>(action: (input: I, task: Task) => Promise<Definition>) =>
-    keep<I, VmRecord>(async (input, task, { send }) => {
-      send()
-      return shown(await action(input, task))
-    })
+  /** Makes a VM. The action calls `send`. */
+  const make = <I>(action: (input: I, task: Task, sending: Sending) => Promise<Definition>) =>
+    keep<I, VmRecord>(async (input, task, sending) => shown(await action(input, task, sending)))
 
   /** Changes a VM, with a claim on it. */
   const change = <I extends OnVm, T>(action: (held: HeldVm, task: Task, input: I) => Promise<T>, how?: ChangeOptions) =>
@@ -148,8 +147,11 @@ export function operationTable(parts: Parts): DriverOperations {
     'server.getInfo': query(parts.hostInfo),
     'server.getVmList': query(({ filter }, { signal }) => records.list(filter, signal)),
     'server.getVm': query(({ nameOrId }, { signal }) => records.find(nameOrId, signal)),
-    'server.createVm': make(({ spec }, task) => provisioning.create(spec, task)),
-    'server.registerVm': make(({ path }) => moves.register(path)),
+    'server.createVm': make(({ spec }, task, sending) => provisioning.create(spec, task, sending)),
+    'server.registerVm': make(({ path }, _task, { send }) => {
+      send()
+      return moves.register(path)
+    }),
     'server.getJobs': query(() => jobs.list()),
     'server.attachJob': query(async (input, task) => {
       const program = parts.programs.attach(input, task)
@@ -167,9 +169,16 @@ export function operationTable(parts: Parts): DriverOperations {
     'vm.suspend': change((held, task) => lifecycle.suspend(held, task)),
     'vm.reset': change((held) => lifecycle.reset(held)),
     'vm.restart': keep(({ vm }, task, sending) => shutdown.restart(vm, task, sending)),
-    'vm.edit': change(async (held, task, { changes }) => {
-      await provisioning.edit(held, changes, task)
-      return records.of(held.definition)
+    'vm.edit': keep(async ({ vm, changes: wanted }, task, sending) => {
+      refuseUnsupported(wanted, 'changes')
+      // Before the VM is claimed: others may use it while an image is fetched.
+      const changes = hasNewImages(wanted)
+        ? await withLocalImages(wanted, 'changes', { task, signal: sending.signal })
+        : wanted
+      return await access.change(vm, task, sending, async (held) => {
+        await provisioning.edit(held, changes, task)
+        return records.of(held.definition)
+      })
     }),
     'vm.clone': change(async (held, task, { name, linked }) =>
       shown(await provisioning[linked ? 'cloneLinked' : 'clone'](held, name, task)),

@@ -1,5 +1,7 @@
 import { rm } from 'node:fs/promises'
 import { join } from 'node:path'
+import type { Sending } from '../../driver/host-work.js'
+import { withLocalImages } from '../../driver/local-images.js'
 import type { Task } from '../../driver/task.js'
 import { invalidState } from '../../errors/state.js'
 import { requireImages } from '../../files/image-record.js'
@@ -39,9 +41,11 @@ export class QemuProvisioning {
     this.#parts = parts
   }
 
-  async create(spec: VmSpec, task: Task): Promise<Definition> {
-    refuseUnsupported(spec, 'spec')
+  async create(wanted: VmSpec, task: Task, sending: Sending): Promise<Definition> {
+    refuseUnsupported(wanted, 'spec')
     const { directory, machine } = this.#parts
+    const spec = await withLocalImages(wanted, 'spec', { task, signal: sending.signal })
+    sending.send()
     const { signal } = task
     const planned = await planHardware(spec, { machine: await machine() }, 'spec')
     const seed = planSeed(spec, spec.name, {}, 'spec')
@@ -58,7 +62,6 @@ export class QemuProvisioning {
   }
 
   async edit(vm: HeldVm, changes: VmChanges, task: Task): Promise<void> {
-    refuseUnsupported(changes, 'changes')
     const { definition, state } = vm
     const seed = planSeed(changes, changes.name ?? definition.name, definition.hardware, 'changes')
     const details = keepDetails(changes, settingsFor(definition, seed.isNew))

@@ -33,13 +33,17 @@ export interface Inventions {
   readonly newMacAddress: () => string
 }
 
+const fetchesNothing = unsupported({
+  reason: 'the simulated host fetches no images',
+  hint: 'Name a file, and leave the checksum out.',
+})
 const handled: HandledSettings = {
   name: true,
   description: true,
   labels: true,
   cpus: true,
   memoryMiB: true,
-  disks: { id: true, image: true, sizeMiB: true },
+  disks: { id: true, image: true, sha256: fetchesNothing, sha512: fetchesNothing, sizeMiB: true },
   deleteDisks: true,
   cdroms: { image: true },
   floppies: { image: true },

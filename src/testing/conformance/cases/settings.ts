@@ -24,8 +24,11 @@ type PathsOf<T, Path extends string> = [T] extends [readonly (infer E)[]]
       : PathsIn<T, Path>
     : Path
 
-/** A disk's id is given by the host. Settings for cloud-init are one setting of a host, which shows the host name only. */
-type SettingPath = Exclude<PathsIn<Omit<Settings, 'cloudInit'>, 'spec'>, 'spec.disks.id'> | 'spec.cloudInit'
+/** The settings of a disk that its host gives, or that are used up when its image is fetched. */
+type UnkeptOfDisk = 'spec.disks.id' | 'spec.disks.sha256' | 'spec.disks.sha512'
+
+/** Settings for cloud-init are one setting of a host, which shows the host name only. */
+type SettingPath = Exclude<PathsIn<Omit<Settings, 'cloudInit'>, 'spec'>, UnkeptOfDisk> | 'spec.cloudInit'
 
 type Sample = (trial: Trial, file: string) => Settings
 

@@ -1,0 +1,18 @@
+/** An image in the cache of this computer, which all hosts on it share. */
+export interface CachedImage {
+  /** Names it, by its checksum: `'sha256-9f86d081…'`. */
+  readonly id: string
+  /**
+   * The file, for the settings of VMs. It depends on the checksum only: an image that was removed and is fetched again is the same to
+   * the VMs that start from it.
+   */
+  readonly path: string
+  /** Where it is from, without credentials: the URL, or the compressed file. */
+  readonly source: string
+  /** The bytes of the file, or those that are there already. */
+  readonly sizeBytes: number
+  /** Whether all of it is there. An incomplete one was interrupted, and goes on when it is fetched again. */
+  readonly isComplete: boolean
+  /** The names of the VMs of this host whose disks start from it. */
+  readonly usedBy: readonly string[]
+}
