@@ -55,7 +55,34 @@ test.for<[unknown, string, string]>([
   [
     named({ disks: [{ sizeMiB: 1 }, { image: 'disk.img' }] }),
     'spec.disks[1].image',
-    'must be an absolute path: use path.resolve()',
+    'must be an absolute path (use path.resolve()), or a URL of https or http',
+  ],
+  [named({ disks: [{ image: 'ftp://example.org/disk.img' }] }), 'spec.disks[0].image', 'or a URL of https or http'],
+  [named({ disks: [{ image: 'https://[' }] }), 'spec.disks[0].image', 'or a URL of https or http'],
+  [
+    named({ disks: [{ image: 'https://example.org/disk.img' }] }),
+    'spec.disks[0]',
+    'spec.disks[0] has an image that is fetched, and needs its sha256 or sha512',
+  ],
+  [
+    named({ disks: [{ image: path, sha256: 'a'.repeat(64) }] }),
+    'spec.disks[0]',
+    'has a checksum, which only an image that is fetched can have',
+  ],
+  [
+    named({ disks: [{ image: 'https://example.org/disk.img', sha256: 'a'.repeat(64), sha512: 'a'.repeat(128) }] }),
+    'spec.disks[0]',
+    'has both a sha256 and a sha512',
+  ],
+  [
+    named({ disks: [{ image: 'https://example.org/disk.img', sha256: 'a'.repeat(63) }] }),
+    'spec.disks[0].sha256',
+    'must be the 64 hexadecimal digits of a SHA-256',
+  ],
+  [
+    named({ disks: [{ image: 'https://example.org/disk.img', sha512: 'http://example.org/SHA512SUMS' }] }),
+    'spec.disks[0].sha512',
+    'or the https URL of a list that has them',
   ],
   [named({ disks: [{ image: `${path}\0` }] }), 'spec.disks[0].image', 'must not contain a NUL character'],
   [named({ disks: [{ sizeMiB: 0 }] }), 'spec.disks[0].sizeMiB', 'must be a whole number'],
