@@ -38,18 +38,11 @@ const digest = (algorithm: string, digits: number) =>
     ),
   )
 
-const url = v.pipe(
-  plainText,
-  v.check((text) => isUrl(text) && URL.canParse(text), 'must be a URL of https or http'),
-)
-
 /** The settings with the checksum of an image. */
 export const checksumEntries = {
   sha256: optional(digest('SHA-256', 64)),
   sha512: optional(digest('SHA-512', 128)),
 } satisfies EntriesOf<Omit<ImageDownload, 'url'>>
-
-export const downloadEntries = { url, ...checksumEntries } satisfies EntriesOf<ImageDownload>
 
 export const diskImageSchema = v.pipe(
   plainText,

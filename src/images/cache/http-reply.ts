@@ -120,7 +120,7 @@ class Reply implements HttpReply {
   }
 
   async *content(): AsyncGenerator<Buffer, void> {
-    const chunks: AsyncIterator<unknown> = this.#response[Symbol.asyncIterator]()
+    const chunks: AsyncIterator<unknown, unknown> = this.#response[Symbol.asyncIterator]()
     try {
       for (;;) {
         const { done, value } = await this.#unlessSilent(chunks.next())
@@ -169,8 +169,9 @@ const refused = (url: URL, { path }: RequestOptions, what: string): InvalidArgum
     hint: 'Check the URL.',
   })
 
-function explained(url: URL, error: unknown, signal: AbortSignal): unknown {
-  if (signal.aborted) return signal.reason
+function explained(url: URL, error: unknown, signal: AbortSignal): Error {
+  const reason: unknown = signal.reason
+  if (reason instanceof Error) return reason
   if (error instanceof ConnectionError || error instanceof InvalidArgumentError) return error
   const cause = error instanceof Error ? error : new Error(String(error))
   return failed(url, `can't be read from (${cause.message})`, cause)

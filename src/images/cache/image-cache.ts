@@ -17,7 +17,7 @@ import { shownUrl } from './http-reply.js'
 const pollMs = 100
 
 /** The folder with the images of this user, which all processes share. */
-export function cacheFolder(): string {
+function cacheFolder(): string {
   const { AWAITVM_CACHE: own, XDG_CACHE_HOME: xdg } = process.env
   if (own !== undefined && own !== '') return join(resolve(own), 'images')
   // By the XDG Base Directory Specification, a relative path is no path.
