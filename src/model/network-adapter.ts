@@ -15,7 +15,10 @@ export const macAddressSchema = v.pipe(
 )
 
 /** Checked because an address may become part of a command. */
-export const hostAddressSchema = v.pipe(text, v.check(isIPv4, 'must be an IPv4 address'))
+export const hostAddressSchema = v.pipe(
+  text,
+  v.check(isIPv4, 'must be an IPv4 address: hosts forward no ports by IPv6'),
+)
 
 const privateName = v.pipe(
   plainText,

@@ -11,11 +11,12 @@ import { bootToShell, runInShell } from '../support/linux-shell.js'
 import { missingQemu, skipWithout } from '../support/optional-tool.js'
 import { QmpHost } from '../support/qmp-host.js'
 
-type Service = 'loopback' | 'outer' | 'datagrams'
+type Service = 'loopback' | 'loopback6' | 'outer' | 'datagrams'
 
 /** Services of this computer that a guest might reach, and those that were reached. */
 class HostServices implements AsyncDisposable {
   readonly #loopback = createServer()
+  readonly #loopback6 = createServer()
   readonly #outer = createServer()
   readonly #datagrams = createSocket('udp4')
   readonly reached = new Set<Service>()
@@ -27,6 +28,10 @@ class HostServices implements AsyncDisposable {
       services.reached.add('loopback')
       socket.end('for this computer alone\n')
     })
+    services.#loopback6.on('connection', (socket) => {
+      services.reached.add('loopback6')
+      socket.end('for this computer alone\n')
+    })
     services.#outer.on('connection', (socket) => {
       services.reached.add('outer')
       socket.end('for the network\n')
@@ -35,6 +40,7 @@ class HostServices implements AsyncDisposable {
       services.reached.add('datagrams')
     })
     services.#loopback.listen(0, '127.0.0.1')
+    services.#loopback6.listen(0, hasIpv6 ? '::1' : '127.0.0.1')
     services.#outer.listen(0, '0.0.0.0')
     services.#datagrams.bind(0, '127.0.0.1')
     await Promise.all(services.#all.map((socket) => once(socket, 'listening')))
@@ -42,8 +48,8 @@ class HostServices implements AsyncDisposable {
   }
 
   get ports(): Record<Service, number> {
-    const [loopback, outer, datagrams] = this.#all.map((socket) => (socket.address() as AddressInfo).port)
-    return { loopback: loopback!, outer: outer!, datagrams: datagrams! }
+    const [loopback, loopback6, outer, datagrams] = this.#all.map((socket) => (socket.address() as AddressInfo).port)
+    return { loopback: loopback!, loopback6: loopback6!, outer: outer!, datagrams: datagrams! }
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -52,8 +58,8 @@ class HostServices implements AsyncDisposable {
     await Promise.all(closed)
   }
 
-  get #all(): [Server, Server, Socket] {
-    return [this.#loopback, this.#outer, this.#datagrams]
+  get #all(): [Server, Server, Server, Socket] {
+    return [this.#loopback, this.#loopback6, this.#outer, this.#datagrams]
   }
 }
 
@@ -62,10 +68,16 @@ const outerAddress = Object.values(networkInterfaces())
   .flatMap((addresses) => addresses ?? [])
   .find(({ family, internal }) => family === 'IPv4' && !internal)?.address
 
+/** Containers may have no IPv6. */
+const hasIpv6 = Object.values(networkInterfaces()).some((addresses) =>
+  addresses?.some(({ address }) => address === '::1'),
+)
+
 /** A Linux guest that does not wait for DHCP, and uses the usual route to its host. */
 async function bootLinux(vm: Vm): Promise<ConsoleReader> {
   const shell = await bootToShell(vm)
-  await runInShell(shell, 'killall udhcpc; ip address flush dev eth0; ip address add 10.0.2.15/24 dev eth0')
+  await runInShell(shell, 'killall udhcpc; ip address flush dev eth0; ip link set eth0 down; ip link set eth0 up')
+  await runInShell(shell, 'ip address add 10.0.2.15/24 dev eth0')
   await runInShell(shell, 'ip route add default via 10.0.2.2')
   return shell
 }
@@ -102,8 +114,17 @@ for (const outbound of [false, true]) {
     await runInShell(shell, 'tftp -g -l /file -r file 10.0.2.3 53 > /dev/null 2>&1 &')
     await runInShell(shell, `nc -w 10 10.0.2.2 ${ports.loopback} < /dev/null`)
     if (outerAddress !== undefined) await runInShell(shell, `nc -w 10 ${outerAddress} ${ports.outer} < /dev/null`)
+    // Router advertisements bring an address and the route; without them, the guest sets both itself.
+    const wait = 'until grep -q "^fec0.* 00 *eth0" /proc/net/if_inet6; do usleep 100000; done'
+    await runInShell(shell, outbound ? wait : 'ip address add fec0::15/64 dev eth0')
+    if (hasIpv6) await runInShell(shell, `nc -w 10 fec0::2 ${ports.loopback6} < /dev/null`)
     if (outbound) await services.firstDatagram
-    const all: Service[] = ['loopback', 'datagrams', ...(outerAddress === undefined ? [] : (['outer'] as const))]
+    const all: Service[] = [
+      'loopback',
+      'datagrams',
+      ...(outerAddress === undefined ? [] : (['outer'] as const)),
+      ...(hasIpv6 ? (['loopback6'] as const) : []),
+    ]
     expect(services.reached).toEqual(new Set(outbound ? all : []))
     expect(/\[(?!HOST_FORWARD|State)/.test(await connectionsOf(host, vm)), 'ways out, to the name server too').toBe(
       outbound,

@@ -26,10 +26,13 @@ function networkOf({ network, outbound }: KeptAdapter, index: number, directory:
   return 'bridge' in network ? { type: 'hubport', hubid: index } : privateNetwork(directory, network.private)
 }
 
-/** A network of the adapter's own, from 10.0.2.0/24 on, in which the guest is .15 and the host .2. */
+/**
+ * A network of the adapter's own, from 10.0.2.0/24 on, in which the guest is .15 and the host .2, and from fec0:0:0:0::/64 on, in which
+ * the host is ::2. IPv6 is of use for ways out only, since QEMU forwards ports by IPv4.
+ */
 const userNetwork = (index: number, outbound: boolean): object => ({
   type: 'user',
   net: `10.0.${String(2 + index)}.0/24`,
-  ipv6: false,
+  ...(outbound ? { 'ipv6-prefix': `fec0:0:0:${String(index)}::` } : { ipv6: false }),
   restrict: !outbound,
 })

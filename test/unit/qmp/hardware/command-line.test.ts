@@ -182,7 +182,7 @@ test('each network adapter has a network of its own, restricted unless it is out
   const words = commandLine(id, { ...bare, networkAdapters }, 'tcg')
   expect(valuesOf(words, '-netdev').map((text) => JSON.parse(text))).toEqual([
     { type: 'user', id: 'net0', net: '10.0.2.0/24', ipv6: false, restrict: true },
-    { type: 'user', id: 'net1', net: '10.0.3.0/24', ipv6: false, restrict: false },
+    { type: 'user', id: 'net1', net: '10.0.3.0/24', 'ipv6-prefix': 'fec0:0:0:1::', restrict: false },
   ])
   expect(devicesOf(words).filter(({ driver }) => driver === 'virtio-net-pci')).toEqual([
     { driver: 'virtio-net-pci', netdev: 'net0', mac: '52:54:00:00:00:01', romfile: '' },
