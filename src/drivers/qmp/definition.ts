@@ -25,6 +25,11 @@ const ownDisk = {
   ...keptDisk,
   /** The disk's backing files, nearest first: `base-` files, which are never written to again. */
   bases: v.optional(v.pipe(v.array(baseFile), v.maxLength(maxBases))),
+  /**
+   * The disk's files, oldest first, that became bases while the present QEMU ran: its device is named after the first, and each still
+   * has a node. The next QEMU knows nothing of them.
+   */
+  formerFiles: v.optional(v.array(diskFile)),
   /** The PCI slot of a virtio disk that was edited while a QEMU ran; other disks get slots in order. */
   slot: v.optional(v.pipe(v.number(), v.integer(), v.minValue(0), v.maxValue(31))),
   /** The raw file that a disk of the firmware's variables was copied from when it was made. It is not needed any more. */
@@ -85,7 +90,13 @@ export const definitionSchema = v.strictObject({
   hardware: hardwareSchema,
   memory: v.optional(memorySchema),
   snapshots: keptSnapshots(
-    v.strictObject({ ...keptSnapshot, hardware: snapshotHardwareSchema, memory: v.optional(memorySchema) }),
+    v.strictObject({
+      ...keptSnapshot,
+      hardware: snapshotHardwareSchema,
+      memory: v.optional(memorySchema),
+      /** Bases with the content of each disk, in the order of `allDisks`: made with the first clone of the snapshot. */
+      cloneBases: v.optional(v.array(baseFile)),
+    }),
   ),
   /** Files that an edit removes: kept until the edit is complete, so that it can be undone. */
   leavingFiles: v.optional(v.array(v.union([diskFile, baseFile, seedFile]))),
@@ -120,6 +131,12 @@ export const mapDisks = <H extends OnDisks>(hardware: H, change: (disk: DiskDefi
   }
 }
 
+/** The hardware for the next QEMU. */
+export const withoutFormerFiles = (hardware: Hardware): Hardware =>
+  allDisks(hardware).some(({ formerFiles }) => formerFiles !== undefined)
+    ? mapDisks(hardware, ({ formerFiles: _formerFiles, ...disk }) => disk)
+    : hardware
+
 export type Seed = NonNullable<Hardware['seed']>
 
 /** The files of a seed: the image that the guest sees as a disk, and the settings that it was made of, for clones. */
@@ -132,24 +149,30 @@ export const isSeedFile = (file: string): boolean => file.startsWith('seed-')
 /** The file of a private key. */
 export const ownKeyFile = ({ id }: Pick<NonNullable<Hardware['ownKey']>, 'id'>): string => `seed-${id}.key`
 
-const filesOfSeed = (seed: Hardware['seed']): string[] => (seed === undefined ? [] : Object.values(seedFiles(seed)))
+/** The files of a seed, and of the key by which the guest is reached. */
+export const filesOfSeed = ({ seed, ownKey }: Pick<Hardware, 'seed' | 'ownKey'>): string[] => [
+  ...(seed === undefined ? [] : Object.values(seedFiles(seed))),
+  ...(ownKey === undefined ? [] : [ownKeyFile(ownKey)]),
+]
 
 /** The files of hardware in the folder of its VM. */
 export const ownFilesOf = (hardware: Hardware): string[] => [
-  ...allDisks(hardware).flatMap(({ file, bases = [] }) => [file, ...bases]),
-  ...filesOfSeed(hardware.seed),
-  ...(hardware.ownKey === undefined ? [] : [ownKeyFile(hardware.ownKey)]),
+  ...allDisks(hardware).flatMap(({ file, bases = [], formerFiles = [] }) => [file, ...bases, ...formerFiles]),
+  ...filesOfSeed(hardware),
 ]
 
 /** True if a disk's file is a base, which is never written to, since other VMs may share it. */
 export const isBase = (file: string): boolean => file.startsWith('base-')
+
+/** True if a file may have a hard link in the folders of other VMs: a base, or saved memory, which is never written to either. */
+export const mayBeShared = (file: string): boolean => isBase(file) || file.startsWith('memory-')
 
 /** The tag of a snapshot in the VM's disks. It begins with a letter, since QEMU may take a number for an id of its own. */
 export const tagOf = ({ id }: Pick<SnapshotDefinition, 'id'>): string => `s-${id}`
 
 /** Every file that the definition names; other files in the VM's folder are left over from unfinished work. */
 export function filesOf({ hardware, memory, leavingFiles, snapshots }: Definition): Set<string> {
-  const files = new Set(leavingFiles)
+  const files = new Set([...(leavingFiles ?? []), ...snapshots.flatMap(({ cloneBases = [] }) => cloneBases)])
   for (const part of [{ hardware, memory }, ...snapshots]) {
     for (const name of ownFilesOf(part.hardware)) files.add(name)
     if (part.memory !== undefined) files.add(part.memory.file)

@@ -33,6 +33,7 @@ import { VmObserver } from './watch/vm-observer.js'
 import { QemuProvisioning } from './qemu-provisioning.js'
 import { VmShutdown } from './vm-shutdown.js'
 import { QemuSnapshots } from './qemu-snapshots.js'
+import { QemuTwins } from './qemu-twins.js'
 
 /** Starting a QEMU takes some 30 ms of a processor: more at once only slow each other down. */
 const maxConcurrentOperations = Math.max(4, 2 * availableParallelism())
@@ -44,6 +45,7 @@ export class QmpDriver implements Driver {
   readonly waitingOperations = new Set<DriverOperation>(['guest.exec', 'guest.waitUntilReady', 'guest.waitForPort'])
   readonly features: ReadonlySet<Feature> = new Set<Feature>([
     'vm.clone.linked',
+    'vm.clone.memory',
     'vm.edit.live',
     'server.events.global',
   ])
@@ -121,6 +123,7 @@ export class QmpDriver implements Driver {
       lifecycle,
       shutdown: new VmShutdown({ directory, access, inspector, lifecycle, observer }),
       provisioning: new QemuProvisioning({ directory, images, machine: async () => (await this.#readBuild()).machine }),
+      twins: new QemuTwins({ directory, images }),
       moves: new VmMoves(directory),
       snapshots: new QemuSnapshots({ directory, images, lifecycle }),
       records: new VmRecords({

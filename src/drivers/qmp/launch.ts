@@ -55,7 +55,7 @@ export async function launch(vm: HeldVm, task: Task, { plan, onExit }: Launch): 
     const networkAdapters = await openForwards(monitor, hardware.networkAdapters)
     if (memory !== undefined) {
       task.progress({ percent: 40, phase: 'loading memory' })
-      await loadMemory(monitor, memory)
+      await loadMemory(monitor, folder, memory)
       for (const drive of memory.changedDrives ?? []) await tellMediumChanged(monitor, `drive-${drive}`)
     }
     if (vm.signal.aborted) throw new JobCancelledError({ reason: 'it was cancelled before the guest ran' })

@@ -1,4 +1,4 @@
-import type { DriverOperations } from '../../driver/driver.js'
+import type { DriverInputs, DriverOperations } from '../../driver/driver.js'
 import type { VmRecord } from '../../model/vm-record.js'
 import { hostTask } from '../../driver/host-task.js'
 import type { HostWork, Sending } from '../../driver/host-work.js'
@@ -8,6 +8,7 @@ import type { GuestAgent } from '../../guest-agent/agent.js'
 import type { GuestOperations } from '../../guest-agent/guest-operations.js'
 import type { HostInfo } from '../../model/host-info.js'
 import type { VmState } from '../../model/vm-state.js'
+import { statesToClone } from '../../errors/state.js'
 import { operations } from '../../operations.js'
 import { DamagedVm } from '../../registry/damaged-vm.js'
 import type { JobLedger } from '../../registry/job-ledger.js'
@@ -30,6 +31,7 @@ import type { VmObserver } from './watch/vm-observer.js'
 import type { QemuProvisioning } from './qemu-provisioning.js'
 import type { VmShutdown } from './vm-shutdown.js'
 import type { QemuSnapshots } from './qemu-snapshots.js'
+import type { QemuTwins } from './qemu-twins.js'
 import { readStatistics } from './vm-statistics.js'
 
 interface Parts {
@@ -42,6 +44,7 @@ interface Parts {
   readonly lifecycle: QemuLifecycle
   readonly shutdown: VmShutdown
   readonly provisioning: QemuProvisioning
+  readonly twins: QemuTwins
   readonly moves: VmMoves
   readonly snapshots: QemuSnapshots
   readonly records: VmRecords<Definition>
@@ -86,6 +89,16 @@ export function operationTable(parts: Parts): DriverOperations {
       access.change(input.vm, task, sending, (held) => action(held, task, input), how),
     )
 
+  /** Sets the clock of a guest that stood still, which no job waits for. */
+  const setClockAfter = (changed: Promise<unknown>, vm: string, { operation }: Task): void => {
+    const setClock = async (): Promise<void> => {
+      const running = await access.running(vm, operation)
+      if (running !== undefined && !work.isClosed) await guest.catchUp(parts.agentOf(running))
+    }
+    // The caller gets the error of the change. The next call for a VM that can't be read reports that.
+    changed.then(() => work.aside(setClock)).catch(() => undefined)
+  }
+
   /** Changes a VM whose guest stands still before or during the change: its clock is set afterwards, which no job waits for. */
   const halting = <I extends OnVm, T>(
     action: (held: HeldVm, task: Task, input: I) => Promise<T>,
@@ -94,12 +107,7 @@ export function operationTable(parts: Parts): DriverOperations {
     const changing = change(action, how)
     return (input, task) => {
       const changed = changing(input, task)
-      const setClock = async (): Promise<void> => {
-        const running = await access.running(input.vm, task.operation)
-        if (running !== undefined && !work.isClosed) await guest.catchUp(parts.agentOf(running))
-      }
-      // The caller gets the error of the change. The next call for a VM that can't be read reports that.
-      changed.then(() => work.aside(setClock)).catch(() => undefined)
+      setClockAfter(changed, input.vm, task)
       return changed
     }
   }
@@ -131,6 +139,28 @@ export function operationTable(parts: Parts): DriverOperations {
     }
     const how = { expected: operations['vm.stop'].fromKill, timeoutMs: killPatienceMs }
     return access.change(vm, task, sending, (held) => lifecycle.kill(held), how)
+  }
+
+  /** Makes a clone that is suspended, and resumes it while others are made. One that does not go on is removed. */
+  async function cloneWithMemory(input: DriverInputs['vm.clone'], task: Task, sending: Sending): Promise<VmRecord> {
+    const making = access.change(input.vm, task, sending, (held) => parts.twins.make(held, input, task), {
+      expected: statesToClone(input),
+    })
+    setClockAfter(making, input.vm, task)
+    const twin = await making
+    observer.tellDefinition(twin)
+    const suspended = { expected: ['suspended'], through: throughStart } as const
+    try {
+      const resuming = access.change(twin.id, task, sending, (held) => lifecycle.powerOn(held, task), suspended)
+      setClockAfter(resuming, twin.id, task)
+      await resuming
+    } catch (error) {
+      const atRest = { expected: operations['vm.delete'].from, isSequel: true }
+      await access.change(twin.id, task, sending, (held) => provisioning.delete(held), atRest)
+      observer.tellDeleted(twin)
+      throw error
+    }
+    return records.of(await access.get(twin.id))
   }
 
   /** Deletes a VM, also one whose definition can't be read. */
@@ -180,9 +210,13 @@ export function operationTable(parts: Parts): DriverOperations {
         return records.of(held.definition)
       })
     }),
-    'vm.clone': change(async (held, task, { name, linked }) =>
-      shown(await provisioning[linked ? 'cloneLinked' : 'clone'](held, name, task)),
-    ),
+    'vm.clone': keep((input, task, sending) => {
+      const { vm, name, linked, memory } = input
+      if (memory) return cloneWithMemory(input, task, sending)
+      return access.change(vm, task, sending, async (held) =>
+        shown(await provisioning[linked ? 'cloneLinked' : 'clone'](held, name, task)),
+      )
+    }),
     'vm.delete': keep(({ vm }, task, sending) => remove(vm, task, sending)),
     'vm.unregister': takeAway((held) => moves.unregister(held)),
     'vm.migrate': takeAway((held, task, { to }) => moves.migrate(held, to, task)),

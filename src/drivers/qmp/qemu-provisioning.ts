@@ -18,7 +18,8 @@ import { cloneHardware, planHardware, refuseUnsupported } from './hardware/hardw
 import { requireKey, withoutHostKey } from './guest-io/ssh-guest.js'
 import { cloneSeed, planSeed } from './hardware/seed.js'
 import type { HeldVm } from './held-vm.js'
-import { linkBases, onOverlays, planSharing, shareDisks } from './disks/linked-disks.js'
+import { linkBases, onOverlays, planLiveSharing, planSharing, shareDisks } from './disks/linked-disks.js'
+import { shareLive } from './disks/live-sharing.js'
 import type { ProgramOptions } from './process/qemu-program.js'
 import { requireBases, requireParts, requireVmFiles } from './disks/required-parts.js'
 import { editAtRest } from './edit/edit-at-rest.js'
@@ -146,21 +147,23 @@ export class QemuProvisioning {
   /** Makes a VM whose disks are overlays on the present content of the original's disks. */
   async cloneLinked(vm: HeldVm, name: string, task: Task): Promise<Definition> {
     const { directory, images } = this.#parts
-    if (vm.run !== undefined) throw invalidState(vm.state, ['stopped', 'crashed'])
-    await requireParts(vm.folder, { hardware: vm.definition.hardware }, { images: 'disks', files: 'rest' })
+    const isRunning = vm.run !== undefined
+    const files = isRunning ? 'run' : 'rest'
+    await requireParts(vm.folder, { hardware: vm.definition.hardware }, { images: 'disks', files })
     task.progress({ percent: 0, phase: 'linking disks' })
-    const turns = await planSharing(images, vm)
+    const turns = isRunning ? planLiveSharing(vm.definition) : await planSharing(images, vm)
     const seed = await cloneSeed(vm.folder, vm.definition.hardware, name, vm.signal)
     const hardware = cloneHardware(onOverlays(vm.definition.hardware, turns), seed.hardware)
     const clone = newDefinition({ ...settingsFor(vm.definition, seed.isNew), name }, hardware)
     await directory.create(clone, async () => {
       const folder = directory.folder(clone.id)
       await seed.write(folder)
-      await shareDisks(images, vm, turns, async () => {
+      const prepare = async (): Promise<void> => {
         await linkBases(vm.folder, folder, allDisks(hardware))
         await this.#makeDisks(folder, hardware, allDisks(hardware), vm.signal)
         vm.signal.throwIfAborted()
-      })
+      }
+      await (isRunning ? shareLive(images, vm, turns, { prepare }) : shareDisks(images, vm, turns, prepare))
     })
     return clone
   }

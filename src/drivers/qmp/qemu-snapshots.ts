@@ -9,7 +9,15 @@ import type { VmState } from '../../model/vm-state.js'
 import { shownSnapshot, shownTree } from '../../registry/kept-snapshots.js'
 import type { VmDirectory } from '../../registry/vm-directory.js'
 import { diskNode } from './disks/disk-devices.js'
-import { allDisks, isBase, tagOf, type Definition, type Memory, type SnapshotDefinition } from './definition.js'
+import {
+  allDisks,
+  isBase,
+  tagOf,
+  withoutFormerFiles,
+  type Definition,
+  type Memory,
+  type SnapshotDefinition,
+} from './definition.js'
 import type { DiskImages } from './disks/disk-images.js'
 import type { HeldVm } from './held-vm.js'
 import { newMemoryFile, saveMemory } from './disks/memory-image.js'
@@ -55,7 +63,7 @@ export class QemuSnapshots {
       description,
       createdAt: new Date().toISOString(),
       parentId,
-      hardware,
+      hardware: withoutFormerFiles(hardware),
     }
     vm.setState('snapshotting')
     try {

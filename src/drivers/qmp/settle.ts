@@ -3,14 +3,15 @@ import * as v from 'valibot'
 import { isAlive } from '../../registry/process-identity.js'
 import type { ClaimRecord } from '../../registry/claim.js'
 import type { VmDirectory } from '../../registry/vm-directory.js'
-import { diskDevice } from './disks/disk-devices.js'
+import { diskNodes } from './disks/disk-devices.js'
+import { finishChangeOver } from './disks/live-sharing.js'
 import { runFiles } from './run-files.js'
-import { allDisks, isBase, tagOf, type Definition, type Hardware } from './definition.js'
+import { allDisks, isBase, tagOf, withoutFormerFiles, type Definition, type Hardware } from './definition.js'
 import type { DiskImages } from './disks/disk-images.js'
 import { isThere } from './disks/required-parts.js'
 import { settleMove } from './moves/migration.js'
 import { openMonitor } from './process/monitor.js'
-import { differences, growLive, plugDisk, readSlots } from './disks/plugged-disks.js'
+import { differences, growLive, nodeNames, plugDisk, readSlots } from './disks/plugged-disks.js'
 import type { QmpClient } from './protocol/qmp-client.js'
 import { QmpCommandError } from './protocol/qmp-errors.js'
 import { followJobs } from './protocol/qemu-job.js'
@@ -28,6 +29,7 @@ interface Parts {
  * - A QEMU without a record has not run its guest, and one whose memory was saved is not needed any more: both are ended.
  * - If a recorded QEMU is gone, the definition keeps whether it crashed.
  * - A guest that was paused only to save its memory, which was not kept, or that was about to run, runs.
+ * - Disks that became bases for a clone are not written to any more: QEMU changes over to their overlays.
  * - An edit that was saved is finished: disks are grown, and files of removed disks are deleted.
  * - A switch to a snapshot that was begun is done again from the beginning.
  * - A VM that was being moved to another directory is either there or here.
@@ -58,6 +60,8 @@ export async function settle(
     if (hasCrashed) await save({ ...definition, hasCrashed })
     removeRun(folder)
   }
+  const hardware = withoutFormerFiles(definition.hardware)
+  if (readRun(folder) === undefined && hardware !== definition.hardware) await save({ ...definition, hardware })
   if (definition.switchingTo !== undefined) await save(await takeBack(parts, definition, definition.switchingTo))
   if (definition.leavingFiles !== undefined) {
     const { leavingFiles: _leavingFiles, ...settled } = definition
@@ -107,13 +111,12 @@ async function dropTags({ directory, images }: Parts, { id, hardware, snapshots 
 
 const filesOfDisks = (hardware: Hardware): string[] => allDisks(hardware).map(({ file }) => file)
 
-const nodesSchema = v.array(v.object({ 'node-name': v.optional(v.string()) }))
 const jobsSchema = v.array(v.object({ id: v.string() }))
 
 /** True if a crashed owner left a guest paused that should run. */
 const wasToRun = ({ state, before }: ClaimRecord): boolean =>
   state === 'starting' ||
-  (state === 'suspending' && before === 'running') ||
+  ((state === 'suspending' || state === 'cloning') && before === 'running') ||
   (state === 'resuming' && before === 'suspended')
 
 /** Brings a QEMU whose owner crashed in the middle of a change back to the definition, and lets a guest run that was paused for it. */
@@ -128,11 +131,11 @@ async function settleQemu(
     // Nobody needs the results of these jobs: the error that they were cancelled is expected.
     const ids = v.parse(jobsSchema, await client.execute('query-jobs')).map(({ id }) => id)
     await followJobs(client, ids, { signal: AbortSignal.abort() }).catch(() => undefined)
-    const nodes = v.parse(nodesSchema, await client.execute('query-named-block-nodes', { flat: true }))
-    const names = nodes.flatMap(({ 'node-name': name }) => name ?? [])
+    const names = await nodeNames(client)
     for (const name of names.filter((name) => name === 'memory' || name.startsWith('copy'))) {
       await client.execute('blockdev-del', { 'node-name': name })
     }
+    await finishChangeOver(client, hardware)
     await settlePlugs(client, hardware, names)
     if (wasToRun(inherited)) await client.execute('cont')
   } finally {
@@ -143,9 +146,12 @@ async function settleQemu(
 /** Finishes an edit: plugs and grows the disks of the definition, and closes others. */
 async function settlePlugs(client: QmpClient, hardware: Hardware, nodes: readonly string[]): Promise<void> {
   const { missing, unknown } = differences(await readSlots(client), hardware)
-  const devices = new Set([...allDisks(hardware).map(diskDevice), ...unknown])
+  const known = new Set([
+    ...allDisks(hardware).flatMap(diskNodes),
+    ...unknown.map((device) => device.slice('drive-'.length)),
+  ])
   try {
-    for (const node of nodes.filter((name) => name.startsWith('disk-') && !devices.has(`drive-${name}`))) {
+    for (const node of nodes.filter((name) => name.startsWith('disk-') && !known.has(name))) {
       await client.execute('blockdev-del', { 'node-name': node })
     }
     for (const disk of missing) await plugDisk(client, disk)

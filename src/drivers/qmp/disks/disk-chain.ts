@@ -71,7 +71,11 @@ export const newDiskFile = (): string => `disk-${randomUUID()}.qcow2`
 export const newBaseFile = (): string => `base-${randomUUID()}.qcow2`
 
 /** The same disk in another file, whose content is that of the present one. */
-export const withNewFile = ({ template: _template, ...disk }: DiskDefinition): DiskDefinition => ({
+export const withNewFile = ({
+  template: _template,
+  formerFiles: _formerFiles,
+  ...disk
+}: DiskDefinition): DiskDefinition => ({
   ...disk,
   file: newDiskFile(),
 })

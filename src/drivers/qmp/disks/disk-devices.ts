@@ -6,7 +6,15 @@ type DriveKind = 'cdrom' | 'floppy'
 /** The node name of a disk: the name of its file, shortened to QEMU's limit. */
 export const diskNode = ({ file }: Pick<DiskDefinition, 'file'>): string =>
   file.slice(0, 'disk-01234567-89ab-4cde'.length)
-export const diskDevice = (disk: Pick<DiskDefinition, 'file'>): string => `drive-${diskNode(disk)}`
+/** The id of a disk's device, which has the name of the file that QEMU was started with. */
+export const diskDevice = ({ file, formerFiles: [first = file] = [] }: NamedDisk): string =>
+  `drive-${diskNode({ file: first })}`
+type NamedDisk = Pick<DiskDefinition, 'file' | 'formerFiles'>
+
+/** The nodes of a disk, from the one that is written to down to the oldest of the files that became bases since QEMU was started. */
+export const diskNodes = ({ file, formerFiles = [] }: NamedDisk): string[] =>
+  [...formerFiles, file].reverse().map((each) => diskNode({ file: each }))
+
 export const driveDevice = (kind: DriveKind, index: number): string => `drive-${kind}${String(index)}`
 
 export const slotAddress = (slot: number): string => `0x${slot.toString(16)}`

@@ -14,7 +14,7 @@ export interface DiskAtRest {
   readonly folder: string
   readonly disk: DiskDefinition
   readonly known: KnownImages
-  /** The snapshot to read; the present content if absent. */
+  /** The snapshot to read, also while a QEMU writes to the disk; the present content if absent. */
   readonly tag?: string | undefined
 }
 
@@ -64,7 +64,8 @@ export class DiskImages {
   ): Promise<void> {
     const over = backing === undefined ? [] : ['-B', backing.path, '-F', backing.format]
     const from = named(join(folder, disk.file), backingOf(disk, known, folder))
-    const at = tag === undefined ? [] : ['-l', `snapshot.name=${tag}`]
+    // A snapshot does not change, whatever a QEMU that has the file writes.
+    const at = tag === undefined ? [] : ['-U', '-l', `snapshot.name=${tag}`]
     await this.#make(path, ['convert', '-p', ...at, '-O', 'qcow2', ...over, from, path], options)
   }
 

@@ -24,12 +24,21 @@ export async function planSharing(images: DiskImages, { folder, definition }: He
   for (const disk of allDisks(definition.hardware)) {
     const { file, bases = [] } = disk
     if (bases.length > 0 && (await images.isUnwritten(join(folder, file)))) continue
-    if (bases.length >= maxBases) throw tooDeep()
+    requireDepth(disk)
     const base = newBaseFile()
     turns.push({ file, base, next: { ...withNewFile(disk), bases: [base, ...bases] } })
   }
   return turns
 }
+
+/** The same for a VM that runs: each of its disks becomes a base. */
+export const planLiveSharing = ({ hardware }: Pick<Definition, 'hardware'>): Turn[] =>
+  allDisks(hardware).map((disk) => {
+    const { file, bases = [], formerFiles = [] } = disk
+    requireDepth(disk)
+    const base = newBaseFile()
+    return { file, base, next: { ...withNewFile(disk), bases: [base, ...bases], formerFiles: [...formerFiles, file] } }
+  })
 
 /** The hardware with the overlays. */
 export const onOverlays = (hardware: Hardware, turns: readonly Turn[]): Hardware => {
@@ -66,7 +75,7 @@ export async function linkBases(from: string, to: string, disks: readonly DiskDe
 }
 
 /** The definition with the overlays. Snapshots in a file that became a base stay there. */
-function withTurns(definition: Definition, turns: readonly Turn[]): Definition {
+export function withTurns(definition: Definition, turns: readonly Turn[]): Definition {
   const bases = new Map(turns.map(({ file, base }) => [file, base]))
   return {
     ...definition,
@@ -76,6 +85,11 @@ function withTurns(definition: Definition, turns: readonly Turn[]): Definition {
       hardware: mapDisks(snapshot.hardware, (disk) => ({ ...disk, file: bases.get(disk.file) ?? disk.file })),
     })),
   }
+}
+
+/** Throws if the disk can't have one more base. */
+export function requireDepth({ bases = [] }: Pick<DiskDefinition, 'bases'>): void {
+  if (bases.length >= maxBases) throw tooDeep()
 }
 
 const tooDeep = (): InsufficientResourcesError =>

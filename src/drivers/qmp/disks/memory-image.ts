@@ -1,9 +1,11 @@
 import { randomUUID } from 'node:crypto'
-import { rm, statfs } from 'node:fs/promises'
-import { join } from 'node:path'
+import { rm, stat, statfs } from 'node:fs/promises'
+import { join, relative } from 'node:path'
 import { InsufficientResourcesError } from '../../../errors.js'
 import type { Memory } from '../definition.js'
+import { readOnlyRaw, type QemuOptions } from './disk-chain.js'
 import type { DiskImages } from './disk-images.js'
+import { writeEmptyOverlay } from './empty-overlay.js'
 import type { QmpClient } from '../protocol/qmp-client.js'
 import { QmpCommandError } from '../protocol/qmp-errors.js'
 import { nativeError } from '../qemu-errors.js'
@@ -15,6 +17,17 @@ const node = 'memory'
 
 export const newMemoryFile = (): string => `memory-${randomUUID()}.qcow2`
 
+interface MemorySave {
+  /** The folder of the VM, in which its QEMU runs. */
+  readonly folder: string
+  readonly file: string
+  readonly tag: string
+  /** The nodes of the disks that get a snapshot of the same name. */
+  readonly disks: readonly string[]
+  /** The folder of the file; that of the VM if absent. */
+  readonly place?: string | undefined
+}
+
 /**
  * Saves a VM's memory in a file of its own, together with a snapshot in each of the disks. The guest and QEMU's monitor stand still
  * during the save.
@@ -22,19 +35,20 @@ export const newMemoryFile = (): string => `memory-${randomUUID()}.qcow2`
 export async function saveMemory(
   client: QmpClient,
   images: DiskImages,
-  { folder, file, tag, disks }: { folder: string; file: string; tag: string; disks: readonly string[] },
+  { folder, file, tag, disks, place = folder }: MemorySave,
 ): Promise<void> {
-  await images.create({ path: join(folder, file) }, diskMiB)
+  const path = join(place, file)
+  await images.create({ path }, diskMiB)
   try {
-    await withNode(client, file, async () => {
+    await withNode(client, { driver: 'file', filename: relative(folder, path) }, async () => {
       const args = { tag, vmstate: node, devices: [node, ...disks] }
       await runJob(client, { id: 'save', command: 'snapshot-save', args, isBlocking: true })
     })
   } catch (error) {
-    const isFull = await hasNoRoom(folder)
+    const isFull = await hasNoRoom(place)
     // An incomplete file is useless.
-    await rm(join(folder, file), { force: true })
-    throw isFull && error instanceof QmpCommandError ? noRoom(folder, error) : error
+    await rm(path, { force: true })
+    throw isFull && error instanceof QmpCommandError ? noRoom(place, error) : error
   }
 }
 
@@ -55,21 +69,31 @@ const noRoom = (folder: string, cause: QmpCommandError): InsufficientResourcesEr
     native: nativeError(cause),
   })
 
-/** Loads saved memory into a QEMU whose guest has not run yet. */
-export async function loadMemory(client: QmpClient, { file, tag }: Memory): Promise<void> {
-  await withNode(client, file, async () => {
-    const args = { tag, vmstate: node, devices: [node] }
-    await runJob(client, { id: 'load', command: 'snapshot-load', args, isBlocking: true })
-  })
+/** More than QEMU adds to the file when it loads memory. */
+const spareBytes = 64 * 2 ** 20
+
+/**
+ * Loads saved memory into a QEMU whose guest has not run yet. The file is not written to, since snapshots and clones share it: what
+ * QEMU notes in it goes into an overlay, which is removed afterwards.
+ */
+export async function loadMemory(client: QmpClient, folder: string, { file, tag }: Memory): Promise<void> {
+  const overlay = newMemoryFile()
+  const path = join(folder, overlay)
+  const { size } = await stat(join(folder, file))
+  await writeEmptyOverlay(path, size + spareBytes)
+  try {
+    const image = { driver: 'qcow2', file: { driver: 'file', filename: overlay }, backing: readOnlyRaw(file) }
+    await withNode(client, image, async () => {
+      const args = { tag, vmstate: node, devices: [node] }
+      await runJob(client, { id: 'load', command: 'snapshot-load', args, isBlocking: true })
+    })
+  } finally {
+    await rm(path)
+  }
 }
 
-async function withNode(client: QmpClient, filename: string, action: () => Promise<void>): Promise<void> {
-  await client.execute('blockdev-add', {
-    driver: 'qcow2',
-    'node-name': node,
-    backing: null,
-    file: { driver: 'file', filename },
-  })
+async function withNode(client: QmpClient, file: QemuOptions, action: () => Promise<void>): Promise<void> {
+  await client.execute('blockdev-add', { driver: 'qcow2', 'node-name': node, backing: null, file })
   try {
     await action()
   } finally {

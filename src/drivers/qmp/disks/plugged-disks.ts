@@ -1,7 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import * as v from 'valibot'
 import { InsufficientResourcesError, ResourceBusyError } from '../../../errors.js'
-import { diskBlockdev, diskDevice, diskNode, idePlaces, virtioDisk } from './disk-devices.js'
+import { diskBlockdev, diskDevice, diskNode, diskNodes, idePlaces, virtioDisk } from './disk-devices.js'
 import type { DiskDefinition, Hardware } from '../definition.js'
 import type { KnownImages } from './disk-chain.js'
 import type { QmpClient } from '../protocol/qmp-client.js'
@@ -100,9 +100,14 @@ export const openDisk = async (client: QmpClient, disk: DiskDefinition, known: K
   await client.execute('blockdev-add', diskBlockdev(disk, known))
 }
 
+/** Opens an empty overlay, for a disk that is in use and is to become its base. */
+export const openOverlay = async (client: QmpClient, disk: DiskDefinition): Promise<void> => {
+  await client.execute('blockdev-add', { ...diskBlockdev(disk, { images: {} }), backing: null })
+}
+
 export const closeDisk = async (client: QmpClient, disk: DiskDefinition): Promise<void> => {
   await untilReleased(client, disk)
-  await client.execute('blockdev-del', { 'node-name': diskNode(disk) })
+  for (const node of diskNodes(disk)) await client.execute('blockdev-del', { 'node-name': node })
 }
 
 /** Plugs a disk. A guest without a driver for hot-plug sees it at its next start. */
@@ -158,6 +163,13 @@ const nodesSchema = v.array(
   v.object({ 'node-name': v.optional(v.string()), image: v.object({ 'virtual-size': v.number() }) }),
 )
 
+const namedNodes = async (client: QmpClient): Promise<v.InferOutput<typeof nodesSchema>> =>
+  v.parse(nodesSchema, await client.execute('query-named-block-nodes', { flat: true }))
+
+/** The names of QEMU's block nodes. */
+export const nodeNames = async (client: QmpClient): Promise<string[]> =>
+  (await namedNodes(client)).flatMap(({ 'node-name': name }) => name ?? [])
+
 const mebibyte = 2 ** 20
 
 /**
@@ -168,8 +180,7 @@ export async function growLive(client: QmpClient, disk: DiskDefinition): Promise
   if (disk.sizeMiB === undefined) return
   const size = disk.sizeMiB * mebibyte
   const name = diskNode(disk)
-  const nodes = v.parse(nodesSchema, await client.execute('query-named-block-nodes', { flat: true }))
-  const present = nodes.find((node) => node['node-name'] === name)?.image['virtual-size'] ?? 0
+  const present = (await namedNodes(client)).find((node) => node['node-name'] === name)?.image['virtual-size'] ?? 0
   if (present < size) await client.execute('block_resize', { 'node-name': name, size })
 }
 

@@ -19,7 +19,7 @@ import {
 } from '../../../registry/own-file.js'
 import type { VmDirectory } from '../../../registry/vm-directory.js'
 import { definitionFormat } from '../definition-format.js'
-import { allDisks, isBase, isSeedFile, type Definition, type DiskDefinition } from '../definition.js'
+import { allDisks, mayBeShared, isSeedFile, type Definition, type DiskDefinition } from '../definition.js'
 import { convertedImage } from '../disks/converted-image.js'
 import { imageFileOf, type KnownImages } from '../disks/disk-chain.js'
 import { checkHardware } from '../hardware/hardware.js'
@@ -98,7 +98,7 @@ async function checkEntries(folder: string): Promise<void> {
       throw wrong(`${join(folder, entry.name)} is not a file`)
     if (isDamagedClaim(entry.name)) throw wrong(`${join(folder, entry.name)} is not one of a VM's files`)
     checkOwn(join(folder, entry.name), (path) => {
-      requireOwnEntry(path, { isShared: isBase(entry.name) })
+      requireOwnEntry(path, { isShared: mayBeShared(entry.name) })
     })
   }
 }
@@ -152,7 +152,7 @@ async function checkFile(
   sizeMiB: number | undefined,
 ): Promise<void> {
   const path = join(folder, file)
-  const header = await readHeader(path, isBase(file))
+  const header = await readHeader(path, mayBeShared(file))
   if (header === undefined) throw wrong(`${path} is not a qcow2 file`)
   const expected = found && imageFileOf(folder, found.disk, found.known).backing?.path
   if (header.hasDataFile) throw wrong(`${path} has its data in another file`)

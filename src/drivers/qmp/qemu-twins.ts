@@ -1,0 +1,190 @@
+import { randomUUID } from 'node:crypto'
+import { link } from 'node:fs/promises'
+import { join } from 'node:path'
+import type { Task } from '../../driver/task.js'
+import { requireSnapshot, withoutMemory } from '../../driver/snapshot-list.js'
+import { diskBytes } from '../../files/image-record.js'
+import { twinAdapters } from '../../network/kept-adapter.js'
+import { copyFiles } from '../../registry/copy-files.js'
+import { newDefinition } from '../../registry/kept-definition.js'
+import type { VmDirectory } from '../../registry/vm-directory.js'
+import { allDisks, filesOfSeed, mapDisks, tagOf } from './definition.js'
+import type { Definition, DiskDefinition, Hardware, Memory, SnapshotDefinition } from './definition.js'
+import { imageFileOf, newBaseFile, withNewFile } from './disks/disk-chain.js'
+import type { DiskImages } from './disks/disk-images.js'
+import { linkBases, onOverlays, planLiveSharing, planSharing, requireDepth, shareDisks } from './disks/linked-disks.js'
+import { shareLive } from './disks/live-sharing.js'
+import { newMemoryFile, saveMemory } from './disks/memory-image.js'
+import { requirePlugged } from './disks/plugged-disks.js'
+import { requireParts } from './disks/required-parts.js'
+import type { HeldVm } from './held-vm.js'
+import type { RunRecord } from './process/run-record.js'
+import { QmpConnectionError } from './protocol/qmp-errors.js'
+
+interface Parts {
+  readonly directory: VmDirectory<Definition>
+  readonly images: DiskImages
+}
+
+interface TwinOptions {
+  readonly name: string
+  readonly snapshot?: string | undefined
+}
+
+/** What a clone with memory is made of. */
+interface Plan {
+  /** The disks are upon bases that the original has, too. */
+  readonly hardware: Hardware
+  readonly memory: Omit<Memory, 'file'>
+}
+
+/**
+ * Clones that go on from memory. Such a clone is the same guest under another name: its disks are overlays on bases that it shares
+ * with the original, and its memory is a hard link to a file that is never written to. It is made suspended, and resumed by the caller.
+ */
+export class QemuTwins {
+  readonly #parts: Parts
+
+  constructor(parts: Parts) {
+    this.#parts = parts
+  }
+
+  async make(vm: HeldVm, { name, snapshot }: TwinOptions, task: Task): Promise<Definition> {
+    const { run, definition } = vm
+    if (snapshot !== undefined) return this.#ofSnapshot(vm, requireSnapshot(definition.snapshots, snapshot), name, task)
+    if (run !== undefined) return this.#ofRunning(vm, run, name, task)
+    const { memory } = definition
+    if (memory === undefined) throw new Error('A VM without memory has another state')
+    return this.#ofSuspended(vm, memory, name, task)
+  }
+
+  async #ofRunning(vm: HeldVm, run: RunRecord, name: string, task: Task): Promise<Definition> {
+    const { definition, state: before } = vm
+    await requireParts(vm.folder, definition, { images: 'suspend', files: 'run' })
+    const turns = planLiveSharing(definition)
+    const memory = { tag: 'cloned', isPaused: false, accelerator: run.accelerator, startedMiB: run.startedMiB }
+    const plan = { hardware: onOverlays(definition.hardware, turns), memory }
+    return this.#create(vm, plan, name, async (folder, file, prepare) => {
+      let isHalted = false
+      try {
+        await shareLive(this.#parts.images, vm, turns, {
+          prepare,
+          still: async (client) => {
+            await requirePlugged(client, definition.hardware)
+            task.progress({ percent: 20, phase: 'saving memory' })
+            vm.setState('cloning')
+            isHalted = true
+            await client.execute('stop')
+            const { images } = this.#parts
+            await saveMemory(client, images, { folder: vm.folder, place: folder, file, tag: memory.tag, disks: [] })
+            vm.signal.throwIfAborted()
+          },
+        })
+      } catch (error) {
+        // A QEMU that is gone can't go on; the next look shows its end.
+        if (error instanceof QmpConnectionError) isHalted = false
+        throw error
+      } finally {
+        if (isHalted && before === 'running') await vm.withMonitor((client) => client.execute('cont'))
+        if (vm.state !== before) vm.finish(before)
+      }
+    })
+  }
+
+  async #ofSuspended(vm: HeldVm, memory: Memory, name: string, task: Task): Promise<Definition> {
+    await requireParts(vm.folder, vm.definition, { images: 'resume', files: 'rest' })
+    task.progress({ percent: 0, phase: 'linking disks' })
+    const turns = await planSharing(this.#parts.images, vm)
+    const plan = { hardware: onOverlays(vm.definition.hardware, turns), memory }
+    return this.#create(vm, plan, name, async (folder, file, prepare) => {
+      await link(join(vm.folder, memory.file), join(folder, file))
+      await shareDisks(this.#parts.images, vm, turns, prepare)
+    })
+  }
+
+  async #ofSnapshot(vm: HeldVm, snapshot: SnapshotDefinition, name: string, task: Task): Promise<Definition> {
+    const { memory } = snapshot
+    if (memory === undefined) throw withoutMemory(snapshot)
+    await requireParts(vm.folder, snapshot, { images: 'snapshot', files: 'snapshot' })
+    const cloneBases = snapshot.cloneBases ?? (await this.#makeCloneBases(vm, snapshot, task))
+    const bases = new Map(allDisks(snapshot.hardware).map(({ file }, index) => [file, cloneBases[index]]))
+    const hardware = mapDisks(snapshot.hardware, (disk) => {
+      const base = bases.get(disk.file)
+      return base === undefined ? disk : { ...disk, bases: [base, ...(disk.bases ?? [])] }
+    })
+    return this.#create(vm, { hardware, memory }, name, async (folder, file, prepare) => {
+      await link(join(vm.folder, memory.file), join(folder, file))
+      await prepare()
+    })
+  }
+
+  /** Copies what the disks held at the snapshot, once for all of its clones. The VM may run. */
+  async #makeCloneBases(vm: HeldVm, snapshot: SnapshotDefinition, task: Task): Promise<string[]> {
+    const { images } = this.#parts
+    const { hardware } = snapshot
+    const disks = allDisks(hardware)
+    const made: string[] = []
+    for (const [index, disk] of disks.entries()) {
+      requireDepth(disk)
+      const base = newBaseFile()
+      const path = join(vm.folder, base)
+      const { backing } = imageFileOf(vm.folder, disk, hardware)
+      await images.copy(
+        { folder: vm.folder, disk, known: hardware, tag: tagOf(snapshot) },
+        { path, backing },
+        {
+          signal: vm.signal,
+          onProgress: (percent) => {
+            task.progress({ percent: (0.5 * (100 * index + percent)) / disks.length, phase: 'copying the snapshot' })
+          },
+        },
+      )
+      // The copy has the present size of the disk, which may have grown since the snapshot.
+      await images.cut(path, diskBytes(disk, hardware))
+      made.push(base)
+    }
+    const snapshots = vm.definition.snapshots.map((other) =>
+      other.id === snapshot.id ? { ...other, cloneBases: made } : other,
+    )
+    await vm.save({ ...vm.definition, snapshots })
+    return made
+  }
+
+  /**
+   * Makes the clone, suspended.
+   *
+   * @param fill puts the memory into the file, and calls `prepare` when all bases are in the folder of the original
+   */
+  async #create(
+    vm: HeldVm,
+    { hardware: shared, memory }: Plan,
+    name: string,
+    fill: (folder: string, memoryFile: string, prepare: () => Promise<void>) => Promise<void>,
+  ): Promise<Definition> {
+    const { directory, images } = this.#parts
+    const hardware = twinHardware(shared)
+    const file = newMemoryFile()
+    const twin = {
+      ...newDefinition({ ...vm.definition, name }, hardware),
+      memory: { ...memory, isPaused: false, file },
+    }
+    await directory.create(twin, async () => {
+      const folder = directory.folder(twin.id)
+      await fill(folder, file, async () => {
+        const seed = filesOfSeed(hardware)
+        await copyFiles(vm.folder, folder, seed, { signal: vm.signal, onProgress: () => undefined })
+        await linkBases(vm.folder, folder, allDisks(hardware))
+        for (const disk of allDisks(hardware))
+          await images.create(imageFileOf(folder, disk, hardware), disk.sizeMiB, { signal: vm.signal })
+      })
+      vm.signal.throwIfAborted()
+    })
+    return twin
+  }
+}
+
+/** The guest knows its adapters' addresses and its seed, which stay. Disks get new ids and files. */
+const twinHardware = (hardware: Hardware): Hardware => ({
+  ...mapDisks(hardware, (disk): DiskDefinition => ({ ...withNewFile(disk), id: randomUUID() })),
+  networkAdapters: twinAdapters(hardware.networkAdapters),
+})
