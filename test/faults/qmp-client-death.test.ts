@@ -47,6 +47,11 @@ test.each([
   'snapshot: saving',
   'clone',
   'clone: copying disks',
+  'twin: saving memory',
+  'twin: starting QEMU',
+  'twin: loading memory',
+  'twin of a snapshot: copying the snapshot',
+  'delete the twin',
   'suspend: pausing',
   'suspend: saving memory',
   'suspend: ending QEMU',
@@ -72,7 +77,7 @@ test.each([
   await expectWholeAndClean(host)
 })
 
-test.each(['start: starting the processors', 'suspend: pausing', 'suspend: saving memory'])(
+test.each(['start: starting the processors', 'twin: saving memory', 'suspend: pausing', 'suspend: saving memory'])(
   'a guest that was left paused, since the process was killed at "%s", runs on',
   async (moment) => {
     await using host = await QmpHost.open()

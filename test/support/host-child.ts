@@ -88,6 +88,12 @@ async function churn(): Promise<never> {
     await vm.start(say('start')).unwrap()
     const snapshot = await vm.createSnapshot({ name: 'one', ...say('snapshot') }).unwrap()
     await vm.clone({ name: `${name}-clone`, ...say('clone') }).unwrap()
+    if (server.capabilities.has('vm.clone.memory')) {
+      const twin = await vm.clone({ name: `${name}-twin`, memory: true, ...say('twin') }).unwrap()
+      const options = { name: `${name}-of-snapshot`, memory: true, snapshot, ...say('twin of a snapshot') }
+      await (await vm.clone(options).unwrap()).delete({ force: true }).unwrap()
+      await twin.delete({ force: true, ...say('delete the twin') }).unwrap()
+    }
     await vm.suspend(say('suspend')).unwrap()
     await vm.resume(say('resume')).unwrap()
     await vm.switchToSnapshot(snapshot.id, say('switch')).unwrap()

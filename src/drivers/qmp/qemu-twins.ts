@@ -14,11 +14,12 @@ import { imageFileOf, newBaseFile, withNewFile } from './disks/disk-chain.js'
 import type { DiskImages } from './disks/disk-images.js'
 import { linkBases, onOverlays, planLiveSharing, planSharing, requireDepth, shareDisks } from './disks/linked-disks.js'
 import { shareLive } from './disks/live-sharing.js'
-import { newMemoryFile, saveMemory } from './disks/memory-image.js'
+import { newMemoryFile, saveMemory, type MemorySave } from './disks/memory-image.js'
 import { requirePlugged } from './disks/plugged-disks.js'
 import { requireParts } from './disks/required-parts.js'
 import type { HeldVm } from './held-vm.js'
 import type { RunRecord } from './process/run-record.js'
+import type { QmpClient } from './protocol/qmp-client.js'
 import { QmpConnectionError } from './protocol/qmp-errors.js'
 
 interface Parts {
@@ -64,30 +65,29 @@ export class QemuTwins {
     const turns = planLiveSharing(definition)
     const memory = { tag: 'cloned', isPaused: false, accelerator: run.accelerator, startedMiB: run.startedMiB }
     const plan = { hardware: onOverlays(definition.hardware, turns), memory }
-    return this.#create(vm, plan, name, async (folder, file, prepare) => {
-      let isHalted = false
+    const goOn = async (): Promise<void> => {
+      if (before === 'running') await vm.withMonitor((client) => client.execute('cont'))
+      vm.finish(before)
+    }
+    const still = async (client: QmpClient, save: Pick<MemorySave, 'place' | 'file'>): Promise<void> => {
+      await requirePlugged(client, definition.hardware)
+      task.progress({ percent: 20, phase: 'saving memory' })
+      vm.setState('cloning')
+      await client.execute('stop')
+      await saveMemory(client, this.#parts.images, { ...save, folder: vm.folder, tag: memory.tag, disks: [] })
+      vm.signal.throwIfAborted()
+    }
+    return this.#create(vm, plan, name, async (place, file, prepare) => {
       try {
-        await shareLive(this.#parts.images, vm, turns, {
-          prepare,
-          still: async (client) => {
-            await requirePlugged(client, definition.hardware)
-            task.progress({ percent: 20, phase: 'saving memory' })
-            vm.setState('cloning')
-            isHalted = true
-            await client.execute('stop')
-            const { images } = this.#parts
-            await saveMemory(client, images, { folder: vm.folder, place: folder, file, tag: memory.tag, disks: [] })
-            vm.signal.throwIfAborted()
-          },
-        })
+        await shareLive(this.#parts.images, vm, turns, { prepare, still: (client) => still(client, { place, file }) })
       } catch (error) {
+        const isHalted = vm.state !== before
         // A QEMU that is gone can't go on; the next look shows its end.
-        if (error instanceof QmpConnectionError) isHalted = false
+        if (isHalted && error instanceof QmpConnectionError) vm.finish(before)
+        else if (isHalted) await goOn()
         throw error
-      } finally {
-        if (isHalted && before === 'running') await vm.withMonitor((client) => client.execute('cont'))
-        if (vm.state !== before) vm.finish(before)
       }
+      await goOn()
     })
   }
 

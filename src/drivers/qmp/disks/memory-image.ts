@@ -17,7 +17,7 @@ const node = 'memory'
 
 export const newMemoryFile = (): string => `memory-${randomUUID()}.qcow2`
 
-interface MemorySave {
+export interface MemorySave {
   /** The folder of the VM, in which its QEMU runs. */
   readonly folder: string
   readonly file: string

@@ -53,6 +53,32 @@ export const clone: Cases = ({ host, promises }) => {
     },
   )
 
+  whetherRunning(
+    'a running VM can have linked clones of its disks as they are, one after another, and runs on',
+    ['vm.clone', 'vm.clone.linked', 'guest'],
+    async (trial) => {
+      const { vm, guest } = await trial.runningVmWithDisk()
+      await guest.writeDisk(0x44)
+      const counted = await guest.count()
+      const first = await vm.clone({ name: 'first', linked: true }).unwrap()
+      await guest.writeDisk(0x55)
+      const second = await vm.clone({ name: 'second', linked: true }).unwrap()
+      await trial.expectState(vm, 'running')
+      await trial.expectState(first, 'stopped')
+      expect(await guest.count()).toBe(counted + 1)
+      await guest.writeDisk(0x66)
+      for (const [copy, byte] of [
+        [first, 0x44],
+        [second, 0x55],
+      ] as const) {
+        const cloned = await trial.startVm(copy)
+        expect(await cloned.guest.readDisk()).toBe(byte)
+        await cloned.guest.writeDisk(0x77)
+      }
+      expect(await guest.readDisk()).toBe(0x66)
+    },
+  )
+
   promises('a clone lives on when the original is deleted', ['vm.clone', 'vm.delete', 'guest'], async (trial) => {
     const { vm, guest } = await trial.runningVmWithDisk()
     await guest.writeDisk(0x66)

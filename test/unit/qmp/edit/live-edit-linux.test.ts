@@ -5,6 +5,7 @@ import type { Vm, VmSpec } from 'awaitvm'
 import { beforeEach, expect, test } from 'vitest'
 import type { Definition } from '../../../../src/drivers/qmp/definition.js'
 import { diskNode } from '../../../../src/drivers/qmp/disks/disk-devices.js'
+import { nodeNames } from '../../../../src/drivers/qmp/disks/plugged-disks.js'
 import { openMonitor } from '../../../../src/drivers/qmp/process/monitor.js'
 import { ConsoleReader } from '../../../../src/testing/conformance/console-reader.js'
 import { debianWithAgent } from '../../../support/debian-with-agent.js'
@@ -50,6 +51,16 @@ class Shell {
   }
 }
 
+/** How many files of disks QEMU has open by a name. */
+async function openDisks(host: QmpHost, vm: Vm): Promise<number> {
+  const monitor = await openMonitor(host.folderOf(vm), 'watch.sock')
+  try {
+    return (await nodeNames(monitor)).filter((name) => name.startsWith('disk-')).length
+  } finally {
+    await monitor.close()
+  }
+}
+
 const megabytes = "awk '/MemTotal/ { print int($2 / 1024) }' /proc/meminfo"
 
 test('Linux sees plugged disks, keeps them over a suspension and a snapshot, and releases them', async () => {
@@ -71,7 +82,16 @@ test('Linux sees plugged disks, keeps them over a suspension and a snapshot, and
     /of the first[^]*of the second/,
   )
 
+  const clones = [
+    await vm.clone({ name: 'linked', linked: true }).unwrap(),
+    await vm.clone({ name: 'twin', memory: true }).unwrap(),
+  ]
+  const twin = new Shell(clones[1]!)
+  await twin.until('[ -b /dev/vda ]')
+  await twin.run('echo of the twin > /dev/vda; sync')
   await vm.edit({ deleteDisks: [first!.id] }).unwrap()
+  expect(await openDisks(host, vm), 'the disk that is left, and the two files that became bases').toBe(3)
+  for (const clone of clones) await clone.delete({ force: true }).unwrap()
   expect(await resumed.run('ls /dev/vd*')).toBe('/dev/vdb')
   expect(await resumed.run('echo 3 > /proc/sys/vm/drop_caches; head -n 1 /dev/vdb')).toBe('of the second')
   await vm.suspend().unwrap()
