@@ -68,12 +68,27 @@ export function readOwnFile(path: string, maxBytes: number): string {
   }
 }
 
+/** One read takes at most 2 GiB, and those of `readFile` take 512 KiB. */
+const pieceBytes = 2 ** 26
+
 /** Reads a large file of at most `maxBytes`. */
-export async function readOwnBytes(path: string, maxBytes: number): Promise<Buffer> {
+export async function readOwnBytes(
+  path: string,
+  maxBytes: number,
+  allocate: (size: number) => Buffer = (size) => Buffer.allocUnsafe(size),
+): Promise<Buffer> {
   const file = await openOwn(path)
   try {
-    requireSize(path, (await file.stat()).size, maxBytes)
-    return await file.readFile()
+    const { size } = await file.stat()
+    requireSize(path, size, maxBytes)
+    const bytes = allocate(size)
+    let done = 0
+    while (done < size) {
+      const { bytesRead } = await file.read(bytes, done, Math.min(pieceBytes, size - done), done)
+      if (bytesRead === 0) break
+      done += bytesRead
+    }
+    return bytes.subarray(0, done)
   } finally {
     await file.close()
   }

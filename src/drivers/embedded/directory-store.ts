@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
-import { deflate, inflate } from 'node:zlib'
+import { inflate } from 'node:zlib'
 import { FolderWatcher } from '../../files/folder-watcher.js'
 import { errorCode } from '../../errors/native.js'
 import type { Holder } from '../../registry/claim.js'
@@ -14,13 +14,16 @@ import type { VmFormat } from '../../registry/vm-format.js'
 import { requireFiles, type FileUse } from '../../registry/required-files.js'
 import { definitionSchema, filesOf, type Definition } from './definition.js'
 import type { DiskOverlaySpec } from './machine/protocol.js'
+import { fromFormerState, isSavedState } from './machine/saved-state.js'
 import { copyOverlayFiles, makeOverlayFile, requireOverlay } from './overlay-files.js'
 import type { EmbeddedStore } from './embedded-store.js'
 
 /** The largest saved memory: an emulated machine has at most 2 GiB, and its video memory. */
 const maxMemoryBytes = 2.5 * 2 ** 30
 
-const deflated = promisify(deflate)
+/** The thread that loads it needs no copy. */
+const sharedMemory = (size: number): Buffer => Buffer.from(new SharedArrayBuffer(size))
+
 const inflated = promisify(inflate) as (content: Uint8Array, options: { maxOutputLength: number }) => Promise<Buffer>
 
 /** A disk is `disk-ID` with its map `disk-ID.map`, a saved memory `memory-ID`. */
@@ -127,14 +130,17 @@ export class DirectoryStore implements EmbeddedStore {
   }
 
   async putMemory(id: string, file: string, content: Uint8Array): Promise<void> {
-    // The fastest level is enough: most of a guest's memory is repetitive.
-    await replaceFile(this.#path(id, file), await deflated(content, { level: 1 }))
+    // As it is: to compress it would take longer than to write it.
+    await replaceFile(this.#path(id, file), content)
   }
 
   async getMemory(id: string, file: string): Promise<Uint8Array> {
     const path = this.#path(id, file)
     try {
-      return await inflated(await readOwnBytes(path, maxMemoryBytes), { maxOutputLength: maxMemoryBytes })
+      const content = await readOwnBytes(path, maxMemoryBytes, sharedMemory)
+      if (isSavedState(content)) return content
+      // Earlier versions of awaitvm compressed it.
+      return fromFormerState(await inflated(content, { maxOutputLength: maxMemoryBytes }))
     } catch (error) {
       const code = errorCode(error)
       if (error instanceof NotOwnError || code?.startsWith('Z_') === true || code === 'ENOENT') {

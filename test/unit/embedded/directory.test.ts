@@ -1,6 +1,7 @@
 import { copyFile, mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { deflateSync } from 'node:zlib'
 import { pathToFileURL } from 'node:url'
 import { connect, type Server, type Vm } from 'awaitvm'
 import { afterEach, beforeEach, describe, expect, onTestFinished, test, vi } from 'vitest'
@@ -139,6 +140,15 @@ test('a damaged claim is reported with its path', async () => {
   })
 })
 
+/** A saved state as it was before: what now follows the state of the emulator came first, under another name. */
+const formerly = (state: Buffer): Buffer => {
+  const trailer = Buffer.from(state.subarray(-24))
+  const emulator = Buffer.from(state.subarray(0, -24))
+  trailer.write('AWVMSTA1', 'latin1')
+  emulator.writeUInt32LE(emulator.byteLength, 8)
+  return Buffer.concat([trailer, emulator])
+}
+
 describe('saved memory', () => {
   const suspended = async (server: Server): Promise<Vm> => {
     const vm = await server.createVm({ name: 'web-1' }).unwrap()
@@ -165,6 +175,16 @@ describe('saved memory', () => {
       expect(await vm.getState().unwrap()).toBe('suspended')
       await vm.stop({ mode: 'kill' }).unwrap()
       await vm.start().unwrap()
+    })
+  })
+
+  test('of an earlier version of awaitvm, which compressed it, is resumed', async () => {
+    await using(async (server) => {
+      const vm = await suspended(server)
+      const path = await memoryOf(vm)
+      await writeFile(path, deflateSync(formerly(await readFile(path))))
+      await vm.resume().unwrap()
+      expect(await vm.getState().unwrap()).toBe('running')
     })
   })
 

@@ -115,8 +115,11 @@ describe('saved state', () => {
     await expect(TestMachine.load({ initialState, memoryMiB: 32 })).rejects.toMatchObject({
       reason: 'is of a machine with 16 MiB of memory, not 32',
     })
-    const damaged = initialState.slice(0, initialState.byteLength - 1000)
-    await expect(TestMachine.load({ initialState: damaged })).rejects.toMatchObject({
+    await expect(TestMachine.load({ initialState: initialState.slice(0, -1000) })).rejects.toMatchObject({
+      reason: 'is not one that was saved here',
+    })
+    const damaged = [initialState.subarray(0, 1000), initialState.subarray(2000)]
+    await expect(TestMachine.load({ initialState: Buffer.concat(damaged) })).rejects.toMatchObject({
       reason: 'is damaged, or of another version of the emulator',
     })
   })

@@ -6,6 +6,7 @@ export interface EmulatorInternals {
     init(settings: unknown): void
     next_tick(delayMs: number): void
     save_state(): ArrayBuffer
+    restore_state(state: ArrayBufferLike): void
   }
 }
 
@@ -27,6 +28,7 @@ interface Cpu {
     readonly pci: { readonly devices: readonly (PciDevice | undefined)[] }
   }
   readonly wasm_memory: { readonly buffer: ArrayBuffer }
+  zero_memory: (this: void, address: number, bytes: number) => void
   svga_allocate_dest_buffer(pixels: number): number
 }
 

@@ -41,6 +41,9 @@ export interface EmulatorHooks {
 /** The flags of v86 for a CD-ROM drive whose medium has changed, until the guest has seen that. */
 const mediumChanged = 2
 
+/** Where the memory ends that v86 has put firmware into. */
+const firmwareEnd = 0x10_0000
+
 type PortRead = (port: number) => number
 
 /** One v86, whose I/O ports, main loop and failures are under the control of hooks. */
@@ -138,11 +141,17 @@ export class Emulator {
     return new Uint8Array(this.#v86.v86.save_state())
   }
 
-  async restoreState(state: ArrayBuffer): Promise<void> {
-    const undo = fillPciBars(this.#v86.v86.cpu.devices.pci.devices)
+  /** Restores a state into a machine that has not run. */
+  restoreState(state: Uint8Array): void {
+    const { v86 } = this.#v86
+    const undo = fillPciBars(v86.cpu.devices.pci.devices)
+    // The rest of its memory is zero, and is not used before the guest does.
+    const zero = v86.cpu.zero_memory
+    v86.cpu.zero_memory = (address) => zero(address, firmwareEnd)
     try {
-      await this.#v86.restore_state(state)
+      v86.restore_state(stateBuffer(state))
     } finally {
+      v86.cpu.zero_memory = zero
       undo()
     }
   }
@@ -314,6 +323,14 @@ const functionOf = (object: object, name: string): ((...args: number[]) => unkno
   const value: unknown = Reflect.get(object, name)
   if (typeof value === 'function') return value as (...args: number[]) => unknown
   throw new Error(`This version of v86 has no ${name}`)
+}
+
+/** v86 takes the parts of a state by `slice` of its buffer, and they must not be shared. */
+const stateBuffer = (bytes: Uint8Array): ArrayBufferLike => {
+  const { buffer } = bytes
+  if (buffer instanceof ArrayBuffer || bytes.byteLength !== buffer.byteLength) return new Uint8Array(bytes).buffer
+  const slice = (start: number, end: number): ArrayBuffer => new Uint8Array(buffer, start, end - start).slice().buffer
+  return Object.defineProperty(buffer, 'slice', { value: slice, configurable: true })
 }
 
 const toError = (error: unknown): Error => (error instanceof Error ? error : new Error(String(error)))

@@ -94,12 +94,12 @@ export class Machine {
     await this.#enqueue(() => this.#rebuild())
   }
 
-  async saveState(): Promise<Uint8Array<ArrayBuffer>> {
+  async saveState(): Promise<Uint8Array> {
     return this.#enqueue(async (emulator) => {
       this.#flushDisks()
       this.#flushOutput()
       const { memoryMiB } = this.#spec
-      return encodeSavedState({ memoryMiB, power: this.#power.state, emulator: emulator.saveState() })
+      return encodeSavedState({ memoryMiB, power: this.#power.state }, emulator.saveState())
     })
   }
 
@@ -206,10 +206,10 @@ export class Machine {
     const emulator = await Emulator.load(options, this.#hooks())
     this.#emulator = emulator
     this.#power = this.#newPowerManagement()
-    if (saved === undefined) return
+    if (initialState === undefined || saved === undefined) return
     this.#power.restore(saved.power)
     try {
-      await emulator.restoreState(Uint8Array.from(saved.emulator).buffer)
+      emulator.restoreState(initialState)
       emulator.changeMedia(this.#spec.changedDrives ?? [], media)
     } catch (cause) {
       throw new SavedStateError('is damaged, or of another version of the emulator', { cause })

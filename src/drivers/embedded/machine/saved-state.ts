@@ -11,43 +11,73 @@ export class SavedStateError extends Error {
   }
 }
 
-export interface SavedState {
+/** What a machine is loaded from besides the state of its emulator. */
+export interface SavedMachine {
   readonly memoryMiB: number
   readonly power: PowerManagementState
-  readonly emulator: Uint8Array
 }
 
-const magic = 'AWVMSTA1'
-const headerSize = 24
+const magic = 'AWVMSTA2'
+const trailerSize = 24
+/** Where v86 keeps the length of its state. It ignores what follows its parts, but the length must count it. */
+const lengthOffset = 8
 
-export const encodeSavedState = (state: SavedState): Uint8Array<ArrayBuffer> => {
-  const bytes = new Uint8Array(headerSize + state.emulator.byteLength)
-  const view = new DataView(bytes.buffer)
-  bytes.set(Buffer.from(magic, 'latin1'))
-  view.setUint32(8, state.memoryMiB, true)
-  view.setUint16(12, state.power.status, true)
-  view.setUint16(14, state.power.enable, true)
-  view.setUint16(16, state.power.control, true)
-  bytes.set(state.emulator, headerSize)
+/**
+ * The state of the emulator, and after it that of the machine: so the emulator loads it without a copy. It is in memory that
+ * threads share, and is never changed.
+ */
+export const encodeSavedState = ({ memoryMiB, power }: SavedMachine, emulator: Uint8Array): Uint8Array => {
+  const size = emulator.byteLength + trailerSize
+  const bytes = new Uint8Array(new SharedArrayBuffer(size))
+  bytes.set(emulator)
+  new DataView(bytes.buffer).setUint32(lengthOffset, size, true)
+  bytes.set(Buffer.from(magic, 'latin1'), emulator.byteLength)
+  const trailer = trailerOf(bytes)
+  trailer.setUint32(8, memoryMiB, true)
+  trailer.setUint16(12, power.status, true)
+  trailer.setUint16(14, power.enable, true)
+  trailer.setUint16(16, power.control, true)
   return bytes
 }
 
+/** Whether the bytes end as a saved state does. */
+export const isSavedState = (bytes: Uint8Array): boolean =>
+  bytes.byteLength > trailerSize &&
+  Buffer.from(bytes.subarray(-trailerSize)).toString('latin1', 0, magic.length) === magic
+
 /** @throws SavedStateError if it is not a saved state, or the state of a machine with other memory */
-export const decodeSavedState = (bytes: Uint8Array, memoryMiB: number): SavedState => {
-  const isState = bytes.byteLength > headerSize && Buffer.from(bytes.subarray(0, 8)).toString('latin1') === magic
-  if (!isState) throw new SavedStateError('is not one that was saved here')
-  const view = new DataView(bytes.buffer, bytes.byteOffset)
-  const savedMemory = view.getUint32(8, true)
+export const decodeSavedState = (bytes: Uint8Array, memoryMiB: number): SavedMachine => {
+  if (!isSavedState(bytes)) throw new SavedStateError('is not one that was saved here')
+  const trailer = trailerOf(bytes)
+  const savedMemory = trailer.getUint32(8, true)
   if (savedMemory !== memoryMiB) {
     throw new SavedStateError(`is of a machine with ${String(savedMemory)} MiB of memory, not ${String(memoryMiB)}`)
   }
   return {
     memoryMiB,
     power: {
-      status: view.getUint16(12, true),
-      enable: view.getUint16(14, true),
-      control: view.getUint16(16, true),
+      status: trailer.getUint16(12, true),
+      enable: trailer.getUint16(14, true),
+      control: trailer.getUint16(16, true),
     },
-    emulator: bytes.subarray(headerSize),
   }
+}
+
+const trailerOf = ({ buffer, byteOffset, byteLength }: Uint8Array): DataView =>
+  new DataView(buffer, byteOffset + byteLength - trailerSize, trailerSize)
+
+const formerMagic = 'AWVMSTA1'
+
+/** The saved state from one of an earlier version of awaitvm, where that of the machine came first. */
+export const fromFormerState = (bytes: Uint8Array): Uint8Array => {
+  const isFormer =
+    bytes.byteLength > trailerSize && Buffer.from(bytes.subarray(0, 8)).toString('latin1') === formerMagic
+  if (!isFormer) return bytes
+  const view = new DataView(bytes.buffer, bytes.byteOffset)
+  const power = {
+    status: view.getUint16(12, true),
+    enable: view.getUint16(14, true),
+    control: view.getUint16(16, true),
+  }
+  return encodeSavedState({ memoryMiB: view.getUint32(8, true), power }, bytes.subarray(trailerSize))
 }

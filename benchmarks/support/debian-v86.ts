@@ -1,0 +1,49 @@
+/** v86 used as in its own documentation, with the Debian of the tests. */
+import { readFile } from 'node:fs/promises'
+import { createRequire } from 'node:module'
+import { dirname, join } from 'node:path'
+import { V86 } from 'v86'
+import { linuxBootImage } from '../../src/drivers/embedded/machine/linux.js'
+import { debianLinux } from '../../test/support/debian-linux.js'
+
+const mebibyte = 2 ** 20
+
+/** For both sides. */
+export const debianMemoryMiB = 128
+export const debianCommandLine = 'console=ttyS0 quiet'
+/** What the guest prints when it has booted. */
+export const debianReady = 'shell ready'
+
+export async function debianFiles(): Promise<{ readonly kernel: string; readonly initrd: string }> {
+  const linux = await debianLinux()
+  if (linux.unavailable !== undefined) throw new Error(linux.unavailable)
+  return linux
+}
+
+/** A v86 in this thread whose Debian has booted. */
+export async function bootDebianV86(): Promise<V86> {
+  const { kernel, initrd } = await debianFiles()
+  const { image } = linuxBootImage({
+    kernel: await readFile(kernel),
+    initrd: await readFile(initrd),
+    commandLine: debianCommandLine,
+    memoryMiB: debianMemoryMiB,
+  })
+  return await new Promise((resolve) => {
+    const v86 = new V86({
+      wasm_path: join(dirname(createRequire(import.meta.url).resolve('v86')), 'v86.wasm'),
+      memory_size: debianMemoryMiB * mebibyte,
+      vga_memory_size: 4 * mebibyte,
+      disable_speaker: true,
+      multiboot: { buffer: image },
+      // v86 can't restore an IDE controller without a disk.
+      hda: { buffer: new ArrayBuffer(mebibyte) },
+      autostart: true,
+    })
+    let output = ''
+    v86.add_listener('serial0-output-byte', (byte) => {
+      output += String.fromCharCode(byte)
+      if (output.endsWith(debianReady)) resolve(v86)
+    })
+  })
+}
