@@ -102,7 +102,7 @@ write:
         jne     bad_number
         movb    $0x30, %al
         call    disk_command
-        jc      no_disk
+        jc      write_virtio
         movb    %bl, %al
         movb    %bl, %ah
         movl    $256, %ecx
@@ -113,9 +113,20 @@ write:
         movw    $(IDE + 7), %dx
         outb    %al, %dx
         call    disk_wait
+print_disk:
         movb    %bl, %al
         movl    $disk_text, %esi
         jmp     print_value
+
+write_virtio:
+        movb    %bl, %al
+        movl    $DATA, %edi
+        movl    $512, %ecx
+        rep stosb
+        movb    $1, %al
+        call    virtio_transfer
+        jnc     print_disk
+        jmp     no_disk
 
 bad_number:
         movl    $unknown, %esi
@@ -124,16 +135,20 @@ bad_number:
 read:
         movb    $0x20, %al
         call    disk_command
-        jc      no_disk
+        jc      read_virtio
         movw    $IDE, %dx
         inw     %dx, %ax
         movb    %al, %bl
         movl    $255, %ecx
 1:      inw     %dx, %ax
         loop    1b
-        movb    %bl, %al
-        movl    $disk_text, %esi
-        jmp     print_value
+        jmp     print_disk
+
+read_virtio:
+        movb    $0, %al
+        call    virtio_transfer
+        movb    DATA, %bl
+        jnc     print_disk
 
 no_disk:
         movl    $no_disk_text, %esi

@@ -205,6 +205,7 @@ on_keyboard:
         iret
 
 #include "guest-serial.S"
+#include "guest-virtio.S"
 
 ready:          .asciz  "awaitvm guest ready\r\n"
 powering_off:   .asciz  "powering off\r\n"
