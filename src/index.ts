@@ -42,8 +42,11 @@ export type { VmStatistics } from './model/statistics.js'
 export type {
   AdapterNetwork,
   BootConfig,
+  CdromConfig,
+  DiskBus,
   DiskConfig,
   DiskSpec,
+  MachineType,
   MediaConfig,
   NetworkAdapterConfig,
   PortForward,

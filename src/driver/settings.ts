@@ -62,7 +62,7 @@ export type Handled<T> =
  * import { unsupported, type HandledSettings } from 'awaitvm/driver'
  *
  * const noFloppies = unsupported({ reason: 'the machine has no floppy drive', hint: 'Use a CD-ROM image.' })
- * const disks: HandledSettings['disks'] = { id: true, image: true, sha256: true, sha512: true, sizeMiB: true }
+ * const disks: HandledSettings['disks'] = { id: true, image: true, sha256: true, sha512: true, sizeMiB: true, bus: true }
  * const floppies: HandledSettings['floppies'] = noFloppies
  * ```
  */

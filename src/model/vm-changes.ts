@@ -1,3 +1,4 @@
+import type { CdromConfig } from './vm-config.js'
 import type { VmChanges } from './vm-spec.js'
 
 /** What an edit changes at most: only what is not hardware, also media in drives, or any hardware. */
@@ -18,6 +19,9 @@ export function reachOf({
 export interface MediaDrive {
   readonly image?: string | undefined
 }
+
+/** A CD-ROM drive, which may be empty. */
+export interface CdromDrive extends MediaDrive, Pick<CdromConfig, 'bus'> {}
 
 interface Drives {
   readonly cdroms: readonly MediaDrive[]

@@ -2,6 +2,12 @@ import type { CloudInitConfig } from './cloud-init.js'
 import type { GuestAccess } from './guest-access.js'
 import type { VmLabels } from './vm-labels.js'
 
+/** The machine that QEMU emulates: a PC of 2009 with PCI Express and SATA, or one of 1996 with PCI and IDE. */
+export type MachineType = 'q35' | 'pc'
+
+/** How a disk is connected to the machine. */
+export type DiskBus = 'virtio' | 'scsi' | 'sata' | 'ide'
+
 /** A new disk. What the guest writes is kept with the VM: the image itself is only read. */
 export interface DiskSpec {
   /** Absent: the host assigns the id. */
@@ -39,6 +45,24 @@ export interface DiskSpec {
   readonly sha512?: string | undefined
   /** Size in MiB, at least that of the disk in the image, and the same if absent. A blank disk needs one. */
   readonly sizeMiB?: number | undefined
+  /**
+   * How the disk is connected; of QEMU only. `'virtio'` if absent, which is the fastest, and the only one that can be plugged while
+   * the VM runs; systems of the last ten years have its driver, except Windows. `'scsi'` is a disk of virtio's SCSI controller.
+   * `'sata'` needs the machine `'q35'`, and `'ide'` the machine `'pc'`: at most 6 and 4 drives, CD-ROMs included. It can be
+   * changed while the VM is stopped.
+   *
+   * @example
+   * ```ts
+   * import { connect } from 'awaitvm'
+   *
+   * await using server = await connect('qmp:///srv/vms').unwrap()
+   * // A system of 1998 knows no other disk than this.
+   * await server
+   *   .createVm({ name: 'old-1', machine: 'pc', disks: [{ image: '/images/win98.raw', bus: 'ide' }] })
+   *   .unwrap()
+   * ```
+   */
+  readonly bus?: DiskBus | undefined
 }
 
 /**
@@ -75,6 +99,15 @@ export interface DiskConfig extends Omit<DiskSpec, 'id' | 'sha256' | 'sha512'> {
 export interface MediaConfig {
   /** Absolute path. */
   readonly image: string
+}
+
+/** A CD-ROM drive with its medium. */
+export interface CdromConfig extends MediaConfig {
+  /**
+   * How the drive is connected; of QEMU only. If absent, by what each system knows: `'sata'` on the machine `'q35'`, and `'ide'` on
+   * `'pc'`. It can be changed while the VM is stopped.
+   */
+  readonly bus?: Exclude<DiskBus, 'virtio'> | undefined
 }
 
 /** What the VM boots. If empty: the disks, CD-ROMs and floppies in turn, or the host's small built-in guest. */
@@ -194,11 +227,13 @@ export interface VmConfig {
   /** In the order of the drives. */
   readonly disks: readonly DiskConfig[]
   /** In the order of the drives. */
-  readonly cdroms: readonly MediaConfig[]
+  readonly cdroms: readonly CdromConfig[]
   /** In the order of the drives. */
   readonly floppies: readonly MediaConfig[]
   /** What the VM boots. */
   readonly boot: BootConfig
+  /** The machine that is emulated. Absent on hosts with one machine only. */
+  readonly machine?: MachineType | undefined
   /** With what the host decided if nothing was asked for. Absent if the host does not tell. */
   readonly networkAdapters?: readonly NetworkAdapterConfig[] | undefined
   /** How `vm.guest` gets into the guest. Absent if it is the host's own way. */

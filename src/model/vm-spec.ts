@@ -7,7 +7,15 @@ import { guestAccessSchema, type GuestAccess } from './guest-access.js'
 import { checksumEntries, checksumProblem, diskImageSchema, isUrl } from './image-source.js'
 import { networkAdaptersSchema } from './network-adapter.js'
 import { areDistinct, list, nonEmpty, object, optional, plainText, text, whole, type EntriesOf } from './schema.js'
-import type { BootConfig, DiskConfig, DiskSpec, MediaConfig, NetworkAdapterConfig } from './vm-config.js'
+import type {
+  BootConfig,
+  CdromConfig,
+  DiskConfig,
+  DiskSpec,
+  MachineType,
+  MediaConfig,
+  NetworkAdapterConfig,
+} from './vm-config.js'
 import { labelsSchema, type VmLabels } from './vm-labels.js'
 import { vmStates, type VmState } from './vm-state.js'
 
@@ -29,12 +37,17 @@ export interface VmSpec {
   readonly memoryMiB?: number | undefined
   /** At most 64, in the order of the drives; none if absent. */
   readonly disks?: readonly DiskSpec[] | undefined
-  /** Images for the CD-ROM drives; none if absent. */
-  readonly cdroms?: readonly MediaConfig[] | undefined
+  /** The CD-ROM drives with their images; none if absent. */
+  readonly cdroms?: readonly CdromConfig[] | undefined
   /** Images for the floppy drives; none if absent. */
   readonly floppies?: readonly MediaConfig[] | undefined
   /** What the VM boots; if absent, its drives in turn, or the host's small built-in guest. */
   readonly boot?: BootConfig | undefined
+  /**
+   * The machine that QEMU emulates; of QEMU only. `'q35'` if absent. `'pc'` is for systems that know no SATA. The exact version, such
+   * as `pc-q35-7.2`, is that of the QEMU that makes the VM, and stays with it. It can be changed while the VM is stopped.
+   */
+  readonly machine?: MachineType | undefined
   /** At most 8; none if absent, unless the host has a default of its own. */
   readonly networkAdapters?: readonly NetworkAdapterConfig[] | undefined
   /** How `vm.guest` gets into the guest; in the host's own way if absent. */
@@ -109,9 +122,14 @@ const firmwareSchema = v.pipe(
   v.check(isFirmware, 'must be "bios", "uefi" or an absolute path: use path.resolve()'),
 )
 
+export const machineSchema = v.picklist(['q35', 'pc'], 'must be "q35" or "pc"')
+export const diskBusSchema = v.picklist(['virtio', 'scsi', 'sata', 'ide'], 'must be "virtio", "scsi", "sata" or "ide"')
+export const cdromBusSchema = v.picklist(['scsi', 'sata', 'ide'], 'must be "scsi", "sata" or "ide"')
+
 const diskSettings = {
   image: optional(diskImageSchema),
   sizeMiB: optional(mebibytes),
+  bus: optional(diskBusSchema),
   ...checksumEntries,
 } satisfies EntriesOf<Omit<DiskSpec, 'id'>>
 const diskId = v.pipe(nonEmpty, v.maxLength(maxDiskIdLength, 'is not the id of a disk'))
@@ -143,6 +161,7 @@ const editedDisk = v.pipe(
   ),
 )
 const media = object({ image: pathSchema } satisfies EntriesOf<MediaConfig>)
+const cdrom = object({ image: pathSchema, bus: optional(cdromBusSchema) } satisfies EntriesOf<CdromConfig>)
 
 const boot = v.pipe(
   object({
@@ -169,9 +188,10 @@ const settings = {
   labels: optional(labelsSchema),
   cpus: optional(whole(1024)),
   memoryMiB: optional(mebibytes),
-  cdroms: optional(list(media, 64)),
+  cdroms: optional(list(cdrom, 64)),
   floppies: optional(list(media, 64)),
   boot: optional(boot),
+  machine: optional(machineSchema),
   networkAdapters: optional(networkAdaptersSchema),
   guest: optional(guestAccessSchema),
 } satisfies EntriesOf<Omit<VmSpec, 'name' | 'disks' | 'cloudInit'>>

@@ -1,6 +1,6 @@
 import { inspect, isDeepStrictEqual } from 'node:util'
 import { InvalidArgumentError } from '../errors.js'
-import type { MediaDrive } from '../model/vm-changes.js'
+import type { CdromDrive, MediaDrive } from '../model/vm-changes.js'
 import type { Complete } from '../model/schema.js'
 import type { DiskConfig, DiskSpec } from '../model/vm-config.js'
 import type { VmChanges } from '../model/vm-spec.js'
@@ -13,9 +13,9 @@ type Settings<D extends DiskConfig> = Omit<KeptHardware<D>, 'images'>
 export const noHardware = { cpus: 1, disks: [], cdroms: [], floppies: [], boot: {}, networkAdapters: [] } as const
 
 /** Applies a spec or an edit to hardware. A setting that it does not name stays as it is. */
-export const keepHardware = <D extends DiskConfig, M extends MediaDrive>(
+export const keepHardware = <D extends DiskConfig, C extends CdromDrive, M extends MediaDrive>(
   changes: VmChanges,
-  present: Settings<D> & { readonly cdroms: readonly M[]; readonly floppies: readonly M[] },
+  present: Settings<D> & { readonly cdroms: readonly C[]; readonly floppies: readonly M[] },
   makeDisk: (disk: DiskSpec) => D,
 ) =>
   ({
@@ -62,13 +62,18 @@ function findDisk<D extends DiskConfig>(present: readonly D[], id: string, path:
   })
 }
 
-function keep<D extends DiskConfig>(disk: D, { id: _id, sizeMiB, ...fixed }: DiskSpec | DiskConfig, path: string): D {
+function keep<D extends DiskConfig>(
+  disk: D,
+  { id: _id, sizeMiB, bus, ...fixed }: DiskSpec | DiskConfig,
+  path: string,
+): D {
   const present = new Map<string, unknown>(Object.entries(disk))
   for (const [setting, value] of Object.entries(fixed)) {
     if (value === undefined || isDeepStrictEqual(value, present.get(setting))) continue
     throw isFixed(disk, setting, value, path)
   }
-  if (sizeMiB === undefined || sizeMiB === disk.sizeMiB) return disk
+  const moved = bus === undefined || bus === disk.bus ? disk : { ...disk, bus }
+  if (sizeMiB === undefined || sizeMiB === disk.sizeMiB) return moved
   if (disk.sizeMiB !== undefined && sizeMiB < disk.sizeMiB) {
     throw new InvalidArgumentError({
       path: `${path}.sizeMiB`,
@@ -76,7 +81,7 @@ function keep<D extends DiskConfig>(disk: D, { id: _id, sizeMiB, ...fixed }: Dis
       hint: 'Copy its content to a new, smaller disk in the guest, and then delete it with deleteDisks.',
     })
   }
-  return { ...disk, sizeMiB }
+  return { ...moved, sizeMiB }
 }
 
 function isFixed({ id, image }: DiskConfig, setting: string, value: unknown, path: string): InvalidArgumentError {

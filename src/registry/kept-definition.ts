@@ -5,16 +5,17 @@ import { keptGuestAccess } from '../model/guest-access.js'
 import { labelsSchema } from '../model/vm-labels.js'
 import { adapterNetworkSchema, hostAddressSchema, macAddressSchema } from '../model/network-adapter.js'
 import { portSchema, type Complete, type EntriesOf } from '../model/schema.js'
-import type { MediaDrive } from '../model/vm-changes.js'
+import type { CdromDrive, MediaDrive } from '../model/vm-changes.js'
 import type {
   BootConfig,
+  CdromConfig,
   DiskConfig,
   MediaConfig,
   NetworkAdapterConfig,
   PortForward,
   VmConfig,
 } from '../model/vm-config.js'
-import type { VmChanges, VmSpec } from '../model/vm-spec.js'
+import { cdromBusSchema, diskBusSchema, type VmChanges, type VmSpec } from '../model/vm-spec.js'
 import type { VmState } from '../model/vm-state.js'
 import { shownAdapters, type KeptAdapter, type KeptForward } from '../network/kept-adapter.js'
 import { isTree } from './kept-snapshots.js'
@@ -28,7 +29,9 @@ import { isTree } from './kept-snapshots.js'
 
 /** Settings that are not hardware. They can be changed in any state. */
 type DetailConfig = Pick<VmConfig, 'name' | 'description' | 'labels' | 'guest'>
-type HardwareConfig = Required<Omit<VmConfig, keyof DetailConfig | 'cloudInit' | 'createdAt'>>
+type HardwareConfig = Required<Omit<VmConfig, keyof DetailConfig | OfSomeHosts | 'createdAt'>>
+/** Settings of some hosts, which keep them in ways of their own. */
+type OfSomeHosts = 'cloudInit' | 'machine'
 
 /** The type with all of its parts readonly. */
 export type Frozen<T> = T extends object ? { readonly [K in keyof T]: Frozen<T[K]> } : T
@@ -43,9 +46,11 @@ export const keptDisk = {
   id: uuid,
   image: optionalText,
   sizeMiB: v.optional(v.number()),
+  bus: v.optional(diskBusSchema),
 } satisfies EntriesOf<DiskConfig>
 
 const keptMedium = { image: text } satisfies EntriesOf<MediaConfig>
+const keptCdrom = { image: text, bus: v.optional(cdromBusSchema) } satisfies EntriesOf<CdromConfig>
 
 const keptForward = {
   guestPort: portSchema,
@@ -76,7 +81,7 @@ const keptBoot = {
 export const keptHardware = {
   cpus: v.number(),
   memoryMiB: v.number(),
-  cdroms: v.array(v.strictObject(keptMedium)),
+  cdroms: v.array(v.strictObject(keptCdrom)),
   floppies: v.array(v.strictObject(keptMedium)),
   boot: v.strictObject(keptBoot),
   networkAdapters: v.array(v.strictObject(keptAdapter)),
@@ -133,7 +138,7 @@ export interface KeptHardware<D extends DiskConfig = DiskConfig> extends Omit<
   'cdroms' | 'floppies'
 > {
   readonly disks: readonly D[]
-  readonly cdroms: readonly MediaDrive[]
+  readonly cdroms: readonly CdromDrive[]
   readonly floppies: readonly MediaDrive[]
 }
 
@@ -198,7 +203,7 @@ const shownDisk = v.object(keptDisk)
 export function configOf(
   { name, description, labels, guest, createdAt, hardware }: KeptVm,
   isRunning: boolean,
-): Complete<Omit<VmConfig, keyof OptionalDetails | 'cloudInit'>> & OptionalDetails {
+): Complete<Omit<VmConfig, keyof OptionalDetails | OfSomeHosts>> & OptionalDetails {
   return {
     name,
     description,
@@ -214,4 +219,4 @@ export function configOf(
   }
 }
 
-const isFull = (drive: MediaDrive): drive is MediaConfig => drive.image !== undefined
+const isFull = <D extends MediaDrive>(drive: D): drive is D & MediaConfig => drive.image !== undefined

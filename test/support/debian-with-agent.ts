@@ -3,7 +3,7 @@ import { buildDebian, type DebianLinux, executableFrom, initScript, librariesFro
 /** Debian's kernel for virtual machines, and an initramfs with busybox and the QEMU guest agent, which needs 128 MiB. */
 export const debianWithAgent = (): Promise<DebianLinux> =>
   buildDebian({
-    name: 'debian-with-agent-4',
+    name: 'debian-with-agent-5',
     architecture: 'amd64',
     kernel: 'linux-image-cloud-amd64',
     packages: ['busybox-static', 'qemu-guest-agent'],
@@ -12,6 +12,9 @@ export const debianWithAgent = (): Promise<DebianLinux> =>
       'virtio_pci',
       'virtio_console',
       'virtio_blk',
+      'virtio_scsi',
+      'ata_piix',
+      'sd_mod',
       'virtio_net',
       'virtio_balloon',
       'pvpanic-mmio',

@@ -29,17 +29,22 @@ const biosOnly = unsupported({
   reason: 'the emulated machine starts with a BIOS',
   hint: 'Leave spec.boot.firmware out, or use a host of QEMU: qmp:///DIRECTORY.',
 })
+const ownMachine = unsupported({
+  reason: 'there is one machine, with IDE drives',
+  hint: 'Leave it out, or use a host of QEMU: qmp:///DIRECTORY.',
+})
 const handled: HandledSettings = {
   name: true,
   description: true,
   labels: true,
   cpus: true,
   memoryMiB: true,
-  disks: { id: true, image: true, sha256: true, sha512: true, sizeMiB: true },
+  disks: { id: true, image: true, sha256: true, sha512: true, sizeMiB: true, bus: ownMachine },
   deleteDisks: true,
-  cdroms: { image: true },
+  cdroms: { image: true, bus: ownMachine },
   floppies: { image: true },
   boot: { kernel: true, initrd: true, commandLine: true, firmware: biosOnly, videoFirmware: true, order: true },
+  machine: ownMachine,
   networkAdapters: unsupported({
     reason: 'the emulated machine has no network',
     hint: 'Leave spec.networkAdapters out, or use a host of QEMU: qmp:///DIRECTORY.',

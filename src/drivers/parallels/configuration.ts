@@ -22,6 +22,8 @@ const ownFirmware = unsupported({
   hint: 'Leave spec.boot.firmware out.',
 })
 
+const ownMachine = unsupported({ reason: 'Parallels chooses machine and buses itself', hint: 'Leave it out.' })
+
 const handled = {
   name: true,
   description: true,
@@ -37,9 +39,10 @@ const handled = {
     sha256: noImage,
     sha512: noImage,
     sizeMiB: true,
+    bus: ownMachine,
   },
   deleteDisks: true,
-  cdroms: { image: true },
+  cdroms: { image: true, bus: ownMachine },
   floppies: { image: unsupported({ reason: 'this driver offers no floppy drive', hint: 'Use a CD-ROM image.' }) },
   boot: {
     kernel: noKernel,
@@ -53,6 +56,7 @@ const handled = {
       hint: 'Use "disk" and "cdrom".',
     }),
   },
+  machine: ownMachine,
   networkAdapters: unsupported({
     reason: 'this driver does not offer the networks of Parallels',
     hint: 'Leave it out: the VM gets the default adapter of Parallels, which prlctl set --device-set net0 can change.',
@@ -107,7 +111,7 @@ export function commandsToPutBack(changes: VmChanges, before: VmInfo, now: VmInf
   const former: Complete<
     Omit<
       VmChanges,
-      'labels' | 'disks' | 'deleteDisks' | 'floppies' | 'boot' | 'networkAdapters' | 'guest' | 'cloudInit'
+      'labels' | 'disks' | 'deleteDisks' | 'floppies' | 'boot' | 'networkAdapters' | 'guest' | 'cloudInit' | 'machine'
     >
   > = {
     name: changes.name && name,

@@ -8,6 +8,7 @@ import {
   keptVm,
   type Frozen,
 } from '../../registry/kept-definition.js'
+import { cdromBusSchema } from '../../model/vm-spec.js'
 import { accelerators } from './process/accelerator.js'
 
 const text = v.string()
@@ -30,7 +31,7 @@ const ownDisk = {
    * has a node. The next QEMU knows nothing of them.
    */
   formerFiles: v.optional(v.array(diskFile)),
-  /** The PCI slot of a virtio disk that was edited while a QEMU ran; other disks get slots in order. */
+  /** The PCI slot of a virtio disk that was edited while a QEMU ran; others get slots in order. */
   slot: v.optional(v.pipe(v.number(), v.integer(), v.minValue(0), v.maxValue(31))),
   /** The raw file that a disk of the firmware's variables was copied from when it was made. It is not needed any more. */
   template: optionalText,
@@ -47,11 +48,11 @@ const ownKeySchema = v.strictObject({
   hostKey: text,
 })
 /** A drive without an image is empty. It is kept as long as saved memory refers to it. */
-const drives = v.array(v.strictObject({ image: optionalText }))
+const drive = { image: optionalText }
 const ownHardware = {
   ...keptHardware,
-  cdroms: drives,
-  floppies: drives,
+  cdroms: v.array(v.strictObject({ ...drive, bus: v.optional(cdromBusSchema) })),
+  floppies: v.array(v.strictObject(drive)),
   /** QEMU's name for the machine, which stays the same over its versions. */
   machine: v.pipe(text, v.regex(/^[\w.+-]+$/)),
   /** The seed for cloud-init. */

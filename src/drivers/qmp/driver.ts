@@ -122,7 +122,11 @@ export class QmpDriver implements Driver {
       access,
       lifecycle,
       shutdown: new VmShutdown({ directory, access, inspector, lifecycle, observer }),
-      provisioning: new QemuProvisioning({ directory, images, machine: async () => (await this.#readBuild()).machine }),
+      provisioning: new QemuProvisioning({
+        directory,
+        images,
+        machines: async () => (await this.#readBuild()).machines,
+      }),
       twins: new QemuTwins({ directory, images }),
       moves: new VmMoves(directory),
       snapshots: new QemuSnapshots({ directory, images, lifecycle }),

@@ -6,6 +6,7 @@ import type { Task } from '../../driver/task.js'
 import { invalidState } from '../../errors/state.js'
 import { requireImages } from '../../files/image-record.js'
 import { changedDrives, reachOf } from '../../model/vm-changes.js'
+import type { MachineType } from '../../model/vm-config.js'
 import type { VmChanges, VmSpec } from '../../model/vm-spec.js'
 import { keepDetails, newDefinition } from '../../registry/kept-definition.js'
 import type { VmDirectory } from '../../registry/vm-directory.js'
@@ -14,6 +15,7 @@ import { copyLive } from './disks/copy-live.js'
 import { allDisks, type Definition, type DiskDefinition, type Hardware } from './definition.js'
 import { imageFileOf } from './disks/disk-chain.js'
 import type { DiskImages } from './disks/disk-images.js'
+import { machineTypeOf } from './hardware/machine.js'
 import { cloneHardware, planHardware, refuseUnsupported } from './hardware/hardware.js'
 import { requireKey, withoutHostKey } from './guest-io/ssh-guest.js'
 import { cloneSeed, planSeed } from './hardware/seed.js'
@@ -30,8 +32,8 @@ import { requireDrives } from './edit/live-limits.js'
 interface Parts {
   readonly directory: VmDirectory<Definition>
   readonly images: DiskImages
-  /** QEMU's machine type for new VMs. */
-  readonly machine: () => Promise<string>
+  /** QEMU's names for its machines. */
+  readonly machines: () => Promise<Readonly<Record<MachineType, string>>>
 }
 
 /** Creates, edits, clones and deletes VMs. */
@@ -44,11 +46,11 @@ export class QemuProvisioning {
 
   async create(wanted: VmSpec, task: Task, sending: Sending): Promise<Definition> {
     refuseUnsupported(wanted, 'spec')
-    const { directory, machine } = this.#parts
+    const { directory } = this.#parts
     const spec = await withLocalImages(wanted, 'spec', { task, signal: sending.signal })
     sending.send()
     const { signal } = task
-    const planned = await planHardware(spec, { machine: await machine() }, 'spec')
+    const planned = await planHardware(spec, undefined, { root: 'spec', machine: await this.#machine(spec.machine) })
     const seed = planSeed(spec, spec.name, {}, 'spec')
     const hardware = { ...planned, ...seed.hardware }
     requireKey(spec.guest, hardware, 'spec')
@@ -77,7 +79,9 @@ export class QemuProvisioning {
       throw invalidState(state, ['stopped', 'crashed'])
     }
     const { memory, hardware: before } = definition
-    const planned = await planHardware(changes, before, 'changes', run !== undefined || memory !== undefined)
+    const machine = await this.#machine(changes.machine, before.machine)
+    const areDrivesFixed = run !== undefined || memory !== undefined
+    const planned = await planHardware(changes, before, { root: 'changes', machine, areDrivesFixed })
     const wanted = { ...planned, ...seed.hardware }
     requireKey(changes.guest, wanted, 'changes')
     if (memory !== undefined) {
@@ -170,6 +174,12 @@ export class QemuProvisioning {
 
   async delete(vm: HeldVm): Promise<void> {
     await this.#parts.directory.delete(vm.id)
+  }
+
+  /** QEMU's name for a machine: the present one, if it is of that type. */
+  async #machine(type: MachineType | undefined, present?: string): Promise<string> {
+    if (present !== undefined && (type === undefined || type === machineTypeOf(present))) return present
+    return (await this.#parts.machines())[type ?? 'q35']
   }
 
   /** Makes disks of new images, some of which have to be converted. */

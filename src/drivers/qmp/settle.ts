@@ -154,7 +154,7 @@ async function settlePlugs(client: QmpClient, hardware: Hardware, nodes: readonl
     for (const node of nodes.filter((name) => name.startsWith('disk-') && !known.has(name))) {
       await client.execute('blockdev-del', { 'node-name': node })
     }
-    for (const disk of missing) await plugDisk(client, disk)
+    for (const disk of missing) await plugDisk(client, disk, hardware.machine)
     for (const disk of hardware.disks) await growLive(client, disk)
   } catch (error) {
     if (!(error instanceof QmpCommandError)) throw error

@@ -1,10 +1,15 @@
 import type { VmConfig } from '../../model/vm-config.js'
 import { configOf } from '../../registry/kept-definition.js'
 import type { Definition } from './definition.js'
+import { cdromsWithBus, disksWithBus } from './disks/drive-places.js'
+import { machineTypeOf } from './hardware/machine.js'
 import { shownSeed } from './hardware/seed.js'
 
 /** The settings of a VM as users see them. */
 export const shownConfig = (definition: Definition, isRunning: boolean): VmConfig => {
-  const { seed } = definition.hardware
-  return { ...configOf(definition, isRunning), ...(seed !== undefined && { cloudInit: shownSeed(seed) }) }
+  const { hardware } = definition
+  const { seed, machine } = hardware
+  const shown = { ...hardware, disks: disksWithBus(hardware), cdroms: cdromsWithBus(hardware) }
+  const config = configOf({ ...definition, hardware: shown }, isRunning)
+  return { ...config, machine: machineTypeOf(machine), ...(seed !== undefined && { cloudInit: shownSeed(seed) }) }
 }

@@ -43,11 +43,12 @@ const handled: HandledSettings = {
   labels: true,
   cpus: true,
   memoryMiB: true,
-  disks: { id: true, image: true, sha256: fetchesNothing, sha512: fetchesNothing, sizeMiB: true },
+  disks: { id: true, image: true, sha256: fetchesNothing, sha512: fetchesNothing, sizeMiB: true, bus: true },
   deleteDisks: true,
-  cdroms: { image: true },
+  cdroms: { image: true, bus: true },
   floppies: { image: true },
   boot: { kernel: true, initrd: true, commandLine: true, firmware: true, videoFirmware: true, order: true },
+  machine: true,
   networkAdapters: {
     macAddress: true,
     network: true,
@@ -72,15 +73,17 @@ const handled: HandledSettings = {
 const withLabels = (labels: VmLabels = {}): Pick<VmConfig, 'labels'> =>
   Object.keys(labels).length === 0 ? {} : { labels }
 
+/** Settings that a VM may lack. */
+type OfSome = 'labels' | 'guest' | 'cloudInit' | 'machine'
+
 /** The settings of a new VM, except the time of its creation. */
 export function configOf(
   spec: VmSpec,
   { newDiskId, newInstanceId }: Pick<Inventions, 'newDiskId' | 'newInstanceId'>,
-): Complete<Omit<VmConfig, 'createdAt' | 'labels' | 'guest' | 'cloudInit'>> &
-  Pick<VmConfig, 'labels' | 'guest' | 'cloudInit'> {
+): Complete<Omit<VmConfig, 'createdAt' | OfSome>> & Pick<VmConfig, OfSome> {
   refuseSettings(spec, handled, { driver: 'simulated', root: 'spec' })
-  const { name, description = '', cpus = 1, memoryMiB = usualMemoryMiB } = spec
-  const { disks = none, cdroms = none, floppies = none, boot = noBoot, networkAdapters = none, labels, guest } = spec
+  const { name, description = '', cpus = 1, memoryMiB = usualMemoryMiB, labels, guest, machine } = spec
+  const { disks = none, cdroms = none, floppies = none, boot = noBoot, networkAdapters = none } = spec
   const withIds = disks.length === 0 ? none : disks.map((disk): DiskConfig => ({ ...disk, id: newDiskId() }))
   return {
     name,
@@ -93,6 +96,7 @@ export function configOf(
     boot,
     networkAdapters,
     ...withLabels(labels),
+    ...(machine && { machine }),
     ...(guest && { guest }),
     ...seedOf(spec, name, undefined, newInstanceId),
   }

@@ -1,5 +1,7 @@
-import type { DiskDefinition, Hardware } from '../definition.js'
+import type { DiskDefinition } from '../definition.js'
+import { inSlot } from '../hardware/machine.js'
 import { backingOf, type KnownImages, type QemuOptions } from './disk-chain.js'
+import type { DrivePlace } from './drive-places.js'
 
 type DriveKind = 'cdrom' | 'floppy'
 
@@ -17,8 +19,6 @@ export const diskNodes = ({ file, formerFiles = [] }: NamedDisk): string[] =>
 
 export const driveDevice = (kind: DriveKind, index: number): string => `drive-${kind}${String(index)}`
 
-export const slotAddress = (slot: number): string => `0x${slot.toString(16)}`
-
 /** The block device of a disk. All files of its chain are given, so that QEMU takes nothing from a header. */
 export const diskBlockdev = (disk: DiskDefinition, known: KnownImages): QemuOptions => ({
   'node-name': diskNode(disk),
@@ -30,20 +30,26 @@ export const diskBlockdev = (disk: DiskDefinition, known: KnownImages): QemuOpti
 })
 
 /** The device of a virtio disk. */
-export const virtioDisk = (disk: DiskDefinition): QemuOptions => ({
+export const virtioDisk = (disk: DiskDefinition, machine: string): QemuOptions => ({
   driver: 'virtio-blk-pci',
-  ...(disk.slot !== undefined && { addr: slotAddress(disk.slot) }),
+  ...inSlot(machine, disk.slot),
   id: diskDevice(disk),
   drive: diskNode(disk),
 })
 
-/**
- * The IDE place of each disk, `undefined` for virtio disks. IDE goes first, since every guest has a driver for it. CD-ROM drives
- * take the last IDE places.
- */
-export function idePlaces({ disks, cdroms }: Pick<Hardware, 'disks' | 'cdroms'>): (number | undefined)[] {
-  let next = 0
-  return disks.map(({ slot }) => (slot === undefined && next < firstCdromPlace(cdroms) ? next++ : undefined))
+/** The device of a disk in its place. */
+export const diskAt = (disk: DiskDefinition, place: DrivePlace, machine: string): QemuOptions =>
+  place.bus === 'virtio'
+    ? virtioDisk(disk, machine)
+    : { ...driveOnBus(place, 'hd'), id: diskDevice(disk), drive: diskNode(disk) }
+
+/** The device of a drive that is not virtio's: on a bus that the machine has, or of its SCSI controller. */
+export const driveOnBus = ({ bus, place }: DrivePlace, kind: 'hd' | 'cd'): QemuOptions => {
+  if (bus === 'scsi') return { driver: `scsi-${kind}`, bus: `${scsiController}.0`, 'scsi-id': place }
+  // A port of SATA is a bus of its own in QEMU, with the name of an IDE bus.
+  const unit = bus === 'sata' ? { bus: `ide.${String(place)}` } : { bus: `ide.${String(place >> 1)}`, unit: place & 1 }
+  return { driver: `ide-${kind}`, ...unit }
 }
 
-export const firstCdromPlace = (cdroms: Hardware['cdroms']): number => 4 - cdroms.length
+/** The id of the SCSI controller. */
+export const scsiController = 'scsi'

@@ -1,13 +1,20 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import * as v from 'valibot'
 import { InsufficientResourcesError, ResourceBusyError } from '../../../errors.js'
-import { diskBlockdev, diskDevice, diskNode, diskNodes, idePlaces, virtioDisk } from './disk-devices.js'
+import { bridge } from '../hardware/machine.js'
+import { diskBlockdev, diskDevice, diskNode, diskNodes, virtioDisk } from './disk-devices.js'
+import { placedDrives } from './drive-places.js'
 import type { DiskDefinition, Hardware } from '../definition.js'
 import type { KnownImages } from './disk-chain.js'
 import type { QmpClient } from '../protocol/qmp-client.js'
 import { QmpCommandError } from '../protocol/qmp-errors.js'
 
-const busSchema = v.array(v.object({ devices: v.array(v.object({ slot: v.number(), qdev_id: v.string() })) }))
+const deviceEntries = { slot: v.number(), qdev_id: v.string() }
+/** A bridge has devices behind it, if there are any. */
+const bridgeSchema = v.object({ devices: v.optional(v.array(v.object(deviceEntries)), []) })
+const busesSchema = v.array(
+  v.object({ devices: v.array(v.object({ ...deviceEntries, pci_bridge: v.optional(bridgeSchema) })) }),
+)
 
 /** The slots for hot-plugged disks. QEMU assigns those before in order when it starts; those behind are taken. */
 const plugSlots = { first: 16, last: 29 }
@@ -20,20 +27,21 @@ const pollMs = 100
 const freeTimeoutMs = 5000
 const freePollMs = 5
 
-/** The PCI slots in use, with the ids of their devices. */
+/** The PCI slots in use on the bus where disks are plugged, with the ids of their devices. */
 export type Slots = ReadonlyMap<number, string>
 
 export async function readSlots(client: QmpClient): Promise<Slots> {
-  const [bus] = v.parse(busSchema, await client.execute('query-pci'))
-  return new Map(bus?.devices.map(({ slot, qdev_id: id }): [number, string] => [slot, id]))
+  const [bus] = v.parse(busesSchema, await client.execute('query-pci'))
+  const behind = bus?.devices.find(({ qdev_id: id }) => id === bridge)?.pci_bridge
+  return new Map((behind ?? bus)?.devices.map(({ slot, qdev_id: id }): [number, string] => [slot, id]))
 }
 
 /** The wanted hardware with the slot of each virtio disk: its present one, or a free one. */
 export function withSlots(present: Slots, before: Hardware, wanted: Hardware): Hardware {
   const slots = new Map(present)
-  const ide = new Set(ideDisks(before).map(({ file }) => file))
+  const fixed = new Set(fixedDisks(before).map(({ file }) => file))
   const disks = wanted.disks.map((disk) => {
-    if (ide.has(disk.file)) return disk
+    if (fixed.has(disk.file)) return disk
     const device = diskDevice(disk)
     const [slot = freeSlot(slots)] = [...slots].find(([, id]) => id === device) ?? []
     slots.set(slot, device)
@@ -60,16 +68,12 @@ function freeSlot(slots: Slots): number {
   throw new InsufficientResourcesError({ reason: 'it has no PCI slot left', hint: 'Take another disk away first.' })
 }
 
-/** The IDE disks, which can't be plugged while the guest runs. */
-export const ideDisks = (hardware: Hardware): DiskDefinition[] => {
-  const places = idePlaces(hardware)
-  return hardware.disks.filter((_disk, index) => places[index] !== undefined)
-}
+/** The disks that can't be plugged while the guest runs: all but virtio's. */
+export const fixedDisks = (hardware: Hardware): DiskDefinition[] =>
+  placedDrives(hardware).disks.flatMap(({ drive, bus }) => (bus === 'virtio' ? [] : drive))
 
-const virtioDisks = (hardware: Hardware): DiskDefinition[] => {
-  const places = idePlaces(hardware)
-  return hardware.disks.filter((_disk, index) => places[index] === undefined)
-}
+const virtioDisks = (hardware: Hardware): DiskDefinition[] =>
+  placedDrives(hardware).disks.flatMap(({ drive, bus }) => (bus === 'virtio' ? drive : []))
 
 /** The virtio disks of a definition that QEMU lacks, and the ids of disk devices that it has beyond them. */
 export function differences(
@@ -111,9 +115,9 @@ export const closeDisk = async (client: QmpClient, disk: DiskDefinition): Promis
 }
 
 /** Plugs a disk. A guest without a driver for hot-plug sees it at its next start. */
-export const plugDisk = async (client: QmpClient, disk: DiskDefinition): Promise<void> => {
+export const plugDisk = async (client: QmpClient, disk: DiskDefinition, machine: string): Promise<void> => {
   await untilReleased(client, disk)
-  await client.execute('device_add', virtioDisk(disk))
+  await client.execute('device_add', virtioDisk(disk, machine))
 }
 
 /** Waits until QEMU has freed a disk: a device that is gone from its slot may use it for a moment more. */

@@ -54,7 +54,7 @@ async function perform(client: QmpClient, edit: HardwareEdit, undo: UndoStack): 
   for (const disk of removed) {
     await undo.step(
       () => unplugDisk(client, disk),
-      () => plugDisk(client, disk),
+      () => plugDisk(client, disk, hardware.machine),
     )
   }
   const spent = [
@@ -80,7 +80,7 @@ async function perform(client: QmpClient, edit: HardwareEdit, undo: UndoStack): 
   )
   for (const disk of missing) {
     await undo.step(
-      () => plugDisk(client, disk),
+      () => plugDisk(client, disk, hardware.machine),
       () => unplugDisk(client, disk),
     )
   }

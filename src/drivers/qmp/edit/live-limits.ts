@@ -2,7 +2,8 @@ import { InvalidStateError } from '../../../errors.js'
 import type { VmState } from '../../../model/vm-state.js'
 import { shownAdapters } from '../../../network/kept-adapter.js'
 import type { Hardware } from '../definition.js'
-import { ideDisks } from '../disks/plugged-disks.js'
+import { cdromsWithBus, disksWithBus } from '../disks/drive-places.js'
+import { fixedDisks } from '../disks/plugged-disks.js'
 import { isSame } from '../../../model/is-same.js'
 import type { RunRecord } from '../process/run-record.js'
 
@@ -23,13 +24,18 @@ export function requireDrives(before: Hardware, wanted: Hardware, state: VmState
     if (wanted[kind].length <= before[kind].length) continue
     refusal(state)(`the number of its drives (${kind}) only changes while it is stopped; what is in them may change`)
   }
+  const busesIn = (hardware: Hardware): unknown[] => cdromsWithBus(hardware).map(({ bus }) => bus)
+  if (!isSame(busesIn(before), busesIn(wanted))) {
+    refusal(state)('the buses of its CD-ROM drives only change while it is stopped')
+  }
 }
 
 /** Settings that can change while the VM runs, that are not part of an edit, or that follow from others. */
-type Changeable = 'machine' | 'memoryMiB' | 'disks' | 'cdroms' | 'floppies' | 'images' | 'flash'
+type Changeable = 'memoryMiB' | 'disks' | 'cdroms' | 'floppies' | 'images' | 'flash'
 
 /** All others. */
 const atRestOnly: Readonly<Record<Exclude<keyof Hardware, Changeable>, string>> = {
+  machine: 'its machine only changes',
   cpus: 'the number of its processors only changes',
   boot: 'what it boots only changes',
   networkAdapters: 'its network adapters only change',
@@ -55,9 +61,13 @@ export function requireLive(before: Hardware, wanted: Hardware, { startedMiB }: 
     const hint = `Give it at most ${most}, or stop it first.`
     refuse(`it was started with ${most} of memory, which it can't exceed`, { hint })
   }
-  const fixed = ideDisks(before).map(({ file }) => file)
-  const keptInOrder = wanted.disks.map(({ file }) => file).filter((file) => fixed.includes(file))
-  if (!isSame(fixed, keptInOrder)) refuse('its IDE disks, which are the first ones, only change while it is stopped')
+  const fixedIn = (hardware: Hardware): unknown[] => fixedDisks(hardware).map(({ file }) => file)
+  const isMoved = disksWithBus(before).some(({ file, bus }) =>
+    wanted.disks.some((disk) => disk.file === file && disk.bus !== bus),
+  )
+  if (isMoved || !isSame(fixedIn(before), fixedIn(wanted))) {
+    refuse("its disks with another bus than 'virtio' only change while it is stopped")
+  }
   const isLessened = before.disks.some(({ file }) => !wanted.disks.some((disk) => disk.file === file))
   if (isLessened && state !== 'running') {
     const wayOut: WayOut = { hint: 'Resume it first.', expected: ['running', ...atRest] }

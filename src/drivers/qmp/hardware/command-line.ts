@@ -2,19 +2,13 @@ import type { FolderId } from '../process/own-qemu.js'
 import type { RunPlan } from '../process/run-record.js'
 import { seedFiles, type Hardware, type Seed } from '../definition.js'
 import { readOnlyRaw, type QemuOptions } from '../disks/disk-chain.js'
-import {
-  diskBlockdev,
-  diskNode,
-  driveDevice,
-  firstCdromPlace,
-  idePlaces,
-  slotAddress,
-  virtioDisk,
-} from '../disks/disk-devices.js'
+import { diskBlockdev, diskNode, diskAt, driveDevice, driveOnBus, scsiController } from '../disks/disk-devices.js'
+import { placedDrives } from '../disks/drive-places.js'
 import { firmwareFile } from '../../../model/boot-firmware.js'
 import { networkDevices } from '../network/network-devices.js'
 import { portName } from '../../../guest-agent/shell-script.js'
 import { runFiles } from '../run-files.js'
+import { bridge, inSlot, machineTypeOf } from './machine.js'
 
 /** The last slots: disks take the ones before them. */
 const balloonSlot = 31
@@ -59,16 +53,17 @@ export function commandLine(
     ...device({ driver: 'isa-serial', chardev: 'serial' }),
     ...device({ driver: 'VGA', ...(boot.videoFirmware !== undefined && { romfile: boot.videoFirmware }) }),
     ...device({ driver: 'pvpanic' }),
+    ...(machineTypeOf(machine) === 'q35' ? device({ driver: 'pcie-pci-bridge', id: bridge }) : []),
     ...device({ driver: 'virtio-serial-pci' }),
     ...socket('agent', runFiles.agent),
     ...device({ driver: 'virtserialport', id: 'agent-port', chardev: 'agent', name: 'org.qemu.guest_agent.0' }),
     ...socket('bulk', runFiles.bulk),
     ...device({ driver: 'virtserialport', id: 'bulk-port', chardev: 'bulk', name: portName }),
-    ...device({ driver: 'virtio-balloon-pci', id: 'balloon', addr: slotAddress(balloonSlot) }),
+    ...device({ driver: 'virtio-balloon-pci', id: 'balloon', ...inSlot(machine, balloonSlot) }),
     // Adapters precede disks, which may be plugged and unplugged, so that they always have the same slots.
     ...networkDevices(hardware.networkAdapters, directory),
     ...drives(hardware),
-    ...(hardware.seed === undefined ? [] : seedDisk(hardware.seed)),
+    ...(hardware.seed === undefined ? [] : seedDisk(hardware.seed, machine)),
     ...(boot.kernel === undefined ? [] : ['-kernel', boot.kernel]),
     ...(boot.initrd === undefined ? [] : ['-initrd', boot.initrd]),
     ...(boot.commandLine === undefined ? [] : ['-append', boot.commandLine]),
@@ -109,44 +104,39 @@ const medium = (node: string, image: string | undefined): string[] =>
   image === undefined ? [] : blockdev({ 'node-name': node, ...readOnlyRaw(image) })
 
 /** cloud-init finds the seed by its label. As a disk of its own it takes no place of a CD-ROM drive. */
-const seedDisk = (seed: Seed): string[] => [
+const seedDisk = (seed: Seed, machine: string): string[] => [
   ...blockdev({ 'node-name': 'seed', ...readOnlyRaw(seedFiles(seed).image) }),
-  ...device({ driver: 'virtio-blk-pci', addr: slotAddress(seedSlot), id: 'drive-seed', drive: 'seed' }),
+  ...device({ driver: 'virtio-blk-pci', ...inSlot(machine, seedSlot), id: 'drive-seed', drive: 'seed' }),
 ]
 
 const bootKinds = ['disk', 'cdrom', 'floppy'] as const
 
 function drives(hardware: Hardware): string[] {
-  const { disks, cdroms, floppies, boot } = hardware
+  const { floppies, boot, machine } = hardware
   const order = boot.order ?? bootKinds
   const bootIndex = (kind: (typeof bootKinds)[number], index: number): { bootindex?: number } => {
     const rank = order.indexOf(kind)
     return rank < 0 || boot.kernel !== undefined ? {} : { bootindex: rank * 100 + index }
   }
-  const ide = (place: number): QemuOptions => ({ bus: `ide.${String(place >> 1)}`, unit: place & 1 })
-  const places = idePlaces(hardware)
+  const { disks, cdroms } = placedDrives(hardware)
+  const hasScsi = [...disks, ...cdroms].some(({ bus }) => bus === 'scsi')
   return [
-    ...disks.flatMap((disk, index) => {
-      const place = places[index]
-      return [
-        ...blockdev(diskBlockdev(disk, hardware)),
-        ...device({
-          ...virtioDisk(disk),
-          ...(place !== undefined && { driver: 'ide-hd', ...ide(place) }),
-          ...bootIndex('disk', index),
-        }),
-      ]
-    }),
-    ...cdroms.flatMap(({ image }, index) => [
+    ...(hasScsi ? device({ driver: 'virtio-scsi-pci', id: scsiController }) : []),
+    ...disks.flatMap(({ drive: disk, ...place }, index) => [
+      ...blockdev(diskBlockdev(disk, hardware)),
+      ...device({ ...diskAt(disk, place, machine), ...bootIndex('disk', index) }),
+    ]),
+    ...cdroms.flatMap(({ drive: { image }, ...place }, index) => [
       ...medium(`cdrom${String(index)}`, image),
       ...device({
-        driver: 'ide-cd',
-        ...ide(firstCdromPlace(cdroms) + index),
+        ...driveOnBus(place, 'cd'),
         id: driveDevice('cdrom', index),
         ...(image !== undefined && { drive: `cdrom${String(index)}` }),
         ...bootIndex('cdrom', index),
       }),
     ]),
+    // Q35 has no controller for floppies of its own.
+    ...(floppies.length > 0 && machineTypeOf(machine) === 'q35' ? device({ driver: 'isa-fdc' }) : []),
     ...floppies.flatMap(({ image }, index) => {
       const { bootindex } = bootIndex('floppy', index)
       return [

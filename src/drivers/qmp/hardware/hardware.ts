@@ -12,12 +12,13 @@ import { keepHardware, noHardware } from '../../../registry/keep-hardware.js'
 import { mapDisks, type DiskDefinition, type Hardware } from '../definition.js'
 import { withBases } from '../disks/converted-image.js'
 import { newDiskFile, withNewFile } from '../disks/disk-chain.js'
+import { checkBuses, disksWithBus } from '../disks/drive-places.js'
 import { planFlash } from '../firmware/flash.js'
 import { kernelProblem } from './kernel-image.js'
 import type { SeedPlan } from './seed.js'
 
 const mebibyte = 2 ** 20
-/** The limits of the machine `pc`: four IDE drives, further disks on virtio, two floppy drives, 255 processors. */
+/** The limits of the machines: PCI slots for virtio disks, two floppy drives, 255 processors. */
 const limits = { disks: 16, cdroms: 2, floppies: 2, cpus: 255, maxDiskMiB: 64 * 2 ** 20 }
 const defaultMemoryMiB = 512
 
@@ -27,11 +28,12 @@ const handled: HandledSettings = {
   labels: true,
   cpus: true,
   memoryMiB: true,
-  disks: { id: true, image: true, sha256: true, sha512: true, sizeMiB: true },
+  disks: { id: true, image: true, sha256: true, sha512: true, sizeMiB: true, bus: true },
   deleteDisks: true,
-  cdroms: { image: true },
+  cdroms: { image: true, bus: true },
   floppies: { image: true },
   boot: { kernel: true, initrd: true, commandLine: true, firmware: true, videoFirmware: true, order: true },
+  machine: true,
   networkAdapters: {
     macAddress: true,
     network: true,
@@ -65,35 +67,57 @@ export const cloneHardware = (hardware: Hardware, seed: SeedPlan['hardware']): H
   networkAdapters: cloneAdapters(hardware.networkAdapters),
 })
 
-/**
- * The hardware that a spec or an edit leads to, with all checks, including those of images.
- *
- * @param areDrivesFixed true if drives that are no longer mentioned stay, without a medium
- */
+interface HardwarePlan {
+  /** The parameter with the settings, for errors. */
+  readonly root: string
+  /** QEMU's name for the machine. */
+  readonly machine: string
+  /** True if drives that are no longer mentioned stay, without a medium. */
+  readonly areDrivesFixed?: boolean | undefined
+}
+
+/** The hardware that a spec or an edit leads to, with all checks, including those of images. */
 export async function planHardware(
   spec: VmChanges,
-  present: Hardware | { readonly machine: string },
-  root: string,
-  areDrivesFixed = false,
+  present: Hardware | undefined,
+  { root, machine, areDrivesFixed = false }: HardwarePlan,
 ): Promise<Hardware> {
-  const before: Hardware = { ...noHardware, memoryMiB: defaultMemoryMiB, images: {}, ...present }
-  const kept = keepHardware(spec, before, newDisk)
+  const before: Hardware = present ?? { ...noHardware, machine, memoryMiB: defaultMemoryMiB, images: {} }
+  const kept = keepHardware(spec, { ...before, disks: disksWithBus(before) }, newDisk)
   const wanted = {
     ...kept,
-    machine: before.machine,
-    flash: await planFlash(kept.boot, before, `${root}.boot.firmware`),
+    machine,
+    flash: await planFlash(kept.boot, { ...before, machine }, `${root}.boot.firmware`),
     seed: before.seed,
     ownKey: before.ownKey,
-    cdroms: inDrives(kept.cdroms, before.cdroms, areDrivesFixed),
+    disks: kept.disks.map(withoutUnusedSlot),
+    cdroms: inDrives(withCdromBuses(kept.cdroms, before.cdroms), before.cdroms, areDrivesFixed),
     floppies: inDrives(kept.floppies, before.floppies, areDrivesFixed),
   }
   return withBases({ ...wanted, images: await checkHardware(wanted, before, root) })
 }
 
-const inDrives = (wanted: Hardware['cdroms'], present: Hardware['cdroms'], areFixed: boolean): Hardware['cdroms'] =>
-  areFixed ? [...wanted, ...present.slice(wanted.length).map(() => ({}))] : wanted
+const inDrives = <D extends Hardware['cdroms'][number]>(
+  wanted: readonly D[],
+  present: readonly D[],
+  areFixed: boolean,
+): D[] =>
+  areFixed ? [...wanted, ...present.slice(wanted.length).map((drive) => ({ ...drive, image: undefined }))] : [...wanted]
 
-const newDisk = (disk: DiskSpec): DiskDefinition => ({ ...disk, id: randomUUID(), file: newDiskFile() })
+/** A drive keeps its bus if an edit does not name one. */
+const withCdromBuses = (wanted: Hardware['cdroms'], present: Hardware['cdroms']): Hardware['cdroms'] =>
+  wanted.map((drive, index) => ({ ...drive, bus: drive.bus ?? present[index]?.bus }))
+
+const newDisk = ({ bus = 'virtio', ...disk }: DiskSpec): DiskDefinition => ({
+  ...disk,
+  bus,
+  id: randomUUID(),
+  file: newDiskFile(),
+})
+
+/** Only virtio disks have slots. */
+const withoutUnusedSlot = ({ slot, ...disk }: DiskDefinition): DiskDefinition =>
+  slot === undefined || disk.bus !== 'virtio' ? disk : { ...disk, slot }
 
 /**
  * Throws if QEMU can't provide the hardware. Returns the images' stamps to keep.
@@ -113,6 +137,7 @@ export async function checkHardware(
     throw wrong(`${root}.memoryMiB`, `${has}, and is ${String(memoryMiB)}`)
   }
   checkDrives(wanted, root, limits)
+  checkBuses(wanted, root)
   const images = await recordImages({
     wanted,
     present,

@@ -4,6 +4,7 @@ import { access } from 'node:fs/promises'
 import { delimiter, isAbsolute, join } from 'node:path'
 import { promisify } from 'node:util'
 import { HostToolNotFoundError, ProtocolError } from '../../../errors.js'
+import type { MachineType } from '../../../model/vm-config.js'
 import { nativeError } from '../qemu-errors.js'
 
 const run = promisify(execFile)
@@ -48,11 +49,11 @@ async function findProgram(name: string, packages: string): Promise<string> {
 /** A build of QEMU. */
 export interface QemuBuild {
   readonly version: string
-  /** The versioned name of its machine `pc`, which later versions know too: `pc-i440fx-7.2`. */
-  readonly machine: string
+  /** The versioned names of its machines, which later versions know too: `pc-q35-7.2`, `pc-i440fx-7.2`. */
+  readonly machines: Readonly<Record<MachineType, string>>
 }
 
-/** Asks QEMU for its version and machine. */
+/** Asks QEMU for its version and machines. */
 export async function readQemuBuild(system: string): Promise<QemuBuild> {
   const options = { timeout: 30_000, maxBuffer: 2 ** 20 }
   const [{ stdout: version }, { stdout: machines }] = await Promise.all([
@@ -66,9 +67,10 @@ export async function readQemuBuild(system: string): Promise<QemuBuild> {
     })
   })
   const number = /version (\d+(?:\.\d+)+)/.exec(version)?.[1]
-  const machine = /\(alias of (pc-i440fx-[\w.+-]+)\)/.exec(machines)?.[1]
-  if (number === undefined || machine === undefined) {
+  const q35 = /\(alias of (pc-q35-[\w.+-]+)\)/.exec(machines)?.[1]
+  const pc = /\(alias of (pc-i440fx-[\w.+-]+)\)/.exec(machines)?.[1]
+  if (number === undefined || q35 === undefined || pc === undefined) {
     throw new ProtocolError({ reason: `${system} tells neither its version nor its machines in a known form` })
   }
-  return { version: number, machine }
+  return { version: number, machines: { q35, pc } }
 }

@@ -142,14 +142,14 @@ test('Linux gives memory back and gets it again, up to the size that it was star
 
 test('a disk that was there from the start can be removed, and moves no other device', async () => {
   await using host = await QmpHost.open()
-  const disks = [1, 2, 3, 4, 5, 6].map((sizeMiB) => ({ sizeMiB }))
+  const disks = [5, 6].map((sizeMiB) => ({ sizeMiB }))
   const { vm, shell } = await bootLinux(host, { disks, networkAdapters: [{}] })
   const sizes = 'cat /sys/block/vd*/size'
   expect(await shell.run(sizes)).toBe('10240\n12288')
   const slots = `for device in /sys/bus/virtio/drivers/virtio_net/virtio* /sys/bus/virtio/drivers/virtio_blk/virtio*; do
     readlink $device | sed 's,/virtio.*,,; s,.*/,,'; done`.replaceAll('\n', ' ')
   const [network, , second] = (await shell.run(slots)).split('\n')
-  await vm.edit({ disks: vm.config.disks.toSpliced(4, 1), deleteDisks: [vm.config.disks[4]!.id] }).unwrap()
+  await vm.edit({ deleteDisks: [vm.config.disks[0]!.id] }).unwrap()
   await vm.suspend().unwrap()
   await vm.resume().unwrap()
   const resumed = new Shell(vm)

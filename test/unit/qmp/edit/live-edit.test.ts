@@ -8,7 +8,7 @@ import { diskDevice } from '../../../../src/drivers/qmp/disks/disk-devices.js'
 import { definitionFormat } from '../../../../src/drivers/qmp/definition-format.js'
 import { DiskImages } from '../../../../src/drivers/qmp/disks/disk-images.js'
 import { openMonitor } from '../../../../src/drivers/qmp/process/monitor.js'
-import { openDisk } from '../../../../src/drivers/qmp/disks/plugged-disks.js'
+import { openDisk, readSlots } from '../../../../src/drivers/qmp/disks/plugged-disks.js'
 import { settle } from '../../../../src/drivers/qmp/settle.js'
 import { ownIdentity } from '../../../../src/registry/process-identity.js'
 import { VmDirectory } from '../../../../src/registry/vm-directory.js'
@@ -23,7 +23,6 @@ beforeEach((context) => {
   skipWithout(context, missingQemu)
 })
 
-type PciBus = [{ readonly devices: readonly { readonly slot: number; readonly qdev_id: string }[] }]
 type Nodes = readonly { readonly file: string }[]
 type Blocks = readonly {
   readonly qdev: string
@@ -40,13 +39,22 @@ async function ask<T>(host: QmpHost, vm: Vm, command: string): Promise<T> {
   }
 }
 
+/** The slots where disks are plugged, with the ids of their devices. */
+async function slotsOf(host: QmpHost, vm: Vm): Promise<[slot: number, id: string][]> {
+  const monitor = await openMonitor(host.folderOf(vm), 'watch.sock')
+  try {
+    return [...(await readSlots(monitor))]
+  } finally {
+    await monitor.close()
+  }
+}
+
 /** The images and files that QEMU has open, and its devices for disks. */
 async function hardwareOf(host: QmpHost, vm: Vm): Promise<unknown> {
-  const [{ devices }] = await ask<PciBus>(host, vm, 'query-pci')
   const nodes = await ask<Nodes>(host, vm, 'query-named-block-nodes')
   return {
     balloon: await ask(host, vm, 'query-balloon'),
-    disks: devices.map(({ slot, qdev_id: id }) => [slot, id]),
+    disks: await slotsOf(host, vm),
     files: [...new Set(nodes.map(({ file }) => file))].sort(),
     folder: (await readdir(host.folderOf(vm))).filter((name) => name.endsWith('.qcow2')).sort(),
   }
@@ -68,13 +76,23 @@ test.each<[string, VmChanges, string]>([
     'drives (cdroms) only changes while it is stopped; what is in them may change',
   ],
   [
-    'IDE disks',
+    'disks of IDE',
     { disks: [], deleteDisks: ['first'] },
-    'its IDE disks, which are the first ones, only change while it is stopped',
+    "its disks with another bus than 'virtio' only change while it is stopped",
   ],
+  [
+    'buses of drives',
+    { cdroms: [{ ...someFile, bus: 'scsi' }] },
+    'the buses of its CD-ROM drives only change while it is stopped',
+  ],
+  ['machines', { machine: 'q35' }, 'its machine only changes while it is stopped'],
 ])('a running VM refuses other %s with the way out, and nothing is changed', async (_what, changes, message) => {
   await using host = await QmpHost.open()
-  const vm = await host.createVm({ disks: [{ sizeMiB: 1 }], cdroms: [{ image: await imageIn(host, 'cd') }] })
+  const vm = await host.createVm({
+    machine: 'pc',
+    disks: [{ sizeMiB: 1, bus: 'ide' }],
+    cdroms: [{ image: await imageIn(host, 'cd') }],
+  })
   await host.boot(vm)
   const before = [vm.config, await hardwareOf(host, vm)]
   const disks = [...vm.config.disks, { sizeMiB: 2 }]
@@ -180,8 +198,7 @@ test('an edit of a stopped VM leaves the first slots to devices that get them in
   await vm.stop({ mode: 'kill' }).unwrap()
   await vm.edit({ disks: [...disks.slice(0, 1), { sizeMiB: 3 }, ...disks.slice(1)] }).unwrap()
   await vm.start().unwrap()
-  const [{ devices }] = await ask<PciBus>(host, vm, 'query-pci')
-  const slots = devices.filter(({ qdev_id: id }) => id.startsWith('drive-')).map(({ slot }) => slot)
+  const slots = (await slotsOf(host, vm)).flatMap(([slot, id]) => (id.startsWith('drive-') ? slot : []))
   // The two slots behind them are those of a seed and the balloon.
   expect(slots).toEqual([28, 29])
 })
@@ -209,8 +226,7 @@ test('an unfinished edit is finished if it was saved, and else undone', async ()
 
   const dead = { ...ownIdentity(false), state: 'running', before: 'running' } as const
   await settle({ directory, images }, (await directory.get(vm.id))!, dead)
-  const [{ devices }] = await ask<PciBus>(host, vm, 'query-pci')
-  expect(devices.filter(({ slot }) => slot === 16).map(({ qdev_id: id }) => id)).toEqual([diskDevice(written!)])
+  expect((await slotsOf(host, vm)).filter(([slot]) => slot === 16)).toEqual([[16, diskDevice(written!)]])
   const files = (await ask<Nodes>(host, vm, 'query-named-block-nodes')).map(({ file }) => file)
   expect(files).toContain(written!.file)
   expect(files).not.toContain(other!.file)

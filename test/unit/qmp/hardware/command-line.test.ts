@@ -1,3 +1,4 @@
+import type { DiskBus } from 'awaitvm'
 import { expect, test } from 'vitest'
 import { commandLine as commandLineIn } from '../../../../src/drivers/qmp/hardware/command-line.js'
 import type { Hardware } from '../../../../src/drivers/qmp/definition.js'
@@ -109,7 +110,69 @@ test('an image is opened in the format that was found when the disk was made, an
   expect(words.map((text) => JSON.parse(text).backing)).toEqual([opened('/images/a.qcow2'), opened('base-b.qcow2')])
 })
 
-test('disks and CD-ROMs share four IDE places, and further disks are virtio', () => {
+test.each<[Hardware['machine'], string, unknown[]]>([
+  [
+    'pc-q35-7.2',
+    'sata',
+    [
+      ['virtio-blk-pci', 'plug', undefined],
+      ['scsi-hd', 'scsi.0', 0],
+      ['ide-hd', 'ide.0', undefined],
+      ['ide-hd', 'ide.1', undefined],
+      ['ide-cd', 'ide.5', undefined],
+      ['scsi-cd', 'scsi.0', 31],
+    ],
+  ],
+  [
+    'pc-i440fx-7.2',
+    'ide',
+    [
+      ['virtio-blk-pci', undefined, undefined],
+      ['scsi-hd', 'scsi.0', 0],
+      ['ide-hd', 'ide.0', 0],
+      ['ide-hd', 'ide.0', 1],
+      ['ide-cd', 'ide.1', 1],
+      ['scsi-cd', 'scsi.0', 31],
+    ],
+  ],
+])(
+  'the drives of %s are on the buses that they name; CD-ROMs are at the end of %s if they name none',
+  (machine, own, expected) => {
+    const disks = (['virtio', 'scsi', own, own] as DiskBus[]).map((bus, index) => ({
+      id,
+      sizeMiB: 1,
+      bus,
+      file: `disk-${index}.qcow2`,
+    }))
+    const cdroms = [{ image: '/cd' }, { image: '/cd', bus: 'scsi' as const }]
+    const drives = devicesOf(commandLine(id, { ...bare, machine, disks, cdroms }, 'tcg')).filter(({ drive }) => drive)
+    expect(drives.map((drive) => [drive['driver'], drive['bus'], drive['unit'] ?? drive['scsi-id']])).toEqual(expected)
+  },
+)
+
+test('q35 plugs disks behind a bridge, where seed and balloon have the last slots, and has a controller for floppies if it needs one', () => {
+  const hardware: Hardware = {
+    ...bare,
+    machine: 'pc-q35-7.2',
+    disks: [{ id, sizeMiB: 1, bus: 'virtio', slot: 16, file: 'disk-a.qcow2' }],
+    floppies: [{ image: '/a' }],
+    seed: { id, hostname: 'web-1' },
+  }
+  const devices = devicesOf(commandLine(id, hardware, 'tcg'))
+  expect(devices.filter(({ bus }) => bus === 'plug').map((device) => [device['id'], device['addr']])).toEqual([
+    ['balloon', '0x1f'],
+    ['drive-disk-a.qcow2', '0x10'],
+    ['drive-seed', '0x1e'],
+  ])
+  const drivers = devices.map(({ driver }) => driver)
+  expect(drivers).toContain('pcie-pci-bridge')
+  expect(drivers.indexOf('isa-fdc')).toBe(drivers.indexOf('floppy') - 1)
+  const others = devicesOf(commandLine(id, { ...hardware, machine: 'pc-i440fx-7.2' }, 'tcg'))
+  expect(others.map(({ driver }) => driver)).not.toContain('isa-fdc')
+  expect(others.map(({ bus }) => bus)).not.toContain('plug')
+})
+
+test('disks of an older awaitvm share four IDE places with CD-ROMs, and further ones are virtio', () => {
   const disks = Array.from({ length: 4 }, (_, index) => ({ id, sizeMiB: 1, file: `disk-${index}.qcow2` }))
   const words = commandLine(id, { ...bare, disks, cdroms: [{ image: '/cd' }] }, 'tcg')
   const drives = devicesOf(words).filter(({ drive }) => drive !== undefined)
