@@ -9,12 +9,9 @@ import type { KnownImages } from './disk-chain.js'
 import type { QmpClient } from '../protocol/qmp-client.js'
 import { QmpCommandError } from '../protocol/qmp-errors.js'
 
-const deviceEntries = { slot: v.number(), qdev_id: v.string() }
-/** A bridge has devices behind it, if there are any. */
-const bridgeSchema = v.object({ devices: v.optional(v.array(v.object(deviceEntries)), []) })
-const busesSchema = v.array(
-  v.object({ devices: v.array(v.object({ ...deviceEntries, pci_bridge: v.optional(bridgeSchema) })) }),
-)
+const entriesSchema = v.array(v.object({ name: v.string(), type: v.string() }))
+/** Slot and function of a PCI device, in one byte. */
+const addressSchema = v.pipe(v.number(), v.integer(), v.minValue(0), v.maxValue(255))
 
 /** The slots for hot-plugged disks. QEMU assigns those before in order when it starts; those behind are taken. */
 const plugSlots = { first: 16, last: 29 }
@@ -31,10 +28,36 @@ const freePollMs = 5
 export type Slots = ReadonlyMap<number, string>
 
 export async function readSlots(client: QmpClient): Promise<Slots> {
-  const [bus] = v.parse(busesSchema, await client.execute('query-pci'))
-  const behind = bus?.devices.find(({ qdev_id: id }) => id === bridge)?.pci_bridge
-  return new Map((behind ?? bus)?.devices.map(({ slot, qdev_id: id }): [number, string] => [slot, id]))
+  const devices = await listDevices(client)
+  // `query-pci` does not tell what is behind a bridge before the firmware has given numbers to the buses.
+  const wanted = devices.includes(`${withId}/${bridge}`) ? `/${bridge}` : '/pci.0'
+  const slots = new Map<number, string>()
+  for (const path of devices) {
+    const read = (property: string): Promise<unknown> => client.execute('qom-get', { path, property })
+    try {
+      const bus = await read('parent_bus')
+      if (typeof bus !== 'string' || !bus.endsWith(wanted)) continue
+      slots.set(v.parse(addressSchema, await read('addr')) >> 3, idIn(path))
+    } catch (error) {
+      // The guest has released it after it was listed.
+      if (!(error instanceof QmpCommandError)) throw error
+    }
+  }
+  return slots
 }
+
+/** The devices that QEMU was given on its command line and later, by their paths: those with an id, and others. */
+async function listDevices(client: QmpClient): Promise<string[]> {
+  const found: string[] = []
+  for (const folder of [withId, '/machine/peripheral-anon']) {
+    const entries = v.parse(entriesSchema, await client.execute('qom-list', { path: folder }))
+    found.push(...entries.flatMap(({ name, type }) => (type.startsWith('child<') ? `${folder}/${name}` : [])))
+  }
+  return found
+}
+
+const withId = '/machine/peripheral'
+const idIn = (path: string): string => (path.startsWith(`${withId}/`) ? path.slice(withId.length + 1) : '')
 
 /** The wanted hardware with the slot of each virtio disk: its present one, or a free one. */
 export function withSlots(present: Slots, before: Hardware, wanted: Hardware): Hardware {
@@ -50,13 +73,11 @@ export function withSlots(present: Slots, before: Hardware, wanted: Hardware): H
   return { ...wanted, disks }
 }
 
-/** The wanted hardware with slots that QEMU does not assign in order, for the next QEMU. */
-export function withLastSlots(hardware: Hardware): Hardware {
-  const pinned = hardware.disks.filter(({ slot }) => slot !== undefined)
-  let next = plugSlots.last - pinned.length
-  const disks = hardware.disks.map((disk) => (disk.slot === undefined ? disk : { ...disk, slot: (next += 1) }))
-  return { ...hardware, disks }
-}
+/** The hardware for the next QEMU, which assigns slots in the order of the disks. */
+export const withoutSlots = (hardware: Hardware): Hardware => ({
+  ...hardware,
+  disks: hardware.disks.map(({ slot: _slot, ...disk }) => disk),
+})
 
 /** A slot behind the other disks if there is one, so that guests number disks in the same order. */
 function freeSlot(slots: Slots): number {

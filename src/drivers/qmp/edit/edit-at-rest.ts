@@ -2,7 +2,7 @@ import { join } from 'node:path'
 import { diskBytes } from '../../../files/image-record.js'
 import type { DiskImages } from '../disks/disk-images.js'
 import { requireVmFiles } from '../disks/required-parts.js'
-import { withLastSlots } from '../disks/plugged-disks.js'
+import { withoutSlots } from '../disks/plugged-disks.js'
 import type { HeldVm } from '../held-vm.js'
 import { diskChanges, filesBeyond, type HardwareEdit } from './hardware-edit.js'
 import { UndoStack } from './undo-stack.js'
@@ -13,7 +13,7 @@ import { UndoStack } from './undo-stack.js'
  */
 export async function editAtRest(images: DiskImages, vm: HeldVm, edit: HardwareEdit): Promise<void> {
   const { before } = edit
-  const hardware = withLastSlots(edit.wanted)
+  const hardware = withoutSlots(edit.wanted)
   const { added, grown } = diskChanges(before, hardware)
   const leaving = filesBeyond(hardware, before)
   requireVmFiles(vm.folder, { hardware: { ...before, disks: grown, flash: undefined, seed: undefined } }, 'rest')

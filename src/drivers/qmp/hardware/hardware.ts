@@ -90,7 +90,6 @@ export async function planHardware(
     flash: await planFlash(kept.boot, { ...before, machine }, `${root}.boot.firmware`),
     seed: before.seed,
     ownKey: before.ownKey,
-    disks: kept.disks.map(withoutUnusedSlot),
     cdroms: inDrives(withCdromBuses(kept.cdroms, before.cdroms), before.cdroms, areDrivesFixed),
     floppies: inDrives(kept.floppies, before.floppies, areDrivesFixed),
   }
@@ -114,10 +113,6 @@ const newDisk = ({ bus = 'virtio', ...disk }: DiskSpec): DiskDefinition => ({
   id: randomUUID(),
   file: newDiskFile(),
 })
-
-/** Only virtio disks have slots. */
-const withoutUnusedSlot = ({ slot, ...disk }: DiskDefinition): DiskDefinition =>
-  slot === undefined || disk.bus !== 'virtio' ? disk : { ...disk, slot }
 
 /**
  * Throws if QEMU can't provide the hardware. Returns the images' stamps to keep.

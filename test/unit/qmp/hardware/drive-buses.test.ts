@@ -104,6 +104,8 @@ test('machine and buses change while a VM is stopped, and its content stays', as
   const vm = await host.createVm({ disks: [{ sizeMiB: 1 }] })
   const guest = await host.boot(vm)
   await guest.writeDisk(0x5a)
+  const refusal = await failureOf(vm.edit({ machine: 'pc' }), 'INVALID_STATE')
+  expect(refusal.message).toContain('its machine only changes while it is stopped')
   await vm.stop({ mode: 'kill' }).unwrap()
   const [disk] = vm.config.disks
   const changes: Partial<VmSpec> = { machine: 'pc' }
