@@ -91,7 +91,8 @@ export const editDisks: Cases = ({ host, promises }) => {
     const { vm, first, second } = await vmWithTwoDisks(trial, 0x33)
     const third = { sizeMiB: first.sizeMiB }
     const { disks } = await vm.edit({ disks: [first, third], deleteDisks: [second.id] }).unwrap()
-    expect(disks).toEqual([first, { ...third, id: disks[1]?.id }])
+    // A host may tell more of a disk than it was asked for: its bus.
+    expect(disks).toEqual([first, { ...disks[1], ...third }])
     expect((await vm.edit({ deleteDisks: [disks[1]!.id] }).unwrap()).disks).toEqual([first])
     expect(await readDisk(trial, vm)).toBe(0x33)
     expect((await vm.edit({ deleteDisks: [first.id], description: 'no disk' }).unwrap()).disks).toEqual([])
@@ -246,7 +247,8 @@ export const editDisks: Cases = ({ host, promises }) => {
       await expect(small).rejects.toMatchObject({ code: 'INVALID_ARGUMENT', path: 'spec.disks[0].sizeMiB' })
       const vm = await trial.createVm(spec)
       const [disk] = vm.config.disks
-      expect(disk).toEqual({ id: disk?.id, image })
+      expect(disk).toMatchObject({ image })
+      expect(disk?.sizeMiB).toBeUndefined()
       expect((await failureOf(vm.edit({ disks: [{ ...disk!, sizeMiB: 1 }] }), 'INVALID_ARGUMENT')).path).toBe(
         'changes.disks[0].sizeMiB',
       )

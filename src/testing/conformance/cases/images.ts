@@ -208,7 +208,7 @@ export const images: Cases = ({ host, promises }) => {
         for (const media of [[{ image: other.path }], []]) {
           expect((await failureOf(vm.resume(), 'INVALID_ARGUMENT')).path).toBe(`config.${kind}[0].image`)
           await trial.expectState(vm, 'suspended')
-          expect((await vm.edit({ [kind]: media }).unwrap())[kind]).toEqual(media)
+          expect((await vm.edit({ [kind]: media }).unwrap())[kind]).toMatchObject(media)
           await vm.resume().unwrap()
           expect(await trial.talkTo(vm).readDisk()).toBe(0x11)
           await vm.suspend().unwrap()
