@@ -202,7 +202,7 @@ test('Linux sees the seed as its last disk, with its label and its files, and ca
     return `${stdout}${stderr}`.trim()
   }
   // The disks come first.
-  const disk = '/dev/vdc'
+  const disk = '/dev/vdg'
   const label = { offset: 16 * 2048 + 40, length: 'cidata'.length }
   expect(await run(`tail -c +${String(label.offset + 1)} ${disk} | head -c ${String(label.length)}`)).toBe('cidata')
   await run(`mkdir /seed && mount -t iso9660 -o ro ${disk} /seed`)
@@ -210,5 +210,5 @@ test('Linux sees the seed as its last disk, with its label and its files, and ca
   expect(parse(await run('cat /seed/meta-data'))).toEqual(metaDataOf(vm))
   expect(await run('cat /seed/network-config')).toBe('"version": 2')
   expect(await run(`echo x > ${disk}`)).not.toBe('')
-  expect(await run('cat /sys/block/vdc/ro')).toBe('1')
+  expect(await run('cat /sys/block/vdg/ro')).toBe('1')
 })
