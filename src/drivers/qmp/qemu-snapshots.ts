@@ -117,7 +117,7 @@ export class QemuSnapshots {
     const tag = tagOf(snapshot)
     const disks = allDisks(snapshot.hardware).map(diskNode)
     await vm.withMonitor(async (client) => {
-      await requirePlugged(client, snapshot.hardware)
+      await requirePlugged(client, vm.definition.hardware)
       await saveMemory(client, this.#parts.images, { folder: vm.folder, file, tag, disks })
     })
     return { file, tag, isPaused: before === 'paused', accelerator: run.accelerator, startedMiB: run.startedMiB }
