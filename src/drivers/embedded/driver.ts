@@ -1,11 +1,12 @@
 import { VmConsole } from '../../console/vm-console.js'
-import type { Driver, DriverOperations, DriverOperationTypes } from '../../driver/driver.js'
+import type { Driver, DriverInputs, DriverOperations, DriverOperationTypes } from '../../driver/driver.js'
 import { HostWork } from '../../driver/host-work.js'
 import { hasNewImages, withLocalImages } from '../../driver/local-images.js'
 import { Listeners } from '../../driver/listeners.js'
 import type { Task } from '../../driver/task.js'
 import { thisMachine } from '../../driver/this-machine.js'
 import { vmNotFound } from '../../errors/lookup.js'
+import { statesToClone } from '../../errors/state.js'
 import { guestOperations } from '../../guest/guest-operations.js'
 import { keyScancodes } from '../../keyboard/key-scancodes.js'
 import type { VmRecord } from '../../model/vm-record.js'
@@ -22,6 +23,7 @@ import { EmbeddedLifecycle } from './embedded-lifecycle.js'
 import { EmbeddedProvisioning } from './embedded-provisioning.js'
 import { EmbeddedShutdown } from './embedded-shutdown.js'
 import { EmbeddedSnapshots } from './embedded-snapshots.js'
+import { EmbeddedTwins, type Twin } from './embedded-twins.js'
 import type { EmbeddedStore } from './embedded-store.js'
 import { emulatorVersion } from './emulator-version.js'
 import { refuseUnsupported } from './hardware.js'
@@ -47,6 +49,7 @@ export class EmbeddedDriver implements Driver {
   readonly #lifecycle: EmbeddedLifecycle
   readonly #access: EmbeddedAccess
   readonly #provisioning: EmbeddedProvisioning
+  readonly #twins: EmbeddedTwins
   readonly #records: VmRecords<Definition>
 
   constructor(store: EmbeddedStore, features: readonly Feature[]) {
@@ -58,6 +61,7 @@ export class EmbeddedDriver implements Driver {
     this.#lifecycle = lifecycle
     this.#access = new EmbeddedAccess(store, claims, lifecycle)
     this.#provisioning = new EmbeddedProvisioning(store, claims)
+    this.#twins = new EmbeddedTwins(store, claims, lifecycle)
     this.#records = new VmRecords({
       store,
       describe: async (definition) => {
@@ -136,10 +140,12 @@ export class EmbeddedDriver implements Driver {
             this.#told('config', await this.#provisioning.edit(definition, live, changes)),
           )
         }),
-      'vm.clone': ({ vm, name }, task) =>
-        this.#change(vm, task, async (definition, live) =>
-          this.#told('created', await this.#provisioning.clone(definition, live, name)),
-        ),
+      'vm.clone': (input, task) =>
+        input.memory
+          ? this.#cloneWithMemory(input, task)
+          : this.#change(input.vm, task, async (definition, live) =>
+              this.#told('created', await this.#provisioning.clone(definition, live, input.name)),
+            ),
       'vm.delete': ({ vm }, task) => this.#delete(vm, task),
       'vm.createSnapshot': ({ vm, ...details }, task) =>
         this.#changeSnapshots(vm, task, (definition, live) => snapshots.create(definition, live, details, task)),
@@ -177,6 +183,27 @@ export class EmbeddedDriver implements Driver {
 
   #use<T>(vm: string, task: Task, action: LiveAction<T>): Promise<T> {
     return this.#work.change(task, (sending) => this.#access.use(vm, task, sending, action))
+  }
+
+  /** Makes a clone, and runs it while others are made. One that does not run is removed. */
+  #cloneWithMemory(input: DriverInputs['vm.clone'], task: Task): Promise<VmRecord> {
+    return this.#work.change(task, async (sending) => {
+      const make: ChangeAction<Twin> = (definition, live) => this.#twins.make(definition, live, input, task)
+      const twin = await this.#access.change(input.vm, task, sending, make, statesToClone(input))
+      const { definition } = twin
+      this.#tell('created', definition)
+      try {
+        await this.#twins.run(twin, task)
+      } catch (error) {
+        // Its folder may have been removed since.
+        if ((await this.#store.get(definition.id)) !== undefined) {
+          await this.#lifecycle.exclusively(definition.id, () => this.#provisioning.delete(definition))
+          this.#tell('deleted', definition)
+        }
+        throw error
+      }
+      return this.#records.of(await this.#access.get(definition.id))
+    })
   }
 
   /** Deletes a VM, even if its definition can't be read. */

@@ -63,13 +63,21 @@ export class EmbeddedLifecycle {
     return this.#live.get(id)
   }
 
-  /** Reads all that a VM needs to start, so that a missing file is found before anything is changed. */
-  async prepare({ id, memory, hardware, guest }: Definition, use: ImageUse): Promise<Prepared> {
+  /**
+   * Reads all that a VM needs to start, so that a missing file is found before anything is changed.
+   *
+   * @param readMemory reads its saved memory, if it has any
+   */
+  async prepare(
+    { id, memory, hardware, guest }: Definition,
+    use: ImageUse,
+    readMemory = (file: string): Promise<Uint8Array> => this.#store.getMemory(id, file),
+  ): Promise<Prepared> {
     this.#store.requireFiles(id, { hardware, memory }, use === 'snapshot' ? 'snapshot' : 'rest')
     if (memory !== undefined && memory.emulator !== emulatorVersion()) throw foreignMemory(memory.emulator)
     const images = await requireImages(hardware, use, 'embedded')
     const boot = await readBoot({ hardware, guest })
-    const initialState = memory === undefined ? undefined : await this.#store.getMemory(id, memory.file)
+    const initialState = memory === undefined ? undefined : await readMemory(memory.file)
     return { images, boot, initialState }
   }
 

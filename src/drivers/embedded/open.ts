@@ -15,7 +15,10 @@ export async function openEmbedded(uri: URL): Promise<Driver> {
   try {
     const store = directory === undefined ? new MemoryStore() : await DirectoryStore.open(directory)
     // All changes of VMs in memory come from this process; a directory is shared with other processes.
-    const features: readonly Feature[] = directory === undefined ? ['server.events.global'] : []
+    const features: readonly Feature[] = [
+      'vm.clone.memory',
+      ...(directory === undefined ? ['server.events.global' as const] : []),
+    ]
     MachineThread.open()
     // VMs in memory are made by this connection, and started soon. One to a directory may be there to list its VMs only.
     if (directory === undefined) await readyOrClosed()
