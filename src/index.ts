@@ -28,11 +28,13 @@ export { Job, JobRef, type JobError, type JobValue, type WaitOptions } from './j
 export type { ItemCounts, Progress } from './job/progress.js'
 export type { UnobservedFailure } from './job/unobserved-failures.js'
 export { matchError } from './match-error.js'
+export type { CachedImage } from './model/cached-image.js'
 export type { CloudInit, CloudInitConfig, CloudInitData, CloudInitFile, CloudInitUser } from './model/cloud-init.js'
 export type { ExecOptions, ExecResult, ProgramInput, ProgramOptions, ProgramOutput, PtySize } from './model/exec.js'
 export type { GuestEntry, GuestFileErrno, GuestFileType, GuestStats } from './model/guest-file.js'
 export type { GuestInfo } from './model/guest-info.js'
 export type { HostInfo, HostLicense } from './model/host-info.js'
+export type { ImageDownload } from './model/image-source.js'
 export { keyCodes, type KeyCode, type Keys } from './model/keys.js'
 export type { NetworkAddress } from './model/network-address.js'
 export type { SignalName } from './model/signal.js'
@@ -70,6 +72,7 @@ export {
 } from './operations.js'
 export { Err, err, errAsync, Ok, ok, okAsync, type Result, ResultAsync } from './result.js'
 export { type Server } from './server.js'
+export { type ServerImages } from './server-images.js'
 export type {
   CloneOptions,
   DeleteOptions,

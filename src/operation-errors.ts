@@ -20,6 +20,12 @@ export type RegisterVmErrors = OperationErrors<'server.registerVm'>
 export type GetJobsErrors = OperationErrors<'server.getJobs'>
 /** What `server.attachJob()` may end with. */
 export type AttachJobErrors = OperationErrors<'server.attachJob'>
+/** What `server.images.list()` may end with. */
+export type ListImagesErrors = OperationErrors<'images.list'>
+/** What `server.images.fetch()` may end with. */
+export type FetchImageErrors = OperationErrors<'images.fetch'>
+/** What `server.images.remove()` may end with. */
+export type RemoveImageErrors = OperationErrors<'images.remove'>
 /** What `server.close()` may end with. */
 export type CloseErrors = OperationErrors<'server.close'>
 /** What `vm.getState()` may end with. */

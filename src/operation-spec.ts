@@ -22,6 +22,8 @@ export type AnswerKind =
   | 'snapshots'
   | 'statistics'
   | 'image'
+  | 'cachedImage'
+  | 'cachedImages'
   | 'console'
   | 'program'
   | 'addresses'

@@ -25,6 +25,7 @@ import {
   type OperationSpec,
 } from './operations.js'
 import { callDriver } from './driver-call.js'
+import { ServerImages } from './server-images.js'
 import { Vm, type VmConnection } from './vm.js'
 
 const readListOptions = methodOptions(vmFilterEntries, 'filter')
@@ -70,6 +71,7 @@ export class Server implements OperationMethods<'server'>, AsyncDisposable {
   })
   readonly #queues = new Set<EventQueue>()
   readonly #unsubscribe: () => void
+  readonly #images: ServerImages
   readonly #onClosed: () => void
   #closing: Promise<void> | undefined
 
@@ -83,9 +85,15 @@ export class Server implements OperationMethods<'server'>, AsyncDisposable {
     this.#onClosed = onClosed
     this.#target = { type: 'host', id: uri, name: uri }
     this.#connection = { driver, runner, capabilities: this.capabilities, vmOf: (record) => this.#vmOf(record) }
+    this.#images = new ServerImages(this.#connection, this.#target)
     this.#unsubscribe = driver.subscribe((event) => {
       this.#onEvent(event)
     })
+  }
+
+  /** The images that were fetched, in the cache of this computer. */
+  get images(): ServerImages {
+    return this.#images
   }
 
   /** What the host tells of itself and of the machine that it runs on. */

@@ -1,6 +1,7 @@
 import * as v from 'valibot'
 import { ProtocolError } from '../errors.js'
 import { validate } from '../errors/validate.js'
+import type { CachedImage } from '../model/cached-image.js'
 import { nonEmpty, optional, text } from '../model/schema.js'
 import { guestFileTypes } from '../model/guest-file.js'
 import { signalNames } from '../model/signal.js'
@@ -40,6 +41,14 @@ const vm = shape({
     createdAt: optional(date),
   }),
 })
+const cachedImage = shape({
+  id: nonEmpty,
+  path: nonEmpty,
+  source: text,
+  sizeBytes: number,
+  isComplete: v.boolean('must be true or false'),
+  usedBy: list(text),
+} satisfies Record<keyof CachedImage, unknown>)
 const fileType = v.picklist(guestFileTypes, 'must be the type of a file')
 const snapshotEntries = {
   id: nonEmpty,
@@ -71,6 +80,8 @@ const answers = {
   snapshots: list(snapshotNode),
   statistics: shape({ takenAt: date, uptimeMs: number, memoryMiB: number }),
   image: bytes,
+  cachedImage,
+  cachedImages: list(cachedImage),
   console: hasMethods('pipe', 'write', 'destroy'),
   program: v.pipe(
     shape({

@@ -1,4 +1,6 @@
 import type { Duplex } from 'node:stream'
+import type { CachedImage } from '../model/cached-image.js'
+import type { ImageDownload } from '../model/image-source.js'
 import type { GuestEntry, GuestStats } from '../model/guest-file.js'
 import type { GuestInfo } from '../model/guest-info.js'
 import type { NetworkAddress } from '../model/network-address.js'
@@ -50,6 +52,18 @@ export interface DriverInputs extends GuestInputs {
     readonly io: ProgramIo
     /** Whether the job was only listed. The host then keeps the output and the end of a program for those who attach. */
     readonly isListed: boolean
+  }
+  /** Nothing. */
+  'images.list': Record<string, never>
+  /** The image that is wanted. */
+  'images.fetch': {
+    /** Where it is, and its checksum. */
+    readonly image: ImageDownload
+  }
+  /** The image that is not wanted any more. */
+  'images.remove': {
+    /** The id of the image in the cache. */
+    readonly id: string
   }
   /** The VM. */
   'vm.getState': OnVm
@@ -149,6 +163,10 @@ export interface DriverAnswers {
   statistics: VmStatistics
   /** A PNG image. */
   image: Uint8Array
+  /** The image that was fetched. */
+  cachedImage: CachedImage
+  /** All images in the cache. */
+  cachedImages: readonly CachedImage[]
   /** The serial console, from the guest's first byte on as far as the host has kept it. */
   console: Duplex
   /** How the program ended. */

@@ -82,6 +82,10 @@ export const diskBytes = (
 const isConverted = (recorded: RecordedImage | undefined): boolean =>
   recorded?.disk !== undefined && isForeign(recorded.disk.format)
 
+/** True if a disk is upon the image, and needs it. */
+export const startsFrom = ({ disks, images }: RecordedImages, image: string): boolean =>
+  disks.some((disk) => disk.image === image) && !isConverted(images[image])
+
 const bytesOf = (recorded: RecordedImage | undefined): number => recorded?.disk?.diskBytes ?? recorded?.sizeBytes ?? 0
 
 function addedImages({ wanted, present }: Plan): NamedImage[] {

@@ -1,6 +1,6 @@
 import { isAbsolute } from 'node:path'
 import * as v from 'valibot'
-import { optional, plainText, type EntriesOf } from './schema.js'
+import { object, optional, plainText, type EntriesOf } from './schema.js'
 
 /** An image that is fetched, and the checksum that it must have: one of the two. */
 export interface ImageDownload {
@@ -62,3 +62,18 @@ export function checksumProblem(
   if (isFetched && given.length === 0) return 'has an image that is fetched, and needs its sha256 or sha512'
   return isFetched || given.length === 0 ? undefined : 'has a checksum, which only an image that is fetched can have'
 }
+
+/** An image to fetch, with one checksum. */
+export const downloadSchema = v.pipe(
+  object({
+    url: v.pipe(
+      plainText,
+      v.check((url) => isUrl(url) && URL.canParse(url), 'must be a URL of https or http'),
+    ),
+    ...checksumEntries,
+  } satisfies EntriesOf<ImageDownload>),
+  v.check(
+    (image) => checksumProblem(true, image) === undefined,
+    ({ input }) => checksumProblem(true, input) ?? '',
+  ),
+)

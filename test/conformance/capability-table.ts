@@ -6,7 +6,7 @@ import { readCapabilityRecords, type HostRecord } from './capability-record.js'
 const part = new ReadmePart('capabilities')
 
 const isCapability = (code: OperationCode): boolean =>
-  code.startsWith('server.') || code.startsWith('vm.') || code.startsWith('guest.')
+  code.startsWith('server.') || code.startsWith('images.') || code.startsWith('vm.') || code.startsWith('guest.')
 
 /** The rows of the table. */
 export const capabilities: readonly Capability[] = [

@@ -1,16 +1,28 @@
+import { mkdtempSync } from 'node:fs'
+import { rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import type { ConformanceHost, Subject } from 'awaitvm/testing/conformance'
-import { describe, expect, test } from 'vitest'
+import { afterAll, describe, expect, test } from 'vitest'
 import { schemeOf } from '../../src/testing/conformance/host.js'
 import { checkAll, describeConformance } from '../../src/testing/conformance/suite.js'
 import { wantedHosts } from '../support/optional-tool.js'
 import { recordCapabilities } from './capability-record.js'
 import { capabilities, differencesFromReadme } from './capability-table.js'
 
+/** A cache of images of this run's own. */
+function useOwnCache(): void {
+  const folder = mkdtempSync(join(tmpdir(), 'awaitvm-cache-'))
+  process.env['AWAITVM_CACHE'] = folder
+  afterAll(() => rm(folder, { recursive: true, force: true }))
+}
+
 /**
  * Conformance of one of awaitvm's own hosts, as `AWAITVM_TEST_HOSTS` wants it: the part of the name before the colon
  * selects the host. What is found must be what the README's table of capabilities says.
  */
 export function describeOwnHost(host: ConformanceHost, subjects?: readonly Subject[]): void {
+  useOwnCache()
   const { name, unavailable } = host
   const isRequired =
     wantedHosts !== undefined && (wantedHosts === 'all' || wantedHosts.split(',').includes(schemeOf(host)))

@@ -10,9 +10,9 @@ interface Place {
   readonly snapshot: string
 }
 
-/** A call of each operation that takes options. Those that make something use a new name. */
+/** A call of each operation that takes options, but for those on images, which ask no host. Those that make something use a new name. */
 export const timedCalls: Record<
-  Exclude<VmOperation, 'vm.console'> | Exclude<ServerOperation, 'server.attachJob'>,
+  Exclude<VmOperation, 'vm.console'> | Exclude<ServerOperation, 'server.attachJob' | `images.${string}`>,
   (vm: Vm, options: JobOptions, place: Place) => JobRef<unknown>
 > = {
   'server.getInfo': (_vm, options, { server }) => server.getInfo(options),

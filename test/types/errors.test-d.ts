@@ -2,6 +2,7 @@ import {
   matchError,
   type ExecJob,
   type Server,
+  type ServerImages,
   type StartErrors,
   type Vm,
   type VmError,
@@ -27,6 +28,9 @@ type ErrorOf<F> = F extends (...args: never[]) => infer J ? JobError<J> : never
 describe('each method ends with the union that is exported by name', () => {
   test('of the server', () => {
     expectTypeOf<ErrorOf<typeof awaitvm.connect>>().toEqualTypeOf<awaitvm.ConnectErrors>()
+    expectTypeOf<ErrorOf<ServerImages['list']>>().toEqualTypeOf<awaitvm.ListImagesErrors>()
+    expectTypeOf<ErrorOf<ServerImages['fetch']>>().toEqualTypeOf<awaitvm.FetchImageErrors>()
+    expectTypeOf<ErrorOf<ServerImages['remove']>>().toEqualTypeOf<awaitvm.RemoveImageErrors>()
     expectTypeOf<ErrorOf<Server['getInfo']>>().toEqualTypeOf<awaitvm.GetInfoErrors>()
     expectTypeOf<ErrorOf<Server['getVmList']>>().toEqualTypeOf<awaitvm.GetVmListErrors>()
     expectTypeOf<ErrorOf<Server['getVm']>>().toEqualTypeOf<awaitvm.GetVmErrors>()

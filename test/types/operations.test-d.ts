@@ -48,7 +48,7 @@ describe('an operation that is left out does not compile', () => {
   test('as a call of the conformance suite', () => {
     expectTypeOf<keyof typeof vmCalls>().toEqualTypeOf<Extract<OperationCode, `vm.${string}` | `guest.${string}`>>()
     expectTypeOf<keyof typeof serverCalls | 'server.createVm' | 'server.getJobs' | 'server.close'>().toEqualTypeOf<
-      Extract<OperationCode, `server.${string}`>
+      Extract<OperationCode, `server.${string}` | `images.${string}`>
     >()
   })
 })

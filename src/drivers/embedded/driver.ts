@@ -1,6 +1,7 @@
 import { VmConsole } from '../../console/vm-console.js'
 import type { Driver, DriverInputs, DriverOperations, DriverOperationTypes } from '../../driver/driver.js'
 import { HostWork } from '../../driver/host-work.js'
+import { imageOperations } from '../../driver/image-operations.js'
 import { hasNewImages, withLocalImages } from '../../driver/local-images.js'
 import { Listeners } from '../../driver/listeners.js'
 import type { Task } from '../../driver/task.js'
@@ -73,6 +74,7 @@ export class EmbeddedDriver implements Driver {
     })
     this.operations = {
       ...this.#hostOperations(),
+      ...imageOperations(this.#work, store),
       ...this.#stateOperations(),
       ...this.#vmOperations(),
       ...guestOperations({ use: (vm, task, action) => this.#use(vm, task, inGuest(action)) }),

@@ -2,6 +2,7 @@ import type { DriverInputs, DriverOperations } from '../../driver/driver.js'
 import type { VmRecord } from '../../model/vm-record.js'
 import { hostTask } from '../../driver/host-task.js'
 import type { HostWork, Sending } from '../../driver/host-work.js'
+import { imageOperations } from '../../driver/image-operations.js'
 import { hasNewImages, withLocalImages } from '../../driver/local-images.js'
 import type { Task } from '../../driver/task.js'
 import type { GuestAgent } from '../../guest-agent/agent.js'
@@ -189,6 +190,7 @@ export function operationTable(parts: Parts): DriverOperations {
       const found = { jobs, find: (id: string) => directory.get(id), record: (vm: Definition) => records.of(vm) }
       return await attachJob(found, input.token, hostTask(task))
     }),
+    ...imageOperations(work, directory),
     'vm.getState': query(async ({ vm }, { signal }) => (await inspector.look(await access.get(vm), { signal })).state),
     'vm.start': change((held, task) => lifecycle.powerOn(held, task), { through: throughStart }),
     'vm.stop': keep(({ vm, mode }, task, sending) =>

@@ -21,6 +21,8 @@ const inputNames = {
   'server.getVm': ['nameOrId'],
   'server.createVm': ['spec'],
   'server.registerVm': ['path'],
+  'images.fetch': ['image'],
+  'images.remove': ['id'],
   'server.attachJob': ['token'],
   'vm.stop': ['mode'],
   'vm.edit': ['changes'],

@@ -50,6 +50,8 @@ export class SimulatedHost {
   readonly without: ReadonlySet<Capability>
   readonly store = new SimulatedVmStore()
   readonly jobs = new JobKeeper()
+  /** The images that were fetched, by id, with where they are from. */
+  readonly images = new Map<string, string>()
   readonly faults: FaultList
   readonly calls: CallLog
   readonly lifecycle: SimulatedLifecycle

@@ -11,7 +11,7 @@ type Call<Target> = (target: Target, trial: Trial) => PromiseLike<Result<unknown
 
 export type VmOperation = Extract<OperationCode, `vm.${string}` | `guest.${string}`>
 export type ServerOperation = Exclude<
-  Extract<OperationCode, `server.${string}`>,
+  Extract<OperationCode, `server.${string}` | `images.${string}`>,
   'server.close' | 'server.getJobs' | 'server.createVm'
 >
 
@@ -61,6 +61,9 @@ export const serverCalls: Record<ServerOperation, Call<Server>> = {
   'server.getVmList': (server) => server.getVmList(),
   'server.getVm': (server) => server.getVm('some-vm'),
   'server.registerVm': (server, trial) => server.registerVm(trial.path('vm')),
+  'images.list': (server) => server.images.list(),
+  'images.fetch': (server) => server.images.fetch({ url: 'https://example.org/disk.raw', sha256: '0'.repeat(64) }),
+  'images.remove': (server) => server.images.remove('some-image'),
   'server.attachJob': (server) => server.attachJob('some-job'),
 }
 

@@ -24,6 +24,7 @@ import { guestPrograms } from './cases/guest-programs.js'
 import { guestReady } from './cases/guest-ready.js'
 import { guestSignals } from './cases/guest-signals.js'
 import { guestTerminals } from './cases/guest-terminals.js'
+import { imageCache } from './cases/image-cache.js'
 import { images } from './cases/images.js'
 import { inputThatIsWrong } from './cases/input-that-is-wrong.js'
 import { jobs } from './cases/jobs.js'
@@ -62,6 +63,7 @@ export type Subject =
   | 'edit'
   | 'edit disks'
   | 'images'
+  | 'image cache'
   | 'network adapters'
   | 'delete'
   | 'console'
@@ -108,6 +110,7 @@ export const allCases: Readonly<Record<Subject, Cases>> = {
   edit,
   'edit disks': editDisks,
   images,
+  'image cache': imageCache,
   'network adapters': networkAdapters,
   delete: deleteCases,
   console: consoleCases,

@@ -47,6 +47,21 @@ describe.each(['embedded', 'qmp'])('%s', (scheme) => {
     expect(images.ranges).toHaveLength(1)
   })
 
+  test('an image of a VM, or of a snapshot of one, is not removed', async () => {
+    const { id } = await server.images.fetch({ url: images.url(), sha256: images.sha256 }).unwrap()
+    const vm = await server.createVm({ name: 'web-1', disks: [{ image: path() }] }).unwrap()
+    await vm.createSnapshot({ name: 'before' }).unwrap()
+    await vm.edit({ deleteDisks: vm.config.disks.map((each) => each.id) }).unwrap()
+    const [listed] = await server.images.list().unwrap()
+    expect(listed).toMatchObject({ id, path: path(), usedBy: ['web-1'] })
+    const refused = await server.images.remove(id)
+    expect(refused.isErr() && refused.error).toMatchObject({ code: 'RESOURCE_BUSY', retryable: false })
+    expect(refused.isErr() && refused.error.message).toContain('web-1')
+    await vm.delete().unwrap()
+    await server.images.remove(id).unwrap()
+    expect(await server.images.list().unwrap()).toEqual([])
+  })
+
   test('an image that can not be fetched makes no VM', async () => {
     images.answers.push(status(404))
     const failed = await server.createVm({ name: 'web-1', disks: [{ sizeMiB: 1 }, disk()] })
