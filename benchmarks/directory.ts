@@ -1,10 +1,13 @@
-/** How much longer do calls take in a directory of 3,000 VMs than in one of 10, and how long do suspend and resume take? */
+/**
+ * How much longer do calls take in a directory of 3,000 VMs than in one of 10, and how long do linked clones, suspend and resume take?
+ */
 import { existsSync } from 'node:fs'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { directoryCalls, fillDirectory, type DirectoryCalls } from './support/directory-vms.js'
 import { compare, ratioAtMost, report, type Figure } from './support/figure.js'
+import { linkedClones } from './support/linked-clones.js'
 import { suspension } from './support/suspension.js'
 
 const memory = '/dev/shm'
@@ -33,7 +36,7 @@ async function growth(host: string): Promise<Figure[]> {
 }
 
 try {
-  report([...(await growth('embedded')), ...(await growth('qmp')), ...(await suspension())])
+  report([...(await growth('embedded')), ...(await growth('qmp')), ...(await linkedClones()), ...(await suspension())])
 } finally {
   await rm(folder, { recursive: true, force: true })
 }

@@ -155,7 +155,7 @@ export class QemuProvisioning {
     const files = isRunning ? 'run' : 'rest'
     await requireParts(vm.folder, { hardware: vm.definition.hardware }, { images: 'disks', files })
     task.progress({ percent: 0, phase: 'linking disks' })
-    const turns = isRunning ? planLiveSharing(vm.definition) : await planSharing(images, vm)
+    const turns = isRunning ? planLiveSharing(vm.definition) : await planSharing(vm)
     const seed = await cloneSeed(vm.folder, vm.definition.hardware, name, vm.signal)
     const hardware = cloneHardware(onOverlays(vm.definition.hardware, turns), seed.hardware)
     const clone = newDefinition({ ...settingsFor(vm.definition, seed.isNew), name }, hardware)

@@ -94,7 +94,7 @@ export class QemuTwins {
   async #ofSuspended(vm: HeldVm, memory: Memory, name: string, task: Task): Promise<Definition> {
     await requireParts(vm.folder, vm.definition, { images: 'resume', files: 'rest' })
     task.progress({ percent: 0, phase: 'linking disks' })
-    const turns = await planSharing(this.#parts.images, vm)
+    const turns = await planSharing(vm)
     const plan = { hardware: onOverlays(vm.definition.hardware, turns), memory }
     return this.#create(vm, plan, name, async (folder, file, prepare) => {
       await link(join(vm.folder, memory.file), join(folder, file))

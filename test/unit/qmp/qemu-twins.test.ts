@@ -1,4 +1,3 @@
-import { execFileSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
 import { readdirSync, readFileSync, statSync } from 'node:fs'
 import { connect as connectTo } from 'node:net'
@@ -7,7 +6,6 @@ import { join } from 'node:path'
 import type { Vm } from 'awaitvm'
 import { beforeEach, expect, test } from 'vitest'
 import type { Definition } from '../../../src/drivers/qmp/definition.js'
-import { writeEmptyOverlay } from '../../../src/drivers/qmp/disks/empty-overlay.js'
 import { failureOf } from '../../../src/testing/conformance/expect-failure.js'
 import { SerialGuest } from '../../../src/testing/conformance/serial-guest.js'
 import { missingQemu, skipWithout } from '../../support/optional-tool.js'
@@ -27,18 +25,6 @@ const digestOf = (host: QmpHost, vm: Vm, file: string): string =>
   createHash('sha256')
     .update(readFileSync(join(host.folderOf(vm), file)))
     .digest('hex')
-
-test.for([1, 200, 1024, 700_000])('an empty overlay of %d MiB is a sound qcow2 file', async (sizeMiB) => {
-  await using host = await QmpHost.open()
-  const path = join(host.folder, 'overlay')
-  await writeEmptyOverlay(path, sizeMiB * 2 ** 20)
-  const info = JSON.parse(
-    execFileSync('qemu-img', ['info', '--output=json', '-f', 'qcow2', path], { encoding: 'utf8' }),
-  )
-  expect(info).toMatchObject({ format: 'qcow2', 'virtual-size': sizeMiB * 2 ** 20 })
-  expect(execFileSync('qemu-img', ['check', '-f', 'qcow2', path], { encoding: 'utf8' })).toContain('No errors')
-  execFileSync('qemu-img', ['resize', '-q', '-f', 'qcow2', path, '+1G'])
-})
 
 test('clones of a snapshot share its memory and one copy of its disks, which nobody writes to', async () => {
   await using host = await QmpHost.open()

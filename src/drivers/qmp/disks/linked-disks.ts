@@ -4,6 +4,7 @@ import { InsufficientResourcesError } from '../../../errors.js'
 import { allDisks, mapDisks, maxBases, type Definition, type DiskDefinition, type Hardware } from '../definition.js'
 import { imageFileOf, newBaseFile, withNewFile } from './disk-chain.js'
 import type { DiskImages } from './disk-images.js'
+import { isUnwritten } from './own-qcow2.js'
 import type { HeldVm } from '../held-vm.js'
 
 /**
@@ -19,11 +20,11 @@ export interface Turn {
 }
 
 /** Finds the files that have to become bases to share the disks of a VM at rest. An unwritten overlay needs no new base. */
-export async function planSharing(images: DiskImages, { folder, definition }: HeldVm): Promise<Turn[]> {
+export async function planSharing({ folder, definition }: HeldVm): Promise<Turn[]> {
   const turns: Turn[] = []
   for (const disk of allDisks(definition.hardware)) {
     const { file, bases = [] } = disk
-    if (bases.length > 0 && (await images.isUnwritten(join(folder, file)))) continue
+    if (bases.length > 0 && (await isUnwritten(join(folder, file)))) continue
     requireDepth(disk)
     const base = newBaseFile()
     turns.push({ file, base, next: { ...withNewFile(disk), bases: [base, ...bases] } })
