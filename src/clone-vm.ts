@@ -21,13 +21,16 @@ export function cloneVm<V>(
   const { own, job } = readCloneOptions(options)
   const call = { method: 'vm.clone', operation: 'vm.clone', target, options: job, map: vmOf } as const
   if (own.isErr()) return callDriver(connection, { ...call, input: own.error })
-  const { name, linked = false, memory = false, snapshot } = own.value
+  const { name, linked = false, memory = false, ephemeral = false, snapshot } = own.value
   if (snapshot !== undefined && !memory) return callDriver(connection, { ...call, input: needsMemory() })
   const id = typeof snapshot === 'object' ? snapshot.id : snapshot
   return callDriver(connection, {
     ...call,
-    input: { vm: target.id, name, linked, memory, ...(id !== undefined && { snapshot: id }) },
-    needs: memory ? 'vm.clone.memory' : linked ? 'vm.clone.linked' : undefined,
+    input: { vm: target.id, name, linked, memory, ephemeral, ...(id !== undefined && { snapshot: id }) },
+    needs: [
+      ...(memory ? (['vm.clone.memory'] as const) : linked ? (['vm.clone.linked'] as const) : []),
+      ...(ephemeral ? (['vm.clone.ephemeral'] as const) : []),
+    ],
     ...(typeof snapshot === 'string' && { complete: ofSnapshot(connection, snapshot) }),
   })
 }

@@ -6,8 +6,16 @@ import type { JobOptions } from './job/job-options.js'
 import type { JobRunner } from './job/job-runner.js'
 import { JobSteps } from './job/job-steps.js'
 import type { Job } from './job/job.js'
-import type { Capability, DriverOperation, JobTarget, OperationCode } from './operations.js'
+import type { Capability, DriverOperation, JobTarget, OperationCode, operations } from './operations.js'
 import type { OperationErrors } from './operation-errors.js'
+
+/** The operations of a VM. */
+export type VmOperation = Extract<DriverOperation, `vm.${string}`>
+
+/** Those that answer the state that they led to. */
+export type StateChange = {
+  [O in VmOperation]: (typeof operations)[O]['answers'] extends 'state' ? O : never
+}[VmOperation]
 
 type CompleteInput<O extends DriverOperation> = (
   input: DriverOperationTypes[O]['input'],
@@ -26,8 +34,8 @@ export interface DriverCall<O extends DriverOperation, C extends OperationCode, 
   /** Completes the input by asking the host, before anything is changed. */
   readonly complete?: CompleteInput<O> | undefined
   readonly options: JobOptions | undefined
-  /** A feature that the call needs besides the operation. */
-  readonly needs?: Capability | undefined
+  /** Features that the call needs besides the operation. */
+  readonly needs?: readonly Capability[] | undefined
   /** It takes no place in line for the host: it only follows a job of the host. */
   readonly isAside?: boolean | undefined
   readonly map: (output: DriverOperationTypes[O]['output']) => T
@@ -45,12 +53,11 @@ export function callDriver<O extends DriverOperation, C extends OperationCode, T
   { driver, runner, capabilities }: DriverConnection,
   call: DriverCall<O, C, T>,
 ): Job<T, OperationErrors<C>> {
-  const { operation, target, input, complete, options, needs, map } = call
+  const { operation, target, input, complete, options, needs = [], map } = call
   const perform = driver.operations[call.method]
   if (perform === undefined) return runner.refuse(operation, target, notSupported(driver, operation))
-  if (needs !== undefined && !capabilities.has(needs)) {
-    return runner.refuse(operation, target, notSupported(driver, needs))
-  }
+  const missing = needs.find((feature) => !capabilities.has(feature))
+  if (missing !== undefined) return runner.refuse(operation, target, notSupported(driver, missing))
   if (input instanceof InvalidArgumentError) return runner.refuse(operation, target, input)
   const work = async (task: Task): Promise<T> =>
     map(await perform(complete === undefined ? input : await complete(input, task), task))

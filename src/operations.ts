@@ -249,6 +249,8 @@ export const features = [
   'vm.clone.linked',
   /** `vm.clone({ memory: true })` */
   'vm.clone.memory',
+  /** `vm.clone({ ephemeral: true })` */
+  'vm.clone.ephemeral',
   /** `vm.edit` of hardware while the VM runs */
   'vm.edit.live',
   /** `server.events()` includes what other processes do */

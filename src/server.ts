@@ -226,7 +226,7 @@ export class Server implements OperationMethods<'server'>, AsyncDisposable {
   /**
    * Ends the connection. Jobs in line end with a `ConnectionError`, and so do jobs of which nothing was sent; others under way
    * that can't be finished end with an `OutcomeUnknownError`. The VMs of a host inside this process are killed; those of other hosts
-   * run on.
+   * run on. The connection's ephemeral VMs are killed and deleted.
    */
   close(): Job<void, operation.CloseErrors> {
     const core = new JobCore<void, operation.CloseErrors>('server.close', this.#target)

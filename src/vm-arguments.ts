@@ -54,6 +54,11 @@ export interface CloneOptions extends JobOptions {
    * Needs `memory: true`, and a snapshot that was made while the VM was on.
    */
   readonly snapshot?: SnapshotArgument | undefined
+  /**
+   * The clone ends with this connection, as an ephemeral VM does: see `VmSpec`. If absent, it is kept, also if the original is
+   * ephemeral. Needs the capability `'vm.clone.ephemeral'`.
+   */
+  readonly ephemeral?: boolean | undefined
 }
 
 /** The options of `vm.createSnapshot()`. */
@@ -93,6 +98,7 @@ export const readCloneOptions = methodOptions({
   name: vmNameSchema,
   linked: optional(v.boolean('must be true or false')),
   memory: optional(v.boolean('must be true or false')),
+  ephemeral: optional(v.boolean('must be true or false')),
   snapshot: optional(snapshotSchema),
 })
 export const readSnapshotOptions = methodOptions({ name: vmNameSchema, description: optional(descriptionSchema) })

@@ -1,7 +1,8 @@
 import { cloneVm } from './clone-vm.js'
 import { ConsoleStream } from './console-stream.js'
 import { deleteVm } from './delete-vm.js'
-import { callDriver, notSupported, type DriverConnection } from './driver-call.js'
+import { disposeVm } from './dispose-vm.js'
+import { callDriver, notSupported, type DriverConnection, type StateChange, type VmOperation } from './driver-call.js'
 import type { DriverOperationTypes } from './driver/driver.js'
 import type { VmRecord } from './model/vm-record.js'
 import type { InvalidArgumentError } from './errors.js'
@@ -19,7 +20,6 @@ import { vmChangesSchema, type VmChanges } from './model/vm-spec.js'
 import type { VmState } from './model/vm-state.js'
 import type * as operation from './operation-errors.js'
 import type { OperationMethods } from './operation-methods.js'
-import type { Capability, DriverOperation, operations } from './operations.js'
 import { chooseSnapshot, type SnapshotArgument } from './snapshot-argument.js'
 import { startVm } from './start-vm.js'
 import { stopVm } from './stop-vm.js'
@@ -38,13 +38,6 @@ import {
 import { VmView } from './vm-view.js'
 import { watchForState } from './wait-for-state.js'
 import { statisticsOf } from './watch-statistics.js'
-
-type VmOperation = Extract<DriverOperation, `vm.${string}`>
-
-/** The operations that answer the state that they led to. */
-type StateChange = {
-  [O in VmOperation]: (typeof operations)[O]['answers'] extends 'state' ? O : never
-}[VmOperation]
 
 /** What the VMs of one connection share. */
 export interface VmConnection extends DriverConnection {
@@ -70,7 +63,7 @@ const itself = <T>(value: T): T => value
  * await vm.stop({ timeoutMs: 30_000 }).unwrap()
  * ```
  */
-export class Vm extends VmView implements OperationMethods<'vm'> {
+export class Vm extends VmView implements OperationMethods<'vm'>, AsyncDisposable {
   readonly #connection: VmConnection
   readonly #guest: VmGuest
 
@@ -203,7 +196,8 @@ export class Vm extends VmView implements OperationMethods<'vm'> {
 
   /**
    * Makes a new, stopped VM with the disks as they are now. `{ linked: true }` needs the capability `'vm.clone.linked'`.
-   * `{ memory: true }` makes a twin that runs: see {@link CloneOptions.memory}.
+   * `{ memory: true }` makes a twin that runs: see {@link CloneOptions.memory}. It has the settings of the VM, but is ephemeral only if
+   * the options say so.
    */
   clone(options: CloneOptions): Job<Vm, operation.CloneErrors> {
     return cloneVm(this.#connection, options, this.target, (record) => this.#connection.vmOf(record))
@@ -304,6 +298,11 @@ export class Vm extends VmView implements OperationMethods<'vm'> {
     return new ConsoleStream(opening, { target: this.target, runner, getState: () => this.getState().unwrap() })
   }
 
+  /** Deletes an ephemeral VM, running or not; leaves any other as it is. Throws if that fails. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    await disposeVm(this, this.#connection.runner)
+  }
+
   readonly #keepState = (state: VmState): VmState => {
     Vm.update(this, { state })
     return state
@@ -340,9 +339,8 @@ export class Vm extends VmView implements OperationMethods<'vm'> {
     input: DriverOperationTypes[O]['input'] | InvalidArgumentError,
     options: JobOptions | undefined,
     map: (output: DriverOperationTypes[O]['output']) => T,
-    needs?: Capability,
   ): Job<T, operation.OperationErrors<O>> {
     const { target } = this
-    return callDriver(this.#connection, { method, operation: method, target, input, options, needs, map })
+    return callDriver(this.#connection, { method, operation: method, target, input, options, map })
   }
 }

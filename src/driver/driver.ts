@@ -99,6 +99,8 @@ export interface DriverInputs extends GuestInputs {
     readonly memory: boolean
     /** The id of the snapshot that the clone goes on from; the present moment if absent. */
     readonly snapshot?: string | undefined
+    /** Whether the clone ends with this connection. */
+    readonly ephemeral: boolean
   }
   /** The VM. */
   'vm.delete': OnVm

@@ -7,6 +7,7 @@ export function reachOf({
   description: _d,
   labels: _l,
   guest: _g,
+  ephemeral: _e,
   cdroms,
   floppies,
   ...rest

@@ -240,6 +240,8 @@ export interface VmConfig {
   readonly guest?: GuestAccess | undefined
   /** The seed for cloud-init, without what may be secret in it. Absent if the VM has none. */
   readonly cloudInit?: CloudInitConfig | undefined
+  /** Whether the VM ends with the connection that made it. Absent if it is kept. */
+  readonly ephemeral?: boolean | undefined
   /** When the VM was made. Absent if the host does not tell. */
   readonly createdAt?: Date | undefined
 }

@@ -6,7 +6,18 @@ import { cloudInitEditSchema, cloudInitSchema } from './cloud-init-schema.js'
 import { guestAccessSchema, type GuestAccess } from './guest-access.js'
 import { checksumEntries, checksumProblem, diskImageSchema, isUrl } from './image-source.js'
 import { networkAdaptersSchema } from './network-adapter.js'
-import { areDistinct, list, nonEmpty, object, optional, plainText, text, whole, type EntriesOf } from './schema.js'
+import {
+  areDistinct,
+  flag,
+  list,
+  nonEmpty,
+  object,
+  optional,
+  plainText,
+  text,
+  whole,
+  type EntriesOf,
+} from './schema.js'
 import type {
   BootConfig,
   CdromConfig,
@@ -54,6 +65,23 @@ export interface VmSpec {
   readonly guest?: GuestAccess | undefined
   /** What cloud-init does at the first boot of the guest; the VM gets no seed if absent. */
   readonly cloudInit?: CloudInit | undefined
+  /**
+   * `true`: the VM ends with the connection that made it, or that set this by an edit. `server.close()` takes its power away and
+   * deletes it. If the process ends without a close, even by `kill -9`, the next connection to the directory does that. An edit to
+   * `false` keeps the VM. Its clones are ephemeral only if `vm.clone()` is told so. It can be neither unregistered nor migrated.
+   * Absent or `false`: the VM is kept.
+   *
+   * @example
+   * ```ts
+   * import { connect } from 'awaitvm'
+   *
+   * await using server = await connect('qmp:///srv/vms').unwrap()
+   * await using vm = await server.createVm({ name: 'ci-1', memoryMiB: 512, ephemeral: true }).unwrap()
+   * await vm.start().unwrap()
+   * // At the end of the scope, the VM is gone.
+   * ```
+   */
+  readonly ephemeral?: boolean | undefined
 }
 
 /** Changes to the settings of a VM. A setting that is absent stays as it is. */
@@ -194,6 +222,7 @@ const settings = {
   machine: optional(machineSchema),
   networkAdapters: optional(networkAdaptersSchema),
   guest: optional(guestAccessSchema),
+  ephemeral: flag,
 } satisfies EntriesOf<Omit<VmSpec, 'name' | 'disks' | 'cloudInit'>>
 
 export const vmSpecSchema = object({

@@ -19,6 +19,7 @@ import { cdromBusSchema, diskBusSchema, type VmChanges, type VmSpec } from '../m
 import type { VmState } from '../model/vm-state.js'
 import { shownAdapters, type KeptAdapter, type KeptForward } from '../network/kept-adapter.js'
 import { isTree } from './kept-snapshots.js'
+import { parseIdentity } from './process-identity.js'
 
 /*
  * How a VM is kept in a directory. Each host builds its schema from these entries and its own. The schemas are strict: a key that
@@ -29,7 +30,7 @@ import { isTree } from './kept-snapshots.js'
 
 /** Settings that are not hardware. They can be changed in any state. */
 type DetailConfig = Pick<VmConfig, 'name' | 'description' | 'labels' | 'guest'>
-type HardwareConfig = Required<Omit<VmConfig, keyof DetailConfig | OfSomeHosts | 'createdAt'>>
+type HardwareConfig = Required<Omit<VmConfig, keyof DetailConfig | OfSomeHosts | 'ephemeral' | 'createdAt'>>
 /** Settings of some hosts, which keep them in ways of their own. */
 type OfSomeHosts = 'cloudInit' | 'machine'
 
@@ -115,6 +116,13 @@ export const keptVm = {
   description: text,
   labels: v.optional(labelsSchema),
   guest: v.optional(keptGuestAccess),
+  /** The connection that an ephemeral VM ends with. */
+  owner: v.optional(
+    v.pipe(
+      text,
+      v.check((owner) => parseIdentity(owner) !== undefined, 'it is not an owner'),
+    ),
+  ),
   createdAt: timestamp,
   hasCrashed: v.optional(v.boolean()),
   currentSnapshot: optionalText,
@@ -149,33 +157,50 @@ export interface KeptVm<H extends KeptHardware = KeptHardware> extends Kept<type
   readonly memory?: Kept<typeof keptMemory> | undefined
 }
 
-/** The definition of a new VM. */
+type Details = DetailConfig & Pick<KeptVm, 'owner'>
+
+/**
+ * The definition of a new VM.
+ *
+ * @param connection the owner of ephemeral VMs
+ */
 export const newDefinition = <H extends KeptHardware>(
-  spec: Pick<VmSpec, keyof DetailConfig>,
+  spec: Pick<VmSpec, keyof DetailConfig | 'ephemeral'>,
   hardware: H,
+  connection: string,
 ): Omit<KeptVm<H>, 'memory'> & { readonly snapshots: readonly never[] } => ({
   format,
   id: randomUUID(),
-  ...keepDetails(spec, { name: spec.name, description: '' }),
+  ...keepDetails(spec, { name: spec.name, description: '' }, connection),
   createdAt: new Date().toISOString(),
   hardware,
   snapshots: [],
 })
 
-/** Applies an edit to the settings that are not hardware. A setting that it does not name stays as it is. */
-export const keepDetails = (changes: VmChanges, { name, description, labels, guest }: DetailConfig): DetailConfig => ({
+/**
+ * Applies an edit to the settings that are not hardware. A setting that it does not name stays as it is.
+ *
+ * @param connection the owner of VMs that it makes ephemeral
+ */
+export const keepDetails = (
+  changes: VmChanges,
+  { name, description, labels, guest, owner }: Details,
+  connection: string,
+): Details => ({
   name: changes.name ?? name,
   description: changes.description ?? description,
   labels: changes.labels ?? labels,
   guest: changes.guest ?? guest,
+  owner: changes.ephemeral === undefined ? owner : changes.ephemeral ? connection : undefined,
 })
 
-type OptionalDetails = Pick<DetailConfig, 'labels' | 'guest'>
+type OptionalDetails = Pick<VmConfig, 'labels' | 'guest' | 'ephemeral'>
 
 /** The details that a VM need not have, without those that it has not. */
-const withOptional = ({ labels = {}, guest }: OptionalDetails): OptionalDetails => ({
+const withOptional = ({ labels = {}, guest, owner }: Omit<Details, 'name' | 'description'>): OptionalDetails => ({
   ...(Object.keys(labels).length > 0 && { labels }),
   ...(guest !== undefined && { guest }),
+  ...(owner !== undefined && { ephemeral: true }),
 })
 
 /** The state of a VM that no machine runs. */
@@ -201,7 +226,7 @@ const shownDisk = v.object(keptDisk)
  * @param isRunning whether to show the ports that were found for forwards without one
  */
 export function configOf(
-  { name, description, labels, guest, createdAt, hardware }: KeptVm,
+  { name, description, labels, guest, owner, createdAt, hardware }: KeptVm,
   isRunning: boolean,
 ): Complete<Omit<VmConfig, keyof OptionalDetails | OfSomeHosts>> & OptionalDetails {
   return {
@@ -214,7 +239,7 @@ export function configOf(
     floppies: hardware.floppies.filter(isFull),
     boot: hardware.boot,
     networkAdapters: shownAdapters(hardware.networkAdapters, isRunning),
-    ...withOptional({ labels, guest }),
+    ...withOptional({ labels, guest, owner }),
     createdAt: new Date(createdAt),
   }
 }

@@ -44,6 +44,11 @@ export class Membership {
     return isAlive(member, this.#folder)
   }
 
+  /** Whether the connection of another member is open, or may be: its process may have closed it. */
+  isConnected(member: ProcessIdentity): boolean {
+    return this.isAlive(member) && (member.sign === '' || isHeld(join(this.#folder, member.sign)))
+  }
+
   /** Removes the sign of life. This connection must have no claim any more. */
   async leave(): Promise<void> {
     if (this.#descriptor === undefined) return

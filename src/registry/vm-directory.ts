@@ -9,9 +9,11 @@ import { DamagedVm } from './damaged-vm.js'
 import { definitionFile, writeDefinition } from './definition-file.js'
 import { aloneIn } from './directory-claim.js'
 import { markerOf, openRoot } from './directory-root.js'
+import { EphemeralVms } from './ephemeral-vms.js'
 import { problemWith } from './file-problem.js'
 import { Membership } from './membership.js'
 import { isSameFolder, requireOwnFolder, type FolderIdentity } from './own-file.js'
+import { formatIdentity } from './process-identity.js'
 import { draftPrefix, syncFolder } from './replace-file.js'
 import { beginFolder, setAside, sweepUnfinished } from './unfinished.js'
 import { VmDefinitions } from './vm-definitions.js'
@@ -26,6 +28,7 @@ import { VmNames } from './vm-names.js'
  * claim                the process that is naming a VM; see Claim
  * processes/           the signs of life of processes that use the directory; see Membership
  * names/               the ids of VMs by their names; see VmNames
+ * ephemeral/           the VMs that end with a connection; see EphemeralVms
  * vms/ID/vm.json       the definition; data files that it does not name are removed
  * vms/ID/claim         the process that changes the VM
  * vms/ID/...           files that the definition names
@@ -41,6 +44,7 @@ export class VmDirectory<D extends WrittenVm> {
   readonly #format: VmFormat<D>
   readonly #definitions: VmDefinitions<D>
   readonly #names: VmNames<D>
+  readonly #ephemeral: EphemeralVms<D>
   /** Folders of VMs that are being created. */
   readonly #pending = new Map<string, string>()
 
@@ -51,6 +55,7 @@ export class VmDirectory<D extends WrittenVm> {
     this.#format = format
     this.#definitions = new VmDefinitions(this.vms, format)
     this.#names = new VmNames(root, this.#definitions)
+    this.#ephemeral = new EphemeralVms(root, this.member, this)
   }
 
   /**
@@ -64,6 +69,11 @@ export class VmDirectory<D extends WrittenVm> {
     await directory.member.join()
     await sweepUnfinished(root, directory.member)
     return directory
+  }
+
+  /** The owner of VMs that end with this connection. */
+  get owner(): string {
+    return formatIdentity(this.member.identity)
   }
 
   /** Leaves the directory. This connection must have no claim in it any more. */
@@ -115,6 +125,7 @@ export class VmDirectory<D extends WrittenVm> {
       await writeDefinition(folder, definition)
       await this.alone(async () => {
         await this.#names.requireFreeName(definition)
+        await this.#ephemeral.note(definition, undefined)
         // From here on, the VM is visible at its final path.
         this.#pending.delete(id)
         await this.#names.adding(definition, async () => {
@@ -134,6 +145,7 @@ export class VmDirectory<D extends WrittenVm> {
     const folder = join(this.vms, definition.id)
     const write = (): Promise<void> => writeDefinition(folder, definition)
     const known = await this.get(definition.id)
+    await this.#ephemeral.note(definition, known)
     if (known?.name === definition.name) await write()
     else {
       await this.alone(async () => {
@@ -141,12 +153,25 @@ export class VmDirectory<D extends WrittenVm> {
         await this.#names.renaming(definition, known, write)
       })
     }
+    await this.#ephemeral.forget(known, definition)
     await this.#dropLeftovers(definition, await readdir(folder))
   }
 
   async delete(id: string): Promise<void> {
+    const known = this.#definitions.find(id)
     const gone = await this.alone(() => this.#names.removing(id, () => setAside(this.root, join(this.vms, id))))
     await rm(gone, { recursive: true, force: true })
+    if (!(known instanceof DamagedVm)) await this.#ephemeral.forget(known)
+  }
+
+  /**
+   * Deletes the ephemeral VMs of connections that have ended, but for those that another connection is working on.
+   *
+   * @param end ends what runs a VM
+   * @param isClosing also those of this connection, which is about to end
+   */
+  deleteEphemeral(end: (definition: D) => Promise<void>, isClosing = false): Promise<void> {
+    return this.#ephemeral.delete(end, isClosing)
   }
 
   /** Deletes a damaged VM, if its folder has only files of awaitvm and no process has claimed it. */

@@ -5,6 +5,8 @@ export interface WrittenVm {
   readonly id: string
   readonly name: string
   readonly createdAt: string
+  /** The connection that an ephemeral VM ends with; absent if the VM is kept. */
+  readonly owner?: string | undefined
 }
 
 /** How a driver keeps its VMs in a directory. */

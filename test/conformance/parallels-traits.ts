@@ -12,6 +12,7 @@ export const parallelsTraits = {
   untold: ['createdAt', 'reason'],
   refusedSettings: [
     'spec.labels',
+    'spec.ephemeral',
     'spec.boot.kernel',
     'spec.boot.firmware',
     'spec.disks.image',

@@ -8,6 +8,11 @@ import { connect, type Vm, VmError, type VmSpec, type VmState } from '../../src/
 const [uri = '', mode = 'obey', kernel, target = ''] = process.argv.slice(2)
 const server = await connect(uri).unwrap()
 
+const spec: Omit<VmSpec, 'name'> = {
+  disks: [{ sizeMiB: 1 }],
+  ...(kernel !== undefined && { memoryMiB: 16, boot: { kernel } }),
+}
+
 /** Runs programs in a guest, several at a time, and sees that each has its own output. */
 async function runPrograms(vm: Vm): Promise<void> {
   for (let round = 0; round < 5; round += 1) {
@@ -42,6 +47,7 @@ async function obey(line: string): Promise<void> {
   const [verb = ''] = words
   const name = words.at(-1) ?? ''
   if (verb === 'create') await server.createVm({ name }).unwrap()
+  else if (verb === 'ephemeral') await server.createVm({ ...spec, name, ephemeral: true }).unwrap()
   else if (verb === 'close') await server.close().unwrap()
   else if (verb === 'exhaust') exhaust()
   else if (verb === 'free') for (const file of held.splice(0)) closeSync(file)
@@ -77,10 +83,6 @@ function say(operation: string): { onProgress: (progress: { phase?: string | und
 
 /** Changes VMs without end, until it is killed. */
 async function churn(): Promise<never> {
-  const spec: Omit<VmSpec, 'name'> = {
-    disks: [{ sizeMiB: 1 }],
-    ...(kernel !== undefined && { memoryMiB: 16, boot: { kernel } }),
-  }
   for (let round = 0; ; round += 1) {
     const name = `churn-${String(process.pid)}-${String(round)}`
     const vm = await server.createVm({ ...spec, name }, say('create')).unwrap()
@@ -110,6 +112,21 @@ async function churn(): Promise<never> {
   }
 }
 
+/** Makes ephemeral VMs without end, until it is killed. */
+async function pass(): Promise<never> {
+  for (let round = 0; ; round += 1) {
+    const name = `passing-${String(process.pid)}-${String(round)}`
+    await using vm = await server.createVm({ ...spec, name, ephemeral: true }, say('create')).unwrap()
+    await vm.start(say('start')).unwrap()
+    await using copy = await vm.clone({ name: `${name}-clone`, ephemeral: true, ...say('clone') }).unwrap()
+    await copy.edit({ ephemeral: false }, say('keep')).unwrap()
+    await copy.edit({ ephemeral: true }, say('give back')).unwrap()
+    await vm.suspend(say('suspend')).unwrap()
+    await copy.start(say('start the clone')).unwrap()
+    console.log('dispose')
+  }
+}
+
 /** Migrates a VM to and fro without end, until it is killed. */
 async function wander(): Promise<never> {
   const other = await connect(target).unwrap()
@@ -120,6 +137,7 @@ async function wander(): Promise<never> {
 }
 
 if (mode === 'churn') await churn()
+if (mode === 'pass') await pass()
 if (mode === 'wander') await wander()
 if (mode === 'watch') void tellStates()
 console.log('ready')

@@ -106,7 +106,7 @@ describe('calls that ask', () => {
   test('clone gives the new VM', async () => {
     const { driver, vm } = await fakeServer({ features: new Set(['vm.clone.linked'] as const) })
     const job = vm.clone({ name: 'copy', linked: true })
-    expect(driver.last.input).toEqual({ vm: vm.id, name: 'copy', linked: true, memory: false })
+    expect(driver.last.input).toEqual({ vm: vm.id, name: 'copy', linked: true, memory: false, ephemeral: false })
     driver.last.succeed(recordOf('copy'))
     const copy = (await job)._unsafeUnwrap()
     expect(copy.name).toBe('copy')

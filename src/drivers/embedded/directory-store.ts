@@ -35,6 +35,9 @@ const format: VmFormat<Definition> = {
   isOther: () => false,
 }
 
+/** A VM whose claim is free has no thread. */
+const endNothing = (): Promise<void> => Promise.resolve()
+
 /** VMs in a directory that several processes can share. */
 export class DirectoryStore implements EmbeddedStore {
   readonly #directory: VmDirectory<Definition>
@@ -46,7 +49,13 @@ export class DirectoryStore implements EmbeddedStore {
 
   /** Opens a directory, or makes it. Refuses a directory with other contents. */
   static async open(root: string): Promise<DirectoryStore> {
-    return new DirectoryStore(await VmDirectory.open(root, format))
+    const directory = await VmDirectory.open(root, format)
+    await directory.deleteEphemeral(endNothing)
+    return new DirectoryStore(directory)
+  }
+
+  get owner(): string {
+    return this.#directory.owner
   }
 
   async list(): Promise<readonly (Definition | DamagedVm)[]> {
@@ -99,7 +108,11 @@ export class DirectoryStore implements EmbeddedStore {
 
   async close(): Promise<void> {
     this.#watcher?.close()
-    await this.#directory.close()
+    try {
+      await this.#directory.deleteEphemeral(endNothing, true)
+    } finally {
+      await this.#directory.close()
+    }
   }
 
   requireFiles(id: string, { hardware, memory }: Pick<Definition, 'hardware' | 'memory'>, use: FileUse): void {

@@ -146,7 +146,7 @@ export class EmbeddedDriver implements Driver {
         input.memory
           ? this.#cloneWithMemory(input, task)
           : this.#change(input.vm, task, async (definition, live) =>
-              this.#told('created', await this.#provisioning.clone(definition, live, input.name)),
+              this.#told('created', await this.#provisioning.clone(definition, live, input)),
             ),
       'vm.delete': ({ vm }, task) => this.#delete(vm, task),
       'vm.createSnapshot': ({ vm, ...details }, task) =>

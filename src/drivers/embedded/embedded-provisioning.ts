@@ -1,3 +1,4 @@
+import type { DriverInputs } from '../../driver/driver.js'
 import type { Sending } from '../../driver/host-work.js'
 import { withLocalImages } from '../../driver/local-images.js'
 import type { Task } from '../../driver/task.js'
@@ -11,6 +12,8 @@ import { cloneHardware, planHardware, refuseUnsupported } from './hardware.js'
 import type { LiveVm } from './live-vm.js'
 import { copyDisks, makeDisks, type EmbeddedStore } from './embedded-store.js'
 import type { EmbeddedClaims } from './embedded-claims.js'
+
+type CloneInput = Pick<DriverInputs['vm.clone'], 'name' | 'ephemeral'>
 
 /** Creates, edits, clones and deletes VMs. */
 export class EmbeddedProvisioning {
@@ -26,7 +29,7 @@ export class EmbeddedProvisioning {
     refuseUnsupported(wanted, 'spec')
     const spec = await withLocalImages(wanted, 'spec', { task, signal })
     send()
-    const definition = newDefinition(spec, await planHardware(spec, undefined, 'spec'))
+    const definition = newDefinition(spec, await planHardware(spec, undefined, 'spec'), this.#store.owner)
     await this.#store.create(definition, () =>
       makeDisks(this.#store, definition.id, definition.hardware, { disks: [] }),
     )
@@ -44,7 +47,7 @@ export class EmbeddedProvisioning {
     const changed = new Set([...(memory?.changedDrives ?? []), ...changedDrives(before, hardware)])
     const edited: Definition = {
       ...definition,
-      ...keepDetails(changes, definition),
+      ...keepDetails(changes, definition, this.#store.owner),
       hardware,
       ...(memory !== undefined && changed.size > 0 && { memory: { ...memory, changedDrives: [...changed] } }),
     }
@@ -54,11 +57,11 @@ export class EmbeddedProvisioning {
     return edited
   }
 
-  async clone(definition: Definition, live: LiveVm | undefined, name: string): Promise<Definition> {
+  async clone(definition: Definition, live: LiveVm | undefined, { name, ephemeral }: CloneInput): Promise<Definition> {
     this.#store.requireFiles(definition.id, { hardware: definition.hardware }, 'rest')
     await requireImages(definition.hardware, 'disks', 'embedded')
     const { hardware, nameOf } = cloneHardware(definition.hardware)
-    const clone = newDefinition({ ...definition, name }, hardware)
+    const clone = newDefinition({ ...definition, name, ephemeral }, hardware, this.#store.owner)
     await this.#store.create(clone, () =>
       live === undefined
         ? this.#claims.withLease(definition, () =>

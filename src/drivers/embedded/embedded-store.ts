@@ -14,6 +14,8 @@ export interface Lease {
 
 /** Keeps the definitions and files of VMs. A file that no definition names does not count as kept. */
 export interface EmbeddedStore {
+  /** The owner of VMs that end with this connection. */
+  readonly owner: string
   list(): Promise<readonly (Definition | DamagedVm)[]>
   /** The VM with the id, even if it is damaged. */
   find(id: string): Promise<Definition | DamagedVm | undefined>
@@ -37,7 +39,7 @@ export interface EmbeddedStore {
 
   /** Calls the listener with the id of each VM whose folder is removed, also by another program. */
   onRemoved(listener: (id: string) => void): void
-  /** Releases everything. */
+  /** Deletes the ephemeral VMs of this connection, none of which runs, and releases everything. */
   close(): Promise<void>
 
   /**

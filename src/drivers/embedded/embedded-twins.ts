@@ -1,3 +1,4 @@
+import type { DriverInputs } from '../../driver/driver.js'
 import { requireSnapshot, withoutMemory } from '../../driver/snapshot-list.js'
 import type { Task } from '../../driver/task.js'
 import { vmNotFound } from '../../errors/lookup.js'
@@ -23,10 +24,7 @@ export interface Twin {
   readonly release: () => void
 }
 
-interface TwinOptions {
-  readonly name: string
-  readonly snapshot?: string | undefined
-}
+type TwinOptions = Pick<DriverInputs['vm.clone'], 'name' | 'snapshot' | 'ephemeral'>
 
 /** What a clone goes on from: a suspended VM, or a snapshot. */
 interface Moment {
@@ -49,22 +47,18 @@ export class EmbeddedTwins {
   }
 
   /** Makes the clone, with the disks as they are at that moment. Run or release it afterwards. */
-  async make(
-    definition: Definition,
-    live: LiveVm | undefined,
-    { name, snapshot: id }: TwinOptions,
-    task: Task,
-  ): Promise<Twin> {
+  async make(definition: Definition, live: LiveVm | undefined, options: TwinOptions, task: Task): Promise<Twin> {
+    const { snapshot: id } = options
     if (id !== undefined) {
       const snapshot = requireSnapshot(definition.snapshots, id)
       const { hardware, memory } = snapshot
       if (memory === undefined) throw withoutMemory(snapshot)
-      return this.#ofMoment(definition, live, { hardware, memory, use: 'snapshot' }, name)
+      return this.#ofMoment(definition, live, { hardware, memory, use: 'snapshot' }, options)
     }
-    if (live !== undefined) return this.#ofLive(definition, live, name, task)
+    if (live !== undefined) return this.#ofLive(definition, live, options, task)
     const { hardware, memory } = definition
     if (memory === undefined) throw invalidState(stateAtRest(definition), statesToClone({ memory: true }))
-    return this.#ofMoment(definition, live, { hardware, memory, use: 'resume' }, name)
+    return this.#ofMoment(definition, live, { hardware, memory, use: 'resume' }, options)
   }
 
   /** Runs the clone. If that fails, it stays at rest. */
@@ -86,10 +80,10 @@ export class EmbeddedTwins {
     }
   }
 
-  async #ofLive(definition: Definition, live: LiveVm, name: string, task: Task): Promise<Twin> {
+  async #ofLive(definition: Definition, live: LiveVm, options: TwinOptions, task: Task): Promise<Twin> {
     const { images, boot } = await this.#lifecycle.prepare(definition, 'suspend')
     const { hardware, nameOf } = cloneHardware({ ...definition.hardware, images })
-    const twin = newDefinition({ ...definition, name }, hardware)
+    const twin = this.#newTwin(definition, options, hardware)
     const memory = { file: newMemoryFile(), emulator: emulatorVersion(), isPaused: false }
     let initialState: Uint8Array | undefined
     await this.#store.create(twin, () =>
@@ -107,14 +101,14 @@ export class EmbeddedTwins {
     definition: Definition,
     live: LiveVm | undefined,
     { hardware: original, memory, use }: Moment,
-    name: string,
+    options: TwinOptions,
   ): Promise<Twin> {
     const { id } = definition
     const { state, release } = this.#states.use(memory.file, () => this.#store.getMemory(id, memory.file))
     try {
       const prepared = await this.#lifecycle.prepare({ ...definition, hardware: original, memory }, use, () => state)
       const { hardware, nameOf } = cloneHardware({ ...original, images: prepared.images })
-      const twin = newDefinition({ ...definition, name }, hardware)
+      const twin = this.#newTwin(definition, options, hardware)
       const copy = (): Promise<void> => copyDisks(this.#store, id, original, twin.id, nameOf)
       await this.#store.create(twin, () => (live === undefined ? this.#claims.withLease(definition, copy) : copy()))
       return { definition: twin, memory: { ...memory, isPaused: false }, prepared, release }
@@ -122,5 +116,8 @@ export class EmbeddedTwins {
       release()
       throw error
     }
+  }
+  #newTwin(definition: Definition, { name, ephemeral }: TwinOptions, hardware: Hardware): Definition {
+    return newDefinition({ ...definition, name, ephemeral }, hardware, this.#store.owner)
   }
 }

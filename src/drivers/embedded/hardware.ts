@@ -37,6 +37,7 @@ const handled: HandledSettings = {
   name: true,
   description: true,
   labels: true,
+  ephemeral: true,
   cpus: true,
   memoryMiB: true,
   disks: { id: true, image: true, sha256: true, sha512: true, sizeMiB: true, bus: ownMachine },

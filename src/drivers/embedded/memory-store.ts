@@ -1,6 +1,7 @@
 import { filesOf, type Definition } from './definition.js'
 import type { DiskOverlaySpec } from './machine/protocol.js'
 import { nameIsId, nameIsTaken } from '../../errors/lookup.js'
+import { formatIdentity, ownIdentity } from '../../registry/process-identity.js'
 import type { Lease, EmbeddedStore } from './embedded-store.js'
 
 interface Kept {
@@ -12,6 +13,7 @@ const noLease: Lease = { setState: () => undefined, release: () => undefined }
 
 /** VMs that are gone when the connection is closed. */
 export class MemoryStore implements EmbeddedStore {
+  readonly owner = formatIdentity(ownIdentity(false))
   readonly #vms = new Map<string, Kept>()
   /** Files of VMs that are being made. */
   readonly #pending = new Map<string, Map<string, Uint8Array>>()

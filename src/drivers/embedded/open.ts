@@ -17,6 +17,7 @@ export async function openEmbedded(uri: URL): Promise<Driver> {
     // All changes of VMs in memory come from this process; a directory is shared with other processes.
     const features: readonly Feature[] = [
       'vm.clone.memory',
+      'vm.clone.ephemeral',
       ...(directory === undefined ? ['server.events.global' as const] : []),
     ]
     MachineThread.open()

@@ -31,6 +31,11 @@ const handled = {
     reason: 'Parallels has no place for labels',
     hint: 'Leave spec.labels out, and tell VMs apart by spec.name or spec.description.',
   }),
+  ephemeral: unsupported({
+    values: [true],
+    reason: 'Parallels keeps a VM whose process has died',
+    hint: 'Leave spec.ephemeral out, and delete the VM with vm.delete({ force: true }).',
+  }),
   cpus: true,
   memoryMiB: true,
   disks: {
@@ -111,7 +116,16 @@ export function commandsToPutBack(changes: VmChanges, before: VmInfo, now: VmInf
   const former: Complete<
     Omit<
       VmChanges,
-      'labels' | 'disks' | 'deleteDisks' | 'floppies' | 'boot' | 'networkAdapters' | 'guest' | 'cloudInit' | 'machine'
+      | 'labels'
+      | 'ephemeral'
+      | 'disks'
+      | 'deleteDisks'
+      | 'floppies'
+      | 'boot'
+      | 'networkAdapters'
+      | 'guest'
+      | 'cloudInit'
+      | 'machine'
     >
   > = {
     name: changes.name && name,

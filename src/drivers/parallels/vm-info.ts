@@ -94,7 +94,9 @@ const unreadable = ({ Home, State }: Info): ProtocolError =>
 /** The host does not report the rest. */
 function configOf(
   info: Info,
-): Complete<Omit<VmConfig, 'labels' | 'networkAdapters' | 'guest' | 'cloudInit' | 'machine' | 'createdAt'>> {
+): Complete<
+  Omit<VmConfig, 'labels' | 'ephemeral' | 'networkAdapters' | 'guest' | 'cloudInit' | 'machine' | 'createdAt'>
+> {
   return {
     name: info.Name,
     description: info.Description,

@@ -24,6 +24,7 @@ import { sshGuestOf } from './guest-io/ssh-guest.js'
 import { VmMoves } from './moves/vm-moves.js'
 import { operationTable } from './operation-table.js'
 import type { Accelerator } from './process/accelerator.js'
+import { endQemuOf } from './process/abandoned-qemu.js'
 import { readQemuBuild, type QemuBuild, type QemuTools } from './process/qemu-tools.js'
 import { qemuError } from './qemu-errors.js'
 import { VmAccess, type RunningVm } from './vm-access.js'
@@ -46,6 +47,7 @@ export class QmpDriver implements Driver {
   readonly features: ReadonlySet<Feature> = new Set<Feature>([
     'vm.clone.linked',
     'vm.clone.memory',
+    'vm.clone.ephemeral',
     'vm.edit.live',
     'server.events.global',
   ])
@@ -155,6 +157,7 @@ export class QmpDriver implements Driver {
     accelerator: Accelerator | undefined,
   ): Promise<QmpDriver> {
     const driver = new QmpDriver(directory, tools, accelerator)
+    await driver.#deleteEphemeral()
     await driver.#access.recover()
     await driver.#observer.open()
     return driver
@@ -168,7 +171,15 @@ export class QmpDriver implements Driver {
     this.#input.close()
     await Promise.all([this.#guest.close(ended), this.#ssh.close(ended)])
     await this.#lifecycle.close()
-    await this.#directory.close()
+    try {
+      await this.#deleteEphemeral(true)
+    } finally {
+      await this.#directory.close()
+    }
+  }
+
+  #deleteEphemeral(isClosing = false): Promise<void> {
+    return this.#directory.deleteEphemeral(({ id }) => endQemuOf(this.#directory.folder(id), id), isClosing)
   }
 
   /** The way into a guest that is reached by SSH; `undefined` for the agent. */

@@ -213,10 +213,10 @@ export function operationTable(parts: Parts): DriverOperations {
       })
     }),
     'vm.clone': keep((input, task, sending) => {
-      const { vm, name, linked, memory } = input
+      const { vm, linked, memory } = input
       if (memory) return cloneWithMemory(input, task, sending)
       return access.change(vm, task, sending, async (held) =>
-        shown(await provisioning[linked ? 'cloneLinked' : 'clone'](held, name, task)),
+        shown(await provisioning[linked ? 'cloneLinked' : 'clone'](held, input, task)),
       )
     }),
     'vm.delete': keep(({ vm }, task, sending) => remove(vm, task, sending)),

@@ -1,5 +1,6 @@
 import { rm } from 'node:fs/promises'
 import { join } from 'node:path'
+import type { DriverInputs } from '../../driver/driver.js'
 import type { Sending } from '../../driver/host-work.js'
 import { withLocalImages } from '../../driver/local-images.js'
 import type { Task } from '../../driver/task.js'
@@ -36,6 +37,8 @@ interface Parts {
   readonly machines: () => Promise<Readonly<Record<MachineType, string>>>
 }
 
+type CloneInput = Pick<DriverInputs['vm.clone'], 'name' | 'ephemeral'>
+
 /** Creates, edits, clones and deletes VMs. */
 export class QemuProvisioning {
   readonly #parts: Parts
@@ -54,7 +57,7 @@ export class QemuProvisioning {
     const seed = planSeed(spec, spec.name, {}, 'spec')
     const hardware = { ...planned, ...seed.hardware }
     requireKey(spec.guest, hardware, 'spec')
-    const definition = newDefinition(spec, hardware)
+    const definition = newDefinition(spec, hardware, directory.owner)
     await directory.create(definition, async () => {
       const folder = directory.folder(definition.id)
       await this.#makeNewDisks(folder, hardware, allDisks(hardware), converting(task, signal))
@@ -67,7 +70,7 @@ export class QemuProvisioning {
   async edit(vm: HeldVm, changes: VmChanges, task: Task): Promise<void> {
     const { definition, state } = vm
     const seed = planSeed(changes, changes.name ?? definition.name, definition.hardware, 'changes')
-    const details = keepDetails(changes, settingsFor(definition, seed.isNew))
+    const details = keepDetails(changes, settingsFor(definition, seed.isNew), this.#parts.directory.owner)
     const reach = reachOf(changes)
     if (reach === 'details') {
       requireKey(changes.guest, definition.hardware, 'changes')
@@ -118,14 +121,18 @@ export class QemuProvisioning {
   }
 
   /** Makes a VM with copies of the disks as they are now. Bases are shared with the original, since they are never written to. */
-  async clone(vm: HeldVm, name: string, task: Task): Promise<Definition> {
+  async clone(vm: HeldVm, { name, ephemeral }: CloneInput, task: Task): Promise<Definition> {
     const { directory } = this.#parts
     if (vm.run === undefined) requireVmFiles(vm.folder, { hardware: vm.definition.hardware }, 'rest')
     else requireBases(vm.folder, vm.definition)
     await requireImages(vm.definition.hardware, 'disks', 'qmp')
     const seed = await cloneSeed(vm.folder, vm.definition.hardware, name, vm.signal)
     const hardware = cloneHardware(vm.definition.hardware, seed.hardware)
-    const clone = newDefinition({ ...settingsFor(vm.definition, seed.isNew), name }, hardware)
+    const clone = newDefinition(
+      { ...settingsFor(vm.definition, seed.isNew), name, ephemeral },
+      hardware,
+      directory.owner,
+    )
     await directory.create(clone, async () => {
       const folder = directory.folder(clone.id)
       await seed.write(folder)
@@ -149,7 +156,7 @@ export class QemuProvisioning {
   }
 
   /** Makes a VM whose disks are overlays on the present content of the original's disks. */
-  async cloneLinked(vm: HeldVm, name: string, task: Task): Promise<Definition> {
+  async cloneLinked(vm: HeldVm, { name, ephemeral }: CloneInput, task: Task): Promise<Definition> {
     const { directory, images } = this.#parts
     const isRunning = vm.run !== undefined
     const files = isRunning ? 'run' : 'rest'
@@ -158,7 +165,11 @@ export class QemuProvisioning {
     const turns = isRunning ? planLiveSharing(vm.definition) : await planSharing(vm)
     const seed = await cloneSeed(vm.folder, vm.definition.hardware, name, vm.signal)
     const hardware = cloneHardware(onOverlays(vm.definition.hardware, turns), seed.hardware)
-    const clone = newDefinition({ ...settingsFor(vm.definition, seed.isNew), name }, hardware)
+    const clone = newDefinition(
+      { ...settingsFor(vm.definition, seed.isNew), name, ephemeral },
+      hardware,
+      directory.owner,
+    )
     await directory.create(clone, async () => {
       const folder = directory.folder(clone.id)
       await seed.write(folder)

@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import { link } from 'node:fs/promises'
 import { join } from 'node:path'
+import type { DriverInputs } from '../../driver/driver.js'
 import type { Task } from '../../driver/task.js'
 import { requireSnapshot, withoutMemory } from '../../driver/snapshot-list.js'
 import { diskBytes } from '../../files/image-record.js'
@@ -27,10 +28,7 @@ interface Parts {
   readonly images: DiskImages
 }
 
-interface TwinOptions {
-  readonly name: string
-  readonly snapshot?: string | undefined
-}
+type TwinOptions = Pick<DriverInputs['vm.clone'], 'name' | 'snapshot' | 'ephemeral'>
 
 /** What a clone with memory is made of. */
 interface Plan {
@@ -50,16 +48,17 @@ export class QemuTwins {
     this.#parts = parts
   }
 
-  async make(vm: HeldVm, { name, snapshot }: TwinOptions, task: Task): Promise<Definition> {
+  async make(vm: HeldVm, twin: TwinOptions, task: Task): Promise<Definition> {
     const { run, definition } = vm
-    if (snapshot !== undefined) return this.#ofSnapshot(vm, requireSnapshot(definition.snapshots, snapshot), name, task)
-    if (run !== undefined) return this.#ofRunning(vm, run, name, task)
+    const { snapshot } = twin
+    if (snapshot !== undefined) return this.#ofSnapshot(vm, requireSnapshot(definition.snapshots, snapshot), twin, task)
+    if (run !== undefined) return this.#ofRunning(vm, run, twin, task)
     const { memory } = definition
     if (memory === undefined) throw new Error('A VM without memory has another state')
-    return this.#ofSuspended(vm, memory, name, task)
+    return this.#ofSuspended(vm, memory, twin, task)
   }
 
-  async #ofRunning(vm: HeldVm, run: RunRecord, name: string, task: Task): Promise<Definition> {
+  async #ofRunning(vm: HeldVm, run: RunRecord, twin: TwinOptions, task: Task): Promise<Definition> {
     const { definition, state: before } = vm
     await requireParts(vm.folder, definition, { images: 'suspend', files: 'run' })
     const turns = planLiveSharing(definition)
@@ -77,7 +76,7 @@ export class QemuTwins {
       await saveMemory(client, this.#parts.images, { ...save, folder: vm.folder, tag: memory.tag, disks: [] })
       vm.signal.throwIfAborted()
     }
-    return this.#create(vm, plan, name, async (place, file, prepare) => {
+    return this.#create(vm, plan, twin, async (place, file, prepare) => {
       try {
         await shareLive(this.#parts.images, vm, turns, { prepare, still: (client) => still(client, { place, file }) })
       } catch (error) {
@@ -91,18 +90,18 @@ export class QemuTwins {
     })
   }
 
-  async #ofSuspended(vm: HeldVm, memory: Memory, name: string, task: Task): Promise<Definition> {
+  async #ofSuspended(vm: HeldVm, memory: Memory, twin: TwinOptions, task: Task): Promise<Definition> {
     await requireParts(vm.folder, vm.definition, { images: 'resume', files: 'rest' })
     task.progress({ percent: 0, phase: 'linking disks' })
     const turns = await planSharing(vm)
     const plan = { hardware: onOverlays(vm.definition.hardware, turns), memory }
-    return this.#create(vm, plan, name, async (folder, file, prepare) => {
+    return this.#create(vm, plan, twin, async (folder, file, prepare) => {
       await link(join(vm.folder, memory.file), join(folder, file))
       await shareDisks(this.#parts.images, vm, turns, prepare)
     })
   }
 
-  async #ofSnapshot(vm: HeldVm, snapshot: SnapshotDefinition, name: string, task: Task): Promise<Definition> {
+  async #ofSnapshot(vm: HeldVm, snapshot: SnapshotDefinition, twin: TwinOptions, task: Task): Promise<Definition> {
     const { memory } = snapshot
     if (memory === undefined) throw withoutMemory(snapshot)
     await requireParts(vm.folder, snapshot, { images: 'snapshot', files: 'snapshot' })
@@ -112,7 +111,7 @@ export class QemuTwins {
       const base = bases.get(disk.file)
       return base === undefined ? disk : { ...disk, bases: [base, ...(disk.bases ?? [])] }
     })
-    return this.#create(vm, { hardware, memory }, name, async (folder, file, prepare) => {
+    return this.#create(vm, { hardware, memory }, twin, async (folder, file, prepare) => {
       await link(join(vm.folder, memory.file), join(folder, file))
       await prepare()
     })
@@ -158,14 +157,14 @@ export class QemuTwins {
   async #create(
     vm: HeldVm,
     { hardware: shared, memory }: Plan,
-    name: string,
+    { name, ephemeral }: TwinOptions,
     fill: (folder: string, memoryFile: string, prepare: () => Promise<void>) => Promise<void>,
   ): Promise<Definition> {
     const { directory, images } = this.#parts
     const hardware = twinHardware(shared)
     const file = newMemoryFile()
     const twin = {
-      ...newDefinition({ ...vm.definition, name }, hardware),
+      ...newDefinition({ ...vm.definition, name, ephemeral }, hardware, directory.owner),
       memory: { ...memory, isPaused: false, file },
     }
     await directory.create(twin, async () => {

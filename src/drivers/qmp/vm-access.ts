@@ -10,15 +10,14 @@ import { AgentConnectionError } from '../../guest-agent/agent-errors.js'
 import type { VmState } from '../../model/vm-state.js'
 import type { OperationCode } from '../../operations.js'
 import { heldBy } from '../../registry/claim.js'
-import { isAlive } from '../../registry/process-identity.js'
 import type { VmDirectory } from '../../registry/vm-directory.js'
 import type { Definition } from './definition.js'
 import type { DiskImages } from './disks/disk-images.js'
 import { HeldUpVms } from './held-up-vms.js'
 import { HeldVm, type Course } from './held-vm.js'
 import { GuestLife } from './process/guest-life.js'
-import { findOrphan } from './process/qemu-process.js'
-import { readRun, type RunRecord } from './process/run-record.js'
+import { findQemuOf } from './process/abandoned-qemu.js'
+import type { RunRecord } from './process/run-record.js'
 import type { QmpClient } from './protocol/qmp-client.js'
 import { QmpConnectionError } from './protocol/qmp-errors.js'
 import { settle } from './settle.js'
@@ -179,9 +178,7 @@ export class VmAccess {
     const { directory, observer } = this.#parts
     const deleteAlone = async (): Promise<void> => {
       const folder = directory.folder(id)
-      const run = readRun(folder)
-      const isRunning = run !== undefined && isAlive(run.process, folder)
-      const running = isRunning ? run.process : await findOrphan(folder, id, true)
+      const running = await findQemuOf(folder, id)
       if (running !== undefined) {
         const reason = `it is damaged, and QEMU runs it as the process ${String(running.pid)}`
         throw new ResourceBusyError({ pid: running.pid, reason, hint: 'Shut its guest down, or end that process.' })

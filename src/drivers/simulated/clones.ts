@@ -3,12 +3,12 @@ import type { DriverInputs } from '../../driver/driver.js'
 import type { ImageUse } from '../../files/image-record.js'
 import { cloneAdapters, twinAdapters } from '../../network/kept-adapter.js'
 import type { SimulatedHost } from './host.js'
-import { withNewDiskIds } from './provisioning.js'
+import { withEphemeral, withNewDiskIds } from './provisioning.js'
 import { cloneSeed } from './seed.js'
 import type { GuestMemory } from './serial-guest.js'
 import type { SimulatedVm, VmContent } from './simulated-vm.js'
 
-type How = Pick<DriverInputs['vm.clone'], 'memory' | 'snapshot'>
+type How = Pick<DriverInputs['vm.clone'], 'memory' | 'snapshot' | 'ephemeral'>
 
 /** What a clone begins with. */
 interface Origin {
@@ -33,11 +33,15 @@ export function filesOfClone(vm: SimulatedVm, how: How): [VmContent, ImageUse] {
 /** Makes a clone. One with memory is the same guest under another name: it runs, and has the addresses and the seed of the original. */
 export function cloneOf(host: SimulatedHost, vm: SimulatedVm, name: string, how: How): SimulatedVm {
   const { content: original, memory } = originOf(vm, how)
-  const { config, adapters, ...content } = withNewDiskIds(original, host.newDiskId)
+  const { config: whole, adapters, ...content } = withNewDiskIds(original, host.newDiskId)
+  const { ephemeral: _ephemeral, ...config } = whole
   const networkAdapters = how.memory ? twinAdapters(adapters) : cloneAdapters(adapters, host.newMacAddress)
   const seed = how.memory ? {} : cloneSeed(config, name, host.newInstanceId)
   const createdAt = new Date(host.clock.now)
-  const clone = host.newVm({ ...content, config: { ...config, ...seed, name, networkAdapters, createdAt } })
+  const clone = host.newVm({
+    ...content,
+    config: { ...config, ...seed, ...withEphemeral(how.ephemeral), name, networkAdapters, createdAt },
+  })
   host.store.add(clone)
   host.lifecycle.tell('created', clone)
   if (how.memory) host.lifecycle.powerOn(clone, memory)

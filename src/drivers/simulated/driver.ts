@@ -75,13 +75,14 @@ export class SimulatedDriver implements Driver, HostConnection {
     else if ('vmId' in event) this.#outage.changed.add(event.vmId)
   }
 
-  /** Closes the connection. The VMs and jobs of the host go on. */
+  /** Closes the connection. The VMs and jobs of the host go on, but for its ephemeral VMs. */
   async close(): Promise<void> {
     const ended = this.#work.close()
     for (const run of this.#programs) run.cancel('its connection was closed')
     this.#stopOutage?.()
     this.#followed.giveUp(closedBeforeSending)
     for (const console of this.#consoles) console.finish()
+    this.#host.deleteEphemeral(this)
     this.#host.disconnected(this)
     await ended
   }

@@ -136,6 +136,20 @@ export class SimulatedHost {
     vm.state = state
   }
 
+  /** Notes whose a VM is, if it is ephemeral. It ends at once if that connection was closed while it was being made. */
+  setOwner(vm: SimulatedVm, by: HostConnection | undefined): void {
+    vm.owner = by
+    if (by !== undefined && !this.#connections.has(by)) this.deleteEphemeral(by)
+  }
+
+  /** Deletes the VMs that end with a connection, whatever they do. */
+  deleteEphemeral(by: HostConnection): void {
+    const left = [...this.store.list()].filter(({ config, owner }) => config.ephemeral === true && owner === by)
+    this.as(by, () => {
+      for (const vm of left) this.lifecycle.interfere(vm, 'delete')
+    })
+  }
+
   /** Makes a change in the name of a connection, of another client, or of nobody. Connections that hear of it are told who made it. */
   as<T>(by: HostConnection | 'another' | undefined, action: () => T): T {
     const before = this.#acting

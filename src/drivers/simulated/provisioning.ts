@@ -41,6 +41,7 @@ const handled: HandledSettings = {
   name: true,
   description: true,
   labels: true,
+  ephemeral: true,
   cpus: true,
   memoryMiB: true,
   disks: { id: true, image: true, sha256: fetchesNothing, sha512: fetchesNothing, sizeMiB: true, bus: true },
@@ -73,8 +74,11 @@ const handled: HandledSettings = {
 const withLabels = (labels: VmLabels = {}): Pick<VmConfig, 'labels'> =>
   Object.keys(labels).length === 0 ? {} : { labels }
 
+export const withEphemeral = (isEphemeral = false): Pick<VmConfig, 'ephemeral'> =>
+  isEphemeral ? { ephemeral: true } : {}
+
 /** Settings that a VM may lack. */
-type OfSome = 'labels' | 'guest' | 'cloudInit' | 'machine'
+type OfSome = 'labels' | 'guest' | 'cloudInit' | 'machine' | 'ephemeral'
 
 /** The settings of a new VM, except the time of its creation. */
 export function configOf(
@@ -97,6 +101,7 @@ export function configOf(
     networkAdapters,
     ...withLabels(labels),
     ...(machine && { machine }),
+    ...withEphemeral(spec.ephemeral),
     ...(guest && { guest }),
     ...seedOf(spec, name, undefined, newInstanceId),
   }
@@ -149,9 +154,10 @@ export function edited(
     networkAdapters: wanted,
     cloudInit: _seed,
     labels: wantedLabels,
+    ephemeral: wantedEphemeral,
     ...settings
   } = changes
-  const { cloudInit: seed, labels, ...before } = config
+  const { cloudInit: seed, labels, ephemeral, ...before } = config
   const kept = keepDisks({ disks: wantedDisks, deleteDisks }, config.disks, (disk) => ({ ...disk, id: newDiskId() }))
   return withAdapters(
     {
@@ -159,6 +165,7 @@ export function edited(
         ...before,
         ...given(settings),
         ...withLabels(wantedLabels ?? labels),
+        ...withEphemeral(wantedEphemeral ?? ephemeral),
         ...seedOf(changes, changes.name ?? config.name, seed, newInstanceId),
         disks: kept,
       },

@@ -40,10 +40,11 @@ interface RunDetails {
 export class Run<T = unknown> implements KeptRun, VmHolder, HostJobSource<T> {
   readonly operation: SimulatedOperation
   readonly vmId: string | undefined
+  /** The connection that began it. */
+  readonly by: HostConnection | undefined
   /** The program that it runs in a guest. */
   program: RunningProgram | undefined
   readonly #host: RunHost
-  readonly #by: HostConnection | undefined
   readonly #course: Course
   readonly #interruption = new Interruption()
   #outcome: Promise<T> | undefined
@@ -65,7 +66,7 @@ export class Run<T = unknown> implements KeptRun, VmHolder, HostJobSource<T> {
     this.#host = host
     this.operation = operation
     this.vmId = vmId
-    this.#by = by
+    this.by = by
     this.#course = new Course(host, operation, plan)
     this.#refusesCancel = this.#course.refusesCancel
   }
@@ -195,7 +196,7 @@ export class Run<T = unknown> implements KeptRun, VmHolder, HostJobSource<T> {
 
   /** Makes a change of the host in the name of the connection. */
   act<R>(action: () => R): R {
-    return this.#host.as(this.#by, action)
+    return this.#host.as(this.by, action)
   }
 
   /** Waits for work on files. A cancel does not interrupt it, and takes effect when it has ended. */

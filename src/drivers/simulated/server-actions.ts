@@ -29,6 +29,7 @@ export const serverActions: Actions<Extract<DriverOperation, `server.${string}`>
           const vm = host.newVm({ config: { ...config, createdAt: new Date(host.clock.now) }, images })
           host.store.add(vm)
           host.lifecycle.tell('created', vm)
+          host.setOwner(vm, run.by)
           return vm.record
         },
       }

@@ -80,6 +80,8 @@ export class SimulatedVm {
   snapshots = noSnapshots
   currentSnapshot: string | undefined
   handlers: GuestHandlers | undefined
+  /** The connection that it ends with, if it is ephemeral. */
+  owner: object | undefined
   /** The operation that has the VM to itself. */
   holder: VmHolder | undefined
   /** What hands the VM to the operations in line, in order. */

@@ -27,12 +27,12 @@ export function takeSnapshot(
   return shown(vm, snapshot)
 }
 
-/** Restores disks, settings and state. Name, description and labels stay. */
+/** Restores disks, settings and state. Name, description, labels and what the VM ends with stay. */
 export function switchToSnapshot({ lifecycle }: SimulatedHost, vm: SimulatedVm, id: string): VmState {
   const { content, state, memory } = requireSnapshot(vm.snapshots, id)
-  const { name, description, labels } = vm.config
+  const { name, description, labels, ephemeral } = vm.config
   lifecycle.kill(vm)
-  vm.content = { ...content, config: { ...content.config, name, description, labels } }
+  vm.content = { ...content, config: { ...content.config, name, description, labels, ephemeral } }
   vm.currentSnapshot = id
   if (state !== 'stopped') lifecycle.powerOn(vm, memory, state)
   lifecycle.tell('snapshots', vm)

@@ -1,4 +1,5 @@
 import { requireNewSnapshot, requireSnapshot } from '../../driver/snapshot-list.js'
+import { requireKept } from '../../errors/ephemeral.js'
 import { requireState, statesToClone } from '../../errors/state.js'
 import { operations, type DriverOperation } from '../../operations.js'
 import type { Actions } from './action.js'
@@ -78,6 +79,7 @@ export const vmActions: Actions<Exclude<Extract<DriverOperation, `vm.${string}`>
           if (vm.machine !== undefined) host.lifecycle.findHostPorts(vm)
           host.store.renamed(vm, name)
           host.lifecycle.tell('config', vm)
+          if (changes.ephemeral !== undefined) host.setOwner(vm, run.by)
           return vm.record
         },
       }
@@ -92,7 +94,9 @@ export const vmActions: Actions<Exclude<Extract<DriverOperation, `vm.${string}`>
           files: checkFiles(...filesOfClone(vm, how)),
           commit: () => {
             host.store.requireFree(name)
-            return cloneOf(host, vm, name, how).record
+            const clone = cloneOf(host, vm, name, how)
+            host.setOwner(clone, run.by)
+            return clone.record
           },
         }
       },
@@ -111,16 +115,20 @@ export const vmActions: Actions<Exclude<Extract<DriverOperation, `vm.${string}`>
     })),
 
   'vm.unregister': (host, run, { vm: id }) =>
-    run.change(id, (vm) => ({
-      commit: () => {
-        vm.requireState('vm.unregister')
-        host.store.unregister(vm)
-        host.lifecycle.tell('deleted', vm)
-      },
-    })),
+    run.change(id, (vm) => {
+      requireKept('vm.unregister', vm.config.ephemeral === true)
+      return {
+        commit: () => {
+          vm.requireState('vm.unregister')
+          host.store.unregister(vm)
+          host.lifecycle.tell('deleted', vm)
+        },
+      }
+    }),
 
   'vm.migrate': (host, run, { vm: id, to }) =>
     run.change(id, (vm) => {
+      requireKept('vm.migrate', vm.config.ephemeral === true)
       const target = requireTarget(host, vm, to)
       return {
         commit: (before) => {

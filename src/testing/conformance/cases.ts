@@ -10,6 +10,7 @@ import { createAndValidate } from './cases/create-and-validate.js'
 import { deleteCases } from './cases/delete.js'
 import { edit } from './cases/edit.js'
 import { editDisks } from './cases/edit-disks.js'
+import { ephemeral } from './cases/ephemeral.js'
 import { events } from './cases/events.js'
 import { guestAgent } from './cases/guest-agent.js'
 import { guestFileCopies } from './cases/guest-file-copies.js'
@@ -66,6 +67,7 @@ export type Subject =
   | 'image cache'
   | 'network adapters'
   | 'delete'
+  | 'ephemeral'
   | 'console'
   | 'screen and keys'
   | 'statistics'
@@ -113,6 +115,7 @@ export const allCases: Readonly<Record<Subject, Cases>> = {
   'image cache': imageCache,
   'network adapters': networkAdapters,
   delete: deleteCases,
+  ephemeral,
   console: consoleCases,
   'screen and keys': screenAndKeys,
   statistics,

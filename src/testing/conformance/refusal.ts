@@ -15,7 +15,11 @@ const isVmOperation = (capability: Capability): capability is VmOperation => cap
 const isServerOperation = (capability: Capability): capability is ServerOperation => capability in serverCalls
 
 /** The options of clones that a host may lack. */
-const waysToClone = { 'vm.clone.linked': { linked: true }, 'vm.clone.memory': { memory: true } } as const
+const waysToClone = {
+  'vm.clone.linked': { linked: true },
+  'vm.clone.memory': { memory: true },
+  'vm.clone.ephemeral': { ephemeral: true },
+} as const
 type WayToClone = keyof typeof waysToClone
 const isWayToClone = (capability: Capability): capability is WayToClone => capability in waysToClone
 

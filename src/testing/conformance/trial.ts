@@ -184,8 +184,8 @@ export class Trial {
   }
 
   /** A new VM in a settled state; the needs of the case are `needsOf(state)`. */
-  async vmIn(state: VmState): Promise<Vm> {
-    const vm = await this.createVm()
+  async vmIn(state: VmState, changes: Partial<VmSpec> = {}): Promise<Vm> {
+    const vm = await this.createVm(changes)
     if (state === 'stopped') return vm
     if (!this.#needsGuest) await vm.start().unwrap()
     const guest = this.#needsGuest ? (await this.startVm(vm)).guest : undefined

@@ -54,6 +54,7 @@ export async function findVm(directory: VmDirectory<Definition>, path: string): 
   await checkEntries(folder)
   const definition = await directory.readFrom(folder)
   if (definition === undefined) throw wrong(`there is no VM at ${path}: it has no vm.json`)
+  if (definition.owner !== undefined) throw wrong(`the VM in ${folder} was ephemeral, and ended with its connection`)
   await checkDefinition(definition)
   const disks = disksByFile(definition)
   for (const file of definitionFormat.filesOf(definition)) {

@@ -2,6 +2,7 @@ import { realpath } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Task } from '../../../driver/task.js'
 import { InvalidArgumentError, NotSupportedError } from '../../../errors.js'
+import { requireKept } from '../../../errors/ephemeral.js'
 import { errorCode } from '../../../errors/native.js'
 import { VmDirectory } from '../../../registry/vm-directory.js'
 import { definitionFormat } from '../definition-format.js'
@@ -24,6 +25,7 @@ export class VmMoves {
   }
 
   async unregister(vm: HeldVm): Promise<void> {
+    requireKept('vm.unregister', vm.definition.owner !== undefined)
     vm.follow(await this.#directory.unregister(vm.id))
     removeSign(vm.folder)
   }
@@ -45,6 +47,7 @@ export class VmMoves {
   }
 
   async migrate(vm: HeldVm, to: string, task: Task): Promise<void> {
+    requireKept('vm.migrate', vm.definition.owner !== undefined)
     const target = await this.#openTarget(to)
     try {
       vm.signal.throwIfAborted()

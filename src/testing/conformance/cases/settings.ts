@@ -50,6 +50,7 @@ const portForward = { guestPort: 22, hostPort: 40_022 }
 const samples: Readonly<Record<SettingPath, Sample>> = {
   'spec.description': () => ({ description: 'Line 1\nLine 2' }),
   'spec.labels': () => ({ labels: { job: '4711', 'ci.example.org/constructor': '', constructor: 'é' } }),
+  'spec.ephemeral': () => ({ ephemeral: true }),
   'spec.cpus': () => ({ cpus: 2 }),
   'spec.memoryMiB': () => ({ memoryMiB: 20 }),
   'spec.disks.image': (_trial, image) => ({ disks: [{ image }] }),
@@ -152,7 +153,7 @@ export const settings: Cases = ({ host, promises }) => {
           return
         }
         expect(created.value.config).toMatchObject(spec)
-        if (!host.keepsVms) return
+        if (!host.keepsVms || spec.ephemeral === true) return
         const server = await trial.reopen()
         expect((await server.getVm(name).unwrap()).config).toMatchObject(spec)
       },
@@ -174,7 +175,7 @@ export const settings: Cases = ({ host, promises }) => {
         }
         const expected = { description: 'half of it', ...changes, ...(disks && { disks }) }
         expect(edited.value).toMatchObject(expected)
-        if (!host.keepsVms) return
+        if (!host.keepsVms || changes.ephemeral === true) return
         const server = await trial.reopen()
         expect((await server.getVm(vm.id).unwrap()).config).toMatchObject(expected)
       },
