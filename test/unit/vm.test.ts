@@ -81,7 +81,7 @@ describe('calls that ask', () => {
 
   test('clone with memory asks for that of a snapshot by its id', async () => {
     const { driver, vm } = await fakeServer({ features: new Set(['vm.clone.memory'] as const) })
-    const input = { vm: vm.id, name: 'twin', linked: false, memory: true }
+    const input = { vm: vm.id, name: 'twin', linked: false, memory: true, ephemeral: false }
     void vm.clone({ name: 'twin', memory: true })
     expect(driver.last).toMatchObject({ operation: 'vm.clone', input })
     void vm.clone({ name: 'twin', memory: true, snapshot })

@@ -154,6 +154,18 @@ export const ephemeral: Cases = ({ host, promises }) => {
   )
 
   promises(
+    'an ephemeral clone with memory is gone after the close, though it runs',
+    ['vm.clone.memory', 'vm.clone.ephemeral', ...needsOf('running')],
+    async (trial) => {
+      const vm = await trial.vmIn('running')
+      const twin = await vm.clone({ name: 'twin', memory: true, ephemeral: true }).unwrap()
+      expect(twin).toMatchObject({ state: 'running', config: { ephemeral: true } })
+      const server = await trial.reopen()
+      expect((await server.getVmList().unwrap()).map(({ id }) => id)).toEqual([vm.id])
+    },
+  )
+
+  promises(
     'a linked clone lives on when its ephemeral original has gone with the connection',
     ['vm.clone', 'vm.clone.linked', 'guest'],
     async (trial) => {
