@@ -28,8 +28,12 @@ export function errnoError(error: unknown, native: NativeError): VmError | undef
       return new InsufficientResourcesError({ ...options, hint: 'Make room on the disk, and try again.' })
     case 'EACCES':
     case 'EPERM':
-    case 'EROFS':
       return new PermissionDeniedError({ ...options, hint: 'Check the permissions of that path.' })
+    case 'EROFS':
+      return new PermissionDeniedError({
+        ...options,
+        hint: 'Use another directory, or mount the file system writable.',
+      })
     default:
       return undefined
   }

@@ -1,9 +1,10 @@
 import { chmodSync, statSync } from 'node:fs'
-import { mkdir, readdir } from 'node:fs/promises'
+import { readdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import * as v from 'valibot'
 import { InvalidArgumentError } from '../errors.js'
 import { errorCode } from '../errors/native.js'
+import { makeFolders } from '../files/make-folders.js'
 import { problemWith, remedyFor } from './file-problem.js'
 import { readOwnFile, requireOwner, requireOwnFolder } from './own-file.js'
 import { draftPrefix, replaceFile, syncFolder } from './replace-file.js'
@@ -66,7 +67,7 @@ function checkMarker(marker: string, driver: string): boolean {
 
 async function makeFolder(folder: string, path: string): Promise<void> {
   try {
-    await mkdir(folder, { recursive: true, mode: 0o700 })
+    await makeFolders(folder)
   } catch (error) {
     const code = errorCode(error)
     if (code !== 'EEXIST' && code !== 'ENOTDIR') throw error

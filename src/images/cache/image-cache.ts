@@ -1,9 +1,10 @@
-import { mkdir, readdir, rename, rm } from 'node:fs/promises'
+import { readdir, rename, rm } from 'node:fs/promises'
 import { homedir } from 'node:os'
 import { isAbsolute, join, resolve } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { InvalidArgumentError, ResourceBusyError } from '../../errors.js'
 import { errorCode } from '../../errors/native.js'
+import { makeFolders } from '../../files/make-folders.js'
 import type { ImageDownload } from '../../model/image-source.js'
 import { Claim, heldBy, type Holder } from '../../registry/claim.js'
 import { Membership } from '../../registry/membership.js'
@@ -89,7 +90,7 @@ export class ImageCache {
     return await this.#asMember(async (member) => {
       for (;;) {
         signal.throwIfAborted()
-        await mkdir(folder, { recursive: true, mode: 0o700 })
+        await makeFolders(folder)
         const claim = take(member, folder)
         if (claim instanceof Claim) {
           try {
@@ -130,7 +131,7 @@ export class ImageCache {
 
   /** Does work that needs claims, with a sign of life that other processes see. */
   async #asMember<T>(work: (member: Membership) => Promise<T>): Promise<T> {
-    await mkdir(this.#root, { recursive: true, mode: 0o700 })
+    await makeFolders(this.#root)
     const left = (await this.#names()).filter((name) => name.startsWith(draftPrefix))
     for (const name of left) await rm(join(this.#root, name), { recursive: true, force: true })
     const member = new Membership(this.#root)
