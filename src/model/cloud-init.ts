@@ -69,7 +69,8 @@ export type CloudInitData = string | Readonly<Record<string, unknown>>
 export interface CloudInit {
   /**
    * A host name, with or without a domain. If absent, the VM's name, with `-` for what a host name can't have. A host name that is
-   * the VM's name follows the names of its clones.
+   * the VM's name follows the names of its clones. Images whose cloud-init does not write `/etc/hosts` give their guest no domain,
+   * unless `userData` or `vendorData` has `manage_etc_hosts: true`.
    */
   readonly hostname?: string | undefined
   /** The users to make. `'default'` is the image's own, such as `debian`: it is made if it is listed here, or if the list is empty. */

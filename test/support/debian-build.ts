@@ -1,10 +1,9 @@
 import { execFile } from 'node:child_process'
-import { existsSync } from 'node:fs'
-import { mkdir, mkdtemp, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
+import { mkdir, readdir, readFile, rename, writeFile } from 'node:fs/promises'
 import { basename, join } from 'node:path'
 import { promisify } from 'node:util'
 import { gzipSync } from 'node:zlib'
+import { builtOnce } from './fixture.js'
 import { type ArchiveEntry, newcArchive } from './newc-archive.js'
 import { missingTools } from './optional-tool.js'
 
@@ -39,23 +38,9 @@ export interface DebianRecipe {
 export const buildDebian = async (recipe: DebianRecipe): Promise<DebianLinux> => {
   const leftOut = missingTools()
   if (leftOut !== undefined) return { unavailable: leftOut }
-  const cache = process.env['AWAITVM_FIXTURES'] ?? join(tmpdir(), 'awaitvm-fixtures')
-  const folder = join(cache, recipe.name)
-  const files = { folder, kernel: join(folder, 'vmlinuz'), initrd: join(folder, 'initrd.gz') }
-  if (existsSync(folder)) return files
   try {
-    await mkdir(cache, { recursive: true })
-    const work = await mkdtemp(join(cache, 'building-'))
-    try {
-      await build(recipe, work)
-      // Renamed as the last step, so that the folder is complete even if several processes build it at once.
-      await rename(join(work, 'result'), folder).catch((error: unknown) => {
-        if (!existsSync(folder)) throw error
-      })
-    } finally {
-      await rm(work, { recursive: true, force: true })
-    }
-    return files
+    const folder = await builtOnce(recipe.name, (result, work) => build(recipe, result, work))
+    return { folder, kernel: join(folder, 'vmlinuz'), initrd: join(folder, 'initrd.gz') }
   } catch (error) {
     const why = error instanceof Error ? error.message : String(error)
     return {
@@ -71,10 +56,9 @@ const firstLineOf = (text: string): string => text.split('\n', 1)[0] ?? ''
 const executable = 0o100755
 const folderMode = 0o040755
 
-const build = async (recipe: DebianRecipe, work: string): Promise<void> => {
+const build = async (recipe: DebianRecipe, result: string, work: string): Promise<void> => {
   const root = join(work, 'root')
-  const result = join(work, 'result')
-  for (const folder of [root, result]) await mkdir(folder)
+  await mkdir(root)
   await unpackPackages(recipe, work, root)
   const kernel = (await readdir(join(root, 'boot'))).find((name) => name.startsWith('vmlinuz-'))
   if (kernel === undefined) throw new Error(`${recipe.kernel} leads to no kernel`)

@@ -22,14 +22,21 @@ const packages = {
   busybox: 'busybox-static',
   'cloud-init': 'cloud-init',
   dash: 'dash',
+  'dpkg-deb': 'dpkg',
+  fakeroot: 'fakeroot',
   gcc: 'gcc libc6-dev',
+  'grub-mkimage': 'grub-common',
   isoinfo: 'genisoimage',
   ld: 'binutils',
+  mcopy: 'mtools',
+  mke2fs: 'e2fsprogs',
+  mmdebstrap: 'mmdebstrap',
   objcopy: 'binutils',
   'qemu-img': 'qemu-utils',
   'qemu-io': 'qemu-utils',
   'qemu-system-x86_64': 'qemu-system-x86',
   script: 'bsdutils',
+  sfdisk: 'fdisk',
 } as const satisfies Readonly<Record<string, string>>
 
 type Tool = keyof typeof packages
