@@ -8,7 +8,8 @@ import { missingFile, missingQemu, missingTools, skipWithout } from '../support/
 import { QmpHost } from '../support/qmp-host.js'
 import { missingImageTools, vendorImage } from '../support/vendor-image.js'
 
-const missing = missingQemu ?? missingImageTools ?? missingTools('dpkg-deb')
+const missing =
+  missingQemu ?? missingFile('/usr/share/OVMF/OVMF_CODE_4M.fd', 'ovmf') ?? missingImageTools ?? missingTools('dpkg-deb')
 /** Far more than the image takes to be built, or a guest to boot by emulation, on a busy machine. */
 const patienceMs = 1_200_000
 
@@ -53,7 +54,6 @@ test.each([
 ] as const)(
   'an image as vendors make it becomes a VM that is ready, with all that its first boot was to do: %s',
   async (firmware, boot) => {
-    if (firmware === 'uefi') expect(missingFile('/usr/share/OVMF/OVMF_CODE_4M.fd', 'ovmf')).toBeUndefined()
     await using host = await QmpHost.open()
     const spec = { ...specOf(image), ...boot }
     const vendorData = { manage_etc_hosts: true }

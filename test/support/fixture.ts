@@ -9,10 +9,7 @@ import { join } from 'node:path'
  * @param name to be changed with what is built, so that an older build is not used
  * @param build makes the content in the folder `result`; all else in `work` is removed
  */
-export async function builtOnce(
-  name: string,
-  build: (result: string, work: string) => Promise<void>,
-): Promise<string> {
+export async function builtOnce(name: string, build: (result: string, work: string) => Promise<void>): Promise<string> {
   const cache = process.env['AWAITVM_FIXTURES'] ?? join(tmpdir(), 'awaitvm-fixtures')
   const folder = join(cache, name)
   if (existsSync(folder)) return folder
