@@ -7,7 +7,19 @@ import { compile } from './support/compile.js'
 import { figuresSchema, type Figure } from './support/figure.js'
 import { table } from './support/table.js'
 
-const benchmarks = ['job', 'heap', 'call', 'batch', 'batch-heap', 'first-line', 'fifty', 'qemu', 'guest', 'directory']
+const benchmarks = [
+  'job',
+  'heap',
+  'call',
+  'batch',
+  'batch-heap',
+  'first-line',
+  'fifty',
+  'qemu',
+  'guest',
+  'directory',
+  'fork',
+]
 
 /** True if all ran and met their goals. */
 async function run(names: readonly string[], json: string | undefined): Promise<boolean> {

@@ -20,6 +20,24 @@ export async function debianFiles(): Promise<{ readonly kernel: string; readonly
   return linux
 }
 
+const v86Options = {
+  wasm_path: join(dirname(createRequire(import.meta.url).resolve('v86')), 'v86.wasm'),
+  memory_size: debianMemoryMiB * mebibyte,
+  vga_memory_size: 4 * mebibyte,
+  disable_speaker: true,
+  // v86 can't restore an IDE controller without a disk.
+  hda: { buffer: new ArrayBuffer(mebibyte) },
+}
+
+/** A v86 in this thread that has nothing to boot, and can be given a saved state. */
+export const emptyDebianV86 = (): Promise<V86> =>
+  new Promise((resolve) => {
+    const v86 = new V86({ ...v86Options, autostart: false })
+    v86.add_listener('emulator-loaded', () => {
+      resolve(v86)
+    })
+  })
+
 /** A v86 in this thread whose Debian has booted. */
 export async function bootDebianV86(): Promise<V86> {
   const { kernel, initrd } = await debianFiles()
@@ -30,16 +48,7 @@ export async function bootDebianV86(): Promise<V86> {
     memoryMiB: debianMemoryMiB,
   })
   return await new Promise((resolve) => {
-    const v86 = new V86({
-      wasm_path: join(dirname(createRequire(import.meta.url).resolve('v86')), 'v86.wasm'),
-      memory_size: debianMemoryMiB * mebibyte,
-      vga_memory_size: 4 * mebibyte,
-      disable_speaker: true,
-      multiboot: { buffer: image },
-      // v86 can't restore an IDE controller without a disk.
-      hda: { buffer: new ArrayBuffer(mebibyte) },
-      autostart: true,
-    })
+    const v86 = new V86({ ...v86Options, multiboot: { buffer: image }, autostart: true })
     let output = ''
     v86.add_listener('serial0-output-byte', (byte) => {
       output += String.fromCharCode(byte)
