@@ -1,5 +1,6 @@
 import type { ImageProblem } from './image-problem.js'
 import { has, type ImageSample } from './image-sample.js'
+import { packings } from './packing.js'
 
 /** What a file is that is certainly no disk, and what to do with it; `undefined` for everything else, which is a raw disk. */
 export function noDiskProblem({ head }: ImageSample): ImageProblem | undefined {
@@ -32,9 +33,11 @@ const unpack = (command: string): string => `Unpack it first: ${command} FILE.`
 const takeOut = 'Take the image out of it first.'
 
 const signatures: readonly Signature[] = [
-  { what: 'compressed by gzip', bytes: hex('1f8b08'), hint: unpack('gunzip') },
-  { what: 'compressed by xz', bytes: hex('fd377a585a00'), hint: unpack('unxz') },
-  { what: 'compressed by zstd', bytes: hex('28b52ffd'), hint: unpack('unzstd') },
+  ...Object.entries(packings).map(([name, { bytes, command }]) => ({
+    what: `compressed by ${name}`,
+    bytes,
+    hint: unpack(command),
+  })),
   { what: 'compressed by bzip2', at: 4, bytes: hex('314159265359'), hint: unpack('bunzip2') },
   { what: 'compressed by lz4', bytes: hex('04224d18'), hint: unpack('unlz4') },
   { what: 'a tar archive', at: 257, bytes: 'ustar', hint: `${takeOut} An .ova file is such an archive.` },

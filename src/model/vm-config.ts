@@ -21,6 +21,8 @@ export interface DiskSpec {
    * files, is refused with `INVALID_ARGUMENT`. Its size and modification time are recorded: if the image is rewritten later, the
    * disk is refused.
    *
+   * A `.gz`, `.xz` or `.zst` around the image is unpacked once, into the cache of this computer, and `vm.config` has the path there.
+   *
    * Or a URL of https or http, with the checksum of the file: it is fetched into the cache of this computer, unless it is there, and
    * `vm.config` has its path in the cache. See `server.images`.
    *

@@ -37,6 +37,8 @@ const packages = {
   'qemu-system-x86_64': 'qemu-system-x86',
   script: 'bsdutils',
   sfdisk: 'fdisk',
+  xz: 'xz-utils',
+  zstd: 'zstd',
 } as const satisfies Readonly<Record<string, string>>
 
 type Tool = keyof typeof packages

@@ -16,6 +16,7 @@ export type CacheEntry = Omit<CachedImage, 'usedBy'>
  * image       the image, under this name once it is complete and checked
  * image.json  where it is from
  * part        what was fetched of it so far, with part.json
+ * unpacked    what was unpacked of it so far
  * claim       the process that fetches or removes it; see Claim
  */
 const files = { image: 'image', record: 'image.json' } as const

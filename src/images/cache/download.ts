@@ -12,6 +12,7 @@ import { replaceSmallFile } from '../../registry/replace-file.js'
 import type { Checksum } from './checksum.js'
 import { requireRoomFor, RoomGuard } from './free-room.js'
 import { askFor, failed, shownUrl, type HttpReply, type RequestOptions } from './http-reply.js'
+import { writeAll } from './write-all.js'
 
 export interface DownloadOptions extends RequestOptions {
   readonly onProgress: (update: ProgressUpdate) => void
@@ -31,7 +32,8 @@ const partSchema = v.object({
 })
 type Part = v.InferOutput<typeof partSchema>
 
-export const partFiles = { content: 'part', record: 'part.json' } as const
+/** The files of an image that is not complete. */
+export const partFiles = { content: 'part', record: 'part.json', unpacked: 'unpacked' } as const
 
 /**
  * Fetches a file into the folder, as its `part`, and checks its content. A connection that breaks is resumed, and so is what an
@@ -193,7 +195,7 @@ class Transfer {
     for await (const chunk of reply.content()) {
       signal.throwIfAborted()
       await guard.add(chunk.length)
-      await this.#file.write(chunk, 0, chunk.length, this.done)
+      await writeAll(this.#file, chunk, this.done)
       this.#hash.update(chunk)
       this.done += chunk.length
       if (this.done - reported < progressBytes && this.done !== total) continue

@@ -1,4 +1,5 @@
-import { readdir, rename, rm } from 'node:fs/promises'
+import { createHash } from 'node:crypto'
+import { readdir, rename, rm, stat } from 'node:fs/promises'
 import { homedir } from 'node:os'
 import { isAbsolute, join, resolve } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
@@ -9,10 +10,12 @@ import type { ImageDownload } from '../../model/image-source.js'
 import { Claim, heldBy, type Holder } from '../../registry/claim.js'
 import { Membership } from '../../registry/membership.js'
 import { draftIn, draftPrefix } from '../../registry/replace-file.js'
+import { packingOf, type Packing } from '../packing.js'
 import { beginEntry, finishEntry, readEntry, type CacheEntry } from './cache-entry.js'
 import { checksumOf } from './checksum.js'
-import { download, type DownloadOptions } from './download.js'
+import { download, partFiles, type DownloadOptions } from './download.js'
 import { shownUrl } from './http-reply.js'
+import { unpack } from './unpack.js'
 
 /** How often a process looks whether another one has fetched what both want. */
 const pollMs = 100
@@ -44,7 +47,26 @@ export class ImageCache {
     const source = shownUrl(url)
     return await this.#obtain(`${checksum.algorithm}-${checksum.digest}`, options, async (folder) => {
       await beginEntry(folder, source)
-      await finishEntry(folder, { ...(await download(url, checksum, folder, options)), source })
+      const fetched = await download(url, checksum, folder, options)
+      const packing = await packingOf(fetched.file)
+      const to = join(folder, partFiles.unpacked)
+      const made = packing === undefined ? fetched : await unpack({ ...options, from: fetched.file, packing, to })
+      await finishEntry(folder, { ...made, source })
+    })
+  }
+
+  /** The image in a compressed file of this computer, which is unpacked once as long as the file stays as it is. */
+  async unpacked(
+    from: string,
+    packing: Packing,
+    options: Pick<DownloadOptions, 'path' | 'signal' | 'onProgress'>,
+  ): Promise<CacheEntry> {
+    const stamp = await stampOf(from)
+    return await this.#obtain(`file-${stamp}`, options, async (folder) => {
+      await beginEntry(folder, from)
+      const made = await unpack({ ...options, from, packing, to: join(folder, partFiles.unpacked) })
+      if ((await stampOf(from)) !== stamp) throw isChanging(from, options.path)
+      await finishEntry(folder, { ...made, source: from })
     })
   }
 
@@ -153,7 +175,20 @@ export class ImageCache {
   }
 }
 
-const isId = (name: string): boolean => /^sha256-[0-9a-f]{64}$|^sha512-[0-9a-f]{128}$/.test(name)
+const isId = (name: string): boolean => /^(?:sha256|file)-[0-9a-f]{64}$|^sha512-[0-9a-f]{128}$/.test(name)
+
+/** Stands for a file as it is now. */
+async function stampOf(path: string): Promise<string> {
+  const { size, mtimeNs } = await stat(path, { bigint: true })
+  return createHash('sha256').update([path, size, mtimeNs].join('\0')).digest('hex')
+}
+
+const isChanging = (file: string, path: string): InvalidArgumentError =>
+  new InvalidArgumentError({
+    path,
+    reason: `${path} names ${file}, which was written to while it was unpacked`,
+    hint: 'Try again when it is complete.',
+  })
 
 /** The claim on an image, or its holder; `undefined` if the image was just removed. */
 function take(member: Membership, folder: string): Claim | Holder | undefined {
