@@ -9,7 +9,7 @@ import { qcow2Image } from '../images/qcow2-image.js'
 test.each([
   ['a qcow2 image', qcow2Image({}), 'must be a raw image', 'qemu-img convert -O raw'],
   ['a qcow2 image upon another', qcow2Image({ backingOffset: 256n, backing: 'base' }), 'needs the backing', 'qemu-img'],
-  ['a compressed image', Buffer.concat([Buffer.from([0x1f, 0x8b, 8]), Buffer.alloc(509)]), 'gzip', 'gunzip'],
+  ['a compressed image', Buffer.concat([Buffer.from('BZh91AY&SY'), Buffer.alloc(502)]), 'bzip2', 'bunzip2'],
   ['half a sector', Buffer.alloc(256), 'no multiple of 512', 'fetch or make it again'],
 ])('%s is refused as a disk, with a hint', async (_what, content, reason, hint) => {
   const folder = await mkdtemp(join(tmpdir(), 'awaitvm-hardware-'))
