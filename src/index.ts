@@ -55,6 +55,7 @@ export type {
   VmConfig,
 } from './model/vm-config.js'
 export type { EventFilter, OverflowEvent, VmChangeEvent, VmEvent, VmStateEvent } from './model/vm-event.js'
+export type { NativeSettings } from './model/native-settings.js'
 export type { ParallelsNative, QemuNative, VmNative } from './model/vm-native.js'
 export type { AgentAccess, GuestAccess, NoAccess, SshAccess } from './model/guest-access.js'
 export type { VmLabels } from './model/vm-labels.js'

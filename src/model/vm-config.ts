@@ -1,5 +1,6 @@
 import type { CloudInitConfig } from './cloud-init.js'
 import type { GuestAccess } from './guest-access.js'
+import type { NativeSettings } from './native-settings.js'
 import type { VmLabels } from './vm-labels.js'
 
 /** The machine that QEMU emulates: a PC of 2009 with PCI Express and SATA, or one of 1996 with PCI and IDE. */
@@ -236,6 +237,8 @@ export interface VmConfig {
   readonly boot: BootConfig
   /** The machine that is emulated. Absent on hosts with one machine only. */
   readonly machine?: MachineType | undefined
+  /** Settings of this kind of host. Absent if there are none. */
+  readonly native?: NativeSettings | undefined
   /** With what the host decided if nothing was asked for. Absent if the host does not tell. */
   readonly networkAdapters?: readonly NetworkAdapterConfig[] | undefined
   /** How `vm.guest` gets into the guest. Absent if it is the host's own way. */

@@ -5,6 +5,7 @@ import type { CloudInit } from './cloud-init.js'
 import { cloudInitEditSchema, cloudInitSchema } from './cloud-init-schema.js'
 import { guestAccessSchema, type GuestAccess } from './guest-access.js'
 import { checksumEntries, checksumProblem, diskImageSchema, isUrl } from './image-source.js'
+import { nativeSettingsSchema, type NativeSettings } from './native-settings.js'
 import { networkAdaptersSchema } from './network-adapter.js'
 import {
   areDistinct,
@@ -59,6 +60,8 @@ export interface VmSpec {
    * as `pc-q35-7.2`, is that of the QEMU that makes the VM, and stays with it. It can be changed while the VM is stopped.
    */
   readonly machine?: MachineType | undefined
+  /** Settings of one kind of host that awaitvm does not model; others refuse them. An edit replaces all of them. */
+  readonly native?: NativeSettings | undefined
   /** At most 8; none if absent, unless the host has a default of its own. */
   readonly networkAdapters?: readonly NetworkAdapterConfig[] | undefined
   /** How `vm.guest` gets into the guest; in the host's own way if absent. */
@@ -220,6 +223,7 @@ const settings = {
   floppies: optional(list(media, 64)),
   boot: optional(boot),
   machine: optional(machineSchema),
+  native: optional(nativeSettingsSchema),
   networkAdapters: optional(networkAdaptersSchema),
   guest: optional(guestAccessSchema),
   ephemeral: flag,

@@ -33,6 +33,10 @@ const ownMachine = unsupported({
   reason: 'there is one machine, with IDE drives',
   hint: 'Leave it out, or use a host of QEMU: qmp:///DIRECTORY.',
 })
+const noQemu = unsupported({
+  reason: 'QEMU is not what runs its VMs',
+  hint: 'Leave it out, or use a host of QEMU: qmp:///DIRECTORY.',
+})
 const handled: HandledSettings = {
   name: true,
   description: true,
@@ -46,6 +50,7 @@ const handled: HandledSettings = {
   floppies: { image: true },
   boot: { kernel: true, initrd: true, commandLine: true, firmware: biosOnly, videoFirmware: true, order: true },
   machine: ownMachine,
+  native: { arguments: noQemu },
   networkAdapters: unsupported({
     reason: 'the emulated machine has no network',
     hint: 'Leave spec.networkAdapters out, or use a host of QEMU: qmp:///DIRECTORY.',

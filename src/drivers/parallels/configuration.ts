@@ -24,6 +24,8 @@ const ownFirmware = unsupported({
 
 const ownMachine = unsupported({ reason: 'Parallels chooses machine and buses itself', hint: 'Leave it out.' })
 
+const noQemu = unsupported({ reason: 'QEMU is not what runs its VMs', hint: 'Leave it out.' })
+
 const handled = {
   name: true,
   description: true,
@@ -62,6 +64,7 @@ const handled = {
     }),
   },
   machine: ownMachine,
+  native: { arguments: noQemu },
   networkAdapters: unsupported({
     reason: 'this driver does not offer the networks of Parallels',
     hint: 'Leave it out: the VM gets the default adapter of Parallels, which prlctl set --device-set net0 can change.',
@@ -126,6 +129,7 @@ export function commandsToPutBack(changes: VmChanges, before: VmInfo, now: VmInf
       | 'guest'
       | 'cloudInit'
       | 'machine'
+      | 'native'
     >
   > = {
     name: changes.name && name,

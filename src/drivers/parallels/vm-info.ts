@@ -95,7 +95,10 @@ const unreadable = ({ Home, State }: Info): ProtocolError =>
 function configOf(
   info: Info,
 ): Complete<
-  Omit<VmConfig, 'labels' | 'ephemeral' | 'networkAdapters' | 'guest' | 'cloudInit' | 'machine' | 'createdAt'>
+  Omit<
+    VmConfig,
+    'labels' | 'ephemeral' | 'networkAdapters' | 'guest' | 'cloudInit' | 'machine' | 'native' | 'createdAt'
+  >
 > {
   return {
     name: info.Name,

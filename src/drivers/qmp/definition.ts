@@ -55,6 +55,8 @@ const ownHardware = {
   floppies: v.array(v.strictObject(drive)),
   /** QEMU's name for the machine, which stays the same over its versions. */
   machine: v.pipe(text, v.regex(/^[\w.+-]+$/)),
+  /** Arguments for QEMU behind awaitvm's own. */
+  extraArguments: v.optional(v.array(text)),
   /** The seed for cloud-init. */
   seed: v.optional(seedSchema),
   /** The key by which the guest is reached by SSH, since a seed gave the public half to it. */

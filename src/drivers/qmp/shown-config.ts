@@ -8,8 +8,13 @@ import { shownSeed } from './hardware/seed.js'
 /** The settings of a VM as users see them. */
 export const shownConfig = (definition: Definition, isRunning: boolean): VmConfig => {
   const { hardware } = definition
-  const { seed, machine } = hardware
+  const { seed, machine, extraArguments = [] } = hardware
   const shown = { ...hardware, disks: disksWithBus(hardware), cdroms: cdromsWithBus(hardware) }
   const config = configOf({ ...definition, hardware: shown }, isRunning)
-  return { ...config, machine: machineTypeOf(machine), ...(seed !== undefined && { cloudInit: shownSeed(seed) }) }
+  return {
+    ...config,
+    machine: machineTypeOf(machine),
+    ...(extraArguments.length > 0 && { native: { arguments: extraArguments } }),
+    ...(seed !== undefined && { cloudInit: shownSeed(seed) }),
+  }
 }

@@ -50,6 +50,7 @@ const handled: HandledSettings = {
   floppies: { image: true },
   boot: { kernel: true, initrd: true, commandLine: true, firmware: true, videoFirmware: true, order: true },
   machine: true,
+  native: { arguments: unsupported({ reason: 'it runs no program', hint: 'Leave it out.' }) },
   networkAdapters: {
     macAddress: true,
     network: true,
@@ -78,7 +79,7 @@ export const withEphemeral = (isEphemeral = false): Pick<VmConfig, 'ephemeral'> 
   isEphemeral ? { ephemeral: true } : {}
 
 /** Settings that a VM may lack. */
-type OfSome = 'labels' | 'guest' | 'cloudInit' | 'machine' | 'ephemeral'
+type OfSome = 'labels' | 'guest' | 'cloudInit' | 'machine' | 'native' | 'ephemeral'
 
 /** The settings of a new VM, except the time of its creation. */
 export function configOf(

@@ -39,6 +39,7 @@ const atRestOnly: Readonly<Record<Exclude<keyof Hardware, Changeable>, string>> 
   cpus: 'the number of its processors only changes',
   boot: 'what it boots only changes',
   networkAdapters: 'its network adapters only change',
+  extraArguments: 'its native arguments only change',
   seed: 'its seed for cloud-init only changes',
   ownKey: 'its key only changes',
 }

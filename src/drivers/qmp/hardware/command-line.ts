@@ -68,6 +68,7 @@ export function commandLine(
     ...(boot.initrd === undefined ? [] : ['-initrd', boot.initrd]),
     ...(boot.commandLine === undefined ? [] : ['-append', boot.commandLine]),
     ...(flash === undefined ? bios(boot.firmware) : flashMemory(flash, hardware)),
+    ...(hardware.extraArguments ?? []),
   ]
 }
 

@@ -14,6 +14,7 @@ import { withBases } from '../disks/converted-image.js'
 import { newDiskFile, withNewFile } from '../disks/disk-chain.js'
 import { checkBuses, disksWithBus } from '../disks/drive-places.js'
 import { planFlash } from '../firmware/flash.js'
+import { checkExtraArguments } from './extra-arguments.js'
 import { kernelProblem } from './kernel-image.js'
 import type { SeedPlan } from './seed.js'
 
@@ -35,6 +36,7 @@ const handled: HandledSettings = {
   floppies: { image: true },
   boot: { kernel: true, initrd: true, commandLine: true, firmware: true, videoFirmware: true, order: true },
   machine: true,
+  native: { arguments: true },
   networkAdapters: {
     macAddress: true,
     network: true,
@@ -90,6 +92,7 @@ export async function planHardware(
     machine,
     flash: await planFlash(kept.boot, { ...before, machine }, `${root}.boot.firmware`),
     seed: before.seed,
+    extraArguments: spec.native === undefined ? before.extraArguments : spec.native.arguments,
     ownKey: before.ownKey,
     cdroms: inDrives(withCdromBuses(kept.cdroms, before.cdroms), before.cdroms, areDrivesFixed),
     floppies: inDrives(kept.floppies, before.floppies, areDrivesFixed),
@@ -134,6 +137,7 @@ export async function checkHardware(
   }
   checkDrives(wanted, root, limits)
   checkBuses(wanted, root)
+  checkExtraArguments(wanted.extraArguments ?? [], root)
   const images = await recordImages({
     wanted,
     present,

@@ -1,5 +1,5 @@
 import { readdir, realpath, type FileHandle } from 'node:fs/promises'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import * as v from 'valibot'
 import { AlreadyExistsError, InvalidArgumentError, ResourceBusyError } from '../../../errors.js'
 import { errorCode, nativeErrorOf } from '../../../errors/native.js'
@@ -56,6 +56,7 @@ export async function findVm(directory: VmDirectory<Definition>, path: string): 
   if (definition === undefined) throw wrong(`there is no VM at ${path}: it has no vm.json`)
   if (definition.owner !== undefined) throw wrong(`the VM in ${folder} was ephemeral, and ended with its connection`)
   await checkDefinition(definition)
+  if (dirname(folder) !== join(await realpath(directory.root), 'unregistered')) refuseArguments(definition)
   const disks = disksByFile(definition)
   for (const file of definitionFormat.filesOf(definition)) {
     if (isSeedFile(file)) {
@@ -115,6 +116,15 @@ async function checkDefinition(definition: Definition): Promise<void> {
   const disks = hardware.disks.map((disk) => (convertedImage(disk, hardware) ? { ...disk, image: undefined } : disk))
   await checkHardware({ ...hardware, disks }, undefined, 'path')
   for (const part of [hardware, ...snapshots.map((snapshot) => snapshot.hardware)]) await verifyFormats(part, 'qmp')
+}
+
+/** QEMU's own arguments name files to write to, so that those of another directory are not taken from a file. */
+function refuseArguments({ hardware, snapshots }: Definition): void {
+  const parts = [hardware, ...snapshots.map((snapshot) => snapshot.hardware)]
+  if (parts.every(({ extraArguments = [] }) => extraArguments.length === 0)) return
+  const hint =
+    'Look at native.arguments in its vm.json; if you trust them, take them out, register it, and set them with vm.edit().'
+  throw wrong('it gives arguments of its own to QEMU, which may write to any file of yours', hint)
 }
 
 interface FoundDisk {

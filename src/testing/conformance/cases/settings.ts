@@ -66,6 +66,7 @@ const samples: Readonly<Record<SettingPath, Sample>> = {
   'spec.boot.videoFirmware': (_trial, videoFirmware) => ({ boot: { videoFirmware } }),
   'spec.boot.order': () => ({ boot: { order: ['cdrom', 'disk'] } }),
   'spec.machine': () => ({ machine: 'pc' }),
+  'spec.native.arguments': () => ({ native: { arguments: ['-rtc', 'base=localtime'] } }),
   'spec.networkAdapters.macAddress': () => networkAdapter({ macAddress: '52:54:00:ab:cd:ef' }),
   'spec.networkAdapters.network': () => networkAdapter({ network: { private: 'lab' } }),
   'spec.networkAdapters.outbound': () => networkAdapter({ outbound: true }),
