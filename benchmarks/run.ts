@@ -19,6 +19,7 @@ const benchmarks = [
   'guest',
   'directory',
   'fork',
+  'idle',
 ]
 
 /** True if all ran and met their goals. */

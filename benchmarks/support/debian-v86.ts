@@ -2,6 +2,7 @@
 import { readFile } from 'node:fs/promises'
 import { createRequire } from 'node:module'
 import { dirname, join } from 'node:path'
+import type { Vm } from 'awaitvm'
 import { V86 } from 'v86'
 import { linuxBootImage } from '../../src/drivers/embedded/machine/linux.js'
 import { debianLinux } from '../../test/support/debian-linux.js'
@@ -55,4 +56,14 @@ export async function bootDebianV86(): Promise<V86> {
       if (output.endsWith(debianReady)) resolve(v86)
     })
   })
+}
+
+/** Waits until the guest of a VM has printed the text. */
+export async function printed(vm: Vm, text: string): Promise<void> {
+  let output = ''
+  for await (const piece of vm.console().setEncoding('utf8')) {
+    output += String(piece)
+    if (output.includes(text)) return
+  }
+  throw new Error('the guest has ended')
 }

@@ -2,10 +2,10 @@
 import { mkdtemp, open, readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { connect, type Vm } from 'awaitvm'
+import { connect } from 'awaitvm'
 import type { V86 } from 'v86'
 import { alternate } from './alternate.js'
-import { bootDebianV86, debianCommandLine, debianFiles, debianMemoryMiB, debianReady } from './debian-v86.js'
+import { bootDebianV86, debianCommandLine, debianFiles, debianMemoryMiB, debianReady, printed } from './debian-v86.js'
 import { compare, ratioAtMost, type Figure } from './figure.js'
 
 export async function suspension(): Promise<Figure[]> {
@@ -58,15 +58,6 @@ async function save(v86: V86, path: string): Promise<void> {
 async function restore(v86: V86, path: string): Promise<void> {
   // A buffer of this size is not part of another one.
   await v86.restore_state((await readFile(path)).buffer)
-}
-
-async function printed(vm: Vm, text: string): Promise<void> {
-  let output = ''
-  for await (const piece of vm.console().setEncoding('utf8')) {
-    output += String(piece)
-    if (output.includes(text)) return
-  }
-  throw new Error('the guest has ended')
 }
 
 async function timed(work: () => PromiseLike<unknown>): Promise<number> {
