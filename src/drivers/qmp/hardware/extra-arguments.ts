@@ -4,7 +4,7 @@ const drives = 'Use disks, cdroms or floppies.'
 const bootSetting = 'Use boot.'
 const consoles = 'vm.console() is the serial port; another port needs -chardev and -device.'
 const process = 'awaitvm starts and ends QEMU itself.'
-const monitors = 'awaitvm has monitors of its own: vm.native.qmp() sends a command.'
+const monitors = 'awaitvm has monitors of its own.'
 const saved = 'Use vm.suspend(), snapshots or vm.clone({ memory: true }).'
 
 /** The options that awaitvm sets itself, or that would change what it knows of its QEMU, each with what to use instead. */

@@ -29,7 +29,7 @@ test.each<[string[], number, string]>([
   [['-m', '64'], 0, 'Use memoryMiB.'],
   [['-device', 'usb-ehci', '--smp', '2'], 2, 'Use cpus.'],
   [['-S'], 0, 'awaitvm starts and ends QEMU itself.'],
-  [['-qmp', 'stdio'], 0, 'awaitvm has monitors of its own: vm.native.qmp() sends a command.'],
+  [['-qmp', 'stdio'], 0, 'awaitvm has monitors of its own.'],
   [['-incoming', 'defer'], 0, 'Use vm.suspend(), snapshots or vm.clone({ memory: true }).'],
   [['-drive', 'file=/x,if=none,id=drive-cdrom0'], 1, 'Use another name.'],
   [['-blockdev', '{"driver":"null-co","node-name":"disk-a"}'], 1, 'Use another name.'],
