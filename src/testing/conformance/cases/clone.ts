@@ -65,7 +65,7 @@ export const clone: Cases = ({ host, promises }) => {
       const second = await vm.clone({ name: 'second', linked: true }).unwrap()
       await trial.expectState(vm, 'running')
       await trial.expectState(first, 'stopped')
-      expect(await guest.count()).toBe(counted + 1)
+      expect(await guest.count()).toBe(counted + 2)
       await guest.writeDisk(0x66)
       for (const [copy, byte] of [
         [first, 0x44],
