@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto'
+import { NotSupportedError } from '../errors.js'
 import type { AdapterNetwork, NetworkAdapterConfig, PortForward } from '../model/vm-config.js'
 
 /** A port forward as a host keeps it. */
@@ -69,6 +70,21 @@ export const cloneAdapters = (adapters: readonly KeptAdapter[], makeMacAddress =
     [],
     makeMacAddress,
   )
+
+/**
+ * Throws if an adapter is on a network that a clone with memory would be on, too: the guest would have the same MAC and IP addresses
+ * as the original.
+ */
+export function refuseTwinOn(adapters: readonly KeptAdapter[]): void {
+  const index = adapters.findIndex(({ network }) => network !== 'user')
+  if (index < 0) return
+  throw new NotSupportedError({
+    capability: 'vm.clone.memory',
+    path: `config.networkAdapters[${String(index)}].network`,
+    reason: 'it has a network adapter on a private network or a bridge, where its clone would have the same addresses',
+    hint: 'Clone it without memory, or give it a user network.',
+  })
+}
 
 /**
  * The adapters of a clone that goes on from the memory of the original, in which their addresses are. Its forwards listen at other

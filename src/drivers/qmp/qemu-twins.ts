@@ -5,7 +5,7 @@ import type { DriverInputs } from '../../driver/driver.js'
 import type { Task } from '../../driver/task.js'
 import { requireSnapshot, withoutMemory } from '../../driver/snapshot-list.js'
 import { diskBytes } from '../../files/image-record.js'
-import { twinAdapters } from '../../network/kept-adapter.js'
+import { refuseTwinOn, twinAdapters } from '../../network/kept-adapter.js'
 import { copyFiles } from '../../registry/copy-files.js'
 import { newDefinition } from '../../registry/kept-definition.js'
 import type { VmDirectory } from '../../registry/vm-directory.js'
@@ -50,8 +50,9 @@ export class QemuTwins {
 
   async make(vm: HeldVm, twin: TwinOptions, task: Task): Promise<Definition> {
     const { run, definition } = vm
-    const { snapshot } = twin
-    if (snapshot !== undefined) return this.#ofSnapshot(vm, requireSnapshot(definition.snapshots, snapshot), twin, task)
+    const snapshot = twin.snapshot === undefined ? undefined : requireSnapshot(definition.snapshots, twin.snapshot)
+    refuseTwinOn((snapshot ?? definition).hardware.networkAdapters)
+    if (snapshot !== undefined) return this.#ofSnapshot(vm, snapshot, twin, task)
     if (run !== undefined) return this.#ofRunning(vm, run, twin, task)
     const { memory } = definition
     if (memory === undefined) throw new Error('A VM without memory has another state')

@@ -1,7 +1,7 @@
 import { requireSnapshot, withoutMemory } from '../../driver/snapshot-list.js'
 import type { DriverInputs } from '../../driver/driver.js'
 import type { ImageUse } from '../../files/image-record.js'
-import { cloneAdapters, twinAdapters } from '../../network/kept-adapter.js'
+import { cloneAdapters, refuseTwinOn, twinAdapters } from '../../network/kept-adapter.js'
 import type { SimulatedHost } from './host.js'
 import { withEphemeral, withNewDiskIds } from './provisioning.js'
 import { cloneSeed } from './seed.js'
@@ -17,7 +17,13 @@ interface Origin {
   readonly memory: GuestMemory | undefined
 }
 
-function originOf(vm: SimulatedVm, { memory, snapshot: id }: How): Origin {
+function originOf(vm: SimulatedVm, how: How): Origin {
+  const origin = momentOf(vm, how)
+  if (how.memory) refuseTwinOn(origin.content.adapters)
+  return origin
+}
+
+function momentOf(vm: SimulatedVm, { memory, snapshot: id }: How): Origin {
   if (id === undefined) return { content: vm.content, memory: memory ? (vm.machine?.memory ?? vm.memory) : undefined }
   const snapshot = requireSnapshot(vm.snapshots, id)
   if (snapshot.memory === undefined) throw withoutMemory(snapshot)

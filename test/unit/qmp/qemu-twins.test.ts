@@ -132,3 +132,13 @@ test('a clone with memory that is cancelled while it loads is not there, and the
   expect(await guest.readDisk()).toBe(7)
   expect(await (await vm.clone({ name: 'twin', memory: true }).unwrap()).getState().unwrap()).toBe('running')
 })
+
+test('a VM on a private network is not cloned with memory, since the clone would have its addresses there', async () => {
+  await using host = await QmpHost.open()
+  const vm = await host.createVm({ networkAdapters: [{ network: { private: 'lab' } }] })
+  await host.boot(vm)
+  const error = await failureOf(vm.clone({ name: 'twin', memory: true }), 'NOT_SUPPORTED')
+  expect(error).toMatchObject({ capability: 'vm.clone.memory', path: 'config.networkAdapters[0].network' })
+  await vm.clone({ name: 'linked', linked: true }).unwrap()
+  expect(await vm.getState().unwrap()).toBe('running')
+})
