@@ -48,6 +48,7 @@ export type {
   DiskBus,
   DiskConfig,
   DiskSpec,
+  GuestArchitecture,
   MachineType,
   MediaConfig,
   NetworkAdapterConfig,

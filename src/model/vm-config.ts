@@ -6,6 +6,9 @@ import type { VmLabels } from './vm-labels.js'
 /** The machine that QEMU emulates: a PC of 2009 with PCI Express and SATA, or one of 1996 with PCI and IDE. */
 export type MachineType = 'q35' | 'pc'
 
+/** The processors of a guest: those of PCs, or the 64-bit ones of ARM. */
+export type GuestArchitecture = 'x86_64' | 'aarch64'
+
 /** How a disk is connected to the machine. */
 export type DiskBus = 'virtio' | 'scsi' | 'sata' | 'ide'
 
@@ -235,7 +238,9 @@ export interface VmConfig {
   readonly floppies: readonly MediaConfig[]
   /** What the VM boots. */
   readonly boot: BootConfig
-  /** The machine that is emulated. Absent on hosts with one machine only. */
+  /** The processors of the guest. Absent on hosts with one architecture only. */
+  readonly architecture?: GuestArchitecture | undefined
+  /** The machine that is emulated. Absent on hosts with one machine only, and with the architecture `'aarch64'`. */
   readonly machine?: MachineType | undefined
   /** Settings of this kind of host. Absent if there are none. */
   readonly native?: NativeSettings | undefined

@@ -24,6 +24,7 @@ import type {
   CdromConfig,
   DiskConfig,
   DiskSpec,
+  GuestArchitecture,
   MachineType,
   MediaConfig,
   NetworkAdapterConfig,
@@ -56,7 +57,25 @@ export interface VmSpec {
   /** What the VM boots; if absent, its drives in turn, or the host's small built-in guest. */
   readonly boot?: BootConfig | undefined
   /**
-   * The machine that QEMU emulates; of QEMU only. `'q35'` if absent. `'pc'` is for systems that know no SATA. The exact version, such
+   * The processors of the guest; of QEMU only. `'x86_64'` if absent, on every host. The other architecture than the computer's own is
+   * emulated, which is some ten times slower. It stays with the VM: an edit can't change it.
+   *
+   * An `'aarch64'` VM is QEMU's machine `virt`: its console is `ttyAMA0`, its disks are `'virtio'` or `'scsi'`, and its firmware is
+   * `'uefi'`, also if `boot` names none. It has no floppy drive.
+   *
+   * @example
+   * ```ts
+   * import { connect } from 'awaitvm'
+   *
+   * await using server = await connect('qmp:///srv/vms').unwrap()
+   * await server
+   *   .createVm({ name: 'arm-1', architecture: 'aarch64', disks: [{ image: '/images/debian-12-arm64.qcow2' }] })
+   *   .unwrap()
+   * ```
+   */
+  readonly architecture?: GuestArchitecture | undefined
+  /**
+   * The machine that QEMU emulates; of QEMU with the architecture `'x86_64'` only. `'q35'` if absent. `'pc'` is for systems that know no SATA. The exact version, such
    * as `pc-q35-7.2`, is that of the QEMU that makes the VM, and stays with it. It can be changed while the VM is stopped.
    */
   readonly machine?: MachineType | undefined
@@ -153,6 +172,7 @@ const firmwareSchema = v.pipe(
   v.check(isFirmware, 'must be "bios", "uefi" or an absolute path: use path.resolve()'),
 )
 
+export const architectureSchema = v.picklist(['x86_64', 'aarch64'], 'must be "x86_64" or "aarch64"')
 export const machineSchema = v.picklist(['q35', 'pc'], 'must be "q35" or "pc"')
 export const diskBusSchema = v.picklist(['virtio', 'scsi', 'sata', 'ide'], 'must be "virtio", "scsi", "sata" or "ide"')
 export const cdromBusSchema = v.picklist(['scsi', 'sata', 'ide'], 'must be "scsi", "sata" or "ide"')
@@ -222,6 +242,7 @@ const settings = {
   cdroms: optional(list(cdrom, 64)),
   floppies: optional(list(media, 64)),
   boot: optional(boot),
+  architecture: optional(architectureSchema),
   machine: optional(machineSchema),
   native: optional(nativeSettingsSchema),
   networkAdapters: optional(networkAdaptersSchema),

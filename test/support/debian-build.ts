@@ -15,7 +15,7 @@ export type DebianLinux =
 export interface DebianRecipe {
   /** To be changed with the recipe, so that an older build is not used. */
   readonly name: string
-  readonly architecture: 'i386' | 'amd64'
+  readonly architecture: 'i386' | 'amd64' | 'arm64'
   /** The package that depends on the newest kernel. */
   readonly kernel: string
   /** Further packages. */
@@ -149,7 +149,7 @@ const moduleEntries = async (root: string, names: readonly string[]): Promise<Ar
 }
 
 /** A shell on the serial port once the modules are loaded; a press of the power button makes it power off. */
-export const initScript = (pointerBytes: 4 | 8, services = ''): string => `#!/bin/busybox sh
+export const initScript = (pointerBytes: 4 | 8, services = '', terminal = 'ttyS0'): string => `#!/bin/busybox sh
 /bin/busybox --install -s /bin
 export PATH=/bin
 mount -t proc proc /proc
@@ -158,10 +158,10 @@ mount -t devtmpfs dev /dev
 for module in /modules/*.ko; do insmod $module; done
 for event in /sys/class/input/event*; do
   if [ "$(cat $event/device/name)" = "Power Button" ]; then
-    (dd if=/dev/input/\${event##*/} of=/dev/null bs=${String(8 + 2 * pointerBytes)} count=1 2>/dev/null; echo button pressed > /dev/ttyS0; poweroff -f) &
+    (dd if=/dev/input/\${event##*/} of=/dev/null bs=${String(8 + 2 * pointerBytes)} count=1 2>/dev/null; echo button pressed > /dev/${terminal}; poweroff -f) &
   fi
 done
-stty -F /dev/ttyS0 sane
-${services}echo shell ready > /dev/ttyS0
-while true; do setsid cttyhack sh < /dev/ttyS0 > /dev/ttyS0 2>&1; done
+stty -F /dev/${terminal} sane
+${services}echo shell ready > /dev/${terminal}
+while true; do setsid cttyhack sh < /dev/${terminal} > /dev/${terminal} 2>&1; done
 `

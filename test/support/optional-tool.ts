@@ -34,6 +34,7 @@ const packages = {
   objcopy: 'binutils',
   'qemu-img': 'qemu-utils',
   'qemu-io': 'qemu-utils',
+  'qemu-system-aarch64': 'qemu-system-arm',
   'qemu-system-x86_64': 'qemu-system-x86',
   script: 'bsdutils',
   sfdisk: 'fdisk',

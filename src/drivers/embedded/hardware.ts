@@ -49,6 +49,7 @@ const handled: HandledSettings = {
   cdroms: { image: true, bus: ownMachine },
   floppies: { image: true },
   boot: { kernel: true, initrd: true, commandLine: true, firmware: biosOnly, videoFirmware: true, order: true },
+  architecture: ownMachine,
   machine: ownMachine,
   native: { arguments: noQemu },
   networkAdapters: unsupported({

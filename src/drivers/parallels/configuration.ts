@@ -63,6 +63,7 @@ const handled = {
       hint: 'Use "disk" and "cdrom".',
     }),
   },
+  architecture: ownMachine,
   machine: ownMachine,
   native: { arguments: noQemu },
   networkAdapters: unsupported({
@@ -128,6 +129,7 @@ export function commandsToPutBack(changes: VmChanges, before: VmInfo, now: VmInf
       | 'networkAdapters'
       | 'guest'
       | 'cloudInit'
+      | 'architecture'
       | 'machine'
       | 'native'
     >

@@ -97,7 +97,15 @@ function configOf(
 ): Complete<
   Omit<
     VmConfig,
-    'labels' | 'ephemeral' | 'networkAdapters' | 'guest' | 'cloudInit' | 'machine' | 'native' | 'createdAt'
+    | 'labels'
+    | 'ephemeral'
+    | 'networkAdapters'
+    | 'guest'
+    | 'cloudInit'
+    | 'architecture'
+    | 'machine'
+    | 'native'
+    | 'createdAt'
   >
 > {
   return {

@@ -8,7 +8,9 @@ import type { GuestWay } from '../../guest/guest-way.js'
 import { thisMachine } from '../../driver/this-machine.js'
 import type { GuestAgent } from '../../guest-agent/agent.js'
 import { GuestOperations } from '../../guest-agent/guest-operations.js'
+import { ProtocolError } from '../../errors.js'
 import type { HostInfo } from '../../model/host-info.js'
+import type { GuestArchitecture } from '../../model/vm-config.js'
 import type { VmState } from '../../model/vm-state.js'
 import { shownConfig } from './shown-config.js'
 import { SshGuests } from '../../ssh/ssh-guests.js'
@@ -21,6 +23,7 @@ import { AgentChannel } from './guest-io/agent-channel.js'
 import { ConsoleInput } from './guest-io/console-input.js'
 import { isOver, KeptPrograms } from './guest-io/kept-programs.js'
 import { sshGuestOf } from './guest-io/ssh-guest.js'
+import { architectureOfKind, type MachineKind } from './hardware/machine.js'
 import { VmMoves } from './moves/vm-moves.js'
 import { operationTable } from './operation-table.js'
 import type { Accelerator } from './process/accelerator.js'
@@ -64,7 +67,7 @@ export class QmpDriver implements Driver {
   readonly #input = new ConsoleInput()
   readonly #guest: GuestOperations
   readonly #ssh = new SshGuests()
-  #build: Promise<QemuBuild> | undefined
+  readonly #builds = new Map<GuestArchitecture, Promise<QemuBuild>>()
 
   private constructor(directory: VmDirectory<Definition>, tools: QemuTools, accelerator: Accelerator | undefined) {
     const images = new DiskImages(tools.img)
@@ -127,7 +130,7 @@ export class QmpDriver implements Driver {
       provisioning: new QemuProvisioning({
         directory,
         images,
-        machines: async () => (await this.#readBuild()).machines,
+        machine: (kind) => this.#machine(kind),
       }),
       twins: new QemuTwins({ directory, images }),
       moves: new VmMoves(directory),
@@ -188,9 +191,17 @@ export class QmpDriver implements Driver {
     return guest?.way === 'ssh' ? this.#ssh.wayInto(sshGuestOf(running, guest, this.#access, task)) : undefined
   }
 
-  #readBuild(): Promise<QemuBuild> {
-    this.#build ??= readQemuBuild(this.#tools.system)
-    return this.#build
+  async #machine(kind: MachineKind): Promise<string> {
+    const architecture = architectureOfKind(kind)
+    const machine = (await this.#readBuild(architecture)).machines[kind]
+    if (machine !== undefined) return machine
+    throw new ProtocolError({ reason: `${this.#tools.system(architecture)} does not list the machine ${kind}` })
+  }
+
+  async #readBuild(architecture: GuestArchitecture): Promise<QemuBuild> {
+    const build = this.#builds.get(architecture) ?? readQemuBuild(this.#tools.system(architecture))
+    this.#builds.set(architecture, build)
+    return build
   }
 
   async #hostInfo(): Promise<HostInfo> {
@@ -198,8 +209,8 @@ export class QmpDriver implements Driver {
       driver: this.name,
       ...thisMachine(),
       hypervisor: 'QEMU',
-      version: (await this.#readBuild()).version,
-      accelerator: this.#lifecycle.accelerator(),
+      version: (await this.#readBuild('x86_64')).version,
+      accelerator: this.#lifecycle.accelerator('x86_64'),
       guestArchitecture: 'x86_64',
     }
   }

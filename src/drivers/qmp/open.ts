@@ -16,7 +16,7 @@ export async function openQmp(uri: URL): Promise<Driver> {
     throw new NotSupportedError({ capability: 'connect', reason: 'QEMU is run directly on Linux and macOS only' })
   }
   try {
-    const tools = await findQemuTools()
+    const tools = findQemuTools()
     const registry = await VmDirectory.open(directory, definitionFormat)
     inBackground(`Looking for QEMUs without a folder in ${directory}`, () => endStrays(registry.vms))
     return await QmpDriver.open(registry, tools, accelerator)

@@ -3,8 +3,10 @@ import { join } from 'node:path'
 import type { Task } from '../../driver/task.js'
 import { crashedAtStart } from '../../errors/state.js'
 import { JobCancelledError } from '../../errors.js'
+import type { GuestArchitecture } from '../../model/vm-config.js'
 import type { VmState } from '../../model/vm-state.js'
-import { bestAccelerator, type Accelerator } from './process/accelerator.js'
+import { acceleratorFor, type Accelerator } from './process/accelerator.js'
+import { architectureOf } from './hardware/machine.js'
 import { commandLine } from './hardware/command-line.js'
 import type { Definition } from './definition.js'
 import { stateAtRest, withoutRest } from '../../registry/kept-definition.js'
@@ -23,8 +25,8 @@ import type { VmObserver } from './watch/vm-observer.js'
 interface Parts {
   readonly observer: VmObserver
   readonly images: DiskImages
-  /** The path of the QEMU program. */
-  readonly program: string
+  /** The path of the QEMU program for guests of an architecture. */
+  readonly program: (architecture: GuestArchitecture) => string
   /** The path of the directory of VMs. */
   readonly directory: string
   /** The accelerator for guests; the best available one if absent. */
@@ -45,19 +47,23 @@ export class QemuLifecycle {
     this.#parts = parts
   }
 
-  accelerator(): Accelerator {
-    return this.#parts.accelerator ?? bestAccelerator()
+  accelerator(architecture: GuestArchitecture): Accelerator {
+    return acceleratorFor(architecture, this.#parts.accelerator)
   }
 
   /** How QEMU would be started for a VM now. */
   plan({ id, hardware, memory }: Definition): RunPlan {
     const { program, directory } = this.#parts
-    const accelerator = memory?.accelerator ?? this.accelerator()
+    const architecture = architectureOf(hardware.machine)
+    const accelerator = memory?.accelerator ?? this.accelerator(architecture)
     const startedMiB = memory?.startedMiB ?? hardware.memoryMiB
     return {
       accelerator,
       startedMiB,
-      commandLine: [program, ...commandLine(id, hardware, { accelerator, startedMiB, directory: folderId(directory) })],
+      commandLine: [
+        program(architecture),
+        ...commandLine(id, hardware, { accelerator, startedMiB, directory: folderId(directory) }),
+      ],
     }
   }
 

@@ -7,7 +7,6 @@ import type { Task } from '../../driver/task.js'
 import { invalidState } from '../../errors/state.js'
 import { requireImages } from '../../files/image-record.js'
 import { changedDrives, reachOf } from '../../model/vm-changes.js'
-import type { MachineType } from '../../model/vm-config.js'
 import type { VmChanges, VmSpec } from '../../model/vm-spec.js'
 import { keepDetails, newDefinition } from '../../registry/kept-definition.js'
 import type { VmDirectory } from '../../registry/vm-directory.js'
@@ -16,7 +15,7 @@ import { copyLive } from './disks/copy-live.js'
 import { allDisks, type Definition, type DiskDefinition, type Hardware } from './definition.js'
 import { imageFileOf } from './disks/disk-chain.js'
 import type { DiskImages } from './disks/disk-images.js'
-import { machineTypeOf } from './hardware/machine.js'
+import { kindOfMachine, wantedMachine, type MachineKind } from './hardware/machine.js'
 import { cloneHardware, planHardware, refuseUnsupported } from './hardware/hardware.js'
 import { requireKey, withoutHostKey } from './guest-io/ssh-guest.js'
 import { cloneSeed, planSeed } from './hardware/seed.js'
@@ -33,8 +32,8 @@ import { requireDrives } from './edit/live-limits.js'
 interface Parts {
   readonly directory: VmDirectory<Definition>
   readonly images: DiskImages
-  /** QEMU's names for its machines. */
-  readonly machines: () => Promise<Readonly<Record<MachineType, string>>>
+  /** QEMU's name for a machine. */
+  readonly machine: (kind: MachineKind) => Promise<string>
 }
 
 type CloneInput = Pick<DriverInputs['vm.clone'], 'name' | 'ephemeral'>
@@ -53,7 +52,7 @@ export class QemuProvisioning {
     const spec = await withLocalImages(wanted, 'spec', { task, signal: sending.signal })
     sending.send()
     const { signal } = task
-    const planned = await planHardware(spec, undefined, { root: 'spec', machine: await this.#machine(spec.machine) })
+    const planned = await planHardware(spec, undefined, { root: 'spec', machine: await this.#machine(spec, 'spec') })
     const seed = planSeed(spec, spec.name, {}, 'spec')
     const hardware = { ...planned, ...seed.hardware }
     requireKey(spec.guest, hardware, 'spec')
@@ -82,7 +81,7 @@ export class QemuProvisioning {
       throw invalidState(state, ['stopped', 'crashed'])
     }
     const { memory, hardware: before } = definition
-    const machine = await this.#machine(changes.machine, before.machine)
+    const machine = await this.#machine(changes, 'changes', before.machine)
     const areDrivesFixed = run !== undefined || memory !== undefined
     const planned = await planHardware(changes, before, { root: 'changes', machine, areDrivesFixed })
     const wanted = { ...planned, ...seed.hardware }
@@ -187,10 +186,10 @@ export class QemuProvisioning {
     await this.#parts.directory.delete(vm.id)
   }
 
-  /** QEMU's name for a machine: the present one, if it is of that type. */
-  async #machine(type: MachineType | undefined, present?: string): Promise<string> {
-    if (present !== undefined && (type === undefined || type === machineTypeOf(present))) return present
-    return (await this.#parts.machines())[type ?? 'q35']
+  /** QEMU's name for a machine: the present one, if it is of the wanted kind. */
+  async #machine(changes: VmChanges, root: string, present?: string): Promise<string> {
+    const kind = wantedMachine(changes, present, root)
+    return present !== undefined && kind === kindOfMachine(present) ? present : this.#parts.machine(kind)
   }
 
   /** Makes disks of new images, some of which have to be converted. */

@@ -2,7 +2,7 @@ import type { VmConfig } from '../../model/vm-config.js'
 import { configOf } from '../../registry/kept-definition.js'
 import type { Definition } from './definition.js'
 import { cdromsWithBus, disksWithBus } from './disks/drive-places.js'
-import { machineTypeOf } from './hardware/machine.js'
+import { shownMachine } from './hardware/machine.js'
 import { shownSeed } from './hardware/seed.js'
 
 /** The settings of a VM as users see them. */
@@ -13,7 +13,7 @@ export const shownConfig = (definition: Definition, isRunning: boolean): VmConfi
   const config = configOf({ ...definition, hardware: shown }, isRunning)
   return {
     ...config,
-    machine: machineTypeOf(machine),
+    ...shownMachine(machine),
     ...(extraArguments.length > 0 && { native: { arguments: extraArguments } }),
     ...(seed !== undefined && { cloudInit: shownSeed(seed) }),
   }

@@ -49,6 +49,7 @@ const handled: HandledSettings = {
   cdroms: { image: true, bus: true },
   floppies: { image: true },
   boot: { kernel: true, initrd: true, commandLine: true, firmware: true, videoFirmware: true, order: true },
+  architecture: true,
   machine: true,
   native: { arguments: unsupported({ reason: 'it runs no program', hint: 'Leave it out.' }) },
   networkAdapters: {
@@ -79,7 +80,7 @@ export const withEphemeral = (isEphemeral = false): Pick<VmConfig, 'ephemeral'> 
   isEphemeral ? { ephemeral: true } : {}
 
 /** Settings that a VM may lack. */
-type OfSome = 'labels' | 'guest' | 'cloudInit' | 'machine' | 'native' | 'ephemeral'
+type OfSome = 'labels' | 'guest' | 'cloudInit' | 'architecture' | 'machine' | 'native' | 'ephemeral'
 
 /** The settings of a new VM, except the time of its creation. */
 export function configOf(
@@ -87,7 +88,7 @@ export function configOf(
   { newDiskId, newInstanceId }: Pick<Inventions, 'newDiskId' | 'newInstanceId'>,
 ): Complete<Omit<VmConfig, 'createdAt' | OfSome>> & Pick<VmConfig, OfSome> {
   refuseSettings(spec, handled, { driver: 'simulated', root: 'spec' })
-  const { name, description = '', cpus = 1, memoryMiB = usualMemoryMiB, labels, guest, machine } = spec
+  const { name, description = '', cpus = 1, memoryMiB = usualMemoryMiB, labels, guest, architecture, machine } = spec
   const { disks = none, cdroms = none, floppies = none, boot = noBoot, networkAdapters = none } = spec
   const withIds = disks.length === 0 ? none : disks.map((disk): DiskConfig => ({ ...disk, id: newDiskId() }))
   return {
@@ -101,6 +102,7 @@ export function configOf(
     boot,
     networkAdapters,
     ...withLabels(labels),
+    ...(architecture && { architecture }),
     ...(machine && { machine }),
     ...withEphemeral(spec.ephemeral),
     ...(guest && { guest }),

@@ -1,7 +1,7 @@
 import { InvalidArgumentError } from '../../../errors.js'
-import type { DiskBus, MachineType } from '../../../model/vm-config.js'
+import type { DiskBus } from '../../../model/vm-config.js'
 import type { DiskDefinition, Hardware } from '../definition.js'
-import { machineTypeOf } from '../hardware/machine.js'
+import { kindOfMachine, type MachineKind } from '../hardware/machine.js'
 
 export type Drives = Pick<Hardware, 'machine' | 'disks' | 'cdroms'>
 
@@ -23,9 +23,14 @@ interface PlacedDrives {
 /** The drives that a bus has room for: four of IDE, six ports of SATA; of SCSI's targets, more than a VM has drives. */
 const room: Readonly<Record<DiskBus, number>> = { ide: 4, sata: 6, scsi: 32, virtio: Infinity }
 
-/** The bus for CD-ROM drives that every system knows, and that the other machine does not have. */
-const ownBus: Readonly<Record<MachineType, 'sata' | 'ide'>> = { q35: 'sata', pc: 'ide' }
-const otherBus: Readonly<Record<MachineType, 'sata' | 'ide'>> = { q35: 'ide', pc: 'sata' }
+/** The bus for CD-ROM drives that every system knows. */
+const ownBus = { q35: 'sata', pc: 'ide', virt: 'scsi' } as const satisfies Readonly<Record<MachineKind, DiskBus>>
+/** The buses that a machine does not have. */
+const otherBuses: Readonly<Record<MachineKind, readonly DiskBus[]>> = {
+  q35: ['ide'],
+  pc: ['sata'],
+  virt: ['sata', 'ide'],
+}
 
 /** The place of each drive. Disks take the first places of their bus in order, and CD-ROM drives the last ones. */
 export function placedDrives(drives: Drives): PlacedDrives {
@@ -47,7 +52,7 @@ export const cdromsWithBus = (drives: Drives): Hardware['cdroms'] => {
 }
 
 const busesOfCdroms = ({ machine, cdroms }: Drives): ('scsi' | 'sata' | 'ide')[] =>
-  cdroms.map(({ bus }) => bus ?? ownBus[machineTypeOf(machine)])
+  cdroms.map(({ bus }) => bus ?? ownBus[kindOfMachine(machine)])
 
 /** Disks of an older awaitvm have no bus: those without a slot were IDE's as long as there was a place. */
 function busesOfDisks(drives: Drives): DiskBus[] {
@@ -71,11 +76,12 @@ function placed<D>(drives: readonly D[], buses: readonly DiskBus[], firstOf: (bu
 
 /** Throws if the machine lacks the bus of a drive, or if a bus has too many drives. */
 export function checkBuses(drives: Drives, root: string): void {
-  const machine = machineTypeOf(drives.machine)
+  const machine = kindOfMachine(drives.machine)
   const { disks, cdroms } = placedDrives(drives)
   for (const [kind, places] of Object.entries({ disks, cdroms })) {
-    const index = places.findIndex(({ bus }) => bus === otherBus[machine])
-    if (index >= 0) throw lacksBus(`${root}.${kind}[${String(index)}].bus`, machine)
+    const index = places.findIndex(({ bus }) => otherBuses[machine].includes(bus))
+    const lacking = places[index]
+    if (lacking !== undefined) throw lacksBus(`${root}.${kind}[${String(index)}].bus`, lacking.bus, machine)
   }
   const buses = [...disks, ...cdroms].map(({ bus }) => bus)
   for (const bus of ['ide', 'sata', 'scsi'] as const) {
@@ -88,11 +94,15 @@ export function checkBuses(drives: Drives, root: string): void {
   }
 }
 
-function lacksBus(path: string, machine: MachineType): InvalidArgumentError {
+function lacksBus(path: string, bus: DiskBus, machine: MachineKind): InvalidArgumentError {
+  if (machine === 'virt') {
+    const reason = `${path} is '${bus}', which the machine of aarch64 does not have`
+    return new InvalidArgumentError({ path, reason, hint: "Use 'virtio' or 'scsi'." })
+  }
   const other = machine === 'q35' ? 'pc' : 'q35'
   return new InvalidArgumentError({
     path,
-    reason: `${path} is '${otherBus[machine]}', which the machine '${machine}' does not have`,
+    reason: `${path} is '${bus}', which the machine '${machine}' does not have`,
     hint: `Use '${ownBus[machine]}', or machine: '${other}'.`,
   })
 }

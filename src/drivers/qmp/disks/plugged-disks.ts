@@ -30,13 +30,13 @@ export type Slots = ReadonlyMap<number, string>
 export async function readSlots(client: QmpClient): Promise<Slots> {
   const devices = await listDevices(client)
   // `query-pci` does not tell what is behind a bridge before the firmware has given numbers to the buses.
-  const wanted = devices.includes(`${withId}/${bridge}`) ? `/${bridge}` : '/pci.0'
+  const names = devices.includes(`${withId}/${bridge}`) ? [`/${bridge}`] : ['/pci.0', '/pcie.0']
   const slots = new Map<number, string>()
   for (const path of devices) {
     const read = (property: string): Promise<unknown> => client.execute('qom-get', { path, property })
     try {
       const bus = await read('parent_bus')
-      if (typeof bus !== 'string' || !bus.endsWith(wanted)) continue
+      if (typeof bus !== 'string' || !names.some((name) => bus.endsWith(name))) continue
       slots.set(v.parse(addressSchema, await read('addr')) >> 3, idIn(path))
     } catch (error) {
       // The guest has released it after it was listed.

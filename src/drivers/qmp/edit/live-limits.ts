@@ -4,6 +4,7 @@ import { shownAdapters } from '../../../network/kept-adapter.js'
 import type { Hardware } from '../definition.js'
 import { cdromsWithBus, disksWithBus } from '../disks/drive-places.js'
 import { fixedDisks } from '../disks/plugged-disks.js'
+import { architectureOf } from '../hardware/machine.js'
 import { isSame } from '../../../model/is-same.js'
 import type { RunRecord } from '../process/run-record.js'
 
@@ -68,6 +69,10 @@ export function requireLive(before: Hardware, wanted: Hardware, { startedMiB }: 
   )
   if (isMoved || !isSame(fixedIn(before), fixedIn(wanted))) {
     refuse("its disks with another bus than 'virtio' only change while it is stopped")
+  }
+  const filesOf = ({ disks }: Hardware): unknown[] => disks.map(({ file }) => file)
+  if (architectureOf(before.machine) === 'aarch64' && !isSame(filesOf(before), filesOf(wanted))) {
+    refuse('the disks of an aarch64 VM are only added and removed while it is stopped')
   }
   const isLessened = before.disks.some(({ file }) => !wanted.disks.some((disk) => disk.file === file))
   if (isLessened && state !== 'running') {

@@ -1,10 +1,14 @@
 import { access, constants } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
 import { FirmwareNotFoundError } from '../../../errors.js'
+import type { GuestArchitecture } from '../../../model/vm-config.js'
+import { architectureOf } from '../hardware/machine.js'
 import { readFirmwareDescriptors, type UefiFiles } from './firmware-descriptors.js'
 
+type Places = readonly (readonly [folder: string, code: string, template: string])[]
+
 /** Where packages without a descriptor have OVMF: Debian and Ubuntu, Fedora, Arch, Homebrew. The builds of 4 MiB come first. */
-const knownPlaces: readonly (readonly [folder: string, code: string, template: string])[] = [
+const placesOfOvmf: Places = [
   ['/usr/share/OVMF', 'OVMF_CODE_4M.fd', 'OVMF_VARS_4M.fd'],
   ['/usr/share/edk2/x64', 'OVMF_CODE.4m.fd', 'OVMF_VARS.4m.fd'],
   ['/opt/homebrew/share/qemu', 'edk2-x86_64-code.fd', 'edk2-i386-vars.fd'],
@@ -13,6 +17,30 @@ const knownPlaces: readonly (readonly [folder: string, code: string, template: s
   ['/usr/share/edk2/ovmf', 'OVMF_CODE.fd', 'OVMF_VARS.fd'],
   ['/usr/share/edk2/x64', 'OVMF_CODE.fd', 'OVMF_VARS.fd'],
 ]
+
+/** The same for aarch64, whose packages call it AAVMF: images of 64 MiB. */
+const placesOfAavmf: Places = [
+  ['/usr/share/AAVMF', 'AAVMF_CODE.fd', 'AAVMF_VARS.fd'],
+  ['/usr/share/edk2/aarch64', 'QEMU_EFI-pflash.raw', 'vars-template-pflash.raw'],
+  ['/usr/share/edk2/aarch64', 'QEMU_CODE.fd', 'QEMU_VARS.fd'],
+  ['/opt/homebrew/share/qemu', 'edk2-aarch64-code.fd', 'edk2-arm-vars.fd'],
+  ['/usr/local/share/qemu', 'edk2-aarch64-code.fd', 'edk2-arm-vars.fd'],
+]
+
+const known: Readonly<Record<GuestArchitecture, { readonly places: Places; readonly hint: string }>> = {
+  x86_64: {
+    places: placesOfOvmf,
+    hint:
+      'Install it (Debian and Ubuntu: apt install ovmf; Fedora: dnf install edk2-ovmf; Arch: pacman -S edk2-ovmf; macOS: brew ' +
+      'install qemu), or name its OVMF_CODE.fd in boot.firmware.',
+  },
+  aarch64: {
+    places: placesOfAavmf,
+    hint:
+      'Install it (Debian and Ubuntu: apt install qemu-efi-aarch64; Fedora: dnf install edk2-aarch64; Arch: pacman -S ' +
+      'edk2-aarch64; macOS: brew install qemu), or name its AAVMF_CODE.fd in boot.firmware.',
+  },
+}
 
 /** Features of a UEFI that needs secure boot, or refuses to boot a system that is not signed. */
 const unwanted = ['requires-smm', 'secure-boot', 'enrolled-keys']
@@ -23,19 +51,21 @@ const unwanted = ['requires-smm', 'secure-boot', 'enrolled-keys']
  * @param root the folder to search instead of the whole file system
  */
 export async function findUefi(machine: string, root = '/'): Promise<UefiFiles> {
+  const architecture = architectureOf(machine)
+  const { places, hint } = known[architecture]
   const described = await readFirmwareDescriptors(root)
   const fitting = described.filter(
-    ({ machines, features }) => fits(machine, machines) && !features.some((feature) => unwanted.includes(feature)),
+    ({ targets, features }) =>
+      targets.some((target) => target.architecture === architecture && fits(machine, target.machines)) &&
+      !features.some((feature) => unwanted.includes(feature)),
   )
-  for (const { code, template } of [...fitting, ...knownFiles(root)]) {
+  for (const { code, template } of [...fitting, ...filesIn(places, root)]) {
     if ((await isReadable(code)) && (await isReadable(template))) return { code, template }
   }
-  const searched = new Set(knownPlaces.map(([folder]) => join(root, folder)))
+  const searched = new Set(places.map(([folder]) => join(root, folder)))
   throw new FirmwareNotFoundError({
     reason: `no UEFI for the machine ${machine} was found: neither by QEMU's descriptors (${join(root, 'usr/share/qemu/firmware')}), nor in ${[...searched].join(', ')}`,
-    hint:
-      'Install it (Debian and Ubuntu: apt install ovmf; Fedora: dnf install edk2-ovmf; Arch: pacman -S edk2-ovmf; macOS: brew ' +
-      'install qemu), or name its OVMF_CODE.fd in boot.firmware.',
+    hint,
   })
 }
 
@@ -49,12 +79,18 @@ export async function findTemplate(code: string, root = '/'): Promise<string | u
   return beside !== code && (await isReadable(beside)) ? beside : undefined
 }
 
-/** `OVMF_VARS_4M.fd` for `OVMF_CODE_4M.secboot.fd`. QEMU's own builds have the same variables for 32 and 64 bits. */
-const templateName = (code: string): string =>
-  code === 'edk2-x86_64-code.fd' ? 'edk2-i386-vars.fd' : code.replace('CODE', 'VARS').replace('.secboot', '')
+/** QEMU's own builds have the same variables for 32 and 64 bits. */
+const ownTemplates: Readonly<Partial<Record<string, string>>> = {
+  'edk2-x86_64-code.fd': 'edk2-i386-vars.fd',
+  'edk2-aarch64-code.fd': 'edk2-arm-vars.fd',
+}
 
-const knownFiles = (root: string): UefiFiles[] =>
-  knownPlaces.map(([folder, code, template]) => ({
+/** `OVMF_VARS_4M.fd` for `OVMF_CODE_4M.secboot.fd`. */
+const templateName = (code: string): string =>
+  ownTemplates[code] ?? code.replace('CODE', 'VARS').replace('.secboot', '')
+
+const filesIn = (places: Places, root: string): UefiFiles[] =>
+  places.map(([folder, code, template]) => ({
     code: join(root, folder, code),
     template: join(root, folder, template),
   }))

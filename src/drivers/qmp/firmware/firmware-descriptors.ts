@@ -12,12 +12,10 @@ export interface UefiFiles {
 
 /** A UEFI that a package has installed. */
 export interface InstalledUefi extends UefiFiles {
-  /** Patterns of the machines that it runs on: `pc-q35-*`. */
-  readonly machines: readonly string[]
+  /** The architectures that it is for, each with patterns of the machines that it runs on: `pc-q35-*`. */
+  readonly targets: readonly { readonly architecture: string; readonly machines: readonly string[] }[]
   readonly features: readonly string[]
 }
-
-const architecture = 'x86_64'
 
 const rawFile = v.object({ filename: v.string(), format: v.literal('raw') })
 /** A descriptor (QEMU's docs/interop/firmware.json), as far as it is needed; those of other kinds of firmware don't match. */
@@ -67,7 +65,7 @@ async function readDescriptor(path: string): Promise<InstalledUefi | undefined> 
   return {
     code: mapping.executable.filename,
     template: mapping['nvram-template'].filename,
-    machines: targets.flatMap((target) => (target.architecture === architecture ? target.machines : [])),
+    targets,
     features,
   }
 }

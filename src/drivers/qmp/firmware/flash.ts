@@ -3,6 +3,7 @@ import { InvalidArgumentError } from '../../../errors.js'
 import { checkFile } from '../../../files/check-file.js'
 import { firmwareFile } from '../../../model/boot-firmware.js'
 import type { Hardware } from '../definition.js'
+import { architectureOf } from '../hardware/machine.js'
 import { newDiskFile } from '../disks/disk-chain.js'
 import { findTemplate, findUefi } from './find-uefi.js'
 import type { UefiFiles } from './firmware-descriptors.js'
@@ -11,10 +12,12 @@ import { isFlashCode } from './firmware-volume.js'
 type Flash = NonNullable<Hardware['flash']>
 
 const mebibyte = 2 ** 20
-/** QEMU's flash memory is made of such blocks (hw/i386/pc_sysfw.c). */
+/** The flash memory of a PC is made of such blocks (hw/i386/pc_sysfw.c). */
 const blockBytes = 4096
 /** What QEMU gives both together (`max-fw-size`). */
 const maxBytes = 8 * mebibyte
+/** Each of the two flash memories of aarch64 has this size (hw/arm/virt.c). */
+const armBytes = 64 * mebibyte
 
 /**
  * The flash memory that a VM's firmware needs; `undefined` if it needs none. It stays with the VM until its `boot.firmware` is
@@ -23,12 +26,15 @@ const maxBytes = 8 * mebibyte
  * @param path the setting, for errors: `spec.boot.firmware`
  */
 export async function planFlash(
-  { firmware }: Hardware['boot'],
+  boot: Hardware['boot'],
   before: Pick<Hardware, 'machine' | 'boot' | 'flash'>,
   path: string,
 ): Promise<Flash | undefined> {
-  if (firmware === before.boot.firmware) return before.flash
-  if (firmware === 'uefi') return newFlash(await findUefi(before.machine), path)
+  const { machine, flash } = before
+  const firmware = firmwareOf(boot, machine)
+  const isMissing = firmware === 'uefi' && flash === undefined
+  if (firmware === firmwareOf(before.boot, machine) && !isMissing) return flash
+  if (firmware === 'uefi') return newFlash(await findUefi(machine), machine, path)
   const code = firmwareFile(firmware)
   if (code === undefined) return undefined
   await checkFile(code, path, 'qmp')
@@ -41,14 +47,24 @@ export async function planFlash(
       hint: "Put the OVMF_VARS.fd that belongs to it beside it, or use boot: { firmware: 'uefi' }, which finds both.",
     })
   }
-  return newFlash({ code, template }, path)
+  return newFlash({ code, template }, machine, path)
 }
 
-async function newFlash({ code, template }: UefiFiles, path: string): Promise<Flash> {
+/** The firmware that is asked for. An aarch64 machine has no other than a UEFI, and needs one unless it boots a kernel. */
+const firmwareOf = ({ firmware, kernel }: Hardware['boot'], machine: string): string | undefined =>
+  firmware === undefined && kernel === undefined && architectureOf(machine) === 'aarch64' ? 'uefi' : firmware
+
+async function newFlash({ code, template }: UefiFiles, machine: string, path: string): Promise<Flash> {
   const sizes = [await checkFile(code, path, 'qmp'), await checkFile(template, path, 'qmp')]
   const [codeBytes = 0, bytes = 0] = sizes.map(({ sizeBytes }) => sizeBytes)
-  if (codeBytes % blockBytes !== 0 || bytes % blockBytes !== 0 || codeBytes + bytes > maxBytes) {
-    const limits = `multiples of ${String(blockBytes)} bytes, and have at most ${String(maxBytes)} bytes together`
+  const isArm = architectureOf(machine) === 'aarch64'
+  const isFitting = isArm
+    ? codeBytes === armBytes && bytes === armBytes
+    : codeBytes % blockBytes === 0 && bytes % blockBytes === 0 && codeBytes + bytes <= maxBytes
+  if (!isFitting) {
+    const limits = isArm
+      ? `of ${String(armBytes)} bytes each`
+      : `multiples of ${String(blockBytes)} bytes, and have at most ${String(maxBytes)} bytes together`
     const reason = `${path} needs ${code} and ${template}, which must be ${limits}: they have ${String(codeBytes)} and ${String(bytes)}`
     throw new InvalidArgumentError({ path, reason })
   }

@@ -1,3 +1,4 @@
+import type { Accelerator } from '../process/accelerator.js'
 import type { FolderId } from '../process/own-qemu.js'
 import type { RunPlan } from '../process/run-record.js'
 import { seedFiles, type Hardware, type Seed } from '../definition.js'
@@ -8,7 +9,7 @@ import { firmwareFile } from '../../../model/boot-firmware.js'
 import { networkDevices } from '../network/network-devices.js'
 import { portName } from '../../../guest-agent/shell-script.js'
 import { runFiles } from '../run-files.js'
-import { bridge, inSlot, machineTypeOf } from './machine.js'
+import { bridge, inSlot, kindOfMachine, type MachineKind } from './machine.js'
 
 /** The last slots: disks take the ones before them. */
 const balloonSlot = 31
@@ -30,17 +31,18 @@ export function commandLine(
   }: Pick<RunPlan, 'accelerator' | 'startedMiB'> & { readonly directory: FolderId },
 ): string[] {
   const { machine, cpus, boot, flash } = hardware
+  const kind = kindOfMachine(machine)
   return [
     ...['-name', `guest=${id},process=qemu-${id.slice(0, 8)}`, '-uuid', id],
     // No devices or settings from the computer's own configuration.
     ...['-nodefaults', '-no-user-config', '-display', 'none', '-S'],
     ...[
       '-machine',
-      flash === undefined ? machine : `${machine},${flashNodes(flash)}`,
+      [machine, ...machineOptions(kind, accelerator), ...(flash === undefined ? [] : [flashNodes(flash)])].join(','),
       '-accel',
       accelerator,
       '-cpu',
-      accelerator === 'tcg' ? 'max' : 'host',
+      processor(kind, accelerator),
     ],
     ...['-smp', String(cpus), '-m', `${String(startedMiB)}M`],
     // A second QEMU for the same VM fails on this lock before it opens anything.
@@ -50,10 +52,8 @@ export function commandLine(
     ...monitor('watch', runFiles.watch),
     ...monitor('events', runFiles.events, runFiles.eventLog),
     ...socket('serial', runFiles.serial, runFiles.console),
-    ...device({ driver: 'isa-serial', chardev: 'serial' }),
-    ...device({ driver: 'VGA', ...(boot.videoFirmware !== undefined && { romfile: boot.videoFirmware }) }),
-    ...device({ driver: 'pvpanic' }),
-    ...(machineTypeOf(machine) === 'q35' ? device({ driver: 'pcie-pci-bridge', id: bridge }) : []),
+    ...(kind === 'virt' ? boardDevices : pcDevices(boot)),
+    ...(kind === 'q35' ? device({ driver: 'pcie-pci-bridge', id: bridge }) : []),
     ...device({ driver: 'virtio-serial-pci' }),
     ...socket('agent', runFiles.agent),
     ...device({ driver: 'virtserialport', id: 'agent-port', chardev: 'agent', name: 'org.qemu.guest_agent.0' }),
@@ -72,8 +72,35 @@ export function commandLine(
   ]
 }
 
+/**
+ * The interrupt controller of aarch64: version 3, which has room for all processors, or by KVM and HVF what these have.
+ */
+const machineOptions = (kind: MachineKind, accelerator: Accelerator): string[] =>
+  kind === 'virt' ? [`gic-version=${accelerator === 'tcg' ? '3' : 'max'}`] : []
+
+/** All that the accelerator offers. ARM's algorithm for signed pointers is slow to emulate, so a simple one takes its place. */
+function processor(kind: MachineKind, accelerator: Accelerator): string {
+  if (accelerator !== 'tcg') return 'host'
+  return kind === 'virt' ? 'max,pauth-impdef=on' : 'max'
+}
+
 const device = (options: QemuOptions): string[] => ['-device', JSON.stringify(options)]
 const blockdev = (options: QemuOptions): string[] => ['-blockdev', JSON.stringify(options)]
+
+const pcDevices = ({ videoFirmware }: Hardware['boot']): string[] => [
+  ...device({ driver: 'isa-serial', chardev: 'serial' }),
+  ...device({ driver: 'VGA', ...(videoFirmware !== undefined && { romfile: videoFirmware }) }),
+  ...device({ driver: 'pvpanic' }),
+]
+
+/** The machine of aarch64 has a serial port, but neither a keyboard nor slots other than those of PCI. */
+const boardDevices = [
+  ...['-serial', 'chardev:serial'],
+  ...device({ driver: 'virtio-gpu-pci' }),
+  ...device({ driver: 'qemu-xhci' }),
+  ...device({ driver: 'usb-kbd' }),
+  ...device({ driver: 'pvpanic-pci' }),
+]
 
 const bios = (firmware: string | undefined): string[] => {
   const file = firmwareFile(firmware)
@@ -137,7 +164,7 @@ function drives(hardware: Hardware): string[] {
       }),
     ]),
     // Q35 has no controller for floppies of its own.
-    ...(floppies.length > 0 && machineTypeOf(machine) === 'q35' ? device({ driver: 'isa-fdc' }) : []),
+    ...(floppies.length > 0 && kindOfMachine(machine) === 'q35' ? device({ driver: 'isa-fdc' }) : []),
     ...floppies.flatMap(({ image }, index) => {
       const { bootindex } = bootIndex('floppy', index)
       return [

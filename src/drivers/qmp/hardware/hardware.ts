@@ -16,6 +16,7 @@ import { checkBuses, disksWithBus } from '../disks/drive-places.js'
 import { planFlash } from '../firmware/flash.js'
 import { checkExtraArguments } from './extra-arguments.js'
 import { kernelProblem } from './kernel-image.js'
+import { architectureOf, requireForMachine } from './machine.js'
 import type { SeedPlan } from './seed.js'
 
 const mebibyte = 2 ** 20
@@ -35,6 +36,7 @@ const handled: HandledSettings = {
   cdroms: { image: true, bus: true },
   floppies: { image: true },
   boot: { kernel: true, initrd: true, commandLine: true, firmware: true, videoFirmware: true, order: true },
+  architecture: true,
   machine: true,
   native: { arguments: true },
   networkAdapters: {
@@ -135,6 +137,7 @@ export async function checkHardware(
     const has = `must be at most ${String(maxMemoryMiB)}, which this computer has`
     throw wrong(`${root}.memoryMiB`, `${has}, and is ${String(memoryMiB)}`)
   }
+  requireForMachine(wanted, root)
   checkDrives(wanted, root, limits)
   checkBuses(wanted, root)
   checkExtraArguments(wanted.extraArguments ?? [], root)
@@ -145,12 +148,15 @@ export async function checkHardware(
     driver: 'qmp',
     takeDiskImage,
   })
-  if (boot.kernel !== present?.boot.kernel) await checkKernel(boot, root)
+  if (boot.kernel !== present?.boot.kernel) await checkKernel(wanted, root)
   return images
 }
 
-async function checkKernel({ kernel }: Hardware['boot'], root: string): Promise<void> {
-  const problem = kernel === undefined ? undefined : await kernelProblem(kernel)
+async function checkKernel(
+  { boot: { kernel }, machine }: Pick<Hardware, 'boot' | 'machine'>,
+  root: string,
+): Promise<void> {
+  const problem = kernel === undefined ? undefined : await kernelProblem(kernel, architectureOf(machine))
   if (problem !== undefined) throw wrong(`${root}.boot.kernel`, `can't be booted: ${JSON.stringify(kernel)} ${problem}`)
 }
 

@@ -1,40 +1,52 @@
 import { execFile } from 'node:child_process'
-import { constants } from 'node:fs'
-import { access } from 'node:fs/promises'
+import { accessSync, constants } from 'node:fs'
 import { delimiter, isAbsolute, join } from 'node:path'
 import { promisify } from 'node:util'
 import { HostToolNotFoundError, ProtocolError } from '../../../errors.js'
-import type { MachineType } from '../../../model/vm-config.js'
+import type { GuestArchitecture } from '../../../model/vm-config.js'
+import { kindOfMachine, type MachineKind } from '../hardware/machine.js'
 import { nativeError } from '../qemu-errors.js'
 
 const run = promisify(execFile)
 
-const systemPackages =
-  'qemu-system-x86 on Debian and Ubuntu, qemu-system-x86-core on Fedora, qemu-system-x86 on Arch, qemu on Homebrew'
 const imagePackages = 'qemu-utils on Debian and Ubuntu, qemu-img on Fedora and Arch, qemu on Homebrew'
+
+/** The program for guests of an architecture, and the packages that have it. */
+const systems: Readonly<Record<GuestArchitecture, { readonly name: string; readonly packages: string }>> = {
+  x86_64: {
+    name: 'qemu-system-x86_64',
+    packages:
+      'qemu-system-x86 on Debian and Ubuntu, qemu-system-x86-core on Fedora, qemu-system-x86 on Arch, qemu on Homebrew',
+  },
+  aarch64: {
+    name: 'qemu-system-aarch64',
+    packages:
+      'qemu-system-arm on Debian and Ubuntu, qemu-system-aarch64-core on Fedora, qemu-system-aarch64 on Arch, qemu on Homebrew',
+  },
+}
 
 /** The paths of QEMU's programs. */
 export interface QemuTools {
-  readonly system: string
+  /** The program for guests of an architecture. Throws if it is not installed. */
+  readonly system: (architecture: GuestArchitecture) => string
   readonly img: string
 }
 
-/** Finds QEMU's programs on the PATH. */
-export async function findQemuTools(): Promise<QemuTools> {
-  const [system, img] = await Promise.all([
-    findProgram('qemu-system-x86_64', systemPackages),
-    findProgram('qemu-img', imagePackages),
-  ])
-  return { system, img }
+/** Finds QEMU's programs on the PATH. Those for other architectures than x86_64 may be missing until they are needed. */
+export function findQemuTools(): QemuTools {
+  const x86 = findProgram(systems.x86_64)
+  const system = (architecture: GuestArchitecture): string =>
+    architecture === 'x86_64' ? x86 : findProgram(systems[architecture])
+  return { system, img: findProgram({ name: 'qemu-img', packages: imagePackages }) }
 }
 
-async function findProgram(name: string, packages: string): Promise<string> {
+function findProgram({ name, packages }: { readonly name: string; readonly packages: string }): string {
   for (const folder of (process.env['PATH'] ?? '').split(delimiter)) {
     // A relative entry would name another program in each working directory.
     if (!isAbsolute(folder)) continue
     const path = join(folder, name)
     try {
-      await access(path, constants.X_OK)
+      accessSync(path, constants.X_OK)
       return path
     } catch {
       // The next folder may have it.
@@ -49,8 +61,8 @@ async function findProgram(name: string, packages: string): Promise<string> {
 /** A build of QEMU. */
 export interface QemuBuild {
   readonly version: string
-  /** The versioned names of its machines, which later versions know too: `pc-q35-7.2`, `pc-i440fx-7.2`. */
-  readonly machines: Readonly<Record<MachineType, string>>
+  /** The versioned names of the machines that it has, which later versions know too: `pc-q35-7.2`, `pc-i440fx-7.2`, `virt-7.2`. */
+  readonly machines: Readonly<Partial<Record<MachineKind, string>>>
 }
 
 /** Asks QEMU for its version and machines. */
@@ -67,10 +79,11 @@ export async function readQemuBuild(system: string): Promise<QemuBuild> {
     })
   })
   const number = /version (\d+(?:\.\d+)+)/.exec(version)?.[1]
-  const q35 = /\(alias of (pc-q35-[\w.+-]+)\)/.exec(machines)?.[1]
-  const pc = /\(alias of (pc-i440fx-[\w.+-]+)\)/.exec(machines)?.[1]
-  if (number === undefined || q35 === undefined || pc === undefined) {
+  const aliased = [...machines.matchAll(/\(alias of ((?:pc-q35|pc-i440fx|virt)-[\w.+-]+)\)/g)].flatMap(
+    ([, name]) => name ?? [],
+  )
+  if (number === undefined || aliased.length === 0) {
     throw new ProtocolError({ reason: `${system} tells neither its version nor its machines in a known form` })
   }
-  return { version: number, machines: { q35, pc } }
+  return { version: number, machines: Object.fromEntries(aliased.map((name) => [kindOfMachine(name), name])) }
 }

@@ -65,6 +65,7 @@ const samples: Readonly<Record<SettingPath, Sample>> = {
   'spec.boot.firmware': (_trial, firmware) => ({ boot: { firmware } }),
   'spec.boot.videoFirmware': (_trial, videoFirmware) => ({ boot: { videoFirmware } }),
   'spec.boot.order': () => ({ boot: { order: ['cdrom', 'disk'] } }),
+  'spec.architecture': () => ({ architecture: 'x86_64' }),
   'spec.machine': () => ({ machine: 'pc' }),
   'spec.native.arguments': () => ({ native: { arguments: ['-rtc', 'base=localtime'] } }),
   'spec.networkAdapters.macAddress': () => networkAdapter({ macAddress: '52:54:00:ab:cd:ef' }),

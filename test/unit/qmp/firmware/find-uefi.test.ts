@@ -128,3 +128,15 @@ test('the variables of a named UEFI are those of its descriptor, else those besi
   expect(await findTemplate(code, root)).toBe(template)
   expect(await findTemplate(put('own/firmware.fd'), root)).toBeUndefined()
 })
+
+test('aarch64 has firmware of its own: by a descriptor of that architecture, else where packages have it', async () => {
+  describeUefi(packages, '10-x86.json', 'x86', { machines: ['*'] })
+  await expect(findUefi('virt-7.2', root)).rejects.toMatchObject({
+    code: 'FIRMWARE_NOT_FOUND',
+    hint: expect.stringContaining('apt install qemu-efi-aarch64'),
+  })
+  const installed = { code: put('usr/share/AAVMF/AAVMF_CODE.fd'), template: put('usr/share/AAVMF/AAVMF_VARS.fd') }
+  expect(await findUefi('virt-7.2', root)).toEqual(installed)
+  const described = describeUefi(packages, '40-arm.json', 'arm', { architecture: 'aarch64', machines: ['virt-*'] })
+  expect(await findUefi('virt-7.2', root)).toEqual(described)
+})
