@@ -1,6 +1,6 @@
 import type { Job, OperationCode } from 'awaitvm'
 import type { ModelHost } from './model-host.js'
-import type { VmAction } from './model-vm.js'
+import type { Owner, VmAction } from './model-vm.js'
 import type { Call } from './step.js'
 import type { Known } from './world.js'
 
@@ -13,13 +13,17 @@ export interface Prepared {
   readonly begin: (options: { readonly signal?: AbortSignal }) => Job<unknown>
 }
 
-/** @param taken the name of another VM, for a call that has to fail because of it */
+/**
+ * @param taken the name of another VM, for a call that has to fail because of it
+ * @param by the connection that makes the call
+ */
 export function prepare(
   { what, snapshot }: Call,
   { vm, model, snapshotIds }: Known,
   host: ModelHost,
   newName: string,
   taken: string | undefined,
+  by: Owner,
 ): Prepared {
   const chosen = [...snapshotIds.keys()][snapshot % Math.max(1, snapshotIds.size)]
   const id = snapshotIds.get(chosen ?? '') ?? 'none'
@@ -52,6 +56,22 @@ export function prepare(
         action: { kind: 'describe', description: newName },
         begin: (options) => vm.edit({ description: newName }, options),
       }
+    case 'label': {
+      const label = snapshot % 3 === 0 ? undefined : newName
+      return {
+        operation: 'vm.edit',
+        action: { kind: 'label', label },
+        begin: (options) => vm.edit({ labels: label === undefined ? {} : { label } }, options),
+      }
+    }
+    case 'own': {
+      const owner = snapshot % 2 === 0 ? undefined : by
+      return {
+        operation: 'vm.edit',
+        action: { kind: 'own', owner },
+        begin: (options) => vm.edit({ ephemeral: owner !== undefined }, options),
+      }
+    }
     case 'resize': {
       const memoryMiB = model.memoryMiB === 16 ? 24 : 16
       return {
@@ -77,12 +97,14 @@ export function prepare(
         begin: (options) => vm.edit({ name }, options),
       }
     case 'create':
-    case 'clone':
+    case 'clone': {
+      const owner = snapshot % 3 === 0 ? by : undefined
       return {
         operation: 'vm.clone',
-        action: { kind: 'clone', name, isTaken },
-        begin: (options) => vm.clone({ ...options, name }),
+        action: { kind: 'clone', name, isTaken, owner },
+        begin: (options) => vm.clone({ ...options, name, ephemeral: owner !== undefined }),
       }
+    }
     case 'delete':
       return { operation: 'vm.delete', action: { kind: 'delete' }, begin: (options) => vm.delete(options) }
     case 'snapshot':

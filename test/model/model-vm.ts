@@ -16,11 +16,16 @@ export interface ModelSnapshot {
   readonly disks: readonly ModelDisk[]
 }
 
+/** The connection that an ephemeral VM ends with: that which is closed now and then, or the second one. */
+export type Owner = 'first' | 'second'
+
 /** A VM in a settled state, in the reference. */
 export interface ModelVm {
   readonly name: string
   readonly state: VmState
   readonly description: string
+  readonly label: string | undefined
+  readonly owner: Owner | undefined
   readonly memoryMiB: number
   /** The memory when its guest was started. */
   readonly bootMiB: number
@@ -34,6 +39,8 @@ export type VmAction =
   | { readonly kind: 'look' }
   | { readonly kind: 'move'; readonly operation: Movement; readonly isKill: boolean }
   | { readonly kind: 'describe'; readonly description: string }
+  | { readonly kind: 'label'; readonly label: string | undefined }
+  | { readonly kind: 'own'; readonly owner: Owner | undefined }
   | {
       readonly kind: 'resize'
       readonly memoryMiB: number
@@ -43,7 +50,7 @@ export type VmAction =
     }
   | { readonly kind: 'grow'; readonly disk: ModelDisk; readonly states: readonly VmState[] }
   | { readonly kind: 'rename'; readonly name: string; readonly isTaken: boolean }
-  | { readonly kind: 'clone'; readonly name: string; readonly isTaken: boolean }
+  | { readonly kind: 'clone'; readonly name: string; readonly isTaken: boolean; readonly owner: Owner | undefined }
   | { readonly kind: 'delete' }
   | { readonly kind: 'snapshot'; readonly name: string }
   | { readonly kind: 'switch' | 'drop'; readonly name: string | undefined }
@@ -67,6 +74,8 @@ export type Expected = { readonly vm: ModelVm | undefined } | { readonly code: s
 const specOf = {
   move: ({ operation }: { readonly operation: Movement }) => operations[operation],
   describe: () => operations['vm.edit'],
+  label: () => operations['vm.edit'],
+  own: () => operations['vm.edit'],
   rename: () => operations['vm.edit'],
   clone: () => operations['vm.clone'],
   delete: () => operations['vm.delete'],
@@ -98,6 +107,10 @@ export function expectedOf(vm: ModelVm | undefined, action: VmAction): Expected 
       return { vm: inState(vm, operations[action.operation].to) }
     case 'describe':
       return { vm: { ...vm, description: action.description } }
+    case 'label':
+      return { vm: { ...vm, label: action.label } }
+    case 'own':
+      return { vm: { ...vm, owner: action.owner } }
     case 'resize':
       return resized(vm, action)
     case 'grow':

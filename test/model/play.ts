@@ -4,7 +4,7 @@ import { prepare, type Prepared } from './calls.js'
 import { explain, mayGoDownLater, type Ended } from './explain.js'
 import { HandledJob } from './handled-job.js'
 import type { ModelHost } from './model-host.js'
-import type { ModelVm } from './model-vm.js'
+import type { ModelVm, Owner } from './model-vm.js'
 import type { Call, Step, Trouble } from './step.js'
 import { agrees, observe, type Known } from './world.js'
 
@@ -60,12 +60,14 @@ export class Play {
     const prepared = calls.map((call) => {
       const known = this.#choose(call.vm)
       // The connection that makes the call is random too.
-      const vm = (call.turns % 2 === 1 ? seconds.get(known.vm.id) : undefined) ?? known.vm
+      const second = call.turns % 2 === 1 ? seconds.get(known.vm.id) : undefined
+      const vm = second ?? known.vm
+      const by = second === undefined ? 'first' : 'second'
       const isGrowing = call.what === 'create' || call.what === 'clone'
       const what = isGrowing && this.#known.size + calls.length > maxVms ? 'look' : call.what
       const other = calls.length === 1 && call.snapshot > 6 ? this.#choose(call.vm + 1) : undefined
       const taken = other === known ? undefined : other?.model.name
-      return { known, call, ...prepare({ ...call, what }, { ...known, vm }, this.#host, this.#newName(), taken) }
+      return { known, call, ...prepare({ ...call, what }, { ...known, vm }, this.#host, this.#newName(), taken, by) }
     })
     const struck = trouble === undefined ? undefined : prepared[trouble.call % prepared.length]
     const endTrouble =
@@ -153,7 +155,7 @@ export class Play {
       const code = handled.job.retCode
       const found = await this.#server.getVm(action.name)
       if (code !== 'OUTCOME_UNKNOWN') assert.equal(found.isOk(), code === 'SUCCESS')
-      if (found.isOk()) await this.#learn(found.value, 'stopped')
+      if (found.isOk()) await this.#learn(found.value, 'stopped', action.owner)
     }
   }
 
@@ -170,12 +172,13 @@ export class Play {
     if (found.isOk()) await this.#learn(found.value, 'stopped')
   }
 
-  async #learn(vm: Vm, state: VmState): Promise<void> {
+  async #learn(vm: Vm, state: VmState, owner?: Owner): Promise<void> {
     const observed = await observe(vm)
     assert.ok(observed !== undefined)
     assert.equal(observed.model.state, state)
     assert.deepEqual(observed.model.snapshots, [])
-    this.#known.set(vm.id, { vm, ...observed })
+    assert.equal(observed.model.owner !== undefined, owner !== undefined)
+    this.#known.set(vm.id, { vm, ...observed, model: { ...observed.model, owner } })
   }
 
   async #playHappening(choice: number, what: 'crash' | 'powerOff'): Promise<void> {
@@ -196,7 +199,14 @@ export class Play {
     const after = await this.#host.reconnect?.()
     if (after === undefined) return
     for (const [id, known] of this.#known) {
-      const vm = await this.#server.getVm(id).unwrap()
+      const found = await this.#server.getVm(id)
+      const hasEnded = known.model.owner === 'first'
+      assert.equal(found.isErr() && found.error.code === 'VM_NOT_FOUND', hasEnded)
+      if (hasEnded) {
+        this.#known.delete(id)
+        continue
+      }
+      const vm = found._unsafeUnwrap()
       const model = { ...known.model, state: after(known.model.state) }
       const again: Known = { vm, model, snapshotIds: known.snapshotIds }
       this.#known.set(id, again)

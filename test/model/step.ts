@@ -32,6 +32,8 @@ const kinds = [
   'refresh',
   'create',
   'describe',
+  'label',
+  'own',
   'resize',
   'grow',
   'rename',

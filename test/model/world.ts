@@ -16,7 +16,7 @@ export async function observe(
   const found = await vm.refresh()
   if (found.isErr() && found.error.code === 'VM_NOT_FOUND') return undefined
   if (found.isErr()) throw found.error
-  const { name, description, memoryMiB } = found.value
+  const { name, description, labels, ephemeral, memoryMiB } = found.value
   const disks = found.value.disks.map(({ id, sizeMiB = 0 }) => ({ id, sizeMiB }))
   const nodes = flat(await vm.getSnapshotTree().unwrap())
   const nameOf = (id: string | undefined): string | undefined => nodes.find((node) => node.id === id)?.name
@@ -31,7 +31,19 @@ export async function observe(
   }))
   const current = nodes.find(({ isCurrent }) => isCurrent)?.name
   return {
-    model: { name, state: await vm.getState().unwrap(), description, memoryMiB, bootMiB: 0, disks, snapshots, current },
+    model: {
+      name,
+      state: await vm.getState().unwrap(),
+      description,
+      label: labels?.['label'],
+      // The host does not report whose it is: the value of the reference stands.
+      owner: ephemeral === true ? 'first' : undefined,
+      memoryMiB,
+      bootMiB: 0,
+      disks,
+      snapshots,
+      current,
+    },
     snapshotIds: new Map(nodes.map((node) => [node.name, node.id])),
   }
 }
@@ -41,9 +53,10 @@ const flat = (nodes: readonly SnapshotNode[]): SnapshotNode[] => nodes.flatMap((
 /** True if the reference agrees with what the host reports. */
 export function agrees(model: ModelVm | undefined, observed: ModelVm | undefined): boolean {
   if (model === undefined || observed === undefined) return model === observed
-  const told = ({ snapshots, bootMiB: _untold, ...rest }: ModelVm): string =>
+  const told = ({ snapshots, bootMiB: _untold, owner, ...rest }: ModelVm): string =>
     JSON.stringify([
       Object.entries(rest).sort(),
+      owner !== undefined,
       snapshots.map(({ name, parent, state }) => [name, parent, state]).sort(),
     ])
   return told(model) === told(observed)
