@@ -172,8 +172,8 @@ const firmwareSchema = v.pipe(
   v.check(isFirmware, 'must be "bios", "uefi" or an absolute path: use path.resolve()'),
 )
 
-export const architectureSchema = v.picklist(['x86_64', 'aarch64'], 'must be "x86_64" or "aarch64"')
-export const machineSchema = v.picklist(['q35', 'pc'], 'must be "q35" or "pc"')
+const architectureSchema = v.picklist(['x86_64', 'aarch64'], 'must be "x86_64" or "aarch64"')
+const machineSchema = v.picklist(['q35', 'pc'], 'must be "q35" or "pc"')
 export const diskBusSchema = v.picklist(['virtio', 'scsi', 'sata', 'ide'], 'must be "virtio", "scsi", "sata" or "ide"')
 export const cdromBusSchema = v.picklist(['scsi', 'sata', 'ide'], 'must be "scsi", "sata" or "ide"')
 
