@@ -12,7 +12,7 @@ import type { Job } from './job/job.js'
 import type { ExecOptions } from './model/exec.js'
 import type { GuestInfo } from './model/guest-info.js'
 import type { NetworkAddress } from './model/network-address.js'
-import { flag, nonEmpty, optional, plainText, textRecord, whole, wholeFrom0, withoutNul } from './model/schema.js'
+import { flag, namedTexts, nonEmpty, optional, plainText, whole, wholeFrom0, withoutNul } from './model/schema.js'
 import { reachableAddresses } from './network/reachable-addresses.js'
 import type * as errors from './operation-errors.js'
 import type { OperationMethods } from './operation-methods.js'
@@ -41,7 +41,7 @@ const readExecOptions = methodOptions({
   input: optional(inputSchema),
   stdin: optional(v.literal('pipe', 'must be "pipe"')),
   encoding: optional(v.picklist(['utf8', 'buffer'], 'must be "utf8" or "buffer"')),
-  env: optional(textRecord),
+  env: optional(namedTexts(plainText, plainText)),
   cwd: optional(plainText),
   user: optional(v.pipe(plainText, v.regex(/^[^:\s-][^:\s]*$/, 'must be the name of a user'))),
   pty: optional(ptySizeSchema),

@@ -83,8 +83,29 @@ export const object = <S extends v.ObjectEntries>(
 ): v.GenericSchema<unknown, v.InferOutput<v.ObjectSchema<S, undefined>>> =>
   v.pipe(knownNames([...Object.keys(entries), ...others]), v.object(entries, 'is missing'))
 
-/** An object of strings under any keys. */
-export const textRecord = v.pipe(objectOnly, v.record(plainText, plainText, 'must be an object'))
+/** An object of strings under names of a user's own. Not `v.record`, which leaves names out that objects inherit, such as `constructor`. */
+export const namedTexts = (
+  nameSchema: v.GenericSchema<string>,
+  valueSchema: v.GenericSchema<string>,
+): v.GenericSchema<unknown, Readonly<Record<string, string>>> =>
+  v.pipe(
+    objectOnly,
+    v.rawTransform(({ dataset, addIssue, NEVER }) => {
+      const texts = new Map<string, string>()
+      const entries: [string, unknown][] = Object.entries(dataset.value)
+      for (const [key, value] of entries) {
+        const checks = [v.safeParse(nameSchema, key), v.safeParse(valueSchema, value)] as const
+        const [issue] = checks.flatMap(({ issues }) => issues ?? [])
+        if (issue !== undefined) {
+          const { message } = issue
+          addIssue({ message, input: value, path: [{ type: 'object', origin: 'value', input: {}, key, value }] })
+          return NEVER
+        }
+        if (checks[1].success) texts.set(key, checks[1].output)
+      }
+      return Object.fromEntries(texts)
+    }),
+  )
 
 export const list = <S extends v.GenericSchema>(
   schema: S,

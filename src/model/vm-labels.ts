@@ -1,5 +1,5 @@
 import * as v from 'valibot'
-import { objectOnly } from './schema.js'
+import { namedTexts, text } from './schema.js'
 
 /**
  * Names and values of a user's own, by which `server.getVmList({ labels })` finds VMs.
@@ -20,35 +20,24 @@ const maxNameLength = 128
 const maxValueLength = 1024
 const namePattern = /^[a-zA-Z0-9](?:[\w./-]*[a-zA-Z0-9])?$/
 
-/** What is wrong with a label, if anything. */
-function problemOf(name: string, value: unknown): string | undefined {
-  if (name.length > maxNameLength || !namePattern.test(name)) {
-    return `is not the name of a label: 1 to ${String(maxNameLength)} letters, digits, ".", "_", "/" and "-", with a letter or a digit at both ends`
-  }
-  if (typeof value !== 'string') return 'must be a string'
-  if (value.length > maxValueLength) return `must have at most ${String(maxValueLength)} characters`
-  if (/\p{Cc}/u.test(value)) return 'must not contain control characters'
-  return /\p{Surrogate}/u.test(value) ? 'must be well-formed Unicode' : undefined
-}
+const nameSchema = v.pipe(
+  text,
+  v.check(
+    (name) => name.length <= maxNameLength && namePattern.test(name),
+    `is not the name of a label: 1 to ${String(maxNameLength)} letters, digits, ".", "_", "/" and "-", with a letter or a digit at both ends`,
+  ),
+)
 
-/** Not `v.record`, which leaves names out that objects inherit, such as `constructor`. */
+const valueSchema = v.pipe(
+  text,
+  v.maxLength(maxValueLength, `must have at most ${String(maxValueLength)} characters`),
+  v.check((value) => !/\p{Cc}/u.test(value), 'must not contain control characters'),
+  v.check((value) => !/\p{Surrogate}/u.test(value), 'must be well-formed Unicode'),
+)
+
 export const labelsSchema: v.GenericSchema<unknown, VmLabels> = v.pipe(
-  objectOnly,
-  v.rawTransform(({ dataset, addIssue, NEVER }): VmLabels => {
-    const input = dataset.value
-    const entries = Object.entries(input)
-    if (entries.length > maxLabels) {
-      addIssue({ message: `must have at most ${String(maxLabels)} labels` })
-      return NEVER
-    }
-    for (const [key, value] of entries) {
-      const message = problemOf(key, value)
-      if (message === undefined) continue
-      addIssue({ message, input: value, path: [{ type: 'object', origin: 'value', input: {}, key, value }] })
-      return NEVER
-    }
-    return Object.fromEntries(entries)
-  }),
+  namedTexts(nameSchema, valueSchema),
+  v.check((labels) => Object.keys(labels).length <= maxLabels, `must have at most ${String(maxLabels)} labels`),
 )
 
 /** Whether a VM has all of these labels, with these values. */

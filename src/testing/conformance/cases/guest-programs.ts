@@ -112,10 +112,11 @@ export const guestPrograms: Cases = ({ host, promises, promisesInGuest }) => {
   )
 
   promisesInGuest('a program has the environment variables that it is given', ['guest.exec'], async (vm) => {
-    const env = { AWAITVM_PLAIN: 'plain', AWAITVM_ODD: ` it's "$HOME" \`id\`\n=; ` }
-    const script = 'printf "%s|%s|%s" "$AWAITVM_PLAIN" "$AWAITVM_ODD" "${AWAITVM_NONE-none}"'
-    expect(await outputOf(vm, ['sh', '-c', script], { env })).toBe(`plain|${env.AWAITVM_ODD}|none`)
-    expect(await outputOf(vm, script, { env })).toBe(`plain|${env.AWAITVM_ODD}|none`)
+    const env = { AWAITVM_PLAIN: 'plain', AWAITVM_ODD: ` it's "$HOME" \`id\`\n=; `, constructor: 'inherited name' }
+    const script = 'printf "%s|%s|%s|%s" "$AWAITVM_PLAIN" "$AWAITVM_ODD" "$constructor" "${AWAITVM_NONE-none}"'
+    const expected = `plain|${env.AWAITVM_ODD}|inherited name|none`
+    expect(await outputOf(vm, ['sh', '-c', script], { env })).toBe(expected)
+    expect(await outputOf(vm, script, { env })).toBe(expected)
   })
 
   promisesInGuest('a program runs in the folder that it is given', ['guest.exec'], async (vm) => {
