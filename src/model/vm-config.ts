@@ -171,17 +171,25 @@ export interface PortForward {
   readonly hostAddress?: string | undefined
 }
 
-/**
- * What an adapter is connected to.
- *
- * - `'user'`: a network of the adapter's own, with DHCP, through which the host answers for the guest. It needs no rights on the host.
- * - `{ private: 'lab' }`: the private network of that name, 1 to 64 characters. VMs in one directory of one computer that name the same
- *   network reach each other there, and nothing else: neither the host nor what is outside. Nobody gives out addresses: the guests
- *   set their own, as by `cloudInit.networkConfig`. **Other users of the computer can listen in and take part**: it is not for secrets.
- * - `{ bridge: 'br0' }`: a bridge of the host, with what is on it. The host has to allow it: on QEMU, by its `qemu-bridge-helper` and a
- *   line `allow br0` in `/etc/qemu/bridge.conf`.
- */
-export type AdapterNetwork = 'user' | { readonly private: string } | { readonly bridge: string }
+/** What an adapter is connected to. */
+export type AdapterNetwork =
+  /** A network of the adapter's own, with DHCP, through which the host answers for the guest. It needs no rights on the host. */
+  | 'user'
+  | {
+      /**
+       * The name of a private network, 1 to 64 characters. VMs in one directory of one computer that name the same network reach each
+       * other there, and nothing else: neither the host nor what is outside. There is no DHCP: the guests set their own addresses, as by
+       * `cloudInit.networkConfig`. **Other users of the computer can listen in and take part**: it is not for secrets.
+       */
+      readonly private: string
+    }
+  | {
+      /**
+       * A bridge of the host, `'br0'`, with what is on it. The host has to allow it: on QEMU, by its `qemu-bridge-helper` and a line
+       * `allow br0` in `/etc/qemu/bridge.conf`.
+       */
+      readonly bridge: string
+    }
 
 /**
  * A network adapter.
