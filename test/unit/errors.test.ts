@@ -122,7 +122,7 @@ describe('a job that fails', () => {
   test('says so for every operation', () => {
     const host = { type: 'host', id: 'embedded:', name: 'embedded:' } as const
     const messages = Object.keys(operations).map((operation) => {
-      const target = operation.startsWith('server.') || operation === 'connect' ? host : vm
+      const target = /^(?:server|images)\.|^connect$/.test(operation) ? host : vm
       return failed(new NotSupportedError({ reason: 'no', capability: operation }), operation as never, target).message
     })
     expect(messages).toMatchInlineSnapshot(`
@@ -135,6 +135,9 @@ describe('a job that fails', () => {
         "Cannot register the VM on host "embedded:": no.",
         "Cannot list the jobs of host "embedded:": no.",
         "Cannot attach to a job of host "embedded:": no.",
+        "Cannot list the images of host "embedded:": no.",
+        "Cannot fetch an image for host "embedded:": no.",
+        "Cannot remove an image of host "embedded:": no.",
         "Cannot close host "embedded:": no.",
         "Cannot get the state of VM "web-1": no.",
         "Cannot refresh VM "web-1": no.",
