@@ -27,6 +27,8 @@ export class GuestConnection {
   readonly #socket: Socket
   /** The guest's public host key: `ssh-ed25519 AAAA…` */
   readonly hostKey: string
+  /** The sessions for programs that the server counts at present. Its users keep it. */
+  sessions = 0
   #lost: Error | undefined
   #isOpen = true
 
@@ -124,9 +126,10 @@ export class GuestConnection {
         reject(new LostConnectionError(this.reason, false))
         return
       }
+      const { sessions } = this
       this.#client.exec(command, terminal === undefined ? {} : { pty: terminal }, (error, channel) => {
         if (error === undefined) resolve(attach(channel))
-        else reject(this.#execError(error))
+        else reject(this.#execError(error, sessions))
       })
     })
   }
@@ -158,12 +161,12 @@ export class GuestConnection {
     this.#client.destroy()
   }
 
-  #execError(error: Error): Error {
+  #execError(error: Error, sessions: number): Error {
     // The words of the library for a command that was sent.
     const isSent = error.message === 'Unable to exec'
     if (!this.isOpen || error.message === 'No response from server') return new LostConnectionError(this.reason, isSent)
     // The server's code for the refusal of a channel.
-    if ('reason' in error) return new ChannelRefusedError(error)
+    if ('reason' in error) return new ChannelRefusedError(error, sessions)
     return new HostError({
       reason: isSent ? 'its ssh server runs no commands for the user' : 'its ssh server gives the user no terminal',
       hint: 'Look into the log of the ssh server: its settings may forbid it, or the guest may have no memory or no processes left.',
@@ -187,9 +190,16 @@ export class LostConnectionError extends Error {
 
 /** The server opens no further channel on the connection. */
 export class ChannelRefusedError extends Error {
-  constructor(cause: Error) {
+  /**
+   * Those for programs that the server may have counted, with the one that it refused, when it was asked for that. Some of them may have
+   * ended by the time of the refusal.
+   */
+  readonly sessions: number
+
+  constructor(cause: Error, sessions: number) {
     super(cause.message, { cause })
     this.name = 'ChannelRefusedError'
+    this.sessions = sessions
   }
 }
 

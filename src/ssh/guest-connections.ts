@@ -17,8 +17,7 @@ interface Kept {
   readonly guard: Guard
   /** Programs on it. */
   programs: number
-  /** Sessions that the server counts, and how many it takes. */
-  sessions: number
+  /** How many sessions the server takes. */
   capacity: number
 }
 
@@ -63,8 +62,8 @@ export class GuestConnections {
           continue
         }
         if (!(error instanceof ChannelRefusedError)) throw error
-        if (kept.sessions === 1) throw noSessions(error, this.#driver)
-        kept.capacity = Math.min(kept.capacity, kept.sessions - 1)
+        if (error.sessions === 1) throw noSessions(error, this.#driver)
+        kept.capacity = Math.min(kept.capacity, error.sessions - 1)
       } finally {
         this.#giveBack(kept, session)
       }
@@ -120,13 +119,13 @@ export class GuestConnections {
   #free(): Kept | undefined {
     for (const kept of this.#kept) {
       if (!kept.connection.isOpen) this.#kept.delete(kept)
-      else if (kept.sessions < kept.capacity) return kept
+      else if (kept.connection.sessions < kept.capacity) return kept
     }
     return undefined
   }
 
   #load(kept: Kept): Kept {
-    kept.sessions += 1
+    kept.connection.sessions += 1
     kept.programs += 1
     if (kept.programs === 1) kept.connection.setInUse(true)
     return kept
@@ -137,7 +136,7 @@ export class GuestConnections {
     if (kept.programs === 0) kept.connection.setInUse(false)
     if ([...this.#kept].every(({ programs }) => programs === 0)) this.#closeLater()
     void session.freed().then(() => {
-      kept.sessions -= 1
+      kept.connection.sessions -= 1
       this.#serve()
     })
   }
@@ -161,7 +160,7 @@ export class GuestConnections {
     try {
       const connection = await this.#open(this.#closing.signal)
       const guard = await this.#guarded(connection)
-      this.#kept.add({ connection, guard, programs: 0, sessions: 0, capacity: maxSessions })
+      this.#kept.add({ connection, guard, programs: 0, capacity: maxSessions })
       connection.setInUse(false)
     } catch (error) {
       // Those that wait are served by the programs that end, if there are any.

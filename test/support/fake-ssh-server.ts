@@ -71,7 +71,9 @@ function runCommands(session: Session): void {
   session.on('exec', (accept, _reject, { command }) => {
     const channel = accept()
     const program = spawn('/bin/sh', ['-c', command])
-    channel.pipe(program.stdin)
+    // Not by a pipe, which stops at the end of the program: a channel whose own end is not read keeps its session.
+    channel.on('data', (chunk: Buffer) => program.stdin.write(chunk))
+    channel.on('end', () => program.stdin.end())
     program.stdin.on('error', () => undefined)
     program.stdout.pipe(channel, { end: false })
     program.stderr.pipe(channel.stderr, { end: false })
