@@ -121,8 +121,9 @@ export class VmDirectory<D extends WrittenVm> {
     const folder = await beginFolder(this.root, this.member, id)
     this.#pending.set(id, folder)
     try {
-      await fill()
+      // First, so that hardly anything is left to fail once another VM has been changed for this one.
       await writeDefinition(folder, definition)
+      await fill()
       await this.alone(async () => {
         await this.#names.requireFreeName(definition)
         await this.#ephemeral.note(definition, undefined)
