@@ -41,24 +41,34 @@ export async function copyOut(guest: InGuest, task: Task, input: DriverInputs['g
     isHarmless: true,
     isBulk: true,
   }
-  const receive = async (bytes: AsyncIterable<Uint8Array>): Promise<void> => {
+  const receive = async (bytes: AsyncIterable<Uint8Array>, untilEnd: () => Promise<void>): Promise<void> => {
     const reader = new ByteReader(bytes)
     const line = await reader.readLine(maxHeadLine)
     const head = v.safeParse(headSchema, line?.split(' '))
     if (!head.success) throw new ProtocolError({ reason: 'the guest does not say what it sends' })
-    if (head.output[0] === 'directory') await receiveFolder(guest, task, input, reader, head.output[1])
-    else await receiveFile(guest, task, input, reader, head.output)
+    if (head.output[0] === 'directory')
+      await receiveFolder(guest, task, input, { reader, untilEnd, total: head.output[1] })
+    else await receiveFile(guest, task, input, { reader, untilEnd, head: head.output })
   }
   // A file that grows is copied as far as it went at first.
   await readScript(guest, input.from, script, receive, { mayGoOn: true })
+}
+
+interface Sent {
+  readonly reader: ByteReader
+  /** Resolves when the guest has ended well. The copy gets its name only then: it is complete, and no longer cancelled. */
+  readonly untilEnd: () => Promise<void>
 }
 
 async function receiveFile(
   { way }: InGuest,
   task: Task,
   { to }: DriverInputs['guest.copyOut'],
-  reader: ByteReader,
-  [, size, mode, mtime]: readonly ['file', number, number, number],
+  {
+    reader,
+    untilEnd,
+    head: [, size, mode, mtime],
+  }: Sent & { readonly head: readonly ['file', number, number, number] },
 ): Promise<void> {
   await writeWholeFile(to, way.driver, async ({ file, isNew, requireRoom }) => {
     await requireRoom(size)
@@ -73,6 +83,7 @@ async function receiveFile(
     if (limit.done < size) throw lost(way)
     if (isNew) await file.chmod(mode)
     await file.utimes(mtime, mtime)
+    await untilEnd()
   })
 }
 
@@ -80,8 +91,7 @@ async function receiveFolder(
   { way }: InGuest,
   task: Task,
   { from, to }: DriverInputs['guest.copyOut'],
-  reader: ByteReader,
-  total: number,
+  { reader, untilEnd, total }: Sent & { readonly total: number },
 ): Promise<void> {
   await writeWholeFolder(to, way.driver, async (draft) => {
     const tar = new TarReader(reader)
@@ -96,6 +106,7 @@ async function receiveFolder(
     })
     // The guest has counted a file once for each of its names.
     progress(written, written)
+    await untilEnd()
   })
 }
 

@@ -102,13 +102,14 @@ export async function runScript(
 /**
  * Runs a script, and reads its output while it runs. If the reader rejects, the script is ended.
  *
+ * @param read gets the output, and what resolves when the script has ended well: until then it may fail, or be cancelled
  * @param mayGoOn whether the script may write more than is read: it is ended then
  */
 export async function readScript<T>(
   guest: InGuest,
   path: string,
   script: Script,
-  read: (output: AsyncIterable<Uint8Array>) => Promise<T>,
+  read: (output: AsyncIterable<Uint8Array>, untilEnd: () => Promise<void>) => Promise<T>,
   { mayGoOn = false } = {},
 ): Promise<T> {
   const output = new ByteChannel()
@@ -127,13 +128,16 @@ export async function readScript<T>(
     output.close()
     await ended
   }
-  try {
-    const result = await read(output)
+  const untilEnd = async (): Promise<void> => {
     for await (const { byteLength } of output) {
       if (byteLength === 0) continue
       if (!mayGoOn) throw new ProtocolError({ reason: 'the guest sends more than it has announced' })
       await end(new Error('what was wanted has come'))
     }
+  }
+  try {
+    const result = await read(output, untilEnd)
+    await untilEnd()
     return result
   } catch (error) {
     await end(error)

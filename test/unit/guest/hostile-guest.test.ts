@@ -105,6 +105,18 @@ test.each(refused)('%s is refused, and nothing is left', async (_, answer, code)
 })
 
 test.each([
+  ['file', () => [Buffer.from('file 7 644 0\ncontent')]],
+  ['folder', folderOf(file('f'))],
+])('a %s whose copy is cancelled between its last byte and its end is not there', async (_, answer) => {
+  function* cancelled(): Generator<Uint8Array> {
+    yield* answer()
+    throw new DOMException('cancelled', 'AbortError')
+  }
+  await expect(copyOut(cancelled)).rejects.toThrow('cancelled')
+  expect(await readdir(folder)).toEqual([])
+})
+
+test.each([
   ['an endless file', 'file 0 644 0\n', Buffer.alloc(1 << 20)],
   ['an archive of headers without end', 'directory 9\n', forged(entry('file', 'x'), { 156: 'g' })],
   [
