@@ -99,6 +99,15 @@ export function prepare(
     case 'create':
     case 'clone': {
       const owner = snapshot % 3 === 0 ? by : undefined
+      if (what === 'clone' && snapshot % 3 === 1) {
+        // A call fails for one reason at most: hosts may check them in any order.
+        const of = snapshot > 3 && !isTaken ? chosen : undefined
+        return {
+          operation: 'vm.clone',
+          action: { kind: 'twin', name, isTaken, of },
+          begin: (options) => vm.clone({ ...options, name, memory: true, ...(of !== undefined && { snapshot: id }) }),
+        }
+      }
       return {
         operation: 'vm.clone',
         action: { kind: 'clone', name, isTaken, owner },

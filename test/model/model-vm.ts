@@ -51,6 +51,8 @@ export type VmAction =
   | { readonly kind: 'grow'; readonly disk: ModelDisk; readonly states: readonly VmState[] }
   | { readonly kind: 'rename'; readonly name: string; readonly isTaken: boolean }
   | { readonly kind: 'clone'; readonly name: string; readonly isTaken: boolean; readonly owner: Owner | undefined }
+  /** A clone with memory: of the snapshot `of`, or of the VM as it is. */
+  | { readonly kind: 'twin'; readonly name: string; readonly isTaken: boolean; readonly of: string | undefined }
   | { readonly kind: 'delete' }
   | { readonly kind: 'snapshot'; readonly name: string }
   | { readonly kind: 'switch' | 'drop'; readonly name: string | undefined }
@@ -89,6 +91,8 @@ export function statesFor(action: VmAction): readonly VmState[] | undefined {
   if (action.kind === 'look' || action.kind === 'happen') return undefined
   if (action.kind === 'resize') return action.growsIn
   if (action.kind === 'grow') return action.states
+  if (action.kind === 'twin')
+    return action.of === undefined ? operations['vm.clone'].fromMemory : operations['vm.switchToSnapshot'].from
   const spec: OperationSpec = action.kind === 'move' ? specOf.move(action) : specOf[action.kind]()
   return action.kind === 'move' && action.isKill ? spec.fromKill : spec.from
 }
@@ -119,6 +123,8 @@ export function expectedOf(vm: ModelVm | undefined, action: VmAction): Expected 
       return action.isTaken ? { code: 'ALREADY_EXISTS' } : { vm: { ...vm, name: action.name } }
     case 'clone':
       return action.isTaken ? { code: 'ALREADY_EXISTS' } : { vm }
+    case 'twin':
+      return twinned(vm, action)
     case 'delete':
       return { vm: undefined }
     case 'snapshot':
@@ -146,6 +152,13 @@ function resized(vm: ModelVm, { memoryMiB, growsIn }: Extract<VmAction, { kind: 
 function grown(vm: ModelVm, { id, sizeMiB }: ModelDisk): Expected {
   if (vm.disks.some((disk) => disk.id === id && disk.sizeMiB > sizeMiB)) return { code: 'INVALID_ARGUMENT' }
   return { vm: { ...vm, disks: vm.disks.map((disk) => (disk.id === id ? { ...disk, sizeMiB } : disk)) } }
+}
+
+function twinned(vm: ModelVm, { isTaken, of }: Extract<VmAction, { kind: 'twin' }>): Expected {
+  const snapshot = vm.snapshots.find(({ name }) => name === of)
+  if (of !== undefined && snapshot === undefined) return { code: 'SNAPSHOT_NOT_FOUND' }
+  if (snapshot?.state === 'stopped') return { code: 'INVALID_ARGUMENT' }
+  return isTaken ? { code: 'ALREADY_EXISTS' } : { vm }
 }
 
 function withSnapshot(vm: ModelVm, name: string): Expected {

@@ -4,7 +4,7 @@ import { prepare, type Prepared } from './calls.js'
 import { explain, mayGoDownLater, type Ended } from './explain.js'
 import { HandledJob } from './handled-job.js'
 import type { ModelHost } from './model-host.js'
-import type { ModelVm, Owner } from './model-vm.js'
+import type { ModelVm } from './model-vm.js'
 import type { Call, Step, Trouble } from './step.js'
 import { agrees, observe, type Known } from './world.js'
 
@@ -150,13 +150,27 @@ export class Play {
 
   /** Adds clones as VMs of their own. The clone of a job with an unknown outcome may exist or not. */
   async #adopt(begun: readonly Begun[]): Promise<void> {
-    for (const { action, handled } of begun) {
-      if (action.kind !== 'clone' || action.isTaken) continue
+    for (const { action, handled, known } of begun) {
+      if ((action.kind !== 'clone' && action.kind !== 'twin') || action.isTaken) continue
       const code = handled.job.retCode
       const found = await this.#server.getVm(action.name)
       if (code !== 'OUTCOME_UNKNOWN') assert.equal(found.isOk(), code === 'SUCCESS')
-      if (found.isOk()) await this.#learn(found.value, 'stopped', action.owner)
+      if (found.isErr()) continue
+      if (action.kind === 'clone') await this.#learn(found.value, 'stopped', { owner: action.owner })
+      // Another call may have pressed the power button before the memory was saved, or started the guest again.
+      else if (begun.length > 1) await this.#delete(found.value)
+      else {
+        const { model } = known
+        const { bootMiB } = model.snapshots.find(({ name }) => name === action.of) ?? model
+        await this.#learn(found.value, 'running', { bootMiB })
+      }
     }
+  }
+
+  async #delete(vm: Vm): Promise<void> {
+    const job = vm.delete({ force: true })
+    while (job.finishedAt === undefined) await this.#host.turn()
+    await job.unwrap()
   }
 
   async #create(call: Call | undefined): Promise<void> {
@@ -172,13 +186,13 @@ export class Play {
     if (found.isOk()) await this.#learn(found.value, 'stopped')
   }
 
-  async #learn(vm: Vm, state: VmState, owner?: Owner): Promise<void> {
+  async #learn(vm: Vm, state: VmState, untold: Partial<Pick<ModelVm, 'owner' | 'bootMiB'>> = {}): Promise<void> {
     const observed = await observe(vm)
     assert.ok(observed !== undefined)
     assert.equal(observed.model.state, state)
     assert.deepEqual(observed.model.snapshots, [])
-    assert.equal(observed.model.owner !== undefined, owner !== undefined)
-    this.#known.set(vm.id, { vm, ...observed, model: { ...observed.model, owner } })
+    assert.equal(observed.model.owner !== undefined, untold.owner !== undefined)
+    this.#known.set(vm.id, { vm, ...observed, model: { ...observed.model, ...untold } })
   }
 
   async #playHappening(choice: number, what: 'crash' | 'powerOff'): Promise<void> {
