@@ -239,14 +239,14 @@ test('a copy is whole or not there, on either side', { timeout }, async () => {
 test('the clock of a guest that was paused is set by its host', { timeout }, async () => {
   await using host = await QmpHost.open()
   const { vm } = await bootAgentGuest(host)
-  const year = async (): Promise<string> => (await outputOf(vm, 'date', '+%Y')).trim()
+  const year = async (of = vm): Promise<string> => (await outputOf(of, 'date', '+%Y')).trim()
   // As in a guest that was paused for so long.
   const fallBehind = async (): Promise<void> => {
     await vm.guest.exec(['date', '-s', '2001-01-01 00:00']).unwrap()
     expect(await year()).toBe('2001')
   }
-  const untilInTime = (): Promise<void> =>
-    vi.waitFor(async () => expect(await year()).toBe(String(new Date().getUTCFullYear())), { timeout: 30_000 })
+  const untilInTime = (of = vm): Promise<void> =>
+    vi.waitFor(async () => expect(await year(of)).toBe(String(new Date().getUTCFullYear())), { timeout: 30_000 })
 
   await fallBehind()
   await vm.pause().unwrap()
@@ -259,6 +259,11 @@ test('the clock of a guest that was paused is set by its host', { timeout }, asy
   await vm.suspend().unwrap()
   await vm.resume().unwrap()
   await untilInTime()
+
+  await fallBehind()
+  const snapshot = await vm.createSnapshot({ name: 'late' }).unwrap()
+  const clones = ['a', 'b'].map((name) => vm.clone({ name, memory: true, snapshot }).unwrap())
+  for (const clone of await Promise.all(clones)) await untilInTime(clone)
 
   await fallBehind()
   const { id } = await vm.createSnapshot({ name: 'behind' }).unwrap()

@@ -21,6 +21,7 @@ import type { Definition } from './definition.js'
 import { DiskImages } from './disks/disk-images.js'
 import { AgentChannel } from './guest-io/agent-channel.js'
 import { ConsoleInput } from './guest-io/console-input.js'
+import { GuestClocks } from './guest-io/guest-clocks.js'
 import { isOver, KeptPrograms } from './guest-io/kept-programs.js'
 import { sshGuestOf } from './guest-io/ssh-guest.js'
 import { architectureOfKind, type MachineKind } from './hardware/machine.js'
@@ -85,6 +86,7 @@ export class QmpDriver implements Driver {
       accelerator,
     })
     const agents = new AgentChannel(directory.member)
+    const clocks = new GuestClocks()
     this.#directory = directory
     this.#tools = tools
     this.#observer = observer
@@ -99,15 +101,16 @@ export class QmpDriver implements Driver {
       this.#wayInto(running, task) ?? agents.agentOf(running)
     this.#guest = new GuestOperations({
       use: (vm, task, action) =>
-        this.#work.change(task, (sending) =>
-          access.use(
+        this.#work.change(task, async (sending) => {
+          await clocks.hurry(vm, sending.signal)
+          return await access.use(
             vm,
             task,
             sending,
             (running) => action(reach(running, task)),
             (folder) => agents.answers(folder),
-          ),
-        ),
+          )
+        }),
       execDetached: (input, task) => programs.exec(input, task),
       close: () => agents.close(),
     })
@@ -115,6 +118,7 @@ export class QmpDriver implements Driver {
       work: this.#work,
       jobs: this.#jobs,
       access,
+      clocks,
       stateOf,
       wayInto: (running, task) => this.#guest.wayInto(reach(running, task), task),
     })
@@ -148,6 +152,7 @@ export class QmpDriver implements Driver {
       }),
       input: this.#input,
       guest: this.#guest,
+      clocks,
       programs,
       agentOf: (vm) => agents.agentOf(vm),
       hostInfo: () => this.#hostInfo(),

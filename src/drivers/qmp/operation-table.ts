@@ -18,6 +18,7 @@ import type { VmRecords } from '../../registry/vm-records.js'
 import { attachJob } from './attach-job.js'
 import type { Definition } from './definition.js'
 import type { ConsoleInput } from './guest-io/console-input.js'
+import type { GuestClocks } from './guest-io/guest-clocks.js'
 import type { KeptPrograms } from './guest-io/kept-programs.js'
 import { screenshot } from './guest-io/screenshot.js'
 import { sendKeys } from './guest-io/send-keys.js'
@@ -51,6 +52,7 @@ interface Parts {
   readonly records: VmRecords<Definition>
   readonly input: ConsoleInput
   readonly guest: GuestOperations
+  readonly clocks: GuestClocks
   readonly programs: KeptPrograms
   readonly agentOf: (vm: RunningVm) => GuestAgent
   readonly hostInfo: () => Promise<HostInfo>
@@ -67,7 +69,7 @@ const killPatienceMs = 1000
 export function operationTable(parts: Parts): DriverOperations {
   const { work, directory, jobs, inspector, observer, access, lifecycle, shutdown, provisioning, moves, snapshots } =
     parts
-  const { records, input: consoleInput, guest } = parts
+  const { records, input: consoleInput, guest, clocks } = parts
 
   const query =
     <I, T>(action: (input: I, task: Task) => Promise<T>) =>
@@ -97,7 +99,7 @@ export function operationTable(parts: Parts): DriverOperations {
       if (running !== undefined && !work.isClosed) await guest.catchUp(parts.agentOf(running))
     }
     // The caller gets the error of the change. The next call for a VM that can't be read reports that.
-    changed.then(() => work.aside(setClock)).catch(() => undefined)
+    changed.then(() => work.aside(() => clocks.set(vm, setClock))).catch(() => undefined)
   }
 
   /** Changes a VM whose guest stands still before or during the change: its clock is set afterwards, which no job waits for. */
@@ -147,7 +149,8 @@ export function operationTable(parts: Parts): DriverOperations {
     const making = access.change(input.vm, task, sending, (held) => parts.twins.make(held, input, task), {
       expected: statesToClone(input),
     })
-    setClockAfter(making, input.vm, task)
+    // A guest does not stand still for a clone of its snapshot.
+    if (input.snapshot === undefined) setClockAfter(making, input.vm, task)
     const twin = await making
     observer.tellDefinition(twin)
     const suspended = { expected: ['suspended'], through: throughStart } as const
@@ -214,7 +217,7 @@ export function operationTable(parts: Parts): DriverOperations {
     }),
     'vm.clone': keep((input, task, sending) => {
       const { vm, linked, memory } = input
-      if (memory) return cloneWithMemory(input, task, sending)
+      if (memory) return clocks.whileCloning(() => cloneWithMemory(input, task, sending))
       return access.change(vm, task, sending, async (held) =>
         shown(await provisioning[linked ? 'cloneLinked' : 'clone'](held, input, task)),
       )

@@ -23,11 +23,13 @@ import { argvOf } from '../../../guest/wrapped-program.js'
 import type { VmState } from '../../../model/vm-state.js'
 import type { JobLedger } from '../../../registry/job-ledger.js'
 import type { RunningVm, VmAccess } from '../vm-access.js'
+import type { GuestClocks } from './guest-clocks.js'
 
 interface Parts {
   readonly work: HostWork
   readonly jobs: JobLedger
   readonly access: VmAccess
+  readonly clocks: GuestClocks
   /** `stopped` for one that was deleted. */
   readonly stateOf: (vm: string) => Promise<VmState>
   readonly wayInto: (running: RunningVm, task: Task) => GuestWay
@@ -67,7 +69,7 @@ export class KeptPrograms {
   }
 
   exec({ vm, command, options, io }: DriverInputs['guest.exec'], task: Task): Promise<ProgramEnd> {
-    const { work, jobs, access, wayInto } = this.#parts
+    const { work, jobs, access, clocks, wayInto } = this.#parts
     const { signal } = task
     return work.change(task, async (sending) => {
       if (options.pty !== undefined) {
@@ -84,6 +86,7 @@ export class KeptPrograms {
         user: user.slice(0, maxName),
       }
       const { id, name: called } = await access.get(vm)
+      await clocks.hurry(vm, sending.signal)
       const token = await access.use(vm, task, sending, async (running) => {
         signal.throwIfAborted()
         // The record comes first: what is started is found, even if this process is killed right after it.
