@@ -36,7 +36,7 @@ export class SnapshotNotFoundError extends VmError {
   readonly code = 'SNAPSHOT_NOT_FOUND' as const
 }
 
-/** The name or id is taken. */
+/** The name or id is taken, or there is a file of that name. */
 export class AlreadyExistsError extends VmError {
   static {
     this.prototype.name = 'AlreadyExistsError'

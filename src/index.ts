@@ -30,6 +30,7 @@ export type { UnobservedFailure } from './job/unobserved-failures.js'
 export { matchError } from './match-error.js'
 export type { CachedImage } from './model/cached-image.js'
 export type { CloudInit, CloudInitConfig, CloudInitData, CloudInitFile, CloudInitUser } from './model/cloud-init.js'
+export type { DiskFileFormat } from './model/disk-file-format.js'
 export type { ExecOptions, ExecResult, ProgramInput, ProgramOptions, ProgramOutput, PtySize } from './model/exec.js'
 export type { GuestEntry, GuestFileErrno, GuestFileType, GuestStats } from './model/guest-file.js'
 export type { GuestInfo } from './model/guest-info.js'
@@ -78,6 +79,7 @@ export { type ServerImages } from './server-images.js'
 export type {
   CloneOptions,
   DeleteOptions,
+  ExportDiskOptions,
   SnapshotOptions,
   StartOptions,
   StopMode,

@@ -52,6 +52,8 @@ export type RestartErrors = OperationErrors<'vm.restart'>
 export type EditErrors = OperationErrors<'vm.edit'>
 /** What `vm.clone()` may end with. */
 export type CloneErrors = OperationErrors<'vm.clone'>
+/** What `vm.exportDisk()` may end with. */
+export type ExportDiskErrors = OperationErrors<'vm.exportDisk'>
 /** What `vm.delete()` may end with. */
 export type DeleteErrors = OperationErrors<'vm.delete'>
 /** What `vm.unregister()` may end with. */

@@ -147,6 +147,14 @@ const table = {
     through: 'cloning',
     errors: [...inState, 'ALREADY_EXISTS', 'SNAPSHOT_NOT_FOUND', 'FIRMWARE_NOT_FOUND'],
   },
+  'vm.exportDisk': {
+    phrase: 'export a disk of',
+    answers: 'nothing',
+    isJob: true,
+    isCancelable: true,
+    from: ['stopped', 'running', 'paused', 'suspended', 'crashed'],
+    errors: [...inState, 'ALREADY_EXISTS'],
+  },
   'vm.delete': { phrase: 'delete', answers: 'nothing', isJob: true, from: atRest, errors: inState },
   'vm.unregister': { phrase: 'unregister', answers: 'nothing', isJob: true, from: atRest, errors: inState },
   'vm.migrate': {
@@ -251,6 +259,8 @@ export const features = [
   'vm.clone.memory',
   /** `vm.clone({ ephemeral: true })` */
   'vm.clone.ephemeral',
+  /** `vm.exportDisk` in other formats than raw */
+  'vm.exportDisk.formats',
   /** `vm.edit` of hardware while the VM runs */
   'vm.edit.live',
   /** `server.events()` includes what other processes do */

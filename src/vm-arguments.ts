@@ -1,5 +1,6 @@
 import * as v from 'valibot'
 import { methodOptions, type JobOptions } from './job/job-options.js'
+import { diskFileFormats, type DiskFileFormat } from './model/disk-file-format.js'
 import { keyCodes } from './model/keys.js'
 import { object, optional, unchecked } from './model/schema.js'
 import { descriptionSchema, vmNameSchema } from './model/vm-spec.js'
@@ -61,6 +62,14 @@ export interface CloneOptions extends JobOptions {
   readonly ephemeral?: boolean | undefined
 }
 
+/** The options of `vm.exportDisk()`. */
+export interface ExportDiskOptions extends JobOptions {
+  /** The format of the file; `'raw'` if absent. Any other needs the capability `'vm.exportDisk.formats'`. */
+  readonly format?: DiskFileFormat | undefined
+  /** Compress the content: `'qcow2'` by zlib, `'vmdk'` as `streamOptimized`. Other formats can't be. */
+  readonly compress?: boolean | undefined
+}
+
 /** The options of `vm.createSnapshot()`. */
 export interface SnapshotOptions extends JobOptions {
   /** The snapshot's name, unique within its VM. */
@@ -100,6 +109,10 @@ export const readCloneOptions = methodOptions({
   memory: optional(v.boolean('must be true or false')),
   ephemeral: optional(v.boolean('must be true or false')),
   snapshot: optional(snapshotSchema),
+})
+export const readExportDiskOptions = methodOptions({
+  format: optional(v.picklist(diskFileFormats, `must be one of ${diskFileFormats.join(', ')}`)),
+  compress: optional(v.boolean('must be true or false')),
 })
 export const readSnapshotOptions = methodOptions({ name: vmNameSchema, description: optional(descriptionSchema) })
 

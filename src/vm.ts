@@ -2,8 +2,9 @@ import { cloneVm } from './clone-vm.js'
 import { ConsoleStream } from './console-stream.js'
 import { deleteVm } from './delete-vm.js'
 import { disposeVm } from './dispose-vm.js'
-import { callDriver, notSupported, type DriverConnection, type StateChange, type VmOperation } from './driver-call.js'
+import { callDriver, type DriverConnection, type StateChange, type VmOperation } from './driver-call.js'
 import type { DriverOperationTypes } from './driver/driver.js'
+import { exportDisk } from './export-disk.js'
 import type { VmRecord } from './model/vm-record.js'
 import type { InvalidArgumentError } from './errors.js'
 import { VmError } from './errors.js'
@@ -25,18 +26,18 @@ import { startVm } from './start-vm.js'
 import { stopVm } from './stop-vm.js'
 import {
   keysSchema,
-  statesSchema,
   readSnapshotOptions,
   type DeleteOptions,
   type StartOptions,
   type StopMode,
   type StopOptions,
   type CloneOptions,
+  type ExportDiskOptions,
   type SnapshotOptions,
   type WatchOptions,
 } from './vm-arguments.js'
 import { VmView } from './vm-view.js'
-import { watchForState } from './wait-for-state.js'
+import { waitForState } from './wait-for-state.js'
 import { statisticsOf } from './watch-statistics.js'
 
 /** What the VMs of one connection share. */
@@ -106,19 +107,7 @@ export class Vm extends VmView implements OperationMethods<'vm'>, AsyncDisposabl
 
   /** Waits until the VM is in one of these states, and tells in which. It changes nothing, and waits without limit by default. */
   waitForState(states: VmState | readonly VmState[], options?: JobOptions): Job<VmState, operation.WaitForStateErrors> {
-    const code = 'vm.waitForState'
-    const { driver, runner } = this.#connection
-    const getState = driver.operations['vm.getState']
-    if (getState === undefined) return runner.refuse(code, this.target, notSupported(driver, code))
-    const valid = validate(statesSchema, states, 'states')
-    if (valid.isErr()) return runner.refuse(code, this.target, valid.error)
-    const wanted = new Set(typeof valid.value === 'string' ? [valid.value] : valid.value)
-    return runner.runAside({
-      operation: code,
-      target: this.target,
-      options,
-      work: async (task) => this.#keepState(await watchForState(driver, getState, { vm: this.id, wanted }, task)),
-    })
+    return waitForState(this.#connection, states, options, { target: this.target, keepState: this.#keepState })
   }
 
   /**
@@ -201,6 +190,15 @@ export class Vm extends VmView implements OperationMethods<'vm'>, AsyncDisposabl
    */
   clone(options: CloneOptions): Job<Vm, operation.CloneErrors> {
     return cloneVm(this.#connection, options, this.target, (record) => this.#connection.vmOf(record))
+  }
+
+  /**
+   * Writes what a disk of {@link config}, given by its id, holds at present to one new file that needs no other. The path is absolute, in
+   * a folder that is there: a file of that name ends with an `AlreadyExistsError`, and a failed or cancelled job leaves none. The content
+   * of a VM that is `running` is that of one moment, as after a power cut.
+   */
+  exportDisk(diskId: string, path: string, options?: ExportDiskOptions): Job<void, operation.ExportDiskErrors> {
+    return exportDisk(this.#connection, this.target, { diskId, path }, options)
   }
 
   /**

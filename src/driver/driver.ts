@@ -1,5 +1,6 @@
 import type { Duplex } from 'node:stream'
 import type { CachedImage } from '../model/cached-image.js'
+import type { DiskFileFormat } from '../model/disk-file-format.js'
 import type { ImageDownload } from '../model/image-source.js'
 import type { GuestEntry, GuestStats } from '../model/guest-file.js'
 import type { GuestInfo } from '../model/guest-info.js'
@@ -101,6 +102,17 @@ export interface DriverInputs extends GuestInputs {
     readonly snapshot?: string | undefined
     /** Whether the clone ends with this connection. */
     readonly ephemeral: boolean
+  }
+  /** The VM, and the disk. */
+  'vm.exportDisk': OnVm & {
+    /** The id of the disk. */
+    readonly disk: string
+    /** The absolute path of the new file, on the host. */
+    readonly path: string
+    /** The format of the file. */
+    readonly format: DiskFileFormat
+    /** Whether the content is compressed, in a format that can be. */
+    readonly compress: boolean
   }
   /** The VM. */
   'vm.delete': OnVm

@@ -112,7 +112,7 @@ describe('a driver that is opened', () => {
     [
       'a feature that is not one',
       driverOf({}, { features: new Set(['x']) }),
-      "driver.features must have no other members than vm.clone.linked, vm.clone.memory, vm.clone.ephemeral, vm.edit.live, server.events.global, and is Set(1) { 'x' }.",
+      "driver.features must have no other members than vm.clone.linked, vm.clone.memory, vm.clone.ephemeral, vm.exportDisk.formats, vm.edit.live, server.events.global, and is Set(1) { 'x' }.",
     ],
     [
       'room for no operation',

@@ -116,6 +116,13 @@ describe('calls that ask', () => {
   test.each<[string, (vm: Vm) => Job<unknown>, object, unknown, unknown]>([
     ['vm.delete', (vm) => vm.delete(), {}, undefined, undefined],
     ['vm.unregister', (vm) => vm.unregister(), {}, undefined, undefined],
+    [
+      'vm.exportDisk',
+      (vm) => vm.exportDisk('disk-1', '/disk.raw'),
+      { disk: 'disk-1', path: '/disk.raw', format: 'raw', compress: false },
+      undefined,
+      undefined,
+    ],
     ['vm.migrate', (vm) => vm.migrate('fake://b'), { to: 'fake://b' }, 5, undefined],
     ['vm.createSnapshot', (vm) => vm.createSnapshot({ name: 'x' }), { name: 'x', description: '' }, snapshot, snapshot],
     ['vm.getSnapshotTree', (vm) => vm.getSnapshotTree(), {}, [], []],

@@ -27,6 +27,7 @@ import { EmbeddedSnapshots } from './embedded-snapshots.js'
 import { EmbeddedTwins, type Twin } from './embedded-twins.js'
 import type { EmbeddedStore } from './embedded-store.js'
 import { emulatorVersion } from './emulator-version.js'
+import { exportDisk } from './export-disk.js'
 import { refuseUnsupported } from './hardware.js'
 import type { LiveVm } from './live-vm.js'
 import { inGuest } from './guest-port/guest-access.js'
@@ -131,6 +132,7 @@ export class EmbeddedDriver implements Driver {
 
   #vmOperations(): DriverOperations {
     const snapshots = new EmbeddedSnapshots(this.#store, this.#claims, this.#lifecycle)
+    const parts = { store: this.#store, claims: this.#claims, closing: this.#work.closing }
     return {
       'vm.edit': ({ vm, changes: wanted }, task) =>
         this.#work.change(task, async (sending) => {
@@ -148,6 +150,8 @@ export class EmbeddedDriver implements Driver {
           : this.#change(input.vm, task, async (definition, live) =>
               this.#told('created', await this.#provisioning.clone(definition, live, input)),
             ),
+      'vm.exportDisk': (input, task) =>
+        this.#change(input.vm, task, (definition, live) => exportDisk(parts, definition, live, input, task)),
       'vm.delete': ({ vm }, task) => this.#delete(vm, task),
       'vm.createSnapshot': ({ vm, ...details }, task) =>
         this.#changeSnapshots(vm, task, (definition, live) => snapshots.create(definition, live, details, task)),

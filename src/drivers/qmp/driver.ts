@@ -52,6 +52,7 @@ export class QmpDriver implements Driver {
     'vm.clone.linked',
     'vm.clone.memory',
     'vm.clone.ephemeral',
+    'vm.exportDisk.formats',
     'vm.edit.live',
     'server.events.global',
   ])
@@ -130,6 +131,7 @@ export class QmpDriver implements Driver {
       observer,
       access,
       lifecycle,
+      images,
       shutdown: new VmShutdown({ directory, access, inspector, lifecycle, observer }),
       provisioning: new QemuProvisioning({
         directory,

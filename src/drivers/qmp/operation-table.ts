@@ -17,6 +17,8 @@ import type { VmDirectory } from '../../registry/vm-directory.js'
 import type { VmRecords } from '../../registry/vm-records.js'
 import { attachJob } from './attach-job.js'
 import type { Definition } from './definition.js'
+import type { DiskImages } from './disks/disk-images.js'
+import { exportDisk } from './disks/export-disk.js'
 import type { ConsoleInput } from './guest-io/console-input.js'
 import type { GuestClocks } from './guest-io/guest-clocks.js'
 import type { KeptPrograms } from './guest-io/kept-programs.js'
@@ -45,6 +47,7 @@ interface Parts {
   readonly access: VmAccess
   readonly lifecycle: QemuLifecycle
   readonly shutdown: VmShutdown
+  readonly images: DiskImages
   readonly provisioning: QemuProvisioning
   readonly twins: QemuTwins
   readonly moves: VmMoves
@@ -222,6 +225,7 @@ export function operationTable(parts: Parts): DriverOperations {
         shown(await provisioning[linked ? 'cloneLinked' : 'clone'](held, input, task)),
       )
     }),
+    'vm.exportDisk': change((held, task, input) => exportDisk(parts.images, held, input, task)),
     'vm.delete': keep(({ vm }, task, sending) => remove(vm, task, sending)),
     'vm.unregister': takeAway((held) => moves.unregister(held)),
     'vm.migrate': takeAway((held, task, { to }) => moves.migrate(held, to, task)),

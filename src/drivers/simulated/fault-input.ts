@@ -27,6 +27,7 @@ const inputNames = {
   'vm.stop': ['mode'],
   'vm.edit': ['changes'],
   'vm.clone': ['name', 'linked', 'memory', 'snapshot'],
+  'vm.exportDisk': ['disk', 'path', 'format', 'compress'],
   'vm.migrate': ['to'],
   'vm.createSnapshot': ['name', 'description'],
   'vm.switchToSnapshot': ['snapshot'],

@@ -1,3 +1,4 @@
+import { requireDisk } from '../../driver/disk-list.js'
 import { requireNewSnapshot, requireSnapshot } from '../../driver/snapshot-list.js'
 import { requireKept } from '../../errors/ephemeral.js'
 import { requireState, statesToClone } from '../../errors/state.js'
@@ -104,6 +105,13 @@ export const vmActions: Actions<Exclude<Extract<DriverOperation, `vm.${string}`>
         vm.requireState('vm.clone', statesToClone(how))
       },
     ),
+
+  // On paper: no file is written.
+  'vm.exportDisk': (_host, run, { vm: id, disk }) =>
+    run.change(id, ({ config, content }) => {
+      requireDisk(config.disks, disk)
+      return { files: checkFiles(content, 'disks'), commit: () => undefined }
+    }),
 
   'vm.delete': (host, run, { vm: id }) =>
     run.change(id, (vm) => ({

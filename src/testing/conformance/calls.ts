@@ -29,6 +29,7 @@ export const vmCalls: Record<VmOperation, Call<Vm>> = {
   'vm.restart': (vm) => vm.restart(),
   'vm.edit': (vm) => vm.edit({ description: 'edited' }),
   'vm.clone': (vm, trial) => vm.clone({ name: trial.newName() }),
+  'vm.exportDisk': (vm, trial) => vm.exportDisk(vm.config.disks[0]?.id ?? 'none', trial.path('exported')),
   'vm.delete': (vm) => vm.delete(),
   'vm.unregister': (vm) => vm.unregister(),
   'vm.migrate': (vm, trial) => vm.migrate(trial.opened.migrationTarget ?? 'embedded:'),

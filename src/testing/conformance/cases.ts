@@ -12,6 +12,7 @@ import { edit } from './cases/edit.js'
 import { editDisks } from './cases/edit-disks.js'
 import { ephemeral } from './cases/ephemeral.js'
 import { events } from './cases/events.js'
+import { exportDisk } from './cases/export-disk.js'
 import { guestAgent } from './cases/guest-agent.js'
 import { guestFileCopies } from './cases/guest-file-copies.js'
 import { guestFiles } from './cases/guest-files.js'
@@ -61,6 +62,7 @@ export type Subject =
   | 'snapshots'
   | 'clone'
   | 'clone with memory'
+  | 'export disk'
   | 'edit'
   | 'edit disks'
   | 'images'
@@ -109,6 +111,7 @@ export const allCases: Readonly<Record<Subject, Cases>> = {
   snapshots,
   clone,
   'clone with memory': cloneWithMemory,
+  'export disk': exportDisk,
   edit,
   'edit disks': editDisks,
   images,

@@ -49,7 +49,9 @@ export interface ConformanceHost {
   readonly guestWithAgent?: (() => GuestProfile) | undefined
   /** A VM that boots without an agent; if absent, `guest` has none. */
   readonly specWithoutAgent?: Omit<VmSpec, 'name'> | undefined
-  /** True if the files of its guests are simulated: without links and pipes. `false` if absent. */
+  /**
+   * True if files are simulated: those of its guests have no links and pipes, and an exported disk makes none. `false` if absent.
+   */
   readonly hasPaperFiles?: boolean | undefined
   /** Options of `vm.guest.exec` that the host refuses with `NOT_SUPPORTED`. It honours all if absent. */
   readonly refusedExecOptions?: readonly ('user' | 'pty' | 'detached')[] | undefined

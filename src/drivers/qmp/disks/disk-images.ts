@@ -75,6 +75,20 @@ export class DiskImages {
     await this.#make(path, ['convert', '-p', ...at, '-O', 'qcow2', ...over, from, path], options)
   }
 
+  /**
+   * Writes the content of a disk, with what its backing files hold, over a file that exists, and does not sync that.
+   * @param args format and options of the file
+   */
+  async export(
+    { folder, disk, known }: DiskAtRest,
+    path: string,
+    args: readonly string[],
+    options: ProgramOptions,
+  ): Promise<void> {
+    const from = named(join(folder, disk.file), backingOf(disk, known, folder))
+    await runProgram(this.#img, ['convert', '-p', ...args, from, path], options)
+  }
+
   /** Makes a base of an image of another format, which is given, so that no other file is read than this one. */
   async convert({ image, format }: ForeignImage, path: string, options: ProgramOptions): Promise<void> {
     const file = { driver: 'file', filename: image }

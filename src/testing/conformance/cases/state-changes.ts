@@ -5,8 +5,9 @@ import { vmCalls, vmOperations, type VmOperation } from '../calls.js'
 import { needsOf, reachableStates } from '../reachable-states.js'
 import type { Cases } from '../case.js'
 
-/** True for operations with subjects of their own: they need an agent in the guest, or another host. */
-const isElsewhere = (operation: VmOperation): boolean => operation.startsWith('guest.') || operation === 'vm.migrate'
+/** True for operations with subjects of their own: they need an agent in the guest, another host, or a disk. */
+const isElsewhere = (operation: VmOperation): boolean =>
+  operation.startsWith('guest.') || operation === 'vm.migrate' || operation === 'vm.exportDisk'
 
 /** From the table of operations: in each state that it names, the operation succeeds, and leads where it says. */
 export const stateChanges: Cases = ({ host, promises }) => {
