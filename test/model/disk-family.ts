@@ -1,3 +1,6 @@
+import { mkdtemp, readFile, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import type { Server, Vm } from 'awaitvm'
 import fc from 'fast-check'
 import { expect } from 'vitest'
@@ -40,7 +43,7 @@ const step = fc.record({
   what: fc.constantFrom(
     ...(['write', 'write', 'write', 'write', 'link', 'link', 'clone', 'snapshot', 'snapshot'] as const),
     ...(['switch', 'switch', 'switch', 'drop', 'delete', 'grow', 'grow', 'add', 'add', 'remove', 'turn'] as const),
-    'forget',
+    ...(['export', 'forget'] as const),
   ),
   vm: fc.nat(),
   which: fc.nat(),
@@ -48,6 +51,18 @@ const step = fc.record({
   value: fc.oneof(fc.constant(0), fc.integer({ min: 1, max: 255 })),
 })
 type Step = typeof step extends fc.Arbitrary<infer S> ? S : never
+
+/** Asserts that a disk is exported with the content that it has. */
+async function exportsTruly(vm: Vm, { id, parts }: KnownDisk): Promise<void> {
+  const folder = await mkdtemp(join(tmpdir(), 'awaitvm-export-'))
+  try {
+    await vm.exportDisk(id, join(folder, 'disk')).unwrap()
+    const expected = Buffer.concat(parts.map((value) => Buffer.alloc(partKiB * 1024, value)))
+    expect(expected.equals(await readFile(join(folder, 'disk')))).toBe(true)
+  } finally {
+    await rm(folder, { recursive: true })
+  }
+}
 
 /** VMs that are never started, their clones and their snapshots. */
 class DiskFamily {
@@ -91,6 +106,9 @@ class DiskFamily {
         )
         return
       }
+      case 'export':
+        if (disk !== undefined) await exportsTruly(known.vm, disk)
+        return
       case 'snapshot': {
         const { id } = await known.vm.createSnapshot({ name: this.#newName() }).unwrap()
         snapshots.push({ id, disks })

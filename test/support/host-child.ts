@@ -65,6 +65,7 @@ async function obey(line: string): Promise<void> {
     else if (verb === 'run') await runPrograms(vm)
     else if (verb === 'kill') await vm.stop({ mode: 'kill' }).unwrap()
     else if (verb === 'shutdown') await vm.stop(say(line)).unwrap()
+    else if (verb === 'export') await vm.exportDisk(vm.config.disks[0]?.id ?? '', words[1] ?? '', say(line)).unwrap()
     else if (verb === 'clone') await vm.clone({ name: `${name}-copy`, ...say(line) }).unwrap()
     else throw new Error(`unknown: ${line}`)
   }
