@@ -62,7 +62,21 @@ export interface CloneOptions extends JobOptions {
   readonly ephemeral?: boolean | undefined
 }
 
-/** The options of `vm.exportDisk()`. */
+/**
+ * The options of `vm.exportDisk()`.
+ *
+ * @example
+ * ```ts
+ * import type { Vm } from 'awaitvm'
+ *
+ * async function publish(vm: Vm, folder: string): Promise<void> {
+ *   for (const [index, { id }] of vm.config.disks.entries()) {
+ *     const path = `${folder}/disk-${String(index)}.qcow2`
+ *     await vm.exportDisk(id, path, { format: 'qcow2', compress: true }).unwrap()
+ *   }
+ * }
+ * ```
+ */
 export interface ExportDiskOptions extends JobOptions {
   /** The format of the file; `'raw'` if absent. Any other needs the capability `'vm.exportDisk.formats'`. */
   readonly format?: DiskFileFormat | undefined
