@@ -31,7 +31,8 @@ export const timedCalls: Record<
   'vm.restart': (vm, options) => vm.restart(options),
   'vm.edit': (vm, options) => vm.edit({ description: 'edited' }, options),
   'vm.clone': (vm, options) => vm.clone({ name: 'copy', ...options }),
-  'vm.exportDisk': (vm, options, { folder }) => vm.exportDisk('some-disk', join(folder, 'exported'), options),
+  'vm.exportDisk': (vm, options, { folder }) =>
+    vm.exportDisk(vm.config.disks[0]?.id ?? 'none', join(folder, 'exported'), options),
   'vm.delete': (vm, options) => vm.delete(options),
   'vm.unregister': (vm, options) => vm.unregister(options),
   'vm.migrate': (vm, options, { folder }) => vm.migrate(`qmp://${join(folder, 'elsewhere')}`, options),
