@@ -132,30 +132,24 @@ const disksOf = (host: QmpHost, vm: Vm): string[] =>
     .sort()
 
 for (const scheme of ['qmp', 'embedded']) {
-  test.each(['qmp', 'embedded'])(
-    'an export to a disk that is too small leaves nothing, on %s',
-    async (scheme, context) => {
-      if (scheme === 'qmp') skipWithout(context, missingQemu)
-      await using room = await SmallFileSystem.mount(context)
-      const folder = await mkdtemp(join(tmpdir(), 'awaitvm-export-'))
-      try {
-        await using server = await connect(`${scheme}://${join(folder, 'vms')}`).unwrap()
-        const image = join(folder, 'image')
-        writeFileSync(image, Buffer.alloc(20 * mebibyte, 0x7e))
-        const vm = await server.createVm({ name: 'web-1', disks: [{ image }] }).unwrap()
-        const free = room.freeBytes
-        const error = await failureOf(
-          vm.exportDisk(diskOf(vm), join(room.folder, 'disk.raw')),
-          'INSUFFICIENT_RESOURCES',
-        )
-        expect(error.hint).toContain('room')
-        expect(readdirSync(room.folder)).toEqual([])
-        expect(room.freeBytes).toBe(free)
-        await vm.exportDisk(diskOf(vm), join(folder, 'disk.raw')).unwrap()
-        expect(readFileSync(join(folder, 'disk.raw')).equals(readFileSync(image))).toBe(true)
-      } finally {
-        await rm(folder, { recursive: true })
-      }
-    },
-  )
+  test(`an export to a disk that is too small leaves nothing, on ${scheme}`, async (context) => {
+    if (scheme === 'qmp') skipWithout(context, missingQemu)
+    await using room = await SmallFileSystem.mount(context)
+    const folder = await mkdtemp(join(tmpdir(), 'awaitvm-export-'))
+    try {
+      await using server = await connect(`${scheme}://${join(folder, 'vms')}`).unwrap()
+      const image = join(folder, 'image')
+      writeFileSync(image, Buffer.alloc(20 * mebibyte, 0x7e))
+      const vm = await server.createVm({ name: 'web-1', disks: [{ image }] }).unwrap()
+      const free = room.freeBytes
+      const error = await failureOf(vm.exportDisk(diskOf(vm), join(room.folder, 'disk.raw')), 'INSUFFICIENT_RESOURCES')
+      expect(error.hint).toContain('room')
+      expect(readdirSync(room.folder)).toEqual([])
+      expect(room.freeBytes).toBe(free)
+      await vm.exportDisk(diskOf(vm), join(folder, 'disk.raw')).unwrap()
+      expect(readFileSync(join(folder, 'disk.raw')).equals(readFileSync(image))).toBe(true)
+    } finally {
+      await rm(folder, { recursive: true })
+    }
+  })
 }
