@@ -12,6 +12,7 @@ import type { EmbeddedStore } from './embedded-store.js'
 import type { LiveVm } from './live-vm.js'
 import { Disk } from './machine/disk.js'
 import type { DiskOverlaySpec } from './machine/protocol.js'
+import { wasUsed } from './overlay-files.js'
 
 /** What is read and written at once, and the smallest hole in the file. */
 const pieceBytes = 2 ** 20
@@ -62,9 +63,10 @@ async function overlayOf(
   live: LiveVm | undefined,
 ): Promise<DiskOverlaySpec> {
   const overlay = await store.overlay(id, disk.overlay)
-  return live === undefined || overlay.kind === 'file'
-    ? overlay
-    : { kind: 'memory', content: await live.machine.exportDisk(hardware.disks.indexOf(disk)) }
+  // A new map would be made for a disk without one.
+  if (overlay.kind === 'file') return wasUsed(overlay.path) ? overlay : { kind: 'memory' }
+  if (live === undefined) return overlay
+  return { kind: 'memory', content: await live.machine.exportDisk(hardware.disks.indexOf(disk)) }
 }
 
 async function writeDisk(disk: Disk, file: FileHandle, task: Task, closing: AbortSignal): Promise<void> {

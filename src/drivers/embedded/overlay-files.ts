@@ -1,4 +1,4 @@
-import { statSync } from 'node:fs'
+import { existsSync, statSync } from 'node:fs'
 import { open, type FileHandle } from 'node:fs/promises'
 import { errorCode } from '../../errors/native.js'
 import { NotOwnError, openOwn, readOwnBytes } from '../../registry/own-file.js'
@@ -15,6 +15,9 @@ const maxMapBytes = 64 * 2 ** 20
 export async function makeOverlayFile(path: string): Promise<void> {
   await (await open(path, 'wx', 0o600)).close()
 }
+
+/** True if a machine has used the overlay: before that it has no map, and no content. */
+export const wasUsed = (path: string): boolean => existsSync(`${path}.map`)
 
 /** Throws if the file or the map of an overlay is missing, or the file is too short for the blocks in the map. */
 export function requireOverlay(path: string): void {

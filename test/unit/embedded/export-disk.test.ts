@@ -70,6 +70,17 @@ test('what is zero takes no room in the file', async () => {
   expect(blocks * 512).toBeLessThan(mebibyte)
 })
 
+test('a disk that no machine has used yet is exported as blank, and stays as it is', async () => {
+  await using server = await connect(`embedded://${join(folder, 'vms')}`).unwrap()
+  const vm = await server.createVm({ name: 'web-1', disks: [{ sizeMiB: 1 }] }).unwrap()
+  const disksOf = async (): Promise<string[]> =>
+    (await readdir(join(folder, 'vms', 'vms', vm.id))).filter((name) => name.startsWith('disk-'))
+  const before = await disksOf()
+  await vm.exportDisk(diskOf(vm), join(exports, 'disk')).unwrap()
+  expect((await readFile(join(exports, 'disk'))).equals(Buffer.alloc(mebibyte))).toBe(true)
+  expect(await disksOf()).toEqual(before)
+})
+
 test('other formats than raw are refused, and named as a capability', async () => {
   await using server = await connect('embedded:').unwrap()
   const vm = await server.createVm({ name: 'web-1', disks: [{ sizeMiB: 1 }] }).unwrap()
