@@ -151,6 +151,7 @@ describe('a job that fails', () => {
         "Cannot restart VM "web-1": no.",
         "Cannot edit VM "web-1": no.",
         "Cannot clone VM "web-1": no.",
+        "Cannot export a disk of VM "web-1": no.",
         "Cannot delete VM "web-1": no.",
         "Cannot unregister VM "web-1": no.",
         "Cannot migrate VM "web-1": no.",
