@@ -1,4 +1,4 @@
-import { ResourceBusyError } from '../errors.js'
+import { imageIsUsed } from '../errors/lookup.js'
 import { startsFrom, type RecordedImages } from '../files/image-record.js'
 import { ImageCache } from '../images/cache/image-cache.js'
 import type { CachedImage } from '../model/cached-image.js'
@@ -51,16 +51,9 @@ export function imageOperations(
       work.change(task, async ({ send }) => {
         const entry = (await cache.list()).find((image) => image.id === id)
         const usedBy = entry === undefined ? [] : (await users())(entry.path)
-        if (usedBy.length > 0) throw isUsed(usedBy)
+        if (usedBy.length > 0) throw imageIsUsed(usedBy)
         send()
         await cache.remove(id)
       }),
   }
 }
-
-const isUsed = (names: readonly string[]): ResourceBusyError =>
-  new ResourceBusyError({
-    reason: `the disks of ${names.slice(0, 5).join(', ')}${names.length > 5 ? ', …' : ''} start from the image`,
-    hint: 'Delete those VMs, or their snapshots with that disk, first.',
-    retryable: false,
-  })

@@ -1,5 +1,11 @@
 import { errorCode } from './native.js'
-import { AlreadyExistsError, SnapshotNotFoundError, VmNotFoundError } from '../errors.js'
+import {
+  AlreadyExistsError,
+  InvalidArgumentError,
+  ResourceBusyError,
+  SnapshotNotFoundError,
+  VmNotFoundError,
+} from '../errors.js'
 
 /** Error for a new name that another VM has. */
 export const nameIsTaken = (name: string, id: string): AlreadyExistsError =>
@@ -56,3 +62,19 @@ export async function unlessDeleted(error: unknown, id: string, find: () => Prom
   const isMissing = code === 'ENOENT' || code === 'ENOTDIR'
   return isMissing && (await find()) === undefined ? vmNotFound(id) : error
 }
+
+/** Error for an image that the cache does not have. */
+export const imageNotFound = (id: string): InvalidArgumentError =>
+  new InvalidArgumentError({
+    path: 'id',
+    reason: `the cache has no image ${JSON.stringify(id.slice(0, 200))}`,
+    hint: 'server.images.list() tells the ids.',
+  })
+
+/** Error for an image that is to be removed, and which these VMs start from. */
+export const imageIsUsed = (names: readonly string[]): ResourceBusyError =>
+  new ResourceBusyError({
+    reason: `the disks of ${names.slice(0, 5).join(', ')}${names.length > 5 ? ', …' : ''} start from the image`,
+    hint: 'Delete those VMs, or their snapshots with that disk, first.',
+    retryable: false,
+  })

@@ -1,10 +1,10 @@
-import { randomUUID } from 'node:crypto'
 import { link, lstat, open, rm, type FileHandle } from 'node:fs/promises'
-import { dirname, join, resolve } from 'node:path'
+import { dirname, resolve } from 'node:path'
 import { errnoError } from '../errors/errno.js'
 import { errorCode, nativeErrorOf } from '../errors/native.js'
 import { AlreadyExistsError, InvalidArgumentError, VmError } from '../errors.js'
 import { syncFolder } from '../registry/replace-file.js'
+import { draftBeside } from './draft-beside.js'
 
 /** A file that is being written under a temporary name. */
 export interface NewFile {
@@ -36,8 +36,7 @@ export async function writeNewFile(
       throw explained(error, target, driver)
     })
   await onDisk(requireNothingAt(target))
-  const folder = dirname(target)
-  const draft = join(folder, `.awaitvm-${randomUUID()}`)
+  const draft = draftBeside(target)
   const file = await onDisk(open(draft, 'wx', 0o600))
   try {
     try {
@@ -52,7 +51,7 @@ export async function writeNewFile(
   } finally {
     await rm(draft, { force: true })
   }
-  await onDisk(syncFolder(folder))
+  await onDisk(syncFolder(dirname(target)))
 }
 
 async function requireNothingAt(path: string): Promise<void> {

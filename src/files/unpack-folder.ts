@@ -1,9 +1,10 @@
 import { constants } from 'node:fs'
-import { chmod, link, lstat, lutimes, mkdir, open, readlink, statfs, symlink, utimes } from 'node:fs/promises'
+import { chmod, link, lstat, lutimes, mkdir, open, readlink, symlink, utimes } from 'node:fs/promises'
 import { join, posix } from 'node:path'
 import { errorCode } from '../errors/native.js'
 import { InsufficientResourcesError } from '../errors.js'
 import type { TarEntry } from './tar-header.js'
+import { freeBytes } from './free-bytes.js'
 import { TarContentError, TarError, type TarReader } from './tar-reader.js'
 
 /** How many entries are taken. */
@@ -135,10 +136,10 @@ class Unpacking {
   }
 
   async #requireRoom(bytes: number): Promise<void> {
-    const { bavail, bsize } = await statfs(this.#root)
-    if (bytes <= bavail * bsize) return
+    const free = await freeBytes(this.#root)
+    if (bytes <= free) return
     throw new InsufficientResourcesError({
-      reason: `a file of it has ${bytes} bytes, and the disk of ${this.#root} has room for ${bavail * bsize}`,
+      reason: `a file of it has ${bytes} bytes, and the disk of ${this.#root} has room for ${free}`,
       hint: 'Make room on the disk, and try again.',
     })
   }

@@ -1,10 +1,11 @@
-import { randomUUID } from 'node:crypto'
 import type { Stats } from 'node:fs'
-import { lstat, open, realpath, rename, rm, stat, statfs, type FileHandle } from 'node:fs/promises'
-import { dirname, join } from 'node:path'
+import { lstat, open, realpath, rename, rm, stat, type FileHandle } from 'node:fs/promises'
+import { dirname } from 'node:path'
 import { errnoError } from '../errors/errno.js'
 import { errorCode, nativeErrorOf } from '../errors/native.js'
 import { InsufficientResourcesError, InvalidArgumentError } from '../errors.js'
+import { draftBeside } from './draft-beside.js'
+import { freeBytes } from './free-bytes.js'
 
 /** A file that is being written. */
 export interface WholeFile {
@@ -38,7 +39,7 @@ export async function writeWholeFile(
     })
   const { target, stats } = await onDisk(targetOf(to))
   const folder = dirname(target)
-  const draft = join(folder, `.awaitvm-${randomUUID()}`)
+  const draft = draftBeside(target)
   const file = await onDisk(open(draft, 'wx', 0o600))
   try {
     try {
@@ -76,10 +77,10 @@ async function resemble(file: FileHandle, { uid, gid, mode }: Stats): Promise<vo
 }
 
 async function requireRoom(folder: string, bytes: number): Promise<void> {
-  const { bavail, bsize } = await statfs(folder)
-  if (bytes <= bavail * bsize) return
+  const free = await freeBytes(folder)
+  if (bytes <= free) return
   throw new InsufficientResourcesError({
-    reason: `the file has ${String(bytes)} bytes, and the disk of ${folder} has room for ${String(bavail * bsize)}`,
+    reason: `the file has ${String(bytes)} bytes, and the disk of ${folder} has room for ${String(free)}`,
     hint: 'Make room on the disk, and try again.',
   })
 }

@@ -1,9 +1,8 @@
-import { randomUUID } from 'node:crypto'
 import { lstat, mkdir, readdir, realpath, rename, rm } from 'node:fs/promises'
-import { dirname, join } from 'node:path'
 import { errnoError } from '../errors/errno.js'
 import { errorCode, nativeErrorOf } from '../errors/native.js'
 import { InvalidArgumentError } from '../errors.js'
+import { draftBeside } from './draft-beside.js'
 
 /**
  * Creates a folder, or replaces an empty one. It is atomic: if `write` rejects, nothing has changed.
@@ -24,7 +23,7 @@ export async function writeWholeFolder(
       throw errnoError(cause, native) ?? new InvalidArgumentError({ path: 'to', reason: native.message, native, cause })
     })
   const target = await onDisk(targetOf(to))
-  const draft = join(dirname(target), `.awaitvm-${randomUUID()}`)
+  const draft = draftBeside(target)
   await onDisk(mkdir(draft, 0o700))
   try {
     await write(draft)

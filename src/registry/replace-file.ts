@@ -1,7 +1,8 @@
 import { randomUUID } from 'node:crypto'
 import { renameSync, rmSync, writeFileSync } from 'node:fs'
-import { open, rename, rm, type FileHandle } from 'node:fs/promises'
+import { open, rename, rm } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
+import { writeAll } from '../files/write-all.js'
 
 /** Prefix of files that are not complete yet. The next process that claims the folder removes those that were left behind. */
 export const draftPrefix = 'draft-'
@@ -55,7 +56,8 @@ export async function replaceFile(path: string, content: string | Uint8Array): P
   try {
     const file = await open(draft, 'wx', 0o600)
     try {
-      await writeFully(file, typeof content === 'string' ? Buffer.from(content) : content)
+      // Those of `writeFile` take 512 KiB at a time.
+      await writeAll(file, typeof content === 'string' ? Buffer.from(content) : content, 0)
       await file.sync()
     } finally {
       await file.close()
@@ -65,17 +67,6 @@ export async function replaceFile(path: string, content: string | Uint8Array): P
   } catch (error) {
     await rm(draft, { force: true })
     throw error
-  }
-}
-
-/** One write takes at most 2 GiB, and those of `writeFile` take 512 KiB. */
-const pieceBytes = 2 ** 26
-
-async function writeFully(file: FileHandle, content: Uint8Array): Promise<void> {
-  let done = 0
-  while (done < content.byteLength) {
-    const { bytesWritten } = await file.write(content, done, Math.min(pieceBytes, content.byteLength - done))
-    done += bytesWritten
   }
 }
 

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto'
-import { InvalidArgumentError, ResourceBusyError } from '../../errors.js'
+import { imageIsUsed, imageNotFound } from '../../errors/lookup.js'
 import { shownUrl } from '../../images/cache/http-reply.js'
 import type { CachedImage } from '../../model/cached-image.js'
 import { isUrl, type ImageDownload } from '../../model/image-source.js'
@@ -25,17 +25,9 @@ export const imageActions: Actions<Extract<DriverOperation, `images.${string}`>>
   'images.remove': (host, run, { id }) =>
     run.look(() => {
       const source = host.images.get(id)
-      if (source === undefined) {
-        throw new InvalidArgumentError({ path: 'id', reason: `the cache has no image ${JSON.stringify(id)}` })
-      }
+      if (source === undefined) throw imageNotFound(id)
       const { usedBy } = imageOf(host, id, source)
-      if (usedBy.length > 0) {
-        throw new ResourceBusyError({
-          reason: `the disks of ${usedBy.join(', ')} start from the image`,
-          hint: 'Delete those VMs first.',
-          retryable: false,
-        })
-      }
+      if (usedBy.length > 0) throw imageIsUsed(usedBy)
       host.images.delete(id)
     }),
 }

@@ -3,8 +3,8 @@ import { join } from 'node:path'
 import * as v from 'valibot'
 import { errorCode } from '../../errors/native.js'
 import type { CachedImage } from '../../model/cached-image.js'
-import { readOwnFile } from '../../registry/own-file.js'
 import { replaceFile, syncFolder } from '../../registry/replace-file.js'
+import { readRecord } from './cache-record.js'
 import { partFiles } from './download.js'
 
 /** What the cache itself knows of an image. */
@@ -32,7 +32,7 @@ const recordSchema = v.object({ source: v.string(), sizeBytes: v.number() })
 /** The image in a folder of the cache, complete or not; `undefined` if there is nothing of it. */
 export async function readEntry(folder: string, id: string): Promise<CacheEntry | undefined> {
   const path = join(folder, files.image)
-  const record = readRecord(join(folder, files.record))
+  const record = readRecord(join(folder, files.record), recordSchema)
   if (record === undefined) return undefined
   const image = await statsOf(path)
   const isComplete = image?.size === record.sizeBytes && image.mtimeMs === changedAt.getTime()
@@ -66,19 +66,6 @@ export async function finishEntry(
 
 const writeRecord = (folder: string, record: v.InferOutput<typeof recordSchema>): Promise<void> =>
   replaceFile(join(folder, files.record), JSON.stringify(record))
-
-function readRecord(path: string): v.InferOutput<typeof recordSchema> | undefined {
-  let text: string
-  try {
-    text = readOwnFile(path, 64 * 1024)
-  } catch (error) {
-    if (errorCode(error) === 'ENOENT') return undefined
-    throw error
-  }
-  // A damaged record is as none: the image is fetched again.
-  const parsed = v.safeParse(v.pipe(v.string(), v.parseJson(), recordSchema), text)
-  return parsed.success ? parsed.output : undefined
-}
 
 async function statsOf(path: string): Promise<{ readonly size: number; readonly mtimeMs: number } | undefined> {
   try {

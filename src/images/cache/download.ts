@@ -5,14 +5,14 @@ import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import * as v from 'valibot'
 import { ConnectionError, InvalidArgumentError } from '../../errors.js'
-import { errorCode } from '../../errors/native.js'
 import type { ProgressUpdate } from '../../model/host-job.js'
-import { openOwn, readOwnFile } from '../../registry/own-file.js'
+import { openOwn } from '../../registry/own-file.js'
 import { replaceSmallFile } from '../../registry/replace-file.js'
+import { readRecord } from './cache-record.js'
 import type { Checksum } from './checksum.js'
 import { requireRoomFor, RoomGuard } from './free-room.js'
 import { askFor, failed, shownUrl, type HttpReply, type RequestOptions } from './http-reply.js'
-import { writeAll } from './write-all.js'
+import { writeAll } from '../../files/write-all.js'
 
 export interface DownloadOptions extends RequestOptions {
   readonly onProgress: (update: ProgressUpdate) => void
@@ -100,7 +100,7 @@ class Transfer {
 
   /** Goes on from what an earlier process left. */
   async takeUp(): Promise<void> {
-    const left = readPart(join(this.#folder, partFiles.record))
+    const left = readRecord(join(this.#folder, partFiles.record), partSchema)
     if (left?.source !== this.#source) return this.startAgain()
     this.#part = left
     this.#total = left.total
@@ -209,16 +209,4 @@ class Transfer {
 function isRest(contentRange: string | undefined, done: number, total: number | undefined): boolean {
   const [, start, whole] = /^bytes (\d+)-\d+\/(\d+|\*)$/.exec(contentRange ?? '') ?? []
   return Number(start) === done && (whole === '*' || total === undefined || Number(whole) === total)
-}
-
-function readPart(path: string): Part | undefined {
-  let text: string
-  try {
-    text = readOwnFile(path, 64 * 1024)
-  } catch (error) {
-    if (errorCode(error) === 'ENOENT') return undefined
-    throw error
-  }
-  const parsed = v.safeParse(v.pipe(v.string(), v.parseJson(), partSchema), text)
-  return parsed.success ? parsed.output : undefined
 }

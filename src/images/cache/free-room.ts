@@ -1,5 +1,5 @@
-import { statfs } from 'node:fs/promises'
 import { InsufficientResourcesError } from '../../errors.js'
+import { freeBytes } from '../../files/free-bytes.js'
 
 /** What is left free for the host and the VMs on the same disk. */
 const reserveBytes = 256 * 2 ** 20
@@ -8,10 +8,10 @@ const lookEveryBytes = 64 * 2 ** 20
 
 /** Throws unless the disk of a folder has room for so many bytes. */
 export async function requireRoomFor(bytes: number, folder: string): Promise<void> {
-  const { bavail, bsize } = await statfs(folder)
-  if (bytes <= bavail * bsize) return
+  const free = await freeBytes(folder)
+  if (bytes <= free) return
   throw new InsufficientResourcesError({
-    reason: `the image needs ${String(bytes)} bytes, and the disk of ${folder} has room for ${String(bavail * bsize)}`,
+    reason: `the image needs ${String(bytes)} bytes, and the disk of ${folder} has room for ${String(free)}`,
     hint: 'Make room on the disk, remove images with server.images.remove(), or set AWAITVM_CACHE to a folder on another disk.',
   })
 }

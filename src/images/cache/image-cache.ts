@@ -1,14 +1,16 @@
 import { createHash } from 'node:crypto'
-import { readdir, rename, rm, stat } from 'node:fs/promises'
+import { rename, rm, stat } from 'node:fs/promises'
 import { homedir } from 'node:os'
 import { isAbsolute, join, resolve } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { InvalidArgumentError, ResourceBusyError } from '../../errors.js'
+import { imageNotFound } from '../../errors/lookup.js'
 import { errorCode } from '../../errors/native.js'
 import { makeFolders } from '../../files/make-folders.js'
 import type { ImageDownload } from '../../model/image-source.js'
 import { Claim, heldBy, type Holder } from '../../registry/claim.js'
 import { Membership } from '../../registry/membership.js'
+import { namesIn } from '../../registry/names-in.js'
 import { draftIn, draftPrefix } from '../../registry/replace-file.js'
 import { packingOf, type Packing } from '../packing.js'
 import { beginEntry, finishEntry, readEntry, type CacheEntry } from './cache-entry.js'
@@ -73,7 +75,7 @@ export class ImageCache {
   /** All images, the incomplete ones included. */
   async list(): Promise<CacheEntry[]> {
     const entries: CacheEntry[] = []
-    for (const id of (await this.#names()).filter(isId).sort()) {
+    for (const id of (await namesIn(this.#root)).filter(isId).sort()) {
       const entry = await readEntry(join(this.#root, id), id)
       if (entry !== undefined) entries.push(entry)
     }
@@ -82,11 +84,11 @@ export class ImageCache {
 
   /** Removes an image. Throws if there is no such image, or a process is fetching it. */
   async remove(id: string): Promise<void> {
-    if (!isId(id) || !(await this.#names()).includes(id)) throw notThere(id)
+    if (!isId(id) || !(await namesIn(this.#root)).includes(id)) throw imageNotFound(id)
     await this.#asMember(async (member) => {
       const folder = join(this.#root, id)
       const claim = take(member, folder)
-      if (claim === undefined) throw notThere(id)
+      if (claim === undefined) throw imageNotFound(id)
       if (!(claim instanceof Claim)) throw heldBy(claim, 'the image')
       try {
         await this.#drop(folder)
@@ -154,7 +156,7 @@ export class ImageCache {
   /** Does work that needs claims, with a sign of life that other processes see. */
   async #asMember<T>(work: (member: Membership) => Promise<T>): Promise<T> {
     await makeFolders(this.#root)
-    const left = (await this.#names()).filter((name) => name.startsWith(draftPrefix))
+    const left = (await namesIn(this.#root)).filter((name) => name.startsWith(draftPrefix))
     for (const name of left) await rm(join(this.#root, name), { recursive: true, force: true })
     const member = new Membership(this.#root)
     await member.join()
@@ -162,15 +164,6 @@ export class ImageCache {
       return await work(member)
     } finally {
       await member.leave()
-    }
-  }
-
-  async #names(): Promise<string[]> {
-    try {
-      return await readdir(this.#root)
-    } catch (error) {
-      if (errorCode(error) === 'ENOENT') return []
-      throw error
     }
   }
 }
@@ -204,11 +197,4 @@ const disturbed = (root: string): ResourceBusyError =>
   new ResourceBusyError({
     reason: `somebody has changed the image in ${root} at the same time`,
     hint: 'Leave the files of the cache to server.images.',
-  })
-
-const notThere = (id: string): InvalidArgumentError =>
-  new InvalidArgumentError({
-    path: 'id',
-    reason: `the cache has no image ${JSON.stringify(id.slice(0, 200))}`,
-    hint: 'server.images.list() tells the ids.',
   })

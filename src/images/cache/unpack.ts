@@ -10,7 +10,7 @@ import { errorCode } from '../../errors/native.js'
 import type { Packing } from '../packing.js'
 import type { DownloadOptions } from './download.js'
 import { RoomGuard } from './free-room.js'
-import { writeAll } from './write-all.js'
+import { writeAll } from '../../files/write-all.js'
 
 /** 2 TiB: longer than any image that is shipped compressed. */
 const maxBytes = 2 ** 41

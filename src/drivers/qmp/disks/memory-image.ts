@@ -1,7 +1,8 @@
 import { randomUUID } from 'node:crypto'
-import { rm, stat, statfs } from 'node:fs/promises'
+import { rm, stat } from 'node:fs/promises'
 import { join, relative } from 'node:path'
 import { InsufficientResourcesError } from '../../../errors.js'
+import { freeBytes } from '../../../files/free-bytes.js'
 import type { Memory } from '../definition.js'
 import { readOnlyRaw, type QemuOptions } from './disk-chain.js'
 import type { DiskImages } from './disk-images.js'
@@ -56,8 +57,7 @@ export async function saveMemory(
 const fullBytes = 2 ** 20
 
 async function hasNoRoom(folder: string): Promise<boolean> {
-  const { bavail, bsize } = await statfs(folder)
-  return bavail * bsize < fullBytes
+  return (await freeBytes(folder)) < fullBytes
 }
 
 /** Error for a full disk, for which QEMU only reports some error. */
