@@ -3,7 +3,8 @@ import { once } from 'node:events'
 import { Worker } from 'node:worker_threads'
 import { connect, type Server, type Snapshot, type Vm } from 'awaitvm'
 import { bootDebianV86, debianCommandLine, debianFiles, debianMemoryMiB, debianReady } from './debian-v86.js'
-import { askGuest, untilPrinted } from './question.js'
+import { cloneNames, timedBoots, timedClones } from './forks.js'
+import { untilPrinted } from './question.js'
 
 export class ForkedEmbedded implements AsyncDisposable {
   readonly #server: Server
@@ -36,15 +37,7 @@ export class ForkedEmbedded implements AsyncDisposable {
 
   /** Milliseconds until the last of the clones has answered. */
   async clones(count: number): Promise<number> {
-    const start = performance.now()
-    const vms = await Promise.all(
-      names(count).map(async (name) => {
-        const vm = await this.#golden.clone({ name, memory: true, snapshot: this.#snapshot }).unwrap()
-        await askGuest(vm)
-        return vm
-      }),
-    )
-    const taken = performance.now() - start
+    const { vms, taken } = await timedClones(this.#golden, this.#snapshot, count)
     await Promise.all(vms.map((vm) => vm.delete({ force: true }).unwrap()))
     return taken
   }
@@ -69,15 +62,8 @@ export class ForkedEmbedded implements AsyncDisposable {
   }
 
   async boots(count: number): Promise<number> {
-    const vms = await Promise.all(names(count).map((name) => create(this.#server, name)))
-    const start = performance.now()
-    await Promise.all(
-      vms.map(async (vm) => {
-        await vm.start().unwrap()
-        await untilPrinted(vm, debianReady)
-      }),
-    )
-    const taken = performance.now() - start
+    const vms = await Promise.all(cloneNames(count).map((name) => create(this.#server, name)))
+    const { taken } = await timedBoots(vms, debianReady)
     await Promise.all(vms.map((vm) => vm.delete({ force: true }).unwrap()))
     return taken
   }
@@ -86,8 +72,6 @@ export class ForkedEmbedded implements AsyncDisposable {
     await this.#server.close().unwrap()
   }
 }
-
-const names = (count: number): string[] => Array.from({ length: count }, (_, index) => `clone-${String(index)}`)
 
 async function create(server: Server, name: string): Promise<Vm> {
   const { kernel, initrd } = await debianFiles()

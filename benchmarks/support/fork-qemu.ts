@@ -11,7 +11,8 @@ import { connect, type Server, type Snapshot, type Vm } from 'awaitvm'
 import { openMonitor } from '../../src/drivers/qmp/process/monitor.js'
 import { debianWithAgent } from '../../test/support/debian-with-agent.js'
 import { greeted } from './bare-qemu.js'
-import { askGuest, answerTo, question, untilPrinted } from './question.js'
+import { cloneNames, timedBoots, timedClones } from './forks.js'
+import { answerTo, question, untilPrinted } from './question.js'
 
 const run = promisify(execFile)
 const memoryMiB = 192
@@ -71,15 +72,7 @@ export class ForkedQemu implements AsyncDisposable {
 
   /** Milliseconds until the last of the clones has answered. */
   async clones(count: number): Promise<number> {
-    const start = performance.now()
-    const vms = await Promise.all(
-      names(count).map(async (name) => {
-        const vm = await this.#golden.clone({ name, memory: true, snapshot: this.#snapshot }).unwrap()
-        await askGuest(vm)
-        return vm
-      }),
-    )
-    const taken = performance.now() - start
+    const { vms, taken } = await timedClones(this.#golden, this.#snapshot, count)
     for (const vm of vms) await vm.delete({ force: true }).unwrap()
     return taken
   }
@@ -88,7 +81,7 @@ export class ForkedQemu implements AsyncDisposable {
     const folder = join(this.#folder, `bare-${String((this.#rounds += 1))}`)
     await mkdir(folder)
     const ends: (() => Promise<void>)[] = []
-    const waiting = names(count)
+    const waiting = cloneNames(count)
     const start = performance.now()
     await Promise.all(
       Array.from({ length: atOnce }, async () => {
@@ -104,15 +97,8 @@ export class ForkedQemu implements AsyncDisposable {
 
   async boots(count: number): Promise<number> {
     const vms: Vm[] = []
-    for (const name of names(count)) vms.push(await create(this.#server, name))
-    const start = performance.now()
-    await Promise.all(
-      vms.map(async (vm) => {
-        await vm.start().unwrap()
-        await untilPrinted(vm, ready)
-      }),
-    )
-    const taken = performance.now() - start
+    for (const name of cloneNames(count)) vms.push(await create(this.#server, name))
+    const { taken } = await timedBoots(vms, ready)
     for (const vm of vms) await vm.delete({ force: true }).unwrap()
     return taken
   }
@@ -146,8 +132,6 @@ export class ForkedQemu implements AsyncDisposable {
     await this.#server.close().unwrap()
   }
 }
-
-const names = (count: number): string[] => Array.from({ length: count }, (_, index) => `clone-${String(index)}`)
 
 async function create(server: Server, name: string): Promise<Vm> {
   const linux = await debianWithAgent()
