@@ -18,6 +18,7 @@ const config = {
   validation: { notExported: true, invalidLink: true, invalidPath: true, rewrittenLink: true, notDocumented: true },
   // What only computes a public type.
   intentionallyNotExported: [
+    'diskFileFormats',
     'features',
     'guestFileErrnos',
     'guestFileTypes',

@@ -2,7 +2,7 @@ import * as v from 'valibot'
 import { methodOptions, type JobOptions } from './job/job-options.js'
 import { diskFileFormats, type DiskFileFormat } from './model/disk-file-format.js'
 import { keyCodes } from './model/keys.js'
-import { object, optional, unchecked } from './model/schema.js'
+import { flag, object, optional, unchecked } from './model/schema.js'
 import { descriptionSchema, vmNameSchema } from './model/vm-spec.js'
 import { vmStates } from './model/vm-state.js'
 import { snapshotSchema, type SnapshotArgument } from './snapshot-argument.js'
@@ -105,9 +105,9 @@ export const readStartOptions = methodOptions({
 })
 export const readStopOptions = methodOptions({
   mode: optional(v.picklist(['shutdown', 'kill'], 'must be "shutdown" or "kill"')),
-  thenKill: optional(v.boolean('must be true or false')),
+  thenKill: flag,
 })
-export const readDeleteOptions = methodOptions({ force: optional(v.boolean('must be true or false')) })
+export const readDeleteOptions = methodOptions({ force: flag })
 const keySchema = v.picklist(keyCodes, 'must be a name of KeyboardEvent.code, such as "KeyA" or "Enter"')
 export const keysSchema = v.union(
   [v.string(), v.array(v.union([keySchema, v.pipe(v.array(keySchema), v.minLength(1))]))],
@@ -119,14 +119,14 @@ export const statesSchema = v.union(
 )
 export const readCloneOptions = methodOptions({
   name: vmNameSchema,
-  linked: optional(v.boolean('must be true or false')),
-  memory: optional(v.boolean('must be true or false')),
-  ephemeral: optional(v.boolean('must be true or false')),
+  linked: flag,
+  memory: flag,
+  ephemeral: flag,
   snapshot: optional(snapshotSchema),
 })
 export const readExportDiskOptions = methodOptions({
   format: optional(v.picklist(diskFileFormats, `must be one of ${diskFileFormats.join(', ')}`)),
-  compress: optional(v.boolean('must be true or false')),
+  compress: flag,
 })
 export const readSnapshotOptions = methodOptions({ name: vmNameSchema, description: optional(descriptionSchema) })
 

@@ -1,7 +1,7 @@
 import * as v from 'valibot'
 import type { JobOptions } from '../job/job-options.js'
 import type { Progress } from '../job/progress.js'
-import { object, optional, unchecked } from '../model/schema.js'
+import { flag, object, optional, unchecked } from '../model/schema.js'
 import type { VmError } from '../errors.js'
 import type { BatchItemError, BatchOutcome, BatchRetry } from './batch-report.js'
 
@@ -88,7 +88,7 @@ export const batchSchema = object({
   concurrency: optional(limit),
   perHostConcurrency: optional(limit),
   hostOf: aFunction,
-  stopOnError: optional(v.boolean('must be true or false')),
+  stopOnError: flag,
   retry: optional(
     object({
       attempts: whole(1),

@@ -1,6 +1,6 @@
 import { isIPv4 } from 'node:net'
 import * as v from 'valibot'
-import { areDistinct, list, object, optional, plainText, portSchema, text, type EntriesOf } from './schema.js'
+import { areDistinct, flag, list, object, optional, plainText, portSchema, text, type EntriesOf } from './schema.js'
 import type { AdapterNetwork, NetworkAdapterConfig, PortForward } from './vm-config.js'
 
 /** The lowest bit of the first byte marks a multicast address. */
@@ -54,7 +54,7 @@ const networkAdapter = v.pipe(
   object({
     macAddress: optional(macAddressSchema),
     network: optional(adapterNetworkSchema),
-    outbound: optional(v.boolean('must be true or false')),
+    outbound: flag,
     portForwards: optional(list(portForward, 64)),
   } satisfies EntriesOf<NetworkAdapterConfig>),
   v.forward(

@@ -217,8 +217,8 @@ export interface NetworkAdapterConfig {
   /** `'user'` if absent. `outbound` and `portForwards` are of this one only. */
   readonly network?: AdapterNetwork | undefined
   /**
-   * Whether the guest may open connections, with `network: 'user'`. If absent or `false`, it can't reach anything, neither on the host nor outside; it
-   * can still answer connections from `portForwards`. With `true`, it reaches everything that the host reaches, **including
+   * Whether the guest may open connections, with `network: 'user'`. If absent or `false`, it can't reach anything, neither on the host
+   * nor outside; it can still answer connections from `portForwards`. With `true`, it reaches everything that the host reaches, **including
    * services that listen on the host's own 127.0.0.1**, at the address of its gateway (10.0.2.2): QEMU can't separate the two.
    */
   readonly outbound?: boolean | undefined

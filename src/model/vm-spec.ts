@@ -75,8 +75,9 @@ export interface VmSpec {
    */
   readonly architecture?: GuestArchitecture | undefined
   /**
-   * The machine that QEMU emulates; of QEMU with the architecture `'x86_64'` only. `'q35'` if absent. `'pc'` is for systems that know no SATA. The exact version, such
-   * as `pc-q35-7.2`, is that of the QEMU that makes the VM, and stays with it. It can be changed while the VM is stopped.
+   * The machine that QEMU emulates; of QEMU with the architecture `'x86_64'` only. `'q35'` if absent. `'pc'` is for systems that know
+   * no SATA. The exact version, such as `pc-q35-7.2`, is that of the QEMU that makes the VM, and stays with it. It can be changed while
+   * the VM is stopped.
    */
   readonly machine?: MachineType | undefined
   /** Settings of one kind of host that awaitvm does not model; others refuse them. An edit replaces all of them. */
@@ -189,16 +190,19 @@ const diskId = v.pipe(nonEmpty, v.maxLength(maxDiskIdLength, 'is not the id of a
 const checksumsOf = ({ image, ...checksums }: Omit<DiskSpec, 'id'>): string | undefined =>
   checksumProblem(image !== undefined && isUrl(image), checksums)
 
+const withChecksum = <D extends Omit<DiskSpec, 'id'>>() =>
+  v.check<D, (issue: v.CheckIssue<D>) => string>(
+    (disk) => checksumsOf(disk) === undefined,
+    ({ input }) => checksumsOf(input) ?? '',
+  )
+
 const newDisk = v.pipe(
   object({ id: v.optional(v.undefined('must be absent, since the host gives it')), ...diskSettings }),
   v.check(
     ({ image, sizeMiB }) => image !== undefined || sizeMiB !== undefined,
     'must have an image, a sizeMiB or both',
   ),
-  v.check(
-    (disk) => checksumsOf(disk) === undefined,
-    ({ input }) => checksumsOf(input) ?? '',
-  ),
+  withChecksum(),
 )
 const editedDisk = v.pipe(
   object({ id: optional(diskId), ...diskSettings }),
@@ -206,10 +210,7 @@ const editedDisk = v.pipe(
     ({ id, image, sizeMiB }) => id !== undefined || image !== undefined || sizeMiB !== undefined,
     'must have an id, an image or a sizeMiB',
   ),
-  v.check(
-    (disk) => checksumsOf(disk) === undefined,
-    ({ input }) => checksumsOf(input) ?? '',
-  ),
+  withChecksum(),
 )
 const media = object({ image: pathSchema } satisfies EntriesOf<MediaConfig>)
 const cdrom = object({ image: pathSchema, bus: optional(cdromBusSchema) } satisfies EntriesOf<CdromConfig>)

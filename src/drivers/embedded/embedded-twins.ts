@@ -117,6 +117,7 @@ export class EmbeddedTwins {
       throw error
     }
   }
+
   #newTwin(definition: Definition, { name, ephemeral }: TwinOptions, hardware: Hardware): Definition {
     return newDefinition({ ...definition, name, ephemeral }, hardware, this.#store.owner)
   }

@@ -6,7 +6,7 @@ import type { DiskConfig, MediaConfig } from '../../model/vm-config.js'
 import type { VmChanges, VmSpec } from '../../model/vm-spec.js'
 import { keepDisks } from '../../registry/keep-hardware.js'
 import type { Transport } from './transport.js'
-import type { VmInfo } from './vm-info.js'
+import type { OfOtherHosts, VmInfo } from './vm-info.js'
 
 /** The arguments of one `prlctl set ID`, which applies all of them or none. */
 export type SetCommand = readonly string[]
@@ -117,23 +117,7 @@ export function commandsToEdit(changes: VmChanges, before: VmInfo, now = before)
 /** The commands that undo an edit, but for disks: a disk stays grown, and a removed one does not come back. */
 export function commandsToPutBack(changes: VmChanges, before: VmInfo, now: VmInfo): SetCommand[] {
   const { name, description, cpus, memoryMiB, cdroms } = before.record.config
-  const former: Complete<
-    Omit<
-      VmChanges,
-      | 'labels'
-      | 'ephemeral'
-      | 'disks'
-      | 'deleteDisks'
-      | 'floppies'
-      | 'boot'
-      | 'networkAdapters'
-      | 'guest'
-      | 'cloudInit'
-      | 'architecture'
-      | 'machine'
-      | 'native'
-    >
-  > = {
+  const former: Complete<Omit<VmChanges, OfOtherHosts | 'disks' | 'deleteDisks' | 'floppies' | 'boot'>> = {
     name: changes.name && name,
     description: changes.description === undefined ? undefined : description,
     cpus: changes.cpus && cpus,

@@ -91,23 +91,12 @@ const unreadable = ({ Home, State }: Info): ProtocolError =>
     native: { driver: 'parallels', message: `State: ${State}` },
   })
 
+/** Settings that no VM of this host has. */
+export type OfOtherHosts =
+  'labels' | 'ephemeral' | 'networkAdapters' | 'guest' | 'cloudInit' | 'architecture' | 'machine' | 'native'
+
 /** The host does not report the rest. */
-function configOf(
-  info: Info,
-): Complete<
-  Omit<
-    VmConfig,
-    | 'labels'
-    | 'ephemeral'
-    | 'networkAdapters'
-    | 'guest'
-    | 'cloudInit'
-    | 'architecture'
-    | 'machine'
-    | 'native'
-    | 'createdAt'
-  >
-> {
+function configOf(info: Info): Complete<Omit<VmConfig, OfOtherHosts | 'createdAt'>> {
   return {
     name: info.Name,
     description: info.Description,

@@ -48,20 +48,23 @@ export const isSavedState = (bytes: Uint8Array): boolean =>
 /** @throws SavedStateError if it is not a saved state, or the state of a machine with other memory */
 export const decodeSavedState = (bytes: Uint8Array, memoryMiB: number): SavedMachine => {
   if (!isSavedState(bytes)) throw new SavedStateError('is not one that was saved here')
-  const trailer = trailerOf(bytes)
-  const savedMemory = trailer.getUint32(8, true)
-  if (savedMemory !== memoryMiB) {
-    throw new SavedStateError(`is of a machine with ${String(savedMemory)} MiB of memory, not ${String(memoryMiB)}`)
+  const machine = machineIn(trailerOf(bytes))
+  if (machine.memoryMiB !== memoryMiB) {
+    throw new SavedStateError(
+      `is of a machine with ${String(machine.memoryMiB)} MiB of memory, not ${String(memoryMiB)}`,
+    )
   }
-  return {
-    memoryMiB,
-    power: {
-      status: trailer.getUint16(12, true),
-      enable: trailer.getUint16(14, true),
-      control: trailer.getUint16(16, true),
-    },
-  }
+  return machine
 }
+
+const machineIn = (trailer: DataView): SavedMachine => ({
+  memoryMiB: trailer.getUint32(8, true),
+  power: {
+    status: trailer.getUint16(12, true),
+    enable: trailer.getUint16(14, true),
+    control: trailer.getUint16(16, true),
+  },
+})
 
 const trailerOf = ({ buffer, byteOffset, byteLength }: Uint8Array): DataView =>
   new DataView(buffer, byteOffset + byteLength - trailerSize, trailerSize)
@@ -73,11 +76,6 @@ export const fromFormerState = (bytes: Uint8Array): Uint8Array => {
   const isFormer =
     bytes.byteLength > trailerSize && Buffer.from(bytes.subarray(0, 8)).toString('latin1') === formerMagic
   if (!isFormer) return bytes
-  const view = new DataView(bytes.buffer, bytes.byteOffset)
-  const power = {
-    status: view.getUint16(12, true),
-    enable: view.getUint16(14, true),
-    control: view.getUint16(16, true),
-  }
-  return encodeSavedState({ memoryMiB: view.getUint32(8, true), power }, bytes.subarray(trailerSize))
+  const header = new DataView(bytes.buffer, bytes.byteOffset)
+  return encodeSavedState(machineIn(header), bytes.subarray(trailerSize))
 }

@@ -11,7 +11,7 @@ const patienceMs = 10_000
  */
 export class GuestClocks {
   readonly #turns = new Exclusive()
-  /** Set the clocks that wait, by VM. */
+  /** What sets each of the clocks that wait, by VM. */
   readonly #waiting = new Map<string, () => Promise<void>>()
   /** Aborted when no clone is being made any more. Each clock has its own, since one signal for many listeners is slow. */
   readonly #pauses = new Set<AbortController>()
