@@ -38,6 +38,7 @@ const packages = {
   'qemu-system-x86_64': 'qemu-system-x86',
   script: 'bsdutils',
   sfdisk: 'fdisk',
+  swtpm: 'swtpm',
   xz: 'xz-utils',
   zstd: 'zstd',
 } as const satisfies Readonly<Record<string, string>>

@@ -2,6 +2,7 @@ import type { VmFormat } from '../../registry/vm-format.js'
 import { definitionSchema, filesOf, type Definition } from './definition.js'
 import { runFiles } from './run-files.js'
 import { parseKeptName } from './logs/kept-part.js'
+import { isCompanionFile } from './process/companion-files.js'
 import { isSign } from './process/qemu-process.js'
 import { recordFile } from './process/run-record.js'
 
@@ -13,5 +14,5 @@ export const definitionFormat: VmFormat<Definition> = {
   schema: definitionSchema,
   filesOf,
   dataNameOf: (file) => (/^(?:disk|memory|base|seed)-/.test(file) ? file : undefined),
-  isOther: (file) => others.has(file) || isSign(file) || parseKeptName(file) !== undefined,
+  isOther: (file) => others.has(file) || isSign(file) || isCompanionFile(file) || parseKeptName(file) !== undefined,
 }

@@ -8,6 +8,7 @@ import { tellMediumChanged } from './disks/removable-medium.js'
 import { loadMemory } from './disks/memory-image.js'
 import { joinBridges } from './network/bridges.js'
 import { openForwards } from './network/port-forwards.js'
+import { endCompanions, killStarted, startCompanions, type Companion } from './process/companion.js'
 import { endQemu, hasEnded } from './process/qemu-end.js'
 import { QmpConnectionError } from './protocol/qmp-errors.js'
 import { prepareRunFiles, startQemu } from './process/qemu-process.js'
@@ -35,17 +36,26 @@ export async function launch(vm: HeldVm, task: Task, { plan, onExit }: Launch): 
   const { memory, hardware } = definition
   prepareRunFiles(folder, memory !== undefined)
   task.progress({ percent: 10, phase: 'starting QEMU' })
+  const { companions: companionPlans, ...planned } = plan
+  const started = await startCompanions(folder, companionPlans, vm.signal)
+  const companions = started.map(({ name, process }): Companion => ({ name, process }))
   let drafted: Draft | undefined
   const { identity, monitor, prepared, ended } = await startQemu(folder, plan.commandLine, {
     signal: vm.signal,
     onExit,
     prepare(process) {
-      const run: RunRecord = { process, startedAt: hostClockMs(), ...plan }
+      const run: RunRecord = {
+        process,
+        startedAt: hostClockMs(),
+        ...planned,
+        ...(companions.length > 0 && { companions }),
+      }
       const draft = (drafted = draftRun(folder, run))
       return { run, draft }
     },
-  }).catch((error: unknown) => {
+  }).catch(async (error: unknown) => {
     drafted?.drop()
+    await killStarted(started)
     throw error
   })
   const { run, draft } = prepared
@@ -76,6 +86,7 @@ export async function launch(vm: HeldVm, task: Task, { plan, onExit }: Launch): 
     }
     draft.drop()
     await endQemu(folder, identity, monitor)
+    await endCompanions(folder, companions)
     removeRun(folder)
     if (vm.definition !== definition) await vm.save(definition)
     // QEMU's last output explains more than a closed connection.

@@ -17,6 +17,7 @@ import { newMemoryFile, saveMemory } from './disks/memory-image.js'
 import { requirePlugged } from './disks/plugged-disks.js'
 import { requireParts } from './disks/required-parts.js'
 import { QmpConnectionError } from './protocol/qmp-errors.js'
+import { endCompanions } from './process/companion.js'
 import { folderId } from './process/own-qemu.js'
 import { endQemu } from './process/qemu-end.js'
 import { forgetEnd, removeRun, type RunPlan } from './process/run-record.js'
@@ -64,6 +65,7 @@ export class QemuLifecycle {
         program(architecture),
         ...commandLine(id, hardware, { accelerator, startedMiB, directory: folderId(directory) }),
       ],
+      companions: [],
     }
   }
 
@@ -139,6 +141,7 @@ export class QemuLifecycle {
     if (run === undefined) return
     vm.setState('stopping')
     await endQemu(vm.folder, run.process)
+    await endCompanions(vm.folder, run.companions)
     removeRun(vm.folder)
     forgetEnd(vm.folder)
     vm.run = undefined
@@ -175,6 +178,7 @@ export class QemuLifecycle {
     })
     task.progress({ percent: 90, phase: 'ending QEMU' })
     await endQemu(vm.folder, run.process)
+    await endCompanions(vm.folder, run.companions)
     removeRun(vm.folder)
     vm.run = undefined
     vm.finish('suspended')

@@ -15,6 +15,7 @@ import { differences, growLive, nodeNames, plugDisk, readSlots } from './disks/p
 import type { QmpClient } from './protocol/qmp-client.js'
 import { QmpCommandError } from './protocol/qmp-errors.js'
 import { followJobs } from './protocol/qemu-job.js'
+import { endCompanions, endLeftCompanions } from './process/companion.js'
 import { endQemu } from './process/qemu-end.js'
 import { findOrphan } from './process/qemu-process.js'
 import { endOfRun, readRun, removeRun, type RunRecord } from './process/run-record.js'
@@ -27,6 +28,7 @@ interface Parts {
 /**
  * Repairs a VM whose last owner may have crashed at any moment:
  * - A QEMU without a record has not run its guest, and one whose memory was saved is not needed any more: both are ended.
+ * - Companions of a QEMU that was not started, or that is gone, are ended.
  * - If a recorded QEMU is gone, the definition keeps whether it crashed.
  * - A guest that was paused only to save its memory, which was not kept, or that was about to run, runs.
  * - Disks that became bases for a clone are not written to any more: QEMU changes over to their overlays.
@@ -58,8 +60,10 @@ export async function settle(
   if (run !== undefined && !(isRunning && definition.memory === undefined)) {
     const hasCrashed = definition.memory === undefined && (await endOfRun(folder)) === 'crash'
     if (hasCrashed) await save({ ...definition, hasCrashed })
+    await endCompanions(folder, run.companions)
     removeRun(folder)
   }
+  if (inherited !== undefined && readRun(folder) === undefined) await endLeftCompanions(folder)
   const hardware = withoutFormerFiles(definition.hardware)
   if (readRun(folder) === undefined && hardware !== definition.hardware) await save({ ...definition, hardware })
   if (definition.switchingTo !== undefined) await save(await takeBack(parts, definition, definition.switchingTo))

@@ -17,6 +17,7 @@ import { HeldUpVms } from './held-up-vms.js'
 import { HeldVm, type Course } from './held-vm.js'
 import { GuestLife } from './process/guest-life.js'
 import { findQemuOf } from './process/abandoned-qemu.js'
+import { endLeftCompanions } from './process/companion.js'
 import type { RunRecord } from './process/run-record.js'
 import type { QmpClient } from './protocol/qmp-client.js'
 import { QmpConnectionError } from './protocol/qmp-errors.js'
@@ -183,6 +184,7 @@ export class VmAccess {
         const reason = `it is damaged, and QEMU runs it as the process ${String(running.pid)}`
         throw new ResourceBusyError({ pid: running.pid, reason, hint: 'Shut its guest down, or end that process.' })
       }
+      await endLeftCompanions(folder)
       await directory.deleteDamaged(id)
     }
     return this.#exclusive.run(id, () => observer.owning(id, deleteAlone))

@@ -13,6 +13,7 @@ import { isResumed, lastChange } from './logs/last-change.js'
 import { openMonitor, SharedMonitor } from './process/monitor.js'
 import type { QmpClient } from './protocol/qmp-client.js'
 import { QmpConnectionError, QmpTimeoutError } from './protocol/qmp-errors.js'
+import { lackOf } from './process/companion.js'
 import { hasEnded, untilEnded } from './process/qemu-end.js'
 import { announcedEnd, causeOfCrash, endOfRun, readRun, type RunEnd, type RunRecord } from './process/run-record.js'
 
@@ -51,6 +52,8 @@ export interface Sight {
   readonly run?: RunRecord | undefined
   /** Why QEMU has paused the guest by itself. */
   readonly problem?: VmError | undefined
+  /** What the VM lacks although it runs. */
+  readonly lack?: VmError | undefined
   /** How the last QEMU ended, if the definition does not say so yet. */
   readonly end?: RunEnd | undefined
   /** The cause of a crash, as far as it is known, or what is wrong with damaged files. */
@@ -119,7 +122,7 @@ export class VmInspector {
       const isKnown = timeoutMs === 0 || (trustsLog && isResumed(lastChange(folder)))
       const known: Answer = { state: 'running' }
       const answer = isKnown ? known : await this.#ask(definition.id, run.process, { ...options, timeoutMs })
-      if (answer !== undefined) return { ...answer, run }
+      if (answer !== undefined) return { ...answer, run, lack: lackOf(folder, run.companions) }
     }
     if (definition.memory !== undefined) return { state: 'suspended' }
     const end = await endOfRun(folder)

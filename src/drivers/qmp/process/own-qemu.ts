@@ -3,6 +3,7 @@ import { basename } from 'node:path'
 import { errorCode } from '../../../errors/native.js'
 import { HostError } from '../../../errors.js'
 import { isInProc, isOfThisNamespace, type ProcessIdentity } from '../../../registry/process-identity.js'
+import { companionPrefix } from './companion-files.js'
 
 /** The identity of a folder, which stays the same when the folder is moved or removed. */
 export type FolderId = `${bigint}:${bigint}`
@@ -66,6 +67,23 @@ const isNamedQemu = (path: string): boolean => /^\.?qemu-system-/.test(basename(
 
 const wordsOf = (proc: string): string[] => readFileSync(`${proc}/cmdline`, 'utf8').split('\0')
 
+/**
+ * True if a process is proven to be a companion of the QEMU of the VM in a folder: it is in this PID namespace, has the start time of that
+ * companion, is of this user, runs a program that awaitvm uses as one, on a file as it names them, and has the folder as working directory.
+ */
+export const isCompanionOf = (folder: FolderId, identity: ProcessIdentity): boolean =>
+  lookAt(identity, (proc) => folderId(`${proc}/cwd`) === folder && isCompanion(proc)) === true
+
+/** True if a companion still runs although the folder of its VM was removed. */
+const isStrayCompanion = (identity: ProcessIdentity): boolean =>
+  lookAt(identity, (proc) => statSync(`${proc}/cwd`).nlink === 0 && isCompanion(proc) && isOfOwnNamespaces(proc)) ===
+  true
+
+const isCompanion = (proc: string): boolean =>
+  statSync(proc).uid === process.geteuid?.() &&
+  /^\.?(?:swtpm|virtiofsd)\b/.test(basename(readlinkSync(`${proc}/exe`))) &&
+  wordsOf(proc).some((word) => word.includes(companionPrefix))
+
 /** True if the process was started for the VM of this id. */
 export const isStartedFor = (id: string, { pid }: ProcessIdentity): boolean => {
   try {
@@ -83,6 +101,12 @@ export const isStartedFor = (id: string, { pid }: ProcessIdentity): boolean => {
  */
 export const signalQemu = (folder: FolderId, identity: ProcessIdentity, signal: NodeJS.Signals): boolean =>
   isQemuOf(folder, identity) && signalProcess(identity, signal)
+
+export const signalCompanion = (folder: FolderId, identity: ProcessIdentity, signal: NodeJS.Signals): boolean =>
+  isCompanionOf(folder, identity) && signalProcess(identity, signal)
+
+export const signalStrayCompanion = (identity: ProcessIdentity, signal: NodeJS.Signals): boolean =>
+  isStrayCompanion(identity) && signalProcess(identity, signal)
 
 export const signalStray = (id: string, identity: ProcessIdentity, signal: NodeJS.Signals): boolean =>
   isStray(id, identity) && signalProcess(identity, signal)

@@ -5,7 +5,6 @@ import { readdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { errorCode } from '../../../errors/native.js'
-import { HostToolNotFoundError } from '../../../errors.js'
 import { FolderWatcher } from '../../../files/folder-watcher.js'
 import { isOnLocalDisk } from '../../../registry/file-system.js'
 import { identityOf, type ProcessIdentity } from '../../../registry/process-identity.js'
@@ -13,11 +12,13 @@ import { holdSign, makeSign } from '../../../registry/sign-of-life.js'
 import { openOwnFile, readOwnFile } from '../../../registry/own-file.js'
 import { runFiles } from '../run-files.js'
 import { parseKeptName } from '../logs/kept-part.js'
+import { isCompanionFile } from './companion-files.js'
 import { openMonitor } from './monitor.js'
 import { folderId, isQemuOf, isStartedFor } from './own-qemu.js'
 import type { QmpClient } from '../protocol/qmp-client.js'
 import { QmpConnectionError } from '../protocol/qmp-errors.js'
 import { QemuProgramError } from '../qemu-errors.js'
+import { programGone } from './qemu-tools.js'
 import { lastWords, type RunPlan } from './run-record.js'
 
 /** Longer than QEMU takes to answer on a very busy computer. */
@@ -55,7 +56,7 @@ export async function startQemu<T>(
   const child = spawnLogged(folder, program, args, sign?.descriptor)
   const ended = new Promise<never>((_resolve, reject) => {
     child.once('error', (cause) => {
-      reject(errorCode(cause) === 'ENOENT' ? gone(program, cause) : cause)
+      reject(errorCode(cause) === 'ENOENT' ? programGone(program, cause) : cause)
     })
     child.once('exit', (code, signal) => {
       onExit()
@@ -125,13 +126,6 @@ function spawnLogged(folder: string, program: string, args: readonly string[], s
   }
 }
 
-const gone = (program: string, cause: unknown): HostToolNotFoundError =>
-  new HostToolNotFoundError({
-    reason: `the program ${program} is not there any more`,
-    hint: 'Install it again.',
-    cause,
-  })
-
 /** Rejects when the start is cancelled. */
 const aborted = (signal: AbortSignal, waiting: AbortController): Promise<never> =>
   new Promise((_resolve, reject) => {
@@ -195,6 +189,7 @@ export function prepareRunFiles(folder: string, isConsoleKept: boolean): void {
   const names: ReadonlySet<string> = new Set(Object.values(runFiles))
   const left = readdirSync(folder).filter((file) => {
     const name = parseKeptName(file)?.log ?? file
+    if (isCompanionFile(name)) return true
     return names.has(name) && file !== runFiles.log && !(isConsoleKept && name === runFiles.console)
   })
   for (const file of left) rmSync(join(folder, file), { force: true })

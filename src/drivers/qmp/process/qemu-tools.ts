@@ -40,7 +40,8 @@ export function findQemuTools(): QemuTools {
   return { system, img: findProgram({ name: 'qemu-img', packages: imagePackages }) }
 }
 
-function findProgram({ name, packages }: { readonly name: string; readonly packages: string }): string {
+/** Finds a program on the PATH. Throws with the packages that have it. */
+export function findProgram({ name, packages }: { readonly name: string; readonly packages: string }): string {
   for (const folder of (process.env['PATH'] ?? '').split(delimiter)) {
     // A relative entry would name another program in each working directory.
     if (!isAbsolute(folder)) continue
@@ -57,6 +58,14 @@ function findProgram({ name, packages }: { readonly name: string; readonly packa
     hint: `Install the package that has it: ${packages}.`,
   })
 }
+
+/** Error for a program that was there when it was looked for. */
+export const programGone = (program: string, cause: unknown): HostToolNotFoundError =>
+  new HostToolNotFoundError({
+    reason: `the program ${program} is not there any more`,
+    hint: 'Install it again.',
+    cause,
+  })
 
 /** A build of QEMU. */
 export interface QemuBuild {

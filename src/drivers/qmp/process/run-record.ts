@@ -8,6 +8,7 @@ import { processIdentitySchema } from '../../../registry/process-identity.js'
 import { draftOf, type Draft } from '../../../registry/replace-file.js'
 import { parseJson } from '../../../registry/written-json.js'
 import { accelerators } from './accelerator.js'
+import type { CompanionPlan } from './companion.js'
 import { runFiles } from '../run-files.js'
 import { readLogTail } from '../logs/run-log-reader.js'
 
@@ -24,13 +25,18 @@ const runSchema = v.strictObject({
   startedMiB: v.number(),
   /** The program and its arguments. */
   commandLine: v.tupleWithRest([v.string()], v.string()),
+  /** The programs that serve this QEMU; absent if there are none. */
+  companions: v.optional(v.array(v.strictObject({ name: v.string(), process: processIdentitySchema }))),
 })
 
 /** The record of a VM's QEMU: saved before the guest runs, and kept until a process has noticed QEMU's end. */
 export type RunRecord = Readonly<Omit<v.InferOutput<typeof runSchema>, 'format'>>
 
 /** How a QEMU is started. */
-export type RunPlan = Pick<RunRecord, 'accelerator' | 'startedMiB' | 'commandLine'>
+export interface RunPlan extends Pick<RunRecord, 'accelerator' | 'startedMiB' | 'commandLine'> {
+  /** The programs that are started before it. */
+  readonly companions: readonly CompanionPlan[]
+}
 
 export const recordFile = 'run.json'
 /** The longest record has the arguments of 16 disks with 64 bases each. */

@@ -1,7 +1,7 @@
 import { readdir, realpath } from 'node:fs/promises'
 import { errorCode } from '../../../errors/native.js'
 import { identityOf, isAlive, type ProcessIdentity } from '../../../registry/process-identity.js'
-import { isOwnStray, isStray, placeOf, removedFolderOf, signalStray } from './own-qemu.js'
+import { isOwnStray, isStray, placeOf, removedFolderOf, signalStray, signalStrayCompanion } from './own-qemu.js'
 import { hasEnded, stepMs } from './qemu-end.js'
 
 interface StrayVm {
@@ -9,7 +9,7 @@ interface StrayVm {
   readonly name: string
 }
 
-/** Ends the QEMUs of VMs whose folders were removed from the directory while no process was connected to it. */
+/** Ends the QEMUs, and their companions, of VMs whose folders were removed while no process was connected to the directory. */
 export async function endStrays(vms: string): Promise<void> {
   const prefix = `${await realpath(vms)}/`
   for (const entry of await processes()) {
@@ -19,6 +19,7 @@ export async function endStrays(vms: string): Promise<void> {
     const id = folder.slice(prefix.length)
     const identity = identityOf(pid, false)
     if (isOwnStray(id, identity)) await endStray({ id, name: id }, folder, identity)
+    else signalStrayCompanion(identity, 'SIGKILL')
   }
 }
 
