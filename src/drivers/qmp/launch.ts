@@ -8,7 +8,7 @@ import { tellMediumChanged } from './disks/removable-medium.js'
 import { loadMemory } from './disks/memory-image.js'
 import { joinBridges } from './network/bridges.js'
 import { openForwards } from './network/port-forwards.js'
-import { endCompanions, killStarted, startCompanions, type Companion } from './process/companion.js'
+import { endCompanions, killStarted, startCompanions, type Companion, type CompanionPlan } from './process/companion.js'
 import { endQemu, hasEnded } from './process/qemu-end.js'
 import { QmpConnectionError } from './protocol/qmp-errors.js'
 import { prepareRunFiles, startQemu } from './process/qemu-process.js'
@@ -16,6 +16,8 @@ import { causeOfCrash, draftRun, endOfRun, removeRun, type RunPlan, type RunReco
 
 interface Launch {
   readonly plan: RunPlan
+  /** The programs that are started before it. */
+  readonly companions: readonly CompanionPlan[]
   readonly onExit: () => void
 }
 
@@ -31,13 +33,12 @@ export interface Launched {
 const exitTimeoutMs = 2000
 
 /** Starts the QEMU of a VM and runs its guest, from saved memory if there is any. After a failure, no QEMU is left. */
-export async function launch(vm: HeldVm, task: Task, { plan, onExit }: Launch): Promise<Launched> {
+export async function launch(vm: HeldVm, task: Task, { plan, companions: wanted, onExit }: Launch): Promise<Launched> {
   const { definition, folder } = vm
   const { memory, hardware } = definition
   prepareRunFiles(folder, memory !== undefined)
   task.progress({ percent: 10, phase: 'starting QEMU' })
-  const { companions: companionPlans, ...planned } = plan
-  const started = await startCompanions(folder, companionPlans, vm.signal)
+  const started = await startCompanions(folder, wanted, vm.signal)
   const companions = started.map(({ name, process }): Companion => ({ name, process }))
   let drafted: Draft | undefined
   const { identity, monitor, prepared, ended } = await startQemu(folder, plan.commandLine, {
@@ -47,7 +48,7 @@ export async function launch(vm: HeldVm, task: Task, { plan, onExit }: Launch): 
       const run: RunRecord = {
         process,
         startedAt: hostClockMs(),
-        ...planned,
+        ...plan,
         ...(companions.length > 0 && { companions }),
       }
       const draft = (drafted = draftRun(folder, run))

@@ -8,6 +8,7 @@ import type { VmState } from '../../model/vm-state.js'
 import { acceleratorFor, type Accelerator } from './process/accelerator.js'
 import { architectureOf } from './hardware/machine.js'
 import { commandLine } from './hardware/command-line.js'
+import { companionsOf } from './hardware/companions.js'
 import type { Definition } from './definition.js'
 import { stateAtRest, withoutRest } from '../../registry/kept-definition.js'
 import type { DiskImages } from './disks/disk-images.js'
@@ -65,7 +66,6 @@ export class QemuLifecycle {
         program(architecture),
         ...commandLine(id, hardware, { accelerator, startedMiB, directory: folderId(directory) }),
       ],
-      companions: [],
     }
   }
 
@@ -93,10 +93,11 @@ export class QemuLifecycle {
     try {
       const { observer } = this.#parts
       const plan = this.plan(vm.definition)
+      const companions = companionsOf(vm.definition.hardware)
       const onExit = (): void => {
         observer.look(vm.id)
       }
-      return await launch(vm, task, { plan, onExit })
+      return await launch(vm, task, { plan, companions, onExit })
     } catch (error) {
       // The guest has not run, so that the VM is in the state before.
       vm.finish(stateAtRest(vm.definition))

@@ -8,7 +8,6 @@ import { processIdentitySchema } from '../../../registry/process-identity.js'
 import { draftOf, type Draft } from '../../../registry/replace-file.js'
 import { parseJson } from '../../../registry/written-json.js'
 import { accelerators } from './accelerator.js'
-import type { CompanionPlan } from './companion.js'
 import { runFiles } from '../run-files.js'
 import { readLogTail } from '../logs/run-log-reader.js'
 
@@ -33,10 +32,7 @@ const runSchema = v.strictObject({
 export type RunRecord = Readonly<Omit<v.InferOutput<typeof runSchema>, 'format'>>
 
 /** How a QEMU is started. */
-export interface RunPlan extends Pick<RunRecord, 'accelerator' | 'startedMiB' | 'commandLine'> {
-  /** The programs that are started before it. */
-  readonly companions: readonly CompanionPlan[]
-}
+export type RunPlan = Pick<RunRecord, 'accelerator' | 'startedMiB' | 'commandLine'>
 
 export const recordFile = 'run.json'
 /** The longest record has the arguments of 16 disks with 64 bases each. */
