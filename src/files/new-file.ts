@@ -1,3 +1,4 @@
+import type { Stats } from 'node:fs'
 import { link, lstat, open, rm, type FileHandle } from 'node:fs/promises'
 import { dirname, resolve } from 'node:path'
 import { errnoError } from '../errors/errno.js'
@@ -17,7 +18,7 @@ export interface NewFile {
 const noLinks: ReadonlySet<string | undefined> = new Set(['EPERM', 'ENOTSUP', 'EOPNOTSUPP', 'ENOSYS'])
 
 /**
- * Creates a file that only its owner can read, and flushes it to disk. It has its name only once it is complete: if `write` rejects,
+ * Creates a file that only its owner can read, and flushes it to disk. It has its name only once it is complete: if it rejects,
  * or the process is killed, there is none of that name. It never replaces another file, not even one that was made during `write`,
  * and follows no link.
  *
@@ -35,10 +36,15 @@ export async function writeNewFile(
     step.catch((error: unknown) => {
       throw explained(error, target, driver)
     })
+  const folder = dirname(target)
   await onDisk(requireNothingAt(target))
+  // A folder that can't be flushed, such as one that can't be read, is refused before all the work.
+  await onDisk(syncFolder(folder))
   const draft = draftBeside(target)
   const file = await onDisk(open(draft, 'wx', 0o600))
+  let made: Identity
   try {
+    made = await file.stat()
     try {
       await onDisk(requireLinks(draft))
       await write({ file, draft })
@@ -51,7 +57,18 @@ export async function writeNewFile(
   } finally {
     await rm(draft, { force: true })
   }
-  await onDisk(syncFolder(dirname(target)))
+  await onDisk(syncFolder(folder)).catch(async (error: unknown) => {
+    await removeIfSame(target, made)
+    throw error
+  })
+}
+
+type Identity = Pick<Stats, 'dev' | 'ino'>
+
+/** Removes a file, unless another one has taken its place. */
+async function removeIfSame(path: string, { dev, ino }: Identity): Promise<void> {
+  const now = await lstat(path).catch(() => undefined)
+  if (now?.dev === dev && now.ino === ino) await rm(path, { force: true })
 }
 
 async function requireNothingAt(path: string): Promise<void> {

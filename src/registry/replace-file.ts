@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto'
 import { renameSync, rmSync, writeFileSync } from 'node:fs'
 import { open, rename, rm } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
+import { errorCode } from '../errors/native.js'
 import { writeAll } from '../files/write-all.js'
 
 /** Prefix of files that are not complete yet. The next process that claims the folder removes those that were left behind. */
@@ -70,13 +71,18 @@ export async function replaceFile(path: string, content: string | Uint8Array): P
   }
 }
 
-/** Flushes the names in a folder to disk: until then, a loss of power may undo a rename. */
+/** Errors of fsync(2) for a folder of a file system that flushes names by itself, or never. */
+const noSync: ReadonlySet<string | undefined> = new Set(['EINVAL', 'ENOTSUP', 'EOPNOTSUPP', 'ENOSYS'])
+
+/** Flushes the names in a folder to disk, if its file system can: until then, a loss of power may undo a rename. */
 export async function syncFolder(folder: string): Promise<void> {
   // Windows can't open folders; it flushes their names by itself.
   if (process.platform === 'win32') return
   const file = await open(folder, 'r')
   try {
     await file.sync()
+  } catch (error) {
+    if (!noSync.has(errorCode(error))) throw error
   } finally {
     await file.close()
   }

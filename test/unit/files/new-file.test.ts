@@ -1,8 +1,8 @@
 import { existsSync } from 'node:fs'
-import { mkdtemp, readdir, readFile, rm, stat, symlink, writeFile } from 'node:fs/promises'
+import { mkdtemp, open, readdir, readFile, rm, stat, symlink, writeFile, type FileHandle } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { afterEach, beforeEach, expect, test } from 'vitest'
+import { afterEach, beforeEach, describe, expect, onTestFinished, test, vi } from 'vitest'
 import { AlreadyExistsError, InvalidArgumentError } from 'awaitvm'
 import { writeNewFile } from '../../../src/files/new-file.js'
 
@@ -65,4 +65,40 @@ test('a folder that is not there, or is a file, is named by the error', async ()
     expect(error).toBeInstanceOf(InvalidArgumentError)
     expect(error).toMatchObject({ path: 'path', message: expect.stringContaining('no folder') })
   }
+})
+
+describe('if the folder can not be flushed', () => {
+  /** Makes the flushes of folders fail, from the one of that number on. */
+  async function failFlushes(code: string, from: number): Promise<void> {
+    await using handle = await open(folder)
+    const prototype = Object.getPrototypeOf(handle) as FileHandle
+    const { sync } = prototype
+    let times = 0
+    const spy = vi.spyOn(prototype, 'sync').mockImplementation(async function (this: FileHandle) {
+      if ((await this.stat()).isDirectory() && (times += 1) >= from) throw Object.assign(new Error(code), { code })
+      await sync.call(this)
+    })
+    onTestFinished(() => {
+      spy.mockRestore()
+    })
+  }
+
+  test('when the file has its name, it is taken away', async () => {
+    await failFlushes('ENOSPC', 2)
+    await expect(write('new')).rejects.toMatchObject({ code: 'INSUFFICIENT_RESOURCES' })
+    expect(await readdir(folder)).toEqual([])
+  })
+
+  test('before anything is written, nothing is', async () => {
+    await failFlushes('EACCES', 1)
+    const writing = write('new', () => Promise.reject(new Error('was written')))
+    await expect(writing).rejects.toMatchObject({ code: 'PERMISSION_DENIED' })
+    expect(await readdir(folder)).toEqual([])
+  })
+
+  test('since its file system has no such thing, the file is there all the same', async () => {
+    await failFlushes('EINVAL', 1)
+    await write('new')
+    expect(await readdir(folder)).toEqual(['new'])
+  })
 })
