@@ -229,3 +229,81 @@ test('a guest that boots by UEFI finds its variables again after a stop, a suspe
   await vm.stop({ mode: 'kill' }).unwrap()
   expect(await host.damage(vm)).toEqual([])
 })
+
+const utf16 = (text: string): Buffer => Buffer.from(text, 'utf16le')
+
+/** Which of these values the variables of a VM at rest have. */
+const valuesIn = (host: QmpHost, vm: Vm, values: readonly string[]): string[] => {
+  const bytes = variablesOf(host, vm)
+  return values.filter((value) => bytes.includes(utf16(value)))
+}
+
+test('a clone of a running VM that boots by UEFI has its variables as they were, and then each has its own', async () => {
+  await using host = await QmpHost.open()
+  const vm = await host.createVm(uefi)
+  await vm.start().unwrap()
+  const shell = new UefiShell(vm)
+  await shell.untilReady()
+  await shell.setVariable('one')
+  const clones = [
+    await vm.clone({ name: 'full' }).unwrap(),
+    await vm.clone({ name: 'linked', linked: true }).unwrap(),
+    await vm.clone({ name: 'second', linked: true }).unwrap(),
+  ]
+  await shell.setVariable('two')
+  for (const [index, clone] of clones.entries()) {
+    await clone.start().unwrap()
+    const own = new UefiShell(clone)
+    await own.untilReady()
+    expect(await own.variable(), clone.name).toBe('one')
+    await own.setVariable(`c_${index}`)
+    await clone.stop({ mode: 'kill' }).unwrap()
+    own.close()
+  }
+  expect(await shell.variable()).toBe('two')
+  await vm.stop({ mode: 'kill' }).unwrap()
+  shell.close()
+  for (const [index, clone] of clones.entries()) {
+    expect(valuesIn(host, clone, ['two', 'c_0', 'c_1', 'c_2'])).toEqual([`c_${index}`])
+  }
+  expect(valuesIn(host, vm, ['two', 'c_0', 'c_1', 'c_2'])).toEqual(['two'])
+  await vm.delete().unwrap()
+  for (const clone of clones) expect(await host.damage(clone)).toEqual([])
+})
+
+test('a clone with memory goes on with the variables of that moment, and then each has its own, also after a restart', async () => {
+  await using host = await QmpHost.open()
+  const vm = await host.createVm(uefi)
+  await vm.start().unwrap()
+  const shell = new UefiShell(vm)
+  await shell.untilReady()
+  await shell.setVariable('one')
+  const twin = await vm.clone({ name: 'twin', memory: true }).unwrap()
+  const snapshot = await vm.createSnapshot({ name: 'running' }).unwrap()
+  await shell.setVariable('two')
+  const late = await vm.clone({ name: 'late', memory: true, snapshot: snapshot.id }).unwrap()
+  const twins = [twin, late].map((each) => ({ each, own: new UefiShell(each) }))
+  for (const { each, own } of twins) {
+    expect(await own.variable(), each.name).toBe('one')
+    await own.setVariable(`${each.name.slice(0, 2)}n`)
+  }
+  expect(await shell.variable()).toBe('two')
+  for (const { each, own } of [{ each: vm, own: shell }, ...twins]) {
+    await each.stop({ mode: 'kill' }).unwrap()
+    own.close()
+  }
+  for (const [each, value] of [
+    [vm, 'two'],
+    [twin, 'twn'],
+    [late, 'lan'],
+  ] as const) {
+    expect(valuesIn(host, each, ['two', 'twn', 'lan']), each.name).toEqual([value])
+    await each.start().unwrap()
+    const again = new UefiShell(each)
+    await again.untilReady()
+    expect(await again.variable(), each.name).toBe(value)
+    again.close()
+    await each.stop({ mode: 'kill' }).unwrap()
+    expect(await host.damage(each)).toEqual([])
+  }
+})
