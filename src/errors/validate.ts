@@ -31,7 +31,7 @@ export function validate<S extends v.GenericSchema>(
   if (parsed.success) return ok(parsed.output)
   const [issue] = parsed.issues
   const path = pathOf(root, issue)
-  const found = issue.message.startsWith('is ') ? '' : `, and is ${shown(issue.input)}`
+  const found = /^(?:is|has|needs) /.test(issue.message) ? '' : `, and is ${shown(issue.input)}`
   // Only the check of names has a hint in `expected`: see `object`.
   const hint = issue.type === 'raw_check' ? (issue.expected ?? undefined) : undefined
   return err(new InvalidArgumentError({ path, reason: `${path} ${issue.message}${found}`, hint }))

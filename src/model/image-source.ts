@@ -59,7 +59,7 @@ export function checksumProblem(
 ): string | undefined {
   const given = [sha256, sha512].filter((checksum) => checksum !== undefined)
   if (given.length > 1) return 'has both a sha256 and a sha512, and one is enough'
-  if (isFetched && given.length === 0) return 'has an image that is fetched, and needs its sha256 or sha512'
+  if (isFetched && given.length === 0) return 'needs a sha256 or a sha512, since its image is fetched'
   return isFetched || given.length === 0 ? undefined : 'has a checksum, which only an image that is fetched can have'
 }
 

@@ -11,7 +11,7 @@ import { replaceSmallFile } from '../../registry/replace-file.js'
 import { readRecord } from './cache-record.js'
 import type { Checksum } from './checksum.js'
 import { requireRoomFor, RoomGuard } from './free-room.js'
-import { askFor, failed, shownUrl, type HttpReply, type RequestOptions } from './http-reply.js'
+import { askFor, failed, shownUrl, stopped, type HttpReply, type RequestOptions } from './http-reply.js'
 import { writeAll } from '../../files/write-all.js'
 
 export interface DownloadOptions extends RequestOptions {
@@ -82,6 +82,9 @@ class Transfer {
   /** The length of the file, if the server tells. */
   #total: number | undefined
   #isResumed = false
+  #hasAnswered = false
+  /** Why the last attempt failed; `undefined` once the server sends again. */
+  #failure: ConnectionError | undefined
   done = 0
 
   constructor(url: URL, checksum: Checksum, folder: string, file: FileHandle, options: DownloadOptions) {
@@ -89,7 +92,10 @@ class Transfer {
     this.#checksum = checksum
     this.#folder = folder
     this.#file = file
-    this.#options = options
+    const onAnswer = (): void => {
+      this.#hasAnswered = true
+    }
+    this.#options = { ...options, onAnswer }
     this.#source = createHash('sha256').update(url.href).digest('hex')
     this.#hash = createHash(checksum.algorithm)
   }
@@ -125,7 +131,7 @@ class Transfer {
     this.done = 0
   }
 
-  /** Fetches the rest, in as many attempts as bring something. */
+  /** Fetches the rest, in as many attempts as bring something. A server that has never answered is not asked again. */
   async complete(): Promise<{ readonly isResumed: boolean }> {
     const { retryDelaysMs = retryDelays, signal } = this.#options
     let farthest = this.done
@@ -135,12 +141,16 @@ class Transfer {
         await this.#attempt()
         break
       } catch (error) {
-        if (!(error instanceof ConnectionError) || signal.aborted) throw error
+        if (signal.aborted) throw this.#failure === undefined ? error : stopped(signal.reason, this.#failure)
+        if (!(error instanceof ConnectionError) || !this.#hasAnswered) throw error
+        this.#failure = error
         vain = this.done > farthest ? 0 : vain + 1
         farthest = Math.max(farthest, this.done)
         const pauseMs = retryDelaysMs[vain === 0 ? 0 : vain - 1]
         if (pauseMs === undefined) throw error
-        await delay(pauseMs, undefined, { signal })
+        await delay(pauseMs, undefined, { signal }).catch(() => {
+          throw stopped(signal.reason, error)
+        })
       }
       this.#isResumed ||= this.done > 0
     }
@@ -149,6 +159,7 @@ class Transfer {
 
   async #attempt(): Promise<void> {
     const reply = await this.#ask()
+    this.#failure = undefined
     try {
       const total = this.#total
       if (total !== undefined) await requireRoomFor(total - this.done, this.#folder)
@@ -188,12 +199,11 @@ class Transfer {
   }
 
   async #write(reply: HttpReply): Promise<void> {
-    const { onProgress, signal } = this.#options
+    const { onProgress } = this.#options
     const total = this.#total
     const guard = new RoomGuard(this.#folder)
     let reported = -progressBytes
     for await (const chunk of reply.content()) {
-      signal.throwIfAborted()
       await guard.add(chunk.length)
       await writeAll(this.#file, chunk, this.done)
       this.#hash.update(chunk)

@@ -1,7 +1,7 @@
 import { request as httpRequest, type IncomingMessage } from 'node:http'
 import { request as httpsRequest } from 'node:https'
-import { ConnectionError, InvalidArgumentError } from '../../errors.js'
-import { nativeErrorOf } from '../../errors/native.js'
+import { ConnectionError, InvalidArgumentError, JobCancelledError } from '../../errors.js'
+import { errorCode, nativeErrorOf } from '../../errors/native.js'
 
 /** More than any vendor's mirrors take. */
 const maxRedirects = 10
@@ -13,6 +13,8 @@ export interface RequestOptions {
   readonly path: string
   readonly headers?: Readonly<Record<string, string>> | undefined
   readonly signal: AbortSignal
+  /** Called for each answer, whatever it says. */
+  readonly onAnswer?: (() => void) | undefined
   /** For tests: one minute if absent. */
   readonly maxSilenceMs?: number | undefined
 }
@@ -73,7 +75,7 @@ function redirected(from: URL, location: string, options: RequestOptions): URL {
 }
 
 function send(url: URL, options: RequestOptions): Promise<HttpReply> {
-  const { signal, headers, maxSilenceMs: silenceMs = maxSilenceMs } = options
+  const { signal, headers, onAnswer, maxSilenceMs: silenceMs = maxSilenceMs } = options
   signal.throwIfAborted()
   return new Promise((resolve, reject) => {
     const request = (url.protocol === 'https:' ? httpsRequest : httpRequest)(url, {
@@ -85,11 +87,12 @@ function send(url: URL, options: RequestOptions): Promise<HttpReply> {
     const silence = setTimeout(() => request.destroy(silent(url, silenceMs)), silenceMs)
     request.once('response', (response) => {
       clearTimeout(silence)
+      onAnswer?.()
       resolve(new Reply(url, response, signal, silenceMs))
     })
     request.on('error', (error) => {
       clearTimeout(silence)
-      reject(explained(url, error, signal))
+      reject(explained(url, error, { signal, doing: 'not answered' }))
     })
     request.end()
   })
@@ -129,7 +132,7 @@ class Reply implements HttpReply {
       }
       if (!this.#response.complete) throw failed(this.#url, 'broke off')
     } catch (error) {
-      throw explained(this.#url, error, this.#signal)
+      throw explained(this.#url, error, { signal: this.#signal, doing: 'not sent all of it' })
     } finally {
       this.close()
     }
@@ -153,13 +156,19 @@ class Reply implements HttpReply {
 const silent = (url: URL, silenceMs: number): ConnectionError =>
   failed(url, `has sent nothing for ${String(silenceMs / 1000)} s`)
 
+const tryAgain = 'Try again later: what was fetched is kept, and the next attempt goes on from there.'
+
 /** A failure that may pass. */
-export const failed = (url: URL, what: string, cause?: Error): ConnectionError =>
+export const failed = (
+  url: URL,
+  what: string,
+  { cause, hint = tryAgain }: { readonly cause?: Error | undefined; readonly hint?: string | undefined } = {},
+): ConnectionError =>
   new ConnectionError({
     reason: `the server of ${shownUrl(url)} ${what}`,
-    hint: 'Try again later: what was fetched is kept, and the next attempt goes on from there.',
+    hint,
     cause,
-    native: cause && nativeErrorOf('http', cause),
+    native: cause && { ...nativeErrorOf('http', cause), message: wordsOf(cause) },
   })
 
 const refused = (url: URL, { path }: RequestOptions, what: string): InvalidArgumentError =>
@@ -169,10 +178,51 @@ const refused = (url: URL, { path }: RequestOptions, what: string): InvalidArgum
     hint: 'Check the URL.',
   })
 
-function explained(url: URL, error: unknown, signal: AbortSignal): Error {
+interface Asking {
+  readonly signal: AbortSignal
+  /** What the server has done so far. */
+  readonly doing: string
+}
+
+function explained(url: URL, error: unknown, { signal, doing }: Asking): Error {
   const reason: unknown = signal.reason
-  if (reason instanceof Error) return reason
+  if (reason instanceof Error) return stopped(reason, failed(url, `had ${doing} when it was stopped`))
   if (error instanceof ConnectionError || error instanceof InvalidArgumentError) return error
   const cause = error instanceof Error ? error : new Error(String(error))
-  return failed(url, `can't be read from (${cause.message})`, cause)
+  const why = wordsOf(cause)
+  const [, what, hint] = causes.find(({ 0: codes }) => codes.test(errorCode(cause) ?? '')) ?? []
+  return failed(url, `${what ?? "can't be read from"} (${why})`, { cause, hint })
 }
+
+/** An error of one of several addresses has no words of its own. */
+const wordsOf = (error: Error): string =>
+  error instanceof AggregateError
+    ? error.errors.map((each: unknown) => (each instanceof Error ? each.message : String(each))).join(', ')
+    : error.message
+
+/** Why a server can't be reached, by the code of Node's error, and what to do. */
+const causes: readonly (readonly [codes: RegExp, what: string, hint: string])[] = [
+  [/^ECONNREFUSED$/, "can't be reached: nothing listens there", 'Check the URL, and that its server runs.'],
+  [/^ENOTFOUND$|^EAI_/, "can't be found by its name", 'Check the URL, and the network of this computer.'],
+  [
+    /^(?:CERT|ERR_TLS_CERT|UNABLE_TO|DEPTH_ZERO|SELF_SIGNED)_/,
+    'has a certificate that is not trusted',
+    'Check the URL and the clock. For an authority of your own, name its certificate in NODE_EXTRA_CA_CERTS.',
+  ],
+]
+
+/**
+ * The error of work that was stopped, with what has failed before: who set a time limit wants to know what the time was spent on. One
+ * that ends for another reason stays as it is.
+ */
+export const stopped = (reason: unknown, failure: ConnectionError): Error =>
+  reason instanceof JobCancelledError
+    ? new JobCancelledError({
+        reason: reason.reason,
+        hint: `Before that, ${failure.reason}.`,
+        native: failure.native,
+        cause: failure,
+      })
+    : reason instanceof Error
+      ? reason
+      : failure

@@ -62,7 +62,7 @@ test.for<[unknown, string, string]>([
   [
     named({ disks: [{ image: 'https://example.org/disk.img' }] }),
     'spec.disks[0]',
-    'spec.disks[0] has an image that is fetched, and needs its sha256 or sha512',
+    'spec.disks[0] needs a sha256 or a sha512, since its image is fetched',
   ],
   [
     named({ disks: [{ image: path, sha256: 'a'.repeat(64) }] }),
