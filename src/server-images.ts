@@ -13,7 +13,7 @@ import type { JobTarget } from './operations.js'
 const itself = <T>(value: T): T => value
 
 /**
- * The images that were fetched, in the cache of this computer; reached as `server.images`. All processes of a user share it.
+ * The images that were fetched, unpacked or converted, in the cache of this computer; reached as `server.images`. All processes of a user share it.
  *
  * @example
  * ```ts
@@ -69,8 +69,8 @@ export class ServerImages implements OperationMethods<'images'> {
   }
 
   /**
-   * Removes an image from the cache. It ends with a `ResourceBusyError` if a VM of this host starts from the image, or a process is
-   * fetching it. VMs of other hosts that start from it are refused until it is fetched again.
+   * Removes an image from the cache, with what it was converted to. It ends with a `ResourceBusyError` if a VM of this host or a snapshot
+   * starts from the image, or a process is making it. VMs of other hosts that start from it are refused until it is there again.
    */
   remove(id: string, options?: JobOptions): Job<void, operation.RemoveImageErrors> {
     return callDriver(this.#connection, {

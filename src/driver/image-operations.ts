@@ -20,22 +20,26 @@ export function imageOperations(
 ): Pick<DriverOperations, 'images.list' | 'images.fetch' | 'images.remove'> {
   const cache = new ImageCache()
 
-  const users = async (): Promise<(path: string) => string[]> => {
+  const users = async (): Promise<(entry: Pick<CachedImage, 'id'>) => string[]> => {
     const all = await store.list()
-    return (path) =>
-      all
+    return (entry) => {
+      const paths = cache.pathsOf(entry)
+      return all
         .filter((vm): vm is VmWithImages => !(vm instanceof DamagedVm))
         .filter(({ hardware, snapshots }) =>
-          [hardware, ...snapshots.map((snapshot) => snapshot.hardware)].some((settings) => startsFrom(settings, path)),
+          [hardware, ...snapshots.map((snapshot) => snapshot.hardware)].some((settings) =>
+            paths.some((path) => startsFrom(settings, path)),
+          ),
         )
         .map(({ name }) => name)
+    }
   }
 
   return {
     'images.list': (_input, task) =>
       work.query(task, async (): Promise<CachedImage[]> => {
         const usersOf = await users()
-        return (await cache.list()).map((entry) => ({ ...entry, usedBy: usersOf(entry.path) }))
+        return (await cache.list()).map((entry) => ({ ...entry, usedBy: usersOf(entry) }))
       }),
 
     'images.fetch': ({ image }, task) =>
@@ -44,16 +48,16 @@ export function imageOperations(
           task.progress(update)
         }
         const entry = await cache.fetch(image, { path: 'image.url', signal, onProgress })
-        return { ...entry, usedBy: (await users())(entry.path) }
+        return { ...entry, usedBy: (await users())(entry) }
       }),
 
     'images.remove': ({ id }, task) =>
       work.change(task, async ({ send }) => {
-        const entry = (await cache.list()).find((image) => image.id === id)
-        const usedBy = entry === undefined ? [] : (await users())(entry.path)
-        if (usedBy.length > 0) throw imageIsUsed(usedBy)
         send()
-        await cache.remove(id)
+        await cache.remove(id, async () => {
+          const usedBy = (await users())({ id })
+          if (usedBy.length > 0) throw imageIsUsed(usedBy)
+        })
       }),
   }
 }

@@ -1,7 +1,11 @@
+import { checkFile } from '../files/check-file.js'
 import { ImageCache } from '../images/cache/image-cache.js'
+import { isForeign } from '../images/foreign-disk.js'
+import type { ImageConverter } from '../images/image-converter.js'
 import { packingOf } from '../images/packing.js'
 import type { ProgressUpdate } from '../model/host-job.js'
 import { isUrl } from '../model/image-source.js'
+import type { DiskSpec } from '../model/vm-config.js'
 import type { VmChanges, VmSpec } from '../model/vm-spec.js'
 import type { Task } from './task.js'
 
@@ -10,8 +14,8 @@ export const hasNewImages = ({ disks = [] }: VmChanges): boolean =>
   disks.some(({ id, image }) => id === undefined && image !== undefined)
 
 /**
- * The settings with files of this computer for all images of disks: those that are named by a URL are
- * fetched into the cache first, and compressed ones unpacked there.
+ * The settings with files of this computer for all images of disks: those that are named by a URL are fetched into the cache first,
+ * compressed ones unpacked there, and those of other programs converted, if the host has the means to.
  * For the time before the change is sent, since that time may be long and can be interrupted.
  *
  * @param root the parameter with the settings, for errors
@@ -19,19 +23,17 @@ export const hasNewImages = ({ disks = [] }: VmChanges): boolean =>
 export async function withLocalImages<S extends VmSpec | VmChanges>(
   settings: S,
   root: 'spec' | 'changes',
-  { task, signal }: { readonly task: Pick<Task, 'progress'>; readonly signal: AbortSignal },
+  { task, signal, converter }: Means,
 ): Promise<S> {
   if (!hasNewImages(settings)) return settings
   const disks: NonNullable<VmChanges['disks']> = settings.disks ?? []
   const cache = new ImageCache()
   const local: (typeof disks)[number][] = []
   for (const [index, disk] of disks.entries()) {
-    const { image, id } = disk
-    if (id !== undefined || image === undefined) {
+    if (disk.id !== undefined || disk.image === undefined) {
       local.push(disk)
       continue
     }
-    const { sha256, sha512, ...settled } = disk
     const options = {
       path: `${root}.disks[${String(index)}].image`,
       signal,
@@ -39,15 +41,42 @@ export async function withLocalImages<S extends VmSpec | VmChanges>(
         task.progress(update)
       },
     }
-    if (isUrl(image)) {
-      const { path } = await cache.fetch({ url: image, sha256, sha512 }, options)
-      local.push({ ...settled, image: path })
-      continue
-    }
-    const packing = await packingOf(image)
-    local.push(
-      packing === undefined ? disk : { ...settled, image: (await cache.unpacked(image, packing, options)).path },
-    )
+    const { sha256: _sha256, sha512: _sha512, ...settled } = disk
+    const file = await wholeImage(cache, disk, disk.image, options)
+    const image = converter === undefined ? file : await usableImage(cache, file, converter, options)
+    local.push({ ...settled, image })
   }
   return { ...settings, disks: local }
+}
+
+interface Means {
+  readonly task: Pick<Task, 'progress'>
+  readonly signal: AbortSignal
+  readonly converter?: ImageConverter | undefined
+}
+
+type Options = Parameters<ImageCache['unpacked']>[2]
+
+/** The file of an image, without a compression around it. */
+async function wholeImage(
+  cache: ImageCache,
+  { sha256, sha512 }: DiskSpec,
+  image: string,
+  options: Options,
+): Promise<string> {
+  if (isUrl(image)) return (await cache.fetch({ url: image, sha256, sha512 }, options)).path
+  const packing = await packingOf(image)
+  return packing === undefined ? image : (await cache.unpacked(image, packing, options)).path
+}
+
+/** The image itself, or what it is converted to. */
+async function usableImage(
+  cache: ImageCache,
+  image: string,
+  converter: ImageConverter,
+  options: Options,
+): Promise<string> {
+  await checkFile(image, options.path, converter.driver)
+  const { format } = await converter.find(image, options.path)
+  return isForeign(format) ? (await cache.converted({ image, format }, converter, options)).path : image
 }

@@ -78,8 +78,11 @@ export const diskBytes = (
   { images }: Pick<RecordedImages, 'images'>,
 ): number => (sizeMiB === undefined && image !== undefined ? bytesOf(images[image]) : (sizeMiB ?? 0) * mebibyte)
 
-/** True for an image of a format that is converted when the disk is made: the disk does not need it any more. */
-const isConverted = (recorded: RecordedImage | undefined): boolean =>
+/**
+ * True for an image that an older awaitvm converted into a file of the VM, when the disk was made: the disk does not need it any more.
+ * Newer ones record what the image was converted to.
+ */
+export const isConverted = (recorded: RecordedImage | undefined): boolean =>
   recorded?.disk !== undefined && isForeign(recorded.disk.format)
 
 /** True if a disk is upon the image, and needs it. */
@@ -125,6 +128,23 @@ export async function requireImages(settings: RecordedImages, use: ImageUse, dri
     changed[image] = stamp
   }
   return Object.keys(changed).length === 0 ? images : { ...images, ...changed }
+}
+
+/**
+ * The same for the images of new disks, once the VM that names them is seen by others: until then, nothing kept another process from
+ * removing them. `takeBack` undoes what made the disks.
+ */
+export async function requireStillThere(
+  settings: RecordedImages,
+  driver: string,
+  takeBack: () => Promise<void>,
+): Promise<void> {
+  try {
+    await requireImages(settings, 'disks', driver)
+  } catch (error) {
+    await takeBack()
+    throw error
+  }
 }
 
 /**

@@ -7,6 +7,12 @@ import { readVmdkBytes } from './vmdk-header.js'
 export const foreignFormats = ['vmdk', 'vdi', 'vhd', 'vhdx', 'qed'] as const
 export type ForeignFormat = (typeof foreignFormats)[number]
 
+/** An image of another program. */
+export interface ForeignImage {
+  readonly image: string
+  readonly format: ForeignFormat
+}
+
 export const isForeign = (format: string): format is ForeignFormat =>
   foreignFormats.some((foreign) => foreign === format)
 

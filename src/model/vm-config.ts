@@ -18,8 +18,8 @@ export interface DiskSpec {
   readonly id?: undefined
   /**
    * Absolute path of an image that the disk starts from; absent for a blank disk. Every host with images takes raw ones, a multiple of
-   * 512 bytes. QEMU (`qmp:`) also takes qcow2, version 2 or 3, compressed or not, and converts vmdk, vdi, vhd, vhdx and qed once,
-   * when the disk is made: the image is not needed after that.
+   * 512 bytes. QEMU (`qmp:`) also takes qcow2, version 2 or 3, compressed or not, and converts vmdk, vdi, vhd, vhdx and qed once
+   * for all VMs, into the cache of this computer: the image is not needed after that, and `vm.config` has the path in the cache.
    *
    * The format is found by the file's header when the disk is made, and never again. A file that is no disk, or needs other
    * files, is refused with `INVALID_ARGUMENT`. Its size and modification time are recorded: if the image is rewritten later, the

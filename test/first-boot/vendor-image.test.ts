@@ -5,6 +5,7 @@ import type { Vm, VmSpec } from 'awaitvm'
 import { beforeAll, beforeEach, expect, test } from 'vitest'
 import { greetingPackage } from '../support/local-package.js'
 import { missingFile, missingQemu, missingTools, skipWithout } from '../support/optional-tool.js'
+import { useOwnImageCache } from '../support/own-image-cache.js'
 import { QmpHost } from '../support/qmp-host.js'
 import { vendorImage } from '../support/vendor-image.js'
 
@@ -14,6 +15,7 @@ const patienceMs = 1_200_000
 
 let image: string
 let unavailable: string | undefined
+useOwnImageCache()
 beforeAll(async () => {
   if (missing !== undefined) return
   const made = await vendorImage()

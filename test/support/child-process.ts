@@ -52,6 +52,11 @@ export class Child implements AsyncDisposable {
     }
   }
 
+  /** Waits until it has ended by itself. */
+  async ended(): Promise<void> {
+    if (this.process.exitCode === null && this.process.signalCode === null) await once(this.process, 'close')
+  }
+
   send(line: string): void {
     this.process.stdin?.write(`${line}\n`)
   }

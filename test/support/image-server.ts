@@ -30,9 +30,10 @@ export class ImageServer implements AsyncDisposable {
     })
   }
 
-  static async listen(content: Buffer): Promise<ImageServer> {
+  /** @param port any that is free if absent */
+  static async listen(content: Buffer, port = 0): Promise<ImageServer> {
     const server = new ImageServer(content)
-    server.#server.listen(0, '127.0.0.1')
+    server.#server.listen(port, '127.0.0.1')
     await once(server.#server, 'listening')
     return server
   }

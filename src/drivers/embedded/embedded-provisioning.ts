@@ -2,7 +2,7 @@ import type { DriverInputs } from '../../driver/driver.js'
 import type { Sending } from '../../driver/host-work.js'
 import { withLocalImages } from '../../driver/local-images.js'
 import type { Task } from '../../driver/task.js'
-import { requireImages } from '../../files/image-record.js'
+import { requireImages, requireStillThere } from '../../files/image-record.js'
 import { changedDrives, reachOf } from '../../model/vm-changes.js'
 import type { VmChanges, VmSpec } from '../../model/vm-spec.js'
 import type { Definition } from './definition.js'
@@ -33,6 +33,7 @@ export class EmbeddedProvisioning {
     await this.#store.create(definition, () =>
       makeDisks(this.#store, definition.id, definition.hardware, { disks: [] }),
     )
+    await requireStillThere(definition.hardware, 'embedded', () => this.#store.delete(definition.id))
     return definition
   }
 
@@ -53,6 +54,10 @@ export class EmbeddedProvisioning {
     }
     await this.#claims.save(definition, edited, { isLive: live !== undefined }, () =>
       makeDisks(this.#store, definition.id, hardware, before),
+    )
+    const added = hardware.disks.filter(({ id }) => !before.disks.some((disk) => disk.id === id))
+    await requireStillThere({ ...hardware, disks: added }, 'embedded', () =>
+      this.#claims.save(edited, definition, { isLive: live !== undefined }),
     )
     return edited
   }

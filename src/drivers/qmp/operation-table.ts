@@ -17,6 +17,7 @@ import type { VmDirectory } from '../../registry/vm-directory.js'
 import type { VmRecords } from '../../registry/vm-records.js'
 import { attachJob } from './attach-job.js'
 import type { Definition } from './definition.js'
+import { converterBy } from './disks/converted-image.js'
 import type { DiskImages } from './disks/disk-images.js'
 import { exportDisk } from './disks/export-disk.js'
 import type { ConsoleInput } from './guest-io/console-input.js'
@@ -211,10 +212,14 @@ export function operationTable(parts: Parts): DriverOperations {
       refuseUnsupported(wanted, 'changes')
       // Before the VM is claimed: others may use it while an image is fetched.
       const changes = hasNewImages(wanted)
-        ? await withLocalImages(wanted, 'changes', { task, signal: sending.signal })
+        ? await withLocalImages(wanted, 'changes', {
+            task,
+            signal: sending.signal,
+            converter: converterBy(parts.images),
+          })
         : wanted
       return await access.change(vm, task, sending, async (held) => {
-        await provisioning.edit(held, changes, task)
+        await provisioning.edit(held, changes)
         return records.of(held.definition)
       })
     }),

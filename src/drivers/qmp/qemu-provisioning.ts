@@ -5,12 +5,12 @@ import type { Sending } from '../../driver/host-work.js'
 import { withLocalImages } from '../../driver/local-images.js'
 import type { Task } from '../../driver/task.js'
 import { invalidState } from '../../errors/state.js'
-import { requireImages } from '../../files/image-record.js'
+import { requireImages, requireStillThere } from '../../files/image-record.js'
 import { changedDrives, reachOf } from '../../model/vm-changes.js'
 import type { VmChanges, VmSpec } from '../../model/vm-spec.js'
 import { keepDetails, newDefinition } from '../../registry/kept-definition.js'
 import type { VmDirectory } from '../../registry/vm-directory.js'
-import { convertImages } from './disks/converted-image.js'
+import { converterBy } from './disks/converted-image.js'
 import { copyLive } from './disks/copy-live.js'
 import { allDisks, type Definition, type DiskDefinition, type Hardware } from './definition.js'
 import { imageFileOf } from './disks/disk-chain.js'
@@ -22,7 +22,6 @@ import { cloneSeed, planSeed } from './hardware/seed.js'
 import type { HeldVm } from './held-vm.js'
 import { linkBases, onOverlays, planLiveSharing, planSharing, shareDisks } from './disks/linked-disks.js'
 import { shareLive } from './disks/live-sharing.js'
-import type { ProgramOptions } from './process/qemu-program.js'
 import { requireBases, requireParts, requireVmFiles } from './disks/required-parts.js'
 import { editAtRest } from './edit/edit-at-rest.js'
 import type { HardwareEdit } from './edit/hardware-edit.js'
@@ -48,8 +47,9 @@ export class QemuProvisioning {
 
   async create(wanted: VmSpec, task: Task, sending: Sending): Promise<Definition> {
     refuseUnsupported(wanted, 'spec')
-    const { directory } = this.#parts
-    const spec = await withLocalImages(wanted, 'spec', { task, signal: sending.signal })
+    const { directory, images } = this.#parts
+    const converter = converterBy(images)
+    const spec = await withLocalImages(wanted, 'spec', { task, signal: sending.signal, converter })
     sending.send()
     const { signal } = task
     const planned = await planHardware(spec, undefined, { root: 'spec', machine: await this.#machine(spec, 'spec') })
@@ -59,14 +59,15 @@ export class QemuProvisioning {
     const definition = newDefinition(spec, hardware, directory.owner)
     await directory.create(definition, async () => {
       const folder = directory.folder(definition.id)
-      await this.#makeNewDisks(folder, hardware, allDisks(hardware), converting(task, signal))
+      await this.#makeDisks(folder, hardware, allDisks(hardware), signal)
       await seed.write(folder)
       signal.throwIfAborted()
     })
+    await requireStillThere(hardware, 'qmp', () => directory.delete(definition.id))
     return definition
   }
 
-  async edit(vm: HeldVm, changes: VmChanges, task: Task): Promise<void> {
+  async edit(vm: HeldVm, changes: VmChanges): Promise<void> {
     const { definition, state } = vm
     const seed = planSeed(changes, changes.name ?? definition.name, definition.hardware, 'changes')
     const details = keepDetails(changes, settingsFor(definition, seed.isNew), this.#parts.directory.owner)
@@ -100,7 +101,7 @@ export class QemuProvisioning {
     const edit: HardwareEdit = {
       before: definition.hardware,
       wanted,
-      makeDisks: (disks) => this.#makeNewDisks(vm.folder, wanted, disks, converting(task, vm.signal)),
+      makeDisks: (disks) => this.#makeDisks(vm.folder, wanted, disks, vm.signal),
       writeSeed: () => seed.write(vm.folder),
       removeFiles: async (files) => {
         for (const file of files) await rm(join(vm.folder, file), { force: true })
@@ -192,17 +193,6 @@ export class QemuProvisioning {
     return present !== undefined && kind === kindOfMachine(present) ? present : this.#parts.machine(kind)
   }
 
-  /** Makes disks of new images, some of which have to be converted. */
-  async #makeNewDisks(
-    folder: string,
-    known: Hardware,
-    disks: readonly DiskDefinition[],
-    options: ProgramOptions,
-  ): Promise<void> {
-    await convertImages(this.#parts.images, folder, disks, known, options)
-    await this.#makeDisks(folder, known, disks, options.signal)
-  }
-
   async #makeDisks(
     folder: string,
     known: Hardware,
@@ -229,13 +219,6 @@ export class QemuProvisioning {
     }
   }
 }
-
-const converting = (task: Task, signal: AbortSignal): ProgramOptions => ({
-  signal,
-  onProgress: (percent) => {
-    task.progress({ percent, phase: 'converting images' })
-  },
-})
 
 /** The settings of a VM. A new seed gives the guest another host key than the one that was given or pinned. */
 const settingsFor = ({ guest, ...definition }: Definition, hasNewSeed: boolean): Definition => ({

@@ -17,7 +17,8 @@ export type CacheEntry = Omit<CachedImage, 'usedBy'>
  * image.json  where it is from
  * part        what was fetched of it so far, with part.json
  * unpacked    what was unpacked of it so far
- * claim       the process that fetches or removes it; see Claim
+ * draft-*     what was converted of it so far
+ * claim       the process that makes or removes it; see Claim
  */
 const files = { image: 'image', record: 'image.json' } as const
 
@@ -27,11 +28,18 @@ const files = { image: 'image', record: 'image.json' } as const
  */
 const changedAt = new Date('2000-01-01T00:00:00Z')
 
+/** True for the name of an image's folder: a checksum, or what stands for a file; `-qcow2` for what one was converted to. */
+export const isId = (name: string): boolean =>
+  /^(?:(?:sha256|file)-[0-9a-f]{64}|sha512-[0-9a-f]{128})(?:-qcow2)?$/.test(name)
+
+/** The image in a folder of the cache. */
+export const imageIn = (folder: string): string => join(folder, files.image)
+
 const recordSchema = v.object({ source: v.string(), sizeBytes: v.number() })
 
 /** The image in a folder of the cache, complete or not; `undefined` if there is nothing of it. */
 export async function readEntry(folder: string, id: string): Promise<CacheEntry | undefined> {
-  const path = join(folder, files.image)
+  const path = imageIn(folder)
   const record = readRecord(join(folder, files.record), recordSchema)
   if (record === undefined) return undefined
   const image = await statsOf(path)
@@ -59,7 +67,7 @@ export async function finishEntry(
   } finally {
     await file.close()
   }
-  await rename(made.file, join(folder, files.image))
+  await rename(made.file, imageIn(folder))
   await syncFolder(folder)
   for (const left of Object.values(partFiles)) await rm(join(folder, left), { force: true })
 }

@@ -1,26 +1,30 @@
 import { createHash } from 'node:crypto'
-import { rename, rm, stat } from 'node:fs/promises'
+import { stat } from 'node:fs/promises'
 import { homedir } from 'node:os'
-import { isAbsolute, join, resolve } from 'node:path'
+import { basename, dirname, isAbsolute, join, resolve } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { InvalidArgumentError, ResourceBusyError } from '../../errors.js'
 import { imageNotFound } from '../../errors/lookup.js'
-import { errorCode } from '../../errors/native.js'
 import { makeFolders } from '../../files/make-folders.js'
 import type { ImageDownload } from '../../model/image-source.js'
-import { Claim, heldBy, type Holder } from '../../registry/claim.js'
-import { Membership } from '../../registry/membership.js'
+import { Claim, heldBy } from '../../registry/claim.js'
 import { namesIn } from '../../registry/names-in.js'
-import { draftIn, draftPrefix } from '../../registry/replace-file.js'
+import { draftIn } from '../../registry/replace-file.js'
+import type { ForeignImage } from '../foreign-disk.js'
+import type { ImageConverter } from '../image-converter.js'
 import { packingOf, type Packing } from '../packing.js'
-import { beginEntry, finishEntry, readEntry, type CacheEntry } from './cache-entry.js'
+import { asMember, dropDrafts, dropFolders, takeClaim } from './cache-claims.js'
+import { beginEntry, finishEntry, imageIn, isId, readEntry, type CacheEntry } from './cache-entry.js'
 import { checksumOf } from './checksum.js'
 import { download, partFiles, type DownloadOptions } from './download.js'
+import { requireRoomFor } from './free-room.js'
 import { shownUrl } from './http-reply.js'
 import { unpack } from './unpack.js'
 
-/** How often a process looks whether another one has fetched what both want. */
+/** How often a process looks whether another one has made what both want. */
 const pollMs = 100
+
+type MakeOptions = Pick<DownloadOptions, 'path' | 'signal' | 'onProgress'>
 
 /** The folder with the images of this user, which all processes share. */
 function cacheFolder(): string {
@@ -32,8 +36,9 @@ function cacheFolder(): string {
 }
 
 /**
- * The images that were fetched, of all processes of a user. A folder for each is named by its checksum; `processes` has the signs of
- * life of those that fetch, so that another one goes on when such a process is killed.
+ * The images that were fetched, unpacked or converted, of all processes of a user. A folder for each is named by the checksum of what
+ * was fetched, or stands for a file of this computer as it is; that of a conversion is named after its origin. `processes` has the
+ * signs of life of those that make one, so that another one goes on when such a process is killed.
  */
 export class ImageCache {
   readonly #root: string
@@ -47,7 +52,7 @@ export class ImageCache {
     const checksum = await checksumOf(image, options)
     const url = new URL(image.url)
     const source = shownUrl(url)
-    return await this.#obtain(`${checksum.algorithm}-${checksum.digest}`, options, async (folder) => {
+    const entry = await this.#obtain(`${checksum.algorithm}-${checksum.digest}`, options, async (folder) => {
       await beginEntry(folder, source)
       const fetched = await download(url, checksum, folder, options)
       const packing = await packingOf(fetched.file)
@@ -55,47 +60,97 @@ export class ImageCache {
       const made = packing === undefined ? fetched : await unpack({ ...options, from: fetched.file, packing, to })
       await finishEntry(folder, { ...made, source })
     })
+    return await this.#withConversion(entry)
   }
 
   /** The image in a compressed file of this computer, which is unpacked once as long as the file stays as it is. */
-  async unpacked(
-    from: string,
-    packing: Packing,
-    options: Pick<DownloadOptions, 'path' | 'signal' | 'onProgress'>,
-  ): Promise<CacheEntry> {
-    const stamp = await stampOf(from)
-    return await this.#obtain(`file-${stamp}`, options, async (folder) => {
+  async unpacked(from: string, packing: Packing, options: MakeOptions): Promise<CacheEntry> {
+    const id = await idOfFile(from)
+    return await this.#obtain(id, options, async (folder) => {
       await beginEntry(folder, from)
       const made = await unpack({ ...options, from, packing, to: join(folder, partFiles.unpacked) })
-      if ((await stampOf(from)) !== stamp) throw isChanging(from, options.path)
+      if ((await idOfFile(from)) !== id) throw isChanging(from, options.path)
       await finishEntry(folder, { ...made, source: from })
     })
   }
 
-  /** All images, the incomplete ones included. */
+  /**
+   * The qcow2 file that an image of another format is converted to: once, as long as that stays as it is. The image may be one of the
+   * cache.
+   */
+  async converted(image: ForeignImage, converter: ImageConverter, options: MakeOptions): Promise<CacheEntry> {
+    const { image: from } = image
+    const cached = await this.#entryAt(from)
+    const source = cached?.source ?? from
+    const ofFile = await idOfFile(from)
+    return await this.#obtain(conversionOf(cached?.id ?? ofFile), options, async (folder) => {
+      await beginEntry(folder, source)
+      await requireRoomFor(await converter.measure(image, options.signal), folder)
+      // A name of its own: the program of a killed process may still write to that file.
+      const file = draftIn(folder)
+      await converter.convert(image, file, options)
+      if ((await idOfFile(from)) !== ofFile) throw isChanging(from, options.path)
+      await finishEntry(folder, { file, bytes: (await stat(file)).size, source })
+    })
+  }
+
+  /** The files that are removed with an image: its own, and that of its conversion. */
+  pathsOf({ id }: Pick<CacheEntry, 'id'>): string[] {
+    return [id, conversionOf(id)].map((each) => imageIn(join(this.#root, each)))
+  }
+
+  /** All images, the incomplete ones included. What an image of the cache was converted to is a part of that. */
   async list(): Promise<CacheEntry[]> {
+    const ids = (await namesIn(this.#root)).filter(isId).sort()
+    const conversions = new Set(ids.map(conversionOf))
     const entries: CacheEntry[] = []
-    for (const id of (await namesIn(this.#root)).filter(isId).sort()) {
+    for (const id of ids.filter((each) => !conversions.has(each))) {
       const entry = await readEntry(join(this.#root, id), id)
-      if (entry !== undefined) entries.push(entry)
+      if (entry !== undefined) entries.push(await this.#withConversion(entry))
     }
     return entries
   }
 
-  /** Removes an image. Throws if there is no such image, or a process is fetching it. */
-  async remove(id: string): Promise<void> {
+  async #withConversion(entry: CacheEntry): Promise<CacheEntry> {
+    const id = conversionOf(entry.id)
+    const conversion = await readEntry(join(this.#root, id), id)
+    return conversion === undefined ? entry : { ...entry, sizeBytes: entry.sizeBytes + conversion.sizeBytes }
+  }
+
+  /**
+   * Removes an image, and what it was converted to. Throws if there is no such image, or a process is making one of the two.
+   *
+   * @param requireUnused throws if one of the files of `pathsOf` is used. It is called again when nobody finds them any more: they come back if a
+   *   VM was made of them since the first time.
+   */
+  async remove(id: string, requireUnused: () => Promise<void>): Promise<void> {
     if (!isId(id) || !(await namesIn(this.#root)).includes(id)) throw imageNotFound(id)
-    await this.#asMember(async (member) => {
-      const folder = join(this.#root, id)
-      const claim = take(member, folder)
-      if (claim === undefined) throw imageNotFound(id)
-      if (!(claim instanceof Claim)) throw heldBy(claim, 'the image')
+    await asMember(this.#root, async (member) => {
+      const folders: string[] = []
+      const claims: Claim[] = []
       try {
-        await this.#drop(folder)
+        for (const folder of [id, conversionOf(id)].map((each) => join(this.#root, each))) {
+          const claim = takeClaim(member, folder)
+          if (claim === undefined) continue
+          if (!(claim instanceof Claim)) throw heldBy(claim, 'the image')
+          claims.push(claim)
+          folders.push(folder)
+        }
+        await requireUnused()
+        await dropFolders(this.#root, folders, requireUnused)
       } finally {
-        claim.release()
+        for (const claim of claims) claim.release()
       }
     })
+  }
+
+  /** The complete image that a path leads to. */
+  async #entryAt(path: string): Promise<CacheEntry | undefined> {
+    const id = basename(dirname(path))
+    const folder = join(this.#root, id)
+    if (!isId(id) || imageIn(folder) !== path) return undefined
+    const entry = await readEntry(folder, id)
+    return entry?.isComplete === true ? entry : undefined
   }
 
   /** The image of an id, which `make` makes if it is not there. */
@@ -111,15 +166,14 @@ export class ImageCache {
     }
     const present = await look()
     if (present !== undefined) return present
-    return await this.#asMember(async (member) => {
+    return await asMember(this.#root, async (member) => {
       for (;;) {
         signal.throwIfAborted()
         await makeFolders(folder)
-        const claim = take(member, folder)
+        const claim = takeClaim(member, folder)
         if (claim instanceof Claim) {
           try {
-            const drafts = claim.found.filter((name) => name.startsWith(draftPrefix))
-            for (const draft of drafts) await rm(join(folder, draft), { force: true })
+            await dropDrafts(claim, folder)
             if ((await look()) === undefined) await this.#make(folder, id, make)
             const made = await look()
             if (made === undefined) throw disturbed(this.#root)
@@ -129,7 +183,7 @@ export class ImageCache {
           }
         } else if (claim !== undefined) {
           const entry = await readEntry(folder, id)
-          onProgress({ phase: 'waiting for a process that fetches the image', done: entry?.sizeBytes, unit: 'bytes' })
+          onProgress({ phase: 'waiting for a process that makes the image', done: entry?.sizeBytes, unit: 'bytes' })
           await delay(pollMs, undefined, { signal })
         }
       }
@@ -141,57 +195,27 @@ export class ImageCache {
     try {
       await make(folder)
     } catch (error) {
-      if (((await readEntry(folder, id))?.sizeBytes ?? 0) === 0) await this.#drop(folder)
+      if (((await readEntry(folder, id))?.sizeBytes ?? 0) === 0) await dropFolders(this.#root, [folder])
       throw error
-    }
-  }
-
-  /** Removes a folder in one step: what a killed process leaves behind is no image. */
-  async #drop(folder: string): Promise<void> {
-    const leaving = draftIn(this.#root)
-    await rename(folder, leaving)
-    await rm(leaving, { recursive: true, force: true })
-  }
-
-  /** Does work that needs claims, with a sign of life that other processes see. */
-  async #asMember<T>(work: (member: Membership) => Promise<T>): Promise<T> {
-    await makeFolders(this.#root)
-    const left = (await namesIn(this.#root)).filter((name) => name.startsWith(draftPrefix))
-    for (const name of left) await rm(join(this.#root, name), { recursive: true, force: true })
-    const member = new Membership(this.#root)
-    await member.join()
-    try {
-      return await work(member)
-    } finally {
-      await member.leave()
     }
   }
 }
 
-const isId = (name: string): boolean => /^(?:sha256|file)-[0-9a-f]{64}$|^sha512-[0-9a-f]{128}$/.test(name)
+/** The id of what the image with this id is converted to. */
+const conversionOf = (id: string): string => `${id}-qcow2`
 
-/** Stands for a file as it is now. */
-async function stampOf(path: string): Promise<string> {
-  const { size, mtimeNs } = await stat(path, { bigint: true })
-  return createHash('sha256').update([path, size, mtimeNs].join('\0')).digest('hex')
+/** Stands for a file of this computer as it is now. */
+async function idOfFile(path: string): Promise<string> {
+  const { size, mtimeNs, ino } = await stat(path, { bigint: true })
+  return `file-${createHash('sha256').update([path, size, mtimeNs, ino].join('\0')).digest('hex')}`
 }
 
 const isChanging = (file: string, path: string): InvalidArgumentError =>
   new InvalidArgumentError({
     path,
-    reason: `${path} names ${file}, which was written to while it was unpacked`,
+    reason: `${path} names ${file}, which was written to while it was read`,
     hint: 'Try again when it is complete.',
   })
-
-/** The claim on an image, or its holder; `undefined` if the image was just removed. */
-function take(member: Membership, folder: string): Claim | Holder | undefined {
-  try {
-    return Claim.take(member, folder, 'stopped')
-  } catch (error) {
-    if (errorCode(error) === 'ENOENT') return undefined
-    throw error
-  }
-}
 
 const disturbed = (root: string): ResourceBusyError =>
   new ResourceBusyError({

@@ -36,7 +36,7 @@ const readOnly = (filename: string): QemuOptions => ({
   file: { driver: 'file', filename, 'read-only': true },
 })
 
-/** The image that a disk is upon, with its format as found when the disk was made; none if it was converted into a base. */
+/** The image that a disk is upon, with its format as found when the disk was made; none if an older awaitvm made a base of it. */
 function imageUnder({ image }: DiskDefinition, { images }: KnownImages): Backing | undefined {
   if (image === undefined) return undefined
   const format = images[image]?.disk?.format ?? 'raw'

@@ -1,6 +1,7 @@
 import { open, rm } from 'node:fs/promises'
 import { dirname, isAbsolute, join } from 'node:path'
-import type { ForeignFormat } from '../../../images/foreign-disk.js'
+import * as v from 'valibot'
+import type { ForeignFormat, ForeignImage } from '../../../images/foreign-disk.js'
 import type { DiskDefinition } from '../definition.js'
 import { backingOf, type ImageFile, type KnownImages, type QemuOptions } from './disk-chain.js'
 import { makeOverlayOn } from './empty-overlay.js'
@@ -16,11 +17,6 @@ export interface DiskAtRest {
   readonly known: KnownImages
   /** The snapshot to read, also while a QEMU writes to the disk; the present content if absent. */
   readonly tag?: string | undefined
-}
-
-interface ForeignImage {
-  readonly image: string
-  readonly format: ForeignFormat
 }
 
 /** QEMU's drivers of other formats. */
@@ -89,11 +85,15 @@ export class DiskImages {
     await runProgram(this.#img, ['convert', '-p', ...args, from, path], options)
   }
 
-  /** Makes a base of an image of another format, which is given, so that no other file is read than this one. */
-  async convert({ image, format }: ForeignImage, path: string, options: ProgramOptions): Promise<void> {
-    const file = { driver: 'file', filename: image }
-    const from = `json:${JSON.stringify({ ...foreignDrivers[format], file, backing: null })}`
-    await this.#make(path, ['convert', '-p', '-O', 'qcow2', from, path], options)
+  /** Makes a qcow2 file of an image of another format. */
+  async convert(image: ForeignImage, path: string, options: ProgramOptions): Promise<void> {
+    await this.#make(path, ['convert', '-p', '-O', 'qcow2', foreign(image), path], options)
+  }
+
+  /** The most bytes that the file may have which `convert` makes. */
+  async measure(image: ForeignImage, options: ProgramOptions): Promise<number> {
+    const args = ['measure', '--output=json', '-O', 'qcow2', foreign(image)]
+    return v.parse(measured, JSON.parse(await runProgram(this.#img, args, options))).required
   }
 
   /** Grows a disk's own file to the size of the disk; never shrinks it. */
@@ -140,6 +140,12 @@ export class DiskImages {
     }
   }
 }
+
+const measured = v.object({ required: v.number() })
+
+/** The name of an image of another program for qemu-img, with its format, so that no other file is read than this one. */
+const foreign = ({ image, format }: ForeignImage): string =>
+  `json:${JSON.stringify({ ...foreignDrivers[format], file: { driver: 'file', filename: image }, backing: null })}`
 
 /** A file name for qemu-img with format and backing chain, regardless of the file's header. */
 const named = (filename: string, backing: QemuOptions | null): string =>

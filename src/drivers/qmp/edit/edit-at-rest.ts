@@ -1,5 +1,5 @@
 import { join } from 'node:path'
-import { diskBytes } from '../../../files/image-record.js'
+import { diskBytes, requireImages } from '../../../files/image-record.js'
 import type { DiskImages } from '../disks/disk-images.js'
 import { requireVmFiles } from '../disks/required-parts.js'
 import { withoutSlots } from '../disks/plugged-disks.js'
@@ -9,7 +9,7 @@ import { UndoStack } from './undo-stack.js'
 
 /**
  * Changes the hardware of a VM at rest, completely or not at all. The definition is saved before disks grow, so that `settle` can
- * grow them after a crash.
+ * grow them after a crash. Images of new disks are looked for once more then: from the save on, nobody removes them.
  */
 export async function editAtRest(images: DiskImages, vm: HeldVm, edit: HardwareEdit): Promise<void> {
   const { before } = edit
@@ -26,6 +26,7 @@ export async function editAtRest(images: DiskImages, vm: HeldVm, edit: HardwareE
       () => edit.save(hardware, leaving),
       () => edit.unsave([]),
     )
+    await requireImages({ ...hardware, disks: added }, 'disks', 'qmp')
     for (const { id, file, sizeMiB } of grown) {
       const path = join(vm.folder, file)
       const former = before.disks.find((disk) => disk.id === id)

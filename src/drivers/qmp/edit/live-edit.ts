@@ -1,3 +1,4 @@
+import { requireImages } from '../../../files/image-record.js'
 import type { MediaDrive } from '../../../model/vm-changes.js'
 import { driveDevice } from '../disks/disk-devices.js'
 import type { DiskDefinition } from '../definition.js'
@@ -78,6 +79,7 @@ async function perform(client: QmpClient, edit: HardwareEdit, undo: UndoStack): 
     () => edit.save(hardware, filesBeyond(hardware, before)),
     () => edit.unsave(stayGrown),
   )
+  await requireImages({ ...hardware, disks: added }, 'disks', 'qmp')
   for (const disk of missing) {
     await undo.step(
       () => plugDisk(client, disk, hardware.machine),

@@ -7,10 +7,10 @@ import type { VmChanges, VmSpec } from '../../../model/vm-spec.js'
 import { checkDrives } from '../../../files/check-drives.js'
 import { recordImages, type ImageRecord } from '../../../files/image-record.js'
 import { readDiskImage, type DiskImage } from '../../../images/disk-image.js'
+import { isForeign } from '../../../images/foreign-disk.js'
 import { cloneAdapters } from '../../../network/kept-adapter.js'
 import { keepHardware, noHardware } from '../../../registry/keep-hardware.js'
 import { mapDisks, type DiskDefinition, type Hardware } from '../definition.js'
-import { withBases } from '../disks/converted-image.js'
 import { newDiskFile, withNewFile } from '../disks/disk-chain.js'
 import { checkBuses, disksWithBus } from '../disks/drive-places.js'
 import { planFlash } from '../firmware/flash.js'
@@ -99,7 +99,7 @@ export async function planHardware(
     cdroms: inDrives(withCdromBuses(kept.cdroms, before.cdroms), before.cdroms, areDrivesFixed),
     floppies: inDrives(kept.floppies, before.floppies, areDrivesFixed),
   }
-  return withBases({ ...wanted, images: await checkHardware(wanted, before, root) })
+  return { ...wanted, images: await checkHardware(wanted, before, root) }
 }
 
 const inDrives = <D extends Hardware['cdroms'][number]>(
@@ -160,7 +160,15 @@ async function checkKernel(
   if (problem !== undefined) throw wrong(`${root}.boot.kernel`, `can't be booted: ${JSON.stringify(kernel)} ${problem}`)
 }
 
+/** What the image of a new disk is, which was converted before. */
 async function takeDiskImage(image: string, path: string): Promise<DiskImage> {
+  const found = await findDiskImage(image, path)
+  if (isForeign(found.format)) throw wrong(path, `names ${image}, which is a ${found.format} image since just now`)
+  return found
+}
+
+/** What an image is that a disk can start from, converted or as it is. */
+export async function findDiskImage(image: string, path: string): Promise<DiskImage> {
   const found = await readDiskImage(image, path)
   const { diskBytes } = found
   if (diskBytes > limits.maxDiskMiB * mebibyte) {

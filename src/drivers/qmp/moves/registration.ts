@@ -5,7 +5,7 @@ import { AlreadyExistsError, InvalidArgumentError, ResourceBusyError } from '../
 import { errorCode, nativeErrorOf } from '../../../errors/native.js'
 import { areDistinct } from '../../../model/schema.js'
 import { validate } from '../../../errors/validate.js'
-import { verifyFormats } from '../../../files/image-record.js'
+import { isConverted, verifyFormats } from '../../../files/image-record.js'
 import { readQcow2Header, type Qcow2Header } from '../../../images/qcow2-header.js'
 import { descriptionSchema, vmNameSchema } from '../../../model/vm-spec.js'
 import { Claim, heldBy, isDamagedClaim } from '../../../registry/claim.js'
@@ -20,7 +20,6 @@ import {
 import type { VmDirectory } from '../../../registry/vm-directory.js'
 import { definitionFormat } from '../definition-format.js'
 import { allDisks, mayBeShared, isSeedFile, type Definition, type DiskDefinition } from '../definition.js'
-import { convertedImage } from '../disks/converted-image.js'
 import { imageFileOf, type KnownImages } from '../disks/disk-chain.js'
 import { checkHardware } from '../hardware/hardware.js'
 import { isSign } from '../process/qemu-process.js'
@@ -113,7 +112,10 @@ async function checkDefinition(definition: Definition): Promise<void> {
   for (const part of [hardware, ...snapshots.map((snapshot) => snapshot.hardware)]) {
     if (!areDistinct(allDisks(part).map(({ id }) => id))) throw wrong('two disks have the same id')
   }
-  const disks = hardware.disks.map((disk) => (convertedImage(disk, hardware) ? { ...disk, image: undefined } : disk))
+  const { images } = hardware
+  const disks = hardware.disks.map((disk) =>
+    disk.image !== undefined && isConverted(images[disk.image]) ? { ...disk, image: undefined } : disk,
+  )
   await checkHardware({ ...hardware, disks }, undefined, 'path')
   for (const part of [hardware, ...snapshots.map((snapshot) => snapshot.hardware)]) await verifyFormats(part, 'qmp')
 }

@@ -47,6 +47,8 @@ const when = (bytes: number, act: () => void): Partial<DownloadOptions> => {
   }
 }
 
+const unused = (): Promise<void> => Promise.resolve()
+
 /** Vitest itself takes seconds to compare two buffers. */
 const has = async (path: string, content: Buffer): Promise<boolean> => content.equals(await readFile(path))
 
@@ -171,13 +173,107 @@ test('a server that never answers ends with an error', async () => {
   expect(await cache.list()).toEqual([])
 })
 
-test('a server that is not there ends with an error', async () => {
+/** Delays that nobody waits out: an attempt that follows would hang the test. */
+const noMore = { retryDelaysMs: [2 ** 30] }
+
+describe('a server that can not be reached is not asked again:', () => {
+  test('one that is not there', async () => {
+    const url = server.url()
+    await server[Symbol.asyncDispose]()
+    const error = await failureOf(cache.fetch({ url, sha256: server.sha256 }, options(noMore)))
+    expect(error).toMatchObject({
+      code: 'CONNECTION_FAILED',
+      retryable: true,
+      native: { code: 'ECONNREFUSED' },
+      reason: `the server of ${url} can't be reached: nothing listens there (connect ECONNREFUSED ${new URL(url).host})`,
+      hint: 'Check the URL, and that its server runs.',
+    })
+    server = await ImageServer.listen(randomBytes(1))
+  })
+
+  test('one at several addresses', async () => {
+    const url = server.url().replace('127.0.0.1', 'localhost')
+    await server[Symbol.asyncDispose]()
+    const error = await failureOf(cache.fetch({ url, sha256: server.sha256 }, options(noMore)))
+    expect(error).toMatchObject({ reason: expect.stringMatching(/nothing listens there \(.*ECONNREFUSED/) })
+    server = await ImageServer.listen(randomBytes(1))
+  })
+
+  test('one whose name is not known', async () => {
+    const url = 'http://nothing.invalid/disk.raw'
+    const error = await failureOf(cache.fetch({ url, sha256: server.sha256 }, options(noMore)))
+    expect(error).toMatchObject({
+      code: 'CONNECTION_FAILED',
+      reason: expect.stringContaining(`the server of ${url} can't be found by its name (getaddrinfo E`),
+      hint: 'Check the URL, and the network of this computer.',
+    })
+  })
+
+  test('one that speaks no TLS', async () => {
+    const url = server.url().replace('http:', 'https:')
+    const error = await failureOf(cache.fetch({ url, sha256: server.sha256 }, options(noMore)))
+    expect(error).toMatchObject({ code: 'CONNECTION_FAILED', native: { message: expect.stringMatching(/SSL|TLS/) } })
+  })
+})
+
+test('a server that has answered once is asked again, also while it is not there', async () => {
+  const { content, sha256 } = server
   const url = server.url()
+  server.answers.push(server.part(2 * mebibyte))
+  let left = (): void => undefined
+  const leaving = new Promise<void>((resolve) => {
+    left = resolve
+  })
+  const retryDelaysMs = Array.from({ length: 1000 }, () => 20)
+  const fetching = cache.fetch({ url, sha256 }, options({ ...when(mebibyte, left), retryDelaysMs }))
+  await leaving
   await server[Symbol.asyncDispose]()
-  const error = await failureOf(cache.fetch({ url, sha256: server.sha256 }, options()))
-  expect(error).toBeInstanceOf(ConnectionError)
-  expect(error).toMatchObject({ native: { code: 'ECONNREFUSED' } })
-  server = await ImageServer.listen(randomBytes(1))
+  server = await ImageServer.listen(content, Number(new URL(url).port))
+  expect(await has((await fetching).path, content)).toBe(true)
+  expect(server.ranges).toEqual([expect.stringMatching(/^bytes=/)])
+})
+
+describe('a fetch whose time is over tells what came of it:', () => {
+  const late = new JobCancelledError({ reason: 'it took longer than 100 ms' })
+  const failureAfter = async (cancel: AbortController, more: Partial<DownloadOptions>): Promise<unknown> =>
+    await failureOf(cache.fetch(wanted(), options({ ...more, signal: cancel.signal })))
+
+  test('no answer', async () => {
+    const cancel = new AbortController()
+    server.answers.push((...exchange) => {
+      server.silence(...exchange)
+      cancel.abort(late)
+    })
+    expect(await failureAfter(cancel, {})).toMatchObject({
+      code: 'JOB_CANCELLED',
+      reason: late.reason,
+      hint: `Before that, the server of ${server.url()} had not answered when it was stopped.`,
+      cause: { code: 'CONNECTION_FAILED' },
+    })
+  })
+
+  test('a part of the file', async () => {
+    const cancel = new AbortController()
+    server.answers.push(server.part(2 * mebibyte))
+    const stop = when(mebibyte, () => {
+      cancel.abort(late)
+    })
+    expect(await failureAfter(cancel, stop)).toMatchObject({
+      hint: `Before that, the server of ${server.url()} had not sent all of it when it was stopped.`,
+    })
+  })
+
+  test('the last failure', async () => {
+    const cancel = new AbortController()
+    server.answers.push(status(503), (...exchange) => {
+      server.silence(...exchange)
+      cancel.abort(late)
+    })
+    expect(await failureAfter(cancel, {})).toMatchObject({
+      hint: `Before that, the server of ${server.url()} answers with the status 503.`,
+      cause: { code: 'CONNECTION_FAILED' },
+    })
+  })
 })
 
 test.each([
@@ -242,6 +338,18 @@ test('a name, a password and a query are sent, and not shown', async () => {
   expect(await readFile(join(entry, 'image.json'), 'utf8')).not.toMatch(/secret|hidden/)
 })
 
+test('an image that comes into use while it is removed stays', async () => {
+  const fetched = await cache.fetch(wanted(), options())
+  const inUse = new ResourceBusyError({ reason: 'it is used' })
+  let looks = 0
+  const used = (): Promise<void> => ((looks += 1) === 1 ? Promise.resolve() : Promise.reject(inUse))
+  expect(await failureOf(cache.remove(fetched.id, used))).toBe(inUse)
+  expect(looks).toBe(2)
+  expect(await cache.list()).toEqual([fetched])
+  await cache.remove(fetched.id, unused)
+  expect(await cache.list()).toEqual([])
+})
+
 test('a fetch that is cancelled stops, and the next one goes on from there', async () => {
   const cancel = new AbortController()
   server.answers.push(server.part(2 * mebibyte))
@@ -249,7 +357,8 @@ test('a fetch that is cancelled stops, and the next one goes on from there', asy
   const stop = when(mebibyte, () => {
     cancel.abort(reason)
   })
-  expect(await failureOf(cache.fetch(wanted(), options({ ...stop, signal: cancel.signal })))).toBe(reason)
+  const cancelled = await failureOf(cache.fetch(wanted(), options({ ...stop, signal: cancel.signal })))
+  expect(cancelled).toMatchObject({ code: 'JOB_CANCELLED', reason: 'it was cancelled' })
   const { path } = await cache.fetch(wanted(), options())
   expect(await has(path, server.content)).toBe(true)
   expect(server.ranges).toEqual([undefined, expect.stringMatching(/^bytes=\d{7}-$/)])
@@ -279,7 +388,7 @@ describe('removing', () => {
   test('an image that is fetched again is the same to VMs', async () => {
     const { id, path } = await cache.fetch(wanted(), options())
     const before = await stat(path, { bigint: true })
-    await cache.remove(id)
+    await cache.remove(id, unused)
     expect(await cache.list()).toEqual([])
     expect(await readdir(folder)).toEqual(['processes'])
     expect((await cache.fetch(wanted(), options())).path).toBe(path)
@@ -291,14 +400,14 @@ describe('removing', () => {
     server.answers.push(server.part(mebibyte))
     const fetching = cache.fetch(wanted(), options())
     await server.asked(1)
-    expect(await failureOf(cache.remove(`sha256-${server.sha256}`))).toBeInstanceOf(ResourceBusyError)
+    expect(await failureOf(cache.remove(`sha256-${server.sha256}`, unused))).toBeInstanceOf(ResourceBusyError)
     server.goOn()
     await fetching
   })
 
   test.each(['', '..', 'processes', `sha256-${'0'.repeat(64)}`])('%j is no image', async (id) => {
     await cache.fetch(wanted(), options())
-    expect(await failureOf(cache.remove(id))).toBeInstanceOf(InvalidArgumentError)
+    expect(await failureOf(cache.remove(id, unused))).toBeInstanceOf(InvalidArgumentError)
     expect(await cache.list()).toHaveLength(1)
   })
 })
@@ -314,6 +423,6 @@ test('an image that somebody has written to is fetched again', async () => {
 test('what killed processes left is removed', async () => {
   const { id } = await cache.fetch(wanted(), options())
   await writeFile(join(folder, 'draft-left'), 'removed in part')
-  await cache.remove(id)
+  await cache.remove(id, unused)
   expect(await readdir(folder)).toEqual(['processes'])
 })

@@ -6,8 +6,10 @@ import { beforeEach, expect, test } from 'vitest'
 import { SerialGuest } from '../../../../src/testing/conformance/serial-guest.js'
 import { expectUsable, firstByteOf } from '../../../support/filled-disk.js'
 import { missingQemu, skipWithout } from '../../../support/optional-tool.js'
+import { useOwnImageCache } from '../../../support/own-image-cache.js'
 import { QmpHost } from '../../../support/qmp-host.js'
 
+useOwnImageCache()
 beforeEach((context) => {
   skipWithout(context, missingQemu)
 })
