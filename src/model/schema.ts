@@ -1,3 +1,4 @@
+import { isAbsolute } from 'node:path'
 import * as v from 'valibot'
 import { hintForName, notKnown, unknownName } from './unknown-name.js'
 
@@ -9,6 +10,8 @@ export const withoutNul = v.check((value: string) => !value.includes('\0'), 'mus
 
 /** A string that may become an argument of a program, or a path. */
 export const plainText = v.pipe(text, withoutNul)
+
+export const pathSchema = v.pipe(plainText, v.check(isAbsolute, 'must be an absolute path: use path.resolve()'))
 
 export const whole = (maximum: number): v.GenericSchema<number> =>
   v.pipe(

@@ -1,6 +1,7 @@
 import type { CloudInitConfig } from './cloud-init.js'
 import type { GuestAccess } from './guest-access.js'
 import type { NativeSettings } from './native-settings.js'
+import type { ShareConfig } from './share.js'
 import type { VmLabels } from './vm-labels.js'
 
 /** The machine that QEMU emulates: a PC of 2009 with PCI Express and SATA, or one of 1996 with PCI and IDE. */
@@ -254,6 +255,8 @@ export interface VmConfig {
   readonly native?: NativeSettings | undefined
   /** With what the host decided if nothing was asked for. Absent if the host does not tell. */
   readonly networkAdapters?: readonly NetworkAdapterConfig[] | undefined
+  /** The folders of the host that the guest sees. Absent if there are none. */
+  readonly shares?: readonly ShareConfig[] | undefined
   /** How `vm.guest` gets into the guest. Absent if it is the host's own way. */
   readonly guest?: GuestAccess | undefined
   /** The seed for cloud-init, without what may be secret in it. Absent if the VM has none. */

@@ -1,4 +1,3 @@
-import { isAbsolute } from 'node:path'
 import * as v from 'valibot'
 import { isFirmware } from './boot-firmware.js'
 import type { CloudInit } from './cloud-init.js'
@@ -14,11 +13,13 @@ import {
   nonEmpty,
   object,
   optional,
+  pathSchema,
   plainText,
   text,
   whole,
   type EntriesOf,
 } from './schema.js'
+import { sharesSchema, type ShareConfig } from './share.js'
 import type {
   BootConfig,
   CdromConfig,
@@ -84,6 +85,11 @@ export interface VmSpec {
   readonly native?: NativeSettings | undefined
   /** At most 8; none if absent, unless the host has a default of its own. */
   readonly networkAdapters?: readonly NetworkAdapterConfig[] | undefined
+  /**
+   * Folders of the host that the guest sees; none if absent. At most 8. An edit replaces all of them, while the VM is stopped. Snapshots
+   * and clones have the same. awaitvm never deletes anything in them.
+   */
+  readonly shares?: readonly ShareConfig[] | undefined
   /** How `vm.guest` gets into the guest; in the host's own way if absent. */
   readonly guest?: GuestAccess | undefined
   /** What cloud-init does at the first boot of the guest; the VM gets no seed if absent. */
@@ -166,8 +172,6 @@ export const descriptionSchema = v.pipe(
   v.maxLength(maxDescriptionLength, `must have at most ${String(maxDescriptionLength)} characters`),
 )
 
-export const pathSchema = v.pipe(plainText, v.check(isAbsolute, 'must be an absolute path: use path.resolve()'))
-
 const firmwareSchema = v.pipe(
   plainText,
   v.check(isFirmware, 'must be "bios", "uefi" or an absolute path: use path.resolve()'),
@@ -247,6 +251,7 @@ const settings = {
   machine: optional(machineSchema),
   native: optional(nativeSettingsSchema),
   networkAdapters: optional(networkAdaptersSchema),
+  shares: optional(sharesSchema),
   guest: optional(guestAccessSchema),
   ephemeral: flag,
 } satisfies EntriesOf<Omit<VmSpec, 'name' | 'disks' | 'cloudInit'>>

@@ -23,7 +23,7 @@ export const embeddedProfile = {
   // The built-in guest is refused at once. This is the same one, which may answer as far as the host knows.
   specWithoutAgent: { memoryMiB: 16, boot: { kernel: guestKernel } },
   refusedExecOptions: ['detached'],
-  refusedSettings: ['spec.networkAdapters', 'spec.cloudInit', 'spec.guest'],
+  refusedSettings: ['spec.networkAdapters', 'spec.cloudInit', 'spec.shares', 'spec.guest'],
   onClose: 'is-killed',
   sharesRunningVms: false,
   withdrawsPowerButton: true,

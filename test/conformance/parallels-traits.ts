@@ -19,6 +19,7 @@ export const parallelsTraits = {
     'spec.floppies.image',
     'spec.networkAdapters',
     'spec.cloudInit',
+    'spec.shares',
     'spec.guest',
   ],
   refusedExecOptions: ['pty', 'detached'],

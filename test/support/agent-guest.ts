@@ -10,8 +10,9 @@ const bootTimeoutMs = 60_000
 export async function bootAgentGuest(
   host: QmpHost,
   changes: Partial<VmSpec> = {},
+  guest = debianWithAgent,
 ): Promise<{ vm: Vm; console: ConsoleReader }> {
-  const linux = await debianWithAgent()
+  const linux = await guest()
   if (linux.unavailable !== undefined) throw new Error(linux.unavailable)
   const { kernel, initrd } = linux
   const boot = { kernel, initrd, commandLine: 'console=ttyS0 quiet' }

@@ -60,6 +60,10 @@ const handled: HandledSettings = {
     reason: 'the emulated machine has no drive for a seed',
     hint: 'Leave spec.cloudInit out, or use a host of QEMU: qmp:///DIRECTORY.',
   }),
+  shares: unsupported({
+    reason: 'the emulated machine has no device for them',
+    hint: 'Copy folders with vm.guest.copyIn() and vm.guest.copyOut(), or use a host of QEMU: qmp:///DIRECTORY.',
+  }),
   guest: { way: true, user: true, privateKeyFile: true, host: true, port: true, hostKey: true },
 }
 

@@ -75,6 +75,10 @@ const handled = {
     reason: 'this driver gives Parallels no seed',
     hint: 'Leave spec.cloudInit out, and set the guest up with vm.guest when it is ready.',
   }),
+  shares: unsupported({
+    reason: 'this driver does not offer the shared folders of Parallels',
+    hint: 'Leave it out, and use prlctl set --shf-host-add, or vm.guest.copyIn() and vm.guest.copyOut().',
+  }),
   guest: unsupported({ reason: 'Parallels Tools are the way into its guests', hint: 'Leave spec.guest out.' }),
 } satisfies HandledSettings
 

@@ -8,6 +8,7 @@ import {
   keptVm,
   type Frozen,
 } from '../../registry/kept-definition.js'
+import { shareTagSchema } from '../../model/share.js'
 import { cdromBusSchema } from '../../model/vm-spec.js'
 import { accelerators } from './process/accelerator.js'
 
@@ -57,6 +58,8 @@ const ownHardware = {
   machine: v.pipe(text, v.regex(/^[\w.+-]+$/)),
   /** Arguments for QEMU behind awaitvm's own. */
   extraArguments: v.optional(v.array(text)),
+  /** Folders of the host, by their real paths. */
+  shares: v.optional(v.array(v.strictObject({ path: text, tag: shareTagSchema, readOnly: v.boolean() }))),
   /** The seed for cloud-init. */
   seed: v.optional(seedSchema),
   /** The key by which the guest is reached by SSH, since a seed gave the public half to it. */

@@ -15,13 +15,14 @@ import type { DiskImages } from './disks/disk-images.js'
 import type { HeldVm } from './held-vm.js'
 import { launch, type Launched } from './launch.js'
 import { newMemoryFile, saveMemory } from './disks/memory-image.js'
-import { requirePlugged } from './disks/plugged-disks.js'
+import { requireSaveable } from './disks/saveable-memory.js'
 import { requireParts } from './disks/required-parts.js'
 import { QmpConnectionError } from './protocol/qmp-errors.js'
 import { endCompanions } from './process/companion.js'
 import { folderId } from './process/own-qemu.js'
 import { endQemu } from './process/qemu-end.js'
 import { forgetEnd, removeRun, type RunPlan } from './process/run-record.js'
+import { requireShares } from './shares/shared-folder.js'
 import type { VmObserver } from './watch/vm-observer.js'
 
 interface Parts {
@@ -75,6 +76,7 @@ export class QemuLifecycle {
     const { memory, hardware } = definition
     const use = memory === undefined ? 'start' : 'resume'
     const images = await requireParts(vm.folder, definition, { images: use, files: 'rest' })
+    await requireShares(hardware.shares ?? [], this.#parts.directory, 'config')
     if (images !== hardware.images) await vm.save({ ...definition, hardware: { ...hardware, images } })
     vm.setState(throughStart(vm.state, vm.definition))
     const { run, leaving, crash } = await this.#launch(vm, task)
@@ -155,10 +157,10 @@ export class QemuLifecycle {
     await requireParts(vm.folder, vm.definition, { images: 'suspend', files: 'run' })
     const file = newMemoryFile()
     const tag = 'suspended'
-    vm.setState('suspending')
     await vm.withMonitor(async (client) => {
       try {
-        await requirePlugged(client, vm.definition.hardware)
+        await requireSaveable(client, vm.definition.hardware, before)
+        vm.setState('suspending')
         task.progress({ percent: 5, phase: 'pausing' })
         await client.execute('stop')
         vm.signal.throwIfAborted()

@@ -52,7 +52,8 @@ export class QemuProvisioning {
     const spec = await withLocalImages(wanted, 'spec', { task, signal: sending.signal, converter })
     sending.send()
     const { signal } = task
-    const planned = await planHardware(spec, undefined, { root: 'spec', machine: await this.#machine(spec, 'spec') })
+    const machine = await this.#machine(spec, 'spec')
+    const planned = await planHardware(spec, undefined, { root: 'spec', machine, directory: directory.root })
     const seed = planSeed(spec, spec.name, {}, 'spec')
     const hardware = { ...planned, ...seed.hardware }
     requireKey(spec.guest, hardware, 'spec')
@@ -84,7 +85,12 @@ export class QemuProvisioning {
     const { memory, hardware: before } = definition
     const machine = await this.#machine(changes, 'changes', before.machine)
     const areDrivesFixed = run !== undefined || memory !== undefined
-    const planned = await planHardware(changes, before, { root: 'changes', machine, areDrivesFixed })
+    const planned = await planHardware(changes, before, {
+      root: 'changes',
+      machine,
+      directory: this.#parts.directory.root,
+      areDrivesFixed,
+    })
     const wanted = { ...planned, ...seed.hardware }
     requireKey(changes.guest, wanted, 'changes')
     if (memory !== undefined) {

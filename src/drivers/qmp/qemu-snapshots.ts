@@ -21,11 +21,12 @@ import {
 import type { DiskImages } from './disks/disk-images.js'
 import type { HeldVm } from './held-vm.js'
 import { newMemoryFile, saveMemory } from './disks/memory-image.js'
-import { requirePlugged } from './disks/plugged-disks.js'
+import { requireSaveable } from './disks/saveable-memory.js'
 import { isThere, requireParts, requireVmFiles } from './disks/required-parts.js'
 import { runJob } from './protocol/qemu-job.js'
 import type { RunRecord } from './process/run-record.js'
 import { takeOutOfBases } from './disks/snapshot-in-base.js'
+import { requireShares } from './shares/shared-folder.js'
 import { takeBack } from './settle.js'
 import type { QemuLifecycle } from './qemu-lifecycle.js'
 
@@ -92,6 +93,7 @@ export class QemuSnapshots {
     const snapshot = requireSnapshot(vm.definition.snapshots, id)
     const use = snapshot.memory === undefined ? 'disks' : 'snapshot'
     await requireParts(vm.folder, snapshot, { images: use, files: 'snapshot' })
+    if (use === 'snapshot') await requireShares(snapshot.hardware.shares ?? [], this.#parts.directory.root, 'snapshot')
     await takeOutOfBases(this.#parts.images, vm, snapshot, onProgress)
     vm.signal.throwIfAborted()
     vm.commit()
@@ -117,7 +119,7 @@ export class QemuSnapshots {
     const tag = tagOf(snapshot)
     const disks = allDisks(snapshot.hardware).map(diskNode)
     await vm.withMonitor(async (client) => {
-      await requirePlugged(client, vm.definition.hardware)
+      await requireSaveable(client, vm.definition.hardware, before)
       await saveMemory(client, this.#parts.images, { folder: vm.folder, file, tag, disks })
     })
     return { file, tag, isPaused: before === 'paused', accelerator: run.accelerator, startedMiB: run.startedMiB }

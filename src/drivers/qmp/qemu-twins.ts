@@ -16,7 +16,7 @@ import type { DiskImages } from './disks/disk-images.js'
 import { linkBases, onOverlays, planLiveSharing, planSharing, requireDepth, shareDisks } from './disks/linked-disks.js'
 import { shareLive } from './disks/live-sharing.js'
 import { newMemoryFile, saveMemory, type MemorySave } from './disks/memory-image.js'
-import { requirePlugged } from './disks/plugged-disks.js'
+import { requireSaveable } from './disks/saveable-memory.js'
 import { requireParts } from './disks/required-parts.js'
 import type { HeldVm } from './held-vm.js'
 import type { RunRecord } from './process/run-record.js'
@@ -70,7 +70,7 @@ export class QemuTwins {
       vm.finish(before)
     }
     const still = async (client: QmpClient, save: Pick<MemorySave, 'place' | 'file'>): Promise<void> => {
-      await requirePlugged(client, definition.hardware)
+      await requireSaveable(client, definition.hardware, before)
       task.progress({ percent: 20, phase: 'saving memory' })
       vm.setState('cloning')
       await client.execute('stop')

@@ -6,6 +6,7 @@ import { invalidState } from '../../errors/state.js'
 import type { Complete } from '../../model/schema.js'
 import type { DiskConfig, VmConfig } from '../../model/vm-config.js'
 import { reachOf } from '../../model/vm-changes.js'
+import { withShares } from '../../model/share.js'
 import type { VmLabels } from '../../model/vm-labels.js'
 import type { VmChanges, VmSpec } from '../../model/vm-spec.js'
 import { keepAdapters, shownAdapters, type KeptAdapter } from '../../network/kept-adapter.js'
@@ -59,6 +60,7 @@ const handled: HandledSettings = {
     portForwards: { guestPort: true, hostPort: true, protocol: true, hostAddress: true },
   },
   cloudInit: true,
+  shares: { path: true, tag: true, readOnly: true },
   guest: {
     way: unsupported({
       values: ['none'],
@@ -80,7 +82,7 @@ export const withEphemeral = (isEphemeral = false): Pick<VmConfig, 'ephemeral'> 
   isEphemeral ? { ephemeral: true } : {}
 
 /** Settings that a VM may lack. */
-type OfSome = 'labels' | 'guest' | 'cloudInit' | 'architecture' | 'machine' | 'native' | 'ephemeral'
+type OfSome = 'labels' | 'guest' | 'cloudInit' | 'architecture' | 'machine' | 'native' | 'shares' | 'ephemeral'
 
 /** The settings of a new VM, except the time of its creation. */
 export function configOf(
@@ -104,6 +106,7 @@ export function configOf(
     ...withLabels(labels),
     ...(architecture && { architecture }),
     ...(machine && { machine }),
+    ...withShares(spec.shares),
     ...withEphemeral(spec.ephemeral),
     ...(guest && { guest }),
     ...seedOf(spec, name, undefined, newInstanceId),
@@ -158,9 +161,10 @@ export function edited(
     cloudInit: _seed,
     labels: wantedLabels,
     ephemeral: wantedEphemeral,
+    shares: wantedShares,
     ...settings
   } = changes
-  const { cloudInit: seed, labels, ephemeral, ...before } = config
+  const { cloudInit: seed, labels, ephemeral, shares, ...before } = config
   const kept = keepDisks({ disks: wantedDisks, deleteDisks }, config.disks, (disk) => ({ ...disk, id: newDiskId() }))
   return withAdapters(
     {
@@ -169,6 +173,7 @@ export function edited(
         ...given(settings),
         ...withLabels(wantedLabels ?? labels),
         ...withEphemeral(wantedEphemeral ?? ephemeral),
+        ...withShares(wantedShares ?? shares),
         ...seedOf(changes, changes.name ?? config.name, seed, newInstanceId),
         disks: kept,
       },

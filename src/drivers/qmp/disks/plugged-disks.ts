@@ -14,7 +14,7 @@ const entriesSchema = v.array(v.object({ name: v.string(), type: v.string() }))
 const addressSchema = v.pipe(v.number(), v.integer(), v.minValue(0), v.maxValue(255))
 
 /** The slots for hot-plugged disks. QEMU assigns those before in order when it starts; those behind are taken. */
-const plugSlots = { first: 16, last: 29 }
+const plugSlots = { first: 16, last: 28 }
 
 /** How long a guest may take to release a disk; with a driver for hot-plug it takes some 100 ms. */
 const unplugTimeoutMs = 10_000

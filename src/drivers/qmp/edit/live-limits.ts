@@ -41,6 +41,7 @@ const atRestOnly: Readonly<Record<Exclude<keyof Hardware, Changeable>, string>> 
   boot: 'what it boots only changes',
   networkAdapters: 'its network adapters only change',
   extraArguments: 'its native arguments only change',
+  shares: 'what it shares with the host only changes',
   seed: 'its seed for cloud-init only changes',
   ownKey: 'its key only changes',
 }

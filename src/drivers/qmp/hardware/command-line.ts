@@ -8,10 +8,11 @@ import { placedDrives } from '../disks/drive-places.js'
 import { firmwareFile } from '../../../model/boot-firmware.js'
 import { networkDevices } from '../network/network-devices.js'
 import { portName } from '../../../guest-agent/shell-script.js'
+import { shareDevices } from '../shares/share-devices.js'
 import { runFiles } from '../run-files.js'
 import { bridge, inSlot, kindOfMachine, type MachineKind } from './machine.js'
 
-/** The last slots: disks take the ones before them. */
+/** The last slots, behind that of the shares: disks take the ones before them. */
 const balloonSlot = 31
 const seedSlot = 30
 
@@ -63,6 +64,7 @@ export function commandLine(
     // Adapters precede disks, which may be plugged and unplugged, so that they always have the same slots.
     ...networkDevices(hardware.networkAdapters, directory),
     ...drives(hardware),
+    ...shareDevices(hardware.shares ?? [], machine),
     ...(hardware.seed === undefined ? [] : seedDisk(hardware.seed, machine)),
     ...(boot.kernel === undefined ? [] : ['-kernel', boot.kernel]),
     ...(boot.initrd === undefined ? [] : ['-initrd', boot.initrd]),

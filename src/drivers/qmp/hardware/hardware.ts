@@ -13,6 +13,7 @@ import { keepHardware, noHardware } from '../../../registry/keep-hardware.js'
 import { mapDisks, type DiskDefinition, type Hardware } from '../definition.js'
 import { newDiskFile, withNewFile } from '../disks/disk-chain.js'
 import { checkBuses, disksWithBus } from '../disks/drive-places.js'
+import { resolveShares } from '../shares/shared-folder.js'
 import { planFlash } from '../firmware/flash.js'
 import { checkExtraArguments } from './extra-arguments.js'
 import { kernelProblem } from './kernel-image.js'
@@ -46,6 +47,7 @@ const handled: HandledSettings = {
     portForwards: { guestPort: true, hostPort: true, protocol: true, hostAddress: true },
   },
   cloudInit: true,
+  shares: { path: true, tag: true, readOnly: true },
   guest: {
     way: unsupported({
       values: ['none'],
@@ -77,6 +79,8 @@ interface HardwarePlan {
   readonly root: string
   /** QEMU's name for the machine. */
   readonly machine: string
+  /** The path of the directory of VMs, which is not shared with guests. */
+  readonly directory: string
   /** True if drives that are no longer mentioned stay, without a medium. */
   readonly areDrivesFixed?: boolean | undefined
 }
@@ -85,7 +89,7 @@ interface HardwarePlan {
 export async function planHardware(
   spec: VmChanges,
   present: Hardware | undefined,
-  { root, machine, areDrivesFixed = false }: HardwarePlan,
+  { root, machine, directory, areDrivesFixed = false }: HardwarePlan,
 ): Promise<Hardware> {
   const before: Hardware = present ?? { ...noHardware, machine, memoryMiB: defaultMemoryMiB, images: {} }
   const kept = keepHardware(spec, { ...before, disks: disksWithBus(before) }, newDisk)
@@ -96,6 +100,7 @@ export async function planHardware(
     seed: before.seed,
     extraArguments: spec.native === undefined ? before.extraArguments : spec.native.arguments,
     ownKey: before.ownKey,
+    shares: spec.shares === undefined ? before.shares : await resolveShares(spec.shares, { root, directory }),
     cdroms: inDrives(withCdromBuses(kept.cdroms, before.cdroms), before.cdroms, areDrivesFixed),
     floppies: inDrives(kept.floppies, before.floppies, areDrivesFixed),
   }

@@ -55,7 +55,7 @@ export async function findVm(directory: VmDirectory<Definition>, path: string): 
   if (definition === undefined) throw wrong(`there is no VM at ${path}: it has no vm.json`)
   if (definition.owner !== undefined) throw wrong(`the VM in ${folder} was ephemeral, and ended with its connection`)
   await checkDefinition(definition)
-  if (dirname(folder) !== join(await realpath(directory.root), 'unregistered')) refuseArguments(definition)
+  if (dirname(folder) !== join(await realpath(directory.root), 'unregistered')) refuseReach(definition)
   const disks = disksByFile(definition)
   for (const file of definitionFormat.filesOf(definition)) {
     if (isSeedFile(file)) {
@@ -120,13 +120,20 @@ async function checkDefinition(definition: Definition): Promise<void> {
   for (const part of [hardware, ...snapshots.map((snapshot) => snapshot.hardware)]) await verifyFormats(part, 'qmp')
 }
 
-/** QEMU's own arguments name files to write to, so that those of another directory are not taken from a file. */
-function refuseArguments({ hardware, snapshots }: Definition): void {
+/**
+ * QEMU's own arguments name files to write to, and shares folders that the guest may write to, so that those of another directory are
+ * not taken from a file.
+ */
+function refuseReach({ hardware, snapshots }: Definition): void {
   const parts = [hardware, ...snapshots.map((snapshot) => snapshot.hardware)]
-  if (parts.every(({ extraArguments = [] }) => extraArguments.length === 0)) return
-  const hint =
-    'Look at native.arguments in its vm.json; if you trust them, take them out, register it, and set them with vm.edit().'
-  throw wrong('it gives arguments of its own to QEMU, which may write to any file of yours', hint)
+  const wayOut = (setting: string): string =>
+    `Look at ${setting} in its vm.json; if you trust them, take them out, register it, and set them with vm.edit().`
+  if (parts.some(({ extraArguments = [] }) => extraArguments.length > 0)) {
+    throw wrong('it gives arguments of its own to QEMU, which may write to any file of yours', wayOut('extraArguments'))
+  }
+  const shared = parts.flatMap(({ shares = [] }) => shares.map(({ path }) => path))
+  if (shared.length === 0) return
+  throw wrong(`it shares folders of this computer with its guest: ${shared.slice(0, 3).join(', ')}`, wayOut('shares'))
 }
 
 interface FoundDisk {

@@ -1,4 +1,5 @@
-import { writeFile } from 'node:fs/promises'
+import { mkdir, realpath, writeFile } from 'node:fs/promises'
+import { dirname, join } from 'node:path'
 import { expect } from 'vitest'
 import { InvalidArgumentError, NotSupportedError, type VmError } from '../../../errors.js'
 import type { SshAccess } from '../../../model/guest-access.js'
@@ -43,6 +44,8 @@ const networkAdapter = (adapter: NonNullable<Settings['networkAdapters']>[number
 const throughSsh = (access: Partial<SshAccess> = {}): Settings => ({
   guest: { way: 'ssh', user: 'ci', privateKeyFile: '/keys/id_ed25519', ...access },
 })
+/** A folder that exists, by its own path. */
+const share = (file: string): NonNullable<Settings['shares']>[number] => ({ path: dirname(file), tag: 'project' })
 const hostKey = 'ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIBOPGpL3d0Q96yFQ71XcJq/4F1RvZTRpbMNK2q2viG6J'
 const portForward = { guestPort: 22, hostPort: 40_022 }
 
@@ -77,6 +80,9 @@ const samples: Readonly<Record<SettingPath, Sample>> = {
     networkAdapter({ portForwards: [{ ...portForward, protocol: 'udp' }] }),
   'spec.networkAdapters.portForwards.hostAddress': () =>
     networkAdapter({ portForwards: [{ ...portForward, hostAddress: '0.0.0.0' }] }),
+  'spec.shares.path': (_trial, file) => ({ shares: [share(file)] }),
+  'spec.shares.tag': (_trial, file) => ({ shares: [{ ...share(file), tag: 'a_B.c-1' }] }),
+  'spec.shares.readOnly': (_trial, file) => ({ shares: [{ ...share(file), readOnly: true }] }),
   'spec.cloudInit': () => ({ cloudInit: { hostname: 'web-1.example.org' } }),
   'spec.guest.way': () => ({ guest: { way: 'agent' } }),
   'spec.guest.user': () => throughSsh(),
@@ -94,11 +100,13 @@ const refusable: Readonly<Partial<Record<SettingPath, Sample>>> = {
   'spec.boot.commandLine': (_trial, kernel) => ({ boot: { kernel, commandLine: 'quiet' } }),
 }
 
-/** A file of the size of a floppy. */
+/** A file of the size of a floppy in a folder of its own, by its real path. */
 async function madeFile(trial: Trial): Promise<string> {
-  const file = trial.path('file')
+  const folder = trial.path('folder')
+  await mkdir(folder)
+  const file = join(folder, 'file')
   await writeFile(file, Buffer.alloc(1_474_560, 7))
-  return file
+  return await realpath(file)
 }
 
 /** The path of a setting in an error, as in the table: `changes.disks[0].image` is `spec.disks.image`. */
