@@ -22,7 +22,15 @@ interface Backing {
 /** What is known of the images of disks. */
 export type KnownImages = Pick<Hardware, 'images'>
 
-export const readOnlyRaw = (filename: string): QemuOptions => ({ driver: 'raw', ...readOnly(filename) })
+/** How QEMU reads and writes a file; by threads of its own if absent. */
+export interface FileAccess {
+  readonly aio?: 'io_uring'
+}
+
+export const readOnlyRaw = (filename: string, access?: FileAccess): QemuOptions => ({
+  driver: 'raw',
+  ...readOnly(filename, access),
+})
 
 /** A qcow2 file upon others; `null`: QEMU opens no other file, even if the header names one. */
 const readOnlyQcow2 = (filename: string, backing: QemuOptions | null): QemuOptions => ({
@@ -31,9 +39,9 @@ const readOnlyQcow2 = (filename: string, backing: QemuOptions | null): QemuOptio
   backing,
 })
 
-const readOnly = (filename: string): QemuOptions => ({
+const readOnly = (filename: string, access?: FileAccess): QemuOptions => ({
   'read-only': true,
-  file: { driver: 'file', filename, 'read-only': true },
+  file: { driver: 'file', filename, 'read-only': true, ...access },
 })
 
 /** The image that a disk is upon, with its format as found when the disk was made; none if an older awaitvm made a base of it. */
