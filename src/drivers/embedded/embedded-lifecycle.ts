@@ -76,8 +76,10 @@ export class EmbeddedLifecycle {
     this.#store.requireFiles(id, { hardware, memory }, use === 'snapshot' ? 'snapshot' : 'rest')
     if (memory !== undefined && memory.emulator !== emulatorVersion()) throw foreignMemory(memory.emulator)
     const images = await requireImages(hardware, use, 'embedded')
-    const boot = await readBoot({ hardware, guest })
-    const initialState = memory === undefined ? undefined : await readMemory(memory.file)
+    const [boot, initialState] = await Promise.all([
+      readBoot({ hardware, guest }),
+      memory === undefined ? undefined : readMemory(memory.file),
+    ])
     return { images, boot, initialState }
   }
 
