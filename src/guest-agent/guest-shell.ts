@@ -78,7 +78,7 @@ export class GuestShell {
   }
 
   /**
-   * If it fails since an answer got lost, it may be repeated: what it has left is ended by the next shell.
+   * If it fails since an answer got lost, it may be repeated: what it has left is ended by the next shell, or by itself.
    *
    * @param onEnd called when the shell takes no more programs
    */

@@ -16,7 +16,8 @@
  *
  * The file `owner` tells whose shell it is, by two words: the process, and one of its connections to the host. Each shell tells of the
  * others in its guest, and ends those whose client has ended: programs get SIGTERM, by which scripts of the SDK remove drafts, and
- * SIGKILL ten seconds later. Only processes that hold the log of that shell open are taken for its own.
+ * SIGKILL ten seconds later. Only processes that hold the log of that shell open are taken for its own. A shell that was started just
+ * before may not be told of yet: it ends by itself if its client sends it nothing.
  *
  * The log has lines of words, the first of which is the number of the program:
  *
@@ -37,6 +38,7 @@ export const portName = 'awaitvm.bulk.0'
 
 /** Names of variables begin with `awaitvm_`, since those of the program are set in the same shell right before it. */
 export const functions = `
+[ /proc/$5/fd/8 -ef l ] && kill $5
 awaitvm_umask=$1; awaitvm_home=$2; awaitvm_mark=$3; awaitvm_port=$4; awaitvm_name=\${PWD##*/}; awaitvm_setsid=$(command -v setsid)
 exec 3<>c.t; read -t 0 <&3; [ $? = 1 ] && echo >&3 && read -t 0 <&3 && awaitvm_peeks=1; exec 3>&-
 say() { echo "$*" >&8; }
@@ -191,7 +193,8 @@ others
 `
 
 /**
- * Makes the folder and starts the shell. Prints the folder, and the port for much data if the guest has it; exits with 3 if the guest
+ * Makes the folder and starts the shell, and a process that ends it if its client sends nothing for a minute: that client may have
+ * ended, or may not know that the shell was started, since an answer of the agent was lost. Prints the folder, and the port for much data if the guest has it; exits with 3 if the guest
  * has no /proc, and with 4 if it has no room.
  */
 export const startScript = `awaitvm_umask=$(umask); umask 077; home=$PWD
@@ -202,7 +205,8 @@ echo "$d"; port=
 for f in /sys/class/virtio-ports/*/name; do
   [ -r "$f" ] && read -r name <"$f" && [ "$name" = ${portName} ] && f=\${f%/name} && port=/dev/\${f##*/} && echo "$port"
 done
-/bin/sh ./c "$awaitvm_umask" "$home" "$mark" "$port" 8>>l 9<>c </dev/null >/dev/null 2>&1 &`
+{ trap 'kill $!; exit' TERM; sleep 60 & wait $! && echo exit >&9 && rm -rf "$d"; } 8>>l 9<>c </dev/null >/dev/null 2>&1 &
+/bin/sh ./c "$awaitvm_umask" "$home" "$mark" "$port" $! 8>>l 9<>c </dev/null >/dev/null 2>&1 &`
 
 /** Prints those of the processes that are not there any more. */
 export const lookScript = `for p; do

@@ -142,11 +142,16 @@ export class LocalAgent implements Agent, GuestAgent {
   }
 }
 
-function readlink(path: string): string {
+/** Where a link of a process leads; empty if the process has ended. */
+export const readlink = (path: string): string => unlessGone(() => readlinkSync(path))
+
+/** A file of a process; empty if the process has ended. */
+export const readIfThere = (path: string): string => unlessGone(() => readFileSync(path, 'latin1'))
+
+function unlessGone(read: () => string): string {
   try {
-    return readlinkSync(path)
+    return read()
   } catch {
-    // The process has just ended.
     return ''
   }
 }

@@ -1,9 +1,12 @@
 import { randomUUID } from 'node:crypto'
-import { mkdtemp, readdir, rm } from 'node:fs/promises'
+import { readdirSync } from 'node:fs'
+import { mkdtemp, readdir, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { describe, expect, test, beforeEach } from 'vitest'
+import { describe, expect, test, beforeEach, vi } from 'vitest'
+import { soon } from '../../../src/testing/conformance/deadline.js'
 import { AgentAbsentError } from '../../../src/guest-agent/agent-errors.js'
+import { readIfThere, readlink } from '../../support/local-agent.js'
 import { LocalGuest, shells, type Use } from '../../support/local-agent-guest.js'
 import { missingFile, skipWithout } from '../../support/optional-tool.js'
 
@@ -21,6 +24,12 @@ const endlessScripts = (): readonly (readonly [script: string, use?: Use])[] => 
   ['echo $$ .; exec yes', { output: (text) => (text.length > 1000 ? never : undefined) }],
   ['trap "rm draft" EXIT; trap "exit 1" TERM; : >draft; echo $$ .; cat >draft', { input: endless() }],
 ]
+
+/** The command lines of the processes that work in a folder, which may have been removed since. */
+const processesIn = (folder: string): string[] =>
+  readdirSync('/proc')
+    .filter((name) => /^\d+$/.test(name) && readlink(`/proc/${name}/cwd`).split(' ')[0] === folder)
+    .map((name) => readIfThere(`/proc/${name}/cmdline`).replaceAll('\0', ' '))
 
 /** Runs scripts in the folder until all are under way; then the agent is lost to the guest's client. Returns the ids of processes. */
 async function abandon(guest: LocalGuest, folder: string, scripts = endlessScripts()): Promise<number[]> {
@@ -69,7 +78,33 @@ describe.each(shells)('with $shell', ({ shell, path, debian }) => {
     process.kill(left, 'SIGKILL')
     await rm(folder, { recursive: true })
   })
+
+  test('a shell that its client has told something does not end by itself', { timeout: 60_000 }, async () => {
+    await using guest = new LocalGuest(shell)
+    await guest.run(['true'])
+    const inShell = guest.agent.folders.flatMap(processesIn)
+    expect(inShell).not.toEqual([])
+    await vi.waitFor(() => expect(guest.agent.folders.flatMap(processesIn).join()).not.toMatch(/sleep/), soon)
+  })
 })
+
+// The sleep of busybox is a part of its shell.
+test.each(shells.filter(({ shell }) => !shell.startsWith('busybox')))(
+  'a shell that its client has not heard of ends by itself, with $shell',
+  { timeout: 60_000 },
+  async ({ shell }) => {
+    const folder = await mkdtemp(join(tmpdir(), 'awaitvm-sweep-test-'))
+    // The minute passes at once.
+    await writeFile(join(folder, 'sleep'), '#!/bin/sh\n', { mode: 0o755 })
+    await using guest = new LocalGuest(`env PATH=${folder}:${process.env['PATH'] ?? ''} ${shell}`)
+    guest.agent.lies = () => 'nothing'
+    await expect(guest.run(['true'])).rejects.toMatchObject({ code: 'PROTOCOL_ERROR' })
+    await vi.waitFor(() => expect(guest.agent.folders).toHaveLength(1), soon)
+    await guest.agent.untilQuiet()
+    await vi.waitFor(() => expect(guest.agent.folders.flatMap(processesIn)).toEqual([]), soon)
+    await rm(folder, { recursive: true })
+  },
+)
 
 test('a program that ignores SIGTERM is killed', { timeout: 60_000 }, async () => {
   const client = randomUUID()
