@@ -1,4 +1,4 @@
-import { lstatSync } from 'node:fs'
+import { lstatSync, statSync } from 'node:fs'
 import { readdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { errorCode } from '../errors/native.js'
@@ -23,6 +23,8 @@ export class VmDefinitions<D extends WrittenVm> {
   /** The folder with the folders of VMs. */
   readonly vms: string
   readonly #format: VmFormat<D>
+  /** The version of the file that a definition was read from. */
+  readonly #versions = new WeakMap<D, string | undefined>()
 
   constructor(vms: string, format: VmFormat<D>) {
     this.vms = vms
@@ -52,15 +54,23 @@ export class VmDefinitions<D extends WrittenVm> {
     let text = ''
     try {
       requireOwnFolder(folder)
+      const version = versionOf(path)
       text = readDefinition(folder)
       const definition = parseJson(this.#format.schema, text)
       if (definition.id !== id) throw new FormatError(`it speaks of the VM ${definition.id}`, false)
+      this.#versions.set(definition, version)
       return definition
     } catch (error) {
       if (errorCode(error) === 'ENOENT' && lstatSync(folder, { throwIfNoEntry: false }) === undefined) return undefined
       const hint = `${remedyFor(error)}, or give the VM up with vm.delete(), or by removing ${folder}.`
       return new DamagedVm(id, text, this.#problem(path, error, hint))
     }
+  }
+
+  /** Whether a definition that was read from the folder of its VM has been replaced since, or is gone. */
+  isOutdated(definition: D): boolean {
+    const read = this.#versions.get(definition)
+    return read !== undefined && read !== versionOf(join(this.vms, definition.id, definitionFile))
   }
 
   /** The definition in any folder; `undefined` if it has none. */
@@ -77,4 +87,10 @@ export class VmDefinitions<D extends WrittenVm> {
   #problem(path: string, error: unknown, hint: string): VmError {
     return problemWith(path, error, { driver: this.#format.driver, hint })
   }
+}
+
+/** Differs after each replacement of a file; `undefined` if it is not there. */
+function versionOf(path: string): string | undefined {
+  const found = statSync(path, { bigint: true, throwIfNoEntry: false })
+  return found && `${String(found.ino)},${String(found.ctimeNs)}`
 }

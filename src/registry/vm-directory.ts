@@ -104,6 +104,11 @@ export class VmDirectory<D extends WrittenVm> {
     return found
   }
 
+  /** The definition of a VM as it is now, if another process has replaced it since it was read; else `undefined`. */
+  async replaced(definition: D): Promise<D | undefined> {
+    return this.#definitions.isOutdated(definition) ? await this.get(definition.id) : undefined
+  }
+
   /** The VM with the name; if there is none, a damaged VM that seems to have had it. */
   findByName(name: string): Promise<D | DamagedVm | undefined> {
     return this.#names.find(name)

@@ -1,5 +1,6 @@
 import { readdir } from 'node:fs/promises'
 import { join } from 'node:path'
+import { setImmediate } from 'node:timers/promises'
 import { connect } from 'awaitvm'
 import { beforeEach, expect, test } from 'vitest'
 import { Child } from '../support/child-process.js'
@@ -153,4 +154,36 @@ test('events tell of what another process does, in order', async () => {
     'running',
     'stopped',
   ])
+})
+
+test('a state that the host was asked for is told by an event, too, however soon it changes', async () => {
+  await using host = await QmpHost.open()
+  const vm = await host.createVm()
+  const told: string[] = ['stopped']
+  const watching = (async () => {
+    for await (const event of host.server.events({ types: ['state'] }))
+      if (event.type === 'state') told.push(event.state)
+  })()
+  await using child = new Child('host-child.ts', [host.uri])
+  await child.printed('ready')
+  const asked: string[] = ['stopped']
+  for (const line of ['start', 'pause', 'resume', 'suspend', 'kill'] as const) {
+    let hasEnded = false
+    const ended = child.printed(`did ${line} web-1`).finally(() => {
+      hasEnded = true
+    })
+    child.send(`${line} web-1`)
+    while (!hasEnded) {
+      const state = await vm.getState().unwrap()
+      // Without it, only answers of this process would come.
+      await setImmediate()
+      if (state !== asked.at(-1)) asked.push(state)
+    }
+    await ended
+  }
+  await host.server.close()
+  await watching
+  let next = 0
+  for (const state of told) if (state === asked[next]) next += 1
+  expect(asked.slice(next), `asked: ${asked.join()}; told: ${told.join()}`).toEqual([])
 })

@@ -99,6 +99,10 @@ export class DirectoryStore implements EmbeddedStore {
     return this.#directory.holder(id)
   }
 
+  async replaced(definition: Definition): Promise<Definition | undefined> {
+    return this.#directory.replaced(definition)
+  }
+
   onRemoved(listener: (id: string) => void): void {
     const { vms } = this.#directory
     this.#watcher = new FolderWatcher(vms, (name) => {

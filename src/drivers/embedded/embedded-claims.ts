@@ -19,7 +19,11 @@ export class EmbeddedClaims {
 
   async stateOf(definition: Definition): Promise<VmState> {
     const own = this.#states.get(definition.id)
-    return own ?? (await this.#store.holder(definition.id))?.state ?? stateAtRest(definition)
+    const state = own ?? (await this.#store.holder(definition.id))?.state
+    if (state !== undefined) return state
+    // Another process may have changed the VM, and released it, since the definition was read.
+    const replaced = await this.#store.replaced(definition)
+    return replaced === undefined ? stateAtRest(definition) : await this.stateOf(replaced)
   }
 
   /**
@@ -32,7 +36,7 @@ export class EmbeddedClaims {
     if (own !== undefined) return own
     const holder = await this.#store.holder(definition.id)
     if (holder !== undefined) throw heldBy(holder)
-    return stateAtRest(definition)
+    return stateAtRest((await this.#store.replaced(definition)) ?? definition)
   }
 
   /** Sets the state of a claimed VM for this connection, without telling other processes. */

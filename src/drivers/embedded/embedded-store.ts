@@ -36,6 +36,8 @@ export interface EmbeddedStore {
   lease(id: string): Promise<{ readonly lease: Lease; readonly definition: Definition | undefined }>
   /** The other process or connection that has a claim on the VM at present. */
   holder(id: string): Promise<Holder | undefined>
+  /** The definition of a VM as it is now, if another process has replaced it since it was read; else `undefined`. */
+  replaced(definition: Definition): Promise<Definition | undefined>
 
   /** Calls the listener with the id of each VM whose folder is removed, also by another program. */
   onRemoved(listener: (id: string) => void): void

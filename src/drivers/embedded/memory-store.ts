@@ -72,6 +72,10 @@ export class MemoryStore implements EmbeddedStore {
     return undefined
   }
 
+  async replaced(): Promise<undefined> {
+    return undefined
+  }
+
   onRemoved(): void {
     // No other process reaches this memory.
   }

@@ -127,7 +127,6 @@ export class QmpDriver implements Driver {
       work: this.#work,
       directory,
       jobs: this.#jobs,
-      inspector,
       observer,
       access,
       lifecycle,
@@ -144,7 +143,7 @@ export class QmpDriver implements Driver {
       records: new VmRecords({
         store: directory,
         describe: async (definition, signal) => {
-          const { state, run, lack, problem = lack } = await inspector.look(definition, { signal })
+          const { state, run, lack, problem = lack } = await observer.inspect(definition, { signal })
           const { commandLine } = run ?? lifecycle.plan(definition)
           const config = shownConfig(definition, run !== undefined)
           return { state, config, native: { driver: this.name, commandLine }, problem }

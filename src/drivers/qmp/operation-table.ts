@@ -30,7 +30,6 @@ import { refuseUnsupported } from './hardware/hardware.js'
 import type { HeldVm } from './held-vm.js'
 import type { VmMoves } from './moves/vm-moves.js'
 import type { ChangeOptions, RunningVm, VmAccess } from './vm-access.js'
-import type { VmInspector } from './vm-inspector.js'
 import { throughStart, type QemuLifecycle } from './qemu-lifecycle.js'
 import type { VmObserver } from './watch/vm-observer.js'
 import type { QemuProvisioning } from './qemu-provisioning.js'
@@ -43,7 +42,6 @@ interface Parts {
   readonly work: HostWork
   readonly directory: VmDirectory<Definition>
   readonly jobs: JobLedger
-  readonly inspector: VmInspector
   readonly observer: VmObserver
   readonly access: VmAccess
   readonly lifecycle: QemuLifecycle
@@ -71,8 +69,7 @@ const killPatienceMs = 1000
 
 /** The operations of the driver: how each gets at its VM, and what it does then. */
 export function operationTable(parts: Parts): DriverOperations {
-  const { work, directory, jobs, inspector, observer, access, lifecycle, shutdown, provisioning, moves, snapshots } =
-    parts
+  const { work, directory, jobs, observer, access, lifecycle, shutdown, provisioning, moves, snapshots } = parts
   const { records, input: consoleInput, guest, clocks } = parts
 
   const query =
@@ -198,7 +195,9 @@ export function operationTable(parts: Parts): DriverOperations {
       return await attachJob(found, input.token, hostTask(task))
     }),
     ...imageOperations(work, directory),
-    'vm.getState': query(async ({ vm }, { signal }) => (await inspector.look(await access.get(vm), { signal })).state),
+    'vm.getState': query(
+      async ({ vm }, { signal }) => (await observer.inspect(await access.get(vm), { signal })).state,
+    ),
     'vm.start': change((held, task) => lifecycle.powerOn(held, task), { through: throughStart }),
     'vm.stop': keep(({ vm, mode }, task, sending) =>
       mode === 'kill' ? kill(vm, task, sending) : shutdown.stop(vm, task, sending),

@@ -4,6 +4,7 @@ import type { VmError } from '../../errors.js'
 import { diskFull } from '../../errors/disk-full.js'
 import type { VmState } from '../../model/vm-state.js'
 import { DamagedVm, problemOf } from '../../registry/damaged-vm.js'
+import type { Holder } from '../../registry/claim.js'
 import { isAlive, type ProcessIdentity } from '../../registry/process-identity.js'
 import type { VmDirectory } from '../../registry/vm-directory.js'
 import { runFiles } from './run-files.js'
@@ -91,13 +92,17 @@ export class VmInspector {
     return monitor.use(action)
   }
 
-  async look(definition: Definition, options: Omit<LookOptions, 'timeoutMs'> = {}): Promise<Sight> {
-    const holder = this.#directory.holder(definition.id)
-    const sight = await this.lookAtRun(definition, { ...options, ...(holder !== undefined && { timeoutMs: 0 }) })
-    if (holder === undefined) return sight
-    // The holder of the claim may not have noticed yet that QEMU is gone.
-    const hasGone = sight.run === undefined && (holder.state === 'running' || holder.state === 'paused')
-    return hasGone || holder.state === sight.state ? sight : { ...sight, state: holder.state, problem: undefined }
+  async look(found: Definition, options: Omit<LookOptions, 'timeoutMs'> = {}): Promise<Sight> {
+    for (let definition: Definition | undefined = found, sight: Sight | undefined; ;) {
+      const holder = this.#directory.holder(definition.id)
+      sight = await this.lookAtRun(definition, { ...options, ...(holder !== undefined && { timeoutMs: 0 }) })
+      if (holder !== undefined) return shownBy(holder, sight)
+      // Another process may have changed the VM in between: what was read before that does not fit what was read after it.
+      definition = await this.#directory.replaced(definition)
+      if (definition !== undefined) continue
+      const later = sight.run && this.#directory.holder(found.id)
+      return later === undefined ? sight : shownBy(later, sight)
+    }
   }
 
   /** A look that rarely asks QEMU; also at a VM whose files are damaged. */
@@ -172,6 +177,13 @@ export class VmInspector {
       throw error
     }
   }
+}
+
+/** What others see of a VM that a process has claimed. */
+function shownBy({ state }: Holder, sight: Sight): Sight {
+  // The holder may not have noticed yet that QEMU is gone.
+  const hasGone = sight.run === undefined && (state === 'running' || state === 'paused')
+  return hasGone || state === sight.state ? sight : { ...sight, state, problem: undefined }
 }
 
 /** Resolves when QEMU's log announces its end; never after QEMU has answered. */

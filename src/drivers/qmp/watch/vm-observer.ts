@@ -12,7 +12,7 @@ import { shownConfig } from '../shown-config.js'
 import type { VmDirectory } from '../../../registry/vm-directory.js'
 import type { Definition } from '../definition.js'
 import { seeToStray } from '../process/stray-qemus.js'
-import type { VmInspector } from '../vm-inspector.js'
+import type { Sight, VmInspector } from '../vm-inspector.js'
 import { shownSnapshots, WatchedVm } from './watched-vm.js'
 
 /** How often VMs are looked at although nothing was heard of them. */
@@ -119,6 +119,14 @@ export class VmObserver {
 
   tellDeleted({ id }: Pick<Definition, 'id'>): void {
     if (this.#inventory.has(id)) this.#remove(id)
+  }
+
+  /** Looks at a VM for a caller. A state that the caller gets to know is told as an event before. */
+  async inspect(definition: Definition, options: { readonly signal: AbortSignal | undefined }): Promise<Sight> {
+    const askedAt = this.#inventory.ask()
+    const sight = await this.#inspector.look(definition, options)
+    this.#vms.get(definition.id)?.noteAsked(sight, askedAt)
+    return sight
   }
 
   /** The state that was reported last. */

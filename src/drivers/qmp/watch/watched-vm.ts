@@ -97,6 +97,13 @@ export class WatchedVm {
     return ended
   }
 
+  /** Notes a look at the VM for a caller. */
+  noteAsked(sight: Sight, askedAt: number): void {
+    // Operations of this connection tell their states themselves, and a guest whose QEMU did not answer in time may do so again.
+    if (sight.state === 'unknown' || this.#parts.inventory.isBusy(this.#id)) return
+    this.#noteState(sight, askedAt)
+  }
+
   close(): void {
     this.#isClosed = true
     this.#folder.close()
@@ -133,16 +140,20 @@ export class WatchedVm {
     return isCurrent
   }
 
-  #note(found: Definition | DamagedVm, { state, end, message, problem }: Sight, askedAt: number): boolean {
+  #note(found: Definition | DamagedVm, sight: Sight, askedAt: number): boolean {
     const { inventory } = this.#parts
     const id = this.#id
     if (!(found instanceof DamagedVm)) {
       if (!inventory.observe({ id, config: shownConfig(found, true) }, askedAt)) return false
       inventory.observeSnapshots(id, shownSnapshots(found))
     }
+    return this.#noteState(sight, askedAt)
+  }
+
+  #noteState({ state, end, message, problem }: Sight, askedAt: number): boolean {
     const told = state === 'unknown' || end === 'crash' ? message : undefined
     const cause = problem === undefined ? { reason: end, message: told } : { reason: 'disk-full' as const, problem }
-    return inventory.observe({ id, state, ...cause }, askedAt)
+    return this.#parts.inventory.observe({ id: this.#id, state, ...cause }, askedAt)
   }
 
   #tellPrinted(): void {
