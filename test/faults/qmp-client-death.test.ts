@@ -168,12 +168,9 @@ test('a state that the host was asked for is told by an event, too, however soon
   await child.printed('ready')
   const asked: string[] = ['stopped']
   for (const line of ['start', 'pause', 'resume', 'suspend', 'kill'] as const) {
-    let hasEnded = false
-    const ended = child.printed(`did ${line} web-1`).finally(() => {
-      hasEnded = true
-    })
+    const ended = child.printed(`did ${line} web-1`)
     child.send(`${line} web-1`)
-    while (!hasEnded) {
+    while (!child.lines.includes(`did ${line} web-1`)) {
       const state = await vm.getState().unwrap()
       // Without it, only answers of this process would come.
       await setImmediate()
