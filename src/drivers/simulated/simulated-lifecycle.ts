@@ -191,6 +191,8 @@ export class SimulatedLifecycle {
     enter()
     machine?.tellEnd()
     const { holder } = vm
+    // A kill has what it was to bring about, and ends in its time.
+    if (holder?.operation === 'vm.stop') return
     const crash = message === undefined ? undefined : { driver: 'simulated', message }
     holder?.onMachineEnd(guestGone(holder.operation, vm.state, crash))
   }

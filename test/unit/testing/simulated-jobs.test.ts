@@ -334,3 +334,13 @@ test('a VM that somebody starts while it is being deleted stays, and the deletio
   expect(await vm.getState().unwrap()).toBe('running')
   await simulated[Symbol.asyncDispose]()
 })
+
+test.each(['powerOff', 'crash'] as const)('a kill of a VM that ends by %s before has succeeded', async (end) => {
+  const { simulated, vm, clock } = await slowVm('running')
+  const killing = vm.stop({ mode: 'kill' })
+  await clock.advance(50)
+  simulated.vm('web-1')[end]()
+  await clock.advance(50)
+  expect([await killing.unwrap(), vm.state]).toEqual(['kill', 'stopped'])
+  await simulated[Symbol.asyncDispose]()
+})
