@@ -1,5 +1,5 @@
 import { abortedError } from '../../errors/cancelled.js'
-import { errnoError } from '../../errors/errno.js'
+import { errnoError, mountWritable } from '../../errors/errno.js'
 import { nativeErrorOf } from '../../errors/native.js'
 import {
   HostError,
@@ -59,7 +59,12 @@ const meanings: readonly { readonly words: RegExp; readonly Kind: Kind; readonly
     hint: 'Stop other VMs, or raise the limits of this process.',
   },
   {
-    words: /Permission denied|Operation not permitted|Read-only file system/,
+    words: /Read-only file system/,
+    Kind: PermissionDeniedError,
+    hint: mountWritable,
+  },
+  {
+    words: /Permission denied|Operation not permitted/,
     Kind: PermissionDeniedError,
     hint: 'Check the permissions of that path.',
   },
