@@ -253,6 +253,8 @@ export interface VmConfig {
   readonly machine?: MachineType | undefined
   /** Settings of this kind of host. Absent if there are none. */
   readonly native?: NativeSettings | undefined
+  /** Whether the machine has a TPM. Absent if it has none. */
+  readonly tpm?: boolean | undefined
   /** With what the host decided if nothing was asked for. Absent if the host does not tell. */
   readonly networkAdapters?: readonly NetworkAdapterConfig[] | undefined
   /** The folders of the host that the guest sees. Absent if there are none. */

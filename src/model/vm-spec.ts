@@ -83,6 +83,24 @@ export interface VmSpec {
   readonly machine?: MachineType | undefined
   /** Settings of one kind of host that awaitvm does not model; others refuse them. An edit replaces all of them. */
   readonly native?: NativeSettings | undefined
+  /**
+   * `true`: the machine has a TPM 2.0 with keys of its own; of QEMU only, where the program swtpm is it. Its state is kept with the VM. A
+   * snapshot has it as it was then, **and a clone has a copy of it**, with the same keys: what the guest has sealed, such as the key of a
+   * disk, opens in the clone, too, and both can pass for one another. An edit to `false` deletes the state, and `true` after that makes
+   * a new one. It can be changed while the VM is stopped. Absent or `false`: no TPM.
+   *
+   * @example
+   * ```ts
+   * import { connect } from 'awaitvm'
+   *
+   * await using server = await connect('qmp:///srv/vms').unwrap()
+   * const vm = await server
+   *   .createVm({ name: 'web-1', disks: [{ image: '/images/debian.qcow2' }], boot: { firmware: 'uefi' }, tpm: true })
+   *   .unwrap()
+   * await vm.start().unwrap()
+   * ```
+   */
+  readonly tpm?: boolean | undefined
   /** At most 8; none if absent, unless the host has a default of its own. */
   readonly networkAdapters?: readonly NetworkAdapterConfig[] | undefined
   /**
@@ -250,6 +268,7 @@ const settings = {
   architecture: optional(architectureSchema),
   machine: optional(machineSchema),
   native: optional(nativeSettingsSchema),
+  tpm: flag,
   networkAdapters: optional(networkAdaptersSchema),
   shares: optional(sharesSchema),
   guest: optional(guestAccessSchema),

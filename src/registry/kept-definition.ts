@@ -32,7 +32,7 @@ import { parseIdentity } from './process-identity.js'
 type DetailConfig = Pick<VmConfig, 'name' | 'description' | 'labels' | 'guest'>
 type HardwareConfig = Required<Omit<VmConfig, keyof DetailConfig | OfSomeHosts | 'ephemeral' | 'createdAt'>>
 /** Settings of some hosts, which keep them in ways of their own. */
-type OfSomeHosts = 'cloudInit' | 'architecture' | 'machine' | 'native' | 'shares'
+type OfSomeHosts = 'cloudInit' | 'architecture' | 'machine' | 'native' | 'shares' | 'tpm'
 
 /** The type with all of its parts readonly. */
 export type Frozen<T> = T extends object ? { readonly [K in keyof T]: Frozen<T[K]> } : T

@@ -5,8 +5,8 @@ import { connect } from 'awaitvm'
 import { beforeEach, expect, test } from 'vitest'
 import { Child } from '../support/child-process.js'
 import { patience } from '../../src/testing/conformance/deadline.js'
-import { missingQemu, skipWithout } from '../support/optional-tool.js'
-import { qemusIn } from '../support/qemu-processes.js'
+import { missingQemu, missingTools, skipWithout } from '../support/optional-tool.js'
+import { processesIn, qemusIn } from '../support/qemu-processes.js'
 import { QmpHost } from '../support/qmp-host.js'
 
 beforeEach((context) => {
@@ -22,6 +22,8 @@ async function expectWholeAndClean(host: QmpHost): Promise<void> {
     vms.map(({ state }) => state).filter((state) => !/^(?:stopped|running|paused|suspended)$/.test(state)),
   ).toEqual([])
   expect(await qemusIn(host.directory), 'every QEMU belongs to a running VM').toHaveLength(running.length)
+  const withTpm = running.filter(({ config }) => config.tpm === true)
+  expect(await processesIn(host.directory, /swtpm/), 'every swtpm does, too').toHaveLength(withTpm.length)
 
   for (const vm of vms) {
     if (vm.state === 'suspended') await vm.resume().unwrap()
@@ -36,7 +38,7 @@ async function expectWholeAndClean(host: QmpHost): Promise<void> {
     await vm.delete().unwrap()
   }
   expect(await readdir(join(host.directory, 'vms'))).toEqual([])
-  expect(await qemusIn(host.directory)).toEqual([])
+  expect(await processesIn(host.directory)).toEqual([])
 }
 
 test.each([
@@ -72,6 +74,25 @@ test.each([
 ])('a process that is killed at "%s" leaves a directory that opens, whole and clean', async (moment) => {
   await using host = await QmpHost.open()
   const child = new Child('host-child.ts', [host.uri, 'churn', host.kernel])
+  await child.printed(moment)
+  await child.kill()
+
+  await expectWholeAndClean(host)
+})
+
+test.for([
+  'create',
+  'start: starting QEMU',
+  'snapshot: saving',
+  'twin: starting QEMU',
+  'suspend: ending QEMU',
+  'resume: starting QEMU',
+  'switch: taking the disks back',
+  'kill',
+])('nor does one leave a TPM without its QEMU, or a VM without its TPM, at "%s"', async (moment, context) => {
+  skipWithout(context, missingTools('swtpm'))
+  await using host = await QmpHost.open()
+  const child = new Child('host-child.ts', [host.uri, 'churn', host.kernel, 'tpm'])
   await child.printed(moment)
   await child.kill()
 

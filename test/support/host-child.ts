@@ -11,6 +11,7 @@ const server = await connect(uri).unwrap()
 const spec: Omit<VmSpec, 'name'> = {
   disks: [{ sizeMiB: 1 }],
   ...(kernel !== undefined && { memoryMiB: 16, boot: { kernel } }),
+  ...(target === 'tpm' && { tpm: true }),
 }
 
 /** Runs programs in a guest, several at a time, and sees that each has its own output. */

@@ -1,7 +1,7 @@
 import { readdir, readFile, readlink } from 'node:fs/promises'
 
-/** The process ids of the QEMUs that run in a directory or below it. */
-export const qemusIn = async (directory: string): Promise<number[]> => {
+/** The ids of the processes of a program, or of all of awaitvm's, that run in a directory or below it. */
+export const processesIn = async (directory: string, program = /qemu-system|swtpm/): Promise<number[]> => {
   const pids = (await readdir('/proc')).filter((name) => /^\d+$/.test(name))
   const found: number[] = []
   for (const pid of pids) {
@@ -10,7 +10,10 @@ export const qemusIn = async (directory: string): Promise<number[]> => {
       readlink(`/proc/${pid}/cwd`).catch(() => ''),
       readFile(`/proc/${pid}/cmdline`, 'latin1').catch(() => ''),
     ])
-    if (cwd.startsWith(directory) && words.includes('qemu-system')) found.push(Number(pid))
+    if (cwd.startsWith(directory) && program.test(words.split('\0')[0] ?? '')) found.push(Number(pid))
   }
   return found
 }
+
+/** The process ids of the QEMUs that run in a directory or below it. */
+export const qemusIn = (directory: string): Promise<number[]> => processesIn(directory, /qemu-system/)

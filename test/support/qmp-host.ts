@@ -6,7 +6,7 @@ import { promisify } from 'node:util'
 import { connect, type Server, type Vm, type VmSpec } from 'awaitvm'
 import { builtInGuest } from '../../src/drivers/embedded/machine/guest.js'
 import { SerialGuest } from '../../src/testing/conformance/serial-guest.js'
-import { qemusIn } from './qemu-processes.js'
+import { processesIn } from './qemu-processes.js'
 
 const run = promisify(execFile)
 
@@ -82,7 +82,7 @@ export class QmpHost implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.server.close()
-    for (const pid of await qemusIn(this.directory)) process.kill(pid, 'SIGKILL')
+    for (const pid of await processesIn(this.directory)) process.kill(pid, 'SIGKILL')
     await rm(this.folder, { recursive: true, force: true, maxRetries: 3 })
   }
 }

@@ -52,6 +52,11 @@ const handled: HandledSettings = {
   architecture: ownMachine,
   machine: ownMachine,
   native: { arguments: noQemu },
+  tpm: unsupported({
+    values: [true],
+    reason: 'the emulated machine has no TPM',
+    hint: 'Leave spec.tpm out, or use a host of QEMU: qmp:///DIRECTORY.',
+  }),
   networkAdapters: unsupported({
     reason: 'the emulated machine has no network',
     hint: 'Leave spec.networkAdapters out, or use a host of QEMU: qmp:///DIRECTORY.',

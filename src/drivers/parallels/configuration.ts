@@ -66,6 +66,11 @@ const handled = {
   architecture: ownMachine,
   machine: ownMachine,
   native: { arguments: noQemu },
+  tpm: unsupported({
+    values: [true],
+    reason: 'this driver offers no TPM of Parallels',
+    hint: 'Leave spec.tpm out, and add the TPM in Parallels Desktop.',
+  }),
   networkAdapters: unsupported({
     reason: 'this driver does not offer the networks of Parallels',
     hint: 'Leave it out: the VM gets the default adapter of Parallels, which prlctl set --device-set net0 can change.',

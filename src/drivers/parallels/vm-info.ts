@@ -93,7 +93,16 @@ const unreadable = ({ Home, State }: Info): ProtocolError =>
 
 /** Settings that no VM of this host has. */
 export type OfOtherHosts =
-  'labels' | 'ephemeral' | 'networkAdapters' | 'guest' | 'cloudInit' | 'architecture' | 'machine' | 'native' | 'shares'
+  | 'labels'
+  | 'ephemeral'
+  | 'networkAdapters'
+  | 'guest'
+  | 'cloudInit'
+  | 'architecture'
+  | 'machine'
+  | 'native'
+  | 'shares'
+  | 'tpm'
 
 /** The host does not report the rest. */
 function configOf(info: Info): Complete<Omit<VmConfig, OfOtherHosts | 'createdAt'>> {

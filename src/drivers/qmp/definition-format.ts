@@ -1,6 +1,7 @@
 import type { VmFormat } from '../../registry/vm-format.js'
 import { definitionSchema, filesOf, type Definition } from './definition.js'
 import { runFiles } from './run-files.js'
+import { isOfSwtpm, isTpmState } from './hardware/tpm-state.js'
 import { parseKeptName } from './logs/kept-part.js'
 import { isCompanionFile } from './process/companion-files.js'
 import { isSign } from './process/qemu-process.js'
@@ -13,6 +14,7 @@ export const definitionFormat: VmFormat<Definition> = {
   driver: 'qmp',
   schema: definitionSchema,
   filesOf,
-  dataNameOf: (file) => (/^(?:disk|memory|base|seed)-/.test(file) ? file : undefined),
-  isOther: (file) => others.has(file) || isSign(file) || isCompanionFile(file) || parseKeptName(file) !== undefined,
+  dataNameOf: (file) => (/^(?:disk|memory|base|seed)-/.test(file) || isTpmState(file) ? file : undefined),
+  isOther: (file) =>
+    others.has(file) || isSign(file) || isOfSwtpm(file) || isCompanionFile(file) || parseKeptName(file) !== undefined,
 }

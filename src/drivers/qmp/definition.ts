@@ -10,6 +10,7 @@ import {
 } from '../../registry/kept-definition.js'
 import { shareTagSchema } from '../../model/share.js'
 import { cdromBusSchema } from '../../model/vm-spec.js'
+import { copiedStatePattern, ownStatePattern } from './hardware/tpm-state.js'
 import { accelerators } from './process/accelerator.js'
 
 const text = v.string()
@@ -18,6 +19,7 @@ const optionalText = v.optional(text)
 const fileName = (pattern: RegExp): v.GenericSchema<string> => v.pipe(text, v.regex(pattern))
 const diskFile = fileName(/^disk-[0-9a-f-]{36}\.qcow2$/)
 const baseFile = fileName(/^base-[0-9a-f-]{36}\.qcow2$/)
+const tpmState = fileName(ownStatePattern)
 const seedFile = fileName(/^seed-[0-9a-f-]{36}\.(?:iso|json|key)$/)
 
 /** QEMU opens each file of a disk's chain, and searches it for blocks that the files above do not have. */
@@ -66,7 +68,7 @@ const ownHardware = {
   ownKey: v.optional(ownKeySchema),
 }
 /** The parts of the hardware that have files of the VM's own. */
-const withFiles = (file: v.GenericSchema<string>) => {
+const withFiles = (file: v.GenericSchema<string>, state: v.GenericSchema<string>) => {
   const disk = v.strictObject({ ...ownDisk, file })
   return {
     disks: v.array(disk),
@@ -75,11 +77,16 @@ const withFiles = (file: v.GenericSchema<string>) => {
      * of that is a fraction of a MiB, which is exact, since the size is a multiple of 512 bytes.
      */
     flash: v.optional(v.strictObject({ code: text, variables: disk })),
+    /** The TPM. */
+    tpm: v.optional(v.strictObject({ state })),
   }
 }
-const hardwareSchema = v.strictObject({ ...ownHardware, ...withFiles(diskFile) })
+const hardwareSchema = v.strictObject({ ...ownHardware, ...withFiles(diskFile, tpmState) })
 /** A snapshot's disks may have become bases since. */
-const snapshotHardwareSchema = v.strictObject({ ...ownHardware, ...withFiles(v.union([diskFile, baseFile])) })
+const snapshotHardwareSchema = v.strictObject({
+  ...ownHardware,
+  ...withFiles(v.union([diskFile, baseFile]), fileName(copiedStatePattern)),
+})
 const memorySchema = v.strictObject({
   ...keptMemory,
   file: fileName(/^memory-[0-9a-f-]{36}\.qcow2$/),
@@ -105,7 +112,7 @@ export const definitionSchema = v.strictObject({
     }),
   ),
   /** Files that an edit removes: kept until the edit is complete, so that it can be undone. */
-  leavingFiles: v.optional(v.array(v.union([diskFile, baseFile, seedFile]))),
+  leavingFiles: v.optional(v.array(v.union([diskFile, baseFile, seedFile, tpmState]))),
   /** The snapshot that the disks are being reverted to: until that is done, their content is undefined. */
   switchingTo: optionalText,
   /** The directory that the VM is being moved to: once it is there, this copy is not the VM any more. */
@@ -165,6 +172,7 @@ export const filesOfSeed = ({ seed, ownKey }: Pick<Hardware, 'seed' | 'ownKey'>)
 export const ownFilesOf = (hardware: Hardware): string[] => [
   ...allDisks(hardware).flatMap(({ file, bases = [], formerFiles = [] }) => [file, ...bases, ...formerFiles]),
   ...filesOfSeed(hardware),
+  ...(hardware.tpm === undefined ? [] : [hardware.tpm.state]),
 ]
 
 /** True if a disk's file is a base, which is never written to, since other VMs may share it. */

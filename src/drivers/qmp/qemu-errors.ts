@@ -10,6 +10,7 @@ import {
   VmError,
   type NativeError,
 } from '../../errors.js'
+import { ownTpm } from './hardware/tpm-state.js'
 import { QmpCommandError, QmpTimeoutError } from './protocol/qmp-errors.js'
 import { damagedFile } from '../../registry/file-problem.js'
 import { NotOwnError } from '../../registry/own-file.js'
@@ -67,6 +68,11 @@ const meanings: readonly { readonly words: RegExp; readonly Kind: Kind; readonly
     words: /Permission denied|Operation not permitted/,
     Kind: PermissionDeniedError,
     hint: 'Check the permissions of that path.',
+  },
+  {
+    words: /TPM result for CMD_INIT/,
+    Kind: ProtocolError,
+    hint: `The state of its TPM, ${ownTpm.state}, can't be read: put it back from a copy, or take the TPM away with vm.edit({ tpm: false }).`,
   },
   {
     words: /load of migration failed|Missing section footer|does not have the requested snapshot|Size mismatch/,

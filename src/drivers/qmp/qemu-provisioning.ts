@@ -19,6 +19,7 @@ import { kindOfMachine, wantedMachine, type MachineKind } from './hardware/machi
 import { cloneHardware, planHardware, refuseUnsupported } from './hardware/hardware.js'
 import { requireKey, withoutHostKey } from './guest-io/ssh-guest.js'
 import { cloneSeed, planSeed } from './hardware/seed.js'
+import { copyTpm, makeTpm } from './hardware/tpm.js'
 import type { HeldVm } from './held-vm.js'
 import { linkBases, onOverlays, planLiveSharing, planSharing, shareDisks } from './disks/linked-disks.js'
 import { shareLive } from './disks/live-sharing.js'
@@ -62,6 +63,7 @@ export class QemuProvisioning {
       const folder = directory.folder(definition.id)
       await this.#makeDisks(folder, hardware, allDisks(hardware), signal)
       await seed.write(folder)
+      await makeTpm(folder, hardware)
       signal.throwIfAborted()
     })
     await requireStillThere(hardware, 'qmp', () => directory.delete(definition.id))
@@ -108,7 +110,10 @@ export class QemuProvisioning {
       before: definition.hardware,
       wanted,
       makeDisks: (disks) => this.#makeDisks(vm.folder, wanted, disks, vm.signal),
-      writeSeed: () => seed.write(vm.folder),
+      writeFiles: async () => {
+        await seed.write(vm.folder)
+        await makeTpm(vm.folder, wanted, before.tpm)
+      },
       removeFiles: async (files) => {
         for (const file of files) await rm(join(vm.folder, file), { force: true })
       },
@@ -142,6 +147,7 @@ export class QemuProvisioning {
     await directory.create(clone, async () => {
       const folder = directory.folder(clone.id)
       await seed.write(folder)
+      await copyTpm({ folder: vm.folder, ...vm.definition.hardware }, { folder, ...hardware })
       const disks = allDisks(clone.hardware)
       await linkBases(vm.folder, folder, disks)
       const onProgress = (percent: number): void => {
@@ -179,6 +185,7 @@ export class QemuProvisioning {
     await directory.create(clone, async () => {
       const folder = directory.folder(clone.id)
       await seed.write(folder)
+      await copyTpm({ folder: vm.folder, ...vm.definition.hardware }, { folder, ...hardware })
       const prepare = async (): Promise<void> => {
         await linkBases(vm.folder, folder, allDisks(hardware))
         await this.#makeDisks(folder, hardware, allDisks(hardware), vm.signal)

@@ -19,6 +19,8 @@ import {
   type SnapshotDefinition,
 } from './definition.js'
 import type { DiskImages } from './disks/disk-images.js'
+import { copyTpm } from './hardware/tpm.js'
+import { newTpmCopy } from './hardware/tpm-state.js'
 import type { HeldVm } from './held-vm.js'
 import { newMemoryFile, saveMemory } from './disks/memory-image.js'
 import { requireSaveable } from './disks/saveable-memory.js'
@@ -64,11 +66,14 @@ export class QemuSnapshots {
       description,
       createdAt: new Date().toISOString(),
       parentId,
-      hardware: withoutFormerFiles(hardware),
+      hardware: { ...withoutFormerFiles(hardware), tpm: hardware.tpm && newTpmCopy() },
     }
+    const { folder } = vm
     vm.setState('snapshotting')
     try {
       task.progress({ percent: 10, phase: 'saving' })
+      // The memory of a VM that runs has the state, too, as of the moment when it is saved.
+      await copyTpm({ folder, tpm: hardware.tpm }, { folder, tpm: snapshot.hardware.tpm })
       const memory = run === undefined ? undefined : await this.#saveLive(vm, run, snapshot, before)
       if (run === undefined) await this.#markDisks(vm, tagOf(snapshot))
       if (vm.signal.aborted) {
@@ -80,6 +85,9 @@ export class QemuSnapshots {
       const changed = { ...definition, snapshots: [...definition.snapshots, kept], currentSnapshot: kept.id }
       await vm.save(changed)
       return shownSnapshot(changed, kept)
+    } catch (error) {
+      if (!vm.definition.snapshots.some(({ id }) => id === snapshot.id)) await dropTpmCopy(vm, snapshot)
+      throw error
     } finally {
       vm.finish(before)
     }
@@ -147,4 +155,8 @@ export class QemuSnapshots {
       runJob(client, { id: 'drop', command: 'snapshot-delete', args: { tag, devices }, isBlocking: true }),
     )
   }
+}
+
+async function dropTpmCopy({ folder }: HeldVm, { hardware: { tpm } }: SnapshotDefinition): Promise<void> {
+  if (tpm !== undefined) await rm(join(folder, tpm.state), { force: true })
 }

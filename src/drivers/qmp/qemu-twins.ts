@@ -18,6 +18,8 @@ import { shareLive } from './disks/live-sharing.js'
 import { newMemoryFile, saveMemory, type MemorySave } from './disks/memory-image.js'
 import { requireSaveable } from './disks/saveable-memory.js'
 import { requireParts } from './disks/required-parts.js'
+import { copyTpm } from './hardware/tpm.js'
+import { withOwnTpm } from './hardware/tpm-state.js'
 import type { HeldVm } from './held-vm.js'
 import type { RunRecord } from './process/run-record.js'
 import type { QmpClient } from './protocol/qmp-client.js'
@@ -173,6 +175,7 @@ export class QemuTwins {
       await fill(folder, file, async () => {
         const seed = filesOfSeed(hardware)
         await copyFiles(vm.folder, folder, seed, { signal: vm.signal, onProgress: () => undefined })
+        await copyTpm({ folder: vm.folder, ...shared }, { folder, ...hardware })
         await linkBases(vm.folder, folder, allDisks(hardware))
         for (const disk of allDisks(hardware))
           await images.create(imageFileOf(folder, disk, hardware), disk.sizeMiB, { signal: vm.signal })
@@ -185,6 +188,6 @@ export class QemuTwins {
 
 /** The guest knows its adapters' addresses and its seed, which stay. Disks get new ids and files. */
 const twinHardware = (hardware: Hardware): Hardware => ({
-  ...mapDisks(hardware, (disk): DiskDefinition => ({ ...withNewFile(disk), id: randomUUID() })),
+  ...mapDisks(withOwnTpm(hardware), (disk): DiskDefinition => ({ ...withNewFile(disk), id: randomUUID() })),
   networkAdapters: twinAdapters(hardware.networkAdapters),
 })

@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import * as v from 'valibot'
 import { isAlive } from '../../registry/process-identity.js'
@@ -9,6 +10,8 @@ import { runFiles } from './run-files.js'
 import { allDisks, isBase, tagOf, withoutFormerFiles, type Definition, type Hardware } from './definition.js'
 import type { DiskImages } from './disks/disk-images.js'
 import { isThere } from './disks/required-parts.js'
+import { copyTpm } from './hardware/tpm.js'
+import { withOwnTpm } from './hardware/tpm-state.js'
 import { settleMove } from './moves/migration.js'
 import { openMonitor } from './process/monitor.js'
 import { differences, growLive, nodeNames, plugDisk, readSlots } from './disks/plugged-disks.js'
@@ -86,11 +89,17 @@ export async function takeBack({ directory, images }: Parts, definition: Definit
   const snapshot = definition.snapshots.find(({ id }) => id === to)
   const { switchingTo: _switchingTo, memory: _memory, hasCrashed: _hasCrashed, ...rest } = definition
   if (snapshot === undefined) return rest
-  const { hardware, memory } = snapshot
+  const { memory } = snapshot
+  const hardware = withOwnTpm(snapshot.hardware)
+  const folder = directory.folder(definition.id)
   for (const { file } of allDisks(hardware)) {
-    const path = join(directory.folder(definition.id), file)
+    const path = join(folder, file)
     // A file that was lost since the switch began can't be reverted: the VM lacks that disk then.
     if (isThere(path)) await images.applySnapshot(path, tagOf(snapshot))
+  }
+  const { tpm } = snapshot.hardware
+  if (tpm !== undefined && existsSync(join(folder, tpm.state))) {
+    await copyTpm({ folder, tpm }, { folder, tpm: hardware.tpm })
   }
   return { ...rest, hardware, ...(memory !== undefined && { memory }), currentSnapshot: to }
 }

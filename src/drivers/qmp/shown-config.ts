@@ -9,7 +9,7 @@ import { shownSeed } from './hardware/seed.js'
 /** The settings of a VM as users see them. */
 export const shownConfig = (definition: Definition, isRunning: boolean): VmConfig => {
   const { hardware } = definition
-  const { seed, machine, shares, extraArguments = [] } = hardware
+  const { seed, machine, shares, tpm, extraArguments = [] } = hardware
   const shown = { ...hardware, disks: disksWithBus(hardware), cdroms: cdromsWithBus(hardware) }
   const config = configOf({ ...definition, hardware: shown }, isRunning)
   return {
@@ -17,6 +17,7 @@ export const shownConfig = (definition: Definition, isRunning: boolean): VmConfi
     ...shownMachine(machine),
     ...(extraArguments.length > 0 && { native: { arguments: extraArguments } }),
     ...withShares(shares),
+    ...(tpm !== undefined && { tpm: true }),
     ...(seed !== undefined && { cloudInit: shownSeed(seed) }),
   }
 }

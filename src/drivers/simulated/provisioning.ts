@@ -53,6 +53,7 @@ const handled: HandledSettings = {
   architecture: true,
   machine: true,
   native: { arguments: unsupported({ reason: 'it runs no program', hint: 'Leave it out.' }) },
+  tpm: true,
   networkAdapters: {
     macAddress: true,
     network: true,
@@ -81,8 +82,10 @@ const withLabels = (labels: VmLabels = {}): Pick<VmConfig, 'labels'> =>
 export const withEphemeral = (isEphemeral = false): Pick<VmConfig, 'ephemeral'> =>
   isEphemeral ? { ephemeral: true } : {}
 
+const withTpm = (hasTpm = false): Pick<VmConfig, 'tpm'> => (hasTpm ? { tpm: true } : {})
+
 /** Settings that a VM may lack. */
-type OfSome = 'labels' | 'guest' | 'cloudInit' | 'architecture' | 'machine' | 'native' | 'shares' | 'ephemeral'
+type OfSome = 'labels' | 'guest' | 'cloudInit' | 'architecture' | 'machine' | 'native' | 'shares' | 'tpm' | 'ephemeral'
 
 /** The settings of a new VM, except the time of its creation. */
 export function configOf(
@@ -107,6 +110,7 @@ export function configOf(
     ...(architecture && { architecture }),
     ...(machine && { machine }),
     ...withShares(spec.shares),
+    ...withTpm(spec.tpm),
     ...withEphemeral(spec.ephemeral),
     ...(guest && { guest }),
     ...seedOf(spec, name, undefined, newInstanceId),
@@ -162,9 +166,10 @@ export function edited(
     labels: wantedLabels,
     ephemeral: wantedEphemeral,
     shares: wantedShares,
+    tpm: wantedTpm,
     ...settings
   } = changes
-  const { cloudInit: seed, labels, ephemeral, shares, ...before } = config
+  const { cloudInit: seed, labels, ephemeral, shares, tpm, ...before } = config
   const kept = keepDisks({ disks: wantedDisks, deleteDisks }, config.disks, (disk) => ({ ...disk, id: newDiskId() }))
   return withAdapters(
     {
@@ -172,6 +177,7 @@ export function edited(
         ...before,
         ...given(settings),
         ...withLabels(wantedLabels ?? labels),
+        ...withTpm(wantedTpm ?? tpm),
         ...withEphemeral(wantedEphemeral ?? ephemeral),
         ...withShares(wantedShares ?? shares),
         ...seedOf(changes, changes.name ?? config.name, seed, newInstanceId),

@@ -4,7 +4,7 @@ import { requireImages, type ImageRecord, type ImageUse } from '../../../files/i
 import { fixedBytes } from '../../../images/qcow2-header.js'
 import { problemWith } from '../../../registry/file-problem.js'
 import { requireBytes, requireFiles, type FileUse } from '../../../registry/required-files.js'
-import { allDisks, seedFiles, type Definition, type DiskDefinition, type Seed } from '../definition.js'
+import { allDisks, seedFiles, type Definition, type DiskDefinition } from '../definition.js'
 
 /** The parts of a VM or a snapshot that have files. */
 type Parts = Pick<Definition, 'hardware' | 'memory'>
@@ -21,21 +21,24 @@ export function requireParts(
 
 export function requireVmFiles(folder: string, { hardware, memory }: Parts, use: FileUse): void {
   requireFilesOf(folder, hardware, use, memory?.file, ({ file, bases = [] }) => [file, ...bases])
-  if (hardware.seed !== undefined) requireSeed(folder, hardware.seed, use)
+  if (hardware.seed !== undefined) {
+    const { image, settings } = seedFiles(hardware.seed)
+    const takeAway = 'take the seed away with vm.edit({ cloudInit: false }) while the VM is stopped'
+    for (const file of [image, settings]) requireFile(folder, file, use, takeAway)
+  }
+  if (hardware.tpm !== undefined) {
+    const takeAway = 'take the TPM away with vm.edit({ tpm: false }) while the VM is stopped'
+    requireFile(folder, hardware.tpm.state, use, takeAway)
+  }
 }
 
-function requireSeed(folder: string, seed: Seed, use: FileUse): void {
-  for (const file of Object.values(seedFiles(seed))) {
-    const path = join(folder, file)
-    try {
-      requireBytes(path)
-    } catch (error) {
-      const wayOut =
-        use === 'snapshot'
-          ? 'delete the snapshot with vm.deleteSnapshot()'
-          : 'take the seed away with vm.edit({ cloudInit: false }) while the VM is stopped'
-      throw problemWith(path, error, { driver: 'qmp', hint: `Put the file back, or ${wayOut}.` })
-    }
+function requireFile(folder: string, file: string, use: FileUse, takeAway: string): void {
+  const path = join(folder, file)
+  try {
+    requireBytes(path)
+  } catch (error) {
+    const wayOut = use === 'snapshot' ? 'delete the snapshot with vm.deleteSnapshot()' : takeAway
+    throw problemWith(path, error, { driver: 'qmp', hint: `Put the file back, or ${wayOut}.` })
   }
 }
 

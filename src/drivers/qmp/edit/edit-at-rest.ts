@@ -16,12 +16,16 @@ export async function editAtRest(images: DiskImages, vm: HeldVm, edit: HardwareE
   const hardware = withoutSlots(edit.wanted)
   const { added, grown } = diskChanges(before, hardware)
   const leaving = filesBeyond(hardware, before)
-  requireVmFiles(vm.folder, { hardware: { ...before, disks: grown, flash: undefined, seed: undefined } }, 'rest')
+  requireVmFiles(
+    vm.folder,
+    { hardware: { ...before, disks: grown, flash: undefined, seed: undefined, tpm: undefined } },
+    'rest',
+  )
   const undo = new UndoStack()
   try {
     undo.add(() => edit.removeFiles(filesBeyond(before, hardware)))
     await edit.makeDisks(added)
-    await edit.writeSeed()
+    await edit.writeFiles()
     await undo.step(
       () => edit.save(hardware, leaving),
       () => edit.unsave([]),

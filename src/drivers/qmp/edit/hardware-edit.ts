@@ -5,8 +5,8 @@ export interface HardwareEdit {
   readonly before: Hardware
   readonly wanted: Hardware
   readonly makeDisks: (disks: readonly DiskDefinition[]) => Promise<void>
-  /** Writes the files of a new seed for cloud-init. */
-  readonly writeSeed: () => Promise<void>
+  /** Writes the files of a new seed for cloud-init and of a new TPM. */
+  readonly writeFiles: () => Promise<void>
   /** Removes new files. */
   readonly removeFiles: (files: readonly string[]) => Promise<void>
   /** Saves the definition with the hardware. Files that are `leaving` are kept, so that the edit can still be undone. */

@@ -42,6 +42,7 @@ const atRestOnly: Readonly<Record<Exclude<keyof Hardware, Changeable>, string>> 
   networkAdapters: 'its network adapters only change',
   extraArguments: 'its native arguments only change',
   shares: 'what it shares with the host only changes',
+  tpm: 'its TPM is only added or removed',
   seed: 'its seed for cloud-init only changes',
   ownKey: 'its key only changes',
 }

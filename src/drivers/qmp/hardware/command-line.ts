@@ -10,6 +10,7 @@ import { networkDevices } from '../network/network-devices.js'
 import { portName } from '../../../guest-agent/shell-script.js'
 import { shareDevices } from '../shares/share-devices.js'
 import { runFiles } from '../run-files.js'
+import { tpmArguments } from './tpm.js'
 import { bridge, inSlot, kindOfMachine, type MachineKind } from './machine.js'
 
 /** The last slots, behind that of the shares: disks take the ones before them. */
@@ -66,6 +67,7 @@ export function commandLine(
     ...drives(hardware),
     ...shareDevices(hardware.shares ?? [], machine),
     ...(hardware.seed === undefined ? [] : seedDisk(hardware.seed, machine)),
+    ...(hardware.tpm === undefined ? [] : tpmArguments(kind)),
     ...(boot.kernel === undefined ? [] : ['-kernel', boot.kernel]),
     ...(boot.initrd === undefined ? [] : ['-initrd', boot.initrd]),
     ...(boot.commandLine === undefined ? [] : ['-append', boot.commandLine]),

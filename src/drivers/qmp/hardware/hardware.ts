@@ -19,6 +19,7 @@ import { checkExtraArguments } from './extra-arguments.js'
 import { kernelProblem } from './kernel-image.js'
 import { architectureOf, requireForMachine } from './machine.js'
 import type { SeedPlan } from './seed.js'
+import { wantedTpm } from './tpm.js'
 
 const mebibyte = 2 ** 20
 /** The limits of the machines: PCI slots for virtio disks, two floppy drives, 255 processors. */
@@ -40,6 +41,7 @@ const handled: HandledSettings = {
   architecture: true,
   machine: true,
   native: { arguments: true },
+  tpm: true,
   networkAdapters: {
     macAddress: true,
     network: true,
@@ -97,6 +99,7 @@ export async function planHardware(
     ...kept,
     machine,
     flash: await planFlash(kept.boot, { ...before, machine }, `${root}.boot.firmware`),
+    tpm: wantedTpm(spec.tpm, before.tpm),
     seed: before.seed,
     extraArguments: spec.native === undefined ? before.extraArguments : spec.native.arguments,
     ownKey: before.ownKey,

@@ -22,6 +22,7 @@ import { definitionFormat } from '../definition-format.js'
 import { allDisks, mayBeShared, isSeedFile, type Definition, type DiskDefinition } from '../definition.js'
 import { imageFileOf, type KnownImages } from '../disks/disk-chain.js'
 import { checkHardware } from '../hardware/hardware.js'
+import { isTpmState } from '../hardware/tpm-state.js'
 import { isSign } from '../process/qemu-process.js'
 import { readRun } from '../process/run-record.js'
 
@@ -58,7 +59,7 @@ export async function findVm(directory: VmDirectory<Definition>, path: string): 
   if (dirname(folder) !== join(await realpath(directory.root), 'unregistered')) refuseReach(definition)
   const disks = disksByFile(definition)
   for (const file of definitionFormat.filesOf(definition)) {
-    if (isSeedFile(file)) {
+    if (isSeedFile(file) || isTpmState(file)) {
       await (await openFile(join(folder, file), false)).close()
       continue
     }

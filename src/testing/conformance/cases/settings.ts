@@ -1,7 +1,13 @@
 import { mkdir, realpath, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { expect } from 'vitest'
-import { InvalidArgumentError, NotSupportedError, type VmError } from '../../../errors.js'
+import {
+  FirmwareNotFoundError,
+  HostToolNotFoundError,
+  InvalidArgumentError,
+  NotSupportedError,
+  type VmError,
+} from '../../../errors.js'
 import type { SshAccess } from '../../../model/guest-access.js'
 import type { VmSpec } from '../../../model/vm-spec.js'
 import { EventLog } from '../event-log.js'
@@ -69,6 +75,7 @@ const samples: Readonly<Record<SettingPath, Sample>> = {
   'spec.boot.videoFirmware': (_trial, videoFirmware) => ({ boot: { videoFirmware } }),
   'spec.boot.order': () => ({ boot: { order: ['cdrom', 'disk'] } }),
   'spec.architecture': () => ({ architecture: 'x86_64' }),
+  'spec.tpm': () => ({ tpm: true }),
   'spec.machine': () => ({ machine: 'pc' }),
   'spec.native.arguments': () => ({ native: { arguments: ['-rtc', 'base=localtime'] } }),
   'spec.networkAdapters.macAddress': () => networkAdapter({ macAddress: '52:54:00:ab:cd:ef' }),
@@ -114,6 +121,10 @@ const settingIn = (path: string | undefined): string | undefined =>
   path?.replaceAll(/\[\d+\]/g, '').replace(/^changes/, 'spec')
 
 function expectRefusal(error: VmError, setting: string): void {
+  // The host has the setting, and this machine lacks what it takes.
+  if (error instanceof HostToolNotFoundError || error instanceof FirmwareNotFoundError) {
+    throw new GuestLacksError(error.message)
+  }
   if (error instanceof NotSupportedError) {
     expect(error.capability).toBe(setting)
     expect(settingIn(error.path)).toBe(setting)
