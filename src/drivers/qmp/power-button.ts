@@ -11,12 +11,14 @@ interface PowerButton {
   /** Resolves when the QEMU is gone, or the VM is not watched any more. */
   readonly ended: Promise<void>
   readonly press: () => Promise<unknown>
+  /** Whether the QEMU has announced its end: it may hang then, and is ended by those who watch it. */
+  readonly isEnding: () => Promise<boolean>
   /** Aborted when the end is not waited for any more: then the button is not pressed again. */
   readonly givenUp: AbortSignal
 }
 
 /** Presses the power button of a guest until its QEMU is gone, for any reason. */
-export async function pressUntilOff({ isOn, ended, press, givenUp }: PowerButton): Promise<void> {
+export async function pressUntilOff({ isOn, ended, press, isEnding, givenUp }: PowerButton): Promise<void> {
   const off = new AbortController()
   const hasEnded = ended.then(() => {
     off.abort()
@@ -28,7 +30,7 @@ export async function pressUntilOff({ isOn, ended, press, givenUp }: PowerButton
     } catch (error) {
       // A guest that is gone needs no press, and a QEMU that is busy has had one already.
       const isEnough = error instanceof QmpConnectionError || (error instanceof QmpTimeoutError && count > 0)
-      if (!isEnough) throw error
+      if (!isEnough && !(await isEnding())) throw error
     }
     await delay(firstPauseMs * 2 ** count, undefined, { signal: waiting }).catch(() => undefined)
   }

@@ -116,6 +116,7 @@ export class VmShutdown {
       isOn: () => isAlive(run.process, folder),
       ended: this.#parts.observer.ended(id, run.process),
       press: () => monitor((client) => client.execute('system_powerdown')),
+      isEnding: async () => (await announcedEnd(folder)) !== undefined,
       givenUp,
     })
     const state = await this.#leftBehind(id)
