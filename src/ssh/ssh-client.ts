@@ -22,6 +22,12 @@ export interface SshOptions {
   readonly config?: string | undefined
   /** Folders that are added to the PATH that sshd gives to programs: `/usr/local/bin`. */
   readonly extraPath?: string | undefined
+  /** The file of the private key, in place of those that the client would try. */
+  readonly identity?: string | undefined
+  /** The ssh client; `ssh` if absent. */
+  readonly program?: string | undefined
+  /** Whether any host key is accepted. */
+  readonly trustsAnyHost?: boolean | undefined
 }
 
 /**
@@ -50,7 +56,9 @@ const run = promisify(execFile)
  */
 export class SshClient {
   readonly #target: SshTarget
-  readonly #config: string | undefined
+  readonly #program: string
+  /** What the options say, as arguments of the client. */
+  readonly #settings: readonly string[]
   /** The beginning of a script that starts a program. */
   readonly #setPath: string
   /** Signals that are being sent to programs of the other machine. */
@@ -58,9 +66,15 @@ export class SshClient {
   /** Holds the socket of the shared connection. */
   readonly #folder: string
 
-  private constructor(target: SshTarget, { config, extraPath }: SshOptions, folder: string) {
+  private constructor(target: SshTarget, options: SshOptions, folder: string) {
+    const { config, extraPath, identity, program = 'ssh', trustsAnyHost = false } = options
     this.#target = target
-    this.#config = config
+    this.#program = program
+    this.#settings = [
+      ...(config === undefined ? [] : ['-F', config]),
+      ...(identity === undefined ? [] : ['-i', identity, '-o', 'IdentitiesOnly=yes']),
+      ...(trustsAnyHost ? ['-o', 'StrictHostKeyChecking=no', '-o', 'UserKnownHostsFile=/dev/null'] : []),
+    ]
     this.#setPath = extraPath === undefined ? '' : `PATH="$PATH":${quoteWords([extraPath])}; export PATH; `
     this.#folder = folder
   }
@@ -82,14 +96,14 @@ export class SshClient {
   async script(script: string, ...args: readonly string[]): Promise<string> {
     const options = { timeout: scriptTimeoutMs, maxBuffer: maxScriptOutput }
     const command = quoteWords(['sh', '-c', script, 'sh', ...args])
-    return (await run('ssh', this.#words('-T', '--', this.#target.host, command), options)).stdout
+    return (await run(this.#program, this.#words('-T', '--', this.#target.host, command), options)).stdout
   }
 
   /** Ends the shared connection. Programs must have ended before. */
   async close(): Promise<void> {
     await Promise.allSettled(this.#signals)
     // This fails if there is no connection any more.
-    const leaving = run('ssh', this.#words('-O', 'exit', '--', this.#target.host), { timeout: patienceMs })
+    const leaving = run(this.#program, this.#words('-O', 'exit', '--', this.#target.host), { timeout: patienceMs })
     await Promise.allSettled([leaving])
     await rm(this.#folder, { recursive: true, force: true })
   }
@@ -133,7 +147,7 @@ export class SshClient {
 
   #spawn(terminal: '-T' | '-tt', script: string, ...args: readonly string[]): ChildProcessWithoutNullStreams {
     const command = `exec ${quoteWords(['sh', '-c', `${this.#setPath}${script}`, 'sh', ...args])}`
-    return spawn('ssh', this.#words(terminal, '--', this.#target.host, command), { stdio: 'pipe' })
+    return spawn(this.#program, this.#words(terminal, '--', this.#target.host, command), { stdio: 'pipe' })
   }
 
   #words(...words: readonly string[]): string[] {
@@ -149,7 +163,7 @@ export class SshClient {
       `ControlPath=${join(this.#folder, 'socket')}`,
     ]
     return [
-      ...(this.#config === undefined ? [] : ['-F', this.#config]),
+      ...this.#settings,
       ...(user === undefined ? [] : ['-l', user]),
       ...(port === undefined ? [] : ['-p', String(port)]),
       ...options.flatMap((option) => ['-o', option]),

@@ -1,25 +1,16 @@
 import { execFile, spawn, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
-import { createServer, type AddressInfo } from 'node:net'
 import { tmpdir, userInfo } from 'node:os'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { promisify } from 'node:util'
 import type { SshLogin } from '../../src/ssh/ssh-login.js'
 import { within } from '../../src/testing/conformance/deadline.js'
+import { freePort } from './free-port.js'
 import { sshServer } from './optional-tool.js'
 
 const run = promisify(execFile)
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const { port } = server.address() as AddressInfo
-  server.close()
-  await once(server, 'close')
-  return port
-}
 
 /** An ssh server on the loopback, with keys of its own. */
 export class SshServer implements AsyncDisposable {
@@ -36,8 +27,14 @@ export class SshServer implements AsyncDisposable {
     this.#process = process
   }
 
-  /** @param keys the host's private key, and the public key that may log in; new ones if absent */
-  static async start(keys?: { readonly hostKey: string; readonly authorizedKey: string }): Promise<SshServer> {
+  /**
+   * @param keys the host's private key, and the public key that may log in; new ones if absent
+   * @param enter what starts a program where the server is to run; here if absent
+   */
+  static async start(
+    keys?: { readonly hostKey: string; readonly authorizedKey: string },
+    enter?: readonly [string, ...string[]],
+  ): Promise<SshServer> {
     const folder = await mkdtemp(join(tmpdir(), 'awaitvm-sshd-'))
     const file = (name: string): string => join(folder, name)
     for (const key of ['host', 'user']) await run('ssh-keygen', ['-q', '-t', 'ed25519', '-N', '', '-f', file(key)])
@@ -71,8 +68,10 @@ MaxStartups 100
 `,
     )
     if (userInfo().uid === 0) await mkdir('/run/sshd', { recursive: true })
-    const child = spawn(sshServer, ['-D', '-e', '-f', file('server')], { stdio: ['ignore', 'ignore', 'pipe'] })
-    const server = new SshServer(folder, port, child)
+    const server: [string, ...string[]] = [sshServer, '-D', '-e', '-f', file('server')]
+    const [program, ...words] = enter === undefined ? server : ([...enter, ...server] as const)
+    const child = spawn(program, words, { stdio: ['ignore', 'ignore', 'pipe'] })
+    const started = new SshServer(folder, port, child)
     const said: string[] = []
     const listening = (async () => {
       for await (const line of createInterface({ input: child.stderr })) {
@@ -82,7 +81,7 @@ MaxStartups 100
       child.stderr.resume()
     })()
     await within(listening, () => `an ssh server, which said ${said.join('\n')}`)
-    return server
+    return started
   }
 
   /** How to log in to it as the user who runs the tests. */

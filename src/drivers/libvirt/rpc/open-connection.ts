@@ -1,0 +1,47 @@
+import { closedBeforeSending } from '../../../errors/closed.js'
+import type { LibvirtAddress } from '../libvirt-uri.js'
+import { authenticate } from './auth/authenticate.js'
+import { credentialsFor } from './auth/auth-file.js'
+import type { Credentials } from './auth/sasl.js'
+import { RpcConnection } from './connection.js'
+import type { EventHandlers } from './event-messages.js'
+import type { Dialer } from './transports/dialer.js'
+
+/** `VIR_DRV_FEATURE_PROGRAM_KEEPALIVE`: a daemon that is asked for it looks from then on whether its client is there. */
+const keepaliveFeature = 10
+
+/** Connects to a daemon, logs in, and opens its hypervisor. */
+export async function openConnection(
+  dialer: Dialer,
+  address: LibvirtAddress,
+  signal: AbortSignal,
+  events: EventHandlers = {},
+): Promise<RpcConnection> {
+  const rpc = new RpcConnection(await dialer.dial(signal), events)
+  const abort = (): void => {
+    rpc.destroy(closedBeforeSending(signal.reason))
+  }
+  signal.addEventListener('abort', abort)
+  try {
+    signal.throwIfAborted()
+    const isPrivate = address.transport !== 'tcp'
+    await authenticate(rpc, { credentials: () => credentialsOf(address), isPrivate })
+    const { supported } = await rpc.call('connect_supports_feature', { feature: keepaliveFeature })
+    if (supported) rpc.keepAlive()
+    await rpc.call('connect_open', { name: address.name, flags: 0 })
+    return rpc
+  } catch (error) {
+    rpc.destroy(closedBeforeSending(error))
+    signal.throwIfAborted()
+    throw error
+  } finally {
+    signal.removeEventListener('abort', abort)
+  }
+}
+
+/** Of the URI, or else of libvirt's file for them. */
+async function credentialsOf({ remote, options }: LibvirtAddress): Promise<Credentials | undefined> {
+  const { user, password } = remote ?? {}
+  if (user !== undefined && password !== undefined) return { user, password }
+  return await credentialsFor(remote?.host ?? 'localhost', options['authfile'])
+}
