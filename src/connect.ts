@@ -46,6 +46,8 @@ const readConnectOptions = methodOptions(serveEntries)
  * | `qmp:///dir` | VMs of QEMU, run directly and kept in a directory; they outlive this process |
  * | `parallels:` | Parallels Desktop or Virtuozzo on this machine, through its prlctl |
  * | `parallels+ssh://user@host` | the same on another machine, through the ssh client of this one |
+ * | `qemu:///system` | VMs of libvirt on this machine |
+ * | `qemu+ssh://user@host/system` | VMs of libvirt on another machine; `+tls` and `+tcp`, too |
  *
  * @example
  * ```ts

@@ -17,6 +17,12 @@ const schemes = new Map<string, () => Promise<OpenDriver>>([
   ['qmp', async () => (await import('./drivers/qmp/open.js')).openQmp],
   ['parallels', async () => (await import('./drivers/parallels/open.js')).openParallels],
   ['parallels+ssh', async () => (await import('./drivers/parallels/open.js')).openParallels],
+  ...['qemu', 'test'].flatMap((hypervisor) =>
+    ['', '+unix', '+tcp', '+tls', '+ssh', '+ext'].map((transport): [string, () => Promise<OpenDriver>] => [
+      `${hypervisor}${transport}`,
+      async () => (await import('./drivers/libvirt/open.js')).openLibvirt,
+    ]),
+  ),
 ])
 
 /** What is opened for exactly this URI instead of the host that it names. */

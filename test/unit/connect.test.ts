@@ -3,7 +3,9 @@ import { afterEach, describe, expect, test, vi } from 'vitest'
 import { soon } from '../../src/testing/conformance/deadline.js'
 import { FakeDriver, hostInfo } from '../support/fake-driver.js'
 
-const known = 'Known are: embedded:, qmp:, parallels:, parallels+ssh:.'
+const known =
+  'Known are: embedded:, qmp:, parallels:, parallels+ssh:, ' +
+  'qemu:, qemu+unix:, qemu+tcp:, qemu+tls:, qemu+ssh:, qemu+ext:, test:, test+unix:, test+tcp:, test+tls:, test+ssh:, test+ext:.'
 
 const openEmbedded = vi.hoisted(() => vi.fn())
 vi.mock('../../src/drivers/embedded/open.js', () => ({ openEmbedded }))

@@ -38,13 +38,16 @@ describe('a scheme of one’s own', () => {
       expect(task.signal.aborted).toBe(false)
     }
     const error = await failureOf(connect('mine+x://host'), 'INVALID_ARGUMENT')
-    expect(error.hint).toBe('Known are: embedded:, qmp:, parallels:, parallels+ssh:.')
+    expect(error.hint).toBe(
+      'Known are: embedded:, qmp:, parallels:, parallels+ssh:, ' +
+        'qemu:, qemu+unix:, qemu+tcp:, qemu+tls:, qemu+ssh:, qemu+ext:, test:, test+unix:, test+tcp:, test+tls:, test+ssh:, test+ext:.',
+    )
     expect(open).toHaveBeenCalledOnce()
   })
 
   test('is told of with the others', async () => {
     using _mine = registerDriver('mine', openDriver(new FakeDriver()))
-    expect((await failureOf(connect('other:'), 'INVALID_ARGUMENT')).hint).toMatch(/parallels\+ssh:, mine:\.$/)
+    expect((await failureOf(connect('other:'), 'INVALID_ARGUMENT')).hint).toMatch(/test\+ext:, mine:\.$/)
   })
 
   test.for(['', 'Mine', '1mine', 'mine:', 'mi ne', 'mine/', 5, undefined])('%j is refused', (scheme) => {
@@ -61,7 +64,7 @@ describe('a scheme of one’s own', () => {
 
   test('that is taken is refused, and what has it stays', async () => {
     const first = registerDriver('mine', openDriver(driverOf({}, { name: 'first' })))
-    for (const scheme of ['mine', 'embedded', 'qmp', 'parallels', 'parallels+ssh']) {
+    for (const scheme of ['mine', 'embedded', 'qmp', 'parallels', 'parallels+ssh', 'qemu', 'test+ext']) {
       expect(() => registerDriver(scheme, openDriver(new FakeDriver()))).toThrow(
         expect.objectContaining({ code: 'ALREADY_EXISTS' }),
       )

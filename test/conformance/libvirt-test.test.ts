@@ -1,0 +1,41 @@
+import { connect } from 'awaitvm'
+import { noGuest } from 'awaitvm/testing/conformance'
+import { afterAll, beforeAll } from 'vitest'
+import { subjects } from '../../src/testing/conformance/cases.js'
+import { LibvirtDaemon, missingLibvirt } from '../support/libvirt-daemon.js'
+import { describeOwnHost } from './own-host.js'
+
+let daemon: LibvirtDaemon
+beforeAll(async () => {
+  if (missingLibvirt === undefined) daemon = await LibvirtDaemon.start()
+})
+afterAll(async () => {
+  if (missingLibvirt === undefined) await daemon[Symbol.asyncDispose]()
+})
+
+/** libvirt's test driver in a real daemon. Its VMs have no guest, so that it is no column of the README's table. */
+describeOwnHost(
+  {
+    name: 'test:///default',
+    driver: 'libvirt',
+    unavailable: missingLibvirt,
+    guest: noGuest({ runsBare: true }),
+    refusedSettings: [
+      'spec.ephemeral',
+      'spec.disks',
+      'spec.cdroms',
+      'spec.floppies',
+      'spec.boot',
+      'spec.architecture',
+      'spec.machine',
+      'spec.native',
+      'spec.networkAdapters',
+      'spec.cloudInit',
+      'spec.guest',
+      'spec.shares',
+    ],
+    refusedFrom: { 'vm.edit.name': ['running', 'paused', 'suspended'] },
+    open: async (options) => ({ server: await connect(daemon.privateUri, options).unwrap() }),
+  },
+  subjects,
+)
