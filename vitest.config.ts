@@ -1,13 +1,14 @@
 import { fileURLToPath } from 'node:url'
 import { defineConfig } from 'vitest/config'
 import { MissingReporter } from './test/support/missing-reporter.js'
-import { missingQemu, missingSsh } from './test/support/optional-tool.js'
+import { missingLibvirt, missingQemu, missingSsh } from './test/support/optional-tool.js'
 
 const fromRoot = (path: string) => fileURLToPath(new URL(path, import.meta.url))
 
 /** Sources that only tests with programs reach which are not on this machine. */
 const unmeasured = [
   ...(missingQemu === undefined ? [] : ['src/drivers/qmp/**']),
+  ...(missingLibvirt === undefined ? [] : ['src/drivers/libvirt/**']),
   ...(missingSsh === undefined ? [] : ['src/drivers/parallels/ssh-transport.ts']),
 ]
 

@@ -2,7 +2,8 @@ import { connect } from 'awaitvm'
 import { noGuest } from 'awaitvm/testing/conformance'
 import { afterAll, beforeAll } from 'vitest'
 import { subjects } from '../../src/testing/conformance/cases.js'
-import { LibvirtDaemon, missingLibvirt } from '../support/libvirt-daemon.js'
+import { LibvirtDaemon } from '../support/libvirt-daemon.js'
+import { missingLibvirt } from '../support/optional-tool.js'
 import { describeOwnHost } from './own-host.js'
 
 let daemon: LibvirtDaemon
@@ -33,6 +34,7 @@ describeOwnHost(
       'spec.cloudInit',
       'spec.guest',
       'spec.shares',
+      'spec.tpm',
     ],
     refusedFrom: { 'vm.edit.name': ['running', 'paused', 'suspended'] },
     open: async (options) => ({ server: await connect(daemon.privateUri, options).unwrap() }),

@@ -7,13 +7,8 @@ import { createInterface } from 'node:readline'
 import { promisify } from 'node:util'
 import { within } from '../../src/testing/conformance/deadline.js'
 import { freePort } from './free-port.js'
-import { missingRoot, missingTools } from './optional-tool.js'
 
 const run = promisify(execFile)
-
-/** Why there can be no libvirt daemon on this machine. */
-export const missingLibvirt =
-  missingTools('libvirtd', 'virtlogd', 'virsh', 'tini', 'certtool', 'saslpasswd2', 'nc') ?? missingRoot
 
 /** The user of SASL, and the password. */
 export const saslUser = { user: 'tester@awaitvm', password: 'secret, with = and é' } as const
@@ -138,18 +133,38 @@ export class LibvirtDaemon implements AsyncDisposable {
     return (await run('virsh', ['-q', '-c', connection, ...words])).stdout
   }
 
+  /** Ends libvirtd as by a crash. Its guests stay. */
+  async kill(): Promise<void> {
+    await this.#inside('kill -9 "$(cat /run/libvirt/libvirtd.pid)"')
+  }
+
+  /** Starts libvirtd again, and waits until it listens. */
+  async restart(): Promise<void> {
+    await this.#inside('exec libvirtd -d -l -p /run/libvirt/libvirtd.pid')
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
-    const { pid, exitCode, signalCode } = this.#process
-    if (pid !== undefined && exitCode === null && signalCode === null) {
+    const { exitCode, signalCode } = this.#process
+    if (exitCode === null && signalCode === null) {
       const exited = once(this.#process, 'exit')
-      const children = await readFile(`/proc/${pid}/task/${pid}/children`, 'utf8').catch(() => '')
-      // The first process of the namespace: all others end with it.
-      const first = Number(children.trim().split(' ')[0])
+      const first = await this.#firstProcess()
       if (first > 0) process.kill(first, 'SIGKILL')
       else this.#process.kill('SIGKILL')
       await exited
     }
     await rm(this.folder, { recursive: true, force: true, maxRetries: 5 })
+  }
+
+  async #inside(script: string): Promise<void> {
+    const pid = String(await this.#firstProcess())
+    await run('nsenter', ['-t', pid, '-m', '-p', '--', 'sh', '-c', script])
+  }
+
+  /** The first process of the namespace, with which all others end; 0 if it is gone. */
+  async #firstProcess(): Promise<number> {
+    const pid = String(this.#process.pid)
+    const children = await readFile(`/proc/${pid}/task/${pid}/children`, 'utf8').catch(() => '')
+    return Number(children.trim().split(' ')[0])
   }
 }
 

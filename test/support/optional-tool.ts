@@ -96,3 +96,7 @@ export const missingSsh =
   missingTools() ?? missingFile(sshServer, 'openssh-server') ?? missingFile('/usr/bin/ssh', 'openssh-client')
 
 export const missingRoot = process.geteuid?.() === 0 ? undefined : 'not root: only root can change the user, or mount'
+
+/** Why there can be no libvirt daemon on this machine. */
+export const missingLibvirt =
+  missingTools('libvirtd', 'virtlogd', 'virsh', 'tini', 'certtool', 'saslpasswd2', 'nc') ?? missingRoot

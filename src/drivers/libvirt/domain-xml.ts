@@ -4,7 +4,7 @@ import { readDetails } from './kept-details.js'
 import { attributeOf, childOf, childrenOf, textOf, type Element } from './xml.js'
 
 /** Settings that are not read from a domain yet. */
-type NotRead = 'ephemeral' | 'networkAdapters' | 'guest' | 'cloudInit' | 'native' | 'shares'
+type NotRead = 'ephemeral' | 'networkAdapters' | 'guest' | 'cloudInit' | 'native' | 'shares' | 'tpm'
 
 /** The settings of a domain, as far as awaitvm models them. */
 export function configOf(domain: Element): VmConfig {

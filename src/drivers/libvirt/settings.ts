@@ -32,4 +32,9 @@ export const settings: HandledSettings = {
   cloudInit: notYet('seeds'),
   guest: notYet('way into the guest'),
   shares: notYet('shared folders'),
+  tpm: unsupported({
+    reason: 'awaitvm makes no TPM on libvirt yet',
+    hint: 'Make the VM with virsh or virt-install, and find it with server.getVm().',
+    values: [true],
+  }),
 }

@@ -2,8 +2,8 @@ import { chmod, mkdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { connect, type VmErrorCode } from 'awaitvm'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
-import { LibvirtDaemon, missingLibvirt, saslUser } from '../../../support/libvirt-daemon.js'
-import { missingSsh, skipWithout } from '../../../support/optional-tool.js'
+import { LibvirtDaemon, saslUser } from '../../../support/libvirt-daemon.js'
+import { missingLibvirt, missingSsh, skipWithout } from '../../../support/optional-tool.js'
 import { SshServer } from '../../../support/ssh-server.js'
 
 let plain: LibvirtDaemon
