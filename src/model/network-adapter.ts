@@ -20,7 +20,7 @@ export const hostAddressSchema = v.pipe(
   v.check(isIPv4, 'must be an IPv4 address: hosts forward no ports by IPv6'),
 )
 
-const privateName = v.pipe(
+const networkName = v.pipe(
   plainText,
   v.check((name) => name.trim() !== '', 'must not be empty'),
   v.maxLength(64, 'must have at most 64 characters'),
@@ -32,14 +32,17 @@ const interfaceName = v.pipe(
   v.regex(/^(?!\.\.?$)[\w.-]{1,15}$/, 'must be the name of a bridge: at most 15 letters, digits, ".", "_" and "-"'),
 )
 
-const user = v.literal('user', 'must be "user", { private: NAME } or { bridge: NAME }')
-const privateNetwork = object({ private: privateName })
+const user = v.literal('user', 'must be "user", { private: NAME }, { bridge: NAME } or { hostNetwork: NAME }')
+const privateNetwork = object({ private: networkName })
 const bridge = object({ bridge: interfaceName })
+const hostNetwork = object({ hostNetwork: networkName })
 
 /** Not a union, whose errors would not name the part that is wrong. */
-export const adapterNetworkSchema: v.GenericSchema<unknown, AdapterNetwork> = v.lazy((network) =>
-  typeof network !== 'object' || network === null ? user : 'bridge' in network ? bridge : privateNetwork,
-)
+export const adapterNetworkSchema: v.GenericSchema<unknown, AdapterNetwork> = v.lazy((network) => {
+  if (typeof network !== 'object' || network === null) return user
+  if ('bridge' in network) return bridge
+  return 'hostNetwork' in network ? hostNetwork : privateNetwork
+})
 
 const portForward = object({
   guestPort: portSchema,

@@ -191,6 +191,13 @@ export type AdapterNetwork =
        */
       readonly bridge: string
     }
+  | {
+      /**
+       * A network that the host manages, by its name there, `'default'`; of libvirt only. Who is on it, what it reaches and whether
+       * there is DHCP is up to the host. It must be active when the VM starts.
+       */
+      readonly hostNetwork: string
+    }
 
 /**
  * A network adapter.

@@ -1,9 +1,10 @@
 import { execFile, spawn, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
-import { cp, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
+import { cp, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
+import { setImmediate } from 'node:timers/promises'
 import { promisify } from 'node:util'
 import { within } from '../../src/testing/conformance/deadline.js'
 import { freePort } from './free-port.js'
@@ -62,6 +63,9 @@ cgroup_controllers = [ ]
 namespaces = [ ]
 `
 
+/** What a test driver of the connection's own has at first: no VMs, and a pool for their disks. */
+const nodeXml = `<node><pool type='dir'><name>default</name><target><path>/pool</path></target></pool></node>`
+
 /** A libvirt daemon with folders and ports of its own, in namespaces that end with it. */
 export class LibvirtDaemon implements AsyncDisposable {
   readonly folder: string
@@ -88,7 +92,7 @@ export class LibvirtDaemon implements AsyncDisposable {
       `mech_list: scram-sha-256 plain\nsasldb_path: ${join(folder, 'sasl/passwd.db')}\n`,
     )
     await setPassword(join(folder, 'sasl/passwd.db'))
-    await writeFile(join(folder, 'node.xml'), '<node/>')
+    await writeFile(join(folder, 'node.xml'), nodeXml)
     const mounts = folders.flatMap(([path, name]) => [path, name])
     const child = spawn(
       'unshare',
@@ -141,6 +145,20 @@ export class LibvirtDaemon implements AsyncDisposable {
   /** Starts libvirtd again, and waits until it listens. */
   async restart(): Promise<void> {
     await this.#inside('exec libvirtd -d -l -p /run/libvirt/libvirtd.pid')
+  }
+
+  /** Gives QEMU's driver a pool for the disks of VMs, as installers of libvirt do. */
+  async definePool(): Promise<void> {
+    await this.virsh('qemu:///system', 'pool-define-as', 'default', 'dir', '--target', '/var/lib/libvirt/images')
+    await this.virsh('qemu:///system', 'pool-build', 'default')
+    await this.virsh('qemu:///system', 'pool-start', 'default')
+    // The handles of the programs are closed in the next turn of the event loop.
+    await setImmediate()
+  }
+
+  /** The files in that pool. */
+  async volumes(): Promise<string[]> {
+    return (await readdir(join(this.folder, 'lib/images'))).sort()
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

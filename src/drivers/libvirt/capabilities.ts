@@ -1,4 +1,4 @@
-import { attributeOf, childOf, childrenOf, parseXml, textOf } from './xml.js'
+import { attributeOf, childOf, childrenOf, readXml, textOf } from './xml/xml-tree.js'
 
 /** What the hypervisor of a host can do. */
 export interface Capabilities {
@@ -12,8 +12,8 @@ export interface Capabilities {
 
 /** Reads the answer of libvirt. A domain uses the processor itself if the host can do that. */
 export function capabilitiesOf(xml: string): Capabilities {
-  const root = parseXml(xml)
-  const architecture = textOf(childOf(root, 'host', 'cpu', 'arch'))
+  const root = readXml(xml, "libvirt's description of the host")
+  const architecture = textOf(childOf(root, 'host', 'cpu', 'arch')) ?? ''
   const guests = childrenOf(root, 'guest').map((guest) => childOf(guest, 'arch'))
   const native = guests.find((arch) => attributeOf(arch, 'name') === architecture) ?? guests[0]
   const types = childrenOf(native, 'domain').map((domain) => attributeOf(domain, 'type') ?? '')

@@ -3,6 +3,7 @@ import { filterVms } from '../../driver/vm-lookup.js'
 import { vmNotFound } from '../../errors/lookup.js'
 import type { DriverOperation, Feature } from '../../operations.js'
 import type { VmRecord } from '../../model/vm-record.js'
+import { removeLeftovers } from './drafts.js'
 import { hostInfo } from './host-info.js'
 import { isGone, type LibvirtHost } from './libvirt-host.js'
 import { LibvirtLifecycle } from './libvirt-lifecycle.js'
@@ -42,6 +43,11 @@ export class LibvirtDriver implements Driver {
       ...new LibvirtSnapshots(host, this.#work).operations,
       ...screenOperations(host, this.#work),
     }
+  }
+
+  /** Begins to remove what ended processes have left unfinished. A failure is left to the next connection. */
+  tidyUp(): void {
+    this.#host.work.aside(() => removeLeftovers(this.#host)).catch(() => undefined)
   }
 
   close(): Promise<void> {

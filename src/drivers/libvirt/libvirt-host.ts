@@ -2,26 +2,36 @@ import { HostWork } from '../../driver/host-work.js'
 import { Inventory } from '../../driver/inventory.js'
 import { Listeners } from '../../driver/listeners.js'
 import { stayConnected } from '../../driver/reconnect.js'
-import { ProtocolError } from '../../errors.js'
+import { vmNotFound } from '../../errors/lookup.js'
+import { ProtocolError, VmNotFoundError } from '../../errors.js'
 import type { VmRecord } from '../../model/vm-record.js'
 import { capabilitiesOf, type Capabilities } from './capabilities.js'
 import { ConnectionPool } from './connection-pool.js'
 import { isOff, vmStateOf, type DomainState } from './domain-states.js'
-import { configOf } from './domain-xml.js'
+import { readDomain } from './domain/read-domain.js'
 import { lifecycleSight } from './lifecycle-event.js'
 import type { LibvirtAddress } from './libvirt-uri.js'
 import type { EventFields, EventHandlers } from './rpc/event-messages.js'
 import type { Domain } from './rpc/procedures.js'
 import { RemoteError } from './rpc/remote-error.js'
+import { Volumes } from './storage/volumes.js'
 import type { Dialer } from './rpc/transports/dialer.js'
 import { numberIn } from './rpc/typed-parameter.js'
-import { parseXml } from './xml.js'
 
-/** `VIR_DOMAIN_STATS_STATE`, `VIR_CONNECT_LIST_DOMAINS_MANAGEDSAVE`, `VIR_DOMAIN_XML_INACTIVE`, `VIR_ERR_NO_DOMAIN` */
+/** `VIR_DOMAIN_STATS_STATE`, `VIR_CONNECT_LIST_DOMAINS_MANAGEDSAVE`, `VIR_DOMAIN_XML_INACTIVE`, `VIR_DOMAIN_XML_SECURE`, `VIR_ERR_NO_DOMAIN` */
 const stateStatistics = 1
 const withSavedMemory = 256
 const asDefined = 2
+const withSecrets = 1
 const noDomain = 42
+
+/** What is read in a domain's XML. */
+interface Parsed extends Pick<VmRecord, 'config' | 'problem'> {
+  /** Whether awaitvm has not finished it: it is not shown. */
+  readonly isDraft: boolean
+  /** Whether a process makes it or deletes it, or changes its files; or did so when it ended. */
+  readonly isUnfinished: boolean
+}
 
 /** By its id alone: libvirt uses the rest in messages only. */
 export const domainOf = (vm: string, name = ''): Domain => ({ uuid: vm, name, id: -1 })
@@ -31,6 +41,7 @@ export class LibvirtHost {
   readonly address: LibvirtAddress
   readonly capabilities: Capabilities
   readonly work = new HostWork()
+  readonly volumes = new Volumes(() => this.#pool)
   readonly #listeners = new Listeners()
   readonly subscribe = this.#listeners.subscribe
   readonly inventory = new Inventory(this.#listeners.emit)
@@ -38,7 +49,7 @@ export class LibvirtHost {
   #pool: ConnectionPool
   #staying: Promise<void> | undefined
   /** The settings in the XML that was read last of each VM: it is parsed again only when it has changed. */
-  readonly #parsed = new Map<string, { readonly xml: string; readonly record: Pick<VmRecord, 'config' | 'problem'> }>()
+  readonly #parsed = new Map<string, { readonly xml: string; readonly record: Parsed }>()
   /** When VMs were deleted, as times of the inventory: an answer to an earlier question does not bring them back. */
   readonly #deletedAt = new Map<string, number>()
   readonly #reboots = new Map<string, number>()
@@ -115,7 +126,7 @@ export class LibvirtHost {
       }),
     )
     const records = looked.flat().filter(({ id }) => this.#mayBeThere(id, askedAt))
-    this.#forgetOthers(new Set(records.map(({ id }) => id)))
+    this.#forgetOthers(new Set(retStats.map(({ dom }) => dom.uuid)))
     this.inventory.observeAll(records, askedAt)
     return records
   }
@@ -149,6 +160,17 @@ export class LibvirtHost {
   /** The XML of the persistent definition. */
   async xmlOf(vm: string): Promise<string> {
     return (await this.#pool.control.call('domain_get_xml_desc', { dom: domainOf(vm), flags: asDefined })).xml
+  }
+
+  /** The same with passwords, which a definition has to have. */
+  async wholeXmlOf(vm: string): Promise<string> {
+    const flags = asDefined | withSecrets
+    return (await this.#pool.control.call('domain_get_xml_desc', { dom: domainOf(vm), flags })).xml
+  }
+
+  /** The VMs that were being made, deleted or given other files when they were looked at last. */
+  get unfinished(): string[] {
+    return [...this.#parsed].flatMap(([vm, { record }]) => (record.isUnfinished ? [vm] : []))
   }
 
   /** Notes that a VM is gone. */
@@ -227,12 +249,13 @@ export class LibvirtHost {
 
   async #record(dom: Domain, state: DomainState, isSaved: boolean): Promise<VmRecord> {
     const xml = await this.xmlOf(dom.uuid)
-    const { config, problem } = this.#parse(dom, xml)
+    const { config, problem, isDraft } = this.#parse(dom, xml)
+    if (isDraft) throw vmNotFound(dom.uuid)
     if (problem !== undefined) return { id: dom.uuid, state: 'unknown', config, problem }
     return { id: dom.uuid, state: vmStateOf(state, isSaved), config }
   }
 
-  #parse({ uuid, name }: Domain, xml: string): Pick<VmRecord, 'config' | 'problem'> {
+  #parse({ uuid, name }: Domain, xml: string): Parsed {
     const known = this.#parsed.get(uuid)
     if (known?.xml === xml) return known.record
     const record = parsed(xml, name)
@@ -250,7 +273,9 @@ export class LibvirtHost {
   }
 }
 
-export const isGone = (error: unknown): boolean => error instanceof RemoteError && error.code === noDomain
+/** Whether there is no such VM: libvirt says so, or it is one that awaitvm has not finished. */
+export const isGone = (error: unknown): boolean =>
+  error instanceof VmNotFoundError || (error instanceof RemoteError && error.code === noDomain)
 
 /** A VM that was deleted since is no part of a list. */
 function noneIfGone(error: unknown): [] {
@@ -259,12 +284,14 @@ function noneIfGone(error: unknown): [] {
 }
 
 /** The settings; of XML that can't be read, the name and what is wrong. */
-function parsed(xml: string, name: string): Pick<VmRecord, 'config' | 'problem'> {
+function parsed(xml: string, name: string): Parsed {
   try {
-    return { config: configOf(parseXml(xml)) }
+    const { config, metadata } = readDomain(xml)
+    const { draft, editor } = metadata
+    return { config, isDraft: draft !== undefined, isUnfinished: (draft ?? editor) !== undefined }
   } catch (error) {
     if (!(error instanceof ProtocolError)) throw error
     const nothing = { description: '', cpus: 1, memoryMiB: 0, disks: [], cdroms: [], floppies: [], boot: {} }
-    return { config: { name, ...nothing }, problem: error }
+    return { config: { name, ...nothing }, problem: error, isDraft: false, isUnfinished: false }
   }
 }

@@ -1,20 +1,24 @@
 import { randomUUID } from 'node:crypto'
-import type { Sending } from '../../driver/host-work.js'
+import { newDraftName } from '../../driver/draft-name.js'
 import type { DriverOperations } from '../../driver/driver.js'
-import { refuseSettings } from '../../driver/settings.js'
-import { InsufficientResourcesError } from '../../errors.js'
+import { hasNewImages, withLocalImages } from '../../driver/local-images.js'
+import type { Sending } from '../../driver/host-work.js'
+import type { Task } from '../../driver/task.js'
 import { nameIsId, nameIsTaken } from '../../errors/lookup.js'
-import { requireState } from '../../errors/state.js'
+import { ConnectionError, JobCancelledError, OutcomeUnknownError } from '../../errors.js'
 import type { VmRecord } from '../../model/vm-record.js'
-import type { VmChanges, VmSpec } from '../../model/vm-spec.js'
-import { change, newDomain, requireWritable } from './domain-changes.js'
-import { domainOf, type LibvirtHost } from './libvirt-host.js'
+import type { VmSpec } from '../../model/vm-spec.js'
+import { newDomainXml } from './domain/new-domain.js'
+import { readDomain } from './domain/read-domain.js'
+import { asDraft, removeDomain } from './drafts.js'
+import { libvirtError } from './libvirt-errors.js'
+import type { LibvirtHost } from './libvirt-host.js'
 import type { LibvirtWork } from './libvirt-work.js'
-import { settings } from './settings.js'
-import { childOf, parseXml, xmlOf } from './xml.js'
-
-/** `VIR_DOMAIN_UNDEFINE_`: saved memory, what is kept of snapshots, variables of the firmware, what is kept of checkpoints. */
-const Undefine = { managedSave: 1, snapshots: 2, nvram: 4, checkpoints: 16 } as const
+import { requireMedia } from './require-media.js'
+import { refuseUnsupported } from './settings.js'
+import { requireResources } from './require-resources.js'
+import { makeFiles, planDisk, planSeed, prefixOf, type PlannedDisk } from './storage/new-files.js'
+import { VmEdit } from './vm-edit.js'
 
 /** Makes, edits and deletes VMs. */
 export class LibvirtProvisioning {
@@ -27,54 +31,112 @@ export class LibvirtProvisioning {
   }
 
   readonly operations: DriverOperations = {
-    'server.createVm': ({ spec }, task) => this.#work.add(task, 'spec', (sending) => this.#create(spec, sending)),
-    'vm.edit': ({ vm, changes }, task) =>
-      this.#work.change(task, vm, (record, send) => this.#edit(record, changes, send), { path: 'changes' }),
+    'server.createVm': ({ spec }, task) => {
+      // Read before any waiting, so that the job can be cancelled from its first moment.
+      const { signal } = task
+      return this.#work.add(task, 'spec', ({ send }) => this.#create(spec, { task, signal, send }))
+    },
+    'vm.edit': ({ vm, changes }, task) => {
+      const signal = hasNewImages(changes) ? task.signal : undefined
+      return this.#work.change(
+        task,
+        vm,
+        async (record, send) => {
+          const { name } = changes
+          if (name !== undefined && name !== record.config.name) await this.#requireFreeName(name)
+          await new VmEdit(this.#host, record, { task, signal, send }).apply(changes)
+          return await this.#host.look(vm)
+        },
+        { path: 'changes' },
+      )
+    },
     'vm.delete': ({ vm }, task) =>
       this.#work.change(task, vm, async (_record, send) => {
-        const flags = await this.#undefineFlags(vm)
-        send()
-        await this.#host.pool.callLong('domain_undefine_flags', { dom: domainOf(vm), flags })
+        await this.#delete(vm, send)
         this.#host.forget(vm)
       }),
   }
 
-  async #create(spec: VmSpec, { signal, send }: Sending): Promise<VmRecord> {
-    refuseSettings(spec, settings, { driver: 'libvirt', root: 'spec' })
-    requireWritable(spec, 'spec')
-    await Promise.all([this.#requireFreeName(spec.name), this.#requireResources(spec)])
-    const id = randomUUID()
-    const xml = xmlOf(newDomain(spec, { id, type: this.#host.capabilities.domainType }))
+  /**
+   * A VM with files is a draft until they are there: it has its name, and is not shown. If this process ends before, the next
+   * connection removes it.
+   */
+  async #create(given: VmSpec, { task, signal, send }: Sending & { readonly task: Task }): Promise<VmRecord> {
+    const { address, capabilities } = this.#host
+    refuseUnsupported(given, address.hypervisor, 'spec')
+    await requireMedia(given, address, 'spec')
+    const spec = await withLocalImages(given, 'spec', { task, signal })
+    const uuid = randomUUID()
+    const { disks: wanted = [], cloudInit, labels, name } = spec
+    const disks: PlannedDisk[] = []
+    for (const [index, disk] of wanted.entries()) {
+      disks.push(await planDisk(uuid, disk, `spec.disks[${String(index)}]`))
+    }
+    const seed = cloudInit && planSeed(uuid, cloudInit, name, 'spec.cloudInit')
+    await Promise.all([this.#requireFreeName(name), requireResources(this.#host, spec)])
+    const plain = { uuid, spec, host: capabilities, disks: [] }
+    const files = [...disks.map(({ file }) => file), ...(seed === undefined ? [] : [seed.file])]
     signal.throwIfAborted()
     send()
-    await this.#host.pool.callLong('domain_define_xml_flags', { xml, flags: 0 })
-    return await this.#host.look(id)
-  }
-
-  async #edit(record: VmRecord, changes: VmChanges, send: () => void): Promise<VmRecord> {
-    refuseSettings(changes, settings, { driver: 'libvirt', root: 'changes' })
-    requireWritable(changes, 'changes')
-    const { id: vm, config, state } = record
-    const { name = config.name, cpus = config.cpus, memoryMiB = config.memoryMiB } = changes
-    const isRenamed = name !== config.name
-    // A change of these takes place at the next start only.
-    const needsStop = isRenamed || cpus !== config.cpus || memoryMiB !== config.memoryMiB
-    if (needsStop) requireState('vm.edit', state, ['stopped', 'crashed'])
-    if (isRenamed) await this.#requireFreeName(name)
-    if (needsStop) await this.#requireResources({ cpus, memoryMiB })
-    const before = await this.#host.xmlOf(vm)
-    const domain = parseXml(before)
-    change(domain, { ...changes, ...(memoryMiB === config.memoryMiB && { memoryMiB: undefined }) })
-    const { pool } = this.#host
-    send()
-    await pool.callLong('domain_define_xml_flags', { xml: xmlOf(domain), flags: 0 })
     try {
-      if (isRenamed) await pool.callLong('domain_rename', { dom: domainOf(vm), new_name: name, flags: 0 })
+      if (files.length > 0) {
+        const draft = newDraftName()
+        await this.#define(newDomainXml({ ...plain, metadata: { uuid, draft, disks: new Map() } }))
+      }
+      const paths = await makeFiles(this.#host.volumes, files, { task, signal })
+      signal.throwIfAborted()
+      const metadata = {
+        uuid,
+        createdAt: new Date(),
+        labels,
+        disks: new Map(disks.map(({ id, origin }) => [id, origin])),
+        seed: seed?.config,
+      }
+      const made = disks.map((disk, index) => ({ ...disk, path: paths[index] ?? '' }))
+      await this.#define(newDomainXml({ ...plain, disks: made, seed: seed && paths.at(-1), metadata }))
     } catch (error) {
-      await pool.callLong('domain_define_xml_flags', { xml: before, flags: 0 })
+      if (files.length > 0) await this.#removeHalf(uuid, error)
+      if (signal.aborted) throw new JobCancelledError({ reason: 'it was cancelled', cause: error })
       throw error
     }
-    return await this.#host.look(vm)
+    return await this.#host.look(uuid)
+  }
+
+  /** Removes a VM whose creation failed. */
+  async #removeHalf(vm: string, cause: unknown): Promise<void> {
+    try {
+      await removeDomain(this.#host, vm)
+    } catch (error) {
+      if (error instanceof ConnectionError) throw cause
+      const failure = libvirtError(error, { operation: 'server.createVm' })
+      throw new OutcomeUnknownError({
+        reason: `it could neither be finished nor removed: ${failure instanceof Error ? failure.message : String(failure)}`,
+        hint: 'Connect again once this process has ended: what is left of it is removed then.',
+        cause,
+      })
+    }
+  }
+
+  /** From its first deleted file on, the VM is a draft: if this process ends, the next connection removes the rest. */
+  async #delete(vm: string, send: () => void): Promise<void> {
+    const text = await this.#host.wholeXmlOf(vm)
+    const hasFiles = (await this.#host.volumes.named(prefixOf(vm))).length > 0
+    send()
+    if (!hasFiles) {
+      await removeDomain(this.#host, vm)
+      return
+    }
+    await this.#define(asDraft(text, readDomain(text)))
+    try {
+      await removeDomain(this.#host, vm)
+    } catch (error) {
+      if (!(error instanceof ConnectionError)) await this.#define(text)
+      throw error
+    }
+  }
+
+  async #define(xml: string): Promise<void> {
+    await this.#host.pool.callLong('domain_define_xml_flags', { xml, flags: 0 })
   }
 
   async #requireFreeName(name: string): Promise<void> {
@@ -82,28 +144,5 @@ export class LibvirtProvisioning {
     if (vms.some(({ id }) => id === name)) throw nameIsId(name)
     const taken = vms.find(({ config }) => config.name === name)
     if (taken !== undefined) throw nameIsTaken(name, taken.id)
-  }
-
-  /** libvirt defines a VM that it could never start. */
-  async #requireResources({ cpus = 1, memoryMiB = 1 }: Pick<VmSpec, 'cpus' | 'memoryMiB'>): Promise<void> {
-    const { capabilities, pool } = this.#host
-    const [{ max_vcpus: most }, node] = await Promise.all([
-      pool.control.call('connect_get_max_vcpus', { type: capabilities.domainType }),
-      pool.control.call('node_get_info', {}),
-    ])
-    const hostMiB = Math.floor(Number(node.memory) / 1024)
-    if (cpus <= most && memoryMiB <= hostMiB) return
-    throw new InsufficientResourcesError({
-      reason: `a VM of this host can have ${String(most)} processors, and the host has ${String(hostMiB)} MiB of memory`,
-      hint: 'Ask for fewer processors, or for less memory.',
-    })
-  }
-
-  /** A domain is undefined with all that libvirt keeps of it. A hypervisor refuses flags that it does not know. */
-  async #undefineFlags(vm: string): Promise<number> {
-    const { managedSave, snapshots, nvram, checkpoints } = Undefine
-    if (this.#host.address.hypervisor === 'test') return managedSave | snapshots
-    const hasVariables = childOf(parseXml(await this.#host.xmlOf(vm)), 'os', 'nvram') !== undefined
-    return managedSave | snapshots | checkpoints | (hasVariables ? nvram : 0)
   }
 }

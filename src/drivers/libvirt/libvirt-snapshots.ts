@@ -6,10 +6,12 @@ import { snapshotTree } from '../../model/snapshot-tree.js'
 import type { Snapshot } from '../../model/snapshot.js'
 import type { VmRecord } from '../../model/vm-record.js'
 import type { VmState } from '../../model/vm-state.js'
-import { readDetails, writeDetails } from './kept-details.js'
+import { withMetadata } from './domain/edit-domain.js'
+import { readDomain } from './domain/read-domain.js'
 import { domainOf, type LibvirtHost } from './libvirt-host.js'
 import type { LibvirtWork } from './libvirt-work.js'
-import { childOf, documentOf, newDocument, newElement, parseXml, textOf, unwritable, xmlOf } from './xml.js'
+import { childOf, readXml, textOf } from './xml/xml-tree.js'
+import { unwritable, writeXml, xml } from './xml/xml-writer.js'
 
 /** Snapshots. libvirt knows them by their names, which are their ids. */
 export class LibvirtSnapshots {
@@ -48,12 +50,9 @@ export class LibvirtSnapshots {
       throw new InvalidArgumentError({ path, reason: `libvirt can't keep a character of the ${path} of a snapshot` })
     }
     requireNewSnapshot(await this.#list(vm), name)
-    const root = newDocument('domainsnapshot')
-    const document = documentOf(root)
-    root.appendChild(newElement(document, 'name', {}, name))
-    root.appendChild(newElement(document, 'description', {}, description))
+    const wanted = xml('domainsnapshot', {}, xml('name', {}, name), xml('description', {}, description))
     send()
-    const request = { dom: domainOf(vm), xml_desc: xmlOf(root), flags: 0 }
+    const request = { dom: domainOf(vm), xml_desc: writeXml(wanted), flags: 0 }
     await this.#host.pool.callLong('domain_snapshot_create_xml', request)
     await this.#host.look(vm)
     return requireSnapshot(await this.#list(vm, { isChange: true }), name)
@@ -65,10 +64,11 @@ export class LibvirtSnapshots {
     send()
     await pool.callLong('domain_revert_to_snapshot', { snap: this.#reference(vm, snapshot), flags: 0 })
     // Labels and the date belong to the VM, not to one of its states. libvirt keeps them with its settings.
-    const domain = parseXml(await this.#host.xmlOf(vm))
-    if (!isSame(readDetails(domain).labels ?? {}, config.labels ?? {})) {
-      writeDetails(domain, { labels: config.labels, createdAt: config.createdAt })
-      await pool.callLong('domain_define_xml_flags', { xml: xmlOf(domain), flags: 0 })
+    const text = await this.#host.wholeXmlOf(vm)
+    const domain = readDomain(text)
+    if (!isSame(domain.config.labels ?? {}, config.labels ?? {})) {
+      const xml = withMetadata(text, domain, { ...domain.metadata, labels: config.labels })
+      await pool.callLong('domain_define_xml_flags', { xml, flags: 0 })
     }
     await this.#list(vm, { isChange: true })
     return await this.#work.reached(vm)
@@ -92,7 +92,7 @@ export class LibvirtSnapshots {
     const texts = await Promise.all(
       snapshots.map((snap) => control.call('domain_snapshot_get_xml_desc', { snap, flags: 0 })),
     )
-    const list = texts.map(({ xml }) => snapshotOf(xml, current))
+    const list = texts.map((text) => snapshotOf(text.xml, current))
     list.sort((a, b) => a.createdAt.getTime() - b.createdAt.getTime())
     this.#host.inventory.observeSnapshots(vm, list, isChange)
     return list
@@ -102,17 +102,17 @@ export class LibvirtSnapshots {
 const states: Readonly<Record<string, VmState>> = { running: 'running', blocked: 'running', paused: 'paused' }
 
 /** Of a snapshot without memory, the domain is off after it. */
-function snapshotOf(xml: string, current: string | undefined): Snapshot {
-  const root = parseXml(xml)
-  const name = textOf(childOf(root, 'name'))
-  const parentId = textOf(childOf(root, 'parent', 'name'))
+function snapshotOf(text: string, current: string | undefined): Snapshot {
+  const root = readXml(text, "libvirt's description of a snapshot")
+  const name = childOf(root, 'name')?.text ?? ''
+  const parentId = childOf(root, 'parent', 'name')?.text
   return {
     id: name,
     name,
-    description: textOf(childOf(root, 'description')),
+    description: childOf(root, 'description')?.text ?? '',
     createdAt: new Date(1000 * Number(textOf(childOf(root, 'creationTime')))),
-    parentId: parentId === '' ? undefined : parentId,
-    state: states[textOf(childOf(root, 'state'))] ?? 'stopped',
+    parentId,
+    state: states[textOf(childOf(root, 'state')) ?? ''] ?? 'stopped',
     isCurrent: name === current,
   }
 }

@@ -11,7 +11,9 @@ export async function openLibvirt(uri: URL, { operation, signal }: Task): Promis
   const address = addressOf(uri)
   const dialer = await dialerFor(address)
   try {
-    return new LibvirtDriver(await LibvirtHost.open(address, dialer, signal))
+    const driver = new LibvirtDriver(await LibvirtHost.open(address, dialer, signal))
+    driver.tidyUp()
+    return driver
   } catch (error) {
     await dialer.close()
     throw libvirtError(error, { operation })

@@ -1,5 +1,5 @@
 import type { VmRecord } from '../../model/vm-record.js'
-import { isDraft } from './draft.js'
+import { isDraft } from '../../driver/draft-name.js'
 import { ParallelsFailure } from './parallels-failure.js'
 import { HostWork } from '../../driver/host-work.js'
 import { Inventory } from '../../driver/inventory.js'

@@ -1,4 +1,5 @@
 import type { ConnectOptions } from '../../connect.js'
+import type { NetworkAdapterConfig } from '../../model/vm-config.js'
 import type { VmSpec } from '../../model/vm-spec.js'
 import type { VmState } from '../../model/vm-state.js'
 import type { OperationCode } from '../../operations.js'
@@ -66,6 +67,15 @@ export interface ConformanceHost {
    * `'spec.disks'` with all that is in it. The error's `capability` is that path. If absent, it refuses none.
    */
   readonly refusedSettings?: readonly string[] | undefined
+  /**
+   * What an adapter is like that the host honours, if it has no user networks that are closed to the outside and forward ports:
+   * `{ network: { bridge: 'br0' } }`. If absent, it has.
+   */
+  readonly networkAdapter?: NetworkAdapterConfig | undefined
+  /** The longest name of a VM in bytes of UTF-8. If absent, every name that awaitvm takes is short enough. */
+  readonly maxNameBytes?: number | undefined
+  /** True if a disk is a copy of its image, which is not needed after that. `false` if absent. */
+  readonly copiesImages?: boolean | undefined
   /** True if an edit can't change the order of disks. `false` if absent. */
   readonly keepsDiskOrder?: boolean | undefined
   /** True if VMs are still there for the next connection. `false` if absent: they are gone when the server is closed. */
@@ -80,7 +90,7 @@ export interface ConformanceHost {
   readonly afterCrash?: VmState | undefined
 }
 
-type MayBeAbsent = 'unavailable' | 'guestWithAgent' | 'specWithoutAgent'
+type MayBeAbsent = 'unavailable' | 'guestWithAgent' | 'specWithoutAgent' | 'networkAdapter'
 
 /** A host with the defaults filled in, as the cases see it. */
 export type DescribedHost = {
@@ -101,6 +111,9 @@ export const describedHost = (host: ConformanceHost): DescribedHost => ({
   refusedFrom: host.refusedFrom ?? {},
   allowedFrom: host.allowedFrom ?? {},
   refusedSettings: host.refusedSettings ?? [],
+  networkAdapter: host.networkAdapter,
+  maxNameBytes: host.maxNameBytes ?? Infinity,
+  copiesImages: host.copiesImages ?? false,
   keepsDiskOrder: host.keepsDiskOrder ?? false,
   keepsVms: host.keepsVms ?? false,
   onClose: host.onClose ?? 'is-killed',

@@ -1,4 +1,4 @@
-import { domain, domains, snapshot, snapshots } from './records.js'
+import { domain, domains, snapshot, snapshots, storagePool, volume } from './records.js'
 import { typedParameter } from './typed-parameter.js'
 import {
   bool,
@@ -151,6 +151,35 @@ const procedures = {
     struct({ dom: domain, screen: uint, flags: uint }),
     struct({ mime: optional(string) }),
   ),
+
+  connect_list_all_storage_pools: procedure(
+    281,
+    struct({ need_results: bool, flags: uint }),
+    // `REMOTE_STORAGE_POOL_LIST_MAX`
+    struct({ pools: list(storagePool, 16_384), ret: uint }),
+  ),
+  storage_pool_get_xml_desc: procedure(88, struct({ pool: storagePool, flags: uint }), struct({ xml: string })),
+  storage_pool_list_all_volumes: procedure(
+    282,
+    struct({ pool: storagePool, need_results: bool, flags: uint }),
+    // `REMOTE_STORAGE_VOL_LIST_MAX`
+    struct({ vols: list(volume, 16_384), ret: uint }),
+  ),
+  storage_vol_create_xml: procedure(
+    93,
+    struct({ pool: storagePool, xml: string, flags: uint }),
+    struct({ vol: volume }),
+  ),
+  storage_vol_create_xml_from: procedure(
+    125,
+    struct({ pool: storagePool, xml: string, clonevol: volume, flags: uint }),
+    struct({ vol: volume }),
+  ),
+  storage_vol_delete: procedure(94, struct({ vol: volume, flags: uint }), nothing),
+  storage_vol_resize: procedure(260, struct({ vol: volume, capacity: uhyper, flags: uint }), nothing),
+  storage_vol_lookup_by_path: procedure(97, struct({ path: string }), struct({ vol: volume })),
+  storage_vol_get_path: procedure(100, struct({ vol: volume }), struct({ name: string })),
+  storage_vol_upload: procedure(208, struct({ vol: volume, offset: uhyper, length: uhyper, flags: uint }), nothing),
 } as const
 
 /** `'domain_create_with_flags'`, ... */

@@ -11,3 +11,9 @@ const maxListed = 16_384
 
 export const domains = list(domain, maxListed)
 export const snapshots = list(snapshot, maxListed)
+
+/** A storage pool. libvirt finds it by its name, too. */
+export const storagePool = struct({ name: string, uuid })
+
+/** A volume in a pool. libvirt finds it by its key. */
+export const volume = struct({ pool: string, name: string, key: string })

@@ -8,7 +8,9 @@ import { checkDrives } from '../../../files/check-drives.js'
 import { recordImages, type ImageRecord } from '../../../files/image-record.js'
 import { readDiskImage, type DiskImage } from '../../../images/disk-image.js'
 import { isForeign } from '../../../images/foreign-disk.js'
+import { kernelProblem } from '../../../images/kernel-image.js'
 import { cloneAdapters } from '../../../network/kept-adapter.js'
+import { refuseNetworks } from '../../../network/network-kinds.js'
 import { keepHardware, noHardware } from '../../../registry/keep-hardware.js'
 import { mapDisks, type DiskDefinition, type Hardware } from '../definition.js'
 import { newDiskFile, withNewFile } from '../disks/disk-chain.js'
@@ -16,7 +18,6 @@ import { checkBuses, disksWithBus } from '../disks/drive-places.js'
 import { resolveShares } from '../shares/shared-folder.js'
 import { planFlash } from '../firmware/flash.js'
 import { checkExtraArguments } from './extra-arguments.js'
-import { kernelProblem } from './kernel-image.js'
 import { architectureOf, requireForMachine } from './machine.js'
 import type { SeedPlan } from './seed.js'
 import { wantedTpm } from './tpm.js'
@@ -64,9 +65,15 @@ const handled: HandledSettings = {
   },
 }
 
+const noHostNetworks = {
+  reason: 'QEMU knows the networks of libvirt by their bridges only',
+  hint: "Name the bridge, such as { bridge: 'virbr0' }.",
+}
+
 /** Throws if the settings ask for something that the machine does not have. */
 export const refuseUnsupported = (settings: VmSpec | VmChanges, root: 'spec' | 'changes'): void => {
   refuseSettings(settings, handled, { driver: 'qmp', root })
+  refuseNetworks(settings, { hostNetwork: noHostNetworks }, root)
 }
 
 /** The hardware of a clone: its disks have new ids and files, its adapters new addresses, and its seed is another one. */

@@ -23,7 +23,7 @@ export const networkDevices = (adapters: readonly KeptAdapter[], directory: Fold
 function networkOf({ network, outbound }: KeptAdapter, index: number, directory: FolderId): object {
   if (network === 'user') return userNetwork(index, outbound)
   // A hub, which is connected to the bridge after QEMU has started.
-  return 'bridge' in network ? { type: 'hubport', hubid: index } : privateNetwork(directory, network.private)
+  return 'private' in network ? privateNetwork(directory, network.private) : { type: 'hubport', hubid: index }
 }
 
 /**

@@ -10,10 +10,24 @@ import type { Trial } from '../trial.js'
 const floppyBytes = 1_474_560
 const smallFloppyBytes = 737_280
 
-/** Files that VMs use and that belong to the user. */
-export const images: Cases = ({ host, promises }) => {
-  if (refusedPathOf(host, 'spec.disks.image') !== undefined) return
+type Promises = Parameters<Cases>[0]['promises']
 
+const ofCopies = (promises: Promises): void => {
+  promises('a disk does not need its image any more', ['vm.edit'], async (trial) => {
+    const image = await Image.make(trial, 0x7e)
+    const vm = await trial.createVm({ disks: [{ image: image.path }] })
+    await image.putAside()
+    const before = vm.config
+    expect(await vm.edit({ disks: [...before.disks, { sizeMiB: 1 }] }).unwrap()).toMatchObject({
+      disks: [...before.disks, { sizeMiB: 1 }],
+    })
+    await image.replace()
+    expect((await vm.edit({ disks: [...vm.config.disks, { image: image.path }] }).unwrap()).disks).toHaveLength(3)
+  })
+}
+
+/** Of disks whose images are read as long as they exist. */
+const ofImagesBelow = (promises: Promises): void => {
   promises(
     'a disk whose image was overwritten is refused until the old image is back',
     ['vm.start', 'vm.clone', 'vm.edit', 'guest'],
@@ -114,6 +128,14 @@ export const images: Cases = ({ host, promises }) => {
       expect(await trial.talkTo(vm).readDisk()).toBe(0x7e)
     },
   )
+}
+
+/** Files that VMs use and that belong to the user. */
+export const images: Cases = ({ host, promises }) => {
+  if (refusedPathOf(host, 'spec.disks.image') !== undefined) return
+
+  if (host.copiesImages) ofCopies(promises)
+  else ofImagesBelow(promises)
 
   for (const [title, use] of Object.entries(missing)) {
     promises(

@@ -9,6 +9,7 @@ import { failureOf } from '../expect-failure.js'
 import { refusedPathOf } from '../host.js'
 import type { Cases } from '../case.js'
 import type { Trial } from '../trial.js'
+import { withKernel } from '../with-kernel.js'
 
 /** Invalid specs, by what is wrong with them, with the path that the error names. */
 const wrongSpecs: Record<string, { path: string; spec: () => unknown }> = {
@@ -113,7 +114,7 @@ const filesOfSpec: Record<string, { path: string; spec: (file: string, trial: Tr
   'a kernel': { path: 'spec.boot.kernel', spec: (kernel) => ({ boot: { kernel } }) },
   'an initrd': {
     path: 'spec.boot.initrd',
-    spec: (initrd, { profile }) => ({ boot: { ...profile.specWithDisk.boot, initrd } }),
+    spec: (initrd, trial) => ({ boot: { kernel: withKernel(trial), initrd } }),
   },
   'a disk image': { path: 'spec.disks[1].image', spec: (image) => ({ disks: [{ sizeMiB: 1 }, { image }] }) },
   'a CD-ROM image': { path: 'spec.cdroms[0].image', spec: (image) => ({ cdroms: [{ image }] }) },

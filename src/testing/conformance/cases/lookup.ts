@@ -117,14 +117,30 @@ export const lookup: Cases = ({ host, promises }) => {
     else expect(trial.server.driver).not.toBe('qmp')
   })
 
+  const fits = (name: string): boolean => Buffer.byteLength(name) <= host.maxNameBytes
+  const names = oddNames.filter(fits)
+  if (names.length < oddNames.length) {
+    promises('a name that is too long is refused by a creation and by an edit', ['vm.edit'], async (trial) => {
+      const vm = await trial.createVm()
+      const before = vm.config
+      for (const name of oddNames.filter((each) => !fits(each))) {
+        const error = await failureOf(trial.server.createVm({ name }), 'INVALID_ARGUMENT')
+        expect(error.path).toBe('spec.name')
+        expect((await failureOf(vm.edit({ name }), 'INVALID_ARGUMENT')).path).toBe('changes.name')
+      }
+      expect(await vm.refresh().unwrap()).toEqual(before)
+      expect(await trial.server.getVmList().unwrap()).toEqual([vm])
+    })
+  }
+
   promises('unusual names are kept unchanged', ['server.createVm', 'server.getVm'], async (trial) => {
-    for (const name of oddNames) {
+    for (const name of names) {
       const vm = await trial.createVm({ name })
       expect(vm.name).toBe(name)
       expect(await trial.server.getVm(name).unwrap()).toBe(vm)
     }
-    const names = (await trial.server.getVmList().unwrap()).map((vm) => vm.name)
-    expect(names.sort()).toEqual([...oddNames].sort())
+    const found = (await trial.server.getVmList().unwrap()).map((vm) => vm.name)
+    expect(found.sort()).toEqual([...names].sort())
   })
 
   if (!host.keepsVms) return
@@ -133,12 +149,12 @@ export const lookup: Cases = ({ host, promises }) => {
     'VMs are still there for the next connection, with their names, ids and settings',
     ['server.createVm'],
     async (trial) => {
-      const made = await Promise.all(oddNames.map((name) => trial.createVm({ name, description: `This is ${name}` })))
+      const made = await Promise.all(names.map((name) => trial.createVm({ name, description: `This is ${name}` })))
       const before = made.map(({ id, config, state }) => ({ id, config, state }))
       const server = await trial.reopen()
       const found = await Promise.all(made.map(({ id }) => server.getVm(id).unwrap()))
       expect(found.map(({ id, config, state }) => ({ id, config, state }))).toEqual(before)
-      expect(await server.getVmList().unwrap()).toHaveLength(oddNames.length)
+      expect(await server.getVmList().unwrap()).toHaveLength(names.length)
     },
   )
 }

@@ -1,6 +1,6 @@
 import { expect } from 'vitest'
 import type { Vm } from '../../../vm.js'
-import type { VmConfig } from '../../../model/vm-config.js'
+import type { NetworkAdapterConfig, VmConfig } from '../../../model/vm-config.js'
 import { refusedPathOf } from '../host.js'
 import type { Cases } from '../case.js'
 import type { Trial } from '../trial.js'
@@ -24,6 +24,36 @@ const runningVm = async (trial: Trial): Promise<{ vm: Vm; ports: (number | undef
   return { vm, ports: hostPortsOf(await vm.refresh().unwrap()) }
 }
 
+/** On a host whose adapters are all connected to something outside of the VM. */
+const otherAdapters = (adapter: NetworkAdapterConfig, promises: Parameters<Cases>[0]['promises']): void => {
+  promises('a VM has the network adapters that were asked for, in full', ['server.createVm'], async (trial) => {
+    const vm = await trial.createVm({ networkAdapters: [{ ...adapter, macAddress }, adapter, adapter] })
+    const { config } = vm
+    const [, second, third] = macAddressesOf(config)
+    expect(config.networkAdapters).toEqual([
+      { ...adapter, macAddress },
+      { ...adapter, macAddress: expect.stringMatching(anyMacAddress) },
+      { ...adapter, macAddress: expect.stringMatching(anyMacAddress) },
+    ])
+    expect(second).not.toBe(third)
+    expect(await vm.refresh().unwrap()).toEqual(config)
+  })
+
+  promises('network adapters of a stopped VM can be changed', ['vm.edit'], async (trial) => {
+    const vm = await trial.createVm({ networkAdapters: [adapter] })
+    const { networkAdapters: before = [] } = vm.config
+    expect(await vm.edit({ networkAdapters: before }).unwrap()).toEqual(vm.config)
+    const { networkAdapters: after } = await vm
+      .edit({ networkAdapters: [adapter, { ...adapter, macAddress }] })
+      .unwrap()
+    expect(after).toEqual([...before, { ...adapter, macAddress }])
+    const outside = { network: 'user' as const, outbound: true }
+    const [moved] = (await vm.edit({ networkAdapters: [outside] }).unwrap()).networkAdapters ?? []
+    expect(moved).toEqual({ ...outside, macAddress: before[0]?.macAddress })
+    expect((await vm.edit({ networkAdapters: [] }).unwrap()).networkAdapters).toEqual([])
+  })
+}
+
 export const networkAdapters: Cases = ({ host, promises }) => {
   if (refusedPathOf(host, 'spec.networkAdapters') !== undefined) return
 
@@ -31,6 +61,12 @@ export const networkAdapters: Cases = ({ host, promises }) => {
     const vm = await trial.createVm()
     expect(vm.config.networkAdapters).toEqual([])
   })
+
+  const { networkAdapter } = host
+  if (networkAdapter !== undefined) {
+    otherAdapters(networkAdapter, promises)
+    return
+  }
 
   promises('a VM has the network adapters that were asked for, in full', ['server.createVm'], async (trial) => {
     const vm = await trial.createVm({

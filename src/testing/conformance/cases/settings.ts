@@ -16,6 +16,7 @@ import { GuestLacksError } from '../guest.js'
 import { refusedPathOf } from '../host.js'
 import type { Cases } from '../case.js'
 import type { Trial } from '../trial.js'
+import { withKernel } from '../with-kernel.js'
 
 type Settings = Omit<VmSpec, 'name'>
 
@@ -39,11 +40,6 @@ type SettingPath = Exclude<PathsIn<Omit<Settings, 'cloudInit'>, 'spec'>, UnkeptO
 
 type Sample = (trial: Trial, file: string) => Settings
 
-const withKernel = ({ profile }: Trial): string => {
-  const kernel = profile.specWithDisk.boot?.kernel
-  if (kernel === undefined) throw new GuestLacksError('the guest of the host has no kernel')
-  return kernel
-}
 const networkAdapter = (adapter: NonNullable<Settings['networkAdapters']>[number]): Settings => ({
   networkAdapters: [adapter],
 })
@@ -78,7 +74,8 @@ const samples: Readonly<Record<SettingPath, Sample>> = {
   'spec.tpm': () => ({ tpm: true }),
   'spec.machine': () => ({ machine: 'pc' }),
   'spec.native.arguments': () => ({ native: { arguments: ['-rtc', 'base=localtime'] } }),
-  'spec.networkAdapters.macAddress': () => networkAdapter({ macAddress: '52:54:00:ab:cd:ef' }),
+  'spec.networkAdapters.macAddress': ({ host }) =>
+    networkAdapter({ ...host.networkAdapter, macAddress: '52:54:00:ab:cd:ef' }),
   'spec.networkAdapters.network': () => networkAdapter({ network: { private: 'lab' } }),
   'spec.networkAdapters.outbound': () => networkAdapter({ outbound: true }),
   'spec.networkAdapters.portForwards.guestPort': () => networkAdapter({ portForwards: [{ guestPort: 22 }] }),

@@ -1,6 +1,6 @@
 import { createHash, randomBytes } from 'node:crypto'
 import { hostname } from 'node:os'
-import { isAlive, ownIdentity } from '../../registry/process-identity.js'
+import { isAlive, ownIdentity } from '../registry/process-identity.js'
 
 /**
  * The name of a VM until its creation is complete: `awaitvm-draft-MACHINE-KERNEL-NAMESPACE-PID-BEGAN-RANDOM`. It identifies the

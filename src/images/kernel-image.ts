@@ -1,5 +1,5 @@
 import { open } from 'node:fs/promises'
-import type { GuestArchitecture } from '../../../model/vm-config.js'
+import type { GuestArchitecture } from '../model/vm-config.js'
 
 /** The part of a file that may contain a multiboot header, or the setup header of a Linux kernel. */
 const searchedBytes = 8192
