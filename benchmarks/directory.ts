@@ -1,24 +1,22 @@
 /**
  * How much longer do calls take in a directory of 3,000 VMs than in one of 10, and how long do linked clones, suspend and resume take?
  */
-import { existsSync } from 'node:fs'
-import { mkdtemp, rm } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { folderInMemory } from './support/bench-folder.js'
 import { directoryCalls, fillDirectory, type DirectoryCalls } from './support/directory-vms.js'
 import { compare, ratioAtMost, report, type Figure } from './support/figure.js'
 import { linkedClones } from './support/linked-clones.js'
 import { suspension } from './support/suspension.js'
 
-const memory = '/dev/shm'
-const folder = await mkdtemp(join(existsSync(memory) ? memory : tmpdir(), 'awaitvm-bench-'))
+using folder = folderInMemory()
 
 const sizes = { few: 10, many: 3000 }
 /** The list has all VMs in it, and takes as long as they are many. */
 const goals = { create: ratioAtMost(2), find: ratioAtMost(2), list: undefined }
 
 async function growth(host: string): Promise<Figure[]> {
-  const uris = { few: `${host}://${join(folder, `${host}-few`)}`, many: `${host}://${join(folder, `${host}-many`)}` }
+  const uriOf = (size: keyof typeof sizes): string => `${host}://${join(folder.path, `${host}-${size}`)}`
+  const uris = { few: uriOf('few'), many: uriOf('many') }
   await fillDirectory(uris.few, sizes.few)
   await fillDirectory(uris.many, sizes.many)
   const rounds: Record<keyof typeof sizes, DirectoryCalls[]> = { few: [], many: [] }
@@ -35,8 +33,4 @@ async function growth(host: string): Promise<Figure[]> {
   })
 }
 
-try {
-  report([...(await growth('embedded')), ...(await growth('qmp')), ...(await linkedClones()), ...(await suspension())])
-} finally {
-  await rm(folder, { recursive: true, force: true })
-}
+report([...(await growth('embedded')), ...(await growth('qmp')), ...(await linkedClones()), ...(await suspension())])

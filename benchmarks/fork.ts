@@ -2,11 +2,8 @@
  * How long do fifty clones with memory of one booted Debian take, compared with the bare means of each host, and with booting them?
  * `AWAITVM_BENCH_CLONES` is another number.
  */
-import { existsSync } from 'node:fs'
-import { mkdtemp, rm } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import { alternate } from './support/alternate.js'
+import { folderInMemory } from './support/bench-folder.js'
 import { compare, ratioAtLeast, ratioAtMost, report, type Figure } from './support/figure.js'
 import { ForkedEmbedded } from './support/fork-embedded.js'
 import { ForkedQemu } from './support/fork-qemu.js'
@@ -38,19 +35,14 @@ async function fork(host: string, forked: Forked, bare: string, limit: number): 
   ]
 }
 
-const memory = '/dev/shm'
-const folder = await mkdtemp(join(existsSync(memory) ? memory : tmpdir(), 'awaitvm-bench-'))
-try {
-  const figures: Figure[] = []
-  {
-    await using embedded = await ForkedEmbedded.boot()
-    figures.push(...(await fork('embedded', embedded, "v86's restore_state into threads that are ready", 1.3)))
-  }
-  {
-    await using qemu = await ForkedQemu.boot(folder)
-    figures.push(...(await fork('QEMU', qemu, 'bare QEMUs with -incoming of the same memory', 1.2)))
-  }
-  report(figures)
-} finally {
-  await rm(folder, { recursive: true, force: true })
+const figures: Figure[] = []
+{
+  await using embedded = await ForkedEmbedded.boot()
+  figures.push(...(await fork('embedded', embedded, "v86's restore_state into threads that are ready", 1.3)))
 }
+{
+  using folder = folderInMemory()
+  await using qemu = await ForkedQemu.boot(folder.path)
+  figures.push(...(await fork('QEMU', qemu, 'bare QEMUs with -incoming of the same memory', 1.2)))
+}
+report(figures)

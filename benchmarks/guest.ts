@@ -1,21 +1,18 @@
 /** How much time does awaitvm add to work inside a guest of QEMU: programs, their live output, and copies? */
 import { randomBytes } from 'node:crypto'
-import { existsSync } from 'node:fs'
-import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { writeFile } from 'node:fs/promises'
 import { createConnection } from 'node:net'
-import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import type { Vm } from 'awaitvm'
 import { alternate, median } from './support/alternate.js'
+import { folderInMemory } from './support/bench-folder.js'
 import { BenchGuests } from './support/bench-guests.js'
 import { compare, ratioAtLeast, ratioAtMost, report, valueAtMost, type Figure } from './support/figure.js'
 import { streamedPeakMiB } from './support/streamed-peak.js'
 
-/** In memory, so that no disk distorts the figures. */
-const memory = '/dev/shm'
-const folder = await mkdtemp(join(existsSync(memory) ? memory : tmpdir(), 'awaitvm-bench-'))
-const local = (name: string): string => join(folder, name)
+using folder = folderInMemory()
+const local = (name: string): string => join(folder.path, name)
 
 async function milliseconds(work: () => Promise<unknown>): Promise<number> {
   const start = performance.now()
@@ -199,25 +196,21 @@ async function memoryOf(name: string, vm: Vm): Promise<Figure> {
   return compare(peaks, name, '256 MiB streamed', 'MiB', valueAtMost(64))
 }
 
-try {
-  await using guests = await BenchGuests.boot(folder)
-  await delay(1000)
-  await writeFile(local('large'), randomBytes(bulkBytes))
-  const figures = [
-    ...(await inTime('programs', programs(guests))),
-    await inTime('the end of a program of 1 s', ends(guests, 1)),
-    await inTime('the end of a program of 3 s', ends(guests, 3)),
-    await inTime('live output', firstByte(guests)),
-    ...(await inTime('copies of 1 KB', smallCopies(guests))),
-    ...(await inTime('copies of 50 MB', largeCopies(guests))),
-    await inTime('a stream', memoryOf('memory of a program that writes 256 MiB', guests.vm)),
-  ]
-  const bySsh = await guests.vmBySsh()
-  figures.push(
-    ...(await inTime('copies by SSH', copiesBySsh(bySsh, guests))),
-    await inTime('a stream by SSH', memoryOf('the same by SSH', bySsh)),
-  )
-  report(figures)
-} finally {
-  await rm(folder, { recursive: true, force: true })
-}
+await using guests = await BenchGuests.boot(folder.path)
+await delay(1000)
+await writeFile(local('large'), randomBytes(bulkBytes))
+const figures = [
+  ...(await inTime('programs', programs(guests))),
+  await inTime('the end of a program of 1 s', ends(guests, 1)),
+  await inTime('the end of a program of 3 s', ends(guests, 3)),
+  await inTime('live output', firstByte(guests)),
+  ...(await inTime('copies of 1 KB', smallCopies(guests))),
+  ...(await inTime('copies of 50 MB', largeCopies(guests))),
+  await inTime('a stream', memoryOf('memory of a program that writes 256 MiB', guests.vm)),
+]
+const bySsh = await guests.vmBySsh()
+figures.push(
+  ...(await inTime('copies by SSH', copiesBySsh(bySsh, guests))),
+  await inTime('a stream by SSH', memoryOf('the same by SSH', bySsh)),
+)
+report(figures)

@@ -1,27 +1,25 @@
 /** How much time does awaitvm add to a start of QEMU, to a hundred starts at once, and to a command of the monitor? */
-import { existsSync } from 'node:fs'
-import { mkdtemp, rm, writeFile } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
+import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { batch, connect, type Server, type Vm } from 'awaitvm'
 import { openMonitor } from '../src/drivers/qmp/process/monitor.js'
 import { alternate } from './support/alternate.js'
+import { folderInMemory } from './support/bench-folder.js'
 import { commandLinesIn, greeted, startBare } from './support/bare-qemu.js'
 import { compare, ratioAtLeast, ratioAtMost, report, type Figure } from './support/figure.js'
 
 /**
- * In memory, if the system has `/dev/shm`: on a disk, the file system distorts the figures. ext4 does not reuse the place of a
+ * In memory: on a disk, the file system distorts the figures. ext4 does not reuse the place of a
  * file that was removed within the last seconds, and both sides remove many between their rounds: finding
  * another place takes up to 1 ms for each file, depending on the folder.
  */
-const memory = '/dev/shm'
-const folder = await mkdtemp(join(existsSync(memory) ? memory : tmpdir(), 'awaitvm-bench-'))
+using folder = folderInMemory()
 let bareFolders = 0
-const nextFolder = (): string => join(folder, `bare-${(bareFolders += 1)}`)
+const nextFolder = (): string => join(folder.path, `bare-${(bareFolders += 1)}`)
 
 /** A guest that halts at its first instruction: its boot would be the same for both sides, and take longer than QEMU's start. */
-const firmware = join(folder, 'halt.bin')
+const firmware = join(folder.path, 'halt.bin')
 await writeFile(firmware, Buffer.alloc(65_536, 0xf4))
 
 const makeVms = (server: Server, count: number): Promise<Vm[]> =>
@@ -46,7 +44,7 @@ async function timed(work: () => Promise<() => Promise<unknown>>): Promise<numbe
 
 /** Starts this number of VMs at once, on both sides with the same command lines. */
 async function starts(count: number, rounds: number): Promise<Figure> {
-  const directory = join(folder, `vms-${count}`)
+  const directory = join(folder.path, `vms-${count}`)
   await using server = await connect(`qmp://${directory}`, { maxConcurrentOperations: count }).unwrap()
   const vms = await makeVms(server, count)
   const stopAll = (): Promise<unknown> => Promise.all(vms.map((vm) => vm.stop({ mode: 'kill' }).unwrap()))
@@ -75,7 +73,7 @@ async function starts(count: number, rounds: number): Promise<Figure> {
 
 /** Sends one command after another, on both sides to the monitor of the same VM. */
 async function commands(): Promise<Figure> {
-  const directory = join(folder, 'commands')
+  const directory = join(folder.path, 'commands')
   await using server = await connect(`qmp://${directory}`).unwrap()
   const [vm] = await makeVms(server, 1)
   await vm!.start().unwrap()
@@ -119,8 +117,4 @@ async function commands(): Promise<Figure> {
   return compare(samples, 'QMP commands', 'QMP by a raw socket', 'calls/s', ratioAtLeast(0.9))
 }
 
-try {
-  report([await starts(1, 15), await commands(), await starts(100, 7)])
-} finally {
-  await rm(folder, { recursive: true, force: true })
-}
+report([await starts(1, 15), await commands(), await starts(100, 7)])

@@ -2,6 +2,12 @@
 import { fork } from 'node:child_process'
 import { once } from 'node:events'
 
+// A script whose runner is gone, for any reason, ends, too. This alone does not keep it running.
+process.once('disconnect', () => {
+  process.exit(1)
+})
+process.channel?.unref()
+
 /** The message that the script sends with `answer`. */
 export async function ask(script: string, ...args: readonly string[]): Promise<unknown> {
   const child = fork(script, args, { execArgv: ['--expose-gc'] })
