@@ -10,9 +10,9 @@ let daemon: LibvirtDaemon
 beforeAll(async () => {
   if (missingLibvirt !== undefined) return
   daemon = await LibvirtDaemon.start()
-  await daemon.definePool()
   // At the first connection, libvirt looks at each QEMU of the machine, which takes seconds.
   await removeAll()
+  await daemon.definePool()
 })
 afterAll(async () => {
   if (missingLibvirt === undefined) await daemon[Symbol.asyncDispose]()

@@ -152,7 +152,8 @@ export class LibvirtDaemon implements AsyncDisposable {
     await this.virsh('qemu:///system', 'pool-define-as', 'default', 'dir', '--target', '/var/lib/libvirt/images')
     await this.virsh('qemu:///system', 'pool-build', 'default')
     await this.virsh('qemu:///system', 'pool-start', 'default')
-    // The handles of the programs are closed in the next turn of the event loop.
+    // The handles of the programs are closed at the end of a turn of the event loop, after its immediates.
+    await setImmediate()
     await setImmediate()
   }
 
