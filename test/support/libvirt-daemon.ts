@@ -24,14 +24,17 @@ const folders = [
   ['/etc/sasl2', 'sasl'],
 ] as const
 
-/** Mounts the folders, and starts the daemons below a process that reaps QEMU at once: libvirt waits for that. */
+/**
+ * Mounts the folders, and starts the daemons below a process that reaps QEMU at once: libvirt waits for that. All of it ends with its input,
+ * and so with the process that runs the tests.
+ */
 const script = `set -e
 folder=$1; shift
 while [ $# -gt 0 ]; do mkdir -p "$1"; mount --bind "$folder/$2" "$1"; shift 2; done
 virtlogd -d -p /run/libvirt/virtlogd.pid
 libvirtd -d -l -p /run/libvirt/libvirtd.pid
 echo ready
-exec tini -- sleep infinity`
+exec tini -- cat`
 
 const configuration = (
   folder: string,
@@ -97,7 +100,7 @@ export class LibvirtDaemon implements AsyncDisposable {
     const child = spawn(
       'unshare',
       ['--mount', '--pid', '--fork', '--kill-child', '--mount-proc', 'sh', '-c', script, 'sh', folder, ...mounts],
-      { stdio: ['ignore', 'pipe', 'pipe'] },
+      { stdio: 'pipe' },
     )
     const daemon = new LibvirtDaemon(folder, ports, child)
     const said: string[] = []
