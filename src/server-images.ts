@@ -70,7 +70,7 @@ export class ServerImages implements OperationMethods<'images'> {
 
   /**
    * Removes an image from the cache, with what it was converted to. It ends with a `ResourceBusyError` if a VM of this host or a snapshot
-   * starts from the image, or a process is making it. VMs of other hosts that start from it are refused until it is there again.
+   * starts from the image, or a VM in another directory of this user, or a process is making it.
    */
   remove(id: string, options?: JobOptions): Job<void, operation.RemoveImageErrors> {
     return callDriver(this.#connection, {

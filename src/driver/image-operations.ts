@@ -57,6 +57,8 @@ export function imageOperations(
         await cache.remove(id, async () => {
           const usedBy = (await users())({ id })
           if (usedBy.length > 0) throw imageIsUsed(usedBy)
+          const folders = await cache.foldersUsing({ id })
+          if (folders.length > 0) throw imageIsUsed(folders, 'VMs in')
         })
       }),
   }

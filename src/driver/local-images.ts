@@ -23,7 +23,7 @@ export const hasNewImages = ({ disks = [] }: VmChanges): boolean =>
 export async function withLocalImages<S extends VmSpec | VmChanges>(
   settings: S,
   root: 'spec' | 'changes',
-  { task, signal, converter }: Means,
+  { task, signal, converter, vms }: Means,
 ): Promise<S> {
   if (!hasNewImages(settings)) return settings
   const disks: NonNullable<VmChanges['disks']> = settings.disks ?? []
@@ -46,6 +46,8 @@ export async function withLocalImages<S extends VmSpec | VmChanges>(
     const image = converter === undefined ? file : await usableImage(cache, file, converter, options)
     local.push({ ...settled, image })
   }
+  // Before a VM names them, so that no moment is without a note.
+  if (vms !== undefined) await noteImageUsers(vms, { disks: local })
   return { ...settings, disks: local }
 }
 
@@ -53,7 +55,19 @@ interface Means {
   readonly task: Pick<Task, 'progress'>
   readonly signal: AbortSignal
   readonly converter?: ImageConverter | undefined
+  /** The folder in which the host keeps its VMs. */
+  readonly vms: string | undefined
 }
+
+/** Notes that a VM in this folder has these disks, so that no host removes their images from the cache. */
+export const noteImageUsers = (
+  vms: string,
+  { disks = [] }: { readonly disks?: readonly { readonly image?: string | undefined }[] | undefined },
+): Promise<void> =>
+  new ImageCache().noteUsers(
+    vms,
+    disks.flatMap(({ image }) => image ?? []),
+  )
 
 type Options = Parameters<ImageCache['unpacked']>[2]
 

@@ -71,10 +71,10 @@ export const imageNotFound = (id: string): InvalidArgumentError =>
     hint: 'server.images.list() tells the ids.',
   })
 
-/** Error for an image that is to be removed, and which these VMs start from. */
-export const imageIsUsed = (names: readonly string[]): ResourceBusyError =>
+/** Error for an image that is to be removed, and which these VMs start from, or those in these folders. */
+export const imageIsUsed = (names: readonly string[], kind: 'disks of' | 'VMs in' = 'disks of'): ResourceBusyError =>
   new ResourceBusyError({
-    reason: `the disks of ${names.slice(0, 5).join(', ')}${names.length > 5 ? ', …' : ''} start from the image`,
+    reason: `the ${kind} ${names.slice(0, 5).join(', ')}${names.length > 5 ? ', …' : ''} start from the image`,
     hint: 'Delete those VMs, or their snapshots with that disk, first.',
     retryable: false,
   })

@@ -95,7 +95,7 @@ test('what a killed process has left is removed by the next one that uses the ca
   const cache = join(folder, 'cache', 'images')
   expect(await readdir(cache)).toEqual([expect.stringMatching(/^file-[0-9a-f]{64}-qcow2$/), 'processes'])
   await convertAnother()
-  expect(await readdir(cache)).toHaveLength(2)
+  expect((await readdir(cache)).filter((name) => name.startsWith('file-'))).toHaveLength(1)
 })
 
 test('an image that another connection removes while a VM is made of it makes no VM', async () => {
@@ -112,4 +112,23 @@ test('an image that another connection removes while a VM is made of it makes no
   const refused = await job
   expect(refused.isErr() && refused.error).toMatchObject({ code: 'INVALID_ARGUMENT', path: 'config.disks[0].image' })
   expect(await second.getVmList().unwrap()).toEqual([])
+})
+
+test('an image of VMs in another directory is not removed, also if a VM was moved there', async () => {
+  qemuImg.hold(undefined)
+  await using host = await connect(`qmp://${join(folder, 'vms')}`).unwrap()
+  await using embedded = await connect('embedded:').unwrap()
+  const vm = await host.createVm({ name: 'web-1', disks: [{ image }] }).unwrap()
+  const [listed] = await embedded.images.list().unwrap()
+  const id = listed?.id ?? ''
+  const removing = async (): Promise<unknown> => {
+    const result = await embedded.images.remove(id)
+    return result.isErr() ? result.error.message : 'removed'
+  }
+  expect(await removing()).toContain(`VMs in ${join(folder, 'vms', 'vms')} start from the image`)
+  await vm.migrate(`qmp://${join(folder, 'others')}`).unwrap()
+  expect(await removing()).toContain(`VMs in ${join(folder, 'others', 'vms')} start from the image`)
+  await using others = await connect(`qmp://${join(folder, 'others')}`).unwrap()
+  await (await others.getVm('web-1').unwrap()).delete().unwrap()
+  expect(await removing()).toBe('removed')
 })

@@ -58,6 +58,10 @@ export class DirectoryStore implements EmbeddedStore {
     return this.#directory.owner
   }
 
+  get vms(): string {
+    return this.#directory.vms
+  }
+
   async list(): Promise<readonly (Definition | DamagedVm)[]> {
     return this.#directory.list()
   }

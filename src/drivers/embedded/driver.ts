@@ -138,7 +138,7 @@ export class EmbeddedDriver implements Driver {
         this.#work.change(task, async (sending) => {
           refuseUnsupported(wanted, 'changes')
           const changes = hasNewImages(wanted)
-            ? await withLocalImages(wanted, 'changes', { task, signal: sending.signal })
+            ? await withLocalImages(wanted, 'changes', { task, signal: sending.signal, vms: this.#store.vms })
             : wanted
           return await this.#access.change(vm, task, sending, async (definition, live) =>
             this.#told('config', await this.#provisioning.edit(definition, live, changes)),

@@ -27,7 +27,7 @@ export class EmbeddedProvisioning {
 
   async create(wanted: VmSpec, task: Task, { signal, send }: Sending): Promise<Definition> {
     refuseUnsupported(wanted, 'spec')
-    const spec = await withLocalImages(wanted, 'spec', { task, signal })
+    const spec = await withLocalImages(wanted, 'spec', { task, signal, vms: this.#store.vms })
     send()
     const definition = newDefinition(spec, await planHardware(spec, undefined, 'spec'), this.#store.owner)
     await this.#store.create(definition, () =>

@@ -16,6 +16,8 @@ export interface Lease {
 export interface EmbeddedStore {
   /** The owner of VMs that end with this connection. */
   readonly owner: string
+  /** The folder of the VMs; `undefined` if they are in memory. */
+  readonly vms: string | undefined
   list(): Promise<readonly (Definition | DamagedVm)[]>
   /** The VM with the id, even if it is damaged. */
   find(id: string): Promise<Definition | DamagedVm | undefined>

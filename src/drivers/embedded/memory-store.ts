@@ -14,6 +14,7 @@ const noLease: Lease = { setState: () => undefined, release: () => undefined }
 /** VMs that are gone when the connection is closed. */
 export class MemoryStore implements EmbeddedStore {
   readonly owner = formatIdentity(ownIdentity(false))
+  readonly vms = undefined
   readonly #vms = new Map<string, Kept>()
   /** Files of VMs that are being made. */
   readonly #pending = new Map<string, Map<string, Uint8Array>>()

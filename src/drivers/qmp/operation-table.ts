@@ -215,6 +215,7 @@ export function operationTable(parts: Parts): DriverOperations {
             task,
             signal: sending.signal,
             converter: converterBy(parts.images),
+            vms: directory.vms,
           })
         : wanted
       return await access.change(vm, task, sending, async (held) => {

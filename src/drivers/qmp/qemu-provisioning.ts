@@ -50,7 +50,7 @@ export class QemuProvisioning {
     refuseUnsupported(wanted, 'spec')
     const { directory, images } = this.#parts
     const converter = converterBy(images)
-    const spec = await withLocalImages(wanted, 'spec', { task, signal: sending.signal, converter })
+    const spec = await withLocalImages(wanted, 'spec', { task, signal: sending.signal, converter, vms: directory.vms })
     sending.send()
     const { signal } = task
     const machine = await this.#machine(spec, 'spec')

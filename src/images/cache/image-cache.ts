@@ -14,6 +14,7 @@ import type { ForeignImage } from '../foreign-disk.js'
 import type { ImageConverter } from '../image-converter.js'
 import { packingOf, type Packing } from '../packing.js'
 import { asMember, dropDrafts, dropFolders, takeClaim } from './cache-claims.js'
+import { foldersUsing, noteUsers } from './cache-users.js'
 import { beginEntry, finishEntry, imageIn, isId, readEntry, type CacheEntry } from './cache-entry.js'
 import { checksumOf } from './checksum.js'
 import { download, partFiles, type DownloadOptions } from './download.js'
@@ -97,6 +98,16 @@ export class ImageCache {
   /** The files that are removed with an image: its own, and that of its conversion. */
   pathsOf({ id }: Pick<CacheEntry, 'id'>): string[] {
     return [id, conversionOf(id)].map((each) => imageIn(join(this.#root, each)))
+  }
+
+  /** Notes that VMs in this folder start from these images: those of the cache are not removed until the VMs are gone. */
+  async noteUsers(vms: string, images: readonly string[]): Promise<void> {
+    await noteUsers(this.#root, vms, images)
+  }
+
+  /** The folders of VMs, of all hosts of this user, in which one starts from an image or its conversion. */
+  async foldersUsing(entry: Pick<CacheEntry, 'id'>): Promise<string[]> {
+    return await foldersUsing(this.#root, this.pathsOf(entry))
   }
 
   /** All images, the incomplete ones included. What an image of the cache was converted to is a part of that. */

@@ -1,5 +1,6 @@
 import { realpath } from 'node:fs/promises'
 import { join } from 'node:path'
+import { noteImageUsers } from '../../../driver/local-images.js'
 import type { Task } from '../../../driver/task.js'
 import { InvalidArgumentError, NotSupportedError } from '../../../errors.js'
 import { requireKept } from '../../../errors/ephemeral.js'
@@ -32,6 +33,7 @@ export class VmMoves {
 
   async register(path: string): Promise<Definition> {
     const { folder, identity, definition } = await findVm(this.#directory, path)
+    await noteImages(this.#directory, definition)
     try {
       await this.#directory.adopt(definition, folder, identity)
     } catch (error) {
@@ -50,6 +52,7 @@ export class VmMoves {
     requireKept('vm.migrate', vm.definition.owner !== undefined)
     const target = await this.#openTarget(to)
     try {
+      await noteImages(target, vm.definition)
       vm.signal.throwIfAborted()
       vm.follow(await target.adopt(vm.definition, vm.folder))
     } catch (error) {
@@ -81,3 +84,7 @@ export class VmMoves {
     })
   }
 }
+
+/** Notes that a VM of a directory needs its images. */
+const noteImages = ({ vms }: VmDirectory<Definition>, { hardware, snapshots }: Definition): Promise<void> =>
+  noteImageUsers(vms, { disks: [hardware, ...snapshots.map((each) => each.hardware)].flatMap(({ disks }) => disks) })

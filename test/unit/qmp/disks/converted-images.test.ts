@@ -176,7 +176,7 @@ test('an image that is fetched, and one that is compressed, are converted once, 
   for (const each of await host.server.getVmList().unwrap()) await each.delete().unwrap()
   await host.server.images.remove(fetched).unwrap()
   expect(await host.server.images.list().unwrap()).toEqual([])
-  expect(readdirSync(join(cache(), 'images'))).toEqual(['processes'])
+  expect(readdirSync(join(cache(), 'images'))).toEqual(['processes', 'users'])
 
   const packed = join(host.folder, 'image.vmdk.gz')
   writeFileSync(packed, gzipSync(readFileSync(file)))
