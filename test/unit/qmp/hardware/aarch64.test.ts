@@ -1,4 +1,7 @@
-import { readFile } from 'node:fs/promises'
+import { execFile } from 'node:child_process'
+import { readFile, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { promisify } from 'node:util'
 import { expect, test } from 'vitest'
 import { acceleratorFor } from '../../../../src/drivers/qmp/process/accelerator.js'
 import { ConsoleReader } from '../../../../src/testing/conformance/console-reader.js'
@@ -12,6 +15,8 @@ const missing =
   missingQemu ??
   missingTools('qemu-system-aarch64') ??
   missingFile('/usr/share/AAVMF/AAVMF_CODE.fd', 'qemu-efi-aarch64')
+
+const run = promisify(execFile)
 
 const bootTimeoutMs = 120_000
 
@@ -56,6 +61,25 @@ test('an aarch64 VM starts its UEFI, and boots Linux with its disk, network and 
   const error = await failureOf(vm.edit({ disks }), 'INVALID_STATE')
   expect(error.message).toContain('the disks of an aarch64 VM are only added and removed while it is stopped')
   await vm.stop({ mode: 'kill' }).unwrap()
+})
+
+test('a guest that was booted by UEFI has a power button, by which it is shut down', async (context) => {
+  skipWithout(context, missing ?? missingTools('mcopy'))
+  const linux = await debianArm64()
+  if (linux.unavailable !== undefined) {
+    skipWithout(context, linux.unavailable)
+    return
+  }
+  await using host = await QmpHost.open()
+  // The kernel is a program for UEFI, too.
+  const image = join(host.folder, 'boot.img')
+  await run('mformat', ['-i', image, '-C', '-T', '131072', '::'])
+  await writeFile(join(host.folder, 'startup.nsh'), 'fs0:\\vmlinuz initrd=\\initrd.gz console=ttyAMA0 quiet\r\n')
+  await run('mcopy', ['-i', image, linux.kernel, linux.initrd, join(host.folder, 'startup.nsh'), '::'])
+  const vm = await host.createVm({ architecture: 'aarch64', memoryMiB: 512, boot: {}, disks: [{ image }] })
+  await vm.start().unwrap()
+  await new ConsoleReader(vm.console()).until('shell ready', bootTimeoutMs)
+  expect(await vm.stop().unwrap()).toBe('shutdown')
 })
 
 test('what only a PC has is refused by its path, and nothing is made', async (context) => {

@@ -1,10 +1,13 @@
 import { appendFileSync, mkdtempSync, readdirSync, rmSync, statSync, truncateSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { connect } from 'awaitvm'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { cutLog, keptBytes } from '../../../../src/drivers/qmp/logs/cut-log.js'
 import { RunLogReader, readLogTail } from '../../../../src/drivers/qmp/logs/run-log-reader.js'
 import { announcedEnd } from '../../../../src/drivers/qmp/process/run-record.js'
+import { missingQemu, skipWithout } from '../../../support/optional-tool.js'
+import { QmpHost } from '../../../support/qmp-host.js'
 
 let folder = ''
 let lastLine = 0
@@ -152,4 +155,19 @@ test('without a log, nothing is cut', () => {
   cutLog(folder, log)
   cutLog(join(folder, 'deleted'), log)
   expect(readdirSync(folder)).toEqual([])
+})
+
+test('what a guest has printed while nobody was connected is cut by the next connection', async (context) => {
+  skipWithout(context, missingQemu)
+  await using host = await QmpHost.open()
+  const vm = await host.createVm()
+  await host.boot(vm)
+  await host.server.close().unwrap()
+  const file = join(host.folderOf(vm), log)
+  appendFileSync(file, Buffer.alloc(8 * keptBytes, 'x'))
+  const { size } = statSync(file)
+  await using server = await connect(host.uri).unwrap()
+  await server.getVm(vm.id).unwrap()
+  const cut = statSync(file)
+  expect([cut.size, cut.blocks]).toEqual([size, 0])
 })
