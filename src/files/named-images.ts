@@ -22,6 +22,7 @@ const bootFiles = ({ boot: { kernel, initrd, firmware, videoFirmware }, flash }:
   kernel,
   initrd,
   commandLine: undefined,
+  secureBoot: undefined,
   firmware: flash?.code ?? firmwareFile(firmware),
   videoFirmware,
   order: undefined,

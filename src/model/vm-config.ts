@@ -147,6 +147,27 @@ export interface BootConfig {
    * ```
    */
   readonly firmware?: string | undefined
+  /**
+   * `true`, with the firmware `'uefi'`: secure boot. The firmware has the keys of Microsoft, by which Linux's distributions sign their
+   * boot loaders, too, and boots nothing that is not signed. Of QEMU only, with the machine `'q35'` or the architecture `'aarch64'`. An edit
+   * that changes it deletes the variables of the firmware, as one of `firmware` does. Absent or `false`: anything is booted.
+   *
+   * @example
+   * ```ts
+   * import { connect } from 'awaitvm'
+   *
+   * await using server = await connect('qmp:///srv/vms').unwrap()
+   * await server
+   *   .createVm({
+   *     name: 'web-1',
+   *     memoryMiB: 1024,
+   *     disks: [{ image: '/images/debian.qcow2' }],
+   *     boot: { firmware: 'uefi', secureBoot: true },
+   *   })
+   *   .unwrap()
+   * ```
+   */
+  readonly secureBoot?: boolean | undefined
   /** Absolute path of the VGA BIOS that belongs to a BIOS. */
   readonly videoFirmware?: string | undefined
   /** The order in which devices are tried. */

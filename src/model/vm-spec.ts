@@ -242,6 +242,8 @@ const boot = v.pipe(
     kernel: optional(pathSchema),
     initrd: optional(pathSchema),
     commandLine: optional(plainText),
+    // Before `firmware`, so that a host that has neither names this one.
+    secureBoot: flag,
     firmware: optional(firmwareSchema),
     videoFirmware: optional(pathSchema),
     order: optional(list(v.picklist(['disk', 'cdrom', 'floppy'], 'must be "disk", "cdrom" or "floppy"'), 3)),
@@ -254,6 +256,10 @@ const boot = v.pipe(
     ({ kernel, firmware, videoFirmware }) =>
       kernel === undefined || (firmware === undefined && videoFirmware === undefined),
     'has both a kernel and a firmware, and a kernel is booted without one',
+  ),
+  v.check(
+    ({ firmware, secureBoot }) => secureBoot !== true || firmware === 'uefi',
+    'has secureBoot without firmware: "uefi", by which the host finds a UEFI that has the keys',
   ),
 )
 

@@ -74,6 +74,7 @@ const keptBoot = {
   initrd: optionalText,
   commandLine: optionalText,
   firmware: optionalText,
+  secureBoot: v.optional(v.boolean()),
   videoFirmware: optionalText,
   order: v.optional(v.array(v.picklist(['disk', 'cdrom', 'floppy']))),
 } satisfies EntriesOf<BootConfig>

@@ -29,6 +29,11 @@ const biosOnly = unsupported({
   reason: 'the emulated machine starts with a BIOS',
   hint: 'Leave spec.boot.firmware out, or use a host of QEMU: qmp:///DIRECTORY.',
 })
+const noUefi = unsupported({
+  values: [true],
+  reason: 'its firmware is a BIOS',
+  hint: 'Leave spec.boot.secureBoot out, or use a host of QEMU: qmp:///DIRECTORY.',
+})
 const ownMachine = unsupported({
   reason: 'there is one machine, with IDE drives',
   hint: 'Leave it out, or use a host of QEMU: qmp:///DIRECTORY.',
@@ -48,7 +53,15 @@ const handled: HandledSettings = {
   deleteDisks: true,
   cdroms: { image: true, bus: ownMachine },
   floppies: { image: true },
-  boot: { kernel: true, initrd: true, commandLine: true, firmware: biosOnly, videoFirmware: true, order: true },
+  boot: {
+    kernel: true,
+    initrd: true,
+    commandLine: true,
+    secureBoot: noUefi,
+    firmware: biosOnly,
+    videoFirmware: true,
+    order: true,
+  },
   architecture: ownMachine,
   machine: ownMachine,
   native: { arguments: noQemu },

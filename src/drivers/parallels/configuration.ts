@@ -55,6 +55,11 @@ const handled = {
     kernel: noKernel,
     initrd: noKernel,
     commandLine: noKernel,
+    secureBoot: unsupported({
+      values: [true],
+      reason: 'Parallels always uses its own firmware',
+      hint: 'Leave spec.boot.secureBoot out.',
+    }),
     firmware: ownFirmware,
     videoFirmware: ownFirmware,
     order: unsupported({

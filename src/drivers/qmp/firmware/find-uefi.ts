@@ -18,6 +18,14 @@ const placesOfOvmf: Places = [
   ['/usr/share/edk2/x64', 'OVMF_CODE.fd', 'OVMF_VARS.fd'],
 ]
 
+/** Those with secure boot, and with keys in their variables. */
+const placesOfSecureOvmf: Places = [
+  ['/usr/share/OVMF', 'OVMF_CODE_4M.ms.fd', 'OVMF_VARS_4M.ms.fd'],
+  ['/usr/share/OVMF', 'OVMF_CODE_4M.secboot.fd', 'OVMF_VARS_4M.ms.fd'],
+  ['/usr/share/OVMF', 'OVMF_CODE.ms.fd', 'OVMF_VARS.ms.fd'],
+  ['/usr/share/edk2/ovmf', 'OVMF_CODE.secboot.fd', 'OVMF_VARS.secboot.fd'],
+]
+
 /** The same for aarch64, whose packages call it AAVMF: images of 64 MiB. */
 const placesOfAavmf: Places = [
   ['/usr/share/AAVMF', 'AAVMF_CODE.fd', 'AAVMF_VARS.fd'],
@@ -27,15 +35,19 @@ const placesOfAavmf: Places = [
   ['/usr/local/share/qemu', 'edk2-aarch64-code.fd', 'edk2-arm-vars.fd'],
 ]
 
-const known: Readonly<Record<GuestArchitecture, { readonly places: Places; readonly hint: string }>> = {
+const known: Readonly<
+  Record<GuestArchitecture, { readonly places: Places; readonly securePlaces: Places; readonly hint: string }>
+> = {
   x86_64: {
     places: placesOfOvmf,
+    securePlaces: placesOfSecureOvmf,
     hint:
       'Install it (Debian and Ubuntu: apt install ovmf; Fedora: dnf install edk2-ovmf; Arch: pacman -S edk2-ovmf; macOS: brew ' +
       'install qemu), or name its OVMF_CODE.fd in boot.firmware.',
   },
   aarch64: {
     places: placesOfAavmf,
+    securePlaces: [['/usr/share/AAVMF', 'AAVMF_CODE.ms.fd', 'AAVMF_VARS.ms.fd']],
     hint:
       'Install it (Debian and Ubuntu: apt install qemu-efi-aarch64; Fedora: dnf install edk2-aarch64; Arch: pacman -S ' +
       'edk2-aarch64; macOS: brew install qemu), or name its AAVMF_CODE.fd in boot.firmware.',
@@ -44,27 +56,33 @@ const known: Readonly<Record<GuestArchitecture, { readonly places: Places; reado
 
 /** Features of a UEFI that needs secure boot, or refuses to boot a system that is not signed. */
 const unwanted = ['requires-smm', 'secure-boot', 'enrolled-keys']
+/** Features of a UEFI that boots nothing that is not signed by one of the keys that it has. */
+const secure = ['secure-boot', 'enrolled-keys']
 
 /**
  * Finds the UEFI for VMs with a machine: by QEMU's descriptors, as libvirt does, else in known places.
  *
  * @param root the folder to search instead of the whole file system
+ * @param isSecure whether it is to have secure boot, with keys
  */
-export async function findUefi(machine: string, root = '/'): Promise<UefiFiles> {
+export async function findUefi(machine: string, root = '/', isSecure = false): Promise<UefiFiles> {
   const architecture = architectureOf(machine)
-  const { places, hint } = known[architecture]
+  const { places: plainPlaces, securePlaces, hint } = known[architecture]
+  const places = isSecure ? securePlaces : plainPlaces
   const described = await readFirmwareDescriptors(root)
   const fitting = described.filter(
     ({ targets, features }) =>
       targets.some((target) => target.architecture === architecture && fits(machine, target.machines)) &&
-      !features.some((feature) => unwanted.includes(feature)),
+      (isSecure
+        ? secure.every((feature) => features.includes(feature))
+        : !features.some((feature) => unwanted.includes(feature))),
   )
   for (const { code, template } of [...fitting, ...filesIn(places, root)]) {
     if ((await isReadable(code)) && (await isReadable(template))) return { code, template }
   }
   const searched = new Set(places.map(([folder]) => join(root, folder)))
   throw new FirmwareNotFoundError({
-    reason: `no UEFI for the machine ${machine} was found: neither by QEMU's descriptors (${join(root, 'usr/share/qemu/firmware')}), nor in ${[...searched].join(', ')}`,
+    reason: `no UEFI ${isSecure ? 'with secure boot and keys ' : ''}for the machine ${machine} was found: neither by QEMU's descriptors (${join(root, 'usr/share/qemu/firmware')}), nor in ${[...searched].join(', ')}`,
     hint,
   })
 }

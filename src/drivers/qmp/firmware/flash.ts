@@ -3,7 +3,7 @@ import { InvalidArgumentError } from '../../../errors.js'
 import { checkFile } from '../../../files/check-file.js'
 import { firmwareFile } from '../../../model/boot-firmware.js'
 import type { Hardware } from '../definition.js'
-import { architectureOf } from '../hardware/machine.js'
+import { architectureOf, kindOfMachine } from '../hardware/machine.js'
 import { newDiskFile } from '../disks/disk-chain.js'
 import { findTemplate, findUefi } from './find-uefi.js'
 import type { UefiFiles } from './firmware-descriptors.js'
@@ -21,7 +21,7 @@ const armBytes = 64 * mebibyte
 
 /**
  * The flash memory that a VM's firmware needs; `undefined` if it needs none. It stays with the VM until its `boot.firmware` is
- * edited, whatever is installed later.
+ * or `boot.secureBoot` is edited, whatever is installed later.
  *
  * @param path the setting, for errors: `spec.boot.firmware`
  */
@@ -32,9 +32,16 @@ export async function planFlash(
 ): Promise<Flash | undefined> {
   const { machine, flash } = before
   const firmware = firmwareOf(boot, machine)
+  const isSecure = hasSecureBoot(boot)
+  if (isSecure && kindOfMachine(machine) === 'pc') {
+    const setting = path.replace(/firmware$/, 'secureBoot')
+    const reason = `${setting} needs the machine 'q35', on which the guest can't change the keys`
+    throw new InvalidArgumentError({ path: setting, reason, hint: "Use machine: 'q35', or leave it out." })
+  }
   const isMissing = firmware === 'uefi' && flash === undefined
-  if (firmware === firmwareOf(before.boot, machine) && !isMissing) return flash
-  if (firmware === 'uefi') return newFlash(await findUefi(machine), machine, path)
+  const isAsBefore = firmware === firmwareOf(before.boot, machine) && isSecure === hasSecureBoot(before.boot)
+  if (isAsBefore && !isMissing) return flash
+  if (firmware === 'uefi') return newFlash(await findUefi(machine, '/', isSecure), machine, path)
   const code = firmwareFile(firmware)
   if (code === undefined) return undefined
   await checkFile(code, path, 'qmp')
@@ -49,6 +56,9 @@ export async function planFlash(
   }
   return newFlash({ code, template }, machine, path)
 }
+
+/** Whether the firmware boots only what is signed. */
+export const hasSecureBoot = ({ secureBoot = false }: Hardware['boot']): boolean => secureBoot
 
 /** The firmware that is asked for. An aarch64 machine has no other than a UEFI, and needs one unless it boots a kernel. */
 const firmwareOf = ({ firmware, kernel }: Hardware['boot'], machine: string): string | undefined =>

@@ -6,6 +6,7 @@ import { readOnlyRaw, type QemuOptions } from '../disks/disk-chain.js'
 import { diskBlockdev, diskNode, diskAt, driveDevice, driveOnBus, scsiController } from '../disks/disk-devices.js'
 import { placedDrives } from '../disks/drive-places.js'
 import { firmwareFile } from '../../../model/boot-firmware.js'
+import { hasSecureBoot } from '../firmware/flash.js'
 import { networkDevices } from '../network/network-devices.js'
 import { portName } from '../../../guest-agent/shell-script.js'
 import { shareDevices } from '../shares/share-devices.js'
@@ -40,7 +41,9 @@ export function commandLine(
     ...['-nodefaults', '-no-user-config', '-display', 'none', '-S'],
     ...[
       '-machine',
-      [machine, ...machineOptions(kind, accelerator), ...(flash === undefined ? [] : [flashNodes(flash)])].join(','),
+      [machine, ...machineOptions(kind, accelerator, boot), ...(flash === undefined ? [] : [flashNodes(flash)])].join(
+        ',',
+      ),
       '-accel',
       accelerator,
       '-cpu',
@@ -72,6 +75,7 @@ export function commandLine(
     ...(boot.initrd === undefined ? [] : ['-initrd', boot.initrd]),
     ...(boot.commandLine === undefined ? [] : ['-append', boot.commandLine]),
     ...(flash === undefined ? bios(boot.firmware) : flashMemory(flash, hardware)),
+    ...(needsSmm(kind, boot) ? smmSettings : []),
     ...(hardware.extraArguments ?? []),
   ]
 }
@@ -79,8 +83,18 @@ export function commandLine(
 /**
  * The interrupt controller of aarch64: version 3, which has room for all processors, or by KVM and HVF what these have.
  */
-const machineOptions = (kind: MachineKind, accelerator: Accelerator): string[] =>
-  kind === 'virt' ? [`gic-version=${accelerator === 'tcg' ? '3' : 'max'}`] : []
+function machineOptions(kind: MachineKind, accelerator: Accelerator, boot: Hardware['boot']): string[] {
+  if (kind === 'virt') return [`gic-version=${accelerator === 'tcg' ? '3' : 'max'}`]
+  return needsSmm(kind, boot) ? ['smm=on'] : []
+}
+
+/** On a PC, only the firmware may write to the variables with the keys: by the system management mode of the processor. */
+const needsSmm = (kind: MachineKind, boot: Hardware['boot']): boolean => kind === 'q35' && hasSecureBoot(boot)
+/** From sleep (S3), which would skip the locks, OVMF in system management mode does not wake up (OvmfPkg/README). */
+const smmSettings = [
+  ...['-global', 'driver=cfi.pflash01,property=secure,value=on'],
+  ...['-global', 'ICH9-LPC.disable_s3=1'],
+]
 
 /** All that the accelerator offers. ARM's algorithm for signed pointers is slow to emulate, so a simple one takes its place. */
 function processor(kind: MachineKind, accelerator: Accelerator): string {

@@ -68,6 +68,7 @@ const samples: Readonly<Record<SettingPath, Sample>> = {
   'spec.boot.initrd': (trial, initrd) => ({ boot: { kernel: withKernel(trial), initrd } }),
   'spec.boot.commandLine': (trial) => ({ boot: { kernel: withKernel(trial), commandLine: 'quiet' } }),
   'spec.boot.firmware': (_trial, firmware) => ({ boot: { firmware } }),
+  'spec.boot.secureBoot': () => ({ boot: { firmware: 'uefi', secureBoot: true } }),
   'spec.boot.videoFirmware': (_trial, videoFirmware) => ({ boot: { videoFirmware } }),
   'spec.boot.order': () => ({ boot: { order: ['cdrom', 'disk'] } }),
   'spec.architecture': () => ({ architecture: 'x86_64' }),
