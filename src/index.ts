@@ -60,7 +60,7 @@ export type { EventFilter, OverflowEvent, VmChangeEvent, VmEvent, VmStateEvent }
 export type { NativeSettings } from './model/native-settings.js'
 export type { ParallelsNative, QemuNative, VmNative } from './model/vm-native.js'
 export type { AgentAccess, GuestAccess, NoAccess, SshAccess } from './model/guest-access.js'
-export type { ShareConfig } from './model/share.js'
+export type { ShareConfig, ShareType } from './model/share.js'
 export type { VmLabels } from './model/vm-labels.js'
 export type { VmChanges, VmFilter, VmSpec } from './model/vm-spec.js'
 export { vmStates, type VmState } from './model/vm-state.js'

@@ -100,3 +100,7 @@ export const missingRoot = process.geteuid?.() === 0 ? undefined : 'not root: on
 /** Why there can be no libvirt daemon on this machine. */
 export const missingLibvirt =
   missingTools('libvirtd', 'virtlogd', 'virsh', 'tini', 'certtool', 'saslpasswd2', 'nc') ?? missingRoot
+
+/** Why no folder can be shared by virtiofs on this machine. That of QEMU 7.2 needs root. */
+export const missingVirtiofsd =
+  missingTools() ?? missingFile('/usr/lib/qemu/virtiofsd', 'qemu-system-common') ?? missingRoot

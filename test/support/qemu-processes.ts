@@ -17,3 +17,14 @@ export const processesIn = async (directory: string, program = /qemu-system|swtp
 
 /** The process ids of the QEMUs that run in a directory or below it. */
 export const qemusIn = (directory: string): Promise<number[]> => processesIn(directory, /qemu-system/)
+
+/** The ids of the virtiofsds of a VM. Once one serves a QEMU, the folder that it runs in is not the VM's any more. */
+export const virtiofsdsFor = async (vm: string): Promise<number[]> => {
+  const pids = (await readdir('/proc')).filter((name) => /^\d+$/.test(name))
+  const found: number[] = []
+  for (const pid of pids) {
+    const words = await readFile(`/proc/${pid}/cmdline`, 'latin1').catch(() => '')
+    if (words.includes('virtiofsd') && words.includes(vm)) found.push(Number(pid))
+  }
+  return found
+}

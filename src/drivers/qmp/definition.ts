@@ -8,7 +8,7 @@ import {
   keptVm,
   type Frozen,
 } from '../../registry/kept-definition.js'
-import { shareTagSchema } from '../../model/share.js'
+import { shareTagSchema, shareTypeSchema } from '../../model/share.js'
 import { cdromBusSchema } from '../../model/vm-spec.js'
 import { copiedStatePattern, ownStatePattern } from './hardware/tpm-state.js'
 import { accelerators } from './process/accelerator.js'
@@ -61,7 +61,9 @@ const ownHardware = {
   /** Arguments for QEMU behind awaitvm's own. */
   extraArguments: v.optional(v.array(text)),
   /** Folders of the host, by their real paths. */
-  shares: v.optional(v.array(v.strictObject({ path: text, tag: shareTagSchema, readOnly: v.boolean() }))),
+  shares: v.optional(
+    v.array(v.strictObject({ path: text, tag: shareTagSchema, readOnly: v.boolean(), type: shareTypeSchema })),
+  ),
   /** The seed for cloud-init. */
   seed: v.optional(seedSchema),
   /** The key by which the guest is reached by SSH, since a seed gave the public half to it. */

@@ -95,7 +95,7 @@ export class QemuLifecycle {
     try {
       const { observer } = this.#parts
       const plan = this.plan(vm.definition)
-      const companions = companionsOf(vm.definition.hardware)
+      const companions = companionsOf(vm.id, vm.definition.hardware)
       const onExit = (): void => {
         observer.look(vm.id)
       }

@@ -69,7 +69,7 @@ const handled: HandledSettings = {
     portForwards: { guestPort: true, hostPort: true, protocol: true, hostAddress: true },
   },
   cloudInit: true,
-  shares: { path: true, tag: true, readOnly: true },
+  shares: { path: true, tag: true, readOnly: true, type: true },
   guest: {
     way: unsupported({
       values: ['none'],

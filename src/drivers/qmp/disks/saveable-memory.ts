@@ -16,21 +16,27 @@ export async function requireSaveable(client: QmpClient, hardware: Hardware, sta
   await requirePlugged(client, hardware)
   const { 'blocked-reasons': reasons } = v.parse(migrationSchema, await client.execute('query-migrate'))
   if (reasons.length === 0) return
+  throw new InvalidStateError({ state, expected: ['stopped', 'crashed'], ...explained(state, reasons) })
+}
+
+/** What QEMU's reasons mean, and what can be done. */
+function explained(state: VmState, reasons: readonly string[]): { readonly reason: string; readonly hint: string } {
   const mounted = reasons.flatMap((reason) => /mount_tag '([^']*)'/.exec(reason)?.[1] ?? [])
-  const expected: readonly VmState[] = ['stopped', 'crashed']
   if (mounted.length === reasons.length) {
     const names = mounted.map((tag) => JSON.stringify(tag)).join(', ')
-    throw new InvalidStateError({
-      state,
-      expected,
+    return {
       reason: `it is ${state}, and its guest has mounted what it shares with the host (${names}), which memory can't be saved with`,
       hint: 'Unmount it in the guest, with umount, and mount it again afterwards; or stop the VM first, with vm.stop().',
-    })
+    }
   }
-  throw new InvalidStateError({
-    state,
-    expected,
+  if (reasons.some((reason) => reason.includes('vhost-user-fs'))) {
+    return {
+      reason: `it is ${state}, and this QEMU can't save the memory of a VM that shares a folder by virtiofs`,
+      hint: "Stop it first, with vm.stop(), and give the share the type '9p' with vm.edit({ shares }) if the VM is to be suspended.",
+    }
+  }
+  return {
     reason: `it is ${state}, and its memory can't be saved: ${reasons.join('; ')}`,
     hint: 'Stop it first, with vm.stop().',
-  })
+  }
 }

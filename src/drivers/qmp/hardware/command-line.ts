@@ -9,7 +9,7 @@ import { firmwareFile } from '../../../model/boot-firmware.js'
 import { hasSecureBoot } from '../firmware/flash.js'
 import { networkDevices } from '../network/network-devices.js'
 import { portName } from '../../../guest-agent/shell-script.js'
-import { shareDevices } from '../shares/share-devices.js'
+import { shareDevices, sharedMemory } from '../shares/share-devices.js'
 import { runFiles } from '../run-files.js'
 import { tpmArguments } from './tpm.js'
 import { bridge, inSlot, kindOfMachine, type MachineKind } from './machine.js'
@@ -33,23 +33,27 @@ export function commandLine(
     directory,
   }: Pick<RunPlan, 'accelerator' | 'startedMiB'> & { readonly directory: FolderId },
 ): string[] {
-  const { machine, cpus, boot, flash } = hardware
+  const { machine, cpus, boot, flash, shares = [] } = hardware
   const kind = kindOfMachine(machine)
+  const memory = sharedMemory(shares, startedMiB)
   return [
     ...['-name', `guest=${id},process=qemu-${id.slice(0, 8)}`, '-uuid', id],
     // No devices or settings from the computer's own configuration.
     ...['-nodefaults', '-no-user-config', '-display', 'none', '-S'],
     ...[
       '-machine',
-      [machine, ...machineOptions(kind, accelerator, boot), ...(flash === undefined ? [] : [flashNodes(flash)])].join(
-        ',',
-      ),
+      [
+        machine,
+        ...machineOptions(kind, accelerator, boot),
+        ...(flash === undefined ? [] : [flashNodes(flash)]),
+        ...memory.machineOptions,
+      ].join(','),
       '-accel',
       accelerator,
       '-cpu',
       processor(kind, accelerator),
     ],
-    ...['-smp', String(cpus), '-m', `${String(startedMiB)}M`],
+    ...['-smp', String(cpus), '-m', `${String(startedMiB)}M`, ...memory.words],
     // A second QEMU for the same VM fails on this lock before it opens anything.
     ...['-pidfile', runFiles.pid],
     ...['-sandbox', 'on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny'],
@@ -68,7 +72,7 @@ export function commandLine(
     // Adapters precede disks, which may be plugged and unplugged, so that they always have the same slots.
     ...networkDevices(hardware.networkAdapters, directory),
     ...drives(hardware),
-    ...shareDevices(hardware.shares ?? [], machine),
+    ...shareDevices(id, shares, machine),
     ...(hardware.seed === undefined ? [] : seedDisk(hardware.seed, machine)),
     ...(hardware.tpm === undefined ? [] : tpmArguments(kind)),
     ...(boot.kernel === undefined ? [] : ['-kernel', boot.kernel]),

@@ -64,7 +64,7 @@ const owned: Readonly<Record<string, string>> = {
 
 /** The names that awaitvm uses, and those of which it takes devices and nodes for its own. */
 const ownName =
-  /^(?:control|watch|events|serial|agent|bulk|balloon|plug|scsi|seed|firmware|memory|tpm|tpm0|agent-port|bulk-port)$|^(?:drive-|disk-|copy|cdrom|floppy|net\d|share\d|hub|tap)/
+  /^(?:control|watch|events|serial|agent|bulk|balloon|plug|scsi|seed|share-memory|firmware|memory|tpm|tpm0|agent-port|bulk-port)$|^(?:drive-|disk-|copy|cdrom|floppy|net\d|share\d|hub|tap)/
 
 /** Throws if arguments that a user gives to QEMU would take the place of awaitvm's own. */
 export function checkExtraArguments(words: readonly string[], root: string): void {

@@ -40,9 +40,17 @@ export function findQemuTools(): QemuTools {
   return { system, img: findProgram({ name: 'qemu-img', packages: imagePackages }) }
 }
 
-/** Finds a program on the PATH. Throws with the packages that have it. */
-export function findProgram({ name, packages }: { readonly name: string; readonly packages: string }): string {
-  for (const folder of (process.env['PATH'] ?? '').split(delimiter)) {
+/** A program, and where it is. */
+interface WantedProgram {
+  readonly name: string
+  readonly packages: string
+  /** Where packages have it, if that is not on the PATH. */
+  readonly folders?: readonly string[] | undefined
+}
+
+/** Finds a program on the PATH, else in the folders. Throws with the packages that have it. */
+export function findProgram({ name, packages, folders = [] }: WantedProgram): string {
+  for (const folder of [...(process.env['PATH'] ?? '').split(delimiter), ...folders]) {
     // A relative entry would name another program in each working directory.
     if (!isAbsolute(folder)) continue
     const path = join(folder, name)
@@ -54,7 +62,7 @@ export function findProgram({ name, packages }: { readonly name: string; readonl
     }
   }
   throw new HostToolNotFoundError({
-    reason: `the program ${name} is not on the PATH`,
+    reason: `the program ${name} is not on the PATH${folders.map((folder) => `, nor in ${folder}`).join('')}`,
     hint: `Install the package that has it: ${packages}.`,
   })
 }

@@ -1,28 +1,51 @@
 import type { KeptShare } from '../../../model/share.js'
 import type { QemuOptions } from '../disks/disk-chain.js'
 import { inSlot } from '../hardware/machine.js'
+import { companionFiles } from '../process/companion-files.js'
+import { virtiofsdName } from './virtiofsd.js'
 
 /** The slot before those of the seed and the balloon. */
 const slot = '0x1d'
 
 /**
- * QEMU's arguments for the folders that the guest sees by 9p. They are the functions of one PCI device, so that they take one slot,
- * and disks have the same slots with and without them.
+ * QEMU's arguments for the folders that the guest sees. They are the functions of one PCI device, so that they take one slot, and disks
+ * have the same slots with and without them.
  */
-export const shareDevices = (shares: readonly KeptShare[], machine: string): string[] =>
+export const shareDevices = (vm: string, shares: readonly KeptShare[], machine: string): string[] =>
   shares.flatMap((share, index) => {
     const id = `share${String(index)}`
-    const device: QemuOptions = {
-      driver: 'virtio-9p-pci',
-      id,
-      fsdev: id,
-      mount_tag: share.tag,
-      multifunction: true,
-      ...inSlot(machine, undefined),
-      addr: `${slot}.${String(index)}`,
-    }
-    return ['-fsdev', fileSystem(id, share), '-device', JSON.stringify(device)]
+    const { words, device } = share.type === '9p' ? by9p(id, share) : byVirtiofs(id, virtiofsdName(vm, share), share)
+    const place = { ...inSlot(machine, undefined), addr: `${slot}.${String(index)}`, multifunction: true }
+    return [...words, '-device', JSON.stringify({ id, ...device, ...place })]
   })
+
+interface Way {
+  /** What the device is connected to. */
+  readonly words: readonly string[]
+  readonly device: QemuOptions
+}
+
+const by9p = (id: string, share: KeptShare): Way => ({
+  words: ['-fsdev', fileSystem(id, share)],
+  device: { driver: 'virtio-9p-pci', fsdev: id, mount_tag: share.tag },
+})
+
+const byVirtiofs = (id: string, daemon: string, { tag }: KeptShare): Way => ({
+  words: ['-chardev', `socket,id=${id},path=${companionFiles(daemon).socket}`],
+  device: { driver: 'vhost-user-fs-pci', chardev: id, tag },
+})
+
+const memory = 'share-memory'
+
+/** The memory of a machine that virtiofsd reads and writes; none if it has no use for it. */
+export function sharedMemory(
+  shares: readonly KeptShare[],
+  startedMiB: number,
+): { readonly machineOptions: string[]; readonly words: string[] } {
+  if (shares.every(({ type }) => type === '9p')) return { machineOptions: [], words: [] }
+  const object = { 'qom-type': 'memory-backend-memfd', id: memory, size: startedMiB * 2 ** 20, share: true }
+  return { machineOptions: [`memory-backend=${memory}`], words: ['-object', JSON.stringify(object)] }
+}
 
 /** `remap`: folders of several file systems have files with the same numbers, which the guest would take for one file. */
 const fileSystem = (id: string, { path, readOnly }: KeptShare): string =>

@@ -3,8 +3,9 @@ import { opendir, realpath } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { InvalidArgumentError } from '../../../errors.js'
 import { errorCode, nativeErrorOf } from '../../../errors/native.js'
-import type { KeptShare, ShareConfig } from '../../../model/share.js'
+import { asKept, type KeptShare, type ShareConfig } from '../../../model/share.js'
 import { markerOf } from '../../../registry/directory-root.js'
+import { requireVirtiofs } from './virtiofsd.js'
 
 /** What a share is checked for: the parameter with the shares, and the directory of VMs that its VM is in. */
 interface Place {
@@ -20,10 +21,12 @@ const keepers = ['qmp', 'embedded']
 /** The shares of a spec or an edit with the real paths of their folders. Throws if one can't be shared. */
 export async function resolveShares(shares: readonly ShareConfig[], place: Place): Promise<KeptShare[]> {
   const resolved: KeptShare[] = []
-  for (const [index, { path, tag, readOnly = false }] of shares.entries()) {
-    const share = { path, tag, readOnly }
+  for (const [index, wanted] of shares.entries()) {
     const parameter = parameterOf(place, index)
-    resolved.push({ ...share, path: await realFolder(share, parameter, place.directory, 'Name a folder that exists.') })
+    const path = await realFolder(wanted.path, `${parameter}.path`, place.directory, 'Name a folder that exists.')
+    const share = asKept({ ...wanted, path })
+    if (share.type === 'virtiofs') requireVirtiofs(share, parameter)
+    resolved.push(share)
   }
   return resolved
 }
@@ -42,8 +45,8 @@ export async function requireShares(
 ): Promise<void> {
   const wayOut = of === 'snapshot' ? dropSnapshot : takeAway
   for (const [index, share] of shares.entries()) {
-    const parameter = parameterOf({ root: of }, index)
-    const found = await realFolder(share, parameter, directory, `Put the folder back, ${wayOut}.`)
+    const parameter = `${parameterOf({ root: of }, index)}.path`
+    const found = await realFolder(share.path, parameter, directory, `Put the folder back, ${wayOut}.`)
     if (found === share.path) continue
     throw wrong(
       parameter,
@@ -53,7 +56,7 @@ export async function requireShares(
   }
 }
 
-const parameterOf = ({ root }: Pick<Place, 'root'>, index: number): string => `${root}.shares[${String(index)}].path`
+const parameterOf = ({ root }: Pick<Place, 'root'>, index: number): string => `${root}.shares[${String(index)}]`
 
 const wrong = (path: string, reason: string, hint: string): InvalidArgumentError =>
   new InvalidArgumentError({ path, reason, hint })
@@ -61,7 +64,7 @@ const wrong = (path: string, reason: string, hint: string): InvalidArgumentError
 const problems: Readonly<Record<string, string>> = { ENOENT: 'is not there', ENOTDIR: 'is no folder' }
 
 /** The real path of a folder that may be shared. */
-async function realFolder({ path }: KeptShare, parameter: string, directory: string, hint: string): Promise<string> {
+async function realFolder(path: string, parameter: string, directory: string, hint: string): Promise<string> {
   try {
     const found = await realpath(path)
     await (await opendir(found)).close()

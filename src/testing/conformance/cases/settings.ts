@@ -88,6 +88,7 @@ const samples: Readonly<Record<SettingPath, Sample>> = {
   'spec.shares.path': (_trial, file) => ({ shares: [share(file)] }),
   'spec.shares.tag': (_trial, file) => ({ shares: [{ ...share(file), tag: 'a_B.c-1' }] }),
   'spec.shares.readOnly': (_trial, file) => ({ shares: [{ ...share(file), readOnly: true }] }),
+  'spec.shares.type': (_trial, file) => ({ shares: [{ ...share(file), type: '9p' }] }),
   'spec.cloudInit': () => ({ cloudInit: { hostname: 'web-1.example.org' } }),
   'spec.guest.way': () => ({ guest: { way: 'agent' } }),
   'spec.guest.user': () => throughSsh(),

@@ -7,6 +7,7 @@ afterEach(() => {
 
 const [user, root] = [1000, 0]
 const machine = 'pc-q35-7.2'
+const vm = '01234567-89ab-4cde-8f01-23456789abcd'
 
 /** The keys and values of the file systems. */
 const fileSystems = (...args: Parameters<typeof shareDevices>): string[][] =>
@@ -21,7 +22,7 @@ test.each([
   'a guest of the user $uid has files as they are unless it could make any for root: $model',
   ({ uid, readOnly, model }) => {
     vi.spyOn(process, 'geteuid').mockReturnValue(uid)
-    const [words] = fileSystems([{ path: '/srv/project', tag: 'project', readOnly }], machine)
+    const [words] = fileSystems(vm, [{ path: '/srv/project', tag: 'project', readOnly, type: '9p' }], machine)
     expect(words).toContain(`security_model=${model}`)
     expect(words?.includes('readonly=on')).toBe(readOnly)
   },
@@ -29,15 +30,21 @@ test.each([
 
 test('a comma in a path separates no options', () => {
   const [words] = shareDevices(
-    [{ path: '/srv/a,security_model=passthrough', tag: 'a', readOnly: true }],
+    vm,
+    [{ path: '/srv/a,security_model=passthrough', tag: 'a', readOnly: true, type: '9p' }],
     machine,
   ).slice(1)
   expect(words).toContain('path=/srv/a,,security_model=passthrough,security_model=none')
 })
 
 test('eight shares take one slot, which no disk takes', () => {
-  const shares = Array.from({ length: 8 }, (_, index) => ({ path: '/srv', tag: `t${String(index)}`, readOnly: false }))
-  const devices = shareDevices(shares, machine).flatMap((word, index, words) =>
+  const shares = Array.from({ length: 8 }, (_, index) => ({
+    path: '/srv',
+    tag: `t${String(index)}`,
+    readOnly: false,
+    type: '9p' as const,
+  }))
+  const devices = shareDevices(vm, shares, machine).flatMap((word, index, words) =>
     words[index - 1] === '-device' ? [JSON.parse(word) as { readonly addr: string; readonly bus: string }] : [],
   )
   expect(devices.map(({ addr }) => addr)).toEqual(shares.map((_, index) => `0x1d.${String(index)}`))

@@ -21,7 +21,13 @@ afterEach(async () => {
   await host[Symbol.asyncDispose]()
 })
 
-const shareOf = (path: string, share: Partial<ShareConfig> = {}): ShareConfig => ({ path, tag: 'project', ...share })
+const shareOf = (path: string, share: Partial<ShareConfig> = {}): ShareConfig => ({
+  path,
+  tag: 'project',
+  readOnly: false,
+  type: '9p',
+  ...share,
+})
 
 /** The message about a share that must be refused by a creation and by an edit, which change nothing. */
 async function refusalOf(share: ShareConfig): Promise<string> {
@@ -93,7 +99,7 @@ test('settings show the real path of a folder, and QEMU starts with names of all
   const vm = await host.createVm({
     shares: [shareOf(join(folder, 'link')), shareOf(folder, { tag: 'b', readOnly: true })],
   })
-  const shares = [shareOf(odd, { readOnly: false }), shareOf(folder, { tag: 'b', readOnly: true })]
+  const shares = [shareOf(odd), shareOf(folder, { tag: 'b', readOnly: true })]
   expect(vm.config.shares).toEqual(shares)
   await host.boot(vm)
   await vm.suspend().unwrap()
