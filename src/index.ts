@@ -36,6 +36,7 @@ export type { GuestEntry, GuestFileErrno, GuestFileType, GuestStats } from './mo
 export type { GuestInfo } from './model/guest-info.js'
 export type { HostInfo, HostLicense } from './model/host-info.js'
 export type { ImageDownload } from './model/image-source.js'
+export type { JsonObject, JsonValue } from './model/json.js'
 export { keyCodes, type KeyCode, type Keys } from './model/keys.js'
 export type { NetworkAddress } from './model/network-address.js'
 export type { SignalName } from './model/signal.js'
@@ -58,7 +59,7 @@ export type {
 } from './model/vm-config.js'
 export type { EventFilter, OverflowEvent, VmChangeEvent, VmEvent, VmStateEvent } from './model/vm-event.js'
 export type { NativeSettings } from './model/native-settings.js'
-export type { ParallelsNative, QemuNative, VmNative } from './model/vm-native.js'
+export type { NativeDetails, ParallelsNative, QemuNative } from './model/native-details.js'
 export type { AgentAccess, GuestAccess, NoAccess, SshAccess } from './model/guest-access.js'
 export type { ShareConfig, ShareType } from './model/share.js'
 export type { VmLabels } from './model/vm-labels.js'
@@ -88,4 +89,5 @@ export type {
   WatchOptions,
 } from './vm-arguments.js'
 export type { Vm } from './vm.js'
+export { type VmNative } from './vm-native.js'
 export type { VmView } from './vm-view.js'

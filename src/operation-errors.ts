@@ -106,6 +106,8 @@ export type GetGuestInfoErrors = OperationErrors<'guest.getInfo'>
 export type WaitUntilReadyErrors = OperationErrors<'guest.waitUntilReady'>
 /** What `vm.guest.waitForPort()` may end with. */
 export type WaitForPortErrors = OperationErrors<'guest.waitForPort'>
+/** What `vm.native.qmp()` may end with. */
+export type QmpErrors = OperationErrors<'native.qmp'>
 /** What `job.kill()` of a program may end with. */
 export type KillErrors = OperationErrors<'job.kill'>
 /** What `job.resize()` of a program may end with. */

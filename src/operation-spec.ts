@@ -30,6 +30,7 @@ export type AnswerKind =
   | 'entries'
   | 'stats'
   | 'guestInfo'
+  | 'json'
   | 'nothing'
 
 /** One row of the table of operations: `operations`. */

@@ -6,6 +6,9 @@ export type { AnswerKind, JobTarget, OperationSpec } from './operation-spec.js'
 /** Longest wait for a guest to shut down: init systems commonly give their services 90 seconds. */
 const shutdownTimeoutMs = 120_000
 
+/** QEMU answers within milliseconds, but for commands that write a guest's memory to a file. */
+const qmpTimeoutMs = 60_000
+
 const atRest = ['stopped', 'suspended', 'crashed'] as const
 
 const table = {
@@ -214,6 +217,13 @@ const table = {
     errors: inState,
   },
   ...guestOperationRows,
+  'native.qmp': {
+    phrase: 'send a QMP command to',
+    answers: 'json',
+    from: ['running', 'paused'],
+    timeoutMs: qmpTimeoutMs,
+    errors: inState,
+  },
   'console.waitFor': {
     phrase: 'wait for the console of',
     isQuery: true,
@@ -232,7 +242,7 @@ const table = {
 
 /**
  * Every operation, and all that is known of it. The first word of its code says what it works on: a host, a VM, the agent in a VM's
- * guest, or a job. Derived from it are the methods of the facades, what drivers implement and answer, the check of states, the
+ * guest, what only one kind of host has, or a job. Derived from it are the methods of the facades, what drivers implement and answer, the check of states, the
  * wording of messages, the types of errors, the actions of the simulated host, and the calls of the conformance suite.
  */
 export const operations: typeof table = table

@@ -1,11 +1,14 @@
 import * as v from 'valibot'
+import { callDriver, type DriverCall, type DriverConnection } from './driver-call.js'
 import type { DriverOperations } from './driver/driver.js'
 import { hostTask } from './driver/host-task.js'
 import type { Task } from './driver/task.js'
 import { InvalidArgumentError } from './errors.js'
 import { validate } from './errors/validate.js'
+import type { Job } from './job/job.js'
 import { nonEmpty } from './model/schema.js'
 import type { Snapshot, SnapshotNode } from './model/snapshot.js'
+import type { OperationErrors } from './operation-errors.js'
 
 /** A snapshot as methods take it: itself, its id, or its name. An id goes before a name. */
 export type SnapshotArgument = Snapshot | string
@@ -24,6 +27,23 @@ interface SnapshotInput {
 export interface SnapshotChoice {
   readonly input: SnapshotInput | InvalidArgumentError
   readonly complete: ((input: SnapshotInput, task: Task) => Promise<SnapshotInput>) | undefined
+}
+
+/** A call of an operation on one snapshot of a VM. */
+interface SnapshotCall<O extends 'vm.switchToSnapshot' | 'vm.deleteSnapshot', T> extends Pick<
+  DriverCall<O, O, T>,
+  'method' | 'target' | 'options' | 'map'
+> {
+  readonly snapshot: SnapshotArgument
+}
+
+/** Makes a job of an operation on one snapshot of a VM. */
+export function callOnSnapshot<O extends 'vm.switchToSnapshot' | 'vm.deleteSnapshot', T>(
+  connection: DriverConnection,
+  { snapshot, ...call }: SnapshotCall<O, T>,
+): Job<T, OperationErrors<O>> {
+  const chosen = chooseSnapshot(call.target.id, snapshot, connection.driver.operations)
+  return callDriver(connection, { ...call, operation: call.method, ...chosen })
 }
 
 /** Reads the argument. A snapshot's own id is taken as it is; the host is asked what else a text means, if it lists snapshots. */

@@ -2,7 +2,7 @@ import { inspect } from 'node:util'
 import type { VmRecord } from './model/vm-record.js'
 import type { VmError } from './errors.js'
 import type { VmConfig } from './model/vm-config.js'
-import type { VmNative } from './model/vm-native.js'
+import type { NativeDetails } from './model/native-details.js'
 import type { VmState } from './model/vm-state.js'
 import type { JobTarget } from './operations.js'
 
@@ -43,11 +43,8 @@ export abstract class VmView {
     return this.#record.config
   }
 
-  /**
-   * What only this kind of host tells, as of its last answer with the VM's settings; absent if there is nothing. Of QEMU, the command
-   * line: `vm.native?.driver === 'qmp' && vm.native.commandLine`; of Parallels, whether the VM is a template.
-   */
-  get native(): VmNative | undefined {
+  /** @internal */
+  protected get nativeDetails(): NativeDetails | undefined {
     return this.#record.native
   }
 

@@ -21,7 +21,7 @@ import { vmChangesSchema, type VmChanges } from './model/vm-spec.js'
 import type { VmState } from './model/vm-state.js'
 import type * as operation from './operation-errors.js'
 import type { OperationMethods } from './operation-methods.js'
-import { chooseSnapshot, type SnapshotArgument } from './snapshot-argument.js'
+import { callOnSnapshot, type SnapshotArgument } from './snapshot-argument.js'
 import { startVm } from './start-vm.js'
 import { stopVm } from './stop-vm.js'
 import {
@@ -36,6 +36,7 @@ import {
   type SnapshotOptions,
   type WatchOptions,
 } from './vm-arguments.js'
+import { VmNative } from './vm-native.js'
 import { VmView } from './vm-view.js'
 import { waitForState } from './wait-for-state.js'
 import { statisticsOf } from './watch-statistics.js'
@@ -67,6 +68,7 @@ const itself = <T>(value: T): T => value
 export class Vm extends VmView implements OperationMethods<'vm'>, AsyncDisposable {
   readonly #connection: VmConnection
   readonly #guest: VmGuest
+  #native: VmNative | undefined
 
   /** @internal */
   constructor(connection: VmConnection, record: VmRecord) {
@@ -86,6 +88,14 @@ export class Vm extends VmView implements OperationMethods<'vm'>, AsyncDisposabl
   /** What the agent inside the VM can do. */
   get guest(): VmGuest {
     return this.#guest
+  }
+
+  /** What only this kind of host has: raw commands, and details of the VM. */
+  get native(): VmNative {
+    return (this.#native ??= new VmNative(this.#connection, () => ({
+      target: this.target,
+      details: this.nativeDetails,
+    })))
   }
 
   /** Asks the host for the state. */
@@ -241,12 +251,15 @@ export class Vm extends VmView implements OperationMethods<'vm'>, AsyncDisposabl
    * lost. A name that several snapshots have ends with an `InvalidArgumentError` that lists their ids.
    */
   switchToSnapshot(snapshot: SnapshotArgument, options?: JobOptions): Job<void, operation.SwitchToSnapshotErrors> {
-    return this.#ofSnapshot('vm.switchToSnapshot', snapshot, options, this.#forgetState)
+    const { target } = this
+    const call = { method: 'vm.switchToSnapshot', target, snapshot, options, map: this.#forgetState } as const
+    return callOnSnapshot(this.#connection, call)
   }
 
   /** Deletes one snapshot, given by itself, its id or its name; those made on top of it stay. */
   deleteSnapshot(snapshot: SnapshotArgument, options?: JobOptions): Job<void, operation.DeleteSnapshotErrors> {
-    return this.#ofSnapshot('vm.deleteSnapshot', snapshot, options, nothing)
+    const call = { method: 'vm.deleteSnapshot', target: this.target, snapshot, options, map: nothing } as const
+    return callOnSnapshot(this.#connection, call)
   }
 
   /** What the VM uses at present, if it is `running` or `paused`. */
@@ -320,16 +333,6 @@ export class Vm extends VmView implements OperationMethods<'vm'>, AsyncDisposabl
     options: JobOptions | undefined,
   ): Job<void, operation.OperationErrors<O>> {
     return this.#call(method, input, options, this.#forgetState)
-  }
-
-  #ofSnapshot<O extends 'vm.switchToSnapshot' | 'vm.deleteSnapshot', T>(
-    method: O,
-    snapshot: SnapshotArgument,
-    options: JobOptions | undefined,
-    map: (output: DriverOperationTypes[O]['output']) => T,
-  ): Job<T, operation.OperationErrors<O>> {
-    const chosen = chooseSnapshot(this.id, snapshot, this.#connection.driver.operations)
-    return callDriver(this.#connection, { method, operation: method, target: this.target, options, map, ...chosen })
   }
 
   #call<O extends VmOperation, T>(

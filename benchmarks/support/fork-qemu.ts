@@ -59,7 +59,8 @@ export class ForkedQemu implements AsyncDisposable {
     const snapshot = await golden.createSnapshot({ name: 'booted' }).unwrap()
     await golden.stop({ mode: 'kill' }).unwrap()
     const clone = await golden.clone({ name: 'of-bare', memory: true, snapshot }).unwrap()
-    const line = clone.native?.driver === 'qmp' ? clone.native.commandLine : []
+    const { details } = clone.native
+    const line = details?.driver === 'qmp' ? details.commandLine : []
     const vmFolder = join(directory, 'vms', clone.id)
     const stream = join(folder, 'stream')
     await saveStream(vmFolder, join(folder, 'stream.sock'), stream)

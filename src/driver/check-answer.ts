@@ -3,6 +3,7 @@ import { ProtocolError } from '../errors.js'
 import { validate } from '../errors/validate.js'
 import type { CachedImage } from '../model/cached-image.js'
 import { nonEmpty, optional, text } from '../model/schema.js'
+import { isJson } from '../model/json.js'
 import { guestFileTypes } from '../model/guest-file.js'
 import { signalNames } from '../model/signal.js'
 import type { Snapshot } from '../model/snapshot.js'
@@ -110,6 +111,7 @@ const answers = {
     }),
   ),
   guestInfo: shape({ system: text, hostName: text, users: list(text), time: date }),
+  json: v.custom(isJson, 'must be plain data, as JSON has it'),
   nothing: v.unknown(),
 } as const satisfies Record<AnswerKind, v.GenericSchema>
 

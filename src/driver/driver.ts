@@ -7,6 +7,7 @@ import type { GuestInfo } from '../model/guest-info.js'
 import type { NetworkAddress } from '../model/network-address.js'
 import type { HostJob } from '../model/host-job.js'
 import type { HostInfo } from '../model/host-info.js'
+import type { JsonObject, JsonValue } from '../model/json.js'
 import type { Keys } from '../model/keys.js'
 import type { Snapshot, SnapshotNode } from '../model/snapshot.js'
 import type { VmStatistics } from '../model/statistics.js'
@@ -153,6 +154,13 @@ export interface DriverInputs extends GuestInputs {
   }
   /** The VM. */
   'vm.console': OnVm
+  /** The VM, and the command. */
+  'native.qmp': OnVm & {
+    /** The name of the command, which is none of those that awaitvm keeps to itself. */
+    readonly command: string
+    /** Its arguments; empty if it has none. */
+    readonly arguments: JsonObject
+  }
 }
 
 /** What a driver answers, for each kind of answer in the table of operations. */
@@ -193,6 +201,8 @@ export interface DriverAnswers {
   stats: GuestStats | undefined
   /** The guest. */
   guestInfo: GuestInfo
+  /** What the host itself answered. */
+  json: JsonValue
   /** Nothing. */
   nothing: void
 }

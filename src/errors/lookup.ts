@@ -5,6 +5,7 @@ import {
   ResourceBusyError,
   SnapshotNotFoundError,
   VmNotFoundError,
+  type NativeError,
 } from '../errors.js'
 
 /** Error for a new name that another VM has. */
@@ -77,4 +78,13 @@ export const imageIsUsed = (names: readonly string[], kind: 'disks of' | 'VMs in
     reason: `the ${kind} ${names.slice(0, 5).join(', ')}${names.length > 5 ? ', …' : ''} start from the image`,
     hint: 'Delete those VMs, or their snapshots with that disk, first.',
     retryable: false,
+  })
+
+/** Error for a command that the QEMU of a VM does not have. */
+export const commandNotFound = (command: string, native?: NativeError): InvalidArgumentError =>
+  new InvalidArgumentError({
+    path: 'command',
+    reason: `command is ${JSON.stringify(command)}, which its QEMU does not have`,
+    hint: "vm.native.qmp('query-commands') tells what it has.",
+    native,
   })

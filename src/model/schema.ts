@@ -55,7 +55,7 @@ export type Complete<T> = { [K in keyof Required<T>]: T[K] }
 /** A value that its consumer checks. */
 export const unchecked = <T>(): v.OptionalSchema<v.GenericSchema<T>, undefined> => optional(v.custom<T>(() => true))
 
-const objectOnly = v.custom<object>(
+export const objectOnly = v.custom<object>(
   (value) => typeof value === 'object' && value !== null && !Array.isArray(value),
   'must be an object',
 )

@@ -1,6 +1,6 @@
 import type { VmError } from '../vm-error.js'
 import type { VmConfig } from './vm-config.js'
-import type { VmNative } from './vm-native.js'
+import type { NativeDetails } from './native-details.js'
 import type { VmState } from './vm-state.js'
 
 /** A VM as its host describes it at one moment. */
@@ -12,7 +12,7 @@ export interface VmRecord {
   /** The settings; of a damaged VM, as much of them as can be read. */
   readonly config: VmConfig
   /** Details that only this kind of host has. */
-  readonly native?: VmNative | undefined
+  readonly native?: NativeDetails | undefined
   /**
    * What is wrong, and what to do: of a VM whose files are damaged, whose state is therefore `unknown`, or of one that is
    * `paused` because the host has no room for what its guest writes.

@@ -6,6 +6,7 @@ import type { FaultList } from '../drivers/simulated/fault-list.js'
 import type { ExecHandler } from '../drivers/simulated/guest-program.js'
 import { SimulatedHost } from '../drivers/simulated/host.js'
 import { addHost, findHost } from '../drivers/simulated/hosts.js'
+import type { QmpHandler } from '../drivers/simulated/qmp-handler.js'
 import { RealClock } from '../drivers/simulated/real-clock.js'
 import { VirtualClock } from '../drivers/simulated/virtual-clock.js'
 import { ConnectionError, InvalidArgumentError } from '../errors.js'
@@ -80,6 +81,11 @@ export class SimulatedServer implements AsyncDisposable {
   /** Runs programs for `vm.guest.exec` in all VMs without a handler of their own. `undefined` removes the handler. */
   onExec(handler: ExecHandler | undefined): void {
     this.#host.execHandler = handler
+  }
+
+  /** Answers the commands of `vm.native.qmp` in all VMs. Without a handler, QEMU has no command. `undefined` removes the handler. */
+  onQmp(handler: QmpHandler | undefined): void {
+    this.#host.qmpHandler = handler
   }
 
   /** Closes the host's connections, and ends its interceptions. */

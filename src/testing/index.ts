@@ -24,6 +24,7 @@ export type {
   SimulatedProgram,
 } from '../drivers/simulated/guest-program.js'
 export type { Duration, Latency } from '../drivers/simulated/latency.js'
+export type { QmpHandler, SimulatedQmpCommand } from '../drivers/simulated/qmp-handler.js'
 export type { SimulatedOperation } from '../drivers/simulated/simulated-operation.js'
 export { createJob, type CreateJobOptions, type JobInHand } from './create-job.js'
 export { createSimulatedServer, type SimulatedServer } from './create-simulated-server.js'

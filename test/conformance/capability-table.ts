@@ -5,8 +5,7 @@ import { readCapabilityRecords, type HostRecord } from './capability-record.js'
 
 const part = new ReadmePart('capabilities')
 
-const isCapability = (code: OperationCode): boolean =>
-  code.startsWith('server.') || code.startsWith('images.') || code.startsWith('vm.') || code.startsWith('guest.')
+const isCapability = (code: OperationCode): boolean => /^(?:server|images|vm|guest|native)\./.test(code)
 
 /** The rows of the table. */
 export const capabilities: readonly Capability[] = [

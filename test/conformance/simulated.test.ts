@@ -47,6 +47,10 @@ describeOwnHost({
       handle.removeFile(file)
       return {}
     })
+    simulated.onQmp(({ command, vm }) => {
+      const status = simulated.vm(vm).state
+      return command === 'query-status' ? { running: status === 'running', status } : undefined
+    })
     return {
       server: simulated.server,
       connectAgain: async (again) => simulated.connect(again),

@@ -206,17 +206,17 @@ for (const verb of ['unregister', 'delete'] as const) {
 faulty('a template is listed and told apart, cloned, and never started', async ({ double, server, vm }) => {
   await double.prlctlOutput('clone', vm.name, '--name', 'golden', '--template')
   const template = await server.getVm('golden').unwrap()
-  expect(template.native).toEqual({ driver: 'parallels', isTemplate: true })
+  expect(template.native.details).toEqual({ driver: 'parallels', isTemplate: true })
   expect(await server.getVm(template.id).unwrap()).toBe(template)
   const listed = await server.getVmList().unwrap()
-  expect(listed.map(({ name, native }) => [name, native?.driver === 'parallels' && native.isTemplate])).toEqual([
-    ['web-1', false],
-    ['golden', true],
+  expect(listed.map(({ name, native }) => [name, native.details])).toEqual([
+    ['web-1', { driver: 'parallels', isTemplate: false }],
+    ['golden', { driver: 'parallels', isTemplate: true }],
   ])
   const error = await failureOf(template.start(), 'NOT_SUPPORTED')
   expect(error.hint).toContain('vm.clone()')
   const copy = await template.clone({ name: 'copy' }).unwrap()
-  expect(copy.native).toEqual({ driver: 'parallels', isTemplate: false })
+  expect(copy.native.details).toEqual({ driver: 'parallels', isTemplate: false })
   await copy.start().unwrap()
   await template.delete().unwrap()
   await failureOf(server.getVm('golden'), 'VM_NOT_FOUND')

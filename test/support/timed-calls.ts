@@ -57,4 +57,5 @@ export const timedCalls: Record<
   'guest.getNetworkAddresses': (vm, options) => vm.guest.getNetworkAddresses(options),
   'guest.copyIn': (vm, options, { folder }) => vm.guest.copyIn(join(folder, 'in'), '/tmp/in', options),
   'guest.copyOut': (vm, options, { folder }) => vm.guest.copyOut('/etc/hostname', join(folder, 'out'), options),
+  'native.qmp': (vm, options) => vm.native.qmp('query-status', {}, options),
 }

@@ -1,4 +1,4 @@
-import type { Job, OperationCode, Server, StartErrors, Vm, VmGuest } from 'awaitvm'
+import type { Job, OperationCode, Server, StartErrors, Vm, VmGuest, VmNative } from 'awaitvm'
 import { operations } from 'awaitvm'
 import type { DriverOperation, DriverOperationTypes, VmRecord } from 'awaitvm/driver'
 import { describe, expectTypeOf, test } from 'vitest'
@@ -34,6 +34,7 @@ describe('an operation that is left out does not compile', () => {
     expectTypeOf<Omit<Vm, 'resume'>>().not.toExtend<OperationMethods<'vm'>>()
     expectTypeOf<Omit<Server, 'getInfo'>>().not.toExtend<OperationMethods<'server'>>()
     expectTypeOf<Omit<VmGuest, 'copyOut'>>().not.toExtend<OperationMethods<'guest'>>()
+    expectTypeOf<Omit<VmNative, 'qmp'>>().not.toExtend<OperationMethods<'native'>>()
   })
 
   test('nor does a method whose job ends with other errors than those of its operation', () => {
@@ -46,7 +47,9 @@ describe('an operation that is left out does not compile', () => {
   })
 
   test('as a call of the conformance suite', () => {
-    expectTypeOf<keyof typeof vmCalls>().toEqualTypeOf<Extract<OperationCode, `vm.${string}` | `guest.${string}`>>()
+    expectTypeOf<keyof typeof vmCalls>().toEqualTypeOf<
+      Extract<OperationCode, `vm.${string}` | `guest.${string}` | `native.${string}`>
+    >()
     expectTypeOf<keyof typeof serverCalls | 'server.createVm' | 'server.getJobs' | 'server.close'>().toEqualTypeOf<
       Extract<OperationCode, `server.${string}` | `images.${string}`>
     >()

@@ -177,6 +177,7 @@ describe('a job that fails', () => {
         "Cannot wait for the guest of VM "web-1": no.",
         "Cannot wait for a port of VM "web-1": no.",
         "Cannot get the network addresses of VM "web-1": no.",
+        "Cannot send a QMP command to VM "web-1": no.",
         "Cannot wait for the console of VM "web-1": no.",
         "Cannot cancel a job on VM "web-1": no.",
         "Cannot send a signal to a program in VM "web-1": no.",

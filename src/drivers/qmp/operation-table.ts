@@ -8,6 +8,7 @@ import type { Task } from '../../driver/task.js'
 import type { GuestAgent } from '../../guest-agent/agent.js'
 import type { GuestOperations } from '../../guest-agent/guest-operations.js'
 import type { HostInfo } from '../../model/host-info.js'
+import type { JsonValue } from '../../model/json.js'
 import type { VmState } from '../../model/vm-state.js'
 import { statesToClone } from '../../errors/state.js'
 import { operations } from '../../operations.js'
@@ -36,6 +37,7 @@ import type { QemuProvisioning } from './qemu-provisioning.js'
 import type { VmShutdown } from './vm-shutdown.js'
 import type { QemuSnapshots } from './qemu-snapshots.js'
 import type { QemuTwins } from './qemu-twins.js'
+import { isQuestion, requireOthersNames, sendHeld, sendRaw } from './raw-command.js'
 import { readStatistics } from './vm-statistics.js'
 
 interface Parts {
@@ -63,6 +65,9 @@ interface Parts {
 interface OnVm {
   readonly vm: string
 }
+
+/** The states in which a VM may have a QEMU that takes commands: that of a guest that panicked is still there. */
+const withQemu = [...operations['native.qmp'].from, 'crashed'] as const
 
 /** How long a kill waits for QEMU to tell the state. */
 const killPatienceMs = 1000
@@ -245,5 +250,18 @@ export function operationTable(parts: Parts): DriverOperations {
     'vm.sendKeys': use((running, { keys }) => sendKeys(running, keys)),
     'vm.console': use((running) => openConsole(running, observer, consoleInput)),
     ...guest.operations,
+    'native.qmp': (input, task) =>
+      work.change(task, async (sending) => {
+        const { signal } = sending
+        // A question counts as not sent, so that it can be given up at any time.
+        if (isQuestion(input)) {
+          const asking = { signal, send: () => undefined }
+          const ask = ({ monitor }: RunningVm): Promise<JsonValue> =>
+            monitor((client) => sendRaw(client, input, signal))
+          return await access.use(input.vm, task, asking, ask, { expected: withQemu })
+        }
+        requireOthersNames(input)
+        return await access.change(input.vm, task, sending, (held) => sendHeld(held, input), { expected: withQemu })
+      }),
   }
 }

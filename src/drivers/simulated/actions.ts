@@ -4,6 +4,7 @@ import { guestActions } from './guest-actions.js'
 import { guestFileActions } from './guest-file-actions.js'
 import { guestWaits } from './guest-waits.js'
 import { imageActions } from './image-actions.js'
+import { nativeActions } from './native-actions.js'
 import { observingActions } from './observing-actions.js'
 import { serverActions } from './server-actions.js'
 import { vmActions } from './vm-actions.js'
@@ -16,4 +17,5 @@ export const actions: Actions<DriverOperation> = {
   ...guestActions,
   ...guestFileActions,
   ...guestWaits,
+  ...nativeActions,
 }

@@ -44,6 +44,7 @@ const inputNames = {
   'guest.copyIn': ['from', 'to', 'owner'],
   'guest.copyOut': ['from', 'to'],
   'guest.waitForPort': ['port', 'host'],
+  'native.qmp': ['command', 'arguments'],
 } as const satisfies { readonly [O in OperationWithInput]: readonly InputName<O>[] }
 
 /** A part of an input; a list must be whole. */

@@ -7,6 +7,7 @@ import { CallLog } from './call-log.js'
 import type { HostClock } from './clock.js'
 import { FaultList } from './fault-list.js'
 import type { ExecHandler } from './guest-program.js'
+import type { QmpHandler } from './qmp-handler.js'
 import { JobKeeper } from './job-keeper.js'
 import type { Latency } from './latency.js'
 import { SimulatedLifecycle } from './simulated-lifecycle.js'
@@ -62,6 +63,8 @@ export class SimulatedHost {
   readonly #connections = new Set<HostConnection>()
   /** Runs programs in all guests without a handler of their own. */
   execHandler: ExecHandler | undefined
+  /** Answers the commands of `vm.native.qmp`. */
+  qmpHandler: QmpHandler | undefined
   #lastNumber = 0
   /** Who makes the change that is being made now. */
   #acting: HostConnection | 'another' | undefined

@@ -9,7 +9,7 @@ import type { Trial } from './trial.js'
 
 type Call<Target> = (target: Target, trial: Trial) => PromiseLike<Result<unknown, VmError>>
 
-export type VmOperation = Extract<OperationCode, `vm.${string}` | `guest.${string}`>
+export type VmOperation = Extract<OperationCode, `vm.${string}` | `guest.${string}` | `native.${string}`>
 export type ServerOperation = Exclude<
   Extract<OperationCode, `server.${string}` | `images.${string}`>,
   'server.close' | 'server.getJobs' | 'server.createVm'
@@ -55,6 +55,7 @@ export const vmCalls: Record<VmOperation, Call<Vm>> = {
   'guest.getNetworkAddresses': (vm) => vm.guest.getNetworkAddresses(),
   'guest.copyIn': (vm, trial) => vm.guest.copyIn(trial.path('in'), '/tmp/in'),
   'guest.copyOut': (vm, trial) => vm.guest.copyOut('/etc/hostname', trial.path('out')),
+  'native.qmp': (vm) => vm.native.qmp('query-status'),
 }
 
 export const serverCalls: Record<ServerOperation, Call<Server>> = {

@@ -34,6 +34,7 @@ import { lifecycle } from './cases/lifecycle.js'
 import { lookup } from './cases/lookup.js'
 import { many } from './cases/many.js'
 import { migrate } from './cases/migrate.js'
+import { nativeCommands } from './cases/native-commands.js'
 import { networkAdapters } from './cases/network-adapters.js'
 import { notFound } from './cases/not-found.js'
 import { screenAndKeys } from './cases/screen-and-keys.js'
@@ -73,6 +74,7 @@ export type Subject =
   | 'console'
   | 'screen and keys'
   | 'statistics'
+  | 'native commands'
   | 'events'
   | 'jobs'
   | 'cancelling'
@@ -122,6 +124,7 @@ export const allCases: Readonly<Record<Subject, Cases>> = {
   console: consoleCases,
   'screen and keys': screenAndKeys,
   statistics,
+  'native commands': nativeCommands,
   events,
   jobs,
   cancelling,

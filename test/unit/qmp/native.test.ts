@@ -8,16 +8,16 @@ beforeEach((context) => {
   skipWithout(context, missingQemu)
 })
 
-const commandLineOf = ({ native }: Vm): readonly string[] | undefined =>
-  native?.driver === 'qmp' ? native.commandLine : undefined
+const commandLineOf = ({ native: { details } }: Vm): readonly string[] | undefined =>
+  details?.driver === 'qmp' ? details.commandLine : undefined
 
 test('a VM shows the command line that it would be started with, and, while it runs, the one that it was started with', async () => {
   await using host = await QmpHost.open()
   const vm = await host.createVm({ disks: [{ sizeMiB: 1 }] })
-  const planned = vm.native
+  const planned = vm.native.details
   expect(planned?.driver).toBe('qmp')
   await vm.edit({ cpus: 2 }).unwrap()
-  expect(vm.native).not.toEqual(planned)
+  expect(vm.native.details).not.toEqual(planned)
   const commandLine = commandLineOf(vm)
   await vm.start().unwrap()
   const words = (await readFile(`/proc/${await host.pidOf(vm)}/cmdline`, 'utf8')).split('\0').slice(0, -1)

@@ -1,4 +1,5 @@
 import { InvalidArgumentError } from '../../../errors.js'
+import { isOwnName } from './own-names.js'
 
 const drives = 'Use disks, cdroms or floppies.'
 const bootSetting = 'Use boot.'
@@ -62,10 +63,6 @@ const owned: Readonly<Record<string, string>> = {
   version: process,
 }
 
-/** The names that awaitvm uses, and those of which it takes devices and nodes for its own. */
-const ownName =
-  /^(?:control|watch|events|serial|agent|bulk|balloon|plug|scsi|seed|share-memory|firmware|memory|tpm|tpm0|agent-port|bulk-port)$|^(?:drive-|disk-|copy|cdrom|floppy|net\d|share\d|hub|tap)/
-
 /** Throws if arguments that a user gives to QEMU would take the place of awaitvm's own. */
 export function checkExtraArguments(words: readonly string[], root: string): void {
   for (const [index, word] of words.entries()) {
@@ -83,7 +80,7 @@ export function checkExtraArguments(words: readonly string[], root: string): voi
         'Give an option and its value as two arguments, and no image without an option.',
       )
     }
-    const name = namesIn(word).find((each) => ownName.test(each))
+    const name = namesIn(word).find(isOwnName)
     if (name === undefined) continue
     throw wrong(path, `uses the name ${JSON.stringify(name)}, which is one of awaitvm's own`, 'Use another name.')
   }

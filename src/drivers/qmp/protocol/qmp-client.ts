@@ -19,13 +19,16 @@ export interface QmpCommandOptions {
   readonly timeoutMs?: number | undefined
   /** Overtakes queued commands; needs `withOutOfBand`. */
   readonly isOutOfBand?: boolean | undefined
+  /** Aborting it gives the answer up: QEMU may still carry the command out. */
+  readonly signal?: AbortSignal | undefined
 }
 
 interface Pending {
   readonly command: string
   readonly resolve: (value: unknown) => void
   readonly reject: (error: Error) => void
-  readonly timer: NodeJS.Timeout
+  /** Ends the waiting for the answer. */
+  readonly release: () => void
 }
 
 /** Longer than QEMU's main loop is ever blocked, except by a blocking command. */
@@ -81,17 +84,33 @@ export class QmpClient {
   execute(
     command: string,
     args?: Readonly<Record<string, unknown>>,
-    { timeoutMs = commandTimeoutMs, isOutOfBand = false }: QmpCommandOptions = {},
+    { timeoutMs = commandTimeoutMs, isOutOfBand = false, signal }: QmpCommandOptions = {},
   ): Promise<unknown> {
     if (this.#failure !== undefined) return Promise.reject(this.#failure)
     const id = this.#freeIds.pop() ?? this.#nextId()
     return new Promise((resolve, reject) => {
-      const timer = setTimeout(() => {
+      const giveUp = (error: Error): void => {
         // The id is not used again: the answer may still come.
         this.#pending.delete(id)
-        reject(new QmpTimeoutError(command, timeoutMs))
+        release()
+        reject(error)
+      }
+      const stop = (): void => {
+        giveUp(signal?.reason instanceof Error ? signal.reason : new DOMException('it was aborted', 'AbortError'))
+      }
+      const timer = setTimeout(() => {
+        giveUp(new QmpTimeoutError(command, timeoutMs))
       }, timeoutMs)
-      this.#pending.set(id, { command, resolve, reject, timer })
+      const release = (): void => {
+        clearTimeout(timer)
+        signal?.removeEventListener('abort', stop)
+      }
+      if (signal?.aborted === true) {
+        stop()
+        return
+      }
+      signal?.addEventListener('abort', stop)
+      this.#pending.set(id, { command, resolve, reject, release })
       this.#stream.write(formatQmpCommand(id, command, args, isOutOfBand))
     })
   }
@@ -172,7 +191,7 @@ export class QmpClient {
     if (pending === undefined) return
     this.#pending.delete(id)
     this.#freeIds.push(id)
-    clearTimeout(pending.timer)
+    pending.release()
     settle(pending)
   }
 
@@ -183,8 +202,8 @@ export class QmpClient {
 
   #fail(error: QmpConnectionError): void {
     this.#failure ??= error
-    for (const { reject, timer } of this.#pending.values()) {
-      clearTimeout(timer)
+    for (const { reject, release } of this.#pending.values()) {
+      release()
       reject(this.#failure)
     }
     this.#pending.clear()

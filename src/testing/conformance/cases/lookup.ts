@@ -111,9 +111,9 @@ export const lookup: Cases = ({ host, promises }) => {
     expect(await trial.server.getVm('Web-1').unwrap()).toBe(vm)
   })
 
-  promises('vm.native has the name of the driver', ['server.createVm'], async (trial) => {
-    const { native } = await trial.createVm()
-    if (native !== undefined) expect(native.driver).toBe(trial.server.driver)
+  promises('vm.native.details has the name of the driver', ['server.createVm'], async (trial) => {
+    const { details } = (await trial.createVm()).native
+    if (details !== undefined) expect(details.driver).toBe(trial.server.driver)
     else expect(trial.server.driver).not.toBe('qmp')
   })
 

@@ -15,4 +15,4 @@ export interface ParallelsNative {
 }
 
 /** Details of a VM that only one kind of host has; `driver` names it. */
-export type VmNative = QemuNative | ParallelsNative
+export type NativeDetails = QemuNative | ParallelsNative
