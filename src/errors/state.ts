@@ -1,4 +1,5 @@
 import { HostError, InvalidStateError, ResourceBusyError, type NativeError, type VmError } from '../errors.js'
+import type { MediaDrives } from '../model/vm-changes.js'
 import type { VmState } from '../model/vm-state.js'
 import { operations, type OperationCode, type OperationSpec } from '../operations.js'
 
@@ -57,6 +58,17 @@ export const invalidState = (
     native,
     hint,
   })
+
+/** Throws if an edit changes the number of drives for media of a VM that runs or has saved memory. What is in them may change. */
+export function requireSameDrives(before: MediaDrives, wanted: MediaDrives, state: VmState): void {
+  for (const kind of ['cdroms', 'floppies'] as const) {
+    if (wanted[kind].length === before[kind].length) continue
+    throw invalidState(state, ['stopped', 'crashed'], {
+      reason: `it is ${state}, and the number of its drives (${kind}) only changes while it is stopped`,
+      hint: `Stop it first, with vm.stop(). To take a medium out, list its drive without an image: ${kind}: [{}].`,
+    })
+  }
+}
 
 /** Error for a restart whose VM was stopped before its guest shut down: it stays stopped. */
 export const stoppedBeforeShutdown = (): InvalidStateError =>

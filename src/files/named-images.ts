@@ -1,11 +1,9 @@
 import { firmwareFile } from '../model/boot-firmware.js'
-import type { MediaDrive } from '../model/vm-changes.js'
-import type { BootConfig, VmConfig } from '../model/vm-config.js'
+import type { MediaDrives } from '../model/vm-changes.js'
+import type { BootConfig, MediaConfig, VmConfig } from '../model/vm-config.js'
 
 /** The settings of a VM that name files. */
-export interface ImageSettings extends Pick<VmConfig, 'disks' | 'boot'> {
-  readonly cdroms: readonly MediaDrive[]
-  readonly floppies: readonly MediaDrive[]
+export interface ImageSettings extends Pick<VmConfig, 'disks' | 'boot'>, MediaDrives {
   /** The firmware in flash memory, if the host has found it by itself: `boot.firmware` only says what kind it is. */
   readonly flash?: { readonly code: string } | undefined
 }
@@ -38,7 +36,7 @@ export const namedImages = (settings: ImageSettings): NamedImage[] => [
   ...Object.entries(bootFiles(settings)).flatMap(([key, image]) => named('boot', `boot.${key}`, image)),
 ]
 
-const inDrives = (kind: 'disks' | 'cdroms' | 'floppies', drives: readonly MediaDrive[]): NamedImage[] =>
+const inDrives = (kind: 'disks' | 'cdroms' | 'floppies', drives: readonly MediaConfig[]): NamedImage[] =>
   drives.flatMap(({ image }, index) => named(kind, `${kind}[${String(index)}].image`, image))
 
 const named = (kind: NamedImage['kind'], path: string, image: string | undefined): NamedImage[] =>

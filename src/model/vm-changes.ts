@@ -1,4 +1,4 @@
-import type { CdromConfig } from './vm-config.js'
+import type { MediaConfig } from './vm-config.js'
 import type { VmChanges } from './vm-spec.js'
 
 /** What an edit changes at most: only what is not hardware, also media in drives, or any hardware. */
@@ -16,26 +16,19 @@ export function reachOf({
   return cdroms === undefined && floppies === undefined ? 'details' : 'media'
 }
 
-/** A drive for media. It is empty if it has no image. */
-export interface MediaDrive {
-  readonly image?: string | undefined
-}
-
-/** A CD-ROM drive, which may be empty. */
-export interface CdromDrive extends MediaDrive, Pick<CdromConfig, 'bus'> {}
-
-interface Drives {
-  readonly cdroms: readonly MediaDrive[]
-  readonly floppies: readonly MediaDrive[]
+/** The drives of a VM for media. */
+export interface MediaDrives {
+  readonly cdroms: readonly MediaConfig[]
+  readonly floppies: readonly MediaConfig[]
 }
 
 /** The drives whose medium was changed or removed: `cdrom0`, `floppy1`. */
-export const changedDrives = (before: Drives, after: Drives): string[] => [
+export const changedDrives = (before: MediaDrives, after: MediaDrives): string[] => [
   ...changed('cdrom', before.cdroms, after.cdroms),
   ...changed('floppy', before.floppies, after.floppies),
 ]
 
-function changed(name: string, before: readonly MediaDrive[], after: readonly MediaDrive[]): string[] {
+function changed(name: string, before: readonly MediaConfig[], after: readonly MediaConfig[]): string[] {
   const most = Math.max(before.length, after.length)
   const indexes = Array.from({ length: most }, (_, index) => index)
   return indexes

@@ -100,15 +100,31 @@ export interface DiskConfig extends Omit<DiskSpec, 'id' | 'sha256' | 'sha512'> {
 }
 
 /**
- * A CD-ROM or floppy image, which is only read. It may be rewritten between two starts. Saved memory can be resumed only with the
- * image that it had.
+ * A drive for CD-ROMs or floppies. An edit of the list inserts, changes and ejects media, also while the VM runs if the host has
+ * `'vm.edit.live'`, and while it is suspended. A drive is taken away if it is not listed any more, and that, like one more drive, takes
+ * a VM that is stopped.
+ *
+ * @example
+ * ```ts
+ * import type { Vm } from 'awaitvm'
+ *
+ * export async function install(vm: Vm, image: string): Promise<void> {
+ *   await vm.edit({ cdroms: [{ image }] }).unwrap()
+ *   await vm.start({ until: 'ready' }).unwrap()
+ *   // Out comes the medium, and the drive stays. A guest that has locked its tray is asked to open it.
+ *   await vm.edit({ cdroms: [{}] }).unwrap()
+ * }
+ * ```
  */
 export interface MediaConfig {
-  /** Absolute path. */
-  readonly image: string
+  /**
+   * Absolute path of the image of the medium, which is only read; absent if the drive is empty. It may be rewritten between two
+   * starts. Saved memory can be resumed only with the image that it had.
+   */
+  readonly image?: string | undefined
 }
 
-/** A CD-ROM drive with its medium. */
+/** A CD-ROM drive, which may be empty. */
 export interface CdromConfig extends MediaConfig {
   /**
    * How the drive is connected; of QEMU only. If absent, by what each system knows: `'sata'` on the machine `'q35'`, and `'ide'` on
@@ -269,9 +285,9 @@ export interface VmConfig {
   readonly memoryMiB: number
   /** In the order of the drives. */
   readonly disks: readonly DiskConfig[]
-  /** In the order of the drives. */
+  /** In the order of the drives, with those that are empty. */
   readonly cdroms: readonly CdromConfig[]
-  /** In the order of the drives. */
+  /** In the order of the drives, with those that are empty. */
   readonly floppies: readonly MediaConfig[]
   /** What the VM boots. */
   readonly boot: BootConfig

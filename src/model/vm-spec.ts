@@ -51,9 +51,9 @@ export interface VmSpec {
   readonly memoryMiB?: number | undefined
   /** At most 64, in the order of the drives; none if absent. */
   readonly disks?: readonly DiskSpec[] | undefined
-  /** The CD-ROM drives with their images; none if absent. */
+  /** The CD-ROM drives, with images or empty: `[{}]` is one empty drive. None if absent; Parallels then has an empty one. */
   readonly cdroms?: readonly CdromConfig[] | undefined
-  /** Images for the floppy drives; none if absent. */
+  /** The floppy drives, with images or empty; none if absent. */
   readonly floppies?: readonly MediaConfig[] | undefined
   /** What the VM boots; if absent, its drives in turn, or the host's small built-in guest. */
   readonly boot?: BootConfig | undefined
@@ -234,8 +234,8 @@ const editedDisk = v.pipe(
   ),
   withChecksum(),
 )
-const media = object({ image: pathSchema } satisfies EntriesOf<MediaConfig>)
-const cdrom = object({ image: pathSchema, bus: optional(cdromBusSchema) } satisfies EntriesOf<CdromConfig>)
+const media = object({ image: optional(pathSchema) } satisfies EntriesOf<MediaConfig>)
+const cdrom = object({ image: optional(pathSchema), bus: optional(cdromBusSchema) } satisfies EntriesOf<CdromConfig>)
 
 const boot = v.pipe(
   object({

@@ -1,6 +1,5 @@
 import { inspect, isDeepStrictEqual } from 'node:util'
 import { InvalidArgumentError } from '../errors.js'
-import type { CdromDrive, MediaDrive } from '../model/vm-changes.js'
 import type { Complete } from '../model/schema.js'
 import type { DiskConfig, DiskSpec } from '../model/vm-config.js'
 import type { VmChanges } from '../model/vm-spec.js'
@@ -13,9 +12,9 @@ type Settings<D extends DiskConfig> = Omit<KeptHardware<D>, 'images'>
 export const noHardware = { cpus: 1, disks: [], cdroms: [], floppies: [], boot: {}, networkAdapters: [] } as const
 
 /** Applies a spec or an edit to hardware. A setting that it does not name stays as it is. */
-export const keepHardware = <D extends DiskConfig, C extends CdromDrive, M extends MediaDrive>(
+export const keepHardware = <D extends DiskConfig>(
   changes: VmChanges,
-  present: Settings<D> & { readonly cdroms: readonly C[]; readonly floppies: readonly M[] },
+  present: Settings<D>,
   makeDisk: (disk: DiskSpec) => D,
 ) =>
   ({

@@ -5,7 +5,6 @@ import { keptGuestAccess } from '../model/guest-access.js'
 import { labelsSchema } from '../model/vm-labels.js'
 import { adapterNetworkSchema, hostAddressSchema, macAddressSchema } from '../model/network-adapter.js'
 import { portSchema, type Complete, type EntriesOf } from '../model/schema.js'
-import type { CdromDrive, MediaDrive } from '../model/vm-changes.js'
 import type {
   BootConfig,
   CdromConfig,
@@ -50,8 +49,8 @@ export const keptDisk = {
   bus: v.optional(diskBusSchema),
 } satisfies EntriesOf<DiskConfig>
 
-const keptMedium = { image: text } satisfies EntriesOf<MediaConfig>
-const keptCdrom = { image: text, bus: v.optional(cdromBusSchema) } satisfies EntriesOf<CdromConfig>
+const keptMedium = { image: optionalText } satisfies EntriesOf<MediaConfig>
+const keptCdrom = { image: optionalText, bus: v.optional(cdromBusSchema) } satisfies EntriesOf<CdromConfig>
 
 const keptForward = {
   guestPort: portSchema,
@@ -141,14 +140,9 @@ export const keptSnapshots = <
 
 type Kept<E extends v.ObjectEntries> = Frozen<v.InferOutput<v.StrictObjectSchema<E, undefined>>>
 
-/** The hardware that all hosts keep. A drive may be empty. */
-export interface KeptHardware<D extends DiskConfig = DiskConfig> extends Omit<
-  Kept<typeof keptHardware>,
-  'cdroms' | 'floppies'
-> {
+/** The hardware that all hosts keep. */
+export interface KeptHardware<D extends DiskConfig = DiskConfig> extends Kept<typeof keptHardware> {
   readonly disks: readonly D[]
-  readonly cdroms: readonly CdromDrive[]
-  readonly floppies: readonly MediaDrive[]
 }
 
 /** The part of a definition that all hosts keep. */
@@ -222,7 +216,7 @@ export function withoutRest<D extends KeptVm>({
 const shownDisk = v.object(keptDisk)
 
 /**
- * The settings as users see them: without empty drives and without the host's own data.
+ * The settings as users see them: without the host's own data.
  *
  * @param isRunning whether to show the ports that were found for forwards without one
  */
@@ -236,13 +230,11 @@ export function configOf(
     cpus: hardware.cpus,
     memoryMiB: hardware.memoryMiB,
     disks: hardware.disks.map((disk) => v.parse(shownDisk, disk)),
-    cdroms: hardware.cdroms.filter(isFull),
-    floppies: hardware.floppies.filter(isFull),
+    cdroms: hardware.cdroms,
+    floppies: hardware.floppies,
     boot: hardware.boot,
     networkAdapters: shownAdapters(hardware.networkAdapters, isRunning),
     ...withOptional({ labels, guest, owner }),
     createdAt: new Date(createdAt),
   }
 }
-
-const isFull = <D extends MediaDrive>(drive: D): drive is D & MediaConfig => drive.image !== undefined

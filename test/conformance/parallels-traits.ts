@@ -16,7 +16,7 @@ export const parallelsTraits = {
     'spec.boot.kernel',
     'spec.boot.firmware',
     'spec.disks.image',
-    'spec.floppies.image',
+    'spec.floppies',
     'spec.networkAdapters',
     'spec.cloudInit',
     'spec.shares',

@@ -7,7 +7,7 @@ import { changedDrives, reachOf } from '../../model/vm-changes.js'
 import type { VmChanges, VmSpec } from '../../model/vm-spec.js'
 import type { Definition } from './definition.js'
 import { keepDetails, newDefinition, stateAtRest } from '../../registry/kept-definition.js'
-import { invalidState } from '../../errors/state.js'
+import { invalidState, requireSameDrives } from '../../errors/state.js'
 import { cloneHardware, planHardware, refuseUnsupported } from './hardware.js'
 import type { LiveVm } from './live-vm.js'
 import { copyDisks, makeDisks, type EmbeddedStore } from './embedded-store.js'
@@ -45,6 +45,7 @@ export class EmbeddedProvisioning {
       throw invalidState(live?.state ?? stateAtRest(definition), ['stopped', 'crashed'])
     }
     const hardware = reach === 'details' ? before : await planHardware(changes, before, 'changes')
+    if (memory !== undefined) requireSameDrives(before, hardware, 'suspended')
     const changed = new Set([...(memory?.changedDrives ?? []), ...changedDrives(before, hardware)])
     const edited: Definition = {
       ...definition,

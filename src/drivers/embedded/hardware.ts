@@ -124,7 +124,7 @@ export function cloneHardware(hardware: Hardware): ReturnType<typeof withNewOver
 /** What a machine with this hardware boots: `guest` is the built-in one. */
 export const bootKind = ({ boot, disks, cdroms, floppies }: Omit<Hardware, 'images'>): MachineBoot['kind'] => {
   if (boot.kernel !== undefined) return 'linux'
-  const hasSomethingToBoot = disks.some(({ image }) => image !== undefined) || cdroms.length > 0 || floppies.length > 0
+  const hasSomethingToBoot = [...disks, ...cdroms, ...floppies].some(({ image }) => image !== undefined)
   return hasSomethingToBoot || boot.firmware !== undefined ? 'firmware' : 'guest'
 }
 

@@ -1,6 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import type { VmError } from '../../errors.js'
 import { diskFull } from '../../errors/disk-full.js'
+import type { MediaConfig } from '../../model/vm-config.js'
 import type { VmState } from '../../model/vm-state.js'
 import type { Definition } from './definition.js'
 import { embeddedError, nativeError } from './embedded-errors.js'
@@ -9,7 +10,7 @@ import { ConsoleBuffer } from '../../console/console-buffer.js'
 import { GuestPort } from './guest-port/guest-port.js'
 import { isGone } from './machine/is-gone.js'
 import { MachineCrashedError, MachineTerminatedError, MachineThread } from './machine/machine-thread.js'
-import type { DiskSpec, MachineBoot } from './machine/protocol.js'
+import type { DiskSpec, MachineBoot, MediumSpec } from './machine/protocol.js'
 import type { Lease, EmbeddedStore } from './embedded-store.js'
 
 /** How a machine ended by itself. */
@@ -83,15 +84,14 @@ export class LiveVm {
     const ended = new Promise<MachineEnd>((resolve) => {
       end = resolve
     })
-    const [cdrom] = hardware.cdroms
     const machine = await spawned(
       MachineThread.spawn(
         {
           memoryMiB: hardware.memoryMiB,
           boot: parts.boot,
           disks: await disksOf(store, definition),
-          ...(cdrom !== undefined && { cdrom: { path: cdrom.image } }),
-          floppies: hardware.floppies.map(({ image }) => ({ path: image })),
+          cdrom: mediumOf(hardware.cdroms[0]),
+          floppies: hardware.floppies.map(mediumOf),
           bootOrder: hardware.boot.order,
           initialState: parts.initialState,
           changedDrives: definition.memory?.changedDrives,
@@ -243,3 +243,7 @@ async function spawned(machine: Promise<MachineThread>): Promise<MachineThread> 
     throw error instanceof MachineCrashedError ? embeddedError(error) : error
   }
 }
+
+/** The medium in a drive; `undefined` if there is none. */
+const mediumOf = (drive: MediaConfig | undefined): MediumSpec | undefined =>
+  drive?.image === undefined ? undefined : { path: drive.image }

@@ -50,7 +50,7 @@ const handled = {
   },
   deleteDisks: true,
   cdroms: { image: true, bus: ownMachine },
-  floppies: { image: unsupported({ reason: 'this driver offers no floppy drive', hint: 'Use a CD-ROM image.' }) },
+  floppies: unsupported({ reason: 'this driver offers no floppy drive', hint: 'Use a CD-ROM image.' }),
   boot: {
     kernel: noKernel,
     initrd: noKernel,
@@ -100,7 +100,7 @@ export const refuseUnsupported = (settings: VmSpec | VmChanges, root: 'spec' | '
 /** Throws if a CD-ROM image is not a file that the host can read. */
 export async function requireImages({ cdroms = [] }: VmChanges, transport: Transport, root: string): Promise<void> {
   for (const [index, { image }] of cdroms.entries()) {
-    if (await transport.isReadableFile(image)) continue
+    if (image === undefined || (await transport.isReadableFile(image))) continue
     const path = `${root}.cdroms[${String(index)}].image`
     throw new InvalidArgumentError({
       path,
@@ -111,9 +111,9 @@ export async function requireImages({ cdroms = [] }: VmChanges, transport: Trans
 
 /** The commands that give a new VM the settings of the spec; the last one sets its name. Throws if that can't be done. */
 export function commandsToMake(spec: VmSpec, made: VmInfo): SetCommand[] {
-  const { settings, devices, order } = partsOf(spec, made)
+  const { settings, devices, order, removals } = partsOf(spec, made)
   const { additions } = diskCommands(wantedDisks(spec, made), made, made)
-  return [...additions, ...devices, [...settings, ...order]].filter(isAny)
+  return [...additions, ...devices, ...removals, [...settings, ...order]].filter(isAny)
 }
 
 /**
@@ -246,15 +246,12 @@ const removalsOf = (now: VmInfo, isWanted: (disk: DiskConfig) => boolean): SetCo
 
 function cdromCommands(cdroms: readonly MediaConfig[], { drives }: VmInfo): DeviceParts {
   const devices: SetCommand[] = []
-  const loaded = drives.filter(({ image }) => image !== '')
-  // A new image goes into an empty drive behind the loaded ones.
-  const empty = drives.slice(drives.findLastIndex(({ image }) => image !== '') + 1)
-  for (const [index, { image }] of cdroms.entries()) {
-    const drive = loaded[index] ?? empty[index - loaded.length]
+  for (const [index, { image = '' }] of cdroms.entries()) {
+    const drive = drives[index]
     if (drive?.image === image) continue
-    if (drive === undefined) devices.push(['--device-add', 'cdrom', '--image', image])
-    else devices.push(['--device-set', drive.name, '--image', image, '--connect'])
+    const which = drive === undefined ? ['--device-add', 'cdrom'] : ['--device-set', drive.name]
+    devices.push([...which, '--image', image, image === '' ? '--disconnect' : '--connect'])
   }
-  const removed = loaded.slice(cdroms.length).reverse()
+  const removed = drives.slice(cdroms.length).reverse()
   return { devices, removals: removed.map(({ name }) => ['--device-del', name]) }
 }

@@ -34,7 +34,7 @@ type Info = v.InferOutput<typeof infoSchema>
 interface CdromDrive {
   /** `cdrom0` */
   readonly name: string
-  /** The path of an image; empty if there is none. */
+  /** The path of an image; empty if there is none, or the host's own drive is used. */
   readonly image: string
 }
 
@@ -112,7 +112,7 @@ function configOf(info: Info): Complete<Omit<VmConfig, OfOtherHosts | 'createdAt
     cpus: amount(hardware(info, 'cpu')['cpus']),
     memoryMiB: amount(hardware(info, 'memory')['size']),
     disks: disksOf(info),
-    cdroms: drivesOf(info).flatMap(({ image }) => (image === '' ? [] : [{ image }])),
+    cdroms: drivesOf(info).map(({ image }) => (image === '' ? {} : { image })),
     floppies: [],
     boot: { order: bootOrder(info['Boot order']) },
   }

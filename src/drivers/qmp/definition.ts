@@ -9,7 +9,6 @@ import {
   type Frozen,
 } from '../../registry/kept-definition.js'
 import { shareTagSchema, shareTypeSchema } from '../../model/share.js'
-import { cdromBusSchema } from '../../model/vm-spec.js'
 import { copiedStatePattern, ownStatePattern } from './hardware/tpm-state.js'
 import { accelerators } from './process/accelerator.js'
 
@@ -50,12 +49,8 @@ const ownKeySchema = v.strictObject({
   /** The public host key that the seed gave to the guest. */
   hostKey: text,
 })
-/** A drive without an image is empty. It is kept as long as saved memory refers to it. */
-const drive = { image: optionalText }
 const ownHardware = {
   ...keptHardware,
-  cdroms: v.array(v.strictObject({ ...drive, bus: v.optional(cdromBusSchema) })),
-  floppies: v.array(v.strictObject(drive)),
   /** QEMU's name for the machine, which stays the same over its versions. */
   machine: v.pipe(text, v.regex(/^[\w.+-]+$/)),
   /** Arguments for QEMU behind awaitvm's own. */

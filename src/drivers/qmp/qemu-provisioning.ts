@@ -86,12 +86,10 @@ export class QemuProvisioning {
     }
     const { memory, hardware: before } = definition
     const machine = await this.#machine(changes, 'changes', before.machine)
-    const areDrivesFixed = run !== undefined || memory !== undefined
     const planned = await planHardware(changes, before, {
       root: 'changes',
       machine,
       directory: this.#parts.directory.root,
-      areDrivesFixed,
     })
     const wanted = { ...planned, ...seed.hardware }
     requireKey(changes.guest, wanted, 'changes')

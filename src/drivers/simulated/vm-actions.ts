@@ -1,7 +1,7 @@
 import { requireDisk } from '../../driver/disk-list.js'
 import { requireNewSnapshot, requireSnapshot } from '../../driver/snapshot-list.js'
 import { requireKept } from '../../errors/ephemeral.js'
-import { requireState, statesToClone } from '../../errors/state.js'
+import { requireSameDrives, requireState, statesToClone } from '../../errors/state.js'
 import { operations, type DriverOperation } from '../../operations.js'
 import type { Actions } from './action.js'
 import { cloneOf, filesOfClone } from './clones.js'
@@ -69,6 +69,7 @@ export const vmActions: Actions<Exclude<Extract<DriverOperation, `vm.${string}`>
     run.change(id, (vm) => {
       requireHardwareMayChange(vm.state, changes, !host.without.has('vm.edit.live'))
       const { config } = edited(vm.content, changes, host)
+      if (vm.state !== 'stopped' && vm.state !== 'crashed') requireSameDrives(vm.config, config, vm.state)
       host.store.requireFree(config.name, vm)
       return {
         files: checkConfig(config, vm.content, 'changes', host.files),

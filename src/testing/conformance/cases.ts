@@ -33,6 +33,7 @@ import { jobs } from './cases/jobs.js'
 import { lifecycle } from './cases/lifecycle.js'
 import { lookup } from './cases/lookup.js'
 import { many } from './cases/many.js'
+import { mediaDrives } from './cases/media-drives.js'
 import { migrate } from './cases/migrate.js'
 import { nativeCommands } from './cases/native-commands.js'
 import { networkAdapters } from './cases/network-adapters.js'
@@ -67,6 +68,7 @@ export type Subject =
   | 'edit'
   | 'edit disks'
   | 'images'
+  | 'media drives'
   | 'image cache'
   | 'network adapters'
   | 'delete'
@@ -117,6 +119,7 @@ export const allCases: Readonly<Record<Subject, Cases>> = {
   edit,
   'edit disks': editDisks,
   images,
+  'media drives': mediaDrives,
   'image cache': imageCache,
   'network adapters': networkAdapters,
   delete: deleteCases,

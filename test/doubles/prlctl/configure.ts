@@ -110,6 +110,7 @@ export const set: Command = {
     '--size': true,
     '--image': true,
     '--connect': false,
+    '--disconnect': false,
     '--destroy-image': false,
   },
   run({ dispatcher, id, options }) {

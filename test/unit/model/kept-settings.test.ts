@@ -48,7 +48,7 @@ const hosts: Readonly<Record<string, Host>> = {
   'qmp:///dir': { missing: missingQemu, uri: async () => `qmp://${await folder()}` },
   'parallels:': {
     uri: parallels,
-    refused: { networkAdapters: 'networkAdapters', floppies: 'floppies[0].image', guest: 'guest' },
+    refused: { networkAdapters: 'networkAdapters', floppies: 'floppies', guest: 'guest' },
   },
   'simulated:': { uri: simulated },
 }

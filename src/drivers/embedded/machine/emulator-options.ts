@@ -55,12 +55,18 @@ const bootDigits = { floppy: 1, disk: 2, cdrom: 3 } as const satisfies Record<Bo
 
 /** One digit for each device, the first one lowest, in the form of the CMOS. */
 const bootOrder = ({ bootOrder: order, floppies, disks }: MachineSpec): number => {
-  const devices = order !== undefined && order.length > 0 ? order : defaultBootOrder(floppies?.length, disks?.length)
+  const devices =
+    order !== undefined && order.length > 0
+      ? order
+      : defaultBootOrder(
+          floppies?.some((floppy) => floppy !== undefined),
+          disks?.length,
+        )
   return devices.slice(0, 3).reduceRight((digits, device) => (digits << 4) | bootDigits[device], 0)
 }
 
-const defaultBootOrder = (floppies = 0, disks = 0): readonly BootDevice[] => [
-  ...(floppies > 0 ? (['floppy'] as const) : []),
+const defaultBootOrder = (hasFloppy = false, disks = 0): readonly BootDevice[] => [
+  ...(hasFloppy ? (['floppy'] as const) : []),
   ...(disks > 0 ? (['disk'] as const) : []),
   'cdrom',
 ]

@@ -18,7 +18,7 @@ export interface EmulatorOptions {
   readonly videoBios?: ArrayBuffer | undefined
   readonly disks: readonly Disk[]
   readonly cdrom: Disk | undefined
-  readonly floppies: readonly ArrayBuffer[]
+  readonly floppies: readonly (ArrayBuffer | undefined)[]
   /** In the form of the CMOS: one digit per device, the first one lowest. */
   readonly bootOrder: number
 }

@@ -23,7 +23,7 @@ export class Machine {
   readonly #events: MachineEvents
   readonly #disks: readonly Disk[]
   readonly #cdrom: Disk | undefined
-  readonly #floppies: readonly ArrayBuffer[]
+  readonly #floppies: readonly (ArrayBuffer | undefined)[]
   readonly #input = new GuestInput()
   #emulator: Emulator | undefined
   #power: PowerManagement

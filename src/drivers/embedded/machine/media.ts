@@ -9,7 +9,7 @@ const maxFloppyBytes = 2_949_120
 export interface OpenedMedia {
   readonly disks: readonly Disk[]
   readonly cdrom: Disk | undefined
-  readonly floppies: readonly ArrayBuffer[]
+  readonly floppies: readonly (ArrayBuffer | undefined)[]
 }
 
 /** Opens all of a machine's media, or none of them. */
@@ -23,7 +23,7 @@ export const openMedia = (spec: MachineSpec): OpenedMedia => {
     return {
       disks: (spec.disks ?? []).map((disk) => keep(Disk.open(disk))),
       cdrom: spec.cdrom && keep(Disk.openMedium(spec.cdrom)),
-      floppies: (spec.floppies ?? []).map(openFloppy),
+      floppies: (spec.floppies ?? []).map((floppy) => floppy && openFloppy(floppy)),
     }
   } catch (error) {
     for (const disk of opened) disk.close()

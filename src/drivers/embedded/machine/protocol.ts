@@ -40,8 +40,8 @@ export interface MachineSpec {
   readonly disks?: readonly DiskSpec[] | undefined
   /** The secondary IDE channel's master. An empty drive is always there. */
   readonly cdrom?: MediumSpec | undefined
-  /** At most two. Guests may write to a floppy, but what they write is lost with the machine. */
-  readonly floppies?: readonly MediumSpec[] | undefined
+  /** In at most two drives. Guests may write to a floppy, but what they write is lost with the machine. */
+  readonly floppies?: readonly (MediumSpec | undefined)[] | undefined
   readonly bootOrder?: readonly BootDevice[] | undefined
   /** The result of `saveState` of a machine with the same memory, boot and devices: the machine resumes from it. */
   readonly initialState?: Uint8Array | undefined

@@ -1,5 +1,5 @@
 import { requireImages } from '../../../files/image-record.js'
-import type { MediaDrive } from '../../../model/vm-changes.js'
+import type { MediaConfig } from '../../../model/vm-config.js'
 import { driveDevice } from '../disks/disk-devices.js'
 import type { DiskDefinition } from '../definition.js'
 import type { HeldVm } from '../held-vm.js'
@@ -104,8 +104,8 @@ async function resize(client: QmpClient, memoryMiB: number): Promise<void> {
 async function changeMedia(
   client: QmpClient,
   kind: 'cdrom' | 'floppy',
-  before: readonly MediaDrive[],
-  wanted: readonly MediaDrive[],
+  before: readonly MediaConfig[],
+  wanted: readonly MediaConfig[],
   undo: UndoStack,
 ): Promise<string[]> {
   const spent: string[] = []

@@ -1,4 +1,5 @@
 import { InvalidStateError } from '../../../errors.js'
+import { requireSameDrives } from '../../../errors/state.js'
 import type { VmState } from '../../../model/vm-state.js'
 import { shownAdapters } from '../../../network/kept-adapter.js'
 import type { Hardware } from '../definition.js'
@@ -19,12 +20,9 @@ const refusal =
     throw new InvalidStateError({ state, expected, reason: `it is ${state}, and ${what}`, hint })
   }
 
-/** Refuses more media than drives, for a VM that runs or has saved memory. Drives without a medium are allowed. */
+/** Refuses other drives for media than those that a VM has which runs or has saved memory. */
 export function requireDrives(before: Hardware, wanted: Hardware, state: VmState): void {
-  for (const kind of ['cdroms', 'floppies'] as const) {
-    if (wanted[kind].length <= before[kind].length) continue
-    refusal(state)(`the number of its drives (${kind}) only changes while it is stopped; what is in them may change`)
-  }
+  requireSameDrives(before, wanted, state)
   const busesIn = (hardware: Hardware): unknown[] => cdromsWithBus(hardware).map(({ bus }) => bus)
   if (!isSame(busesIn(before), busesIn(wanted))) {
     refusal(state)('the buses of its CD-ROM drives only change while it is stopped')

@@ -98,15 +98,13 @@ interface HardwarePlan {
   readonly machine: string
   /** The path of the directory of VMs, which is not shared with guests. */
   readonly directory: string
-  /** True if drives that are no longer mentioned stay, without a medium. */
-  readonly areDrivesFixed?: boolean | undefined
 }
 
 /** The hardware that a spec or an edit leads to, with all checks, including those of images. */
 export async function planHardware(
   spec: VmChanges,
   present: Hardware | undefined,
-  { root, machine, directory, areDrivesFixed = false }: HardwarePlan,
+  { root, machine, directory }: HardwarePlan,
 ): Promise<Hardware> {
   const before: Hardware = present ?? { ...noHardware, machine, memoryMiB: defaultMemoryMiB, images: {} }
   const kept = keepHardware(spec, { ...before, disks: disksWithBus(before) }, newDisk)
@@ -119,18 +117,10 @@ export async function planHardware(
     extraArguments: spec.native === undefined ? before.extraArguments : spec.native.arguments,
     ownKey: before.ownKey,
     shares: spec.shares === undefined ? before.shares : await resolveShares(spec.shares, { root, directory }),
-    cdroms: inDrives(withCdromBuses(kept.cdroms, before.cdroms), before.cdroms, areDrivesFixed),
-    floppies: inDrives(kept.floppies, before.floppies, areDrivesFixed),
+    cdroms: withCdromBuses(kept.cdroms, before.cdroms),
   }
   return { ...wanted, images: await checkHardware(wanted, before, root) }
 }
-
-const inDrives = <D extends Hardware['cdroms'][number]>(
-  wanted: readonly D[],
-  present: readonly D[],
-  areFixed: boolean,
-): D[] =>
-  areFixed ? [...wanted, ...present.slice(wanted.length).map((drive) => ({ ...drive, image: undefined }))] : [...wanted]
 
 /** A drive keeps its bus if an edit does not name one. */
 const withCdromBuses = (wanted: Hardware['cdroms'], present: Hardware['cdroms']): Hardware['cdroms'] =>

@@ -1,5 +1,6 @@
 import { copyFile, rename, utimes, writeFile } from 'node:fs/promises'
 import { expect } from 'vitest'
+import type { MediaConfig } from '../../../model/vm-config.js'
 import type { VmSpec } from '../../../model/vm-spec.js'
 import { failureOf } from '../expect-failure.js'
 import { refusedPathOf } from '../host.js'
@@ -227,14 +228,16 @@ export const images: Cases = ({ host, promises }) => {
         await guest.writeDisk(0x11)
         await vm.suspend().unwrap()
         await image.putAside()
-        for (const media of [[{ image: other.path }], []]) {
+        const turns: readonly (readonly MediaConfig[])[] = [[{ image: other.path }], [{}]]
+        for (const media of turns) {
           expect((await failureOf(vm.resume(), 'INVALID_ARGUMENT')).path).toBe(`config.${kind}[0].image`)
           await trial.expectState(vm, 'suspended')
-          expect((await vm.edit({ [kind]: media }).unwrap())[kind]).toMatchObject(media)
+          await failureOf(vm.edit({ [kind]: [] }), 'INVALID_STATE')
+          expect((await vm.edit({ [kind]: media }).unwrap())[kind].map(mediumIn)).toEqual(media.map(mediumIn))
           await vm.resume().unwrap()
           expect(await trial.talkTo(vm).readDisk()).toBe(0x11)
           await vm.suspend().unwrap()
-          if (media.length > 0) {
+          if (media.some(({ image }) => image !== undefined)) {
             await other.putAside()
             await other.replace()
           }
@@ -247,6 +250,8 @@ export const images: Cases = ({ host, promises }) => {
     )
   }
 }
+
+const mediumIn = ({ image }: MediaConfig): string | undefined => image
 
 /** VMs that need an image, by the setting that names it. */
 const missing = {

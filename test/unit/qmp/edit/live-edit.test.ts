@@ -163,8 +163,9 @@ test('media are opened as raw images, and a change outlives a suspension, a snap
     await imageIn(host, 'two, 2'),
     await imageIn(host, 'three'),
   ]
-  const vm = await host.createVm({ cdroms: [{ image: first }], floppies: [{ image: first }] })
+  const vm = await host.createVm({ cdroms: [{ image: first, bus: 'scsi' }, {}], floppies: [{}] })
   await host.boot(vm)
+  expect(vm.config).toMatchObject({ cdroms: [{ image: first, bus: 'scsi' }, { bus: 'sata' }], floppies: [{}] })
   const media = async (): Promise<unknown> => {
     const blocks = await ask<Blocks>(host, vm, 'query-block')
     return Object.fromEntries(blocks.map(({ qdev, inserted: { drv, ro, image } }) => [qdev, [image.filename, drv, ro]]))
@@ -238,16 +239,20 @@ test('an unfinished edit is finished if it was saved, and else undone', async ()
 test('a removed medium leaves an empty drive, which takes another one while the VM runs or is suspended', async () => {
   await using host = await QmpHost.open()
   const [first, second] = [await imageIn(host, 'first'), await imageIn(host, 'second')]
-  const vm = await host.createVm({ cdroms: [{ image: first }], floppies: [{ image: first }] })
+  const vm = await host.createVm({ cdroms: [{ image: first, bus: 'scsi' }, {}], floppies: [{}] })
   await host.boot(vm)
+  expect(vm.config).toMatchObject({ cdroms: [{ image: first, bus: 'scsi' }, { bus: 'sata' }], floppies: [{}] })
   const media = async (): Promise<unknown> => {
     const blocks = await ask<{ qdev: string; inserted?: { image: { filename: string } } }[]>(host, vm, 'query-block')
     return Object.fromEntries(blocks.map(({ qdev, inserted }) => [qdev, inserted?.image.filename]))
   }
-  const empty = { 'drive-cdrom0': undefined, 'drive-floppy0': undefined }
-  const full = { 'drive-cdrom0': second, 'drive-floppy0': second }
-  const changes = { cdroms: [{ image: second }], floppies: [{ image: second }] }
-  expect(await vm.edit({ cdroms: [], floppies: [] }).unwrap()).toMatchObject({ cdroms: [], floppies: [] })
+  const empty = { 'drive-cdrom0': undefined, 'drive-cdrom1': undefined, 'drive-floppy0': undefined }
+  const full = { 'drive-cdrom0': second, 'drive-cdrom1': first, 'drive-floppy0': second }
+  const changes = { cdroms: [{ image: second }, { image: first }], floppies: [{ image: second }] }
+  const ejected = { cdroms: [{}, {}], floppies: [{}] }
+  const shown = { cdroms: [{ bus: 'scsi' }, { bus: 'sata' }], floppies: [{}] }
+  expect(await media()).toEqual({ ...empty, 'drive-cdrom0': first })
+  expect(await vm.edit(ejected).unwrap()).toMatchObject(shown)
   expect(await media()).toEqual(empty)
   expect(await ask<Nodes>(host, vm, 'query-named-block-nodes')).toEqual([])
   await vm.suspend().unwrap()
@@ -257,12 +262,12 @@ test('a removed medium leaves an empty drive, which takes another one while the 
   expect(await media()).toEqual(full)
   const snapshot = await vm.createSnapshot({ name: 'full' }).unwrap()
   await vm.suspend().unwrap()
-  await vm.edit({ cdroms: [], floppies: [] }).unwrap()
+  await vm.edit(ejected).unwrap()
   await vm.resume().unwrap()
   expect(await media()).toEqual(empty)
   await vm.edit(changes).unwrap()
   expect(await media()).toEqual(full)
-  await vm.edit({ cdroms: [], floppies: [] }).unwrap()
+  await vm.edit(ejected).unwrap()
   await vm.stop({ mode: 'kill' }).unwrap()
   await vm.start().unwrap()
   expect(await media()).toEqual(empty)
