@@ -64,7 +64,7 @@ export function requireSameDrives(before: MediaDrives, wanted: MediaDrives, stat
   for (const kind of ['cdroms', 'floppies'] as const) {
     if (wanted[kind].length === before[kind].length) continue
     throw invalidState(state, ['stopped', 'crashed'], {
-      reason: `it is ${state}, and the number of its drives (${kind}) only changes while it is stopped`,
+      reason: `it is ${state}, and the number of its drives (${kind}) only changes while it is stopped; what is in them may change`,
       hint: `Stop it first, with vm.stop(). To take a medium out, list its drive without an image: ${kind}: [{}].`,
     })
   }

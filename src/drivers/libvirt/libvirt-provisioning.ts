@@ -65,7 +65,7 @@ export class LibvirtProvisioning {
     const { address, capabilities } = this.#host
     refuseUnsupported(given, address.hypervisor, 'spec')
     await requireMedia(given, address, 'spec')
-    const spec = await withLocalImages(given, 'spec', { task, signal })
+    const spec = await withLocalImages(given, 'spec', { task, signal, vms: undefined })
     const uuid = randomUUID()
     const { disks: wanted = [], cloudInit, labels, name } = spec
     const disks: PlannedDisk[] = []

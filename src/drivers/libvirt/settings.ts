@@ -40,6 +40,11 @@ const handled: HandledSettings = {
     initrd: true,
     commandLine: true,
     firmware: true,
+    secureBoot: unsupported({
+      reason: 'this driver makes no VMs with secure boot on libvirt yet',
+      hint: 'Leave it out.',
+      values: [true],
+    }),
     videoFirmware: unsupported({ reason: 'libvirt chooses the VGA BIOS itself', hint: 'Leave it out.' }),
     order: true,
   },

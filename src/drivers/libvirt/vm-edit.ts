@@ -59,7 +59,7 @@ export class VmEdit {
     if (changesHardware(given, config)) requireState('vm.edit', state, ['stopped', 'crashed'])
     await requireMedia(given, this.#host.address, 'changes')
     await requireResources(this.#host, given)
-    const changes = await withLocalImages(given, 'changes', { task, signal })
+    const changes = await withLocalImages(given, 'changes', { task, signal, vms: undefined })
     const text = await this.#host.wholeXmlOf(vm)
     const domain = readDomain(text)
     refuseOtherMachine(changes, domain)

@@ -163,9 +163,8 @@ test('media are opened as raw images, and a change outlives a suspension, a snap
     await imageIn(host, 'two, 2'),
     await imageIn(host, 'three'),
   ]
-  const vm = await host.createVm({ cdroms: [{ image: first, bus: 'scsi' }, {}], floppies: [{}] })
+  const vm = await host.createVm({ cdroms: [{ image: first }], floppies: [{ image: first }] })
   await host.boot(vm)
-  expect(vm.config).toMatchObject({ cdroms: [{ image: first, bus: 'scsi' }, { bus: 'sata' }], floppies: [{}] })
   const media = async (): Promise<unknown> => {
     const blocks = await ask<Blocks>(host, vm, 'query-block')
     return Object.fromEntries(blocks.map(({ qdev, inserted: { drv, ro, image } }) => [qdev, [image.filename, drv, ro]]))
@@ -257,7 +256,7 @@ test('a removed medium leaves an empty drive, which takes another one while the 
   expect(await ask<Nodes>(host, vm, 'query-named-block-nodes')).toEqual([])
   await vm.suspend().unwrap()
   expect(await vm.edit(changes).unwrap()).toMatchObject(changes)
-  await failureOf(vm.edit({ cdroms: [...changes.cdroms, { image: first }] }), 'INVALID_STATE')
+  await failureOf(vm.edit({ cdroms: changes.cdroms.slice(1) }), 'INVALID_STATE')
   await vm.resume().unwrap()
   expect(await media()).toEqual(full)
   const snapshot = await vm.createSnapshot({ name: 'full' }).unwrap()
