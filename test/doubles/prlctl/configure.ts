@@ -19,8 +19,10 @@ function numberUpTo(limit: number, option: string, value: string): number {
   return number
 }
 
-function requireImage(image: string): void {
-  if (!existsSync(image) || !statSync(image).isFile()) refuse(texts.fileNotFound(image))
+/** The image of a CD-ROM: prlctl takes an empty one for an empty drive. */
+function checkedImage(image: string): string {
+  if (image !== '' && (!existsSync(image) || !statSync(image).isFile())) refuse(texts.fileNotFound(image))
+  return image
 }
 
 function freeImage({ disks }: Settings): string {
@@ -41,8 +43,8 @@ function withDevice(settings: Settings, options: ReadonlyMap<string, string[]>):
     return { ...settings, disks: [...settings.disks, { size, image: freeImage(settings) }] }
   }
   if (added === 'cdrom') {
-    requireImage(image ?? '')
-    return { ...settings, cdroms: [...settings.cdroms, { image: image ?? '' }] }
+    if (image === undefined) refuse('The device type is not specified. Use either the --device or --image option.')
+    return { ...settings, cdroms: [...settings.cdroms, { image: checkedImage(image) }] }
   }
   const device = changed ?? removed
   if (device === undefined) return added === undefined ? settings : refuse(`The device ${added} cannot be added.`)
@@ -61,8 +63,8 @@ function withDevice(settings: Settings, options: ReadonlyMap<string, string[]>):
     if (size < disk.size) refuse(`The hard disk ${device} cannot be made smaller.`)
     return { ...settings, disks: settings.disks.with(index, { ...disk, size }) }
   }
-  requireImage(image ?? '')
-  return { ...settings, cdroms: settings.cdroms.with(index, { image: image ?? '' }) }
+  if (image === undefined) return settings
+  return { ...settings, cdroms: settings.cdroms.with(index, { image: checkedImage(image) }) }
 }
 
 function apply(registry: Registry, machine: Machine, options: ReadonlyMap<string, string[]>): void {
