@@ -43,7 +43,8 @@ function withDevice(settings: Settings, options: ReadonlyMap<string, string[]>):
     return { ...settings, disks: [...settings.disks, { size, image: freeImage(settings) }] }
   }
   if (added === 'cdrom') {
-    if (image === undefined) refuse('The device type is not specified. Use either the --device or --image option.')
+    if (image === undefined)
+      return refuse('The device type is not specified. Use either the --device or --image option.')
     return { ...settings, cdroms: [...settings.cdroms, { image: checkedImage(image) }] }
   }
   const device = changed ?? removed
