@@ -14,6 +14,8 @@ export interface Drive {
   readonly bus: string
   /** The file or device on the host; absent of an empty drive, and of a disk that is a volume or on a network. */
   readonly path?: string | undefined
+  /** Whether it is a drive without a medium. */
+  readonly isEmpty: boolean
   /** The volume that it is, if the domain names it as such. */
   readonly volume?: { readonly pool: string; readonly name: string } | undefined
   /** libvirt's name for the format of its image. */
@@ -31,6 +33,13 @@ export const isSeed = ({ id, device }: Drive): boolean => device === 'cdrom' && 
 
 /** The alias by which a disk keeps its id. */
 export const aliasOf = (id: string): string => `${aliasPrefix}${id}`
+
+/**
+ * The CD-ROM or floppy drives of a domain, in its own order. One with a medium that awaitvm does not model, such as a file on a web
+ * server, is not among them, so that an edit leaves it as it is.
+ */
+export const mediaDrives = (drives: readonly Drive[], kind: 'cdrom' | 'floppy'): Drive[] =>
+  drives.filter((drive) => drive.device === kind && (drive.path !== undefined || drive.isEmpty) && !isSeed(drive))
 
 /** The drives of a domain, in its own order. */
 export const drivesOf = (domain: XmlElement): Drive[] => {
@@ -53,6 +62,7 @@ function driveOf(element: XmlElement): Drive {
     target: dev,
     bus: attributeOf(target, 'bus') ?? '',
     path: attributeOf(source, 'file') ?? attributeOf(source, 'dev'),
+    isEmpty: source === undefined,
     volume: pool !== undefined && name !== undefined ? { pool, name } : undefined,
     format: attributeOf(childOf(element, 'driver'), 'type'),
   }

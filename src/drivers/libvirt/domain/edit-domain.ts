@@ -4,7 +4,7 @@ import { XmlEdit } from '../xml/xml-edit.js'
 import { attributeOf, childOf, childrenOf, type XmlElement } from '../xml/xml-tree.js'
 import { xml } from '../xml/xml-writer.js'
 import { editAdapters } from './edit-adapters.js'
-import { aliasOf, freeTarget, isSeed, type Drive } from './drives.js'
+import { aliasOf, freeTarget, isSeed, mediaDrives, type Drive } from './drives.js'
 import { bootParts, cdromPart, diskPart, floppyPart, scsiController, seedPart, type NewDisk } from './new-domain.js'
 import { metadataPart, ownElement, type OwnMetadata } from './own-metadata.js'
 import type { Domain } from './read-domain.js'
@@ -109,12 +109,13 @@ function editDrives(document: XmlEdit, { root, drives }: Domain, edit: DomainEdi
   }
   for (const disk of newDisks) document.append(devices, diskPart(disk, newTarget(disk.bus)))
   const cdromBus = machineHasSata(root) ? 'sata' : 'ide'
-  const ofKind = (device: Drive['device']): Drive[] =>
-    drives.filter((drive) => drive.device === device && !isSeed(drive))
-  editMedia(document, devices, { present: ofKind('cdrom'), wanted: changes.cdroms }, ({ image, bus = cdromBus }) =>
-    cdromPart({ image }, newTarget(bus), bus),
+  editMedia(
+    document,
+    devices,
+    { present: mediaDrives(drives, 'cdrom'), wanted: changes.cdroms },
+    ({ image, bus = cdromBus }) => cdromPart({ image }, newTarget(bus), bus),
   )
-  editMedia(document, devices, { present: ofKind('floppy'), wanted: changes.floppies }, (floppy) =>
+  editMedia(document, devices, { present: mediaDrives(drives, 'floppy'), wanted: changes.floppies }, (floppy) =>
     floppyPart(floppy, newTarget('fdc')),
   )
   const present = drives.find(isSeed)
@@ -152,7 +153,7 @@ function moveDisk(
   else document.setAttribute(alias, 'name', aliasOf(id))
 }
 
-/** Puts the wanted images into the drives, in order; what is too much is removed, and what is missing added. */
+/** Puts the wanted images into the drives, in order, or takes them out; what is too much is removed, and what is missing added. */
 function editMedia<M extends MediaConfig & Pick<CdromConfig, 'bus'>>(
   document: XmlEdit,
   devices: XmlElement,
@@ -160,19 +161,21 @@ function editMedia<M extends MediaConfig & Pick<CdromConfig, 'bus'>>(
   make: (medium: M) => ReturnType<typeof cdromPart>,
 ): void {
   if (wanted === undefined) return
-  // Empty drives come last: `vm.config` does not show them.
-  const drives = present.toSorted((a, b) => Number(a.path === undefined) - Number(b.path === undefined))
   for (const [index, medium] of wanted.entries()) {
-    const drive = drives[index]
+    const drive = present[index]
     if (drive === undefined) document.append(devices, make(medium))
     else if (medium.bus !== undefined && medium.bus !== drive.bus) document.replace(drive.element, make(medium))
-    else if (drive.path !== medium.image) insertMedium(document, drive.element, medium.image)
+    else if (drive.path !== medium.image) changeMedium(document, drive.element, medium.image)
   }
-  for (const { element } of drives.slice(wanted.length)) document.remove(element)
+  for (const { element } of present.slice(wanted.length)) document.remove(element)
 }
 
-function insertMedium(document: XmlEdit, drive: XmlElement, image: string): void {
+function changeMedium(document: XmlEdit, drive: XmlElement, image: string | undefined): void {
   const source = childOf(drive, 'source')
+  if (image === undefined) {
+    if (source !== undefined) document.remove(source)
+    return
+  }
   const part = xml('source', { file: image })
   document.setAttribute(drive, 'type', 'file')
   if (source === undefined) document.append(drive, part)

@@ -127,7 +127,7 @@ export const cdromPart = ({ image }: MediaConfig, target: string, bus: Exclude<D
     'disk',
     { type: 'file', device: 'cdrom' },
     xml('driver', { name: 'qemu', type: 'raw' }),
-    xml('source', { file: image }),
+    image !== undefined && xml('source', { file: image }),
     xml('target', { dev: target, bus }),
     xml('readonly'),
   )
@@ -137,7 +137,7 @@ export const floppyPart = ({ image }: MediaConfig, target: string): XmlPart =>
     'disk',
     { type: 'file', device: 'floppy' },
     xml('driver', { name: 'qemu', type: 'raw' }),
-    xml('source', { file: image }),
+    image !== undefined && xml('source', { file: image }),
     xml('target', { dev: target, bus: 'fdc' }),
     xml('readonly'),
   )

@@ -3,7 +3,7 @@ import type { Complete } from '../../../model/schema.js'
 import type { BootConfig, GuestArchitecture, MachineType, VmConfig } from '../../../model/vm-config.js'
 import { attributeOf, childOf, childrenOf, readXml, textOf, type XmlElement } from '../xml/xml-tree.js'
 import { adaptersOf, type Adapter } from './adapters.js'
-import { drivesOf, isCdromBus, isDiskBus, isSeed, type Drive } from './drives.js'
+import { drivesOf, isCdromBus, isDiskBus, mediaDrives, type Drive } from './drives.js'
 import { readMetadata, type OwnMetadata } from './own-metadata.js'
 
 /** A domain of libvirt, by its XML. */
@@ -50,8 +50,6 @@ type Parts = Pick<Domain, 'drives' | 'adapters' | 'metadata'> & { readonly name:
 
 function configOf(root: XmlElement, { name, drives, adapters, metadata }: Parts): VmConfig {
   const os = childOf(root, 'os')
-  const media = (device: 'cdrom' | 'floppy'): Drive[] =>
-    drives.filter((drive) => drive.device === device && drive.path !== undefined && !isSeed(drive))
   const { labels, seed, createdAt } = metadata
   const [architecture, machine] = [architectureOf(childOf(os, 'type')), machineOf(childOf(os, 'type'))]
   return {
@@ -63,8 +61,11 @@ function configOf(root: XmlElement, { name, drives, adapters, metadata }: Parts)
     disks: drives
       .filter(({ device }) => device === 'disk')
       .map(({ id, bus }) => ({ id, ...metadata.disks.get(id), ...(isDiskBus(bus) && { bus }) })),
-    cdroms: media('cdrom').map(({ path = '', bus }) => ({ image: path, ...(isCdromBus(bus) && { bus }) })),
-    floppies: media('floppy').map(({ path = '' }) => ({ image: path })),
+    cdroms: mediaDrives(drives, 'cdrom').map(({ path, bus }) => ({
+      ...(path !== undefined && { image: path }),
+      ...(isCdromBus(bus) && { bus }),
+    })),
+    floppies: mediaDrives(drives, 'floppy').map(({ path }) => ({ ...(path !== undefined && { image: path }) })),
     boot: bootOf(root),
     ...(architecture && { architecture }),
     ...(machine && { machine }),

@@ -139,7 +139,12 @@ test('media are changed in their drives, and others made or removed', () => {
     ],
     floppies: [],
   })
-  const other = edit(text, { changes: { cdroms: [{ image: '/c.iso' }] } })
+  const empty = edit(text, { changes: { cdroms: [{}, { image: '/b.iso' }], floppies: [{}] } })
+  expect(readDomain(empty).config).toMatchObject({
+    cdroms: [{ bus: 'sata' }, { image: '/b.iso', bus: 'scsi' }],
+    floppies: [{}],
+  })
+  const other = edit(empty, { changes: { cdroms: [{ image: '/c.iso' }] } })
   expect(readDomain(other).config.cdroms).toEqual([{ image: '/c.iso', bus: 'sata' }])
   // The drive with the seed is not one of them.
   expect(readDomain(other).drives.find(({ id }) => id === 'cidata')?.path).toBe('/x/b.iso')
@@ -204,8 +209,8 @@ test('a new domain has the settings of its spec, and comes back with them', () =
     labels: { a: 'x' },
     cpus: 3,
     memoryMiB: 100,
-    cdroms: [{ image: '/a.iso' }],
-    floppies: [{ image: '/f.img' }],
+    cdroms: [{ image: '/a.iso' }, {}],
+    floppies: [{ image: '/f.img' }, {}],
     boot: { firmware: 'uefi', order: ['cdrom' as const, 'disk' as const] },
     networkAdapters: [{ macAddress: '52:54:00:00:00:01', network: { hostNetwork: 'default' } }],
   }
@@ -223,7 +228,7 @@ test('a new domain has the settings of its spec, and comes back with them', () =
   const text = newDomainXml({ uuid, spec, host, disks: [disk], seed: '/pool/seed.iso', metadata })
   expect(readDomain(text).config).toEqual({
     ...spec,
-    cdroms: [{ image: '/a.iso', bus: 'sata' }],
+    cdroms: [{ image: '/a.iso', bus: 'sata' }, { bus: 'sata' }],
     disks: [{ id: 'disk-1', sizeMiB: 7, bus: 'virtio' }],
     architecture: 'x86_64',
     machine: 'q35',
