@@ -24,7 +24,7 @@ interface SnapshotInput {
 }
 
 /** The input of the driver, and how a name in it becomes an id. */
-export interface SnapshotChoice {
+interface SnapshotChoice {
   readonly input: SnapshotInput | InvalidArgumentError
   readonly complete: ((input: SnapshotInput, task: Task) => Promise<SnapshotInput>) | undefined
 }
@@ -47,7 +47,7 @@ export function callOnSnapshot<O extends 'vm.switchToSnapshot' | 'vm.deleteSnaps
 }
 
 /** Reads the argument. A snapshot's own id is taken as it is; the host is asked what else a text means, if it lists snapshots. */
-export function chooseSnapshot(vm: string, argument: SnapshotArgument, operations: DriverOperations): SnapshotChoice {
+function chooseSnapshot(vm: string, argument: SnapshotArgument, operations: DriverOperations): SnapshotChoice {
   const { 'vm.getSnapshotTree': getTree } = operations
   return validate(snapshotSchema, argument, 'snapshot').match<SnapshotChoice>(
     (given) =>

@@ -91,7 +91,7 @@ test.for<[unknown, string, string]>([
     'spec.disks',
     'spec.disks must have at most 64 entries',
   ],
-  [named({ cdroms: [{}] }), 'spec.cdroms[0].image', 'spec.cdroms[0].image is missing'],
+  [named({ cdroms: [{ image: 'a.iso' }] }), 'spec.cdroms[0].image', 'must be an absolute path'],
   [named({ floppies: [{ image: path, sizeMiB: 1 }] }), 'spec.floppies[0].sizeMiB', 'is not a known setting'],
   [named({ boot: [] }), 'spec.boot', 'spec.boot must be an object, and is []'],
   [named({ boot: { initrd: path } }), 'spec.boot', 'spec.boot has an initrd or a commandLine without a kernel'],
@@ -121,7 +121,7 @@ test.for<[unknown, string, string]>([
   [
     adapter({ network: 'lan' }),
     'spec.networkAdapters[0].network',
-    'must be "user", { private: NAME } or { bridge: NAME }',
+    'must be "user", { private: NAME }, { bridge: NAME } or { hostNetwork: NAME }',
   ],
   [adapter({ network: null }), 'spec.networkAdapters[0].network', 'must be "user"'],
   [adapter({ network: { bridge: '..' } }), 'spec.networkAdapters[0].network.bridge', 'must be the name of a bridge'],
@@ -186,7 +186,7 @@ test('a complete spec is right, and a copy of what was given', () => {
     cpus: 4,
     memoryMiB: 1024,
     disks: [{ image: path }, { sizeMiB: 10 }, { image: path, sizeMiB: 10 }],
-    cdroms: [{ image: path }],
+    cdroms: [{ image: path }, {}],
     floppies: [],
     boot: { kernel: path, initrd: path, commandLine: 'console=ttyS0', order: ['cdrom', 'disk'] },
     networkAdapters: [
