@@ -45,8 +45,8 @@ export class VmNative implements OperationMethods<'native'> {
   }
 
   /**
-   * Sends a command of QEMU's machine protocol to a VM that is `running` or `paused`, or `crashed` with its QEMU still there, and answers
-   * what QEMU answers: `{}` if the command answers nothing, at most 64 MiB. Whole numbers beyond 2^53 lose their last digits.
+   * Sends a command of QEMU's machine protocol to a VM that is `running` or `paused`, and answers what QEMU answers:
+   * `{}` if the command answers nothing, at most 64 MiB. Whole numbers beyond 2^53 lose their last digits.
    *
    * Commands that awaitvm keeps to itself, and those that name its own disks, drives, adapters and ports, end with an
    * `InvalidArgumentError` that says what to call instead, and so does a command that this QEMU does not have. What QEMU refuses ends

@@ -3,8 +3,8 @@ export interface CachedImage {
   /** Names it, by its checksum: `'sha256-9f86d081…'`; a file of this computer that was unpacked or converted is a `'file-…'`. */
   readonly id: string
   /**
-   * The file, for the settings of VMs. It depends on the checksum only: an image that was removed and is fetched again is the same to
-   * the VMs that start from it.
+   * The file, for the settings of VMs. That of a fetched image depends on its checksum only: an image that was removed and is fetched
+   * again is the same to the VMs that start from it.
    */
   readonly path: string
   /** Where it is from, without credentials: the URL, or the file that was unpacked or converted. */

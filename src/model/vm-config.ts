@@ -101,7 +101,7 @@ export interface DiskConfig extends Omit<DiskSpec, 'id' | 'sha256' | 'sha512'> {
 
 /**
  * A drive for CD-ROMs or floppies. An edit of the list inserts, changes and ejects media, also while the VM runs if the host has
- * `'vm.edit.live'`, and while it is suspended. A drive is taken away if it is not listed any more, and that, like one more drive, takes
+ * `'vm.edit.live'`, and on QEMU and the embedded host while it is suspended. A drive is taken away if it is not listed any more, and that, like one more drive, takes
  * a VM that is stopped.
  *
  * @example

@@ -203,13 +203,18 @@ export class VmDirectory<D extends WrittenVm> {
     }
   }
 
+  /** Where the folders of VMs are that were taken out of the list. */
+  get unregistered(): string {
+    return join(this.root, 'unregistered')
+  }
+
   /** Takes a VM out of the list; returns the new path of its folder. */
   async unregister(id: string): Promise<string> {
-    const aside = join(this.root, 'unregistered')
-    await mkdir(aside, { recursive: true, mode: 0o700 })
-    const folder = join(aside, id)
+    const { unregistered } = this
+    await mkdir(unregistered, { recursive: true, mode: 0o700 })
+    const folder = join(unregistered, id)
     await this.alone(() => this.#names.removing(id, () => rename(join(this.vms, id), folder)))
-    await syncFolder(aside)
+    await syncFolder(unregistered)
     return folder
   }
 

@@ -81,17 +81,9 @@ export class EmbeddedClaims {
     }
   }
 
-  /** Replaces the definition of a VM under its claim; `fill` makes files that the new definition has and the VM has not. */
-  async save(
-    before: Definition,
-    after: Definition,
-    { isLive }: { readonly isLive: boolean },
-    fill?: () => Promise<void>,
-  ): Promise<void> {
-    const save = async (): Promise<void> => {
-      await fill?.()
-      await this.#store.save(after)
-    }
+  /** Replaces the definition of a VM under its claim. */
+  async save(before: Definition, after: Definition, { isLive }: { readonly isLive: boolean }): Promise<void> {
+    const save = (): Promise<void> => this.#store.save(after)
     // A live VM has a claim already.
     await (isLive ? save() : this.withLease(before, save))
   }

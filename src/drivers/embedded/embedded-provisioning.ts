@@ -53,14 +53,28 @@ export class EmbeddedProvisioning {
       hardware,
       ...(memory !== undefined && changed.size > 0 && { memory: { ...memory, changedDrives: [...changed] } }),
     }
-    await this.#claims.save(definition, edited, { isLive: live !== undefined }, () =>
-      makeDisks(this.#store, definition.id, hardware, before),
-    )
-    const added = hardware.disks.filter(({ id }) => !before.disks.some((disk) => disk.id === id))
-    await requireStillThere({ ...hardware, disks: added }, 'embedded', () =>
-      this.#claims.save(edited, definition, { isLive: live !== undefined }),
-    )
+    const write = async (): Promise<void> => {
+      await makeDisks(this.#store, definition.id, hardware, before)
+      await this.#save(definition, edited)
+    }
+    // A live VM has a claim already.
+    await (live === undefined ? this.#claims.withLease(definition, write) : write())
     return edited
+  }
+
+  /** Saves an edit, or takes it back if the image of a new disk is gone. Deleted disks leave last, since they can't come back. */
+  async #save(before: Definition, edited: Definition): Promise<void> {
+    const [old, hardware] = [before.hardware, edited.hardware]
+    const added = hardware.disks.filter(({ id }) => !old.disks.some((disk) => disk.id === id))
+    const removed = old.disks.filter(({ id }) => !hardware.disks.some((disk) => disk.id === id))
+    if (added.length > 0) {
+      const images = { ...old.images, ...hardware.images }
+      const whole = { ...hardware, images, disks: [...hardware.disks, ...removed] }
+      await this.#store.save(removed.length === 0 ? edited : { ...edited, hardware: whole })
+      await requireStillThere({ ...hardware, disks: added }, 'embedded', () => this.#store.save(before))
+      if (removed.length === 0) return
+    }
+    await this.#store.save(edited)
   }
 
   async clone(definition: Definition, live: LiveVm | undefined, { name, ephemeral }: CloneInput): Promise<Definition> {

@@ -104,9 +104,13 @@ export class QmpDriver implements Driver {
       use: (vm, task, action) =>
         this.#work.change(task, async (sending) => {
           await clocks.hurry(vm, sending.signal)
-          return await access.use(vm, task, sending, (running) => action(reach(running, task)), {
-            answers: (folder) => agents.answers(folder),
-          })
+          return await access.use(
+            vm,
+            task,
+            sending,
+            (running) => action(reach(running, task)),
+            (folder) => agents.answers(folder),
+          )
         }),
       execDetached: (input, task) => programs.exec(input, task),
       close: () => agents.close(),

@@ -66,9 +66,6 @@ interface OnVm {
   readonly vm: string
 }
 
-/** The states in which a VM may have a QEMU that takes commands: that of a guest that panicked is still there. */
-const withQemu = [...operations['native.qmp'].from, 'crashed'] as const
-
 /** How long a kill waits for QEMU to tell the state. */
 const killPatienceMs = 1000
 
@@ -258,10 +255,10 @@ export function operationTable(parts: Parts): DriverOperations {
           const asking = { signal, send: () => undefined }
           const ask = ({ monitor }: RunningVm): Promise<JsonValue> =>
             monitor((client) => sendRaw(client, input, signal))
-          return await access.use(input.vm, task, asking, ask, { expected: withQemu })
+          return await access.use(input.vm, task, asking, ask)
         }
         requireOthersNames(input)
-        return await access.change(input.vm, task, sending, (held) => sendHeld(held, input), { expected: withQemu })
+        return await access.change(input.vm, task, sending, (held) => sendHeld(held, input))
       }),
   }
 }

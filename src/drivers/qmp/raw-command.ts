@@ -62,9 +62,14 @@ interface Named {
   readonly name: string
 }
 
+/** Files have absolute paths, too, but none in QEMU's tree of objects. */
+const isFile = (name: string): boolean => name.startsWith('/') && !/^\/(?:machine|objects|chardevs)\//.test(name)
+
+const hasOwnName = (name: string): boolean => !isFile(name) && name.split('/').some(isOwnName)
+
 /** The first own name in arguments, which may be the last part of a path in QEMU's tree of objects. */
 function ownNameIn(value: JsonValue | undefined, path: string, isName: boolean): Named | undefined {
-  if (typeof value === 'string') return isName && value.split('/').some(isOwnName) ? { path, name: value } : undefined
+  if (typeof value === 'string') return isName && hasOwnName(value) ? { path, name: value } : undefined
   if (typeof value !== 'object' || value === null) return undefined
   for (const [key, part] of Object.entries<JsonValue | undefined>(value)) {
     const isIndex = Array.isArray(value)

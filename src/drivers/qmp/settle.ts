@@ -10,6 +10,7 @@ import { runFiles } from './run-files.js'
 import { allDisks, isBase, tagOf, withoutFormerFiles, type Definition, type Hardware } from './definition.js'
 import type { DiskImages } from './disks/disk-images.js'
 import { isThere } from './disks/required-parts.js'
+import { isOwnName } from './hardware/own-names.js'
 import { copyTpm } from './hardware/tpm.js'
 import { withOwnTpm } from './hardware/tpm-state.js'
 import { settleMove } from './moves/migration.js'
@@ -141,8 +142,9 @@ async function settleQemu(
 ): Promise<void> {
   const client = await openMonitor(folder, runFiles.control)
   try {
-    // Nobody needs the results of these jobs: the error that they were cancelled is expected.
-    const ids = v.parse(jobsSchema, await client.execute('query-jobs')).map(({ id }) => id)
+    // Nobody needs the results of these jobs: the error that they were cancelled is expected. A user's own jobs go on.
+    const jobs = v.parse(jobsSchema, await client.execute('query-jobs'))
+    const ids = jobs.map(({ id }) => id).filter(isOwnName)
     await followJobs(client, ids, { signal: AbortSignal.abort() }).catch(() => undefined)
     const names = await nodeNames(client)
     for (const name of names.filter((name) => name === 'memory' || name.startsWith('copy'))) {

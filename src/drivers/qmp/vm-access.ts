@@ -82,25 +82,20 @@ export class VmAccess {
   /**
    * Looks at a running VM, or sends it something, also while another operation has the claim.
    *
-   * @param how.answers whether the guest has just answered: then its QEMU, which takes longer, is not asked
-   * @param how.expected the states that allow it, if they are not those of the task's operation
+   * @param answers whether the guest has just answered: then its QEMU, which takes longer, is not asked
    */
   async use<T>(
     id: string,
     task: Pick<Task, 'operation'>,
     { signal, send }: Sending,
     action: (running: RunningVm) => Promise<T>,
-    how: {
-      readonly answers?: (folder: string) => Promise<boolean>
-      readonly expected?: readonly VmState[]
-    } = {},
+    answers: (folder: string) => Promise<boolean> = () => Promise.resolve(false),
   ): Promise<T> {
-    const { answers, expected } = how
     try {
       const definition = await this.get(id)
-      const trustsLog = await answers?.(this.#parts.directory.folder(id))
+      const trustsLog = await answers(this.#parts.directory.folder(id))
       const { state, run, problem } = await this.#parts.inspector.look(definition, { signal, trustsLog })
-      requireState(task.operation, state, expected, problem)
+      requireState(task.operation, state, undefined, problem)
       if (run === undefined) throw invalidState(state, ['running'])
       const running = this.#running(definition, run, task.operation)
       send()

@@ -183,7 +183,7 @@ export class VmInspector {
 function shownBy({ state }: Holder, sight: Sight): Sight {
   // The holder may not have noticed yet that QEMU is gone.
   const hasGone = sight.run === undefined && (state === 'running' || state === 'paused')
-  return hasGone || state === sight.state ? sight : { ...sight, state, problem: undefined }
+  return hasGone || state === sight.state ? sight : { ...sight, state, problem: undefined, lack: undefined }
 }
 
 /** Resolves when QEMU's log announces its end; never after QEMU has answered. */

@@ -48,6 +48,10 @@ export async function readEntry(folder: string, id: string): Promise<CacheEntry 
   return { id, path, source: record.source, sizeBytes: present?.size ?? 0, isComplete }
 }
 
+/** True if nothing of the image is there: no part of it, and no file that VMs may start from, complete by its record or not. */
+export const isNothing = async (folder: string, id: string): Promise<boolean> =>
+  (await statsOf(imageIn(folder))) === undefined && ((await readEntry(folder, id))?.sizeBytes ?? 0) === 0
+
 /** Notes where an image is from, before anything of it is there. */
 export const beginEntry = (folder: string, source: string): Promise<void> =>
   writeRecord(folder, { source, sizeBytes: 0 })

@@ -5,7 +5,7 @@ import { makeFolders } from '../../files/make-folders.js'
 import { readDefinition } from '../../registry/definition-file.js'
 import { namesIn } from '../../registry/names-in.js'
 import { NotOwnError, readOwnFile } from '../../registry/own-file.js'
-import { replaceSmallFile } from '../../registry/replace-file.js'
+import { replaceFile } from '../../registry/replace-file.js'
 
 /** The longest path of Linux. */
 const maxPathBytes = 4096
@@ -17,9 +17,15 @@ const notesIn = (root: string): string => join(root, 'users')
 export async function noteUsers(root: string, vms: string, images: readonly string[]): Promise<void> {
   if (!images.some((image) => dirname(dirname(image)) === root)) return
   const note = createHash('sha256').update(vms).digest('hex')
-  if ((await namesIn(notesIn(root))).includes(note)) return
-  await makeFolders(notesIn(root))
-  replaceSmallFile(join(notesIn(root), note), vms)
+  const path = join(notesIn(root), note)
+  if (ifReadable(() => readOwnFile(path, maxPathBytes)) === vms) return
+  try {
+    await makeFolders(notesIn(root))
+    await replaceFile(path, vms)
+  } catch (error) {
+    // Nobody removes an image from a cache that can't be written to.
+    if (errorCode(error) !== 'EROFS') throw error
+  }
 }
 
 /** The noted folders with a VM whose definition names one of these files. One that is gone has none. */
@@ -29,7 +35,7 @@ export async function foldersUsing(root: string, paths: readonly string[]): Prom
   for (const note of await namesIn(notesIn(root))) {
     const vms = ifReadable(() => readOwnFile(join(notesIn(root), note), maxPathBytes))
     if (vms === undefined) continue
-    const ids = await namesIn(vms)
+    const ids = await vmsIn(vms)
     const isUsing = ids.some((id) => {
       const text = ifReadable(() => readDefinition(join(vms, id)))
       return text !== undefined && words.some((word) => text.includes(word))
@@ -39,13 +45,21 @@ export async function foldersUsing(root: string, paths: readonly string[]): Prom
   return found.sort()
 }
 
+async function vmsIn(folder: string): Promise<string[]> {
+  try {
+    return await namesIn(folder)
+  } catch (error) {
+    if (errorCode(error) === 'ENOTDIR') return []
+    throw error
+  }
+}
+
 /** `undefined` if the file is gone, or is not this user's. */
 function ifReadable(read: () => string): string | undefined {
   try {
     return read()
   } catch (error) {
-    if (error instanceof NotOwnError || ['ENOENT', 'ENOTDIR', 'EACCES'].includes(errorCode(error) ?? ''))
-      return undefined
+    if (error instanceof NotOwnError || ['ENOENT', 'ENOTDIR'].includes(errorCode(error) ?? '')) return undefined
     throw error
   }
 }

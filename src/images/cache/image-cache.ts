@@ -13,9 +13,9 @@ import { draftIn } from '../../registry/replace-file.js'
 import type { ForeignImage } from '../foreign-disk.js'
 import type { ImageConverter } from '../image-converter.js'
 import { packingOf, type Packing } from '../packing.js'
-import { asMember, dropDrafts, dropFolders, takeClaim } from './cache-claims.js'
+import { asMember, dropDrafts, dropFolders, takeAside, takeClaim } from './cache-claims.js'
 import { foldersUsing, noteUsers } from './cache-users.js'
-import { beginEntry, finishEntry, imageIn, isId, readEntry, type CacheEntry } from './cache-entry.js'
+import { beginEntry, finishEntry, imageIn, isId, isNothing, readEntry, type CacheEntry } from './cache-entry.js'
 import { checksumOf } from './checksum.js'
 import { download, partFiles, type DownloadOptions } from './download.js'
 import { requireRoomFor } from './free-room.js'
@@ -148,7 +148,8 @@ export class ImageCache {
           folders.push(folder)
         }
         await requireUnused()
-        await dropFolders(this.#root, folders, requireUnused)
+        await takeAside(folders, requireUnused)
+        await dropFolders(this.#root, folders)
       } finally {
         for (const claim of claims) claim.release()
       }
@@ -206,7 +207,7 @@ export class ImageCache {
     try {
       await make(folder)
     } catch (error) {
-      if (((await readEntry(folder, id))?.sizeBytes ?? 0) === 0) await dropFolders(this.#root, [folder])
+      if (await isNothing(folder, id)) await dropFolders(this.#root, [folder])
       throw error
     }
   }

@@ -93,6 +93,8 @@ test('commands that name parts of QEMU that are awaitvm’s are told from all ot
     ['blockdev-add', { driver: 'qcow2', 'node-name': 'mine', file: 'cdrom0' }, 'arguments.file'],
     ['blockdev-add', { driver: 'qcow2', file: { driver: 'file', 'node-name': 'seed' } }, 'arguments.file.node-name'],
     ['eject', { id: 'drive-cdrom0' }, 'arguments.id'],
+    ['eject', { id: '/machine/peripheral/drive-cdrom0' }, 'arguments.id'],
+    ['blockdev-mirror', { 'job-id': 'save', device: 'mine', target: 'other' }, 'arguments.job-id'],
     ['block_resize', { 'node-name': 'disk-1', size: 0 }, 'arguments.node-name'],
     ['netdev_del', { id: 'net0' }, 'arguments.id'],
     ['chardev-change', { id: 'serial', backend: {} }, 'arguments.id'],
@@ -118,6 +120,8 @@ test('commands that name parts of QEMU that are awaitvm’s are told from all ot
     ['chardev-send-break', { id: 'serial' }],
     ['qom-set', { path: '/machine/peripheral/balloon', property: 'guest-stats-polling-interval', value: 2 }],
     ['block_set_io_throttle', { id: 'drive-disk-1' }],
+    ['drive-backup', { device: 'mine', target: '/srv/disk-backups/copy.qcow2', sync: 'full' }],
+    ['chardev-add', { id: 'mine', backend: { type: 'serial', data: { device: '/dev/tap0' } } }],
   ]
   for (const [command, args] of others) requireOthersNames({ command, arguments: args })
 })
@@ -142,7 +146,7 @@ test('a command that QEMU is slow to carry out has the VM for itself, and a job 
   const vm = await host.createVm()
   await vm.start().unwrap()
   const [args, end] = await slowCommand(host)
-  const job = vm.native.qmp('pmemsave', args, { timeoutMs: 20_000 })
+  const job = vm.native.qmp('pmemsave', args)
   await untilKept(host, vm)
   await using other = await connect(host.uri).unwrap()
   const seen = await other.getVm('web-1').unwrap()
@@ -154,7 +158,7 @@ test('a command that QEMU is slow to carry out has the VM for itself, and a job 
   expect(await end()).toBe(4096)
   expect(await job.unwrap()).toEqual({})
 
-  const late = vm.native.qmp('pmemsave', args, { timeoutMs: 500 })
+  const late = vm.native.qmp('pmemsave', args, { timeoutMs: 5000 })
   expect((await failureOf(late, 'OUTCOME_UNKNOWN')).cause).toBeInstanceOf(TimeoutError)
   await vm.stop({ mode: 'kill' }).unwrap()
   expect(await vm.getState().unwrap()).toBe('stopped')

@@ -56,8 +56,14 @@ const known: Readonly<
 
 /** Features of a UEFI that needs secure boot, or refuses to boot a system that is not signed. */
 const unwanted = ['requires-smm', 'secure-boot', 'enrolled-keys']
-/** Features of a UEFI that boots nothing that is not signed by one of the keys that it has. */
-const secure = ['secure-boot', 'enrolled-keys']
+/**
+ * Features of a UEFI that boots nothing that is not signed by one of the keys that it has. On a PC, nothing but system management mode
+ * writes to its variables, which is set for the flash memory: a UEFI that does not know of that would not find them.
+ */
+const secure: Readonly<Record<GuestArchitecture, readonly string[]>> = {
+  x86_64: ['secure-boot', 'enrolled-keys', 'requires-smm'],
+  aarch64: ['secure-boot', 'enrolled-keys'],
+}
 
 /**
  * Finds the UEFI for VMs with a machine: by QEMU's descriptors, as libvirt does, else in known places.
@@ -74,7 +80,7 @@ export async function findUefi(machine: string, root = '/', isSecure = false): P
     ({ targets, features }) =>
       targets.some((target) => target.architecture === architecture && fits(machine, target.machines)) &&
       (isSecure
-        ? secure.every((feature) => features.includes(feature))
+        ? secure[architecture].every((feature) => features.includes(feature))
         : !features.some((feature) => unwanted.includes(feature))),
   )
   for (const { code, template } of [...fitting, ...filesIn(places, root)]) {

@@ -1,5 +1,4 @@
 import { realpath } from 'node:fs/promises'
-import { join } from 'node:path'
 import { noteImageUsers } from '../../../driver/local-images.js'
 import type { Task } from '../../../driver/task.js'
 import { InvalidArgumentError, NotSupportedError } from '../../../errors.js'
@@ -12,6 +11,7 @@ import type { HeldVm } from '../held-vm.js'
 import { moveByCopy } from './migration.js'
 import { findVm } from './registration.js'
 import { removeSign } from '../process/qemu-process.js'
+import { requireShares } from '../shares/shared-folder.js'
 import { parseQmpUri } from '../uri.js'
 
 /**
@@ -27,13 +27,14 @@ export class VmMoves {
 
   async unregister(vm: HeldVm): Promise<void> {
     requireKept('vm.unregister', vm.definition.owner !== undefined)
+    await noteImages(this.#directory.unregistered, vm.definition)
     vm.follow(await this.#directory.unregister(vm.id))
     removeSign(vm.folder)
   }
 
   async register(path: string): Promise<Definition> {
     const { folder, identity, definition } = await findVm(this.#directory, path)
-    await noteImages(this.#directory, definition)
+    await noteImages(this.#directory.vms, definition)
     try {
       await this.#directory.adopt(definition, folder, identity)
     } catch (error) {
@@ -41,7 +42,7 @@ export class VmMoves {
       throw new InvalidArgumentError({
         path: 'path',
         reason: `${folder} is on another file system than ${this.#directory.root}`,
-        hint: `Copy it into ${join(this.#directory.root, 'unregistered')}, and register the copy.`,
+        hint: `Copy it into ${this.#directory.unregistered}, and register the copy.`,
         cause: error,
       })
     }
@@ -52,7 +53,8 @@ export class VmMoves {
     requireKept('vm.migrate', vm.definition.owner !== undefined)
     const target = await this.#openTarget(to)
     try {
-      await noteImages(target, vm.definition)
+      await requireShares(vm.definition.hardware.shares ?? [], target.root, 'config')
+      await noteImages(target.vms, vm.definition)
       vm.signal.throwIfAborted()
       vm.follow(await target.adopt(vm.definition, vm.folder))
     } catch (error) {
@@ -85,6 +87,6 @@ export class VmMoves {
   }
 }
 
-/** Notes that a VM of a directory needs its images. */
-const noteImages = ({ vms }: VmDirectory<Definition>, { hardware, snapshots }: Definition): Promise<void> =>
+/** Notes that a VM in a folder of VMs needs its images. */
+const noteImages = (vms: string, { hardware, snapshots }: Definition): Promise<void> =>
   noteImageUsers(vms, { disks: [hardware, ...snapshots.map((each) => each.hardware)].flatMap(({ disks }) => disks) })

@@ -14,7 +14,7 @@ import { folderId, isCompanionOf, signalCompanion, type FolderId } from './own-q
 import { programGone } from './qemu-tools.js'
 
 /*
- * Companions are programs that serve one QEMU: swtpm, which is its TPM. Each is started before QEMU, in the folder of the VM, listens on a
+ * Companions are programs that serve one QEMU: swtpm, which is its TPM, and a virtiofsd for each share by virtiofs. Each is started before QEMU, in the folder of the VM, listens on a
  * socket there, and ends when QEMU closes its connection. One whose QEMU never came, since the process that starts both was killed, is
  * found by its folder and ended by the next process that claims the VM, as a QEMU without a record is.
  */
@@ -198,8 +198,14 @@ async function untilReady(
   chmodSync(join(folder, companionFiles(name).socket), 0o600)
 }
 
-const lastWords = (folder: string, name: string): string =>
-  (readOrNothing(join(folder, companionFiles(name).log)) ?? '').slice(-quotedChars)
+/** Its last output, for errors; empty if that can't be read, since an error without it is better than another one. */
+function lastWords(folder: string, name: string): string {
+  try {
+    return readOwnFile(join(folder, companionFiles(name).log), maxReadBytes).slice(-quotedChars)
+  } catch {
+    return ''
+  }
+}
 
 const hasText = (path: string, text: RegExp): boolean => text.test(readOrNothing(path) ?? '')
 

@@ -3,7 +3,7 @@ import { chmod, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
-import { ConnectionError, InvalidArgumentError, JobCancelledError, ResourceBusyError } from '../../../../src/errors.js'
+import { ConnectionError, InvalidArgumentError, JobCancelledError } from '../../../../src/errors.js'
 import type { DownloadOptions } from '../../../../src/images/cache/download.js'
 import { ImageCache } from '../../../../src/images/cache/image-cache.js'
 import type { ProgressUpdate } from '../../../../src/model/host-job.js'
@@ -46,8 +46,6 @@ const when = (bytes: number, act: () => void): Partial<DownloadOptions> => {
     },
   }
 }
-
-const unused = (): Promise<void> => Promise.resolve()
 
 /** Vitest itself takes seconds to compare two buffers. */
 const has = async (path: string, content: Buffer): Promise<boolean> => content.equals(await readFile(path))
@@ -338,18 +336,6 @@ test('a name, a password and a query are sent, and not shown', async () => {
   expect(await readFile(join(entry, 'image.json'), 'utf8')).not.toMatch(/secret|hidden/)
 })
 
-test('an image that comes into use while it is removed stays', async () => {
-  const fetched = await cache.fetch(wanted(), options())
-  const inUse = new ResourceBusyError({ reason: 'it is used' })
-  let looks = 0
-  const used = (): Promise<void> => ((looks += 1) === 1 ? Promise.resolve() : Promise.reject(inUse))
-  expect(await failureOf(cache.remove(fetched.id, used))).toBe(inUse)
-  expect(looks).toBe(2)
-  expect(await cache.list()).toEqual([fetched])
-  await cache.remove(fetched.id, unused)
-  expect(await cache.list()).toEqual([])
-})
-
 test('a fetch that is cancelled stops, and the next one goes on from there', async () => {
   const cancel = new AbortController()
   server.answers.push(server.part(2 * mebibyte))
@@ -384,45 +370,10 @@ test('two at once fetch once', async () => {
   expect(server.ranges).toHaveLength(1)
 })
 
-describe('removing', () => {
-  test('an image that is fetched again is the same to VMs', async () => {
-    const { id, path } = await cache.fetch(wanted(), options())
-    const before = await stat(path, { bigint: true })
-    await cache.remove(id, unused)
-    expect(await cache.list()).toEqual([])
-    expect(await readdir(folder)).toEqual(['processes'])
-    expect((await cache.fetch(wanted(), options())).path).toBe(path)
-    const after = await stat(path, { bigint: true })
-    expect([after.size, after.mtimeNs]).toEqual([before.size, before.mtimeNs])
-  })
-
-  test('an image that a process is fetching is refused', async () => {
-    server.answers.push(server.part(mebibyte))
-    const fetching = cache.fetch(wanted(), options())
-    await server.asked(1)
-    expect(await failureOf(cache.remove(`sha256-${server.sha256}`, unused))).toBeInstanceOf(ResourceBusyError)
-    server.goOn()
-    await fetching
-  })
-
-  test.each(['', '..', 'processes', `sha256-${'0'.repeat(64)}`])('%j is no image', async (id) => {
-    await cache.fetch(wanted(), options())
-    expect(await failureOf(cache.remove(id, unused))).toBeInstanceOf(InvalidArgumentError)
-    expect(await cache.list()).toHaveLength(1)
-  })
-})
-
 test('an image that somebody has written to is fetched again', async () => {
   const { path } = await cache.fetch(wanted(), options())
   await chmod(path, 0o600)
   await writeFile(path, randomBytes(size))
   await cache.fetch(wanted(), options())
   expect(await has(path, server.content)).toBe(true)
-})
-
-test('what killed processes left is removed', async () => {
-  const { id } = await cache.fetch(wanted(), options())
-  await writeFile(join(folder, 'draft-left'), 'removed in part')
-  await cache.remove(id, unused)
-  expect(await readdir(folder)).toEqual(['processes'])
 })

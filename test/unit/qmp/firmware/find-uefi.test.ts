@@ -144,6 +144,7 @@ test('aarch64 has firmware of its own: by a descriptor of that architecture, els
 test('with secure boot, only one that has keys will do, by its descriptor or in the known places', async () => {
   describeUefi(packages, '10-plain.json', 'plain')
   describeUefi(packages, '20-keyless.json', 'keyless', { features: ['requires-smm', 'secure-boot'] })
+  describeUefi(packages, '25-writable.json', 'writable', { features: ['secure-boot', 'enrolled-keys'] })
   await expect(findUefi('pc-q35-7.2', root, true)).rejects.toThrow('no UEFI with secure boot and keys for the machine')
   const there = { code: put('usr/share/OVMF/OVMF_CODE.ms.fd'), template: put('usr/share/OVMF/OVMF_VARS.ms.fd') }
   expect(await findUefi('pc-q35-7.2', root, true)).toEqual(there)

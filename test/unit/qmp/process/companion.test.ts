@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { existsSync, mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs'
+import { mkdtempSync, rmSync, statSync } from 'node:fs'
 import { createConnection } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -14,8 +14,9 @@ import {
   startCompanions,
   type CompanionPlan,
 } from '../../../../src/drivers/qmp/process/companion.js'
-import { identityOf, isAlive } from '../../../../src/registry/process-identity.js'
+import { isAlive } from '../../../../src/registry/process-identity.js'
 import { missingTools, skipWithout } from '../../../support/optional-tool.js'
+import { processesIn } from '../../../support/qemu-processes.js'
 
 const never = new AbortController().signal
 
@@ -67,7 +68,7 @@ test('one that does not start is quoted, and the others are ended', async () => 
     code: 'HOST_TOOL_NOT_FOUND',
   })
   await expect(startCompanions(folder, [node('process.exit(3)')], never)).rejects.toThrow('node ended with 3')
-  expectNone()
+  expect(await processesIn(folder, /swtpm|node/)).toEqual([])
 })
 
 test('a start that is cancelled leaves none', async () => {
@@ -75,7 +76,7 @@ test('a start that is cancelled leaves none', async () => {
   const starting = startCompanions(folder, [swtpm, node('setInterval(() => 1, 1000)')], cancel.signal)
   cancel.abort(new Error('cancelled'))
   await expect(starting).rejects.toThrow('cancelled')
-  expectNone()
+  expect(await processesIn(folder, /swtpm|node/)).toEqual([])
 })
 
 test('one that does not end with its QEMU is ended', async () => {
@@ -92,20 +93,14 @@ test('one without a QEMU is found by its folder; other programs there, and swtpm
     spawn(process.execPath, ['-e', 'setInterval(() => 1, 1000)', socket], { cwd: folder, argv0: 'swtpm' }),
     spawn('swtpm', ownSocket, { cwd: elsewhere }),
   ]
-  const others = await startCompanions(elsewhere, [planOf('other')], never).catch(() => [])
+  const another = mkdtempSync(join(tmpdir(), 'awaitvm-companion-'))
+  const others = await startCompanions(another, [swtpm], never)
   const left = await startCompanions(folder, [swtpm], never)
   await endLeftCompanions(folder)
   expect(left.map(({ process }) => isAlive(process, folder))).toEqual([false])
   for (const decoy of decoys) expect([decoy.exitCode, decoy.signalCode]).toEqual([null, null])
-  expect(others.map(({ process }) => isAlive(process, elsewhere))).toEqual(others.map(() => true))
+  expect(others.map(({ process }) => isAlive(process, another))).toEqual([true])
   for (const decoy of decoys) decoy.kill('SIGKILL')
   await killStarted(others)
-  rmSync(elsewhere, { recursive: true })
+  for (const left of [elsewhere, another]) rmSync(left, { recursive: true })
 })
-
-/** No companion of that name is left. */
-function expectNone(): void {
-  const path = join(folder, pid)
-  const text = existsSync(path) ? readFileSync(path, 'utf8').trim() : ''
-  if (text !== '') expect(isAlive(identityOf(Number(text), false), folder)).toBe(false)
-}
