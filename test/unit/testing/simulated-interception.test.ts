@@ -15,12 +15,12 @@ async function startAll(uri: string): Promise<string[]> {
 test('an interception leads connect of exactly this URI to the host, until it is disposed of', async () => {
   const simulated = createSimulatedServer({ vms: 2 })
   {
-    using _interception = simulated.intercept('qemu:///system')
-    expect(await startAll('qemu:///system')).toEqual(['vm-1', 'vm-2'])
-    await failureOf(connect('qemu:///session'), 'INVALID_ARGUMENT')
-    await failureOf(connect('qemu:///system/'), 'INVALID_ARGUMENT')
+    using _interception = simulated.intercept('esx://vcenter')
+    expect(await startAll('esx://vcenter')).toEqual(['vm-1', 'vm-2'])
+    await failureOf(connect('esx://other'), 'INVALID_ARGUMENT')
+    await failureOf(connect('esx://vcenter/'), 'INVALID_ARGUMENT')
   }
-  await failureOf(connect('qemu:///system'), 'INVALID_ARGUMENT')
+  await failureOf(connect('esx://vcenter'), 'INVALID_ARGUMENT')
   expect(simulated.vm('vm-1').state).toBe('running')
 })
 
@@ -36,28 +36,28 @@ test('an interception replaces a host that exists, and shows no password', async
 test('a second interception of a URI is refused, and so is one of a text that is not a URI', () => {
   const [first, second] = [createSimulatedServer(), createSimulatedServer()]
   {
-    using _interception = first.intercept('qemu:///twice')
-    expect(() => second.intercept('qemu:///twice')).toThrow(expect.objectContaining({ code: 'ALREADY_EXISTS' }))
+    using _interception = first.intercept('esx://twice')
+    expect(() => second.intercept('esx://twice')).toThrow(expect.objectContaining({ code: 'ALREADY_EXISTS' }))
   }
-  using _interception = second.intercept('qemu:///twice')
+  using _interception = second.intercept('esx://twice')
   expect(() => first.intercept('no URI')).toThrow(expect.objectContaining({ code: 'INVALID_ARGUMENT', path: 'uri' }))
 })
 
 test('an interception ends with the host', async () => {
   const simulated = createSimulatedServer()
-  simulated.intercept('qemu:///gone')
+  simulated.intercept('esx://gone')
   await simulated[Symbol.asyncDispose]()
-  await failureOf(connect('qemu:///gone'), 'INVALID_ARGUMENT')
+  await failureOf(connect('esx://gone'), 'INVALID_ARGUMENT')
 })
 
 test('disposing of an interception twice leaves a later one of the same URI alone', async () => {
   const [first, second] = [createSimulatedServer(), createSimulatedServer({ vms: 1 })]
-  const early = first.intercept('qemu:///mine')
+  const early = first.intercept('esx://mine')
   early[Symbol.dispose]()
-  using _interception = second.intercept('qemu:///mine')
+  using _interception = second.intercept('esx://mine')
   early[Symbol.dispose]()
   await first[Symbol.asyncDispose]()
-  expect(await startAll('qemu:///mine')).toEqual(['vm-1'])
+  expect(await startAll('esx://mine')).toEqual(['vm-1'])
 })
 
 test('connecting takes its time, and meets faults', async () => {
