@@ -1,4 +1,5 @@
 import { isAbandonedDraft, newDraftName } from '../../driver/draft-name.js'
+import { isOff } from './domain-states.js'
 import { withMetadata } from './domain/edit-domain.js'
 import { readDomain, type Domain } from './domain/read-domain.js'
 import { domainOf, isGone, type LibvirtHost } from './libvirt-host.js'
@@ -12,9 +13,17 @@ const Undefine = { managedSave: 1, snapshots: 2, nvram: 4, checkpoints: 16 } as 
 export const asDraft = (text: string, domain: Domain): string =>
   withMetadata(text, domain, { ...domain.metadata, uuid: domain.uuid, draft: newDraftName() })
 
-/** The XML of a domain whose files this process is about to change. */
-export const asEdited = (text: string, domain: Domain): string =>
-  withMetadata(text, domain, { ...domain.metadata, uuid: domain.uuid, editor: newDraftName() })
+/**
+ * The XML of a domain during an edit by this process.
+ *
+ * @param files the names of the volumes that the edit is about to make or delete. No others are ever removed if it ends half-way: libvirt
+ *   names the volumes below snapshots in no definition.
+ */
+export const asEdited = (text: string, domain: Domain, files: readonly string[]): string => {
+  const { uuid, metadata } = domain
+  const allFiles = [...(metadata.files ?? []), ...files]
+  return withMetadata(text, domain, { ...metadata, uuid, editor: newDraftName(), files: allFiles })
+}
 
 /** Removes a VM with the volumes that awaitvm has made for it. Others stay. */
 export async function removeDomain(host: LibvirtHost, vm: string): Promise<void> {
@@ -29,22 +38,27 @@ export async function removeDomain(host: LibvirtHost, vm: string): Promise<void>
 
 /** Removes what processes of this machine have left that ended in the midst of making, editing or deleting a VM. */
 export async function removeLeftovers(host: LibvirtHost): Promise<void> {
-  for (const vm of host.unfinished) {
-    const text = await host.wholeXmlOf(vm)
-    const domain = readDomain(text)
-    const { metadata, drives } = domain
-    const { draft, editor, ...kept } = metadata
-    // A copy of the domain by another program has a copy of its metadata, and other files.
-    if (metadata.uuid !== vm) continue
-    if (draft !== undefined && isAbandonedDraft(draft)) await removeDomain(host, vm)
-    else if (draft === undefined && editor !== undefined && isAbandonedDraft(editor)) {
-      const paths = drives.map(({ path }) => path)
-      for (const volume of await host.volumes.named(prefixOf(vm))) {
-        if (!paths.includes(await host.volumes.pathOf(volume))) await host.volumes.remove(volume)
-      }
-      await host.pool.callLong('domain_define_xml_flags', { xml: withMetadata(text, domain, kept), flags: 0 })
-    }
+  for (const vm of host.unfinished) await removeLeftoversOf(host, vm)
+}
+
+async function removeLeftoversOf(host: LibvirtHost, vm: string): Promise<void> {
+  const text = await host.wholeXmlOf(vm)
+  const domain = readDomain(text)
+  const { draft, editor, files = [], ...kept } = domain.metadata
+  // A copy of the domain by another program has a copy of its metadata, and other files.
+  if (kept.uuid !== vm) return
+  if (draft !== undefined) {
+    // Another client may use it.
+    if (isAbandonedDraft(draft) && isOff((await host.stateOf(vm)).state)) await removeDomain(host, vm)
+    return
   }
+  if (editor === undefined || !isAbandonedDraft(editor)) return
+  const paths = domain.drives.map(({ path }) => path)
+  for (const volume of await host.volumes.named(prefixOf(vm))) {
+    if (!files.includes(volume.name) || paths.includes(await host.volumes.pathOf(volume))) continue
+    await host.volumes.remove(volume)
+  }
+  await host.pool.callLong('domain_define_xml_flags', { xml: withMetadata(text, domain, kept), flags: 0 })
 }
 
 /** A domain is undefined with all that libvirt keeps of it. A hypervisor refuses flags that it does not know. */

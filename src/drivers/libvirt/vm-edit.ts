@@ -17,6 +17,7 @@ import { requireMedia } from './require-media.js'
 import { requireResources } from './require-resources.js'
 import { refuseUnsupported } from './settings.js'
 import { makeFiles, planDisk, planSeed, prefixOf, type PlannedDisk, type PlannedSeed } from './storage/new-files.js'
+import type { Volume } from './storage/volumes.js'
 
 const mebibyte = 2 ** 20
 
@@ -25,8 +26,8 @@ interface FilePlan {
   readonly disks: readonly PlannedDisk[]
   readonly seed: PlannedSeed | false | undefined
   readonly removedDisks: readonly string[]
-  /** The files that are not needed any more, which awaitvm has made. */
-  readonly removedPaths: readonly string[]
+  /** The volumes that are not needed any more, which awaitvm has made. */
+  readonly removed: readonly Volume[]
   readonly growth: readonly { readonly path: string; readonly bytes: number }[]
   readonly buses: ReadonlyMap<string, DiskBus>
 }
@@ -65,9 +66,8 @@ export class VmEdit {
     refuseOtherMachine(changes, domain)
     const plan = await this.#plan(changes, domain)
     const files = [...plan.disks.map(({ file }) => file), ...(typeof plan.seed === 'object' ? [plan.seed.file] : [])]
-    const changesFiles = files.length > 0 || plan.removedPaths.length > 0
     send()
-    if (changesFiles) await this.#define(asEdited(text, domain))
+    if (files.length > 0) await this.#define(asEdited(text, domain, namesOf(files)))
     try {
       const paths = await makeFiles(this.#host.volumes, files, { task, signal })
       const metadata = metadataAfter(changes, domain, plan)
@@ -79,16 +79,14 @@ export class VmEdit {
         seed: typeof plan.seed === 'object' ? paths.at(-1) : plan.seed,
       }
       const after = editedXml(text, domain, { ...edit, metadata })
-      await this.#define(plan.removedPaths.length > 0 ? asEdited(after, readDomain(after)) : after)
+      const { removed } = plan
+      await this.#define(removed.length > 0 ? asEdited(after, readDomain(after), namesOf(removed)) : after)
       await this.#rename(changes.name)
       for (const { path, bytes } of plan.growth) await this.#host.volumes.grow(path, bytes)
-      for (const path of plan.removedPaths) await this.#remove(path)
-      if (plan.removedPaths.length > 0) await this.#unmark()
+      for (const volume of removed) await this.#host.volumes.remove(volume)
+      if (removed.length > 0) await this.#unmark(domain.metadata)
     } catch (error) {
-      await this.#undo(
-        text,
-        files.map(({ name }) => name),
-      )
+      await this.#undo(text, namesOf(files))
       throw error
     }
   }
@@ -121,42 +119,33 @@ export class VmEdit {
       if (path === undefined) throw notOwn(disk.id, 'changes.disks')
       growth.push({ path, bytes: after.sizeMiB * mebibyte })
     }
-    const removedPaths: string[] = []
+    const removed: Volume[] = []
     for (const [index, id] of deleteDisks.entries()) {
-      const path = domain.drives.find((drive) => drive.id === id)?.path
-      if (path === undefined || !(await this.#isOwn(path))) throw notOwn(id, `changes.deleteDisks[${String(index)}]`)
-      removedPaths.push(path)
+      const volume = await this.#ownVolume(domain.drives.find((drive) => drive.id === id)?.path)
+      if (volume === undefined) throw notOwn(id, `changes.deleteDisks[${String(index)}]`)
+      removed.push(volume)
     }
-    if (deleteDisks.length > 0) await this.#requireNoSnapshots(vm)
-    const formerSeed = domain.drives.find(isSeed)?.path
-    if (cloudInit !== undefined && formerSeed !== undefined) removedPaths.push(formerSeed)
+    const snapshots = deleteDisks.length > 0 || cloudInit !== undefined ? await this.#countSnapshots(vm) : 0
+    if (deleteDisks.length > 0 && snapshots > 0) throw hasSnapshots(snapshots)
+    const formerSeed = cloudInit === undefined ? undefined : domain.drives.find(isSeed)?.path
+    // A snapshot has the seed that the VM had then. It stays until the VM is deleted.
+    const seedVolume = snapshots > 0 ? undefined : await this.#ownVolume(formerSeed)
+    if (seedVolume !== undefined) removed.push(seedVolume)
     const { name = domain.config.name } = changes
     const seed =
       cloudInit === undefined || cloudInit === false ? cloudInit : planSeed(vm, cloudInit, name, 'changes.cloudInit')
-    return { disks, seed, removedDisks: deleteDisks, removedPaths, growth, buses }
+    return { disks, seed, removedDisks: deleteDisks, removed, growth, buses }
   }
 
-  async #requireNoSnapshots(vm: string): Promise<void> {
+  async #countSnapshots(vm: string): Promise<number> {
     const listed = { dom: domainOf(vm), need_results: false, flags: 0 }
-    const { ret } = await this.#host.pool.control.call('domain_list_all_snapshots', listed)
-    if (ret === 0) return
-    throw new NotSupportedError({
-      capability: 'spec.disks',
-      path: 'changes.deleteDisks',
-      reason: `the VM has ${String(ret)} snapshots, whose content is in the files of its disks`,
-      hint: 'Delete the snapshots first.',
-    })
+    return (await this.#host.pool.control.call('domain_list_all_snapshots', listed)).ret
   }
 
-  /** Only what awaitvm has made for this VM is ever deleted. */
-  async #isOwn(path: string): Promise<boolean> {
-    const volume = await this.#host.volumes.at(path)
-    return volume?.name.startsWith(prefixOf(this.#before.id)) === true
-  }
-
-  async #remove(path: string): Promise<void> {
-    const volume = (await this.#isOwn(path)) ? await this.#host.volumes.at(path) : undefined
-    if (volume !== undefined) await this.#host.volumes.remove(volume)
+  /** The volume at a path, if awaitvm has made it for this VM: only those are ever deleted. */
+  async #ownVolume(path: string | undefined): Promise<Volume | undefined> {
+    const volume = path === undefined ? undefined : await this.#host.volumes.at(path)
+    return volume?.name.startsWith(prefixOf(this.#before.id)) === true ? volume : undefined
   }
 
   async #rename(name: string | undefined): Promise<void> {
@@ -165,11 +154,11 @@ export class VmEdit {
     await this.#host.pool.callLong('domain_rename', { dom: domainOf(vm), new_name: name, flags: 0 })
   }
 
-  async #unmark(): Promise<void> {
+  /** Ends the mark of this edit. That of another one, which ended half-way, stays. */
+  async #unmark({ editor, files }: OwnMetadata): Promise<void> {
     const text = await this.#host.wholeXmlOf(this.#before.id)
     const domain = readDomain(text)
-    const { editor: _editor, ...metadata } = domain.metadata
-    await this.#define(withMetadata(text, domain, metadata))
+    await this.#define(withMetadata(text, domain, { ...domain.metadata, editor, files }))
   }
 
   async #undo(text: string, names: readonly string[]): Promise<void> {
@@ -184,6 +173,8 @@ export class VmEdit {
     await this.#host.pool.callLong('domain_define_xml_flags', { xml, flags: 0 })
   }
 }
+
+const namesOf = (files: readonly { readonly name: string }[]): string[] => files.map(({ name }) => name)
 
 /** Whether an edit changes what a running VM has from its start. */
 function changesHardware(
@@ -232,6 +223,14 @@ const orderIsFixed = (): NotSupportedError =>
     path: 'changes.disks',
     reason: 'libvirt orders disks itself',
     hint: 'Put new disks behind the others.',
+  })
+
+const hasSnapshots = (count: number): NotSupportedError =>
+  new NotSupportedError({
+    capability: 'spec.disks',
+    path: 'changes.deleteDisks',
+    reason: `the VM has ${String(count)} snapshots, whose content is in the files of its disks`,
+    hint: 'Delete the snapshots first.',
   })
 
 const notOwn = (id: string, path: string): InvalidArgumentError =>

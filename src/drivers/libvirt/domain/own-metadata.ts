@@ -23,6 +23,8 @@ export interface OwnMetadata {
   readonly draft?: string | undefined
   /** Only while an edit makes or deletes disks: which process does that. */
   readonly editor?: string | undefined
+  /** The names of the volumes that unfinished edits make or delete. If one ended half-way, those that are no disk of the domain are left over. */
+  readonly files?: readonly string[] | undefined
   readonly labels?: VmLabels | undefined
   /** By the id of the disk. */
   readonly disks: ReadonlyMap<string, DiskOrigin>
@@ -48,12 +50,14 @@ export function readMetadata(domain: XmlElement): OwnMetadata {
     const key = attributeOf(label, 'name')
     return key === undefined ? [] : [[key, label.text]]
   })
+  const files = inOwn('file').flatMap((file) => attributeOf(file, 'name') ?? [])
   const [seed] = inOwn('seed')
   return {
     uuid: attributeOf(own, 'uuid'),
     createdAt: dateOf(attributeOf(own, 'created')),
     draft: attributeOf(own, 'draft'),
     editor: attributeOf(own, 'editor'),
+    files: files.length === 0 ? undefined : files,
     labels: labels.length === 0 ? undefined : Object.fromEntries(labels),
     disks: new Map(
       inOwn('disk').map((disk) => [
@@ -71,11 +75,21 @@ const originOf = (image: string | undefined, sizeMiB: number | undefined): DiskO
 })
 
 /** The element that keeps it. */
-export const metadataPart = ({ uuid, createdAt, draft, editor, labels = {}, disks, seed }: OwnMetadata): XmlPart =>
+export const metadataPart = ({
+  uuid,
+  createdAt,
+  draft,
+  editor,
+  files = [],
+  labels = {},
+  disks,
+  seed,
+}: OwnMetadata): XmlPart =>
   xml(
     `${prefix}:vm`,
     { [`xmlns:${prefix}`]: namespace, uuid, created: createdAt?.toISOString(), draft, editor },
     ...Object.entries(labels).map(([name, value]) => xml(`${prefix}:label`, { name }, value)),
+    ...files.map((name) => xml(`${prefix}:file`, { name })),
     ...[...disks].map(([id, { image, sizeMiB }]) => xml(`${prefix}:disk`, { id, image, sizeMiB })),
     seed && xml(`${prefix}:seed`, { hostname: seed.hostname, instance: seed.instanceId }),
   )

@@ -3,6 +3,8 @@ import { ProtocolError } from 'awaitvm'
 import { expect, test } from 'vitest'
 import { editedXml, withMetadata, type DomainEdit } from '../../../../src/drivers/libvirt/domain/edit-domain.js'
 import { newDomainXml } from '../../../../src/drivers/libvirt/domain/new-domain.js'
+import { isAbandonedDraft } from '../../../../src/driver/draft-name.js'
+import { asEdited } from '../../../../src/drivers/libvirt/drafts.js'
 import { readDomain } from '../../../../src/drivers/libvirt/domain/read-domain.js'
 
 /** As libvirt 9.0 told it of a domain that was made with virsh. */
@@ -187,6 +189,15 @@ test('the metadata of others stays, also a megabyte of it', () => {
   const bare = '<domain><name>a</name><uuid>b</uuid></domain>'
   const none = withMetadata(bare, readDomain(bare), { disks: new Map(), labels })
   expect(readDomain(none).config.labels).toEqual(labels)
+})
+
+test('the files of an unfinished edit are kept with a domain, those of an earlier one too', () => {
+  const first = asEdited(recorded, readDomain(recorded), ['new & old.qcow2'])
+  const second = asEdited(first, readDomain(first), ['seed.iso'])
+  const { metadata, config } = readDomain(second)
+  expect(metadata.files).toEqual(['new & old.qcow2', 'seed.iso'])
+  expect(isAbandonedDraft(metadata.editor ?? '')).toBe(false)
+  expect(config).toEqual(readDomain(recorded).config)
 })
 
 test('a copy of our metadata under another prefix is ours, and one of another namespace is not', () => {
