@@ -3,6 +3,7 @@ import { isOff } from './domain-states.js'
 import { withMetadata } from './domain/edit-domain.js'
 import { readDomain, type Domain } from './domain/read-domain.js'
 import { domainOf, isGone, type LibvirtHost } from './libvirt-host.js'
+import type { LibvirtWork } from './libvirt-work.js'
 import { prefixOf } from './storage/new-files.js'
 import { childOf } from './xml/xml-tree.js'
 
@@ -37,8 +38,18 @@ export async function removeDomain(host: LibvirtHost, vm: string): Promise<void>
 }
 
 /** Removes what processes of this machine have left that ended in the midst of making, editing or deleting a VM. */
-export async function removeLeftovers(host: LibvirtHost): Promise<void> {
-  for (const vm of host.unfinished) await removeLeftoversOf(host, vm)
+export async function removeLeftovers(host: LibvirtHost, work: LibvirtWork): Promise<void> {
+  for (const vm of host.unfinished) {
+    try {
+      await work.mend(vm, () => removeLeftoversOf(host, vm))
+    } catch (error) {
+      if (host.work.isClosed) return
+      // It was deleted by then.
+      if (isGone(error)) continue
+      const left = `What an ended process has left of VM ${vm} can't be removed yet: ${String(error)}`
+      process.emitWarning(left, 'AwaitvmWarning')
+    }
+  }
 }
 
 async function removeLeftoversOf(host: LibvirtHost, vm: string): Promise<void> {

@@ -1,3 +1,4 @@
+import { inBackground } from '../../background.js'
 import type { Driver, DriverOperations } from '../../driver/driver.js'
 import { filterVms } from '../../driver/vm-lookup.js'
 import { vmNotFound } from '../../errors/lookup.js'
@@ -45,9 +46,11 @@ export class LibvirtDriver implements Driver {
     }
   }
 
-  /** Begins to remove what ended processes have left unfinished. A failure is left to the next connection. */
+  /** Begins to remove what ended processes have left unfinished. What fails is left to the next connection. */
   tidyUp(): void {
-    this.#host.work.aside(() => removeLeftovers(this.#host)).catch(() => undefined)
+    inBackground('Leftovers of ended processes', () =>
+      this.#host.work.aside(() => removeLeftovers(this.#host, this.#work)),
+    )
   }
 
   close(): Promise<void> {

@@ -82,6 +82,11 @@ export class LibvirtWork {
     )
   }
 
+  /** Puts a VM in order, in its turn: no change of this connection is under way by then. */
+  mend(vm: string, action: () => Promise<void>): Promise<void> {
+    return this.#exclusive.run(vm, action)
+  }
+
   /** The state that a change has led to, as libvirt tells it. */
   async reached(vm: string): Promise<VmState> {
     return (await this.#host.look(vm)).state
