@@ -18,6 +18,7 @@ import { requireMedia } from './require-media.js'
 import { refuseUnsupported } from './settings.js'
 import { requireResources } from './require-resources.js'
 import { makeFiles, planDisk, planSeed, prefixOf, type PlannedDisk } from './storage/new-files.js'
+import { undone } from './undone.js'
 import { VmEdit } from './vm-edit.js'
 
 /** Makes, edits and deletes VMs. */
@@ -130,8 +131,9 @@ export class LibvirtProvisioning {
     try {
       await removeDomain(this.#host, vm)
     } catch (error) {
-      if (!(error instanceof ConnectionError)) await this.#define(text)
-      throw error
+      if (error instanceof ConnectionError) throw error
+      // It is shown again, and can be deleted once more.
+      throw await undone(error, 'vm.delete', () => this.#define(text))
     }
   }
 

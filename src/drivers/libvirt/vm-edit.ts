@@ -1,4 +1,4 @@
-import { InvalidArgumentError, NotSupportedError } from '../../errors.js'
+import { ConnectionError, InvalidArgumentError, NotSupportedError } from '../../errors.js'
 import { requireState } from '../../errors/state.js'
 import type { Task } from '../../driver/task.js'
 import { withLocalImages } from '../../driver/local-images.js'
@@ -18,6 +18,7 @@ import { requireResources } from './require-resources.js'
 import { refuseUnsupported } from './settings.js'
 import { makeFiles, planDisk, planSeed, prefixOf, type PlannedDisk, type PlannedSeed } from './storage/new-files.js'
 import type { Volume } from './storage/volumes.js'
+import { undone } from './undone.js'
 
 const mebibyte = 2 ** 20
 
@@ -40,7 +41,7 @@ interface EditTask {
   readonly send: () => void
 }
 
-/** An edit of a VM: all of it is done, or nothing. */
+/** An edit of a VM: all of it is done, or nothing. From the first file that is deleted on, it is not undone any more. */
 export class VmEdit {
   readonly #host: LibvirtHost
   readonly #before: VmRecord
@@ -67,9 +68,11 @@ export class VmEdit {
     const plan = await this.#plan(changes, domain)
     const files = [...plan.disks.map(({ file }) => file), ...(typeof plan.seed === 'object' ? [plan.seed.file] : [])]
     send()
-    if (files.length > 0) await this.#define(asEdited(text, domain, namesOf(files)))
     try {
+      if (files.length > 0) await this.#define(asEdited(text, domain, namesOf(files)))
       const paths = await makeFiles(this.#host.volumes, files, { task, signal })
+      // Growth can't be undone, and harms nothing if all else is.
+      for (const { path, bytes } of plan.growth) await this.#host.volumes.grow(path, bytes)
       const metadata = metadataAfter(changes, domain, plan)
       const edit = {
         changes: { ...changes, ...(changes.memoryMiB === config.memoryMiB && { memoryMiB: undefined }) },
@@ -81,14 +84,12 @@ export class VmEdit {
       const after = editedXml(text, domain, { ...edit, metadata })
       const { removed } = plan
       await this.#define(removed.length > 0 ? asEdited(after, readDomain(after), namesOf(removed)) : after)
+      // Of what can be undone, the last step: libvirt refuses it for more reasons than awaitvm knows.
       await this.#rename(changes.name)
-      for (const { path, bytes } of plan.growth) await this.#host.volumes.grow(path, bytes)
-      for (const volume of removed) await this.#host.volumes.remove(volume)
-      if (removed.length > 0) await this.#unmark(domain.metadata)
     } catch (error) {
-      await this.#undo(text, namesOf(files))
-      throw error
+      throw await undone(error, 'vm.edit', () => this.#undo(text, namesOf(files)))
     }
+    await this.#removeFiles(plan.removed, domain.metadata)
   }
 
   async #plan(changes: VmChanges, domain: Domain): Promise<FilePlan> {
@@ -154,11 +155,20 @@ export class VmEdit {
     await this.#host.pool.callLong('domain_rename', { dom: domainOf(vm), new_name: name, flags: 0 })
   }
 
-  /** Ends the mark of this edit. That of another one, which ended half-way, stays. */
-  async #unmark({ editor, files }: OwnMetadata): Promise<void> {
-    const text = await this.#host.wholeXmlOf(this.#before.id)
-    const domain = readDomain(text)
-    await this.#define(withMetadata(text, domain, { ...domain.metadata, editor, files }))
+  /** Removes the files that the VM has no more. Its edit is done: what can't be removed is left to a later connection, by the mark. */
+  async #removeFiles(files: readonly Volume[], { editor, files: earlier }: OwnMetadata): Promise<void> {
+    if (files.length === 0) return
+    try {
+      for (const volume of files) await this.#host.volumes.remove(volume)
+      const text = await this.#host.wholeXmlOf(this.#before.id)
+      const domain = readDomain(text)
+      // The mark of an earlier edit, which ended half-way, stays.
+      await this.#define(withMetadata(text, domain, { ...domain.metadata, editor, files: earlier }))
+    } catch (error) {
+      if (error instanceof ConnectionError) throw error
+      const left = `Disks that were taken from VM ${this.#before.id} can't be removed yet: ${String(error)}`
+      process.emitWarning(left, 'AwaitvmWarning')
+    }
   }
 
   async #undo(text: string, names: readonly string[]): Promise<void> {
