@@ -1,5 +1,7 @@
 import { createHash, randomBytes } from 'node:crypto'
+import { readFileSync } from 'node:fs'
 import { hostname } from 'node:os'
+import { errorCode } from '../errors/native.js'
 import { isAlive, ownIdentity } from '../registry/process-identity.js'
 
 /**
@@ -11,9 +13,23 @@ const pattern = /^awaitvm-draft-([0-9a-f]{16})-([0-9a-f]{8})-([0-9a-f]{8})-(\d{1
 const digest = (text: string, length: number): string =>
   createHash('sha256').update(text).digest('hex').slice(0, length)
 
+/** `machine-id(5)`: it differs between machines of the same name, such as `localhost`. Empty if the system has none. */
+const machineId = (): string => {
+  try {
+    return readFileSync('/etc/machine-id', 'latin1')
+  } catch (error) {
+    if (['ENOENT', 'EACCES', 'EPERM', 'ENOTDIR'].includes(errorCode(error) ?? '')) return ''
+    throw error
+  }
+}
+
 const own = (): { readonly machine: string; readonly kernel: string; readonly namespace: string } => {
   const { kernel, namespace } = ownIdentity(true)
-  return { machine: digest(hostname(), 16), kernel: digest(kernel, 8), namespace: digest(namespace, 8) }
+  return {
+    machine: digest(`${hostname()}\n${machineId()}`, 16),
+    kernel: digest(kernel, 8),
+    namespace: digest(namespace, 8),
+  }
 }
 
 export function newDraftName(): string {
