@@ -6,6 +6,7 @@ import type { VmRecord } from '../../model/vm-record.js'
 import type { VmState } from '../../model/vm-state.js'
 import { operations } from '../../operations.js'
 import { isAsleep, vmStateOf } from './domain-states.js'
+import { endCrashed } from './end-crashed.js'
 import { domainOf, type LibvirtHost } from './libvirt-host.js'
 import { expectedStates, type LibvirtWork } from './libvirt-work.js'
 import type { Domain } from './rpc/procedures.js'
@@ -25,7 +26,10 @@ export class LibvirtLifecycle {
   readonly operations: DriverOperations = {
     'vm.getState': ({ vm }, task) => this.#work.query(task, vm, async () => (await this.#host.look(vm)).state),
     'vm.start': ({ vm }, task) =>
-      this.#change(vm, task, (dom) => this.#host.pool.callLong('domain_create_with_flags', { dom, flags: 0 })),
+      this.#change(vm, task, async (dom, record) => {
+        await endCrashed(this.#host, record)
+        await this.#host.pool.callLong('domain_create_with_flags', { dom, flags: 0 })
+      }),
     'vm.pause': ({ vm }, task) => this.#change(vm, task, (dom) => this.#host.pool.callLong('domain_suspend', { dom })),
     'vm.resume': ({ vm }, task) => this.#change(vm, task, (dom, { state }) => this.#resume(dom, state)),
     'vm.suspend': ({ vm }, task) => this.#change(vm, task, (dom) => saveMemory(this.#host.pool, dom, task)),

@@ -11,6 +11,7 @@ import type { VmSpec } from '../../model/vm-spec.js'
 import { newDomainXml } from './domain/new-domain.js'
 import { readDomain } from './domain/read-domain.js'
 import { asDraft, removeDomain } from './drafts.js'
+import { endCrashed } from './end-crashed.js'
 import { libvirtError } from './libvirt-errors.js'
 import type { LibvirtHost } from './libvirt-host.js'
 import type { LibvirtWork } from './libvirt-work.js'
@@ -52,8 +53,8 @@ export class LibvirtProvisioning {
       )
     },
     'vm.delete': ({ vm }, task) =>
-      this.#work.change(task, vm, async (_record, send) => {
-        await this.#delete(vm, send)
+      this.#work.change(task, vm, async (record, send) => {
+        await this.#delete(record, send)
         this.#host.forget(vm)
       }),
   }
@@ -119,10 +120,12 @@ export class LibvirtProvisioning {
   }
 
   /** From its first deleted file on, the VM is a draft: if this process ends, the next connection removes the rest. */
-  async #delete(vm: string, send: () => void): Promise<void> {
+  async #delete(record: VmRecord, send: () => void): Promise<void> {
+    const { id: vm } = record
     const text = await this.#host.wholeXmlOf(vm)
     const hasFiles = (await this.#host.volumes.named(prefixOf(vm))).length > 0
     send()
+    await endCrashed(this.#host, record)
     if (!hasFiles) {
       await removeDomain(this.#host, vm)
       return
