@@ -5,14 +5,13 @@ import { hasNewImages, withLocalImages } from '../../driver/local-images.js'
 import type { Sending } from '../../driver/host-work.js'
 import type { Task } from '../../driver/task.js'
 import { nameIsId, nameIsTaken } from '../../errors/lookup.js'
-import { ConnectionError, JobCancelledError, OutcomeUnknownError } from '../../errors.js'
+import { ConnectionError, JobCancelledError } from '../../errors.js'
 import type { VmRecord } from '../../model/vm-record.js'
 import type { VmSpec } from '../../model/vm-spec.js'
 import { newDomainXml } from './domain/new-domain.js'
 import { readDomain } from './domain/read-domain.js'
 import { asDraft, removeDomain } from './drafts.js'
 import { endCrashed } from './end-crashed.js'
-import { libvirtError } from './libvirt-errors.js'
 import type { LibvirtHost } from './libvirt-host.js'
 import type { LibvirtWork } from './libvirt-work.js'
 import { requireMedia } from './require-media.js'
@@ -97,26 +96,11 @@ export class LibvirtProvisioning {
       const made = disks.map((disk, index) => ({ ...disk, path: paths[index] ?? '' }))
       await this.#define(newDomainXml({ ...plain, disks: made, seed: seed && paths.at(-1), metadata }))
     } catch (error) {
-      if (files.length > 0) await this.#removeHalf(uuid, error)
-      if (signal.aborted) throw new JobCancelledError({ reason: 'it was cancelled', cause: error })
-      throw error
+      const cause = signal.aborted ? new JobCancelledError({ reason: 'it was cancelled', cause: error }) : error
+      if (files.length === 0) throw cause
+      throw await undone(cause, 'server.createVm', () => removeDomain(this.#host, uuid))
     }
     return await this.#host.look(uuid)
-  }
-
-  /** Removes a VM whose creation failed. */
-  async #removeHalf(vm: string, cause: unknown): Promise<void> {
-    try {
-      await removeDomain(this.#host, vm)
-    } catch (error) {
-      if (error instanceof ConnectionError) throw cause
-      const failure = libvirtError(error, { operation: 'server.createVm' })
-      throw new OutcomeUnknownError({
-        reason: `it could neither be finished nor removed: ${failure instanceof Error ? failure.message : String(failure)}`,
-        hint: 'Connect again once this process has ended: what is left of it is removed then.',
-        cause,
-      })
-    }
   }
 
   /** From its first deleted file on, the VM is a draft: if this process ends, the next connection removes the rest. */
