@@ -29,6 +29,14 @@ function xdrOf<T>(codec: Codec<T>, value: T): Buffer {
   return Buffer.from(writer.bytes)
 }
 
+/** The frame with an error that answers a call. */
+export function refusalOf({ serial, procedure }: Frame, code: number, message: string, type = 1): Buffer {
+  const nothing = { str1: undefined, str2: undefined, str3: undefined, dom: undefined, net: undefined }
+  const error = { code, domain: 20, message, level: 2, int1: -1, int2: -1, ...nothing }
+  const header = { program: remoteProgram, procedure, type, serial, status: 1 }
+  return frameBytes(header, xdrOf(errorFields, error))
+}
+
 /** The other end of a connection, which says what a test wants. */
 export class FakeLibvirt {
   /** The client's end. */
@@ -70,10 +78,8 @@ export class FakeLibvirt {
   }
 
   /** @param type 1 for an answer, 3 for a stream */
-  refuse({ serial, procedure }: Frame, code: number, message: string, type = 1): void {
-    const nothing = { str1: undefined, str2: undefined, str3: undefined, dom: undefined, net: undefined }
-    const error = { code, domain: 20, message, level: 2, int1: -1, int2: -1, ...nothing }
-    this.send({ serial, procedure, type, status: 1 }, xdrOf(errorFields, error))
+  refuse(frame: Frame, code: number, message: string, type = 1): void {
+    this.#own.write(refusalOf(frame, code, message, type))
   }
 
   /** Ends the connection. */

@@ -48,6 +48,7 @@ async function obey(line: string): Promise<void> {
   const [verb = ''] = words
   const name = words.at(-1) ?? ''
   if (verb === 'create') await server.createVm({ name }).unwrap()
+  else if (verb === 'image') await server.createVm({ name, disks: [{ image: words[1] ?? '' }] }).unwrap()
   else if (verb === 'ephemeral') await server.createVm({ ...spec, name, ephemeral: true }).unwrap()
   else if (verb === 'close') await server.close().unwrap()
   else if (verb === 'exhaust') exhaust()
@@ -67,7 +68,10 @@ async function obey(line: string): Promise<void> {
     else if (verb === 'kill') await vm.stop({ mode: 'kill' }).unwrap()
     else if (verb === 'shutdown') await vm.stop(say(line)).unwrap()
     else if (verb === 'export') await vm.exportDisk(vm.config.disks[0]?.id ?? '', words[1] ?? '', say(line)).unwrap()
-    else if (verb === 'clone') await vm.clone({ name: `${name}-copy`, ...say(line) }).unwrap()
+    else if (verb === 'extend') await vm.edit({ disks: [...vm.config.disks, { image: words[1] ?? '' }] }).unwrap()
+    else if (verb === 'exchange') {
+      await vm.edit({ disks: [{ image: words[1] ?? '' }], deleteDisks: vm.config.disks.map(({ id }) => id) }).unwrap()
+    } else if (verb === 'clone') await vm.clone({ name: `${name}-copy`, ...say(line) }).unwrap()
     else throw new Error(`unknown: ${line}`)
   }
   console.log(`did ${line}`)

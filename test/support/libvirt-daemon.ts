@@ -140,6 +140,11 @@ export class LibvirtDaemon implements AsyncDisposable {
     return (await run('virsh', ['-q', '-c', connection, ...words])).stdout
   }
 
+  /** Lets libvirtd do nothing more, so that calls stay under way. */
+  async freeze(): Promise<void> {
+    await this.#inside('kill -STOP "$(cat /run/libvirt/libvirtd.pid)"')
+  }
+
   /** Ends libvirtd as by a crash. Its guests stay. */
   async kill(): Promise<void> {
     await this.#inside('kill -9 "$(cat /run/libvirt/libvirtd.pid)"')
