@@ -174,3 +174,27 @@ test('an edit is done also if the files of its former disks can not be deleted',
   expect(await vm.refresh().unwrap()).toMatchObject({ name: 'web-2', disks: [] })
   expect(await daemon.volumes()).toEqual([expect.stringContaining(second?.id ?? '')])
 })
+
+test(
+  'a creation that is cancelled, and leaves a draft since the connection is lost, is not told as cancelled',
+  { timeout },
+  async () => {
+    await using gate = await LibvirtGate.open(daemon.socket)
+    await using server = await open(gate.path)
+    const held = gate.holdAt('storage_vol_upload', { after: 1 })
+    const job = server.createVm({ name: 'web-1', disks: [{ image }] })
+    await within(held, () => 'the upload')
+    const ended = Promise.all([job, job.cancel()])
+    await gate[Symbol.asyncDispose]()
+    const [result] = await ended
+    const error = result._unsafeUnwrapErr()
+    expect(error).toMatchObject({
+      code: 'OUTCOME_UNKNOWN',
+      reason: expect.stringMatching(/it was cancelled.+nor undone/),
+    })
+    // Its process has not ended, so that no connection removes it.
+    for (const volume of await daemon.volumes())
+      await daemon.virsh('qemu:///system', 'vol-delete', volume, '--pool', 'default')
+    await daemon.virsh('qemu:///system', 'undefine', 'web-1')
+  },
+)

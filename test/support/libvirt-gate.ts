@@ -86,7 +86,9 @@ export class LibvirtGate implements AsyncDisposable {
     if (!this.#isHeld) far.write(frameBytes(frame, frame.payload))
   }
 
+  /** Cuts all connections, and takes no more. */
   async [Symbol.asyncDispose](): Promise<void> {
+    if (!this.#server.listening) return
     const closed = once(this.#server, 'close')
     this.#server.close()
     for (const socket of this.#sockets) socket.destroy()
