@@ -70,17 +70,8 @@ export class LibvirtHost {
       reboot: ({ dom }) => host?.hearReboot(dom.uuid),
       metadataChange: ({ dom }) => host?.lookAside(dom.uuid),
     }
-    const connect = async (until: AbortSignal): Promise<ConnectionPool> => {
-      const pool = await ConnectionPool.open(dialer, address, handlers, until)
-      try {
-        // Before the first list, so that no change in between is missed.
-        for (const name of ['lifecycle', 'reboot', 'metadataChange'] as const) await pool.control.listenTo(name)
-        return pool
-      } catch (error) {
-        await pool.close()
-        throw error
-      }
-    }
+    const connect = (until: AbortSignal): Promise<ConnectionPool> =>
+      ConnectionPool.open(dialer, address, handlers, until)
     const pool = await connect(signal)
     try {
       const { capabilities } = await pool.control.call('connect_get_capabilities', {})
@@ -228,14 +219,20 @@ export class LibvirtHost {
   /** Keeps a connection. After a loss, what has changed is found by a list. */
   async #stayConnected(connect: (until: AbortSignal) => Promise<ConnectionPool>): Promise<void> {
     const { closing } = this.work
+    let isListed = true
     const once = async (works: () => void): Promise<void> => {
       if (!this.#pool.control.isOpen) {
+        await this.#pool.close()
         this.#pool = await connect(closing)
-        await this.list()
-        works()
+        isListed = false
+        // A close may have come in the meantime: it closes this one, too.
+        closing.throwIfAborted()
       }
+      // Also if the list has failed before, and the connection still holds.
+      if (!isListed) await this.list()
+      isListed = true
+      works()
       await this.#pool.control.lost
-      await this.#pool.close()
     }
     await stayConnected(once, {
       signal: closing,

@@ -31,6 +31,10 @@ export const eventMessages: { readonly [E in EventName]: EventMessage<EventField
 /** A function for each event. */
 export type EventHandlers = { readonly [E in EventName]?: (fields: EventFields<E>) => void }
 
+/** The events that have a handler. */
+export const handledEvents = (handlers: EventHandlers): EventName[] =>
+  (Object.keys(messages) as EventName[]).filter((name) => handlers[name] !== undefined)
+
 /** Passes an event on to its handler, if it is one that is known and handled. */
 export function takeEvent(handlers: EventHandlers, procedure: number, payload: Buffer): void {
   const tell = <F>({ procedure: own, fields }: EventMessage<F>, handle: ((fields: F) => void) | undefined): void => {

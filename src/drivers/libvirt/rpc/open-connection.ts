@@ -4,13 +4,13 @@ import { authenticate } from './auth/authenticate.js'
 import { credentialsFor } from './auth/auth-file.js'
 import type { Credentials } from './auth/sasl.js'
 import { RpcConnection } from './connection.js'
-import type { EventHandlers } from './event-messages.js'
+import { handledEvents, type EventHandlers } from './event-messages.js'
 import type { Dialer } from './transports/dialer.js'
 
 /** `VIR_DRV_FEATURE_PROGRAM_KEEPALIVE`: a daemon that is asked for it looks from then on whether its client is there. */
 const keepaliveFeature = 10
 
-/** Connects to a daemon, logs in, and opens its hypervisor. */
+/** Connects to a daemon, logs in, opens its hypervisor, and registers for the events that have a handler. */
 export async function openConnection(
   dialer: Dialer,
   address: LibvirtAddress,
@@ -29,6 +29,7 @@ export async function openConnection(
     const { supported } = await rpc.call('connect_supports_feature', { feature: keepaliveFeature })
     if (supported) rpc.keepAlive()
     await rpc.call('connect_open', { name: address.name, flags: 0 })
+    for (const name of handledEvents(events)) await rpc.listenTo(name)
     return rpc
   } catch (error) {
     rpc.destroy(closedBeforeSending(error))
