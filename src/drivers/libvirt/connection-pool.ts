@@ -13,6 +13,15 @@ const longCallsAtOnce = 4
 /** Longest time for libvirt to say goodbye. */
 const goodbyeMs = 2000
 
+/** A connection for long calls, which may still be opening. */
+interface LongConnection {
+  readonly opening: Promise<RpcConnection>
+  /** Once it is open. */
+  rpc: RpcConnection | undefined
+  /** How many have chosen it: they count from then on, and not from when it is open. */
+  calls: number
+}
+
 /**
  * The connections to one daemon: one for short calls and events, some for calls that take long, and one for each stream. A daemon that
  * works on five calls of a connection reads no more from it.
@@ -23,9 +32,9 @@ export class ConnectionPool {
   readonly #dialer: Dialer
   readonly #address: LibvirtAddress
   readonly #control: RpcConnection
-  readonly #long = new Set<RpcConnection>()
-  readonly #busy = new Map<RpcConnection, number>()
-  readonly #streams = new Set<RpcConnection>()
+  readonly #long = new Set<LongConnection>()
+  /** All others than the first, until they have ended. */
+  readonly #others = new Set<Promise<RpcConnection>>()
   readonly #closing = new AbortController()
 
   private constructor(dialer: Dialer, address: LibvirtAddress, control: RpcConnection) {
@@ -51,12 +60,14 @@ export class ConnectionPool {
 
   /** Makes a call that may take minutes. */
   async callLong<P extends ProcedureName>(name: P, args: ArgumentsOf<P>): Promise<ResultOf<P>> {
-    const rpc = await this.#freeConnection()
-    this.#busy.set(rpc, (this.#busy.get(rpc) ?? 0) + 1)
+    if (this.#isPrivate) return await this.#control.call(name, args)
+    const connection = this.#freeConnection()
+    connection.calls += 1
     try {
+      const rpc = await connection.opening
       return await rpc.call(name, args)
     } finally {
-      this.#busy.set(rpc, (this.#busy.get(rpc) ?? 1) - 1)
+      connection.calls -= 1
     }
   }
 
@@ -67,7 +78,6 @@ export class ConnectionPool {
   ): Promise<{ readonly answer: ResultOf<P>; readonly stream: RemoteStream }> {
     if (this.#isPrivate) return await this.#control.open(name, args)
     const rpc = await this.#connect()
-    this.#streams.add(rpc)
     try {
       const opened = await rpc.open(name, args)
       opened.stream.once('close', () => void this.#leave(rpc))
@@ -81,7 +91,9 @@ export class ConnectionPool {
   /** Ends all connections. Calls that are under way fail. */
   async close(): Promise<void> {
     this.#closing.abort(closedBeforeSending())
-    await Promise.all([this.#control, ...this.#long, ...this.#streams].map((rpc) => this.#leave(rpc)))
+    this.#long.clear()
+    const others = [...this.#others].map(async (opening) => this.#leave(await opening))
+    await Promise.allSettled([this.#leave(this.#control), ...others])
   }
 
   /** Whether another connection would see other VMs. */
@@ -89,30 +101,31 @@ export class ConnectionPool {
     return this.#address.hypervisor === 'test' && this.#address.name !== 'test:///default'
   }
 
-  async #freeConnection(): Promise<RpcConnection> {
-    if (this.#isPrivate) return this.#control
-    for (const rpc of this.#long) {
-      if (!rpc.isOpen) this.#forget(rpc)
-      else if ((this.#busy.get(rpc) ?? 0) < longCallsAtOnce) return rpc
+  /** One with a free place: chosen at once, so that those who come together share those that are opening. */
+  #freeConnection(): LongConnection {
+    for (const connection of this.#long) {
+      if (connection.rpc?.isOpen === false) this.#long.delete(connection)
+      else if (connection.calls < longCallsAtOnce) return connection
     }
-    const rpc = await this.#connect()
-    this.#long.add(rpc)
-    return rpc
+    const connection: LongConnection = { opening: this.#connect(), rpc: undefined, calls: 0 }
+    this.#long.add(connection)
+    connection.opening.then(
+      (rpc) => (connection.rpc = rpc),
+      () => this.#long.delete(connection),
+    )
+    return connection
   }
 
   #connect(): Promise<RpcConnection> {
-    return openConnection(this.#dialer, this.#address, this.#closing.signal)
-  }
-
-  #forget(rpc: RpcConnection): void {
-    this.#long.delete(rpc)
-    this.#busy.delete(rpc)
-    this.#streams.delete(rpc)
+    const opening = openConnection(this.#dialer, this.#address, this.#closing.signal)
+    this.#others.add(opening)
+    const forget = (): void => void this.#others.delete(opening)
+    opening.then((rpc) => rpc.lost).then(forget, forget)
+    return opening
   }
 
   /** Says goodbye, so that libvirt does not log a client that broke off. */
   async #leave(rpc: RpcConnection): Promise<void> {
-    this.#forget(rpc)
     if (rpc.isOpen && rpc.callsUnderWay === 0) {
       const late = setTimeout(() => {
         rpc.destroy(closedBeforeSending())
