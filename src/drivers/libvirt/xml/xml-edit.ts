@@ -3,7 +3,7 @@ import { escapeAttribute, escapeText, writeXml, type XmlPart } from './xml-write
 
 /**
  * An edit of a document: pieces of its text are replaced, and everything else stays as it is, byte for byte. The elements are
- * those of the same text. A piece is changed once: an element that is replaced or removed is not changed otherwise.
+ * those of the same text. Changes within an element that is replaced or removed are lost with it.
  */
 export class XmlEdit {
   readonly #source: string
@@ -55,6 +55,8 @@ export class XmlEdit {
     let at = 0
     let result = ''
     for (const { start, end, text } of this.#pieces.toSorted((a, b) => a.start - b.start)) {
+      // It is within a piece that is gone.
+      if (start < at) continue
       result += this.#source.slice(at, start) + text
       at = end
     }

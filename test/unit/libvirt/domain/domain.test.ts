@@ -178,6 +178,15 @@ test('what is booted is changed, with the orders of single devices', () => {
   expect(readDomain(again).config.boot).toEqual({ firmware: 'uefi', order: ['cdrom'] })
 })
 
+test('a drive is removed together with the order that it has', () => {
+  const text = recorded.replace("<boot dev='hd'/>", '').replace('<readonly/>', "<readonly/><boot order='1'/>")
+  const after = edit(text, { changes: { boot: { order: ['disk'] } }, seed: false })
+  const { config, drives } = readDomain(after)
+  expect(config.boot).toEqual({ firmware: 'uefi', order: ['disk'] })
+  expect(drives.map(({ path }) => path)).not.toContain('/x/b.iso')
+  expect(edit(edit(text, { seed: false }), { changes: { boot: { order: ['disk'] } } })).toBe(after)
+})
+
 test('the metadata of others stays, also a megabyte of it', () => {
   const others = `<o:x xmlns:o="http://o/"><o:y>${'m'.repeat(2 ** 20)}</o:y></o:x>`
   const plain = `<domain><name>a</name><uuid>b</uuid><metadata>${others}</metadata></domain>`

@@ -123,6 +123,34 @@ test('several changes of one document are all made', () => {
   expect(text).toContain("<domain type='qemu'  note='a > b' >")
 })
 
+test('a change within an element that is removed or replaced is lost with it, before or after', () => {
+  const inside = (edit: XmlEdit, root: ReturnType<typeof readXml>): void => {
+    const target = child(root, 'devices', 'disk', 'target')
+    edit.setAttribute(target, 'dev', 'sda')
+    edit.append(target, xml('z'))
+    edit.remove(target)
+  }
+  const remove = (edit: XmlEdit, root: ReturnType<typeof readXml>): void => {
+    edit.remove(child(root, 'devices', 'disk'))
+  }
+  const replace = (edit: XmlEdit, root: ReturnType<typeof readXml>): void => {
+    edit.replace(child(root, 'devices', 'disk'), xml('disk'))
+  }
+  for (const outside of [remove, replace]) {
+    const expected = edited(outside)
+    for (const changes of [
+      [inside, outside],
+      [outside, inside],
+    ]) {
+      expect(
+        edited((edit, root) => {
+          for (const change of changes) change(edit, root)
+        }),
+      ).toBe(expected)
+    }
+  }
+})
+
 test('any text comes back from an element and an attribute as it was', () => {
   const texts = fc.string({ unit: 'binary' }).filter((text) => !unwritable.test(text))
   fc.assert(
