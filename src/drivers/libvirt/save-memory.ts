@@ -8,6 +8,9 @@ import { numberIn } from './rpc/typed-parameter.js'
 /** `VIR_DOMAIN_SAVE_RUNNING`: it runs when its memory is loaded, also if it is paused now. */
 const runsAgain = 2
 
+/** `VIR_DOMAIN_JOB_OPERATION_SAVE` */
+const saving = 2
+
 /** Between two looks at how far it has come, in milliseconds. */
 const everyMs = 250
 
@@ -25,9 +28,14 @@ export async function saveMemory(pool: ConnectionPool, dom: Domain, task: Task):
   }
 }
 
-/** Whether libvirt has taken the request: the answer to the save tells how it ended. */
+/**
+ * Whether libvirt has taken the request: the answer to the save tells how it ended. While another client's job is under way, such as a
+ * backup, the save waits for its turn, and the job that would be ended is not ours.
+ */
 async function abortJob(pool: ConnectionPool, dom: Domain): Promise<boolean> {
   try {
+    const { params } = await pool.control.call('domain_get_job_stats', { dom, flags: 0 })
+    if (numberIn(params, 'operation') !== saving) return false
     await pool.control.call('domain_abort_job', { dom })
     return true
   } catch (error) {
