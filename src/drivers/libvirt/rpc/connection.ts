@@ -37,6 +37,7 @@ export class RpcConnection {
           this.#write(frame, noBytes)
         },
         calls: () => this.#pending.size,
+        streams: () => this.#streams.size,
         lose: (reason) => {
           this.#fail(lost(reason))
         },

@@ -13,18 +13,19 @@ export interface KeepaliveTimes {
   readonly everyMs: number
   /** Longest silence of a daemon that has room for a question; libvirt's own default. */
   readonly patienceMs: number
-  /** Longest silence of one that is at work on as many calls as it takes. A change of a domain may wait 30 seconds for its turn. */
+  /** Longest silence of one that may be at work on as many calls as it takes. A change of a domain may wait 30 seconds for its turn. */
   readonly busyPatienceMs: number
 }
 
 const usual: KeepaliveTimes = { everyMs: 5000, patienceMs: 30_000, busyPatienceMs: 120_000 }
 
-/** `max_client_requests`: with so many calls unanswered, a daemon does not read what it is sent. */
+/** `max_client_requests`: with so many messages at work, a daemon does not read what it is sent. The data of a stream count, too. */
 const callsAtOnce = 5
 
 interface Peer {
   readonly send: (frame: FrameHeader) => void
   readonly calls: () => number
+  readonly streams: () => number
   readonly lose: (reason: string) => void
 }
 
@@ -64,7 +65,8 @@ export class Keepalive {
   #look(): void {
     const { everyMs, patienceMs, busyPatienceMs } = this.#times
     const silentMs = performance.now() - this.#heardAt
-    const longestMs = this.#peer.calls() < callsAtOnce ? patienceMs : busyPatienceMs
+    const mayBeFull = this.#peer.streams() > 0 || this.#peer.calls() >= callsAtOnce
+    const longestMs = mayBeFull ? busyPatienceMs : patienceMs
     if (silentMs > longestMs) this.#peer.lose(`it has not answered for ${String(Math.round(silentMs / 1000))} s`)
     else if (silentMs > everyMs / 2) this.#send(ping)
   }

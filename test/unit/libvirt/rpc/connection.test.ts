@@ -135,3 +135,18 @@ test('a daemon that is at work on five calls may be silent for longer: it reads 
   await vi.advanceTimersByTimeAsync(30_000)
   for (const outcome of await calls) expect(outcome).toMatchObject({ reason: expect.any(ConnectionError) })
 })
+
+test('a daemon that has a stream may be silent for longer: its data take the places of calls', async () => {
+  vi.useFakeTimers()
+  const { rpc, peer } = connected()
+  const opening = rpc.open('domain_screenshot', { dom, screen: 0, flags: 0 })
+  const call = await peer.next()
+  peer.answer(call, 'domain_screenshot', { mime: undefined })
+  const { stream } = await opening
+  rpc.keepAlive()
+  await vi.advanceTimersByTimeAsync(100_000)
+  expect(rpc.isOpen).toBe(true)
+  stream.destroy()
+  await vi.advanceTimersByTimeAsync(5000)
+  expect(rpc.isOpen).toBe(false)
+})
