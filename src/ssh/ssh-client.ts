@@ -92,9 +92,10 @@ export class SshClient {
   /**
    * Runs a short script of the other machine's POSIX shell, and answers what it prints.
    * @param args the script's parameters, `$1` and so on
+   * @param signal ends it, and the attempt to connect for it
    */
-  async script(script: string, ...args: readonly string[]): Promise<string> {
-    const options = { timeout: scriptTimeoutMs, maxBuffer: maxScriptOutput }
+  async script(script: string, args: readonly string[] = [], signal?: AbortSignal): Promise<string> {
+    const options = { timeout: scriptTimeoutMs, maxBuffer: maxScriptOutput, signal }
     const command = quoteWords(['sh', '-c', script, 'sh', ...args])
     return (await run(this.#program, this.#words('-T', '--', this.#target.host, command), options)).stdout
   }
@@ -173,7 +174,7 @@ export class SshClient {
 
   /** A signal for a program that has just ended fails, and that is all right. */
   #signal(name: 'INT' | 'KILL', pid: number): void {
-    const sent = this.script('kill -"$1" "$2"', name, String(pid)).catch(() => undefined)
+    const sent = this.script('kill -"$1" "$2"', [name, String(pid)]).catch(() => undefined)
     this.#signals.add(sent)
     void sent.then(() => this.#signals.delete(sent))
   }

@@ -45,15 +45,15 @@ export class SshTransport implements Transport {
   }
 
   async isReadableFile(path: string): Promise<boolean> {
-    return (await this.#ssh.script('if [ -f "$1" ] && [ -r "$1" ]; then echo yes; fi', path)).startsWith('yes')
+    return (await this.#ssh.script('if [ -f "$1" ] && [ -r "$1" ]; then echo yes; fi', [path])).startsWith('yes')
   }
 
   async takeFile(path: string): Promise<Uint8Array> {
-    return Buffer.from(await this.#ssh.script('base64 <"$1"; rm -f "$1"', path), 'base64')
+    return Buffer.from(await this.#ssh.script('base64 <"$1"; rm -f "$1"', [path]), 'base64')
   }
 
   async removeFile(path: string): Promise<void> {
-    await this.#ssh.script('rm -f "$1"', path)
+    await this.#ssh.script('rm -f "$1"', [path])
   }
 
   temporaryPath(suffix: string): string {

@@ -55,7 +55,7 @@ describe('the ssh client', () => {
     const words = ["it's", '"quoted"', '$HOME $(id) `id`', 'a\nb', '', ' ', '\\', '-x', '; true', '虚拟机', '* ~ %s']
     const { stdout } = await said(start(['printf', '[%s]', ...words]))
     expect(stdout).toBe(words.map((word) => `[${word}]`).join(''))
-    expect(await client.script(`printf '[%s]' "$@"`, ...words)).toBe(stdout)
+    expect(await client.script(`printf '[%s]' "$@"`, words)).toBe(stdout)
   })
 
   test('a program reads its input, and writes binary output', async () => {
@@ -88,7 +88,7 @@ describe('the ssh client', () => {
     await client.script('true')
     program[method]()
     expect(await within(program.ended, () => 'the end of the program')).toEqual({ kind: 'signal', signal })
-    await expect(client.script('kill -0 "$1"', pid.toString().trim())).rejects.toThrow('Command failed')
+    await expect(client.script('kill -0 "$1"', [pid.toString().trim()])).rejects.toThrow('Command failed')
   })
 
   test('a program that is killed before it reports that it has begun may have begun', async () => {

@@ -26,32 +26,30 @@ export async function sshDialer(remote: RemoteHost, address: LibvirtAddress): Pr
     program: command,
     trustsAnyHost: noVerify === '1',
   })
-  let words: Promise<readonly string[]> | undefined
+  let words: readonly string[] | undefined
+  const wordsFor = async (signal: AbortSignal): Promise<readonly string[]> => {
+    try {
+      return await proxyWords(ssh, address, signal)
+    } catch (error) {
+      signal.throwIfAborted()
+      throw sshError(error, remote)
+    }
+  }
   return {
     async dial(signal) {
-      words ??= proxyWords(ssh, address)
-      const argv = await words.catch((error: unknown) => {
-        words = undefined
-        throw sshError(error, remote)
-      })
+      words ??= await wordsFor(signal)
       signal.throwIfAborted()
-      return new ProgramSocket(ssh.start(argv, { hasInput: true }), `ssh ${remote.host} ${argv[0] ?? ''}`)
+      return new ProgramSocket(ssh.start(words, { hasInput: true }), `ssh ${remote.host} ${words[0] ?? ''}`)
     },
     close: () => ssh.close(),
   }
 }
 
 /** The program that connects to the daemon's socket on the host. */
-async function proxyWords(ssh: SshClient, address: LibvirtAddress): Promise<readonly string[]> {
+async function proxyWords(ssh: SshClient, address: LibvirtAddress, signal: AbortSignal): Promise<readonly string[]> {
   const { netcat = 'nc', socket, proxy = 'auto' } = address.options
-  const found = (
-    await ssh.script(
-      probe,
-      helper,
-      socketIn(systemFolder, address, () => true),
-      netcat,
-    )
-  ).split('\n')
+  const ownSocket = socketIn(systemFolder, address, () => true)
+  const found = (await ssh.script(probe, [helper, ownSocket, netcat], signal)).split('\n')
   const wantsNetcat = proxy === 'netcat' || address.options['netcat'] !== undefined || socket !== undefined
   if (proxy === 'native' || (!wantsNetcat && (address.isSession || found.includes('helper')))) {
     return [helper, address.name]
