@@ -1,5 +1,6 @@
 import { InvalidArgumentError } from '../../errors.js'
 import { requireKnownOptions } from '../../model/uri-options.js'
+import { decodedPart } from '../../model/uri-part.js'
 
 /** How a daemon is reached. */
 type TransportName = 'unix' | 'tcp' | 'tls' | 'ssh' | 'ext'
@@ -47,7 +48,7 @@ const allowedValues: Readonly<Record<string, readonly string[]>> = {
 /** Parses `qemu:///system`, `qemu+ssh://root@host/system?keyfile=...` and so on, by the rules of libvirt. */
 export function addressOf(uri: URL): LibvirtAddress {
   const [hypervisor = '', named] = uri.protocol.slice(0, -1).split('+')
-  const host = decodeURIComponent(uri.hostname).replace(/^\[(.*)\]$/, '$1')
+  const host = decodedPart(uri.hostname, 'host').replace(/^\[(.*)\]$/, '$1')
   const transport = transportOf(named, host !== '')
   const needsHost = transport === 'tcp' || transport === 'tls' || transport === 'ssh'
   if (uri.hash !== '') throw wrong('the URI has a "#"')
@@ -58,7 +59,7 @@ export function addressOf(uri: URL): LibvirtAddress {
   const options = Object.fromEntries(uri.searchParams)
   requireValues(options)
   if (transport === 'ext' && options['command'] === undefined) throw wrong('+ext needs the option "command"')
-  const path = decodeURIComponent(uri.pathname)
+  const path = decodedPart(uri.pathname, 'path')
   requirePath(hypervisor, path)
   return {
     transport,
@@ -94,8 +95,8 @@ function requirePath(hypervisor: string, path: string): void {
 }
 
 function loginOf(uri: URL, host: string, transport: TransportName): Omit<RemoteHost, 'host'> {
-  const user = uri.username === '' ? undefined : decodeURIComponent(uri.username)
-  const password = uri.password === '' ? undefined : decodeURIComponent(uri.password)
+  const user = uri.username === '' ? undefined : decodedPart(uri.username, 'user')
+  const password = uri.password === '' ? undefined : decodedPart(uri.password, 'password')
   // ssh would take a leading dash for an option.
   if (host.startsWith('-') || user?.startsWith('-') === true) throw wrong('its host or user begins with a dash')
   if (password !== undefined && transport === 'ssh') {

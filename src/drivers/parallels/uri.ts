@@ -1,6 +1,7 @@
 import * as v from 'valibot'
 import { InvalidArgumentError } from '../../errors.js'
 import { requireKnownOptions } from '../../model/uri-options.js'
+import { decodedPart } from '../../model/uri-part.js'
 
 /** The options of a URI. */
 export interface ParallelsAddress {
@@ -50,8 +51,8 @@ export function addressOf(uri: URL): ParallelsAddress {
   }
   const { sshConfig, ...options } = query.output
   // ssh would take a leading dash for an option.
-  const host = decodeURIComponent(uri.hostname).replace(/^\[(.*)\]$/, '$1')
-  const user = uri.username === '' ? undefined : decodeURIComponent(uri.username)
+  const host = decodedPart(uri.hostname, 'host').replace(/^\[(.*)\]$/, '$1')
+  const user = uri.username === '' ? undefined : decodedPart(uri.username, 'user')
   if (host.startsWith('-') || user?.startsWith('-') === true) throw wrong(`it does not have the form ${shape}`)
   const port = uri.port === '' ? undefined : Number(uri.port)
   return { ...options, sshConfig, ssh: isRemote ? { host, user, port } : undefined }

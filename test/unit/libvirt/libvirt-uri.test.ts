@@ -39,6 +39,10 @@ test.each([
   ['qemu+ssh://me:secret@host/system', 'has a password'],
   ['qemu+ssh://-oProxyCommand=x/system', 'begins with a dash'],
   ['qemu+ssh://-x@host/system', 'begins with a dash'],
+  ['qemu+ssh://me%@host/system', 'its user has a "%"'],
+  ['qemu+tls://me:se%cret@host/system', 'its password has a "%"'],
+  ['qemu+ssh://ho%st/system', 'its host has a "%"'],
+  ['qemu:///system%', 'its path has a "%"'],
   ['qemu+ext:///system', 'needs the option "command"'],
 ])('%s is refused', (uri, reason) => {
   expect(() => parse(uri)).toThrow(InvalidArgumentError)

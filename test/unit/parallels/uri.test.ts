@@ -35,6 +35,8 @@ test.each([
   'parallels+ssh://-oProxyCommand=x',
   'parallels+ssh://-x@mac',
   'parallels+ssh://mac/vms',
+  'parallels+ssh://me%@mac',
+  'parallels+ssh://ma%c',
 ])('%s ends with INVALID_ARGUMENT, and shows no secret', async (uri) => {
   const error = await failureOf(connect(uri), 'INVALID_ARGUMENT')
   expect(error.path).toBe('uri')
