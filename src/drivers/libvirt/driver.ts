@@ -6,7 +6,7 @@ import type { DriverOperation, Feature } from '../../operations.js'
 import type { VmRecord } from '../../model/vm-record.js'
 import { removeLeftovers } from './drafts.js'
 import { hostInfo } from './host-info.js'
-import { isGone, type LibvirtHost } from './libvirt-host.js'
+import type { LibvirtHost } from './libvirt-host.js'
 import { LibvirtLifecycle } from './libvirt-lifecycle.js'
 import { LibvirtProvisioning } from './libvirt-provisioning.js'
 import { LibvirtSnapshots } from './libvirt-snapshots.js'
@@ -15,8 +15,6 @@ import { screenOperations } from './screen-operations.js'
 
 /** `max_workers`: libvirt works on so many calls of all its clients at a time. */
 const maxConcurrentOperations = 20
-
-const uuidPattern = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i
 
 /** VMs of a libvirt daemon. */
 export class LibvirtDriver implements Driver {
@@ -59,18 +57,10 @@ export class LibvirtDriver implements Driver {
 
   /** An id goes before a name. */
   async #find(nameOrId: string): Promise<VmRecord> {
-    const byId = uuidPattern.test(nameOrId) ? await found(this.#host.look(nameOrId.toLowerCase())) : undefined
+    const byId = await this.#host.withId(nameOrId)
     if (byId !== undefined) return byId
-    const { control } = this.#host.pool
-    const named = await found(control.call('domain_lookup_by_name', { name: nameOrId }))
-    if (named === undefined) throw vmNotFound(nameOrId)
-    return await this.#host.look(named.dom.uuid)
+    const id = await this.#host.idOf(nameOrId)
+    if (id === undefined) throw vmNotFound(nameOrId)
+    return await this.#host.look(id)
   }
 }
-
-/** `undefined` if there is no such VM. */
-const found = <T>(looking: Promise<T>): Promise<T | undefined> =>
-  looking.catch((error: unknown) => {
-    if (isGone(error)) return undefined
-    throw error
-  })

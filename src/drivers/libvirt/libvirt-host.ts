@@ -25,6 +25,8 @@ const asDefined = 2
 const withSecrets = 1
 const noDomain = 42
 
+const uuidPattern = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i
+
 /** What is read in a domain's XML. */
 interface Parsed extends Pick<VmRecord, 'config' | 'problem'> {
   /** Whether awaitvm has not finished it: it is not shown. */
@@ -113,10 +115,11 @@ export class LibvirtHost {
       retStats.map(async ({ dom, params }) => {
         const state = numberIn(params, 'state.state') ?? 0
         const reason = numberIn(params, 'state.reason') ?? 0
-        return await this.#record(dom, { state, reason }, savedIds.has(dom.uuid)).catch(noneIfGone)
+        // One that was deleted since is no part of the list.
+        return await ifThere(this.#record(dom, { state, reason }, savedIds.has(dom.uuid)))
       }),
     )
-    const records = looked.flat().filter(({ id }) => this.#mayBeThere(id, askedAt))
+    const records = looked.filter((record) => record !== undefined).filter(({ id }) => this.#mayBeThere(id, askedAt))
     this.#forgetOthers(new Set(retStats.map(({ dom }) => dom.uuid)))
     this.inventory.observeAll(records, askedAt)
     return records
@@ -135,6 +138,16 @@ export class LibvirtHost {
       if (isGone(error)) this.forget(vm)
       throw error
     }
+  }
+
+  /** The VM with this id, if there is one. */
+  async withId(id: string): Promise<VmRecord | undefined> {
+    return uuidPattern.test(id) ? await ifThere(this.look(id.toLowerCase())) : undefined
+  }
+
+  /** The id of the VM with this name, if there is one; also of one that awaitvm has not finished. */
+  async idOf(name: string): Promise<string | undefined> {
+    return (await ifThere(this.#pool.control.call('domain_lookup_by_name', { name })))?.dom.uuid
   }
 
   /** The state in libvirt's words, and whether its memory is saved. */
@@ -274,11 +287,12 @@ export class LibvirtHost {
 export const isGone = (error: unknown): boolean =>
   error instanceof VmNotFoundError || (error instanceof RemoteError && error.code === noDomain)
 
-/** A VM that was deleted since is no part of a list. */
-function noneIfGone(error: unknown): [] {
-  if (!isGone(error)) throw error
-  return []
-}
+/** `undefined` if there is no such VM. */
+const ifThere = <T>(looking: Promise<T>): Promise<T | undefined> =>
+  looking.catch((error: unknown) => {
+    if (isGone(error)) return undefined
+    throw error
+  })
 
 /** The settings; of XML that can't be read, the name and what is wrong. */
 function parsed(xml: string, name: string): Parsed {

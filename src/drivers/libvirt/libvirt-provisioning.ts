@@ -129,9 +129,8 @@ export class LibvirtProvisioning {
   }
 
   async #requireFreeName(name: string): Promise<void> {
-    const vms = await this.#host.list()
-    if (vms.some(({ id }) => id === name)) throw nameIsId(name)
-    const taken = vms.find(({ config }) => config.name === name)
-    if (taken !== undefined) throw nameIsTaken(name, taken.id)
+    if ((await this.#host.withId(name)) !== undefined) throw nameIsId(name)
+    const taken = await this.#host.idOf(name)
+    if (taken !== undefined) throw nameIsTaken(name, taken)
   }
 }
