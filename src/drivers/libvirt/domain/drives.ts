@@ -16,10 +16,6 @@ export interface Drive {
   readonly path?: string | undefined
   /** Whether it is a drive without a medium. */
   readonly isEmpty: boolean
-  /** The volume that it is, if the domain names it as such. */
-  readonly volume?: { readonly pool: string; readonly name: string } | undefined
-  /** libvirt's name for the format of its image. */
-  readonly format?: string | undefined
 }
 
 /** libvirt keeps an alias with a domain only if it begins so. */
@@ -52,8 +48,6 @@ export const drivesOf = (domain: XmlElement): Drive[] => {
 function driveOf(element: XmlElement): Drive {
   const [source, target] = [childOf(element, 'source'), childOf(element, 'target')]
   const dev = attributeOf(target, 'dev') ?? ''
-  const pool = attributeOf(source, 'pool')
-  const name = attributeOf(source, 'volume')
   const kind = attributeOf(element, 'device')
   return {
     element,
@@ -63,8 +57,6 @@ function driveOf(element: XmlElement): Drive {
     bus: attributeOf(target, 'bus') ?? '',
     path: attributeOf(source, 'file') ?? attributeOf(source, 'dev'),
     isEmpty: source === undefined,
-    volume: pool !== undefined && name !== undefined ? { pool, name } : undefined,
-    format: attributeOf(childOf(element, 'driver'), 'type'),
   }
 }
 

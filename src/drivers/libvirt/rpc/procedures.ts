@@ -11,7 +11,6 @@ import {
   struct,
   uhyper,
   uint,
-  uuid,
   type Codec,
   type ValueOf,
 } from './xdr.js'
@@ -56,7 +55,6 @@ const procedures = {
   connect_close: procedure(2, nothing, nothing),
   connect_get_type: procedure(3, nothing, struct({ type: string })),
   connect_get_version: procedure(4, nothing, struct({ hv_ver: uhyper })),
-  connect_get_lib_version: procedure(157, nothing, struct({ lib_ver: uhyper })),
   connect_get_hostname: procedure(59, nothing, struct({ hostname: string })),
   connect_supports_feature: procedure(60, struct({ feature: int }), struct({ supported: bool })),
   connect_get_max_vcpus: procedure(5, struct({ type: optional(string) }), struct({ max_vcpus: int })),
@@ -90,14 +88,8 @@ const procedures = {
   ),
 
   domain_lookup_by_name: procedure(23, struct({ name: string }), onDomain),
-  domain_lookup_by_uuid: procedure(24, struct({ uuid }), onDomain),
   domain_get_state: procedure(212, onDomainWithFlags, struct({ state: int, reason: int })),
   domain_get_xml_desc: procedure(14, onDomainWithFlags, struct({ xml: string })),
-  domain_get_info: procedure(
-    16,
-    onDomain,
-    struct({ state: uint, maxMem: uhyper, memory: uhyper, nrVirtCpu: uint, cpuTime: uhyper }),
-  ),
   domain_define_xml_flags: procedure(350, struct({ xml: string, flags: uint }), onDomain),
   domain_undefine_flags: procedure(231, onDomainWithFlags, nothing),
   domain_rename: procedure(
@@ -168,11 +160,6 @@ const procedures = {
   storage_vol_create_xml: procedure(
     93,
     struct({ pool: storagePool, xml: string, flags: uint }),
-    struct({ vol: volume }),
-  ),
-  storage_vol_create_xml_from: procedure(
-    125,
-    struct({ pool: storagePool, xml: string, clonevol: volume, flags: uint }),
     struct({ vol: volume }),
   ),
   storage_vol_delete: procedure(94, struct({ vol: volume, flags: uint }), nothing),

@@ -173,19 +173,6 @@ const tooMany = (count: number, limit: number): InvalidArgumentError =>
     reason: `a list of ${String(count)} is too long: libvirt takes ${String(limit)}`,
   })
 
-/** Bytes of any number, up to a limit. */
-export const opaque = (limit: number): Codec<Buffer> =>
-  codec(
-    4,
-    (writer, value) => {
-      if (value.length > limit) throw tooLong(value.length)
-      writer.uint(value.length)
-      writer.padded(value)
-    },
-    // A copy: the frame would be kept as long as its part.
-    (reader) => Buffer.from(reader.padded(reader.length(limit, 'bytes'))),
-  )
-
 /** The 16 bytes of a UUID, as text. */
 export const uuid: Codec<string> = codec(
   16,
