@@ -12,6 +12,9 @@ import { XdrReader, XdrWriter } from './xdr.js'
 
 const noBytes = Buffer.alloc(0)
 
+/** Bytes of a stream that may come before the answer to its call: a picture of a large screen. */
+const maxEarlyBytes = 64 * 2 ** 20
+
 /**
  * One connection to a libvirt daemon: calls, whose answers may come in any order, events and streams. A daemon works on five calls of a
  * connection at a time, and then reads no more from it: calls that take long are for connections of their own.
@@ -82,24 +85,33 @@ export class RpcConnection {
     return await this.#send(name, args, this.#newSerial())
   }
 
-  /** Calls a procedure that opens a stream. What arrives before its answer is in the stream. */
+  /**
+   * Calls a procedure that opens a stream. What arrives before its answer is in the stream: until then, reading can't stop, since the
+   * answer comes behind it.
+   */
   async open<P extends ProcedureName>(
     name: P,
     args: ArgumentsOf<P>,
   ): Promise<{ readonly answer: ResultOf<P>; readonly stream: RemoteStream }> {
     const serial = this.#newSerial()
     const header = { program: remoteProgram, procedure: procedureNamed[name].number, serial }
+    let isAnswered = false
     const stream = new RemoteStream({
       send: (status, bytes, sent) => {
         this.#write({ ...header, type: FrameType.stream, status }, bytes, sent)
       },
-      pause: () => this.#socket.pause(),
+      pause: () => {
+        if (isAnswered) this.#socket.pause()
+        else if (stream.readableLength > maxEarlyBytes) throw tooEarly(stream.readableLength)
+      },
       resume: () => this.#socket.resume(),
       forget: () => this.#streams.delete(serial),
     })
     this.#streams.set(serial, stream)
     try {
-      return { answer: await this.#send(name, args, serial), stream }
+      const answer = await this.#send(name, args, serial)
+      isAnswered = true
+      return { answer, stream }
     } catch (error) {
       stream.fail(error instanceof Error ? error : new Error(String(error)))
       throw error
@@ -212,6 +224,9 @@ const lost = (reason: string, cause?: unknown): ConnectionError =>
     native: { driver: 'libvirt', message: reason },
     cause,
   })
+
+const tooEarly = (bytes: number): ProtocolError =>
+  new ProtocolError({ reason: `libvirt sent ${String(bytes)} bytes of a stream before it answered the call for it` })
 
 /** The error of a call on a connection that was lost before. */
 const notSent = ({ reason, native, hint }: VmError): ConnectionError =>

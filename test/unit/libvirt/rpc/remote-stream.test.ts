@@ -1,5 +1,5 @@
 import { once } from 'node:events'
-import { ConnectionError } from 'awaitvm'
+import { ConnectionError, ProtocolError } from 'awaitvm'
 import { expect, test } from 'vitest'
 import { RpcConnection } from '../../../../src/drivers/libvirt/rpc/connection.js'
 import type { Frame } from '../../../../src/drivers/libvirt/rpc/frame.js'
@@ -10,11 +10,21 @@ const dom = { name: 'web-1', uuid: '6695eb01-f6a4-8304-79aa-97f2502e193f', id: 1
 const stream = 3
 const more = 2
 
-async function opened(): Promise<{ rpc: RpcConnection; peer: FakeLibvirt; call: Frame; data: RemoteStream }> {
+/** A call for a stream, which the daemon has not answered. */
+async function asked(): Promise<{
+  rpc: RpcConnection
+  peer: FakeLibvirt
+  call: Frame
+  opening: Promise<{ readonly stream: RemoteStream }>
+}> {
   const peer = new FakeLibvirt()
   const rpc = new RpcConnection(peer.socket)
   const opening = rpc.open('domain_screenshot', { dom, screen: 0, flags: 0 })
-  const call = await peer.next()
+  return { rpc, peer, opening, call: await peer.next() }
+}
+
+async function opened(): Promise<{ rpc: RpcConnection; peer: FakeLibvirt; call: Frame; data: RemoteStream }> {
+  const { rpc, peer, opening, call } = await asked()
   peer.answer(call, 'domain_screenshot', { mime: 'image/png' })
   return { rpc, peer, call, data: (await opening).stream }
 }
@@ -40,16 +50,39 @@ test('data is read to its end, which is confirmed by both sides', async () => {
 })
 
 test('data that arrives before the answer to the call is kept', async () => {
-  const peer = new FakeLibvirt()
-  const rpc = new RpcConnection(peer.socket)
-  const opening = rpc.open('domain_screenshot', { dom, screen: 0, flags: 0 })
-  const call = await peer.next()
+  const { rpc, peer, call, opening } = await asked()
   peer.send({ ...call, type: stream, status: more }, Buffer.from('early'))
   peer.answer(call, 'domain_screenshot', { mime: undefined })
   const { stream: data } = await opening
   const [piece] = (await once(data, 'data')) as [Buffer]
   expect(piece.toString()).toBe('early')
   end(rpc)
+})
+
+/** A call for a stream, of which so many MiB arrive before the answer. */
+async function withEarlyData(mebibytes: number): Promise<Awaited<ReturnType<typeof asked>>> {
+  const stage = await asked()
+  const piece = Buffer.alloc(2 ** 20)
+  for (let index = 0; index < mebibytes; index += 1) {
+    stage.peer.send({ ...stage.call, type: stream, status: more }, piece)
+  }
+  return stage
+}
+
+test('more data than is read ahead may arrive before the answer to the call', async () => {
+  const { rpc, peer, call, opening } = await withEarlyData(3)
+  peer.answer(call, 'domain_screenshot', { mime: undefined })
+  peer.send({ ...call, type: stream, status: more })
+  const { stream: data } = await opening
+  let bytes = 0
+  for await (const piece of data as AsyncIterable<Buffer>) bytes += piece.length
+  expect(bytes).toBe(3 * 2 ** 20)
+  end(rpc)
+})
+
+test('data without an answer to the call, and without an end, is a ProtocolError', async () => {
+  const { opening } = await withEarlyData(66)
+  await expect(opening).rejects.toThrow(ProtocolError)
 })
 
 test('an error of libvirt ends the stream with its words', async () => {
