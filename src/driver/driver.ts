@@ -156,7 +156,7 @@ export interface DriverInputs extends GuestInputs {
   'vm.console': OnVm
   /** The VM, and the command. */
   'native.qmp': OnVm & {
-    /** The name of the command, which is none of those that awaitvm keeps to itself. */
+    /** The name of the command. Those that awaitvm keeps to itself are refused before. */
     readonly command: string
     /** Its arguments; empty if it has none. */
     readonly arguments: JsonObject

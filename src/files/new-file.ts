@@ -19,7 +19,7 @@ const noLinks: ReadonlySet<string | undefined> = new Set(['EPERM', 'ENOTSUP', 'E
 
 /**
  * Creates a file that only its owner can read, and flushes it to disk. It has its name only once it is complete: if it rejects,
- * or the process is killed, there is none of that name. It never replaces another file, not even one that was made during `write`,
+ * or the process is killed, no file has that name. It never replaces another file, not even one that was made during `write`,
  * and follows no link.
  *
  * @param path the parameter of that name
@@ -67,8 +67,12 @@ type Identity = Pick<Stats, 'dev' | 'ino'>
 
 /** Removes a file, unless another one has taken its place. */
 async function removeIfSame(path: string, { dev, ino }: Identity): Promise<void> {
-  const now = await lstat(path).catch(() => undefined)
-  if (now?.dev === dev && now.ino === ino) await rm(path, { force: true })
+  try {
+    const now = await lstat(path)
+    if (now.dev === dev && now.ino === ino) await rm(path, { force: true })
+  } catch (error) {
+    if (errorCode(error) !== 'ENOENT') throw error
+  }
 }
 
 async function requireNothingAt(path: string): Promise<void> {

@@ -244,6 +244,6 @@ async function spawned(machine: Promise<MachineThread>): Promise<MachineThread> 
   }
 }
 
-/** The medium in a drive; `undefined` if there is none. */
+/** The medium in a drive; `undefined` if it is empty. */
 const mediumOf = (drive: MediaConfig | undefined): MediumSpec | undefined =>
   drive?.image === undefined ? undefined : { path: drive.image }

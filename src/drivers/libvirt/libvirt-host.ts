@@ -238,7 +238,7 @@ export class LibvirtHost {
         await this.#pool.close()
         this.#pool = await connect(closing)
         isListed = false
-        // A close may have come in the meantime: it closes this one, too.
+        // If the host is being closed by now, its close ends this connection, too.
         closing.throwIfAborted()
       }
       // Also if the list has failed before, and the connection still holds.

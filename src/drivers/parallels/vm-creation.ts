@@ -77,6 +77,13 @@ async function removeHalf(
 /** Removes the unfinished VMs of processes of this machine that have ended. */
 export async function removeAbandonedDrafts(host: ParallelsHost, work: ParallelsWork): Promise<void> {
   for (const { id, state, config } of host.drafts) {
-    if (state === 'stopped' && isAbandonedDraft(config.name)) await work.remove(id, 'delete')
+    if (state !== 'stopped' || !isAbandonedDraft(config.name)) continue
+    try {
+      await work.remove(id, 'delete')
+    } catch (error) {
+      if (host.work.isClosed) return
+      const left = `What an ended process has left of VM ${id} can't be removed yet: ${String(error)}`
+      process.emitWarning(left, 'AwaitvmWarning')
+    }
   }
 }

@@ -42,7 +42,7 @@ const typedValue: Codec<TypedValue> = {
 
 export const typedParameter: Codec<TypedParameter> = struct({ field: string, value: typedValue })
 
-/** The parameter as a whole number; absent if there is none of that name. */
+/** The parameter as a whole number; absent if no parameter has that name. */
 export function numberIn(parameters: readonly TypedParameter[], field: string): number | undefined {
   const found = parameters.find((parameter) => parameter.field === field)?.value.value
   return typeof found === 'number' || typeof found === 'bigint' ? Number(found) : undefined

@@ -149,7 +149,7 @@ export const double: Codec<number> = codec(
   (reader) => reader.take(8).readDoubleBE(),
 )
 
-/** UTF-8. Bytes that are none are read as U+FFFD, as a name of another client's may have. */
+/** UTF-8. Other bytes, which a name of another client's may have, are read as U+FFFD. */
 export const string: Codec<string> = codec(
   4,
   (writer, value) => {

@@ -10,7 +10,7 @@ const maxCharacters = 2 ** 20
 
 /**
  * The credentials for a host in libvirt's file for them, `auth.conf`: the one that is named, that of `LIBVIRT_AUTH_FILE`, the user's, or the
- * machine's, whichever is there first.
+ * machine's. The first that is there counts.
  */
 export async function credentialsFor(host: string, named: string | undefined): Promise<Credentials | undefined> {
   const chosen = named ?? process.env['LIBVIRT_AUTH_FILE']
